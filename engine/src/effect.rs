@@ -1,0 +1,133 @@
+//! What a step asks the world to do, as data. The shapes here are also the rows of the outbox, the alert history and
+//! the quarantine, so a field is only ever added, with a default.
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::{
+    ids::{DeviceId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
+    units::{Finite, Millis, Timestamp},
+};
+
+/// One episode of a rule on a device, as it stood at a transition. A row of the alert history, keyed by `episode`;
+/// a row is replaced only by one with a higher (`shard`, `sequence`, `sample`), the order of its transitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Hash of rule, device, sequence number and sample index: a replay computes the same.
+    pub episode: SmolStr,
+    /// The rule.
+    pub rule: RuleId,
+    /// The device.
+    pub device: DeviceId,
+    /// Its type.
+    pub device_type: DeviceTypeId,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// How urgent.
+    pub severity: SeverityId,
+    /// The metric.
+    pub metric: MetricId,
+    /// Where the episode stands.
+    pub state: AlertState,
+    /// When the condition began to hold, by the device's time.
+    pub since: Timestamp,
+    /// Device's time of the sample that made this transition.
+    pub at: Timestamp,
+    /// Ingest time of that sample's record.
+    pub ingested_at: Timestamp,
+    /// The value that made it.
+    pub value: Observed,
+    /// What it was compared with, as in `> 60`.
+    pub limit: SmolStr,
+    /// How long the condition had to hold.
+    pub duration_ms: Millis,
+    /// Shard of the record that made this transition.
+    pub shard: SmolStr,
+    /// Its sequence number, zero-padded so that text order is number order.
+    pub sequence: SmolStr,
+    /// Index of the sample in its message.
+    pub sample: u32,
+    /// SHA-256 of the rule set that was in force, in hexadecimal.
+    pub rule_set: SmolStr,
+}
+
+/// A value as a message gave it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Observed {
+    /// Of a float or int reading, or a rate.
+    Number(Finite),
+    /// Of a bool reading.
+    Bool(bool),
+    /// Of an enum or string reading.
+    Word(SmolStr),
+}
+
+/// Where an episode stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum AlertState {
+    /// It began, and nobody need do anything about its having been seen.
+    Firing,
+    /// It ended.
+    Resolved {
+        /// Why.
+        reason: ResolveReason,
+    },
+}
+
+/// Why an alert ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResolveReason {
+    /// The value was clear for long enough.
+    Cleared,
+    /// The rule's meaning changed with a new rule set.
+    RuleChanged,
+    /// The rule is gone, is disabled, or no longer covers the device.
+    RuleRemoved,
+    /// The device was retired.
+    DeviceRetired,
+}
+
+/// What a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// An alert is firing.
+    Firing,
+    /// An alert that was notified has ended.
+    Resolved,
+}
+
+/// One notice to send: a row of the outbox, keyed by `id`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    /// Hash of episode, kind and n: a replay computes the same.
+    pub id: SmolStr,
+    /// What it says.
+    pub kind: NoticeKind,
+    /// The alert as it stood.
+    pub alert: Alert,
+    /// Firings of the rule on the device that a cooldown held back since the last notice.
+    pub suppressed: u32,
+    /// Ingest time of the record that caused it.
+    pub created_at: Timestamp,
+}
+
+/// A record that was set aside: a row of the quarantine, keyed by shard, sequence and sample.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Why, as a stable word: `bad_json`, `wrong_type`, `spoofed_device_id`, …
+    pub reason: SmolStr,
+    /// What exactly, for a person: it names keys and types, never values.
+    pub detail: SmolStr,
+    /// The shard.
+    pub shard: SmolStr,
+    /// Its sequence number, zero-padded.
+    pub sequence: SmolStr,
+    /// Ingest time.
+    pub ingested_at: Timestamp,
+    /// The record's bytes as they came, base64.
+    pub data: String,
+}

@@ -1,0 +1,142 @@
+//! Names as types: a value of one of these has passed its check, and stays true from then on.
+
+use std::{borrow::Borrow, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smol_str::SmolStr;
+
+/// Why a text is not a name of the kind asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {kind}: {rule}")]
+pub struct InvalidName {
+    /// The text that was refused, cut to 80 characters.
+    pub text: SmolStr,
+    /// What it should have named, as in "zone id".
+    pub kind: &'static str,
+    /// The rule it breaks, in words.
+    pub rule: &'static str,
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $kind:literal, $check:path, $rule:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(SmolStr);
+
+        impl $name {
+            /// What this names, as diagnostics say it.
+            pub const KIND: &'static str = $kind;
+            /// The rule for its text, in words.
+            pub const RULE: &'static str = $rule;
+
+            /// Checks a text and keeps it.
+            pub fn new(text: &str) -> Result<Self, InvalidName> {
+                if $check(text) {
+                    Ok(Self(SmolStr::new(text)))
+                } else {
+                    Err(InvalidName { text: text.chars().take(80).collect(), kind: $kind, rule: $rule })
+                }
+            }
+
+            /// The text as it was written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.0.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = SmolStr::deserialize(deserializer)?;
+                Self::new(&text).map_err(de::Error::custom)
+            }
+        }
+    };
+}
+
+/// `^[a-z][a-z0-9-]{0,62}$`: the names of things that the platform file declares.
+fn is_kebab(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// `^[a-z][a-z0-9_]{0,62}$`: the names of metrics and attributes, which become column names.
+fn is_snake(text: &str) -> bool {
+    text.len() <= 63
+        && text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// `^[a-zA-Z0-9:_-]{1,128}$`: the thing names that AWS IoT allows ("CreateThing", parameter `thingName`).
+fn is_thing_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b':' | b'_' | b'-'))
+}
+
+name!(
+    /// A platform, as in `platform.name`.
+    PlatformName, "platform name", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// An environment, as in `[environments.prod]`.
+    EnvironmentId, "environment id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// A zone, as in `[zones.zone-a]`.
+    ZoneId, "zone id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// A device type, as in `[device_types.flow-meter]`.
+    DeviceTypeId, "device type id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// A rule, as in `[rules.high-pressure]`.
+    RuleId, "rule id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// A contact, as in `[contacts.oncall]`.
+    ContactId, "contact id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// A severity, as in `[severities.critical]`.
+    SeverityId, "severity id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
+    /// A metric: a reading of a device type, or a health value of `message.health`.
+    MetricId, "metric id", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
+name!(
+    /// An attribute of a device, as in `device_types.X.attributes`.
+    AttributeId, "attribute id", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
+name!(
+    /// A device: its client id, its thing name and the second level of its topics.
+    DeviceId, "device id", is_thing_name, "1 to 128 letters, digits, `:`, `_` or `-`");

@@ -1,0 +1,476 @@
+//! The compiled rule set: the one artifact that passes from the generator to the runtime.
+//!
+//! The consumer owns the format, so it lies here. A rule set is immutable and addressed by the SHA-256 of its
+//! canonical bytes ([`RuleSet::to_bytes`]); [`RuleSet::from_bytes`] checks again everything that the generator
+//! checked, since an artifact may have been written by another version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use crate::{
+    ids::{AttributeId, ContactId, DeviceTypeId, EnvironmentId, MetricId, PlatformName, RuleId, SeverityId, ZoneId},
+    units::{Finite, Millis},
+};
+
+/// The version of the format that this code writes, and the highest that it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything the runtime knows about a platform in one environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleSet {
+    /// [`FORMAT_VERSION`] of its writer.
+    pub format_version: u32,
+    /// `platform.name`.
+    pub platform: PlatformName,
+    /// The environment that it was generated for.
+    pub environment: EnvironmentId,
+    /// How to read a message.
+    pub message: MessageFormat,
+    /// A firing seen later than this after its sample's time goes to the history only.
+    pub max_alert_delay_ms: Millis,
+    /// Every zone.
+    pub zones: BTreeMap<ZoneId, Zone>,
+    /// Every device type.
+    pub device_types: BTreeMap<DeviceTypeId, DeviceType>,
+    /// Every severity.
+    pub severities: BTreeMap<SeverityId, Severity>,
+    /// Every contact, without addresses: those are subscriptions of the contact's topics.
+    pub contacts: BTreeMap<ContactId, Contact>,
+    /// Who is told, first match first; a route without `continue` ends the search.
+    pub routes: Vec<Route>,
+    /// Every rule, disabled ones too: an override may enable them.
+    pub rules: BTreeMap<RuleId, Rule>,
+}
+
+/// Where the parts of a message lie. A path is keys joined by `.`, from the message's root.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageFormat {
+    /// Path of the device's own id, which is compared with the topic's and never believed.
+    pub device_id: SmolStr,
+    /// Path of the device's time.
+    pub timestamp: SmolStr,
+    /// How that time is written.
+    pub timestamp_format: TimestampFormat,
+    /// Path of the object of readings.
+    pub readings: SmolStr,
+    /// Path of the array of samples in a batched message; none where messages are never batched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<SmolStr>,
+    /// Path of each health value. Every device type has these as metrics.
+    pub health: BTreeMap<MetricId, SmolStr>,
+    /// How far a device's time may lie after the ingest time before the ingest time stands in for it.
+    pub max_future_skew_ms: Millis,
+    /// How far a device's time may lie before the ingest time before the sample is only stored.
+    pub max_past_ms: Millis,
+    /// What happens to a reading that the device type does not declare.
+    pub unknown_reading: UnknownReading,
+}
+
+/// How a device writes a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampFormat {
+    /// `2026-01-31T10:30:00Z`, as a string.
+    Rfc3339,
+    /// Seconds since 1970, as a number, with or without a fraction.
+    EpochS,
+    /// Milliseconds since 1970, as a number.
+    EpochMs,
+}
+
+/// What happens to a reading that the device type does not declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownReading {
+    /// It is kept with the message and evaluated by no rule.
+    Store,
+    /// It is left out and counted.
+    Drop,
+    /// The whole message is quarantined as `unknown_reading`.
+    Reject,
+}
+
+/// A place with devices in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// What people call it.
+    pub title: SmolStr,
+    /// The zone that it is part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<ZoneId>,
+    /// IANA name.
+    pub timezone: SmolStr,
+    /// Who is meant by `"zone"` in a route.
+    pub contacts: Vec<ContactId>,
+}
+
+/// What devices of one type send, and how often.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceType {
+    /// Time between two samples.
+    pub report_every_ms: Millis,
+    /// Time between two messages.
+    pub send_every_ms: Millis,
+    /// Silence after which a device counts as offline.
+    pub offline_after_ms: Millis,
+    /// What it measures.
+    pub readings: BTreeMap<MetricId, Reading>,
+    /// What is set for each device when it is registered.
+    pub attributes: BTreeMap<AttributeId, Attribute>,
+}
+
+/// One measured value of a device type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reading {
+    /// Its key in the message's object of readings.
+    pub key: SmolStr,
+    /// What values it takes.
+    pub value: ValueType,
+    /// Whether a sample without it is quarantined as `missing_reading`.
+    pub required: bool,
+    /// UCUM code of its unit; empty where it has none.
+    pub unit: SmolStr,
+}
+
+/// What values a reading takes. A value outside its bounds is quarantined as `out_of_range`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ValueType {
+    /// Any finite number of at most 1e15.
+    Float {
+        /// Lowest value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<Finite>,
+        /// Highest value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<Finite>,
+    },
+    /// A whole number.
+    Int {
+        /// Lowest value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<Finite>,
+        /// Highest value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<Finite>,
+    },
+    /// `true` or `false`.
+    Bool,
+    /// One of these words, in the order of the file.
+    Enum {
+        /// The words.
+        values: Vec<SmolStr>,
+    },
+    /// Any text.
+    String,
+}
+
+/// A value set for each device when it is registered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attribute {
+    /// The value of a device that was registered without it. Attributes are numbers.
+    pub default: Finite,
+    /// UCUM code of its unit; empty where it has none.
+    pub unit: SmolStr,
+}
+
+/// How urgent an alert is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Severity {
+    /// 1 is the most urgent.
+    pub rank: u32,
+    /// Least time, by ingest time, between two notices of one rule on one device.
+    pub cooldown_ms: Millis,
+}
+
+/// How a contact is reached.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Contact {
+    /// Whether it has an SNS topic with SMS subscriptions.
+    pub sms: bool,
+    /// Whether it has an SNS topic with e-mail subscriptions.
+    pub email: bool,
+    /// Its webhook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+}
+
+/// A webhook. The key that signs its messages is looked up by reference when it is needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// `https` only, without user, password or query.
+    pub url: SmolStr,
+    /// `secretsmanager:NAME` or `ssm:NAME`; none where messages are not signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SmolStr>,
+}
+
+/// A way to reach a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channel {
+    /// A text message, through the contact's SNS topic.
+    Sms,
+    /// An e-mail, through the contact's SNS topic.
+    Email,
+    /// A signed HTTPS request.
+    Webhook,
+}
+
+impl Channel {
+    /// Every channel.
+    pub const ALL: [Self; 3] = [Self::Sms, Self::Email, Self::Webhook];
+
+    /// The word for it in the platform file, in metrics and in the names of topics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sms => "sms",
+            Self::Email => "email",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Who is told of which alerts, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Which alerts.
+    #[serde(rename = "match")]
+    pub matches: Match,
+    /// Who.
+    pub to: Vec<Recipient>,
+    /// How; a contact without one of these channels is reached by the others.
+    pub channels: BTreeSet<Channel>,
+    /// Whether later routes are tried as well.
+    #[serde(rename = "continue")]
+    pub continues: bool,
+}
+
+/// A condition on an alert. An empty set matches everything; the sets are joined by "and".
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// Severities.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub severities: BTreeSet<SeverityId>,
+    /// Rules.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub rules: BTreeSet<RuleId>,
+    /// Zones, children already spelled out.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zones: BTreeSet<ZoneId>,
+    /// Device types.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub device_types: BTreeSet<DeviceTypeId>,
+}
+
+/// One addressee of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recipient {
+    /// The contacts of the device's zone.
+    Zone,
+    /// A contact by name.
+    Contact(ContactId),
+}
+
+/// What must hold for an alert, and what is said then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The metric that it reads.
+    pub metric: MetricId,
+    /// The condition on a value.
+    pub condition: Condition,
+    /// How urgent its alerts are.
+    pub severity: SeverityId,
+    /// Where it holds, children already spelled out; empty for everywhere.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub zones: BTreeSet<ZoneId>,
+    /// Device types that it reads; never empty.
+    pub device_types: BTreeSet<DeviceTypeId>,
+    /// How long the condition must hold.
+    pub hold: Hold,
+    /// How long the value must be clear before an alert resolves.
+    pub keep_firing_for_ms: Millis,
+    /// Samples of a device that are seen before the first evaluation.
+    pub min_samples: u32,
+    /// Whether it is evaluated.
+    pub enabled: bool,
+    /// Whether it is evaluated without ever notifying.
+    pub shadow: bool,
+    /// Contacts that are told as well as those of the routes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<ContactId>,
+    /// Text of a notice, with `{device}`, `{zone}`, `{value}`, `{threshold}`, `{duration}` and the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<SmolStr>,
+    /// Where an operator reads on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runbook: Option<SmolStr>,
+    /// Who answers for the rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<SmolStr>,
+}
+
+/// The condition of a rule, with the value at which it clears.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Condition {
+    /// `value operator threshold`.
+    Threshold {
+        /// How they are compared.
+        operator: Operator,
+        /// With what.
+        threshold: Threshold,
+        /// The value at whose far side an alert clears; the threshold itself if none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clear: Option<Finite>,
+    },
+    /// `value < min || value > max`.
+    Range {
+        /// Lowest good value.
+        min: Finite,
+        /// Highest good value.
+        max: Finite,
+    },
+    /// `(value − previous value) ÷ (t − previous t) × per operator threshold`.
+    RateOfChange {
+        /// How they are compared.
+        operator: Operator,
+        /// Change of the value in `per_ms`.
+        threshold: Finite,
+        /// The time that the threshold is given for.
+        per_ms: Millis,
+        /// The rate at whose far side an alert clears; the threshold itself if none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        clear: Option<Finite>,
+    },
+    /// The value equals `equals`; where `from` is given, it must have come directly from that value.
+    State {
+        /// The word or truth value, as in the message.
+        equals: StateValue,
+        /// The value before it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<StateValue>,
+    },
+}
+
+/// A value of an enum or bool reading.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StateValue {
+    /// Of a bool reading.
+    Bool(bool),
+    /// Of an enum reading.
+    Word(SmolStr),
+}
+
+/// How a value is compared with a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operator {
+    /// `>`
+    #[serde(rename = ">")]
+    Above,
+    /// `>=`
+    #[serde(rename = ">=")]
+    AtLeast,
+    /// `<`
+    #[serde(rename = "<")]
+    Below,
+    /// `<=`
+    #[serde(rename = "<=")]
+    AtMost,
+    /// `==`
+    #[serde(rename = "==")]
+    Equal,
+    /// `!=`
+    #[serde(rename = "!=")]
+    NotEqual,
+}
+
+impl Operator {
+    /// Its sign.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Above => ">",
+            Self::AtLeast => ">=",
+            Self::Below => "<",
+            Self::AtMost => "<=",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+        }
+    }
+
+    /// Whether `value operator threshold` holds.
+    pub fn holds(self, value: Finite, threshold: Finite) -> bool {
+        match self {
+            Self::Above => value > threshold,
+            Self::AtLeast => value >= threshold,
+            Self::Below => value < threshold,
+            Self::AtMost => value <= threshold,
+            Self::Equal => value == threshold,
+            Self::NotEqual => value != threshold,
+        }
+    }
+}
+
+/// What a value is compared with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Threshold {
+    /// The same for all devices.
+    Fixed(Finite),
+    /// Each device's own attribute.
+    Attribute {
+        /// The attribute.
+        attribute: AttributeId,
+        /// For devices and device types without it.
+        default: Finite,
+    },
+}
+
+/// How long a condition must hold before the rule fires.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Hold {
+    /// For a length of time, by the samples' own times. Zero fires at once.
+    Duration {
+        /// At least this long; reaching it exactly is enough.
+        duration_ms: Millis,
+        /// What a gap in the samples does.
+        on_gap: OnGap,
+        /// The longest time between two samples that is no gap; three times the device type's `report_every` if none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_gap_ms: Option<Millis>,
+    },
+    /// In `breach` of the last `of` samples.
+    Samples {
+        /// So many samples.
+        breach: u32,
+        /// Of this many.
+        of: u32,
+    },
+}
+
+/// What a gap in the samples does to a condition that is being timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnGap {
+    /// The time starts again.
+    Reset,
+    /// The time runs on.
+    Hold,
+}

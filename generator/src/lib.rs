@@ -1,0 +1,7 @@
+//! `platform.toml` in, a tree of files out.
+//!
+//! Text becomes a [`platform::Project`], which cannot be wrong, and that is rendered into paths and bytes. Nothing
+//! here opens a file or a socket, or reads a clock or an environment variable.
+#![forbid(unsafe_code)]
+
+pub mod platform;
