@@ -4,6 +4,8 @@
 //! canonical bytes ([`RuleSet::to_bytes`]); [`RuleSet::from_bytes`] checks again everything that the generator
 //! checked, since an artifact may have been written by another version.
 
+mod bytes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
