@@ -51,6 +51,14 @@ pub struct Alert {
     pub rule_set: SmolStr,
 }
 
+impl Alert {
+    /// The place of this transition among those of its episode: text order is their order. A history row is replaced
+    /// only by one with a higher version.
+    pub fn version(&self) -> String {
+        format!("{}#{:010}", self.sequence, self.sample)
+    }
+}
+
 /// A value as a message gave it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -115,7 +123,7 @@ pub struct Notification {
     pub created_at: Timestamp,
 }
 
-/// A record that was set aside: a row of the quarantine, keyed by shard, sequence and sample.
+/// A record that was set aside: a row of the quarantine, keyed by shard and sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
     /// Why, as a stable word: `bad_json`, `wrong_type`, `spoofed_device_id`, …
@@ -128,6 +136,28 @@ pub struct Quarantined {
     pub sequence: SmolStr,
     /// Ingest time.
     pub ingested_at: Timestamp,
-    /// The record's bytes as they came, base64.
+    /// The record's bytes as they came, base64, cut to [`QUARANTINE_BYTES_MAX`] bytes before encoding.
     pub data: String,
+}
+
+/// The most bytes of a record that its quarantine row keeps. Any message of a device fits (128 KiB, wrapped in base64);
+/// what is cut can only come from a gateway, and would not fit a row of 400 KB once it is base64 itself.
+pub const QUARANTINE_BYTES_MAX: usize = 256 * 1024;
+
+/// Everything that a run of records asks the world to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Effects {
+    /// Transitions of alerts, in the order in which they happened.
+    pub alerts: Vec<Alert>,
+    /// Notices to send.
+    pub notifications: Vec<Notification>,
+    /// Records to set aside.
+    pub quarantined: Vec<Quarantined>,
+}
+
+impl Effects {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.alerts.is_empty() && self.notifications.is_empty() && self.quarantined.is_empty()
+    }
 }

@@ -1,0 +1,68 @@
+//! What a run has seen and done, as numbers. A host turns them into metrics; nothing is decided by them.
+
+use std::collections::BTreeMap;
+
+use crate::{reason::Reason, units::Timestamp};
+
+/// Numbers of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records evaluated, quarantined ones too.
+    pub records: u64,
+    /// Records that the state had applied already.
+    pub skipped: u64,
+    /// Samples evaluated.
+    pub samples: u64,
+    /// Records set aside, by reason.
+    pub quarantined: BTreeMap<Reason, u64>,
+    /// Messages without a reading.
+    pub heartbeats: u64,
+    /// Messages of a channel that no rule reads.
+    pub unread: u64,
+    /// Samples whose time was missing or unreadable.
+    pub untimed: u64,
+    /// Samples whose time lay too far ahead.
+    pub future: u64,
+    /// Samples too old to be evaluated.
+    pub too_old: u64,
+    /// Values at or before the newest one evaluated of their metric: late, or sent twice.
+    pub late: u64,
+    /// Readings that the device type does not declare.
+    pub unknown_readings: u64,
+    /// Registrations applied.
+    pub registrations: u64,
+    /// Registrations ignored, since a newer revision was known.
+    pub stale_registrations: u64,
+    /// Rule sets adopted.
+    pub rule_sets: u64,
+    /// `rules` records ignored, since their version was not newer.
+    pub stale_rule_sets: u64,
+    /// `rules` records ignored, since their set could not be used.
+    pub unusable_rule_sets: u64,
+    /// Episodes that began.
+    pub fired: u64,
+    /// Episodes that ended.
+    pub resolved: u64,
+    /// Notices asked for.
+    pub notifications: u64,
+    /// Firings that a cooldown held back.
+    pub cooled_down: u64,
+    /// Firings seen too late to be worth a notice.
+    pub too_late: u64,
+    /// Firings of shadow rules.
+    pub shadowed: u64,
+    /// Deltas created.
+    pub deltas: u64,
+    /// Deltas read that somebody else had created.
+    pub deltas_read: u64,
+    /// Bases created.
+    pub bases: u64,
+    /// Bases that were due and could not be created. The next run tries again.
+    pub bases_failed: u64,
+    /// Effects not published again, since their delta was too old.
+    pub expired_effects: u64,
+    /// The newest ingest time seen: with a clock, a host can tell the lag.
+    pub newest_ingest: Option<Timestamp>,
+    /// The longest time between a sample's own time and its ingest time, in milliseconds.
+    pub event_lag_ms_max: u64,
+}

@@ -1,0 +1,84 @@
+//! Why a record is set aside. The words are stable: they are stored, counted and alarmed on.
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// Why a record is set aside.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable word for it.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The message is larger than 128 KiB.
+    TooLarge = "too_large",
+    /// The message is not UTF-8.
+    BadUtf8 = "bad_utf8",
+    /// The message is not JSON, or its root is neither an object nor an array.
+    BadJson = "bad_json",
+    /// Objects and arrays are nested deeper than 16.
+    TooDeep = "too_deep",
+    /// An object holds one key twice.
+    DuplicateKey = "duplicate_key",
+    /// A sample holds more than 64 values.
+    TooManyMetrics = "too_many_metrics",
+    /// A value is no finite number, or beyond ±1e15.
+    BadNumber = "bad_number",
+    /// A value has another type than the platform declares.
+    WrongType = "wrong_type",
+    /// A message has no object of readings.
+    MissingReadings = "missing_readings",
+    /// A sample with readings lacks a required one.
+    MissingReading = "missing_reading",
+    /// A value lies outside the bounds that the platform declares.
+    OutOfRange = "out_of_range",
+    /// A word is none of those that the platform declares.
+    UnknownValue = "unknown_value",
+    /// A reading is not declared and `unknown_reading` is `reject`.
+    UnknownReading = "unknown_reading",
+    /// The device has never been registered.
+    UnknownDevice = "unknown_device",
+    /// The device is registered with a type that the rule set does not know.
+    UnknownType = "unknown_type",
+    /// The device is registered with a zone that the rule set does not know.
+    UnknownZone = "unknown_zone",
+    /// The device was retired.
+    RetiredDevice = "retired_device",
+    /// The client that sent the message, or the partition key, is not the device of the topic.
+    IdentityMismatch = "identity_mismatch",
+    /// The payload names another device than its topic.
+    SpoofedDeviceId = "spoofed_device_id",
+    /// A wrapped record lacks a field, or holds one of the wrong form.
+    BadEnvelope = "bad_envelope",
+    /// The payload of a wrapped record is not base64.
+    BadBase64 = "bad_base64",
+    /// A wrapped record is of a kind that this version does not know.
+    UnknownKind = "unknown_kind",
+    /// A message came on a channel that this version does not know.
+    UnknownChannel = "unknown_channel",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<Reason> for SmolStr {
+    fn from(reason: Reason) -> Self {
+        SmolStr::new_static(reason.as_str())
+    }
+}
