@@ -9,5 +9,6 @@ pub mod effect;
 pub mod ids;
 pub mod position;
 pub mod reason;
+pub mod routing;
 pub mod rule_set;
 pub mod units;

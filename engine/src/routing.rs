@@ -1,0 +1,188 @@
+//! Who is told of an alert, and how: a pure function of the rule set and the alert.
+//!
+//! It knows nothing of addresses (those are subscriptions of topics), of what has already been delivered, or of time.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    effect::Alert,
+    ids::{ContactId, ZoneId},
+    rule_set::{Channel, Contact, Match, Recipient, RuleSet},
+};
+
+/// One way to one contact. A notice is delivered once to each target, however many routes lead there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// The contact.
+    pub contact: ContactId,
+    /// The way.
+    pub channel: Channel,
+}
+
+/// The targets of an alert's notices, each once, in the order of contact and channel.
+///
+/// Routes are tried in the file's order; one without `continue` that matches ends the search. The contacts in the
+/// rule's `notify` are told as well, on every channel they have. A rule or zone that the set no longer holds is no
+/// error: the notice that its alert ended still goes wherever the routes lead.
+pub fn targets(rules: &RuleSet, alert: &Alert) -> BTreeSet<Target> {
+    let mut targets = BTreeSet::new();
+    for route in rules.routes.iter().filter(|route| covers(&route.matches, alert)) {
+        for recipient in &route.to {
+            match recipient {
+                Recipient::Zone => {
+                    for contact in zone_contacts(rules, &alert.zone) {
+                        add(&mut targets, rules, contact, &route.channels);
+                    }
+                }
+                Recipient::Contact(contact) => add(&mut targets, rules, contact, &route.channels),
+            }
+        }
+        if !route.continues {
+            break;
+        }
+    }
+    if let Some(rule) = rules.rules.get(&alert.rule) {
+        for contact in &rule.notify {
+            add(&mut targets, rules, contact, &BTreeSet::from(Channel::ALL));
+        }
+    }
+    targets
+}
+
+/// Whether a matcher covers an alert: an empty set covers everything, and all four sets must.
+pub fn covers(matches: &Match, alert: &Alert) -> bool {
+    fn holds<T: Ord>(set: &BTreeSet<T>, value: &T) -> bool {
+        set.is_empty() || set.contains(value)
+    }
+    holds(&matches.severities, &alert.severity)
+        && holds(&matches.rules, &alert.rule)
+        && holds(&matches.zones, &alert.zone)
+        && holds(&matches.device_types, &alert.device_type)
+}
+
+/// The contacts of a zone and of every zone that it is part of.
+fn zone_contacts<'a>(rules: &'a RuleSet, zone: &'a ZoneId) -> impl Iterator<Item = &'a ContactId> {
+    // A set written by other code might hold a cycle of parents: no chain is longer than there are zones.
+    std::iter::successors(rules.zones.get(zone), |zone| rules.zones.get(zone.parent.as_ref()?))
+        .take(rules.zones.len())
+        .flat_map(|zone| &zone.contacts)
+}
+
+fn add(targets: &mut BTreeSet<Target>, rules: &RuleSet, contact: &ContactId, channels: &BTreeSet<Channel>) {
+    let Some(reached) = rules.contacts.get(contact) else { return };
+    for &channel in channels {
+        if has(reached, channel) {
+            targets.insert(Target { contact: contact.clone(), channel });
+        }
+    }
+}
+
+fn has(contact: &Contact, channel: Channel) -> bool {
+    match channel {
+        Channel::Sms => contact.sms,
+        Channel::Email => contact.email,
+        Channel::Webhook => contact.webhook.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn rules(routes: Value) -> RuleSet {
+        let zone = |parent: Option<&str>, contacts: Value| {
+            let mut zone = json!({ "title": "Z", "timezone": "UTC", "contacts": contacts });
+            if let Some(parent) = parent {
+                zone["parent"] = json!(parent);
+            }
+            zone
+        };
+        serde_json::from_value(json!({
+            "format_version": 1, "platform": "p", "environment": "dev",
+            "message": {
+                "device_id": "deviceId", "timestamp": "timestamp", "timestamp_format": "rfc3339", "readings": "readings",
+                "health": {}, "max_future_skew_ms": 0, "max_past_ms": 0, "unknown_reading": "store"
+            },
+            "max_alert_delay_ms": 900_000,
+            "zones": {
+                "city": zone(None, json!(["chief"])),
+                "north": zone(Some("city"), json!(["crew"])),
+                "loop-a": zone(Some("loop-b"), json!(["crew"])),
+                "loop-b": zone(Some("loop-a"), json!(["chief"])),
+            },
+            "device_types": {}, "severities": {},
+            "contacts": {
+                "crew": { "sms": true, "email": true },
+                "chief": { "sms": false, "email": true },
+                "scada": { "sms": false, "email": false, "webhook": { "url": "https://scada.example/hook" } },
+            },
+            "routes": routes,
+            "rules": { "told": {
+                "metric": "pressure", "condition": { "type": "threshold", "operator": ">", "threshold": 60.0 },
+                "severity": "high", "device_types": ["pump"],
+                "hold": { "by": "duration", "duration_ms": 0, "on_gap": "reset" },
+                "keep_firing_for_ms": 0, "min_samples": 0, "enabled": true, "shadow": false, "notify": ["scada", "gone"]
+            } },
+        }))
+        .expect("a rule set")
+    }
+
+    fn alert(rule: &str, severity: &str, zone: &str) -> Alert {
+        serde_json::from_value(json!({
+            "episode": "e", "rule": rule, "device": "d", "device_type": "pump", "zone": zone, "severity": severity,
+            "metric": "pressure", "state": { "is": "firing" }, "since": 0, "at": 0, "ingested_at": 0, "value": 65.0,
+            "limit": "> 60", "duration_ms": 0, "shard": "s", "sequence": "1", "sample": 0, "rule_set": "x"
+        }))
+        .expect("an alert")
+    }
+
+    fn check(routes: Value, alert: &Alert, expected: &str) {
+        let found: Vec<String> = targets(&rules(routes), alert)
+            .into_iter()
+            .map(|target| format!("{}#{}", target.contact, target.channel.as_str()))
+            .collect();
+        assert_eq!(found.join(" "), expected);
+    }
+
+    #[test]
+    fn zone_means_its_contacts_and_those_of_its_parents() {
+        let routes = json!([{ "match": {}, "to": ["zone"], "channels": ["sms", "email"], "continue": false }]);
+        check(routes.clone(), &alert("r", "high", "north"), "chief#email crew#sms crew#email");
+        check(routes.clone(), &alert("r", "high", "city"), "chief#email");
+        check(routes.clone(), &alert("r", "high", "loop-a"), "chief#email crew#sms crew#email");
+        check(routes, &alert("r", "high", "unheard-of"), "");
+    }
+
+    #[test]
+    fn the_first_match_ends_the_search_unless_it_continues() {
+        let routes = |continues: bool| {
+            json!([
+                { "match": { "severities": ["low"] }, "to": ["zone"], "channels": ["sms"], "continue": false },
+                { "match": { "severities": ["high"] }, "to": [{ "contact": "crew" }], "channels": ["sms"], "continue": continues },
+                { "match": {}, "to": [{ "contact": "scada" }, { "contact": "crew" }], "channels": ["sms", "webhook"], "continue": false },
+            ])
+        };
+        check(routes(false), &alert("r", "high", "north"), "crew#sms");
+        check(routes(true), &alert("r", "high", "north"), "crew#sms scada#webhook");
+        check(routes(false), &alert("r", "medium", "north"), "crew#sms scada#webhook");
+    }
+
+    #[test]
+    fn every_set_of_a_matcher_must_cover_the_alert() {
+        let one = |matches: Value| json!([{ "match": matches, "to": [{ "contact": "scada" }], "channels": ["webhook"], "continue": false }]);
+        let alert = alert("r", "high", "north");
+        check(one(json!({ "zones": ["north"], "rules": ["r"], "device_types": ["pump"] })), &alert, "scada#webhook");
+        check(one(json!({ "zones": ["north"], "rules": ["other"] })), &alert, "");
+        check(one(json!({ "device_types": ["meter"] })), &alert, "");
+    }
+
+    #[test]
+    fn a_rules_own_contacts_are_told_as_well_and_once() {
+        let routes =
+            json!([{ "match": {}, "to": [{ "contact": "scada" }], "channels": ["webhook"], "continue": false }]);
+        check(json!([]), &alert("told", "high", "north"), "scada#webhook");
+        check(routes, &alert("told", "high", "north"), "scada#webhook");
+    }
+}
