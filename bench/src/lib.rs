@@ -1,1 +1,6 @@
-//! Placeholder.
+//! What the benchmarks share: whole processes measured by the operating system's own accounting, and medians.
+//!
+//! Nothing here judges a figure. A time is never asserted; what a program made is always checked before it counts.
+
+pub mod process;
+pub mod statistics;
