@@ -5,6 +5,8 @@
 //! checked, since an artifact may have been written by another version.
 
 mod bytes;
+mod check;
+mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +17,9 @@ use crate::{
     ids::{AttributeId, ContactId, DeviceTypeId, EnvironmentId, MetricId, PlatformName, RuleId, SeverityId, ZoneId},
     units::{Finite, Millis},
 };
+
+pub use check::{ENUM_WORDS_MAX, Invalid, LENGTH_MAX, METRICS_MAX, SAMPLES_OF_MAX};
+pub use read::{RULE_SET_BYTES_MAX, RuleSetError};
 
 /// The version of the format that this code writes, and the highest that it reads.
 pub const FORMAT_VERSION: u32 = 1;

@@ -1,0 +1,323 @@
+//! Whether a rule set agrees with itself. The generator has asked the same of the platform file and knows its lines;
+//! here the artifact is held to it again, since another version may have written it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smol_str::SmolStr;
+
+use super::{Condition, DeviceType, Hold, MessageFormat, Operator, Recipient, Rule, RuleSet, Threshold, ValueType};
+use crate::{
+    ids::{MetricId, ZoneId},
+    units::Millis,
+};
+
+/// The most samples that `samples.of` looks back on.
+pub const SAMPLES_OF_MAX: u32 = 64;
+/// The most metrics of a device type, health values included.
+pub const METRICS_MAX: usize = 64;
+/// The most words of an enum reading.
+pub const ENUM_WORDS_MAX: usize = 1_024;
+/// The longest time of any kind in a rule set: ten years.
+pub const LENGTH_MAX: Millis = Millis::from_secs(10 * 366 * 86_400);
+
+/// A part of a rule set that contradicts another, or itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the rule set is wrong at `{at}`: {problem}")]
+pub struct Invalid {
+    /// Keys from the root, joined by `.`.
+    pub at: String,
+    /// What is wrong there.
+    pub problem: String,
+}
+
+fn invalid(at: impl Into<String>, problem: impl Into<String>) -> Invalid {
+    Invalid { at: at.into(), problem: problem.into() }
+}
+
+impl RuleSet {
+    /// Every check of a set's meaning. The first contradiction is reported.
+    pub fn check(&self) -> Result<(), Invalid> {
+        check_message(&self.message)?;
+        check_length("max_alert_delay_ms", self.max_alert_delay_ms, true)?;
+        self.check_zones()?;
+        for (id, device_type) in &self.device_types {
+            self.check_device_type(device_type)
+                .map_err(|error| invalid(format!("device_types.{id}.{}", error.at), error.problem))?;
+        }
+        for (id, severity) in &self.severities {
+            check_length(&format!("severities.{id}.cooldown_ms"), severity.cooldown_ms, true)?;
+        }
+        self.check_routes()?;
+        for (id, rule) in &self.rules {
+            self.check_rule(rule).map_err(|error| invalid(format!("rules.{id}.{}", error.at), error.problem))?;
+        }
+        Ok(())
+    }
+
+    fn check_zones(&self) -> Result<(), Invalid> {
+        for (id, zone) in &self.zones {
+            for contact in &zone.contacts {
+                known(&self.contacts, contact, || format!("zones.{id}.contacts"), "contact")?;
+            }
+            // A chain of parents longer than there are zones goes round in a circle.
+            let mut above: Option<&ZoneId> = zone.parent.as_ref();
+            for _ in 0..=self.zones.len() {
+                let Some(parent) = above else { break };
+                let Some(next) = self.zones.get(parent) else {
+                    return Err(invalid(format!("zones.{id}.parent"), format!("there is no zone `{parent}`")));
+                };
+                above = next.parent.as_ref();
+            }
+            if above.is_some() {
+                return Err(invalid(format!("zones.{id}.parent"), "the zone lies within itself"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_device_type(&self, device_type: &DeviceType) -> Result<(), Invalid> {
+        for (at, length) in [
+            ("report_every_ms", device_type.report_every_ms),
+            ("send_every_ms", device_type.send_every_ms),
+            ("offline_after_ms", device_type.offline_after_ms),
+        ] {
+            check_length(at, length, false)?;
+        }
+        if device_type.readings.len() + self.message.health.len() > METRICS_MAX {
+            return Err(invalid("readings", format!("a device type has at most {METRICS_MAX} metrics")));
+        }
+        let mut keys = BTreeSet::new();
+        for (id, reading) in &device_type.readings {
+            if reading.key.is_empty() || !keys.insert(&reading.key) {
+                return Err(invalid(format!("readings.{id}.key"), "a key is given once and is not empty"));
+            }
+            if self.message.health.contains_key(id) {
+                return Err(invalid(format!("readings.{id}"), "a health value has the same name"));
+            }
+            match &reading.value {
+                ValueType::Float { min, max } | ValueType::Int { min, max } => {
+                    if let (Some(min), Some(max)) = (min, max)
+                        && min > max
+                    {
+                        return Err(invalid(format!("readings.{id}.min"), format!("{min} is above the maximum {max}")));
+                    }
+                }
+                ValueType::Enum { values } => {
+                    let words: BTreeSet<&SmolStr> = values.iter().collect();
+                    if words.is_empty() || words.len() != values.len() || words.len() > ENUM_WORDS_MAX {
+                        return Err(invalid(
+                            format!("readings.{id}.values"),
+                            format!("an enum has 1 to {ENUM_WORDS_MAX} different words"),
+                        ));
+                    }
+                }
+                ValueType::Bool | ValueType::String => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_routes(&self) -> Result<(), Invalid> {
+        for (index, route) in self.routes.iter().enumerate() {
+            let at = |key: &str| format!("routes.{index}.{key}");
+            if route.to.is_empty() {
+                return Err(invalid(at("to"), "nobody is told"));
+            }
+            if route.channels.is_empty() {
+                return Err(invalid(at("channels"), "there is no way to tell anybody"));
+            }
+            for recipient in &route.to {
+                match recipient {
+                    Recipient::Zone => {}
+                    Recipient::Contact(contact) => known(&self.contacts, contact, || at("to"), "contact")?,
+                }
+            }
+            for id in &route.matches.severities {
+                known(&self.severities, id, || at("match.severities"), "severity")?;
+            }
+            for id in &route.matches.rules {
+                known(&self.rules, id, || at("match.rules"), "rule")?;
+            }
+            for id in &route.matches.zones {
+                known(&self.zones, id, || at("match.zones"), "zone")?;
+            }
+            for id in &route.matches.device_types {
+                known(&self.device_types, id, || at("match.device_types"), "device type")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_rule(&self, rule: &Rule) -> Result<(), Invalid> {
+        known(&self.severities, &rule.severity, || "severity".into(), "severity")?;
+        for id in &rule.zones {
+            known(&self.zones, id, || "zones".into(), "zone")?;
+        }
+        for id in &rule.notify {
+            known(&self.contacts, id, || "notify".into(), "contact")?;
+        }
+        let health = self.message.health.contains_key(&rule.metric);
+        let mut reported = false;
+        for id in &rule.device_types {
+            known(&self.device_types, id, || "device_types".into(), "device type")?;
+            match self.device_types[id].readings.get(&rule.metric) {
+                Some(reading) => {
+                    reported = true;
+                    check_condition_type(&rule.condition, &reading.value, &rule.metric)?;
+                }
+                None if health => {
+                    reported = true;
+                    check_condition_type(&rule.condition, &ValueType::Float { min: None, max: None }, &rule.metric)?;
+                }
+                None => {}
+            }
+        }
+        if !reported {
+            return Err(invalid("metric", format!("no device type of the rule reports `{}`", rule.metric)));
+        }
+        check_condition(&rule.condition)?;
+        match &rule.hold {
+            Hold::Duration { duration_ms, max_gap_ms, .. } => {
+                check_length("hold.duration_ms", *duration_ms, true)?;
+                if let Some(max_gap) = max_gap_ms {
+                    check_length("hold.max_gap_ms", *max_gap, false)?;
+                }
+            }
+            Hold::Samples { breach, of } => {
+                if !(1 <= *breach && breach <= of && *of <= SAMPLES_OF_MAX) {
+                    return Err(invalid("hold", format!("1 ≤ breach ≤ of ≤ {SAMPLES_OF_MAX} does not hold")));
+                }
+            }
+        }
+        check_length("keep_firing_for_ms", rule.keep_firing_for_ms, true)
+    }
+}
+
+fn check_length(at: &str, length: Millis, zero_is_fine: bool) -> Result<(), Invalid> {
+    if (length.0 == 0 && !zero_is_fine) || length > LENGTH_MAX {
+        let least = if zero_is_fine { 0 } else { 1 };
+        return Err(invalid(at, format!("{} ms does not lie between {least} and {} ms", length.0, LENGTH_MAX.0)));
+    }
+    Ok(())
+}
+
+fn known<K: Ord + std::fmt::Display, V>(
+    table: &BTreeMap<K, V>,
+    id: &K,
+    at: impl FnOnce() -> String,
+    kind: &str,
+) -> Result<(), Invalid> {
+    if table.contains_key(id) { Ok(()) } else { Err(invalid(at(), format!("there is no {kind} `{id}`"))) }
+}
+
+/// No two parts of a message lie at one place or inside each other: a value has one meaning.
+fn check_message(message: &MessageFormat) -> Result<(), Invalid> {
+    let mut paths: Vec<(String, &str)> = vec![
+        ("message.device_id".into(), &message.device_id),
+        ("message.timestamp".into(), &message.timestamp),
+        ("message.readings".into(), &message.readings),
+    ];
+    if let Some(batch) = &message.batch {
+        paths.push(("message.batch".into(), batch));
+    }
+    paths.extend(message.health.iter().map(|(id, path)| (format!("message.health.{id}"), path.as_str())));
+    for (at, path) in &paths {
+        if path.split('.').any(str::is_empty) {
+            return Err(invalid(at, format!("`{path}` is not keys joined by `.`")));
+        }
+        if path.split('.').count() > 8 {
+            return Err(invalid(at, "a path has at most 8 keys"));
+        }
+    }
+    for (index, (at, path)) in paths.iter().enumerate() {
+        for (other_at, other) in &paths[..index] {
+            let inside = |inner: &str, outer: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            if inside(path, other) || inside(other, path) {
+                return Err(invalid(at, format!("`{path}` and `{other}` of `{other_at}` overlap")));
+            }
+        }
+    }
+    check_length("message.max_future_skew_ms", message.max_future_skew_ms, true)?;
+    check_length("message.max_past_ms", message.max_past_ms, true)
+}
+
+fn check_condition(condition: &Condition) -> Result<(), Invalid> {
+    match condition {
+        Condition::Threshold { operator, threshold, clear } => {
+            let threshold = match threshold {
+                Threshold::Fixed(value) => *value,
+                Threshold::Attribute { default, .. } => *default,
+            };
+            check_clear(*operator, threshold, *clear)
+        }
+        Condition::Range { min, max } => {
+            if min > max {
+                return Err(invalid("condition.min", format!("{min} is above the maximum {max}")));
+            }
+            Ok(())
+        }
+        Condition::RateOfChange { operator, threshold, per_ms, clear } => {
+            check_length("condition.per_ms", *per_ms, false)?;
+            check_clear(*operator, *threshold, *clear)
+        }
+        Condition::State { equals, from } => {
+            if from.as_ref() == Some(equals) {
+                return Err(invalid("condition.from", "a value cannot come from itself"));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn check_clear(
+    operator: Operator,
+    threshold: crate::units::Finite,
+    clear: Option<crate::units::Finite>,
+) -> Result<(), Invalid> {
+    let Some(clear) = clear else { return Ok(()) };
+    let fine = match operator {
+        Operator::Above | Operator::AtLeast => clear <= threshold,
+        Operator::Below | Operator::AtMost => clear >= threshold,
+        Operator::Equal | Operator::NotEqual => false,
+    };
+    if fine {
+        Ok(())
+    } else {
+        Err(invalid("condition.clear", format!("{clear} is not on the good side of `{}`", operator.as_str())))
+    }
+}
+
+fn check_condition_type(condition: &Condition, value: &ValueType, metric: &MetricId) -> Result<(), Invalid> {
+    let wrong = || Err(invalid("condition", format!("`{metric}` does not take values of this kind")));
+    match (condition, value) {
+        (
+            Condition::Threshold { .. } | Condition::Range { .. } | Condition::RateOfChange { .. },
+            ValueType::Float { .. } | ValueType::Int { .. },
+        ) => Ok(()),
+        (Condition::State { equals, from }, ValueType::Bool | ValueType::Enum { .. }) => {
+            if [Some(equals), from.as_ref()].into_iter().flatten().all(|state| state.is_one_of(value)) {
+                Ok(())
+            } else {
+                wrong()
+            }
+        }
+        (
+            Condition::Threshold { .. } | Condition::Range { .. } | Condition::RateOfChange { .. },
+            ValueType::Bool | ValueType::Enum { .. } | ValueType::String,
+        )
+        | (Condition::State { .. }, ValueType::Float { .. } | ValueType::Int { .. } | ValueType::String) => wrong(),
+    }
+}
+
+impl super::StateValue {
+    /// Whether a reading of this type takes the value.
+    fn is_one_of(&self, value: &ValueType) -> bool {
+        match (self, value) {
+            (Self::Bool(_), ValueType::Bool) => true,
+            (Self::Word(word), ValueType::Enum { values }) => values.contains(word),
+            (Self::Bool(_) | Self::Word(_), _) => false,
+        }
+    }
+}
