@@ -1,1 +1,60 @@
-fn main() {}
+//! `cargo xtask`: everything a contributor or a pipeline runs, one file per command.
+//!
+//! This file only reads the command line. What a command does, and in which order, is in its own file.
+
+mod error;
+mod generate;
+mod lint;
+mod process;
+mod steps;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Prepares tools, regenerates what is derived, and tests everything.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install the emulator, the linters and the AWS command line into `.tools/`, in the versions of `tools/*.txt`.
+    Tools,
+    /// Regenerate everything derived: `out/`, the schema, the command reference, the index of errors.
+    Generate {
+        /// Change nothing; fail and name the command to run when something is stale.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run linters over `out/` and over the output of every fixture.
+    Lint,
+    /// Run every check and test. What a pipeline runs.
+    Test {
+        /// Leave out the deploy test and the linters over fixtures.
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Tools => tools::run(),
+        Command::Generate { check } => generate::run(check),
+        Command::Lint => lint::run(),
+        Command::Test { quick } => test::run(quick),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

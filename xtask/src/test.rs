@@ -1,0 +1,51 @@
+//! `cargo xtask test`: every check and test, in the order in which a failure is cheapest to learn of.
+
+use std::process::Command;
+
+use crate::{error::Error, generate, lint, process, steps::Steps, tools, workspace};
+
+/// Runs everything; with `quick`, all but what takes minutes.
+pub(crate) fn run(quick: bool) -> Result<(), Error> {
+    let mut steps = Steps::new();
+    steps.run("formatting", || cargo(&["fmt", "--all", "--check"]));
+    steps.run("tools", tools::run);
+    steps.run("clippy", || {
+        cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
+    });
+    steps.run("build", || cargo(&["build", "--locked", "--workspace", "--all-targets", "--quiet"]));
+    steps.run("tests", tests);
+    steps.run("documentation tests", || cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]));
+    steps.run("generated files are current", || generate::run(true));
+    licences(&mut steps);
+    if quick {
+        steps.skip("linters", "--quick was given");
+    } else {
+        steps.run("linters", lint::run);
+    }
+    steps.close()
+}
+
+fn cargo(arguments: &[&str]) -> Result<(), Error> {
+    process::run(&mut workspace::cargo(arguments))
+}
+
+/// Unit and integration tests, by nextest where it is installed.
+fn tests() -> Result<(), Error> {
+    if process::succeeds(Command::new("cargo-nextest").args(["nextest", "--version"])) {
+        cargo(&["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--status-level", "fail"])
+    } else {
+        anstream::eprintln!("cargo-nextest is not installed: `cargo test` runs the same tests, one crate at a time");
+        cargo(&["test", "--locked", "--workspace", "--no-fail-fast", "--quiet", "--lib", "--bins", "--tests"])
+    }
+}
+
+/// Licences, sources and duplicates of dependencies, where cargo-deny is installed. Building it takes longer than all
+/// else here, so it is the published workflow that always has it.
+fn licences(steps: &mut Steps) {
+    const NAME: &str = "licences and sources of dependencies";
+    if process::succeeds(Command::new("cargo-deny").arg("--version")) {
+        steps.run(NAME, || cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]));
+    } else {
+        steps.skip(NAME, "cargo-deny is not installed; the published workflow runs it");
+    }
+}
