@@ -4,4 +4,9 @@
 //! here opens a file or a socket, or reads a clock or an environment variable.
 #![forbid(unsafe_code)]
 
+mod output;
 pub mod platform;
+mod rule_set;
+
+pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};
+pub use rule_set::{RuleSetArtifact, rule_set};

@@ -1,0 +1,181 @@
+//! The tree of files that a rendering is: paths below an output folder, and their bytes.
+//!
+//! A path in a [`Tree`] stays below the folder, whatever folder that is. Nothing here writes a file, or knows what is
+//! in one, except the manifests, which name every other file with its hash.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// Name of the manifest of the files that environments share, and of each environment's own.
+pub const MANIFEST: &str = "manifest.json";
+
+/// The version of the manifests' own form.
+const MANIFEST_FORMAT: u32 = 1;
+
+/// Files by path, relative to the output folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree(BTreeMap<Utf8PathBuf, Vec<u8>>);
+
+impl Tree {
+    /// A tree without files.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a file.
+    ///
+    /// # Panics
+    /// If the path could leave the output folder or is taken. Ids are checked when a platform file is read, so no
+    /// platform leads here.
+    pub fn insert(&mut self, path: impl Into<Utf8PathBuf>, bytes: impl Into<Vec<u8>>) {
+        let path = path.into();
+        assert!(stays_below(&path), "`{path}` could leave the output folder");
+        let before = self.0.insert(path, bytes.into());
+        assert!(before.is_none(), "a path is written once");
+    }
+
+    /// Adds every file of another tree below a folder.
+    pub fn insert_below(&mut self, folder: &str, other: Self) {
+        for (path, bytes) in other.0 {
+            self.insert(Utf8Path::new(folder).join(path), bytes);
+        }
+    }
+
+    /// Paths and bytes, in the order of paths.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Utf8Path, &[u8])> {
+        self.0.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()))
+    }
+
+    /// The bytes of one file.
+    pub fn get(&self, path: impl AsRef<Utf8Path>) -> Option<&[u8]> {
+        self.0.get(path.as_ref()).map(Vec::as_slice)
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Whether a path names something below the folder that it is relative to, whatever that folder holds, links aside.
+pub(crate) fn stays_below(path: &Utf8Path) -> bool {
+    !path.as_str().is_empty() && path.components().all(|component| matches!(component, Utf8Component::Normal(_)))
+}
+
+/// What a rendering wrote into one folder, so that the next one knows which files are its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The version of this form.
+    pub format: u32,
+    /// The version of fleetform that wrote it.
+    pub generator: String,
+    /// `platform.name`.
+    pub platform: String,
+    /// The environments, in the manifest of what they share; none in an environment's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environments: Vec<String>,
+    /// The rule set of the environment; none in the manifest of what environments share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_set: Option<RuleSetAddress>,
+    /// SHA-256 of each file, by path relative to the manifest.
+    pub files: BTreeMap<Utf8PathBuf, String>,
+}
+
+/// Which rule set an environment is deployed with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleSetAddress {
+    /// The version of the rule set's form.
+    pub format_version: u32,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// The manifest of a tree, as it stands.
+    pub fn of(tree: &Tree, platform: &str) -> Self {
+        Self {
+            format: MANIFEST_FORMAT,
+            generator: env!("CARGO_PKG_VERSION").to_owned(),
+            platform: platform.to_owned(),
+            environments: Vec::new(),
+            rule_set: None,
+            files: tree.0.iter().map(|(path, bytes)| (path.clone(), sha256(bytes))).collect(),
+        }
+    }
+
+    /// Its text.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("a manifest has only text keys");
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Reads the text of a manifest; none if it is not one, or names a path that leaves its folder.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let manifest: Self = serde_json::from_slice(bytes).ok()?;
+        let paths_stay = manifest.files.keys().all(|path| stays_below(path));
+        let names_stay = manifest
+            .environments
+            .iter()
+            .all(|name| stays_below(Utf8Path::new(name)) && Utf8Path::new(name).components().count() == 1);
+        (manifest.format == MANIFEST_FORMAT && paths_stay && names_stay).then_some(manifest)
+    }
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes every write");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_11_a_path_that_could_leave_the_folder_is_no_path_of_a_tree() {
+        for path in ["../x", "/etc/passwd", "a/../../x", "", ".", "a/.."] {
+            assert!(!stays_below(Utf8Path::new(path)), "{path}");
+            let insert = || Tree::new().insert(path, "");
+            assert!(std::panic::catch_unwind(insert).is_err(), "{path}");
+        }
+        for path in ["a", "a/b.json", ".github/workflows/deploy.yml", "..a/b"] {
+            assert!(stays_below(Utf8Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn case_11_a_manifest_that_names_such_a_path_is_no_manifest() {
+        let manifest = |environments: &str, path: &str| {
+            let text = format!(
+                r#"{{"format":1,"generator":"0","platform":"p","environments":[{environments}],"files":{{"{path}":""}}}}"#
+            );
+            Manifest::parse(text.as_bytes())
+        };
+        assert!(manifest(r#""dev""#, "root.yaml").is_some());
+        assert!(manifest(r#""../dev""#, "root.yaml").is_none());
+        assert!(manifest(r#""dev/x""#, "root.yaml").is_none());
+        assert!(manifest("", "../../root.yaml").is_none());
+        assert!(manifest("", "/root.yaml").is_none());
+        assert!(Manifest::parse(b"{").is_none());
+    }
+
+    #[test]
+    fn a_manifest_reads_back() {
+        let mut tree = Tree::new();
+        tree.insert("a/b.txt", "text\n");
+        let manifest = Manifest::of(&tree, "riverton-water");
+        assert_eq!(manifest.files[Utf8Path::new("a/b.txt")], sha256(b"text\n"));
+        assert_eq!(Manifest::parse(&manifest.to_bytes()), Some(manifest));
+    }
+}

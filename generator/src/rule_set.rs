@@ -1,0 +1,78 @@
+//! A platform as the rule set that the runtime loads: the one artifact in which generator and runtime meet.
+//!
+//! What a rule means is the engine's business. Here its parts are only taken over, with addresses left out.
+
+use fleetform_engine::rule_set::{Contact, DeviceType, FORMAT_VERSION, Reading, RuleSet, Zone};
+use smol_str::SmolStr;
+
+use crate::{output::sha256, platform::Platform};
+
+/// The rule set of one environment as bytes, with their hash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSetArtifact {
+    /// SHA-256 of the bytes, in hexadecimal: the rule set's address.
+    pub sha256: SmolStr,
+    /// Its canonical bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl RuleSetArtifact {
+    /// The artifact of a platform.
+    pub fn of(platform: &Platform) -> Self {
+        let bytes = rule_set(platform).to_bytes();
+        Self { sha256: sha256(&bytes).into(), bytes }
+    }
+}
+
+/// What the runtime knows about a platform. It has no addresses: those are subscriptions of the contacts' topics.
+pub fn rule_set(platform: &Platform) -> RuleSet {
+    let zones = platform.zones.iter().map(|(id, zone)| {
+        let zone = Zone {
+            title: zone.title.clone(),
+            parent: zone.parent.clone(),
+            timezone: zone.timezone.clone(),
+            contacts: zone.contacts.clone(),
+        };
+        (id.clone(), zone)
+    });
+    let device_types = platform.device_types.iter().map(|(id, device_type)| {
+        let readings = device_type.readings.iter().map(|(metric, reading)| {
+            let reading = Reading {
+                key: reading.key.clone(),
+                value: reading.value.clone(),
+                required: reading.required,
+                unit: reading.unit.clone().unwrap_or_default(),
+            };
+            (metric.clone(), reading)
+        });
+        let device_type = DeviceType {
+            report_every_ms: device_type.report_every,
+            send_every_ms: device_type.send_every,
+            offline_after_ms: device_type.offline_after,
+            readings: readings.collect(),
+            attributes: device_type.attributes.clone(),
+        };
+        (id.clone(), device_type)
+    });
+    let contacts = platform.contacts.iter().map(|(id, contact)| {
+        let contact = Contact {
+            sms: !contact.sms.is_empty(),
+            email: !contact.email.is_empty(),
+            webhook: contact.webhook.clone(),
+        };
+        (id.clone(), contact)
+    });
+    RuleSet {
+        format_version: FORMAT_VERSION,
+        platform: platform.name.clone(),
+        environment: platform.environment.id.clone(),
+        message: platform.message.clone(),
+        max_alert_delay_ms: platform.processor.max_alert_delay,
+        zones: zones.collect(),
+        device_types: device_types.collect(),
+        severities: platform.severities.clone(),
+        contacts: contacts.collect(),
+        routes: platform.routes.clone(),
+        rules: platform.rules.clone(),
+    }
+}
