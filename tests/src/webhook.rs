@@ -1,0 +1,134 @@
+//! A webhook's receiver: a real HTTPS server with a certificate of its own authority, which keeps what it was sent.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri},
+    routing::post,
+    serve::Listener,
+};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use sha2::Sha256;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, Notify},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    server::TlsStream,
+};
+
+/// One request that was received.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// Path and query.
+    pub target: String,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body, as sent.
+    pub body: Bytes,
+}
+
+impl Received {
+    /// A header's text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// A running receiver.
+pub struct Receiver {
+    address: SocketAddr,
+    authority: String,
+    inbox: Arc<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    received: Mutex<Vec<Received>>,
+    arrived: Notify,
+}
+
+impl Receiver {
+    /// Listens on an address, with a certificate for its IP.
+    pub async fn start(address: SocketAddr) -> io::Result<Self> {
+        let (config, authority) = certificate(address).map_err(io::Error::other)?;
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let inbox = Arc::<Inbox>::default();
+        let routes = Router::new().route("/{*path}", post(receive)).with_state(Arc::clone(&inbox));
+        let listener = TlsListener { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        Ok(Self { address, authority, inbox })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The certificate, in PEM, of the authority that its own is signed by.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Everything received so far.
+    pub async fn received(&self) -> Vec<Received> {
+        self.inbox.received.lock().await.clone()
+    }
+}
+
+/// HMAC-SHA-256 in hexadecimal, as a receiver computes it to compare signatures.
+pub fn signature(key: &[u8], text: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
+    mac.update(text);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn receive(State(inbox): State<Arc<Inbox>>, uri: Uri, headers: HeaderMap, body: Bytes) -> StatusCode {
+    inbox.received.lock().await.push(Received { target: uri.to_string(), headers, body });
+    inbox.arrived.notify_waiters();
+    StatusCode::NO_CONTENT
+}
+
+/// An authority, a certificate that it signed for the address, and the server settings that use it.
+fn certificate(address: SocketAddr) -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate()?)?;
+    let key = KeyPair::generate()?;
+    let certificate = CertificateParams::new(vec![address.ip().to_string()])?.signed_by(&key, &authority)?;
+    let key = PrivateKeyDer::try_from(key.serialize_der())?;
+    let config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
+    Ok((config, authority.pem()))
+}
+
+struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            // A client that does not shake hands is its own problem.
+            let Ok((stream, from)) = self.listener.accept().await else { continue };
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}

@@ -1,0 +1,93 @@
+//! The dependency arrows of the architecture, over what cargo resolves: who may see whom, and what the pure crates
+//! may never reach.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{CargoOpt, DependencyKind, MetadataCommand};
+
+/// Normal dependencies of every package, by name, each package once per name.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .features(CargoOpt::AllFeatures)
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .expect("cargo metadata");
+    let names: BTreeMap<_, _> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
+    let mut graph = BTreeMap::<_, BTreeSet<_>>::new();
+    for node in metadata.resolve.expect("a resolved graph").nodes {
+        let used = node.deps.iter().filter(|dependency| {
+            dependency.dep_kinds.iter().any(|kind| matches!(kind.kind, DependencyKind::Normal | DependencyKind::Build))
+        });
+        graph.entry(names[&node.id].clone()).or_default().extend(used.map(|dependency| names[&dependency.pkg].clone()));
+    }
+    graph
+}
+
+/// Everything that a package reaches.
+fn reach(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec![from];
+    while let Some(name) = waiting.pop() {
+        for next in graph.get(name).unwrap_or_else(|| panic!("no package `{name}`")) {
+            if reached.insert(next.clone()) {
+                waiting.push(next);
+            }
+        }
+    }
+    reached
+}
+
+fn ours(names: &BTreeSet<String>) -> BTreeSet<&str> {
+    names.iter().map(String::as_str).filter(|name| name.starts_with("fleetform")).collect()
+}
+
+#[test]
+fn crates_see_only_what_the_architecture_says() {
+    let graph = graph();
+    for (package, allowed) in [
+        ("fleetform-engine", &[][..]),
+        ("fleetform-policy", &[]),
+        ("fleetform-generator", &["fleetform-engine", "fleetform-policy"]),
+        ("fleetform-runtime", &["fleetform-engine"]),
+        ("fleetform", &["fleetform-engine", "fleetform-generator", "fleetform-policy"]),
+    ] {
+        let reached = reach(&graph, package);
+        let beyond: Vec<_> = ours(&reached).into_iter().filter(|name| !allowed.contains(name)).collect();
+        assert!(beyond.is_empty(), "{package} must not depend on {beyond:?}");
+    }
+}
+
+#[test]
+fn every_package_of_the_workspace_is_spoken_for() {
+    let graph = graph();
+    let names: BTreeSet<_> = graph.keys().cloned().collect();
+    let known = BTreeSet::from([
+        "fleetform",
+        "fleetform-bench",
+        "fleetform-engine",
+        "fleetform-generator",
+        "fleetform-policy",
+        "fleetform-runtime",
+        "fleetform-tests",
+    ]);
+    assert_eq!(ours(&names), known, "a new package needs its arrows above");
+}
+
+#[test]
+fn pure_crates_reach_no_executor_no_tls_and_no_aws() {
+    let graph = graph();
+    for package in ["fleetform-engine", "fleetform-policy", "fleetform-generator"] {
+        let impure: Vec<_> = reach(&graph, package).into_iter().filter(|name| is_impure(name)).collect();
+        assert!(impure.is_empty(), "{package} reaches {impure:?}");
+    }
+    assert!(reach(&graph, "fleetform-runtime").iter().any(|name| is_impure(name)), "the words below match nothing");
+}
+
+fn is_impure(name: &str) -> bool {
+    const NAMES: &[&str] =
+        &["tokio", "mio", "socket2", "hyper", "reqwest", "rustls", "aws-lc-rs", "ring", "openssl", "rusqlite"];
+    const PREFIXES: &[&str] = &["aws-", "tokio-", "hyper-", "openssl-", "libsqlite3-"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
