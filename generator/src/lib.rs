@@ -4,9 +4,15 @@
 //! here opens a file or a socket, or reads a clock or an environment variable.
 #![forbid(unsafe_code)]
 
+mod check;
+pub mod diagnostic;
 mod output;
 pub mod platform;
 mod rule_set;
+mod schema;
+mod source;
 
+pub use check::{Checked, PLATFORM_FILE_BYTES_MAX, check, too_large};
 pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};
 pub use rule_set::{RuleSetArtifact, rule_set};
+pub use schema::schema;

@@ -1,6 +1,27 @@
-//! `[channels.sms]` and `[channels.email]`: what is common to all contacts of a channel.
+//! `[channels.sms]`: what is common to all contacts of a channel.
 
+use schemars::JsonSchema;
+use serde::Deserialize;
 use smol_str::SmolStr;
+
+use super::contact::PHONE_PATTERN;
+
+/// `[channels]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawChannels {
+    /// Text messages.
+    pub(crate) sms: Option<RawSms>,
+}
+
+/// `[channels.sms]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSms {
+    /// The number that text messages come from, E.164.
+    #[schemars(required, regex(pattern = PHONE_PATTERN))]
+    pub(crate) origination: Option<String>,
+}
 
 /// What is common to all contacts of a channel.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,4 +35,12 @@ pub struct Channels {
 pub struct Sms {
     /// The number that text messages come from, E.164.
     pub origination: SmolStr,
+}
+
+impl RawChannels {
+    /// Takes the tables over; their shape is their whole check.
+    pub(crate) fn check(&self) -> Channels {
+        let origination = self.sms.as_ref().and_then(|sms| sms.origination.as_deref());
+        Channels { sms: origination.map(|origination| Sms { origination: origination.into() }) }
+    }
 }

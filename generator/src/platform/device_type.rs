@@ -3,11 +3,77 @@
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{AttributeId, MetricId, ZoneId},
+    ids::{AttributeId, DeviceTypeId, MetricId, ZoneId},
     rule_set::{Attribute, ValueType},
-    units::Millis,
+    units::{Finite, Millis},
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
 use smol_str::SmolStr;
+
+use super::{message::Message, reading::RawReading, unit};
+use crate::{
+    check::{bounds::Bounds, context::Context},
+    diagnostic::{Code, Diagnostic},
+    schema::types::{Duration, Table},
+    source::At,
+};
+
+/// Time between two samples unless the file says otherwise.
+const REPORT_EVERY: &str = "60s";
+
+/// A device counts as offline after this many missed messages, unless the file says otherwise.
+const MISSED_MESSAGES: u64 = 3;
+
+/// How often silent shards are looked at, which bounds how soon silence is seen.
+const SWEEP_EVERY: Millis = Millis::from_secs(60);
+
+/// `[device_types.X]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawDeviceType {
+    /// Time between two samples, 100ms to 7d.
+    #[schemars(extend("default" = REPORT_EVERY))]
+    pub(crate) report_every: Option<Duration>,
+    /// Time between two messages; longer than `report_every` where messages carry several samples. Default:
+    /// `report_every`.
+    pub(crate) send_every: Option<Duration>,
+    /// Silence after which a device counts as offline. Default: three times `send_every`, at least 60s more than
+    /// twice.
+    pub(crate) offline_after: Option<Duration>,
+    /// Expected devices in each zone, from which shards are checked.
+    pub(crate) count: Option<BTreeMap<String, u32>>,
+    /// What it measures.
+    #[schemars(required, extend("minProperties" = 1, "maxProperties" = 64))]
+    pub(crate) readings: Option<Table<MetricId, RawReading>>,
+    /// What is set for each device when it is registered.
+    #[schemars(extend("maxProperties" = 40))]
+    pub(crate) attributes: Option<Table<AttributeId, RawAttribute>>,
+}
+
+/// `device_types.X.attributes.Y` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawAttribute {
+    /// Attributes are numbers.
+    #[serde(rename = "type")]
+    #[schemars(extend("default" = "float"))]
+    pub(crate) kind: Option<AttributeType>,
+    /// UCUM code of its unit.
+    pub(crate) unit: Option<String>,
+    /// The value of a device that was registered without it.
+    #[schemars(required, with = "f64")]
+    pub(crate) default: Option<Finite>,
+}
+
+/// The types of attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum AttributeType {
+    Float,
+    Int,
+}
 
 /// What devices of one type send, and how often.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,4 +103,159 @@ pub struct Reading {
     pub unit: Option<SmolStr>,
     /// Whether a sample must have it.
     pub required: bool,
+}
+
+impl RawDeviceType {
+    /// Checks a device type.
+    pub(crate) fn check(&self, id: &DeviceTypeId, message: &Message, at: &At<'_>, context: &Context<'_>) -> DeviceType {
+        let report_every =
+            Bounds::new("100ms", "7d").check(self.report_every, REPORT_EVERY, &at.key("report_every"), context);
+        let send_every = self.check_send_every(report_every, message, at, context);
+        DeviceType {
+            report_every,
+            send_every,
+            offline_after: self.check_offline_after(send_every, at, context),
+            count: self.check_count(id, &at.key("count"), context),
+            readings: self.check_readings(message, &at.key("readings"), context),
+            attributes: self.check_attributes(&at.key("attributes"), context),
+        }
+    }
+
+    fn check_send_every(&self, report_every: Millis, message: &Message, at: &At<'_>, context: &Context<'_>) -> Millis {
+        let place = at.key("send_every");
+        let Some(send_every) = Bounds::new("100ms", "7d").check_given(self.send_every, &place, context) else {
+            return report_every;
+        };
+        if send_every < report_every {
+            let reported = at.key("report_every");
+            let mut diagnostic = Diagnostic::new(
+                Code::TimesOutOfOrder,
+                context.value(&place),
+                "`send_every` is shorter than `report_every`: a device has nothing to send in between",
+            );
+            if context.is_written(&reported) {
+                diagnostic = diagnostic.related(context.value(&reported), "samples are taken this often");
+            }
+            context.report(diagnostic.help(format!("make it at least `{}`", Duration::write(report_every))));
+        } else if send_every > report_every && message.batch.is_none() {
+            context.report(
+                Diagnostic::new(
+                    Code::MissingKey,
+                    context.value(&place),
+                    "messages of several samples need `message.batch`, the path of their array",
+                )
+                .help("add to [message]: batch = \"records\""),
+            );
+        }
+        send_every
+    }
+
+    fn check_offline_after(&self, send_every: Millis, at: &At<'_>, context: &Context<'_>) -> Millis {
+        let place = at.key("offline_after");
+        let least = Millis(SWEEP_EVERY.0 + 2 * send_every.0);
+        let default = Millis((MISSED_MESSAGES * send_every.0).max(least.0));
+        let Some(given) = Bounds::new("1s", "365d").check_given(self.offline_after, &place, context) else {
+            return default;
+        };
+        if given < least {
+            let needed = Duration::write(least);
+            context.report(
+                Diagnostic::new(
+                    Code::OfflineTooSoon,
+                    context.value(&place),
+                    format!(
+                        "a device that sends every `{}` cannot be told to be offline after `{}`",
+                        Duration::write(send_every),
+                        Duration::write(given)
+                    ),
+                )
+                .replace(
+                    format!("it takes 60s and two messages; write: offline_after = \"{needed}\""),
+                    format!("\"{needed}\""),
+                ),
+            );
+        }
+        given
+    }
+
+    fn check_count(&self, id: &DeviceTypeId, at: &At<'_>, context: &Context<'_>) -> BTreeMap<ZoneId, u32> {
+        let user = || format!("the count of device type `{id}`");
+        let counts = self.count.iter().flatten();
+        counts
+            .filter_map(|(zone, count)| {
+                let place = at.key(zone);
+                if context.is_declared("zones", zone) {
+                    return ZoneId::new(zone).ok().map(|zone| (zone, *count));
+                }
+                let near = context.nearest(zone, context.declared("zones"));
+                let mut diagnostic = Diagnostic::new(
+                    Code::UnknownZone,
+                    context.key(&place),
+                    format!("{} names zone `{}`, which is not declared", user(), crate::check::context::shown(zone)),
+                )
+                .label("no such zone");
+                if let Some(near) = near {
+                    diagnostic = diagnostic.replace(format!("did you mean `{near}`?"), near);
+                }
+                context.report(diagnostic);
+                None
+            })
+            .collect()
+    }
+
+    fn check_readings(&self, message: &Message, at: &At<'_>, context: &Context<'_>) -> BTreeMap<MetricId, Reading> {
+        let mut keys: BTreeMap<SmolStr, &MetricId> = BTreeMap::new();
+        let mut readings = BTreeMap::new();
+        for (id, raw) in self.readings.iter().flat_map(|readings| &readings.0) {
+            let place = at.key(id.as_str());
+            let reading = raw.check(id, &place, context);
+            if let Some(first) = keys.get(&reading.key) {
+                let first_at = at.key(first.as_str());
+                context.report(
+                    Diagnostic::new(
+                        Code::Duplicate,
+                        context.key(&place),
+                        format!("two readings have the key `{}` in a message", reading.key),
+                    )
+                    .related(context.key(&first_at), "the other reading")
+                    .help("give each its own `key`"),
+                );
+            } else {
+                keys.insert(reading.key.clone(), id);
+            }
+            if message.health.contains_key(id) {
+                let root = At::root("message");
+                let health = root.key("health");
+                context.report(
+                    Diagnostic::new(
+                        Code::Duplicate,
+                        context.key(&place),
+                        format!("`{id}` is a reading here and a health value of every device"),
+                    )
+                    .related(context.key(&health.key(id.as_str())), "the health value")
+                    .help("rename one of them"),
+                );
+            }
+            readings.insert(id.clone(), reading);
+        }
+        readings
+    }
+
+    fn check_attributes(&self, at: &At<'_>, context: &Context<'_>) -> BTreeMap<AttributeId, Attribute> {
+        let raw = self.attributes.iter().flat_map(|attributes| &attributes.0);
+        raw.filter_map(|(id, raw)| {
+            let place = at.key(id.as_str());
+            let unit = unit::check(&raw.unit, &place.key("unit"), context).unwrap_or_default();
+            let default = raw.default?;
+            if raw.kind == Some(AttributeType::Int) && default.get().fract() != 0.0 {
+                let value = context.value(&place.key("default"));
+                context.report(
+                    Diagnostic::new(Code::WrongType, value, format!("`{default}` is not a whole number"))
+                        .help("write a whole number, or: type = \"float\""),
+                );
+            }
+            Some((id.clone(), Attribute { default, unit }))
+        })
+        .collect()
+    }
 }

@@ -1,7 +1,37 @@
 //! `[environments.X]`: an account and a region, and what differs there.
 
 use fleetform_engine::ids::EnvironmentId;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use smol_str::SmolStr;
+
+use crate::{
+    check::context::Context,
+    diagnostic::{Code, Diagnostic},
+    source::At,
+};
+
+/// `[environments.X]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawEnvironment {
+    /// AWS account, twelve digits in quotes.
+    #[schemars(required, regex(pattern = "^[0-9]{12}$"))]
+    pub(crate) account: Option<String>,
+    /// AWS region.
+    #[schemars(required, regex(pattern = "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"), extend("examples" = ["us-east-1", "eu-central-1"]))]
+    pub(crate) region: Option<String>,
+    /// Whether stacks get termination protection and changes to what holds data are asked for.
+    #[schemars(extend("default" = false))]
+    pub(crate) protect: Option<bool>,
+    /// Cost alarm, in US dollars a month.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub(crate) monthly_budget_usd: Option<u32>,
+    /// What differs in this environment: dotted keys of the file, checked like the file itself.
+    #[serde(rename = "set")]
+    pub(crate) _set: Option<Map<String, Value>>,
+}
 
 /// An account and a region.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,4 +46,32 @@ pub struct Environment {
     pub protect: bool,
     /// Cost alarm, in US dollars a month.
     pub monthly_budget_usd: Option<u32>,
+}
+
+impl RawEnvironment {
+    /// Checks the table; nothing if it has no usable account or region.
+    pub(crate) fn check(&self, id: &EnvironmentId, at: &At<'_>, context: &Context<'_>) -> Option<Environment> {
+        let protect = self.protect.unwrap_or(false);
+        if id.as_str().starts_with("prod") && !protect {
+            let (span, help) = match self.protect {
+                Some(_) => (context.value(&at.key("protect")), "write: protect = true"),
+                None => (context.key(at), "add: protect = true"),
+            };
+            context.report(
+                Diagnostic::new(
+                    Code::UnprotectedProduction,
+                    span,
+                    format!("environment `{id}` is not protected: one command could delete its stacks"),
+                )
+                .help(help),
+            );
+        }
+        Some(Environment {
+            id: id.clone(),
+            account: self.account.as_deref()?.into(),
+            region: self.region.as_deref()?.into(),
+            protect,
+            monthly_budget_usd: self.monthly_budget_usd,
+        })
+    }
 }

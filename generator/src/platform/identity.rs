@@ -1,7 +1,41 @@
 //! `[identity]`: how devices prove who they are.
 
 use fleetform_engine::units::Millis;
+use schemars::JsonSchema;
+use serde::Deserialize;
 use smol_str::SmolStr;
+
+use crate::{
+    check::{bounds::Bounds, context::Context},
+    diagnostic::{Code, Diagnostic},
+    schema::types::Duration,
+    source::At,
+};
+
+/// Largest compiled size of a serial pattern, in bytes: a pattern must stay cheap to match.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// `[identity]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawIdentity {
+    /// The kind of a device's key.
+    #[schemars(extend("default" = "ec_p256"))]
+    pub(crate) key: Option<Key>,
+    /// The age at which a certificate is to be replaced, 1d to 10y.
+    pub(crate) rotate_after: Option<Duration>,
+    /// What serial numbers look like.
+    pub(crate) serial: Option<RawSerial>,
+}
+
+/// `identity.serial` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSerial {
+    /// A regular expression that a device id must match as a whole.
+    #[schemars(required, length(min = 1, max = 200))]
+    pub(crate) pattern: Option<String>,
+}
 
 /// How devices prove who they are: one X.509 certificate each.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +49,43 @@ pub struct Identity {
 }
 
 /// The kind of a device's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
 pub enum Key {
     /// ECDSA on P-256.
+    #[default]
+    #[serde(rename = "ec_p256")]
     EcP256,
     /// RSA with 2,048 bits.
+    #[serde(rename = "rsa_2048")]
     Rsa2048,
+}
+
+impl RawIdentity {
+    /// Checks the table.
+    pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Identity {
+        let pattern = self.serial.as_ref().and_then(|serial| serial.pattern.as_deref());
+        if let Some(pattern) = pattern
+            && let Err(error) = regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build()
+        {
+            let serial = at.key("serial");
+            let message = match error {
+                regex::Error::CompiledTooBig(_) => "the pattern is too large to be matched quickly",
+                _ => "the pattern is not a regular expression",
+            };
+            // The parser's last line says what is wrong; the lines before draw a picture of the pattern.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            context.report(
+                Diagnostic::new(Code::InvalidPattern, context.value(&serial.key("pattern")), message)
+                    .label(reason)
+                    .help("an example: pattern = \"^SN-[0-9]{6}$\""),
+            );
+        }
+        Identity {
+            key: self.key.unwrap_or_default(),
+            rotate_after: Bounds::new("1d", "10y").check_given(self.rotate_after, &at.key("rotate_after"), context),
+            serial_pattern: pattern.map(SmolStr::new),
+        }
+    }
 }

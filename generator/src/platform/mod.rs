@@ -3,21 +3,27 @@
 //! One file per element: what the user writes, what it means, and the check between. A value of these types needs no
 //! further check, and its references resolve.
 
+pub(crate) mod about;
 pub mod channels;
 pub mod contact;
 pub mod deploy;
 pub mod device_type;
 pub mod environment;
 pub mod identity;
+pub mod logical_id;
 pub mod message;
 pub mod mqtt;
 pub mod observe;
 pub mod processor;
-pub mod route;
-pub mod rule;
+pub(crate) mod reading;
+pub(crate) mod retention;
+pub(crate) mod route;
+pub(crate) mod rule;
 pub mod security;
 pub mod severity;
 pub mod stream;
+pub(crate) mod unit;
+pub(crate) mod webhook;
 pub mod zone;
 
 use std::collections::BTreeMap;
@@ -26,7 +32,11 @@ use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, EnvironmentId, PlatformName, RuleId, SeverityId, ZoneId},
     units::Millis,
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
 use smol_str::SmolStr;
+
+use crate::schema::types::Table;
 
 /// A platform file: one [`Platform`] for each environment.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,4 +96,58 @@ pub struct Platform {
     pub deploy: deploy::Deploy,
     /// `[overrides.<LogicalId>]`: properties merged over those of a resource, as JSON.
     pub overrides: BTreeMap<SmolStr, serde_json::Map<String, serde_json::Value>>,
+}
+
+/// A platform file as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawFile {
+    /// Version of this format.
+    #[serde(rename = "schema")]
+    #[schemars(extend("enum" = [1], "default" = 1))]
+    pub(crate) _schema: Option<u32>,
+    /// What the platform is called, and by whom it is kept.
+    #[schemars(required)]
+    pub(crate) platform: Option<about::RawAbout>,
+    /// Accounts and regions, and what differs there.
+    #[schemars(required, extend("minProperties" = 1, "maxProperties" = 20))]
+    pub(crate) environments: Option<Table<EnvironmentId, environment::RawEnvironment>>,
+    /// Topics and what devices may do with them.
+    pub(crate) mqtt: Option<mqtt::RawMqtt>,
+    /// Where the parts of a message lie.
+    pub(crate) message: Option<message::RawMessage>,
+    /// How devices prove who they are.
+    pub(crate) identity: Option<identity::RawIdentity>,
+    /// Places with devices in them.
+    #[schemars(required, extend("minProperties" = 1))]
+    pub(crate) zones: Option<Table<ZoneId, zone::RawZone>>,
+    /// What devices of each type send, and how often.
+    #[schemars(required, extend("minProperties" = 1))]
+    pub(crate) device_types: Option<Table<DeviceTypeId, device_type::RawDeviceType>>,
+    /// The telemetry stream.
+    pub(crate) stream: Option<stream::RawStream>,
+    /// The function that evaluates the stream.
+    pub(crate) processor: Option<processor::RawProcessor>,
+    /// How urgent alerts are. Default: critical, high, medium and low.
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 20))]
+    pub(crate) severities: Option<Table<SeverityId, severity::RawSeverity>>,
+    /// People and systems that are told.
+    pub(crate) contacts: Option<Table<ContactId, contact::RawContact>>,
+    /// What is common to all contacts of a channel.
+    pub(crate) channels: Option<channels::RawChannels>,
+    /// Which alert goes to whom, first match first. Default: every alert to the contacts of its zone.
+    #[schemars(length(max = route::ROUTES_MAX))]
+    pub(crate) routes: Option<Vec<route::RawRoute>>,
+    /// How long things are kept.
+    pub(crate) retention: Option<retention::RawRetention>,
+    /// What must hold for an alert.
+    pub(crate) rules: Option<Table<RuleId, rule::RawRule>>,
+    /// What is watched, and who is told.
+    pub(crate) observe: Option<observe::RawObserve>,
+    /// Keys, boundaries, audits.
+    pub(crate) security: Option<security::RawSecurity>,
+    /// How the platform is deployed.
+    pub(crate) deploy: Option<deploy::RawDeploy>,
+    /// Properties merged over those of a generated resource, by its logical id.
+    pub(crate) overrides: Option<BTreeMap<String, serde_json::Map<String, serde_json::Value>>>,
 }

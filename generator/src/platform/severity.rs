@@ -1,4 +1,84 @@
 //! `[severities.X]`: how urgent an alert is. The artifact's form is the checked form.
 
+use std::collections::BTreeMap;
+
+use fleetform_engine::{ids::SeverityId, units::Millis};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::{
+    check::context::{Context, listing, shown},
+    diagnostic::{Code, Diagnostic},
+    schema::types::{Duration, Table},
+    source::At,
+};
+
+/// Cooldown of ranks 1 and 2.
+const COOLDOWN_URGENT: Millis = Millis::from_secs(5 * 60);
+
+/// Cooldown of the other ranks.
+const COOLDOWN_OTHER: Millis = Millis::from_secs(15 * 60);
+
+/// The severities of a file that declares none, with their ranks.
+pub(crate) const DEFAULT: [(&str, u32); 4] = [("critical", 1), ("high", 2), ("medium", 3), ("low", 4)];
+
+/// `[severities.X]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSeverity {
+    /// 1 is the most urgent.
+    #[schemars(required, range(min = 1, max = 100))]
+    pub(crate) rank: Option<u32>,
+    /// Least time between two notices of one rule on one device. Default: 5m for ranks 1 and 2, else 15m.
+    pub(crate) cooldown: Option<Duration>,
+}
+
 /// How urgent an alert is.
 pub type Severity = fleetform_engine::rule_set::Severity;
+
+/// The declared severities, or the four that a file has without declaring any.
+pub(crate) fn check(raw: Option<&Table<SeverityId, RawSeverity>>) -> BTreeMap<SeverityId, Severity> {
+    let make = |rank: u32, cooldown: Option<Millis>| Severity {
+        rank,
+        cooldown_ms: cooldown.unwrap_or(if rank <= 2 { COOLDOWN_URGENT } else { COOLDOWN_OTHER }),
+    };
+    match raw {
+        Some(raw) => raw
+            .0
+            .iter()
+            .map(|(id, raw)| (id.clone(), make(raw.rank.unwrap_or(1), raw.cooldown.map(|length| length.0))))
+            .collect(),
+        None => DEFAULT
+            .iter()
+            .filter_map(|(name, rank)| SeverityId::new(name).ok().map(|id| (id, make(*rank, None))))
+            .collect(),
+    }
+}
+
+/// The names of all severities, those with broken values too.
+pub(crate) fn names<'d>(context: &Context<'d>) -> Vec<&'d str> {
+    let declared: Vec<&str> = context.declared("severities").collect();
+    if declared.is_empty() { DEFAULT.iter().map(|(name, _)| *name).collect() } else { declared }
+}
+
+/// The severity that a name refers to, whatever its case; a report if there is none.
+pub(crate) fn reference(
+    name: &str,
+    at: &At<'_>,
+    user: impl FnOnce() -> String,
+    context: &Context<'_>,
+) -> Option<SeverityId> {
+    let folded = name.to_ascii_lowercase();
+    let names = names(context);
+    if names.contains(&folded.as_str()) {
+        return SeverityId::new(&folded).ok();
+    }
+    let message = format!("{} has severity `{}`, which is not declared", user(), shown(name));
+    let allowed = format!("allowed: {}", listing(&names));
+    let diagnostic = Diagnostic::new(Code::UnknownSeverity, context.value(at), message).label("no such severity");
+    context.report(match context.nearest(&folded, names.iter().copied()) {
+        Some(near) => diagnostic.replace(format!("did you mean `{near}`? ({allowed})"), format!("\"{near}\"")),
+        None => diagnostic.help(allowed),
+    });
+    None
+}

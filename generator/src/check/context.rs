@@ -1,0 +1,190 @@
+//! What every check of an element is given: places, declared names, and where to put what it found.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
+    ops::Range,
+};
+
+use serde_json::Value;
+
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    schema::types::Name,
+    source::{At, Document},
+};
+
+/// Suggestions a run makes before it stops looking for them: each costs a comparison with every declared name.
+const SUGGESTIONS_MAX: usize = 200;
+
+/// What every check of an element is given.
+pub(crate) struct Context<'d> {
+    document: &'d Document<'d>,
+    /// The document's value as it was written, with what the shape check took out.
+    written: &'d Value,
+    found: RefCell<Vec<Diagnostic>>,
+    suggestions: Cell<usize>,
+}
+
+impl<'d> Context<'d> {
+    /// A context without findings.
+    pub(crate) fn new(document: &'d Document<'d>, written: &'d Value) -> Self {
+        Self { document, written, found: RefCell::default(), suggestions: Cell::new(0) }
+    }
+
+    /// Everything that was reported.
+    pub(crate) fn into_found(self) -> Vec<Diagnostic> {
+        self.found.into_inner()
+    }
+
+    /// Keeps a finding.
+    pub(crate) fn report(&self, diagnostic: Diagnostic) {
+        self.found.borrow_mut().push(diagnostic);
+    }
+
+    /// Where the key at a path stands.
+    pub(crate) fn key(&self, at: &At<'_>) -> Range<usize> {
+        self.document.key_span(&at.steps())
+    }
+
+    /// Where the value at a path stands.
+    pub(crate) fn value(&self, at: &At<'_>) -> Range<usize> {
+        self.document.value_span(&at.steps())
+    }
+
+    /// Whether the file has anything at a path; defaults stand nowhere.
+    pub(crate) fn is_written(&self, at: &At<'_>) -> bool {
+        self.document.has(&at.steps())
+    }
+
+    /// The keys of a table of the root as they were written, those with broken values too.
+    pub(crate) fn declared(&self, table: &str) -> impl Iterator<Item = &'d str> + use<'d> {
+        self.written.get(table).and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
+    }
+
+    /// Whether a table of the root has a key, even one with a broken value.
+    pub(crate) fn is_declared(&self, table: &str, name: &str) -> bool {
+        self.written.get(table).and_then(|map| map.get(name)).is_some()
+    }
+
+    /// Whether any device type has a reading of this name, even a broken one.
+    pub(crate) fn is_reading(&self, name: &str) -> bool {
+        let types = self.written.get("device_types").and_then(Value::as_object);
+        types.is_some_and(|types| {
+            types
+                .values()
+                .any(|device_type| device_type.get("readings").and_then(|readings| readings.get(name)).is_some())
+        })
+    }
+
+    /// The declared name closest to a misspelt one.
+    pub(crate) fn nearest<'n>(&self, name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+        if self.suggestions.get() >= SUGGESTIONS_MAX {
+            return None;
+        }
+        self.suggestions.set(self.suggestions.get() + 1);
+        nearest(name, candidates)
+    }
+
+    /// A reference to a key of a table of the root: its name, or a report that there is none.
+    pub(crate) fn reference<N: Name>(
+        &self,
+        at: &At<'_>,
+        table: &str,
+        name: &str,
+        code: Code,
+        user: impl FnOnce() -> String,
+    ) -> Option<N> {
+        if self.is_declared(table, name) {
+            return name.parse().ok();
+        }
+        let thing = N::THING;
+        let message = format!("{} names {thing} `{}`, which is not declared", user(), shown(name));
+        let mut diagnostic = Diagnostic::new(code, self.value(at), message).label(format!("no such {thing}"));
+        if let Some(near) = self.nearest(name, self.declared(table)) {
+            diagnostic = diagnostic.replace(format!("did you mean `{near}`?"), format!("\"{near}\""));
+        } else {
+            let all: Vec<&str> = self.declared(table).collect();
+            diagnostic = diagnostic.help(if all.is_empty() {
+                format!("declare it: `[{table}.{}]`", shown(name))
+            } else {
+                format!("declared: {}", listing(&all))
+            });
+        }
+        self.report(diagnostic);
+        None
+    }
+
+    /// A list of references without doubles.
+    pub(crate) fn references<N: Name>(
+        &self,
+        at: &At<'_>,
+        table: &str,
+        names: &Option<Vec<String>>,
+        code: Code,
+        user: impl Fn() -> String,
+    ) -> Vec<N> {
+        let mut seen = BTreeSet::new();
+        let mut resolved = Vec::new();
+        for (index, name) in names.iter().flatten().enumerate() {
+            let item = at.index(index);
+            if !seen.insert(name.as_str()) {
+                let message = format!("{} names `{}` twice", user(), shown(name));
+                let first = names.iter().flatten().position(|other| other == name).unwrap_or(0);
+                self.report(
+                    Diagnostic::new(Code::Duplicate, self.value(&item), message)
+                        .related(self.value(&at.index(first)), "first named here")
+                        .help("remove one of them"),
+                );
+                continue;
+            }
+            resolved.extend(self.reference(&item, table, name, code, &user));
+        }
+        resolved
+    }
+}
+
+/// The closest of some names, if it is close enough to be meant.
+pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    let name: String = name.chars().take(80).collect();
+    let folded = name.to_lowercase();
+    let limit = (name.chars().count() / 3).max(1);
+    candidates
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
+        .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// A text as a message shows it: short and without control characters.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out: String = text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(80).is_some() {
+        out.push('…');
+    }
+    out
+}
+
+/// Names as a message lists them.
+pub(crate) fn listing(names: &[&str]) -> String {
+    const SHOWN: usize = 12;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    match names.len().checked_sub(SHOWN) {
+        Some(more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
+        _ => shown.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["pressure", "temperature", "flow_rate"];
+        assert_eq!(nearest("presure", names.into_iter()), Some("pressure"));
+        assert_eq!(nearest("Flow_Rate", names.into_iter()), Some("flow_rate"));
+        assert_eq!(nearest("voltage", names.into_iter()), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! The meaning of a file whose shape is right: every element is checked, each by its own file in `platform/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleetform_engine::{
+    ids::{ContactId, EnvironmentId},
+    rule_set::Recipient,
+};
+
+use super::context::Context;
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    platform::{
+        Platform, Project, RawFile,
+        channels::Channels,
+        contact::Contact,
+        logical_id, route,
+        rule::{self, Scope},
+        severity, zone,
+    },
+    source::At,
+};
+
+/// Checks all environments, or `only` one; nothing if a part that everything needs is missing.
+pub(super) fn check(raw: &RawFile, only: Option<&str>, context: &Context<'_>) -> Option<Project> {
+    let at = At::root;
+    let empty = Default::default();
+    let about = raw.platform.as_ref().and_then(|raw| raw.check(&at("platform"), context));
+    for (table, thing) in
+        [("zones", "zone"), ("device_types", "device type"), ("contacts", "contact"), ("rules", "rule")]
+    {
+        logical_id::check(context.declared(table), thing, &at(table), context);
+    }
+    let zones = zone::check(raw.zones.as_ref().unwrap_or(&empty), &at("zones"), context);
+    let message = raw.message.as_ref().unwrap_or(&Default::default()).check(&at("message"), context);
+    let mqtt = raw.mqtt.as_ref().unwrap_or(&Default::default()).check(&at("mqtt"), context);
+    let identity = raw.identity.as_ref().unwrap_or(&Default::default()).check(&at("identity"), context);
+    let types_at = at("device_types");
+    let device_types: BTreeMap<_, _> = (raw.device_types.iter().flat_map(|types| &types.0))
+        .map(|(id, raw)| (id.clone(), raw.check(id, &message, &types_at.key(id.as_str()), context)))
+        .collect();
+    let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
+    let processor = raw.processor.as_ref().unwrap_or(&Default::default()).check(&stream, &at("processor"), context);
+    let severities = severity::check(raw.severities.as_ref());
+    let channels = raw.channels.as_ref().map(|raw| raw.check()).unwrap_or_default();
+    let contacts = check_contacts(raw, &channels, context);
+    let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);
+    let rules_at = at("rules");
+    let scope = Scope::new(&zones, &device_types, &message);
+    let rules: BTreeMap<_, _> = (raw.rules.iter().flat_map(|rules| &rules.0))
+        .filter_map(|(id, raw)| {
+            raw.check(id, &scope, &rules_at.key(id.as_str()), context).map(|rule| (id.clone(), rule))
+        })
+        .collect();
+    rule::shadow::check(&rules, &severities, &rules_at, context);
+    let all_rules_good = raw.rules.as_ref().is_none_or(|raw| raw.0.len() == rules.len());
+    route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);
+    let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
+    let alert_retention = raw.retention.as_ref().unwrap_or(&Default::default()).check(&at("retention"), context);
+
+    let mut environments = BTreeMap::new();
+    let environments_at = at("environments");
+    for (id, environment) in raw.environments.iter().flat_map(|environments| &environments.0) {
+        if only.is_some_and(|only| only != id.as_str()) {
+            continue;
+        }
+        let environment = environment.check(id, &environments_at.key(id.as_str()), context);
+        let (Some(environment), Some(about)) = (environment, &about) else { continue };
+        let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
+        let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);
+        let platform = Platform {
+            name: about.name.clone(),
+            owner: about.owner.clone(),
+            description: about.description.clone(),
+            tags: about.tags.clone(),
+            environment,
+            mqtt: mqtt.clone(),
+            message: message.clone(),
+            identity: identity.clone(),
+            zones: zones.by_id.clone(),
+            device_types: device_types.clone(),
+            stream: stream.clone(),
+            processor: processor.clone(),
+            severities: severities.clone(),
+            contacts: contacts.clone(),
+            channels: channels.clone(),
+            routes: routes.clone(),
+            alert_retention,
+            rules: rules.clone(),
+            observe: observe.clone(),
+            security,
+            deploy,
+            overrides: raw.overrides.iter().flatten().map(|(id, properties)| (id.into(), properties.clone())).collect(),
+        };
+        environments.insert(id.clone(), platform);
+    }
+    check_used(raw, &routes, &contacts, context);
+    let about = about?;
+    let default_environment: EnvironmentId = about.default_environment?;
+    Some(Project { name: about.name, default_environment, environments })
+}
+
+/// The contacts of the file, and those that rules have inline.
+fn check_contacts(raw: &RawFile, channels: &Channels, context: &Context<'_>) -> BTreeMap<ContactId, Contact> {
+    let at = At::root("contacts");
+    let mut contacts = BTreeMap::new();
+    let mut phones = None;
+    for (id, raw) in raw.contacts.iter().flat_map(|contacts| &contacts.0) {
+        let place = at.key(id.as_str());
+        let contact = raw.check(&place, context);
+        if phones.is_none() && !contact.sms.is_empty() {
+            phones = Some(context.value(&place.key("sms").index(0)));
+        }
+        contacts.insert(id.clone(), contact);
+    }
+    let rules_at = At::root("rules");
+    for (id, raw) in raw.rules.iter().flat_map(|rules| &rules.0) {
+        let Some(notifications) = &raw.notifications else { continue };
+        let rule_at = rules_at.key(id.as_str());
+        let place = rule_at.key("notifications");
+        let contact = rule::implicit_raw(notifications).check(&place, context);
+        if phones.is_none() && !contact.sms.is_empty() {
+            phones = Some(context.value(&place.key("sms").index(0)));
+        }
+        match rule::implicit_contact(id) {
+            None => context.report(
+                Diagnostic::new(
+                    Code::InvalidName,
+                    context.key(&rule_at),
+                    format!("the contact of these notifications would be `{id}-notifications`, which is too long"),
+                )
+                .help("shorten the rule's id to at most 49 characters"),
+            ),
+            Some(name) if contacts.contains_key(&name) => context.report(
+                Diagnostic::new(
+                    Code::NameCollision,
+                    context.key(&place),
+                    format!("the contact of these notifications would be `{name}`, which is declared"),
+                )
+                .related(context.key(&at.key(name.as_str())), "the declared contact")
+                .help("rename the contact, or use it: notify = […]"),
+            ),
+            Some(name) => {
+                contacts.insert(name, contact);
+            }
+        }
+    }
+    if let Some(span) = phones.filter(|_| channels.sms.is_none() && !context.is_declared("channels", "sms")) {
+        context.report(
+            Diagnostic::new(
+                Code::NoOrigination,
+                span,
+                "text messages need a number that they come from, and the file declares none",
+            )
+            .help("add: [channels.sms] origination = \"+12025550100\", a number of your AWS account"),
+        );
+    }
+    contacts
+}
+
+/// Warns of contacts that nothing refers to.
+fn check_used(
+    raw: &RawFile,
+    routes: &[fleetform_engine::rule_set::Route],
+    contacts: &BTreeMap<ContactId, Contact>,
+    context: &Context<'_>,
+) {
+    let mut used: BTreeSet<&str> = BTreeSet::new();
+    let lists = (raw.zones.iter().flat_map(|zones| zones.0.values()).map(|zone| &zone.contacts))
+        .chain(raw.rules.iter().flat_map(|rules| rules.0.values()).map(|rule| &rule.notify));
+    used.extend(lists.flatten().flatten().map(String::as_str));
+    for route in routes {
+        used.extend(route.to.iter().filter_map(|recipient| match recipient {
+            Recipient::Zone => None,
+            Recipient::Contact(id) => Some(id.as_str()),
+        }));
+    }
+    let observe = raw.observe.as_ref();
+    let lag = observe.and_then(|observe| observe.ingestion_lag.as_ref()).and_then(|lag| lag.to.as_ref());
+    let quarantine = observe.and_then(|observe| observe.quarantine.as_ref()).and_then(|limit| limit.to.as_ref());
+    used.extend(lag.into_iter().chain(quarantine).flatten().map(String::as_str));
+    let at = At::root("contacts");
+    let declared = raw.contacts.iter().flat_map(|contacts| contacts.0.keys());
+    for id in declared.filter(|id| contacts.contains_key(*id) && !used.contains(id.as_str())) {
+        context.report(
+            Diagnostic::new(
+                Code::Unused,
+                context.key(&at.key(id.as_str())),
+                format!("contact `{id}` is never told of anything"),
+            )
+            .help("name it in a zone, a route or a rule, or remove it"),
+        );
+    }
+}

@@ -1,0 +1,135 @@
+//! From text to a project: syntax, then shape, then meaning, with every problem of the file in one list.
+//!
+//! The order of the stages is here; what is right and wrong about each element is in `platform/`.
+
+pub(crate) mod bounds;
+pub(crate) mod context;
+mod meaning;
+mod set;
+mod text;
+
+use serde_json::Value;
+
+use crate::{
+    diagnostic::{Code, Diagnostic, tidy},
+    platform::Project,
+    schema::shape,
+    source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
+};
+
+/// What a file means, and what is wrong with it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The project; nothing if there is an error.
+    pub project: Option<Project>,
+    /// Everything that was found, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Checks the text of a platform file. `name` is how the file is called.
+pub fn check(name: &str, text: &str) -> Checked {
+    let (project, diagnostics) = match Source::parse(text) {
+        Ok(source) => check_source(&source),
+        Err(Refused::TooLarge) => (None, vec![too_large(name, text.len() as u64)]),
+        Err(Refused::TooDeep(span)) => {
+            let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
+            (None, vec![Diagnostic::new(Code::NestedTooDeeply, span, message).help("a platform file needs about six")])
+        }
+    };
+    let diagnostics = tidy(diagnostics);
+    let sound = !diagnostics.iter().any(Diagnostic::is_error);
+    Checked { project: project.filter(|_| sound), diagnostics }
+}
+
+/// The longest file that is read, in bytes. A command asks before it reads one.
+pub const PLATFORM_FILE_BYTES_MAX: u64 = FILE_BYTES_MAX as u64;
+
+/// What is said of a file that is not read because it is too large.
+pub fn too_large(name: &str, bytes: u64) -> Diagnostic {
+    let message = format!("`{}` has {bytes} bytes; a platform file has at most {FILE_BYTES_MAX}", context::shown(name));
+    Diagnostic::new(Code::FileTooLarge, 0..0, message).help("split the fleet into several platforms")
+}
+
+fn check_source(source: &Source<'_>) -> (Option<Project>, Vec<Diagnostic>) {
+    let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
+    diagnostics.extend(source.unusable.iter().map(unusable));
+    let document = Document::plain(&source.table);
+    let (base, found) = check_document(source, &document, &source.value, None);
+    diagnostics.extend(found);
+
+    let mut project = base;
+    for overlay in set::overlays(source, &mut diagnostics) {
+        let document = Document::overlaid(&source.table, overlay.entries);
+        let (changed, found) = check_document(source, &document, &overlay.value, Some(overlay.environment));
+        for mut diagnostic in found {
+            let known = diagnostics.iter().any(|other| {
+                other.code == diagnostic.code && other.span == diagnostic.span && other.message == diagnostic.message
+            });
+            if !known {
+                diagnostic.message = format!("{} (in environment `{}`)", diagnostic.message, overlay.environment);
+                diagnostics.push(diagnostic);
+            }
+        }
+        if let (Some(project), Some(changed)) = (&mut project, changed) {
+            project.environments.extend(changed.environments);
+        }
+    }
+    (project, diagnostics)
+}
+
+/// Checks the shape and the meaning of a document: all of its environments, or `only` one.
+fn check_document(
+    source: &Source<'_>,
+    document: &Document<'_>,
+    value: &Value,
+    only: Option<&str>,
+) -> (Option<Project>, Vec<Diagnostic>) {
+    let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
+    spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
+    let (pruned, mut diagnostics) = shape::check(value, document, &spoilt);
+    let context = context::Context::new(document, value);
+    text::check(&pruned, &context);
+    let project = match serde_json::from_value(pruned) {
+        Ok(raw) => meaning::check(&raw, only, &context),
+        Err(error) => {
+            // The schema and the raw forms are one definition, so this says that they have come apart.
+            diagnostics.push(Diagnostic::new(Code::WrongType, 0..0, format!("the file cannot be read: {error}")));
+            None
+        }
+    };
+    let spoilt_by_syntax = |diagnostic: &Diagnostic| {
+        source
+            .syntax
+            .iter()
+            .any(|error| error.span.start <= diagnostic.span.end && diagnostic.span.start <= error.span.end)
+    };
+    diagnostics.extend(context.into_found());
+    diagnostics.retain(|diagnostic| !spoilt_by_syntax(diagnostic));
+    if !source.syntax.is_empty() {
+        // What was recovered may lack whatever the broken part held.
+        diagnostics.retain(|diagnostic| diagnostic.is_error() && diagnostic.code != Code::MissingKey);
+    }
+    (project, diagnostics)
+}
+
+fn syntax_error(error: &crate::source::SyntaxError) -> Diagnostic {
+    let diagnostic = Diagnostic::new(Code::Syntax, error.span.clone(), error.message.clone());
+    if error.message.contains("duplicate key") {
+        return diagnostic.help("give each key and each table once");
+    }
+    diagnostic.help("see https://toml.io for how TOML is written")
+}
+
+fn unusable(unusable: &crate::source::Unusable) -> Diagnostic {
+    let span = unusable.span.clone();
+    match unusable.reason {
+        UnusableReason::NotFinite => {
+            Diagnostic::new(Code::NotFinite, span, "this is not a finite number").help("write a number such as 60.0")
+        }
+        UnusableReason::IntegerTooLarge => {
+            Diagnostic::new(Code::NotFinite, span, "this whole number does not fit 64 bits").help("write a smaller one")
+        }
+        UnusableReason::Date => Diagnostic::new(Code::WrongType, span, "no key of a platform file is a date")
+            .help("write text in quotes, or a length of time such as \"30d\""),
+    }
+}

@@ -1,0 +1,101 @@
+//! Text that other systems would act on, wherever it stands in the file.
+
+use serde_json::Value;
+
+use super::context::Context;
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    source::{At, Step},
+};
+
+/// Checks every text of a file, apart from what is meant for CloudFormation or checked where it is laid over.
+pub(super) fn check(value: &Value, context: &Context<'_>) {
+    let Value::Object(map) = value else { return };
+    for (key, value) in map {
+        if key == "overrides" {
+            continue;
+        }
+        if key == "environments" {
+            for (name, environment) in value.as_object().into_iter().flatten() {
+                let environments = At::root(key);
+                let table = environments.key(name);
+                for (key, value) in environment.as_object().into_iter().flatten().filter(|(key, _)| *key != "set") {
+                    walk(value, &table.key(key), context);
+                }
+            }
+            continue;
+        }
+        walk(value, &At::root(key), context);
+    }
+}
+
+fn walk(value: &Value, at: &At<'_>, context: &Context<'_>) {
+    match value {
+        Value::String(text) => check_text(text, at, context),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                walk(item, &at.index(index), context);
+            }
+        }
+        Value::Object(map) => {
+            for (key, value) in map {
+                let place = at.key(key);
+                if let Some(problem) = problem(key, false) {
+                    report(problem, context.key(&place), context);
+                }
+                walk(value, &place, context);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn check_text(text: &str, at: &At<'_>, context: &Context<'_>) {
+    // Plain text is nearly all text.
+    if text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'$' | b'{') || byte == b' ') {
+        return;
+    }
+    let prose = matches!(at.steps().as_slice(), [Step::Key("platform"), Step::Key("description")]);
+    if let Some(problem) = problem(text, prose) {
+        report(problem, context.value(at), context);
+    }
+}
+
+/// What is wrong with a text. Prose may have more than one line.
+fn problem(text: &str, prose: bool) -> Option<&'static str> {
+    if text.contains("{{resolve:") {
+        return Some("CloudFormation would replace `{{resolve:` by a secret");
+    }
+    if text.contains("${") {
+        return Some("CloudFormation and AWS IoT would replace what begins with `${`");
+    }
+    let control = |c: char| c.is_control() && !(prose && matches!(c, '\n' | '\t'));
+    if text.chars().any(control) {
+        return Some("it has a control character");
+    }
+    let misleading = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{061c}');
+    text.chars().any(misleading).then_some("it has an invisible character or one that turns the direction of text")
+}
+
+fn report(problem: &str, span: std::ops::Range<usize>, context: &Context<'_>) {
+    context.report(
+        Diagnostic::new(Code::UnsafeText, span, format!("this text cannot be used: {problem}"))
+            .help("write it without"),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_others_act_on_is_refused() {
+        for bad in ["{{resolve:ssm:x}}", "a ${b}", "a\u{7}", "a\nb", "\u{202e}abc", "a\u{200b}b"] {
+            assert!(problem(bad, false).is_some(), "{bad:?}");
+        }
+        for good in ["Zürich", "{device} in {zone}", "100 $", "東京"] {
+            assert_eq!(problem(good, false), None, "{good}");
+        }
+        assert_eq!(problem("first\nsecond", true), None);
+    }
+}

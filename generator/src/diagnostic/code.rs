@@ -1,0 +1,145 @@
+//! The codes: one for each kind of problem, with a name, a severity and a page. A code is never used again for
+//! something else.
+
+use std::fmt;
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Nothing can be generated.
+    Error,
+    /// Probably not what was meant.
+    Warning,
+}
+
+impl Severity {
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal $severity:ident $slug:literal $title:literal,)*) => {
+        /// A kind of problem.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $name,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of its number.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its number, as in `P014`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $number,)* }
+            }
+
+            /// Its name, as in `unknown-metric`.
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$name => $slug,)* }
+            }
+
+            /// What it is about, in a few words.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// How bad it is.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    Syntax = "P001" Error "syntax" "the text is not TOML",
+    FileTooLarge = "P002" Error "file-too-large" "the file is larger than 8 MiB",
+    NestedTooDeeply = "P003" Error "nested-too-deeply" "tables or arrays nest deeper than 64",
+    UnknownKey = "P004" Error "unknown-key" "a key that means nothing here",
+    WrongType = "P005" Error "wrong-type" "a value of the wrong type",
+    MissingKey = "P006" Error "missing-key" "a key that must be there is missing",
+    ValueNotAllowed = "P007" Error "value-not-allowed" "a word that is not one of the allowed ones",
+    OutOfBounds = "P008" Error "out-of-bounds" "a number, a time or a size outside its bounds",
+    NotFinite = "P009" Error "not-finite" "a number that is not finite or does not fit",
+    InvalidName = "P010" Error "invalid-name" "a name with characters that names do not have",
+    NameCollision = "P011" Error "name-collision" "two names that become the same in CloudFormation",
+    UnknownZone = "P012" Error "unknown-zone" "a zone that the file does not declare",
+    UnknownDeviceType = "P013" Error "unknown-device-type" "a device type that the file does not declare",
+    UnknownMetric = "P014" Error "unknown-metric" "a metric that no matching device type reports",
+    UnknownContact = "P015" Error "unknown-contact" "a contact that the file does not declare",
+    UnknownSeverity = "P016" Error "unknown-severity" "a severity that the file does not declare",
+    UnknownRule = "P017" Error "unknown-rule" "a rule that the file does not declare",
+    UnknownAttribute = "P018" Error "unknown-attribute" "an attribute that no matching device type has",
+    UnknownEnvironment = "P019" Error "unknown-environment" "an environment that the file does not declare",
+    InvalidDuration = "P020" Error "invalid-duration" "a length of time without a unit, or with an unknown one",
+    InvalidSize = "P021" Error "invalid-size" "a size without a unit, or with an unknown one",
+    UnknownTimezone = "P022" Error "unknown-timezone" "a time zone that is not in the IANA database",
+    InvalidUnit = "P023" Error "invalid-unit" "a unit that is not a UCUM code",
+    InvalidPhone = "P024" Error "invalid-phone" "a phone number that is not E.164",
+    InvalidEmail = "P025" Error "invalid-email" "an address that is not an e-mail address",
+    InvalidWebhook = "P026" Error "invalid-webhook" "a webhook that is not a plain https URL",
+    PastedSecret = "P027" Error "pasted-secret" "a secret in the file itself",
+    UnsafeText = "P028" Error "unsafe-text" "text with characters that other systems would act on",
+    InvalidPattern = "P029" Error "invalid-pattern" "a pattern that is not a regular expression",
+    InvalidTopic = "P030" Error "invalid-topic" "a topic that AWS IoT or the policies cannot use",
+    ThresholdOutOfReach = "P031" Error "threshold-out-of-reach" "a limit that the reading can never pass",
+    ClearOnWrongSide = "P032" Error "clear-on-wrong-side" "a clear value on the alerting side of the threshold",
+    EmptyRange = "P033" Error "empty-range" "a lower bound that is not below the upper one",
+    DurationOutOfReach = "P034" Error "duration-out-of-reach" "a duration that no run of samples can reach",
+    KeysExclude = "P035" Error "keys-exclude-each-other" "keys that do not go together",
+    BreachAboveOf = "P036" Error "breach-above-of" "more breaching samples than samples",
+    StreamMode = "P037" Error "stream-mode" "shards with an on-demand stream, or none with a provisioned one",
+    TooFewShards = "P038" Error "too-few-shards" "fewer shards than the devices need",
+    NoOrigination = "P039" Error "no-origination" "text messages without a number that they come from",
+    RouteWithoutRecipient = "P040" Warning "route-without-recipient" "a route that reaches nobody",
+    RouteNeverReached = "P041" Warning "route-never-reached" "a route behind another that takes all its alerts",
+    ZoneWithoutContact = "P042" Warning "zone-without-contact" "a zone whose alerts reach nobody",
+    RuleShadowed = "P043" Warning "rule-shadowed" "a rule that another one makes needless",
+    RuleMatchesNothing = "P044" Warning "rule-matches-nothing" "a rule that no device can meet",
+    UnprotectedProduction = "P045" Warning "unprotected-production" "a production environment without protection",
+    Unused = "P046" Warning "unused" "something that nothing refers to",
+    LogRetention = "P047" Error "log-retention" "a retention that CloudWatch Logs does not offer",
+    OfflineTooSoon = "P048" Error "offline-too-soon" "devices that count as offline between two messages",
+    ZoneCycle = "P049" Error "zone-cycle" "zones that contain each other",
+    InvalidSet = "P050" Error "invalid-set" "an environment's `set` that leads nowhere",
+    UnknownLogicalId = "P051" Error "unknown-logical-id" "an override of a resource that does not exist",
+    MetricOfWrongType = "P052" Error "metric-of-wrong-type" "a rule on a metric whose values it cannot compare",
+    ImpossibleState = "P053" Error "impossible-state" "a state that the reading never takes",
+    Duplicate = "P054" Error "duplicate" "the same thing twice",
+    Empty = "P055" Error "empty" "something that must not be empty",
+    InvalidAwsName = "P056" Error "invalid-aws-name" "an account, region, bucket or ARN that AWS does not know",
+    TimesOutOfOrder = "P057" Error "times-out-of-order" "two times in the wrong order",
+    UnknownPlaceholder = "P058" Error "unknown-placeholder" "a placeholder that a notice does not know",
+    AlarmReachesNobody = "P059" Error "alarm-reaches-nobody" "an alarm without a phone or an e-mail address",
+}
+
+impl Code {
+    /// The page that explains it, from the root of the repository.
+    pub fn page(self) -> String {
+        format!("docs/errors/{}.md", self.as_str())
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_run_without_a_gap() {
+        for (index, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(code.as_str(), format!("P{:03}", index + 1));
+        }
+    }
+}

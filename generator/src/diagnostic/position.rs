@@ -1,0 +1,38 @@
+//! Lines and columns of a text, for people and for tools.
+
+/// The beginnings of a text's lines.
+pub(super) struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    /// Finds the lines of a text.
+    pub(super) fn new(text: &'t str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { text, starts: std::iter::once(0).chain(breaks).collect() }
+    }
+
+    /// Line and column of a byte, both from 1, columns in characters.
+    pub(super) fn position(&self, byte: usize) -> (usize, usize) {
+        let byte = byte.min(self.text.len());
+        let line = self.starts.partition_point(|start| *start <= byte);
+        let start = self.starts[line - 1];
+        let column = self.text.get(start..byte).map_or(byte - start, |before| before.chars().count());
+        (line, column + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_characters() {
+        let lines = Lines::new("a\né = 1\n");
+        assert_eq!(lines.position(0), (1, 1));
+        assert_eq!(lines.position(2), (2, 1));
+        assert_eq!(lines.position(4), (2, 2));
+        assert_eq!(lines.position(99), (3, 1));
+    }
+}

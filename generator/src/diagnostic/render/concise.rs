@@ -1,0 +1,16 @@
+//! A line for each diagnostic: `file:line:column: severity[code]: message`.
+
+use std::fmt::Write as _;
+
+use crate::diagnostic::{Diagnostic, position::Lines};
+
+pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
+    let lines = Lines::new(text);
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let (line, column) = lines.position(diagnostic.span.start);
+        let severity = diagnostic.code.severity().as_str();
+        let _ = writeln!(out, "{name}:{line}:{column}: {severity}[{}]: {}", diagnostic.code, diagnostic.message);
+    }
+    out
+}

@@ -1,0 +1,34 @@
+//! Workflow commands of GitHub Actions, which show a diagnostic at its line of a pull request.
+
+use std::fmt::Write as _;
+
+use crate::diagnostic::{Diagnostic, position::Lines};
+
+pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
+    let lines = Lines::new(text);
+    let mut out = String::new();
+    for diagnostic in diagnostics {
+        let (line, column) = lines.position(diagnostic.span.start);
+        let (end_line, end_column) = lines.position(diagnostic.span.end);
+        let _ = write!(
+            out,
+            "::{} file={},line={line},col={column},endLine={end_line},endColumn={end_column},title={}::",
+            diagnostic.code.severity().as_str(),
+            property(name),
+            property(&format!("{} {}", diagnostic.code, diagnostic.code.slug())),
+        );
+        let help = diagnostic.help.as_ref().map(|help| format!("\nhelp: {help}")).unwrap_or_default();
+        let _ = writeln!(out, "{}", message(&format!("{}{help}", diagnostic.message)));
+    }
+    out
+}
+
+/// Text after `::`.
+fn message(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// Text in a property, where `:` and `,` end it.
+fn property(text: &str) -> String {
+    message(text).replace(':', "%3A").replace(',', "%2C")
+}

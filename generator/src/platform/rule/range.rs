@@ -1,0 +1,33 @@
+//! `type = "range"`: a value must lie between two numbers.
+
+use fleetform_engine::rule_set::Condition;
+
+use super::{Kind, RawRule, Subject, check_reach};
+use crate::diagnostic::{Code, Diagnostic};
+
+pub(super) const KIND: Kind =
+    Kind { words: &["range", "RANGE"], required: &["min", "max"], optional: &[], shapes: Vec::new, check };
+
+fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
+    let numeric = subject.check_numeric();
+    let (min, max) = (raw.min?, raw.max?);
+    if min >= max {
+        subject.context.report(
+            Diagnostic::new(
+                Code::EmptyRange,
+                subject.context.value(&subject.at.key("max")),
+                format!("`max` {max} is not above `min` {min}"),
+            )
+            .related(subject.context.value(&subject.at.key("min")), "`min` stands here")
+            .help("swap them"),
+        );
+    } else if numeric {
+        check_reach(
+            subject,
+            "min",
+            |low, high| low.is_some_and(|low| low >= min) && high.is_some_and(|high| high <= max),
+            |low, high| low.is_some_and(|low| low > max) || high.is_some_and(|high| high < min),
+        );
+    }
+    Some(Condition::Range { min, max })
+}

@@ -1,0 +1,90 @@
+//! `type = "threshold"`: a value is compared with a number or with each device's own attribute.
+
+use fleetform_engine::{
+    ids::AttributeId,
+    rule_set::{Condition, Operator, Threshold},
+    units::Finite,
+};
+
+use super::{Kind, RawRule, RawThreshold, Subject, check_clear, check_reach, fixed};
+use crate::diagnostic::{Code, Diagnostic};
+
+pub(super) const KIND: Kind = Kind {
+    words: &["threshold", "THRESHOLD"],
+    required: &["operator", "threshold"],
+    optional: &["clear"],
+    shapes: Vec::new,
+    check,
+};
+
+fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
+    let numeric = subject.check_numeric();
+    let operator = raw.operator.as_ref()?.0;
+    let threshold = match raw.threshold.as_ref()? {
+        RawThreshold::Fixed(value) => Threshold::Fixed(*value),
+        RawThreshold::Attribute { attribute, default } => {
+            check_attribute(attribute.as_deref()?, subject);
+            Threshold::Attribute { attribute: AttributeId::new(attribute.as_deref()?).ok()?, default: (*default)? }
+        }
+    };
+    let limit = fixed(&threshold);
+    check_clear(subject, operator, limit, raw.clear);
+    if numeric && matches!(threshold, Threshold::Fixed(_)) {
+        check_reach(
+            subject,
+            "threshold",
+            |min, max| never(operator, limit, min, max),
+            |min, max| never(opposite(operator), limit, min, max),
+        );
+    }
+    Some(Condition::Threshold { operator, threshold, clear: raw.clear })
+}
+
+/// Whether no value between the bounds meets the condition.
+fn never(operator: Operator, limit: Finite, min: Option<Finite>, max: Option<Finite>) -> bool {
+    match operator {
+        Operator::Above => max.is_some_and(|max| max <= limit),
+        Operator::AtLeast => max.is_some_and(|max| max < limit),
+        Operator::Below => min.is_some_and(|min| min >= limit),
+        Operator::AtMost => min.is_some_and(|min| min > limit),
+        Operator::Equal => max.is_some_and(|max| max < limit) || min.is_some_and(|min| min > limit),
+        Operator::NotEqual => min == Some(limit) && max == Some(limit),
+    }
+}
+
+/// The operator that holds exactly where this one does not.
+fn opposite(operator: Operator) -> Operator {
+    match operator {
+        Operator::Above => Operator::AtMost,
+        Operator::AtLeast => Operator::Below,
+        Operator::Below => Operator::AtLeast,
+        Operator::AtMost => Operator::Above,
+        Operator::Equal => Operator::NotEqual,
+        Operator::NotEqual => Operator::Equal,
+    }
+}
+
+/// Reports an attribute that none of the rule's device types has.
+fn check_attribute(name: &str, subject: &Subject<'_, '_>) {
+    let context = subject.context;
+    let all = || {
+        let types = subject.types.iter().filter_map(|id| subject.scope.device_types.get(id));
+        types.flat_map(|device_type| device_type.attributes.keys().map(AttributeId::as_str))
+    };
+    let written = subject.types.iter().any(|id| {
+        let types = crate::source::At::root("device_types");
+        let table = types.key(id.as_str());
+        context.is_written(&table.key("attributes").key(name))
+    });
+    if written {
+        return;
+    }
+    let place = subject.at.key("threshold");
+    let message = format!("rule `{}` uses attribute `{name}`, which none of its device types has", subject.id);
+    let diagnostic = Diagnostic::new(Code::UnknownAttribute, context.value(&place.key("attribute")), message);
+    context.report(match context.nearest(name, all()) {
+        Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), format!("\"{near}\"")),
+        None => diagnostic
+            .help(format!("add to the device type: attributes = {{ {name} = {{ type = \"float\", default = 0.0 }} }}")),
+    });
+}

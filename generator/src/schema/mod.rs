@@ -1,0 +1,21 @@
+//! The JSON Schema of a platform file: what editors complete with, and what `check` enforces.
+//!
+//! It is derived from the raw forms in `platform/`, so it knows shapes and bounds, and nothing of references.
+
+pub(crate) mod shape;
+mod transform;
+pub(crate) mod types;
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+/// The schema as a value, made once.
+pub(crate) static SCHEMA: LazyLock<Value> = LazyLock::new(transform::build);
+
+/// The JSON Schema of a platform file, draft-07, as text.
+pub fn schema() -> String {
+    let mut text = serde_json::to_string_pretty(&*SCHEMA).unwrap_or_default();
+    text.push('\n');
+    text
+}
