@@ -66,3 +66,75 @@ pub struct Counts {
     /// The longest time between a sample's own time and its ingest time, in milliseconds.
     pub event_lag_ms_max: u64,
 }
+
+impl Counts {
+    /// Adds those of a part of the run.
+    pub(crate) fn add(&mut self, part: Self) {
+        let Self {
+            quarantined,
+            newest_ingest,
+            event_lag_ms_max,
+            records,
+            skipped,
+            samples,
+            heartbeats,
+            unread,
+            untimed,
+            future,
+            too_old,
+            late,
+            unknown_readings,
+            registrations,
+            stale_registrations,
+            rule_sets,
+            stale_rule_sets,
+            unusable_rule_sets,
+            fired,
+            resolved,
+            notifications,
+            cooled_down,
+            too_late,
+            shadowed,
+            deltas,
+            deltas_read,
+            bases,
+            bases_failed,
+            expired_effects,
+        } = part;
+        for (reason, count) in quarantined {
+            *self.quarantined.entry(reason).or_default() += count;
+        }
+        self.newest_ingest = self.newest_ingest.max(newest_ingest);
+        self.event_lag_ms_max = self.event_lag_ms_max.max(event_lag_ms_max);
+        for (total, part) in [
+            (&mut self.records, records),
+            (&mut self.skipped, skipped),
+            (&mut self.samples, samples),
+            (&mut self.heartbeats, heartbeats),
+            (&mut self.unread, unread),
+            (&mut self.untimed, untimed),
+            (&mut self.future, future),
+            (&mut self.too_old, too_old),
+            (&mut self.late, late),
+            (&mut self.unknown_readings, unknown_readings),
+            (&mut self.registrations, registrations),
+            (&mut self.stale_registrations, stale_registrations),
+            (&mut self.rule_sets, rule_sets),
+            (&mut self.stale_rule_sets, stale_rule_sets),
+            (&mut self.unusable_rule_sets, unusable_rule_sets),
+            (&mut self.fired, fired),
+            (&mut self.resolved, resolved),
+            (&mut self.notifications, notifications),
+            (&mut self.cooled_down, cooled_down),
+            (&mut self.too_late, too_late),
+            (&mut self.shadowed, shadowed),
+            (&mut self.deltas, deltas),
+            (&mut self.deltas_read, deltas_read),
+            (&mut self.bases, bases),
+            (&mut self.bases_failed, bases_failed),
+            (&mut self.expired_effects, expired_effects),
+        ] {
+            *total += part;
+        }
+    }
+}

@@ -156,8 +156,13 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// How many rows there are.
+    pub fn count(&self) -> usize {
+        self.alerts.len() + self.notifications.len() + self.quarantined.len()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.alerts.is_empty() && self.notifications.is_empty() && self.quarantined.is_empty()
+        self.count() == 0
     }
 }

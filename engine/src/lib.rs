@@ -3,12 +3,23 @@
 //! Nothing here opens a file or a socket, reads a clock or an environment variable, or knows that AWS exists.
 #![forbid(unsafe_code)]
 
+pub mod compiled;
 pub mod counts;
 pub mod drive;
 pub mod effect;
+mod episode;
 pub mod ids;
+mod machine;
 pub mod position;
 pub mod reason;
+mod record;
+mod rehome;
 pub mod routing;
+mod rule;
 pub mod rule_set;
+pub mod sample;
+pub mod state;
+pub mod step;
 pub mod units;
+mod value;
+pub mod verdict;

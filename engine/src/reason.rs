@@ -82,3 +82,18 @@ impl From<Reason> for SmolStr {
         SmolStr::new_static(reason.as_str())
     }
 }
+
+/// A record is set aside: why, in a word and in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The word.
+    pub reason: Reason,
+    /// The sentence, for a person: it names keys and types, never values.
+    pub detail: SmolStr,
+}
+
+impl Refusal {
+    pub(crate) fn new(reason: Reason, detail: impl Into<SmolStr>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}

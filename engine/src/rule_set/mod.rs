@@ -6,6 +6,7 @@
 
 mod bytes;
 mod check;
+mod generation;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,0 +1,305 @@
+//! A rule set in the form that evaluation wants: everything a sample can meet is found by index, and a device meets
+//! only the rules of its own type, zone and metrics, however many the set holds.
+
+use std::{collections::HashMap, ops::Range, sync::OnceLock};
+
+use smol_str::SmolStr;
+
+use crate::{
+    ids::{AttributeId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
+    rule::Test,
+    rule_set::{self, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
+    sample::layout::Layout,
+    units::{Finite, Millis},
+};
+
+/// A rule set, ready to evaluate.
+#[derive(Debug)]
+pub struct Compiled {
+    /// SHA-256 of the artifact.
+    pub(crate) sha256: SmolStr,
+    pub(crate) layout: Layout,
+    pub(crate) max_future_skew: Millis,
+    pub(crate) max_past: Millis,
+    pub(crate) unknown_reading: UnknownReading,
+    pub(crate) max_alert_delay: Millis,
+    pub(crate) types: Vec<DeviceType>,
+    type_index: HashMap<DeviceTypeId, u16>,
+    zones: Vec<ZoneId>,
+    zone_index: HashMap<ZoneId, u16>,
+    /// By type, then zone. Most pairs have no device in a shard, so each is made when it is first asked for.
+    plans: Vec<OnceLock<Plan>>,
+}
+
+/// What is known of all devices of one type.
+#[derive(Debug)]
+pub(crate) struct DeviceType {
+    pub(crate) id: DeviceTypeId,
+    /// Readings, then health values; an index into these is a metric's index everywhere.
+    pub(crate) metrics: Vec<Metric>,
+    pub(crate) reading_by_key: HashMap<SmolStr, u16>,
+    /// Index of the first health value.
+    pub(crate) health_from: u16,
+    /// A bit for each required reading.
+    pub(crate) required: u64,
+    pub(crate) attributes: Vec<(AttributeId, Finite)>,
+    /// By metric, then by id.
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// One metric of a device type.
+#[derive(Debug)]
+pub(crate) struct Metric {
+    pub(crate) id: MetricId,
+    /// Its key in the object of readings, or its path for a health value.
+    pub(crate) key: SmolStr,
+    pub(crate) kind: Kind,
+}
+
+/// What values a metric takes.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Float { min: Finite, max: Finite },
+    Int { min: Finite, max: Finite },
+    Bool,
+    Enum { words: Vec<SmolStr>, index: HashMap<SmolStr, u16> },
+    Text,
+}
+
+/// One rule, as devices of one type meet it.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: RuleId,
+    /// Hash of what gives the rule its meaning: while it stays, so do running episodes.
+    pub(crate) generation: u64,
+    pub(crate) metric: u16,
+    pub(crate) test: Test,
+    pub(crate) duration: Duration,
+    pub(crate) keep_firing_for: Millis,
+    pub(crate) min_samples: u32,
+    pub(crate) shadow: bool,
+    pub(crate) severity: SeverityId,
+    pub(crate) cooldown: Millis,
+    /// Indexes of its zones, sorted; none for everywhere.
+    zones: Option<Vec<u16>>,
+}
+
+/// How long a condition must hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Duration {
+    Time { length: Millis, on_gap: OnGap, max_gap: Millis },
+    Samples { breach: u32, of: u32 },
+}
+
+impl Duration {
+    pub(crate) fn length(self) -> Millis {
+        match self {
+            Self::Time { length, .. } => length,
+            Self::Samples { .. } => Millis(0),
+        }
+    }
+}
+
+/// The rules that devices of one type in one zone meet.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Indexes into [`DeviceType::rules`], by metric, then by id. A device has one instance for each.
+    pub(crate) rules: Vec<u32>,
+    /// For each metric, its part of `rules`.
+    pub(crate) by_metric: Vec<Range<u32>>,
+}
+
+/// Where a device belongs in a compiled set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    pub(crate) device_type: u16,
+    pub(crate) zone: u16,
+}
+
+impl Compiled {
+    /// Reads and compiles an artifact; its address is computed from the bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RuleSetError> {
+        let set = RuleSet::from_bytes(bytes)?;
+        Ok(Self::new(&set, RuleSet::sha256(bytes)))
+    }
+
+    /// Compiles a set that has passed its checks.
+    pub fn new(set: &RuleSet, sha256: SmolStr) -> Self {
+        let zones: Vec<ZoneId> = set.zones.keys().cloned().collect();
+        let zone_index: HashMap<ZoneId, u16> = (0..).zip(&zones).map(|(index, id)| (id.clone(), index)).collect();
+        let mut rules_by_type: HashMap<&DeviceTypeId, Vec<(&RuleId, &rule_set::Rule)>> = HashMap::new();
+        for (id, rule) in set.rules.iter().filter(|(_, rule)| rule.enabled) {
+            for device_type in &rule.device_types {
+                rules_by_type.entry(device_type).or_default().push((id, rule));
+            }
+        }
+        let types: Vec<DeviceType> = set
+            .device_types
+            .iter()
+            .map(|(id, device_type)| {
+                let rules = rules_by_type.get(id).map_or(&[][..], Vec::as_slice);
+                DeviceType::new(set, id, device_type, rules, &zone_index)
+            })
+            .collect();
+        let mut plans = Vec::new();
+        plans.resize_with(types.len() * zones.len(), OnceLock::new);
+        Self {
+            sha256,
+            layout: Layout::new(&set.message),
+            max_future_skew: set.message.max_future_skew_ms,
+            max_past: set.message.max_past_ms,
+            unknown_reading: set.message.unknown_reading,
+            max_alert_delay: set.max_alert_delay_ms,
+            type_index: (0..).zip(&types).map(|(index, device_type)| (device_type.id.clone(), index)).collect(),
+            types,
+            zones,
+            zone_index,
+            plans,
+        }
+    }
+
+    /// SHA-256 of the artifact, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    pub(crate) fn type_of(&self, id: &DeviceTypeId) -> Option<u16> {
+        self.type_index.get(id).copied()
+    }
+
+    pub(crate) fn zone_of(&self, id: &ZoneId) -> Option<u16> {
+        self.zone_index.get(id).copied()
+    }
+
+    pub(crate) fn home(&self, device_type: &DeviceTypeId, zone: &ZoneId) -> Option<Home> {
+        Some(Home { device_type: self.type_of(device_type)?, zone: self.zone_of(zone)? })
+    }
+
+    pub(crate) fn device_type(&self, home: Home) -> &DeviceType {
+        &self.types[usize::from(home.device_type)]
+    }
+
+    pub(crate) fn zone(&self, home: Home) -> &ZoneId {
+        &self.zones[usize::from(home.zone)]
+    }
+
+    pub(crate) fn plan(&self, home: Home) -> &Plan {
+        let index = usize::from(home.device_type) * self.zones.len() + usize::from(home.zone);
+        self.plans[index].get_or_init(|| Plan::new(self.device_type(home), home.zone))
+    }
+}
+
+impl DeviceType {
+    fn new(
+        set: &RuleSet,
+        id: &DeviceTypeId,
+        device_type: &rule_set::DeviceType,
+        rules: &[(&RuleId, &rule_set::Rule)],
+        zone_index: &HashMap<ZoneId, u16>,
+    ) -> Self {
+        let readings = device_type.readings.iter().map(|(id, reading)| Metric {
+            id: id.clone(),
+            key: reading.key.clone(),
+            kind: Kind::new(&reading.value),
+        });
+        let health = set.message.health.iter().map(|(id, path)| Metric {
+            id: id.clone(),
+            key: path.clone(),
+            kind: Kind::new(&ValueType::Float { min: None, max: None }),
+        });
+        let metrics: Vec<Metric> = readings.chain(health).collect();
+        let attributes: Vec<(AttributeId, Finite)> =
+            device_type.attributes.iter().map(|(id, attribute)| (id.clone(), attribute.default)).collect();
+        let required = (0..).zip(device_type.readings.values()).filter(|(_, reading)| reading.required);
+        let mut compiled: Vec<Rule> = rules
+            .iter()
+            .filter_map(|(rule_id, rule)| {
+                let metric = metrics.iter().position(|metric| metric.id == rule.metric)?;
+                let severity = &set.severities[&rule.severity];
+                Some(Rule {
+                    id: (*rule_id).clone(),
+                    generation: rule.generation(),
+                    metric: metric as u16,
+                    test: Test::new(&rule.condition, &metrics[metric].kind, &attributes),
+                    duration: match rule.hold {
+                        Hold::Duration { duration_ms, on_gap, max_gap_ms } => Duration::Time {
+                            length: duration_ms,
+                            on_gap,
+                            max_gap: max_gap_ms.unwrap_or(Millis(device_type.report_every_ms.0.saturating_mul(3))),
+                        },
+                        Hold::Samples { breach, of } => Duration::Samples { breach, of },
+                    },
+                    keep_firing_for: rule.keep_firing_for_ms,
+                    min_samples: rule.min_samples,
+                    shadow: rule.shadow,
+                    severity: rule.severity.clone(),
+                    cooldown: severity.cooldown_ms,
+                    zones: (!rule.zones.is_empty()).then(|| {
+                        let mut zones: Vec<u16> = rule.zones.iter().map(|zone| zone_index[zone]).collect();
+                        zones.sort_unstable();
+                        zones
+                    }),
+                })
+            })
+            .collect();
+        // Stable, and rules came in the order of their ids.
+        compiled.sort_by_key(|rule| rule.metric);
+        Self {
+            id: id.clone(),
+            reading_by_key: (0..).zip(device_type.readings.values()).map(|(i, r)| (r.key.clone(), i)).collect(),
+            health_from: device_type.readings.len() as u16,
+            required: required.fold(0, |mask, (index, _): (u32, _)| mask | 1 << index),
+            metrics,
+            attributes,
+            rules: compiled,
+        }
+    }
+
+    pub(crate) fn metric_of(&self, id: &str) -> Option<usize> {
+        self.metrics.iter().position(|metric| metric.id.as_str() == id)
+    }
+}
+
+impl Metric {
+    /// The words of an enum; none of any other kind.
+    pub(crate) fn words(&self) -> &[SmolStr] {
+        match &self.kind {
+            Kind::Enum { words, .. } => words,
+            Kind::Float { .. } | Kind::Int { .. } | Kind::Bool | Kind::Text => &[],
+        }
+    }
+}
+
+impl Kind {
+    fn new(value: &ValueType) -> Self {
+        let lowest = Finite::new(f64::MIN).unwrap_or(Finite::ZERO);
+        let highest = Finite::new(f64::MAX).unwrap_or(Finite::ZERO);
+        match value {
+            ValueType::Float { min, max } => Self::Float { min: min.unwrap_or(lowest), max: max.unwrap_or(highest) },
+            ValueType::Int { min, max } => Self::Int { min: min.unwrap_or(lowest), max: max.unwrap_or(highest) },
+            ValueType::Bool => Self::Bool,
+            ValueType::Enum { values } => Self::Enum {
+                words: values.clone(),
+                index: (0..).zip(values).map(|(index, word)| (word.clone(), index)).collect(),
+            },
+            ValueType::String => Self::Text,
+        }
+    }
+}
+
+impl Plan {
+    fn new(device_type: &DeviceType, zone: u16) -> Self {
+        let covers = |rule: &Rule| rule.zones.as_ref().is_none_or(|zones| zones.binary_search(&zone).is_ok());
+        let mut rules = Vec::new();
+        let mut by_metric = vec![0..0; device_type.metrics.len()];
+        for (index, rule) in (0..).zip(&device_type.rules).filter(|(_, rule)| covers(rule)) {
+            let part = &mut by_metric[usize::from(rule.metric)];
+            if part.start == part.end {
+                part.start = rules.len() as u32;
+            }
+            rules.push(index);
+            part.end = rules.len() as u32;
+        }
+        Self { rules, by_metric }
+    }
+}

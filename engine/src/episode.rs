@@ -1,0 +1,98 @@
+//! How a transition looks from outside: the names of episodes and notices, and the rows that tell of them. The names
+//! are hashes of what caused them, so that a replay computes the same.
+
+use sha2::{Digest, Sha256};
+use smol_str::{SmolStr, SmolStrBuilder};
+
+use crate::{
+    compiled::{Compiled, DeviceType, Home, Rule},
+    effect::{Alert, AlertState, NoticeKind, Notification},
+    ids::{DeviceId, RuleId},
+    position::SequenceNumber,
+    state::{Device, Firing},
+    units::{Millis, Timestamp},
+};
+
+/// Where and under what rules a transition happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) rules: &'a Compiled,
+    pub(crate) home: Home,
+    pub(crate) shard: &'a str,
+    pub(crate) sequence: &'a SequenceNumber,
+    /// Index of the sample among those of its message, by time.
+    pub(crate) sample: u32,
+    /// The sample's time.
+    pub(crate) at: Timestamp,
+    pub(crate) ingested_at: Timestamp,
+}
+
+impl Scene<'_> {
+    /// How long the sample took to get here.
+    pub(crate) fn delay(&self) -> Millis {
+        self.ingested_at.since(self.at)
+    }
+
+    /// The name of an episode that begins here.
+    pub(crate) fn episode(&self, rule: &RuleId, device: &DeviceId) -> SmolStr {
+        name(&[rule.as_str(), device.as_str(), self.sequence.as_str(), &self.sample.to_string()])
+    }
+}
+
+/// The row of an episode as it stands here.
+pub(crate) fn alert(scene: &Scene<'_>, device: &Device, rule: &Rule, firing: &Firing, state: AlertState) -> Alert {
+    let Scene { rules, home, .. } = *scene;
+    let device_type: &DeviceType = rules.device_type(home);
+    let metric = &device_type.metrics[usize::from(rule.metric)];
+    Alert {
+        episode: firing.episode.clone(),
+        rule: rule.id.clone(),
+        device: device.registration.id.clone(),
+        device_type: device_type.id.clone(),
+        zone: rules.zone(home).clone(),
+        severity: rule.severity.clone(),
+        metric: metric.id.clone(),
+        state,
+        since: firing.since,
+        at: scene.at,
+        ingested_at: scene.ingested_at,
+        value: firing.value.observed(metric.words()),
+        limit: rule.test.limit(&device.attributes, metric.words()),
+        duration_ms: rule.duration.length(),
+        shard: SmolStr::new(scene.shard),
+        sequence: scene.sequence.padded(),
+        sample: scene.sample,
+        rule_set: rules.sha256.clone(),
+    }
+}
+
+/// The notice of an alert. `n` counts the notices of one kind in one episode.
+pub(crate) fn notification(alert: Alert, kind: NoticeKind, n: u32, suppressed: u32) -> Notification {
+    let word = match kind {
+        NoticeKind::Firing => "firing",
+        NoticeKind::Resolved => "resolved",
+    };
+    Notification {
+        id: name(&[alert.episode.as_str(), word, &n.to_string()]),
+        kind,
+        suppressed,
+        created_at: alert.ingested_at,
+        alert,
+    }
+}
+
+/// 128 bits of the hash of texts, in hexadecimal. None of the texts holds the byte between them.
+fn name(parts: &[&str]) -> SmolStr {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    let mut text = SmolStrBuilder::new();
+    for byte in &hash.finalize()[..16] {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
+    text.finish()
+}

@@ -1,0 +1,246 @@
+//! What a record of the stream is: a message of a device, a registration, the news of a rule set, or plain telemetry
+//! that a gateway wrote. Who a record is about is decided here, never by a payload.
+
+use std::borrow::Cow;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::{
+    drive::StreamRecord,
+    ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
+    reason::{Reason, Refusal},
+    sample::MESSAGE_BYTES_MAX,
+    state::Registration,
+    units::{Finite, Timestamp},
+};
+
+/// A record, read as far as its envelope goes.
+#[derive(Debug)]
+pub(crate) enum Record<'a> {
+    /// Readings of a device.
+    Telemetry { device: Cow<'a, str>, payload: Payload<'a> },
+    /// A message on a channel that no rule reads.
+    Unread,
+    /// A device is registered, moved or retired.
+    Device(Registration),
+    /// A rule set is to be adopted.
+    Rules { version: u64, sha256: SmolStr },
+}
+
+/// Where a message's bytes are.
+#[derive(Debug)]
+pub(crate) enum Payload<'a> {
+    /// They are the record.
+    Plain(&'a [u8]),
+    /// They were decoded into the buffer.
+    Decoded,
+}
+
+/// The fields of all wrapped kinds, none of them believed to be there.
+#[derive(Deserialize)]
+struct Wrapped<'a> {
+    ff: Option<u64>,
+    #[serde(borrow)]
+    k: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    d: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    ch: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    c: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    p: Option<Cow<'a, str>>,
+    t: Option<i64>,
+    rev: Option<u64>,
+    #[serde(rename = "type")]
+    device_type: Option<DeviceTypeId>,
+    zone: Option<ZoneId>,
+    attributes: Option<std::collections::BTreeMap<AttributeId, Finite>>,
+    retired: Option<bool>,
+    version: Option<u64>,
+    sha256: Option<SmolStr>,
+}
+
+/// Reads a record's envelope. The time is its ingest time, which never lies after its arrival in the stream.
+pub(crate) fn read<'a>(record: &StreamRecord<'a>, buffer: &mut Vec<u8>) -> (Timestamp, Result<Record<'a>, Refusal>) {
+    let arrived_at = record.arrived_at;
+    match wrapped(record.data) {
+        None => {
+            let telemetry =
+                Record::Telemetry { device: Cow::Borrowed(record.partition_key), payload: Payload::Plain(record.data) };
+            (arrived_at, Ok(telemetry))
+        }
+        Some(Err(refusal)) => (arrived_at, Err(refusal)),
+        Some(Ok(wrapped)) => {
+            let ingested_at = wrapped.t.map_or(arrived_at, |t| Timestamp(t).min(arrived_at));
+            (ingested_at, open(wrapped, record.partition_key, buffer))
+        }
+    }
+}
+
+/// The envelope of a wrapped record: a JSON object with `"ff": 1`. Anything else is plain.
+fn wrapped(data: &[u8]) -> Option<Result<Wrapped<'_>, Refusal>> {
+    #[derive(Deserialize)]
+    struct Mark {
+        ff: serde_json::Value,
+    }
+    let text = std::str::from_utf8(data).ok()?;
+    if !text.contains("\"ff\"") || !text.trim_ascii_start().starts_with('{') {
+        return None;
+    }
+    match serde_json::from_str::<Wrapped<'_>>(text) {
+        Ok(wrapped) => (wrapped.ff == Some(1)).then_some(Ok(wrapped)),
+        Err(error) => match serde_json::from_str::<Mark>(text) {
+            Ok(mark) if mark.ff == 1 => Some(Err(Refusal::new(
+                Reason::BadEnvelope,
+                format_smolstr!("the field that ends at line {} column {}", error.line(), error.column()),
+            ))),
+            Ok(_) | Err(_) => None,
+        },
+    }
+}
+
+fn open<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<u8>) -> Result<Record<'a>, Refusal> {
+    match wrapped.k.as_deref() {
+        Some("message") => open_message(wrapped, partition_key, buffer),
+        Some("device") => open_device(wrapped, partition_key).map(Record::Device),
+        Some("rules") => {
+            let version = wrapped.version.ok_or_else(|| lacking("version"))?;
+            let sha256 = wrapped.sha256.ok_or_else(|| lacking("sha256"))?;
+            if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+                return Err(Refusal::new(Reason::BadEnvelope, "`sha256` is not 64 hexadecimal digits"));
+            }
+            Ok(Record::Rules { version, sha256 })
+        }
+        Some(_) => Err(Refusal::new(Reason::UnknownKind, "this version does not know the record's kind")),
+        None => Err(lacking("k")),
+    }
+}
+
+fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<u8>) -> Result<Record<'a>, Refusal> {
+    let device = wrapped.d.ok_or_else(|| lacking("d"))?;
+    let client = wrapped.c.ok_or_else(|| lacking("c"))?;
+    check_identity(&device, &client, "the client")?;
+    check_identity(&device, partition_key, "the partition key")?;
+    match wrapped.ch.as_deref() {
+        Some("telemetry") => {}
+        Some("status" | "alerts") => return Ok(Record::Unread),
+        Some(_) => return Err(Refusal::new(Reason::UnknownChannel, "this version does not know the channel")),
+        None => return Err(lacking("ch")),
+    }
+    let payload = wrapped.p.ok_or_else(|| lacking("p"))?;
+    // Base64 makes three bytes four characters: what is too long is not decoded first.
+    if payload.len() / 4 * 3 > MESSAGE_BYTES_MAX + 3 {
+        return Err(Refusal::new(Reason::TooLarge, format_smolstr!("{MESSAGE_BYTES_MAX} bytes are the most")));
+    }
+    buffer.clear();
+    STANDARD
+        .decode_vec(payload.as_bytes(), buffer)
+        .map_err(|_| Refusal::new(Reason::BadBase64, "`p` is not base64"))?;
+    Ok(Record::Telemetry { device, payload: Payload::Decoded })
+}
+
+fn open_device(wrapped: Wrapped<'_>, partition_key: &str) -> Result<Registration, Refusal> {
+    let device = wrapped.d.ok_or_else(|| lacking("d"))?;
+    check_identity(&device, partition_key, "the partition key")?;
+    Ok(Registration {
+        id: DeviceId::new(&device).map_err(|error| Refusal::new(Reason::BadEnvelope, error.rule))?,
+        revision: wrapped.rev.ok_or_else(|| lacking("rev"))?,
+        device_type: wrapped.device_type.ok_or_else(|| lacking("type"))?,
+        zone: wrapped.zone.ok_or_else(|| lacking("zone"))?,
+        attributes: wrapped.attributes.unwrap_or_default().into_iter().collect(),
+        retired: wrapped.retired.unwrap_or(false),
+    })
+}
+
+fn check_identity(device: &str, other: &str, whose: &str) -> Result<(), Refusal> {
+    if device == other {
+        Ok(())
+    } else {
+        Err(Refusal::new(Reason::IdentityMismatch, format_smolstr!("{whose} is not the device of the topic")))
+    }
+}
+
+fn lacking(field: &str) -> Refusal {
+    Refusal::new(Reason::BadEnvelope, format_smolstr!("`{field}` is missing"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position::SequenceNumber;
+
+    fn reason(data: &str) -> Result<&'static str, Reason> {
+        let record = StreamRecord {
+            sequence: SequenceNumber::new("1").unwrap(),
+            partition_key: "sensor-001",
+            arrived_at: Timestamp(1_000),
+            data: data.as_bytes(),
+        };
+        match read(&record, &mut Vec::new()).1 {
+            Ok(Record::Telemetry { payload: Payload::Plain(_), .. }) => Ok("plain"),
+            Ok(Record::Telemetry { payload: Payload::Decoded, .. }) => Ok("message"),
+            Ok(Record::Unread) => Ok("unread"),
+            Ok(Record::Device(_)) => Ok("device"),
+            Ok(Record::Rules { .. }) => Ok("rules"),
+            Err(refusal) => Err(refusal.reason),
+        }
+    }
+
+    #[test]
+    fn what_bears_the_mark_is_wrapped_and_all_else_is_plain() {
+        assert_eq!(reason(r#"{"readings":{}}"#), Ok("plain"));
+        assert_eq!(reason("\u{fffd} not JSON \"ff\":1"), Ok("plain"));
+        assert_eq!(reason(r#"{"ff":2,"k":"message"}"#), Ok("plain"));
+        assert_eq!(reason(r#"{"ff":"1","readings":{}}"#), Ok("plain"));
+        assert_eq!(reason(r#"{"readings":{"ff":1}}"#), Ok("plain"));
+        assert_eq!(reason(r#"[{"ff":1}]"#), Ok("plain"));
+        let message = r#"{"ff":1,"k":"message","p":"e30=","d":"sensor-001","ch":"telemetry","c":"sensor-001","t":1}"#;
+        assert_eq!(reason(message), Ok("message"));
+        assert_eq!(reason(&message.replace("telemetry", "status")), Ok("unread"));
+        assert_eq!(reason(&message.replace("telemetry", "alerts")), Ok("unread"));
+        let device = r#"{"ff":1,"k":"device","d":"sensor-001","rev":1,"type":"pump","zone":"zone-a","t":1}"#;
+        assert_eq!(reason(device), Ok("device"));
+        let rules = format!(r#"{{"ff":1,"k":"rules","version":1,"sha256":"{}","t":1}}"#, "0".repeat(64));
+        assert_eq!(reason(&rules), Ok("rules"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_envelope_has_a_reason() {
+        let message = r#"{"ff":1,"k":"message","p":"e30=","d":"sensor-001","ch":"telemetry","c":"sensor-001","t":1}"#;
+        assert_eq!(reason(&message.replace("e30=", "e30")), Err(Reason::BadBase64));
+        assert_eq!(
+            reason(&message.replace(r#""c":"sensor-001""#, r#""c":"sensor-002""#)),
+            Err(Reason::IdentityMismatch)
+        );
+        assert_eq!(reason(&message.replace(r#""c":"sensor-001""#, r#""c":null"#)), Err(Reason::BadEnvelope));
+        assert_eq!(reason(&message.replace("sensor-001", "sensor-002")), Err(Reason::IdentityMismatch));
+        assert_eq!(reason(&message.replace("\"message\"", "\"tick\"")), Err(Reason::UnknownKind));
+        assert_eq!(reason(&message.replace("telemetry", "commands")), Err(Reason::UnknownChannel));
+        assert_eq!(reason(r#"{"ff":1}"#), Err(Reason::BadEnvelope));
+        assert_eq!(reason(r#"{"ff":1,"k":7}"#), Err(Reason::BadEnvelope));
+        assert_eq!(reason(r#"{"ff":1,"k":"rules","version":1,"sha256":"../x"}"#), Err(Reason::BadEnvelope));
+        assert_eq!(
+            reason(r#"{"ff":1,"k":"device","d":"sensor-001","rev":1,"type":"Not A Type","zone":"zone-a"}"#),
+            Err(Reason::BadEnvelope)
+        );
+        let large = "A".repeat(MESSAGE_BYTES_MAX / 3 * 4 + 8);
+        assert_eq!(reason(&message.replace("e30=", &large)), Err(Reason::TooLarge));
+    }
+
+    #[test]
+    fn the_ingest_time_never_lies_after_the_arrival() {
+        for (t, expected) in [(999, 999), (1_000, 1_000), (5_000, 1_000)] {
+            let data = format!(r#"{{"ff":1,"k":"tick","t":{t}}}"#);
+            let record = StreamRecord {
+                sequence: SequenceNumber::new("1").unwrap(),
+                partition_key: "any",
+                arrived_at: Timestamp(1_000),
+                data: data.as_bytes(),
+            };
+            assert_eq!(read(&record, &mut Vec::new()).0, Timestamp(expected));
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What stays of a device when its registration or the rule set changes: everything that still has a name there.
+//! An episode whose rule means something else, or is gone, ends.
+
+use std::sync::Arc;
+
+use crate::{
+    compiled::{Compiled, Home, Kind, Metric, Rule},
+    effect::ResolveReason,
+    state::{Device, Instance, MetricState, Phase, Registration, ShardState},
+    value::Value,
+};
+
+/// An episode that ends because of the change: the rule as it was, and where it stood.
+pub(crate) type Ended<'a> = dyn FnMut(&Device, Home, &Rule, Instance, ResolveReason) + 'a;
+
+/// The device under a new registration, a new rule set, or both.
+pub(crate) fn rehome(
+    old: &Compiled,
+    new: &Compiled,
+    device: &Device,
+    registration: Arc<Registration>,
+    ended: &mut Ended<'_>,
+) -> Device {
+    let mut moved = Device::new(registration, new);
+    moved.last_ingest = device.last_ingest;
+    let Some(old_home) = device.home else { return moved };
+    let (old_type, old_plan) = (old.device_type(old_home), old.plan(old_home));
+    let mut instances: Vec<Option<&Instance>> = device.instances.iter().map(Some).collect();
+
+    if let Some(new_home) = moved.home {
+        let (new_type, new_plan) = (new.device_type(new_home), new.plan(new_home));
+        let same_metrics = std::ptr::eq(old_type, new_type);
+        for (index, metric) in new_type.metrics.iter().enumerate() {
+            let before = if same_metrics { Some(index) } else { old_type.metric_of(metric.id.as_str()) };
+            if let Some(before) = before {
+                let state = &device.metrics[before];
+                let value = state.value.and_then(|value| carry(value, &old_type.metrics[before], metric));
+                moved.metrics[index] = MetricState { value, ..*state };
+            }
+        }
+        for (index, rule) in new_plan.rules.iter().enumerate() {
+            let rule = &new_type.rules[*rule as usize];
+            let before = old_plan.rules.iter().position(|old_rule| old_type.rules[*old_rule as usize].id == rule.id);
+            let Some(before) = before else { continue };
+            let Some(instance) = instances[before].take() else { continue };
+            let old_rule = &old_type.rules[old_plan.rules[before] as usize];
+            let (old_metric, metric) =
+                (&old_type.metrics[usize::from(old_rule.metric)], &new_type.metrics[usize::from(rule.metric)]);
+            moved.instances[index] = if rule.generation == old_rule.generation {
+                let mut kept = instance.clone();
+                if let Phase::Firing(firing) = &mut kept.phase {
+                    match carry(firing.value, old_metric, metric) {
+                        Some(value) => firing.value = value,
+                        None => {
+                            ended(device, old_home, old_rule, instance.clone(), ResolveReason::RuleChanged);
+                            kept = cooled(instance);
+                        }
+                    }
+                }
+                kept
+            } else {
+                if matches!(instance.phase, Phase::Firing(_)) {
+                    ended(device, old_home, old_rule, instance.clone(), ResolveReason::RuleChanged);
+                }
+                cooled(instance)
+            };
+        }
+    }
+
+    let reason = if moved.registration.retired { ResolveReason::DeviceRetired } else { ResolveReason::RuleRemoved };
+    for (instance, rule) in instances.into_iter().zip(&old_plan.rules) {
+        if let Some(instance) = instance
+            && matches!(instance.phase, Phase::Firing(_))
+        {
+            ended(device, old_home, &old_type.rules[*rule as usize], instance.clone(), reason);
+        }
+    }
+    moved
+}
+
+/// Every device under a new rule set. Devices about which a reader of the chain could not work out the same for
+/// itself become part of the delta.
+pub(crate) fn rehome_all(old: &Compiled, new: &Compiled, state: &mut ShardState, ended: &mut Ended<'_>) {
+    state.touch_all();
+    for index in 0..state.devices.len() {
+        let device = &state.devices[index];
+        let stands = device.instances.iter().any(|instance| !instance.is_default());
+        let moved = rehome(old, new, device, device.registration.clone(), ended);
+        if stands {
+            state.put(moved);
+        } else {
+            state.replace(index, moved);
+        }
+    }
+}
+
+/// A rule that begins anew keeps its cooldown: a change of its threshold does not tell everybody again at once.
+fn cooled(instance: &Instance) -> Instance {
+    Instance { noticed_at: instance.noticed_at, suppressed: instance.suppressed, ..Instance::default() }
+}
+
+/// A value under a metric's new description, where it still is one.
+fn carry(value: Value, old: &Metric, new: &Metric) -> Option<Value> {
+    match (value, &new.kind) {
+        (Value::Number(_), Kind::Float { .. } | Kind::Int { .. }) | (Value::Bool(_), Kind::Bool) => Some(value),
+        (Value::Word(word), Kind::Enum { index, .. }) => {
+            index.get(&old.words()[usize::from(word)]).map(|word| Value::Word(*word))
+        }
+        (Value::Number(_) | Value::Bool(_) | Value::Word(_), _) => None,
+    }
+}

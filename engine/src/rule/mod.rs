@@ -1,0 +1,85 @@
+//! The conditions of rules, a file for each kind. A condition looks at one sample and what came before it; how long
+//! it must hold and who is told is not its business.
+
+mod range;
+mod rate_of_change;
+mod state;
+mod threshold;
+
+use smol_str::SmolStr;
+
+use crate::{
+    compiled::Kind,
+    ids::AttributeId,
+    rule_set::Condition,
+    units::{Finite, Timestamp},
+    value::Value,
+};
+
+/// A compiled condition.
+#[derive(Debug)]
+pub(crate) enum Test {
+    Threshold(threshold::Threshold),
+    Range(range::Range),
+    RateOfChange(rate_of_change::RateOfChange),
+    State(state::State),
+}
+
+/// What a condition may look at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) value: Value,
+    pub(crate) at: Timestamp,
+    /// The metric's sample before this one.
+    pub(crate) previous: Option<(Value, Timestamp)>,
+    /// Whether the condition held at that sample.
+    pub(crate) held: bool,
+    /// The device's attributes, in the order of its type.
+    pub(crate) attributes: &'a [Finite],
+}
+
+/// What a condition found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Finding {
+    /// The condition holds.
+    pub(crate) breach: bool,
+    /// The value is good enough for an alert to end. Never together with `breach`.
+    pub(crate) clear: bool,
+    /// What was compared.
+    pub(crate) value: Value,
+}
+
+impl Test {
+    pub(crate) fn new(condition: &Condition, kind: &Kind, attributes: &[(AttributeId, Finite)]) -> Self {
+        match condition {
+            Condition::Threshold { operator, threshold, clear } => {
+                Self::Threshold(threshold::Threshold::new(*operator, threshold, *clear, attributes))
+            }
+            Condition::Range { min, max } => Self::Range(range::Range::new(*min, *max)),
+            Condition::RateOfChange { operator, threshold, per_ms, clear } => {
+                Self::RateOfChange(rate_of_change::RateOfChange::new(*operator, *threshold, *per_ms, *clear))
+            }
+            Condition::State { equals, from } => Self::State(state::State::new(equals, from.as_ref(), kind)),
+        }
+    }
+
+    /// Looks at a sample. `None` when there is nothing to compare it with yet.
+    pub(crate) fn look(&self, seen: &Seen<'_>) -> Option<Finding> {
+        match self {
+            Self::Threshold(test) => test.look(seen),
+            Self::Range(test) => test.look(seen),
+            Self::RateOfChange(test) => test.look(seen),
+            Self::State(test) => test.look(seen),
+        }
+    }
+
+    /// What values are compared with, in words, as in `> 60`.
+    pub(crate) fn limit(&self, attributes: &[Finite], words: &[SmolStr]) -> SmolStr {
+        match self {
+            Self::Threshold(test) => test.limit(attributes),
+            Self::Range(test) => test.limit(),
+            Self::RateOfChange(test) => test.limit(),
+            Self::State(test) => test.limit(words),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `type = "state"`: an enum or bool reading has a value; where `from` is given, it came directly from that one.
+
+use smol_str::{SmolStr, format_smolstr};
+
+use super::{Finding, Seen};
+use crate::{compiled::Kind, rule_set::StateValue, value::Value};
+
+#[derive(Debug)]
+pub(crate) struct State {
+    equals: Value,
+    from: Option<Value>,
+}
+
+impl State {
+    pub(super) fn new(equals: &StateValue, from: Option<&StateValue>, kind: &Kind) -> Self {
+        Self { equals: value_of(equals, kind), from: from.map(|from| value_of(from, kind)) }
+    }
+
+    /// With `from`, the condition begins at the sample that made the step and holds while the value stays.
+    pub(super) fn look(&self, seen: &Seen<'_>) -> Option<Finding> {
+        let equal = seen.value == self.equals;
+        let breach = equal
+            && match self.from {
+                None => true,
+                Some(from) => match seen.previous {
+                    Some((previous, _)) if previous == self.equals => seen.held,
+                    Some((previous, _)) => previous == from,
+                    None => false,
+                },
+            };
+        Some(Finding { breach, clear: !breach, value: seen.value })
+    }
+
+    pub(super) fn limit(&self, words: &[SmolStr]) -> SmolStr {
+        let text = |value: Value| match value {
+            Value::Word(index) => words[usize::from(index)].clone(),
+            Value::Bool(truth) => format_smolstr!("{truth}"),
+            Value::Number(number) => format_smolstr!("{number}"),
+        };
+        match self.from {
+            None => format_smolstr!("= {}", text(self.equals)),
+            Some(from) => format_smolstr!("= {} after {}", text(self.equals), text(from)),
+        }
+    }
+}
+
+fn value_of(state: &StateValue, kind: &Kind) -> Value {
+    match (state, kind) {
+        (StateValue::Word(word), Kind::Enum { index, .. }) => Value::Word(index[word]),
+        (StateValue::Bool(truth), _) => Value::Bool(*truth),
+        (StateValue::Word(_), _) => unreachable!("a rule set is checked before it is compiled"),
+    }
+}

@@ -1,0 +1,76 @@
+//! From the bytes of a message to samples with values and times. Everything that can be wrong with a message is found
+//! here, before any state is touched; whether a value matters to a rule is not asked.
+
+mod keys;
+pub(crate) mod layout;
+mod parse;
+mod time;
+
+use crate::{
+    compiled::{Compiled, Home},
+    ids::DeviceId,
+    reason::Refusal,
+    units::Timestamp,
+    value::Value,
+};
+
+pub use crate::rule_set::METRICS_MAX;
+
+/// The largest message: the most that a device can publish.
+pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// The most objects and arrays around a value, the message itself included.
+pub const DEPTH_MAX: u8 = 16;
+/// The largest magnitude of a value. Below it, sums and squares of values stay finite and exact enough.
+pub const VALUE_MAX: f64 = 1e15;
+
+/// The samples of one message, in buffers that serve one message after the other.
+#[derive(Debug, Default)]
+pub struct Samples {
+    /// By rising time once times are assigned.
+    pub(crate) samples: Vec<Sample>,
+    /// The values of all samples; each sample owns a part.
+    pub(crate) values: Vec<(u16, Value)>,
+    /// Values at the root of a batched message, which may lie before and after its samples.
+    root: Vec<(u16, Value)>,
+    /// Readings that the device type does not declare.
+    pub(crate) unknown_readings: u64,
+    pub(crate) untimed: u64,
+    pub(crate) future: u64,
+    pub(crate) too_old: u64,
+}
+
+/// One sample with at least one value.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// As the device gave it, if it did.
+    given: Option<Timestamp>,
+    /// As evaluation takes it.
+    pub(crate) at: Timestamp,
+    /// Its part of the values.
+    pub(crate) values: std::ops::Range<usize>,
+}
+
+impl Samples {
+    fn clear(&mut self) {
+        let Self { samples, values, root, unknown_readings, untimed, future, too_old } = self;
+        samples.clear();
+        values.clear();
+        root.clear();
+        (*unknown_readings, *untimed, *future, *too_old) = (0, 0, 0, 0);
+    }
+
+    /// Reads a device's message. On a refusal the samples mean nothing.
+    pub(crate) fn read(
+        &mut self,
+        bytes: &[u8],
+        rules: &Compiled,
+        home: Home,
+        device: &DeviceId,
+        ingested_at: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.clear();
+        parse::parse(self, bytes, rules, rules.device_type(home), device)?;
+        time::assign(self, ingested_at, rules.max_future_skew, rules.max_past);
+        Ok(())
+    }
+}

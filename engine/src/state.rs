@@ -1,0 +1,334 @@
+//! What a shard remembers: its devices, the newest sample of each metric, and where each rule stands. It knows which
+//! devices a run has touched, so that a delta holds only those and a run that lost a race can be undone.
+
+use std::{collections::HashMap, sync::Arc};
+
+use smol_str::SmolStr;
+
+use crate::{
+    compiled::{Compiled, Home},
+    ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
+    position::Position,
+    units::{Finite, Timestamp},
+    value::Value,
+};
+
+/// Which rule set a shard evaluates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleSetRef {
+    /// Its version: 0 for the set that a shard started with.
+    pub version: u64,
+    /// SHA-256 of the artifact.
+    pub sha256: SmolStr,
+}
+
+/// The state of one shard.
+#[derive(Debug)]
+pub struct ShardState {
+    pub(crate) head: Head,
+    pub(crate) devices: Vec<Device>,
+    index: HashMap<DeviceId, u32>,
+    journal: Journal,
+}
+
+/// The part of a state that belongs to no device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) position: Position,
+    /// The highest ingest time seen.
+    pub(crate) shard_time: Timestamp,
+    pub(crate) rule_set: RuleSetRef,
+}
+
+/// What a run has touched since [`ShardState::begin`].
+#[derive(Debug)]
+struct Journal {
+    before: Head,
+    /// How many devices there were.
+    devices: usize,
+    /// Devices touched, each once. Those that were there before have a copy at the same index in `copies`, which is
+    /// kept longer than it is in use so that its buffers serve the next run.
+    changed: Vec<u32>,
+    copies: Vec<Device>,
+    /// Every device was touched: there is no copy to go back to.
+    whole: bool,
+}
+
+/// One device.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Device {
+    pub(crate) registration: Arc<Registration>,
+    /// Where it belongs in the shard's rule set; none while the set does not know its type or zone, or it is retired.
+    pub(crate) home: Option<Home>,
+    /// In the order of its type.
+    pub(crate) attributes: Arc<[Finite]>,
+    pub(crate) last_ingest: Option<Timestamp>,
+    /// In the order of its type.
+    pub(crate) metrics: Vec<MetricState>,
+    /// In the order of its plan.
+    pub(crate) instances: Vec<Instance>,
+    touched: bool,
+}
+
+impl Clone for Device {
+    fn clone(&self) -> Self {
+        Self {
+            registration: self.registration.clone(),
+            home: self.home,
+            attributes: self.attributes.clone(),
+            last_ingest: self.last_ingest,
+            metrics: self.metrics.clone(),
+            instances: self.instances.clone(),
+            touched: false,
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        self.registration.clone_from(&source.registration);
+        self.home = source.home;
+        self.attributes.clone_from(&source.attributes);
+        self.last_ingest = source.last_ingest;
+        self.metrics.clone_from(&source.metrics);
+        self.instances.clone_from(&source.instances);
+        self.touched = false;
+    }
+}
+
+/// What is set for a device when it is registered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    /// The device.
+    pub id: DeviceId,
+    /// A registration with a lower or equal revision is ignored.
+    pub revision: u64,
+    /// Its type.
+    pub device_type: DeviceTypeId,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// Its own values of its type's attributes.
+    pub attributes: Vec<(AttributeId, Finite)>,
+    /// Whether it was taken out of service.
+    pub retired: bool,
+}
+
+/// The newest sample of a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct MetricState {
+    /// Its time. Nothing at or before it is evaluated.
+    pub(crate) newest: Option<Timestamp>,
+    /// Its value; none after a rule set that gave the metric another kind.
+    pub(crate) value: Option<Value>,
+    /// How many were evaluated.
+    pub(crate) seen: u32,
+}
+
+/// Where one rule stands on one device.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Instance {
+    pub(crate) phase: Phase,
+    /// A bit for each of the last samples that matter, the newest lowest: whether it breached.
+    pub(crate) breached: u64,
+    /// The same: whether it was not clear.
+    pub(crate) unclear: u64,
+    /// Ingest time of the last notice of a firing.
+    pub(crate) noticed_at: Option<Timestamp>,
+    /// Firings that the cooldown held back since then.
+    pub(crate) suppressed: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Phase {
+    #[default]
+    Inactive,
+    Pending {
+        since: Timestamp,
+    },
+    Firing(Box<Firing>),
+}
+
+/// A running episode.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Firing {
+    pub(crate) episode: SmolStr,
+    pub(crate) since: Timestamp,
+    pub(crate) quiet_since: Option<Timestamp>,
+    /// The value compared last.
+    pub(crate) value: Value,
+    pub(crate) notice: Notice,
+}
+
+/// Whether anybody was told of a running episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// Not yet. `counted`: the cooldown has counted it as held back.
+    Owed { counted: bool },
+    /// Yes.
+    Given,
+}
+
+impl Instance {
+    /// Whether the condition held at the last sample.
+    pub(crate) fn held(&self) -> bool {
+        self.breached & 1 == 1
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Registration {
+    /// The values of a type's attributes for this device: its own, or those of the type.
+    fn attributes_of(&self, rules: &Compiled, home: Option<Home>) -> Arc<[Finite]> {
+        let Some(home) = home else { return Arc::from([]) };
+        let own = |id: &AttributeId| self.attributes.iter().find(|(own, _)| own == id).map(|(_, value)| *value);
+        rules.device_type(home).attributes.iter().map(|(id, default)| own(id).unwrap_or(*default)).collect()
+    }
+}
+
+impl Device {
+    /// A device of which nothing but its registration is known.
+    pub(crate) fn new(registration: Arc<Registration>, rules: &Compiled) -> Self {
+        let home = if registration.retired { None } else { rules.home(&registration.device_type, &registration.zone) };
+        Self {
+            attributes: registration.attributes_of(rules, home),
+            registration,
+            home,
+            last_ingest: None,
+            metrics: home
+                .map_or(Vec::new(), |home| vec![MetricState::default(); rules.device_type(home).metrics.len()]),
+            instances: home.map_or(Vec::new(), |home| vec![Instance::default(); rules.plan(home).rules.len()]),
+            touched: false,
+        }
+    }
+
+    /// Roughly how many bytes it takes in a delta.
+    fn encoded_bytes(&self) -> usize {
+        160 + 24 * self.metrics.len() + 16 * self.instances.len()
+    }
+}
+
+impl ShardState {
+    /// The state before the first record.
+    pub fn new(rule_set: RuleSetRef) -> Self {
+        Self::from_parts(Head { position: Position::Start, shard_time: Timestamp::default(), rule_set }, Vec::new())
+    }
+
+    pub(crate) fn from_parts(head: Head, devices: Vec<Device>) -> Self {
+        let index = (0..).zip(&devices).map(|(index, device)| (device.registration.id.clone(), index)).collect();
+        let journal = Journal {
+            before: head.clone(),
+            devices: devices.len(),
+            changed: Vec::new(),
+            copies: Vec::new(),
+            whole: false,
+        };
+        Self { head, devices, index, journal }
+    }
+
+    /// The last record that the state has applied.
+    pub fn position(&self) -> Position {
+        self.head.position
+    }
+
+    /// The highest ingest time seen.
+    pub fn shard_time(&self) -> Timestamp {
+        self.head.shard_time
+    }
+
+    /// The rule set that it evaluates.
+    pub fn rule_set(&self) -> &RuleSetRef {
+        &self.head.rule_set
+    }
+
+    pub(crate) fn find(&self, device: &str) -> Option<u32> {
+        self.index.get(device).copied()
+    }
+
+    /// A device for changing it: from here on it is part of the run's delta.
+    pub(crate) fn touch(&mut self, index: u32) -> &mut Device {
+        let device = &mut self.devices[index as usize];
+        if !device.touched {
+            let at = self.journal.changed.len();
+            self.journal.changed.push(index);
+            if (index as usize) < self.journal.devices && !self.journal.whole {
+                match self.journal.copies.get_mut(at) {
+                    Some(copy) => copy.clone_from(device),
+                    None => {
+                        // Devices made in this run have no copy; a spare one keeps the two lists in step.
+                        self.journal.copies.resize(at + 1, device.clone());
+                    }
+                }
+            }
+            device.touched = true;
+        }
+        device
+    }
+
+    /// Puts a device in its place, new or not.
+    pub(crate) fn put(&mut self, device: Device) {
+        match self.find(device.registration.id.as_str()) {
+            Some(index) => {
+                let place = self.touch(index);
+                *place = Device { touched: true, ..device };
+            }
+            None => {
+                let index = self.devices.len() as u32;
+                self.index.insert(device.registration.id.clone(), index);
+                self.journal.changed.push(index);
+                self.devices.push(Device { touched: true, ..device });
+            }
+        }
+    }
+
+    /// Puts a device in its place without making it part of the delta.
+    pub(crate) fn replace(&mut self, index: usize, device: Device) {
+        let touched = self.devices[index].touched;
+        self.devices[index] = Device { touched, ..device };
+    }
+
+    /// Says that every device may change, so that there is no way back but reading the chain again.
+    pub(crate) fn touch_all(&mut self) {
+        self.journal.whole = true;
+    }
+
+    /// Starts a run: what is here now is committed.
+    pub(crate) fn begin(&mut self) {
+        for index in self.journal.changed.drain(..) {
+            self.devices[index as usize].touched = false;
+        }
+        self.journal.before.clone_from(&self.head);
+        self.journal.devices = self.devices.len();
+        self.journal.whole = false;
+    }
+
+    /// Goes back to where the run started. `false` when there is no way back: the state means nothing then.
+    #[must_use]
+    pub(crate) fn undo(&mut self) -> bool {
+        if self.journal.whole {
+            return false;
+        }
+        for (at, index) in self.journal.changed.drain(..).enumerate() {
+            if (index as usize) < self.journal.devices {
+                std::mem::swap(&mut self.devices[index as usize], &mut self.journal.copies[at]);
+            }
+        }
+        for device in self.devices.drain(self.journal.devices..) {
+            self.index.remove(device.registration.id.as_str());
+        }
+        self.head.clone_from(&self.journal.before);
+        true
+    }
+
+    /// The devices that the run has touched.
+    pub(crate) fn changed(&self) -> impl ExactSizeIterator<Item = &Device> {
+        self.journal.changed.iter().map(|index| &self.devices[*index as usize])
+    }
+
+    /// Roughly how many bytes the touched devices take in a delta.
+    pub(crate) fn changed_bytes(&self, from: usize) -> (usize, usize) {
+        let changed = &self.journal.changed[from..];
+        let bytes = changed.iter().map(|index| self.devices[*index as usize].encoded_bytes()).sum();
+        (self.journal.changed.len(), bytes)
+    }
+}

@@ -1,0 +1,133 @@
+//! Whether somebody is told, and why or why not. Every sample that meets a rule gets such an answer.
+
+use crate::{
+    compiled::Rule,
+    episode::Scene,
+    ids::{DeviceId, MetricId, RuleId},
+    state::{Firing, Instance, Notice, Phase},
+    units::{Millis, Timestamp},
+};
+
+/// The answer for one sample and one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody is told.
+    Send(Why),
+    /// Nobody is.
+    Hold(WhyNot),
+}
+
+/// Why somebody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// An episode fires.
+    Fired {
+        /// Firings that the cooldown held back since the last notice, this one included if it was.
+        suppressed: u32,
+    },
+    /// An episode that somebody was told of is over.
+    Resolved,
+}
+
+/// Why nobody is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhyNot {
+    /// The condition does not hold.
+    Inactive,
+    /// It holds, but not for long enough yet.
+    Pending {
+        /// When it will have held for long enough.
+        until: Timestamp,
+    },
+    /// There are fewer samples than the rule wants.
+    TooFewSamples {
+        /// So many.
+        seen: u32,
+    },
+    /// There is no earlier sample to compare with.
+    NothingToCompare,
+    /// The episode was told of before.
+    AlreadySent,
+    /// Somebody was told of the rule on this device too short a time ago.
+    CoolingDown {
+        /// Ingest time from which it is told again.
+        until: Timestamp,
+    },
+    /// The sample is too old to be news.
+    TooLate {
+        /// Time from the sample to its ingest.
+        delay: Millis,
+    },
+    /// The rule is on trial.
+    Shadow,
+    /// An episode is over that nobody was told of.
+    NeverSent,
+}
+
+/// One answer, with what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The device.
+    pub device: DeviceId,
+    /// The rule.
+    pub rule: RuleId,
+    /// Its metric.
+    pub metric: MetricId,
+    /// The sample's time.
+    pub at: Timestamp,
+    /// Where the rule stands after it.
+    pub standing: Standing,
+    /// The answer.
+    pub verdict: Verdict,
+}
+
+/// Where a rule stands on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing is the matter.
+    Inactive,
+    /// The condition has held since then.
+    Pending {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// An episode runs.
+    Firing {
+        /// Since when the condition held.
+        since: Timestamp,
+    },
+}
+
+impl Standing {
+    pub(crate) fn of(instance: &Instance) -> Self {
+        match &instance.phase {
+            Phase::Inactive => Self::Inactive,
+            Phase::Pending { since } => Self::Pending { since: *since },
+            Phase::Firing(firing) => Self::Firing { since: firing.since },
+        }
+    }
+}
+
+/// Whether a running episode is told of now.
+pub(crate) fn on_firing(
+    scene: &Scene<'_>,
+    rule: &Rule,
+    firing: &Firing,
+    noticed_at: Option<Timestamp>,
+    suppressed: u32,
+) -> Verdict {
+    if firing.notice == Notice::Given {
+        return Verdict::Hold(WhyNot::AlreadySent);
+    }
+    if rule.shadow {
+        return Verdict::Hold(WhyNot::Shadow);
+    }
+    let delay = scene.delay();
+    if delay > scene.rules.max_alert_delay {
+        return Verdict::Hold(WhyNot::TooLate { delay });
+    }
+    match noticed_at.map(|last| last.after(rule.cooldown)) {
+        Some(until) if scene.ingested_at < until => Verdict::Hold(WhyNot::CoolingDown { until }),
+        Some(_) | None => Verdict::Send(Why::Fired { suppressed }),
+    }
+}
