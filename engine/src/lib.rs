@@ -3,6 +3,7 @@
 //! Nothing here opens a file or a socket, reads a clock or an environment variable, or knows that AWS exists.
 #![forbid(unsafe_code)]
 
+mod chain;
 pub mod compiled;
 pub mod counts;
 pub mod drive;

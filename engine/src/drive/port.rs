@@ -3,7 +3,12 @@
 
 use std::{future::Future, time::Duration};
 
-use crate::{counts::Counts, effect::Effects, position::SequenceNumber, units::Timestamp};
+use crate::{
+    counts::Counts,
+    effect::Effects,
+    position::SequenceNumber,
+    units::{Millis, Timestamp},
+};
 
 /// Something outside failed. The text is for the operator's log: it holds no payload and no address of a person.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +43,17 @@ pub trait StateLog: Sync {
 
     /// The object's bytes, or none if there is no such key.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Vec<u8>>, PortError>> + Send;
+
+    /// Several objects, in the order of their keys as given. A host that can, fetches them side by side.
+    fn get_all(&self, keys: &[String]) -> impl Future<Output = Result<Vec<Option<Vec<u8>>>, PortError>> + Send {
+        async move {
+            let mut objects = Vec::with_capacity(keys.len());
+            for key in keys {
+                objects.push(self.get(key).await?);
+            }
+            Ok(objects)
+        }
+    }
 
     /// Creates the object if there is none of that key (`If-None-Match: *`). One attempt, no retries inside: a hidden
     /// retry after an ambiguous outcome would report a refusal for bytes that were written.
@@ -166,5 +182,5 @@ pub struct Settings {
     /// SHA-256 of the rule set for a shard that has none yet.
     pub rule_set_sha256: String,
     /// Time between two bases, by ingest time.
-    pub checkpoint_every: crate::units::Millis,
+    pub checkpoint_every: Millis,
 }

@@ -1,0 +1,250 @@
+//! The durable form of a shard's state: a chain of deltas, each following a position, and now and then a whole state
+//! as a base. Every object carries its format and a checksum; one that does not fit is an error, never an empty state.
+
+mod codec;
+mod device;
+pub(crate) mod keys;
+
+use codec::{Malformed, Reader, Writer};
+use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
+
+use crate::{
+    compiled::Compiled,
+    effect::Effects,
+    position::{Position, SequenceNumber},
+    rehome,
+    state::{Head, RuleSetRef, ShardState},
+    units::Timestamp,
+};
+
+/// The version of the format that this code writes, and the highest that it reads.
+pub(crate) const CHAIN_FORMAT: u16 = 1;
+
+const MAGIC: &[u8; 4] = b"FFLG";
+const CHECKSUM_BYTES: usize = 32;
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Delta = 1,
+    Base = 2,
+}
+
+/// Why an object cannot be read, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreadable(pub(crate) String);
+
+impl From<Malformed> for Unreadable {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self(format!("{what} is malformed"))
+    }
+}
+
+/// A delta, read as far as it can be without its rule set.
+#[derive(Debug)]
+pub(crate) struct Delta<'a> {
+    /// Deadline of the run that wrote it.
+    pub(crate) written_by: Timestamp,
+    /// The rest of the state after it.
+    pub(crate) head: Head,
+    /// What it asks of the world.
+    pub(crate) effects: Effects,
+    devices: Reader<'a>,
+}
+
+/// Who writes a delta: a token that no other bytes have, and the deadline of the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Author {
+    pub(crate) token: [u8; 16],
+    pub(crate) deadline: Timestamp,
+}
+
+/// Writes what a run has done: the devices that it touched, the position that it reached, its effects.
+pub(crate) fn write_delta(
+    author: Author,
+    from: Position,
+    state: &ShardState,
+    rules: &Compiled,
+    effects: &Effects,
+) -> Vec<u8> {
+    let mut writer = open(Kind::Delta);
+    writer.bytes.extend_from_slice(&author.token);
+    writer.signed(author.deadline.0);
+    write_position(&mut writer, from);
+    write_head(&mut writer, &state.head);
+    let effects = if effects.is_empty() {
+        Vec::new()
+    } else {
+        serde_json::to_vec(effects).expect("effects have text keys and finite numbers only")
+    };
+    writer.blob(&effects);
+    writer.number(state.changed().len() as u64);
+    for device in state.changed() {
+        device::write(&mut writer, device, &state.head, rules);
+    }
+    close(writer)
+}
+
+/// Reads a delta that lies at the key of `from`.
+pub(crate) fn read_delta(bytes: &[u8], from: Position) -> Result<Delta<'_>, Unreadable> {
+    let mut reader = opened(bytes, Kind::Delta)?;
+    reader.take(16, "the token")?;
+    let written_by = Timestamp(reader.signed("a deadline")?);
+    let written = read_position(&mut reader)?;
+    if written != from {
+        return Err(Unreadable(format!("it says that it follows {written}")));
+    }
+    let head = read_head(&mut reader)?;
+    if head.position <= from {
+        return Err(Unreadable(format!("it leads from {from} to {}", head.position)));
+    }
+    let effects = match reader.blob("the list of effects")? {
+        [] => Effects::default(),
+        json => serde_json::from_slice(json).map_err(|_| Malformed("the list of effects"))?,
+    };
+    Ok(Delta { written_by, head, effects, devices: reader })
+}
+
+impl Delta<'_> {
+    /// Brings a state forward. `old` is the rule set of the state, `new` that of the delta.
+    pub(crate) fn apply(
+        mut self,
+        state: &mut ShardState,
+        old: &Compiled,
+        new: &Compiled,
+    ) -> Result<Effects, Unreadable> {
+        if old.sha256 != new.sha256 {
+            // The episodes that end are among the effects of the delta.
+            rehome::rehome_all(old, new, state, &mut |_, _, _, _, _| {});
+        }
+        state.head = self.head.clone();
+        for _ in 0..self.devices.count("the number of devices")? {
+            state.put(device::read(&mut self.devices, new, &self.head)?);
+        }
+        if !self.devices.is_empty() {
+            return Err(Unreadable("something follows the last device".into()));
+        }
+        state.begin();
+        Ok(self.effects)
+    }
+}
+
+/// Writes a whole state.
+pub(crate) fn write_base(state: &ShardState, rules: &Compiled) -> Vec<u8> {
+    let mut writer = open(Kind::Base);
+    write_head(&mut writer, &state.head);
+    writer.number(state.devices.len() as u64);
+    for device in &state.devices {
+        device::write(&mut writer, device, &state.head, rules);
+    }
+    close(writer)
+}
+
+/// A base, read as far as it can be without its rule set.
+#[derive(Debug)]
+pub(crate) struct Base<'a> {
+    /// The state apart from its devices.
+    pub(crate) head: Head,
+    devices: Reader<'a>,
+}
+
+/// Reads a base.
+pub(crate) fn read_base(bytes: &[u8]) -> Result<Base<'_>, Unreadable> {
+    let mut reader = opened(bytes, Kind::Base)?;
+    let head = read_head(&mut reader)?;
+    Ok(Base { head, devices: reader })
+}
+
+impl Base<'_> {
+    /// The whole state, under its rule set.
+    pub(crate) fn state(mut self, rules: &Compiled) -> Result<ShardState, Unreadable> {
+        let count = self.devices.count("the number of devices")?;
+        let mut devices = Vec::new();
+        for _ in 0..count {
+            devices.push(device::read(&mut self.devices, rules, &self.head)?);
+        }
+        if !self.devices.is_empty() {
+            return Err(Unreadable("something follows the last device".into()));
+        }
+        Ok(ShardState::from_parts(self.head, devices))
+    }
+}
+
+fn open(kind: Kind) -> Writer {
+    let mut writer = Writer::default();
+    writer.bytes.extend_from_slice(MAGIC);
+    writer.bytes.extend_from_slice(&CHAIN_FORMAT.to_le_bytes());
+    writer.bytes.push(kind as u8);
+    writer
+}
+
+fn close(writer: Writer) -> Vec<u8> {
+    let mut bytes = writer.bytes;
+    let checksum = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&checksum);
+    bytes
+}
+
+/// The format is asked for before the checksum: a newer one may keep it elsewhere.
+fn opened(bytes: &[u8], kind: Kind) -> Result<Reader<'_>, Unreadable> {
+    let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
+        return Err(Unreadable("it is cut short".into()));
+    };
+    let Some((format, rest)) = rest.split_first_chunk::<2>() else {
+        return Err(Unreadable("it is cut short".into()));
+    };
+    if magic != MAGIC {
+        return Err(Unreadable("it is no part of a chain".into()));
+    }
+    let format = u16::from_le_bytes(*format);
+    if format > CHAIN_FORMAT {
+        return Err(Unreadable(format!(
+            "it has format {format}, written by a newer version; this one reads formats up to {CHAIN_FORMAT}"
+        )));
+    }
+    let Some((body, checksum)) = rest.split_last_chunk::<CHECKSUM_BYTES>() else {
+        return Err(Unreadable("it is cut short".into()));
+    };
+    if Sha256::digest(&bytes[..bytes.len() - CHECKSUM_BYTES]).as_slice() != checksum {
+        return Err(Unreadable("its checksum does not match".into()));
+    }
+    let mut reader = Reader::new(body);
+    if reader.byte("the kind")? != kind as u8 {
+        return Err(Unreadable("it is of another kind".into()));
+    }
+    Ok(reader)
+}
+
+fn write_position(writer: &mut Writer, position: Position) {
+    match position {
+        Position::Start => writer.text(""),
+        Position::After(sequence) => writer.text(sequence.as_str()),
+    }
+}
+
+fn read_position(reader: &mut Reader<'_>) -> Result<Position, Malformed> {
+    match reader.text("a position")? {
+        "" => Ok(Position::Start),
+        digits => SequenceNumber::new(digits).map(Position::After).map_err(|_| Malformed("a position")),
+    }
+}
+
+fn write_head(writer: &mut Writer, head: &Head) {
+    write_position(writer, head.position);
+    writer.signed(head.shard_time.0);
+    writer.number(head.rule_set.version);
+    writer.text(&head.rule_set.sha256);
+}
+
+fn read_head(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
+    Ok(Head {
+        position: read_position(reader)?,
+        shard_time: Timestamp(reader.signed("the shard's time")?),
+        rule_set: RuleSetRef {
+            version: reader.number("the rule set's version")?,
+            sha256: SmolStr::new(reader.text("the rule set's hash")?),
+        },
+    })
+}

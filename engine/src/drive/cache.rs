@@ -1,0 +1,74 @@
+//! What a driver keeps between runs. A shard's state is taken out for a run and put back only if the run left it on
+//! the chain; a run that ends in any other way, even by being dropped in the middle, thereby forgets it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use smol_str::SmolStr;
+
+use crate::{
+    compiled::Compiled,
+    effect::Effects,
+    state::ShardState,
+    units::{Millis, Timestamp},
+};
+
+/// A cached state older than this is not used: objects that it could still try to create are kept for longer.
+pub const CACHE_AGE_MAX: Millis = Millis::from_secs(600);
+
+/// Compiled rule sets that no cached shard uses and that are kept all the same.
+const SPARE_RULE_SETS: usize = 2;
+
+/// A shard as the chain has it.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) state: ShardState,
+    /// The set that the state names.
+    pub(super) rules: Arc<Compiled>,
+    /// Effects of the newest delta that have not been seen accepted.
+    pub(super) unpublished: Option<Unpublished>,
+    pub(super) deltas_since_base: u32,
+    /// Shard time at the newest base; none while that is the empty one.
+    pub(super) base_time: Option<Timestamp>,
+    /// Deadline of the run that last saw the end of the chain.
+    pub(super) seen_by: Timestamp,
+}
+
+/// What a delta asks of the world.
+#[derive(Debug)]
+pub(super) struct Unpublished {
+    pub(super) effects: Effects,
+    /// Deadline of the run that wrote the delta.
+    pub(super) written_by: Timestamp,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    shards: HashMap<SmolStr, Shard>,
+    rule_sets: HashMap<SmolStr, Arc<Compiled>>,
+}
+
+impl Cache {
+    /// Takes a shard out, if it is young enough to be used.
+    pub(super) fn take(&mut self, shard: &str, deadline: Timestamp) -> Option<Shard> {
+        self.shards.remove(shard).filter(|cached| deadline.since(cached.seen_by) <= CACHE_AGE_MAX)
+    }
+
+    pub(super) fn put(&mut self, name: &str, shard: Shard) {
+        self.shards.insert(SmolStr::new(name), shard);
+    }
+
+    pub(super) fn rule_set(&self, sha256: &str) -> Option<Arc<Compiled>> {
+        self.rule_sets.get(sha256).cloned()
+    }
+
+    /// Keeps a rule set, and lets go of those that nobody uses any more.
+    pub(super) fn keep(&mut self, rules: &Arc<Compiled>) {
+        let mut spare = 0;
+        self.rule_sets.retain(|_, kept| {
+            let used = Arc::strong_count(kept) > 1;
+            spare += usize::from(!used);
+            used || spare < SPARE_RULE_SETS
+        });
+        self.rule_sets.insert(rules.sha256.clone(), rules.clone());
+    }
+}
