@@ -88,6 +88,21 @@ pub async fn deliver(mapping: Mapping, records: &[Value], mut invoke: impl Async
     delivery
 }
 
+/// Whether a record passes a mapping's filters: any of them, or there is none.
+pub fn passes(filters: &[Value], record: &Value) -> bool {
+    filters.is_empty() || filters.iter().any(|pattern| matches(pattern, record))
+}
+
+/// A pattern names keys, and at its leaves the values that will do. Comparisons such as prefixes are not understood
+/// here and match nothing.
+fn matches(pattern: &Value, value: &Value) -> bool {
+    match pattern {
+        Value::Object(keys) => keys.iter().all(|(key, pattern)| matches(pattern, &value[key])),
+        Value::Array(values) => values.contains(value),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
 struct Batch {
     range: Range<usize>,
     tries: u32,
@@ -104,7 +119,8 @@ fn first_failure(response: &Value, records: &[Value]) -> Option<usize> {
     failures.iter().map(|failure| position(failure).unwrap_or(0)).min()
 }
 
-fn sequence_number(record: &Value) -> Option<&str> {
+/// The sequence number of a record of either kind of stream.
+pub fn sequence_number(record: &Value) -> Option<&str> {
     record.pointer("/kinesis/sequenceNumber").or_else(|| record.pointer("/dynamodb/SequenceNumber"))?.as_str()
 }
 
@@ -142,6 +158,16 @@ mod tests {
 
     fn partial(number: usize) -> Outcome {
         Outcome::Returned(json!({ "batchItemFailures": [{ "itemIdentifier": number.to_string() }] }))
+    }
+
+    #[test]
+    fn a_filter_names_values_at_its_leaves() {
+        let record = json!({ "eventName": "INSERT", "dynamodb": { "NewImage": { "status": { "S": "new" } } } });
+        let pattern = json!({ "eventName": ["INSERT"], "dynamodb": { "NewImage": { "status": { "S": ["new"] } } } });
+        assert!(passes(&[], &record));
+        assert!(passes(&[json!({ "eventName": ["REMOVE"] }), pattern], &record));
+        assert!(!passes(&[json!({ "eventName": ["MODIFY", "REMOVE"] })], &record));
+        assert!(!passes(&[json!({ "absent": { "key": ["INSERT"] } })], &record));
     }
 
     #[tokio::test]

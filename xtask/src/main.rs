@@ -2,6 +2,7 @@
 //!
 //! This file only reads the command line. What a command does, and in which order, is in its own file.
 
+mod deploy_test;
 mod error;
 mod generate;
 mod lint;
@@ -33,6 +34,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Deploy a generated platform to an emulator of AWS, send records in and watch alerts come out.
+    DeployTest,
     /// Run linters over `out/` and over the output of every fixture.
     Lint,
     /// Run every check and test. What a pipeline runs.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Tools => tools::run(),
         Command::Generate { check } => generate::run(check),
+        Command::DeployTest => deploy_test::run(),
         Command::Lint => lint::run(),
         Command::Test { quick } => test::run(quick),
     };

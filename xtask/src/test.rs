@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{error::Error, generate, lint, process, steps::Steps, tools, workspace};
+use crate::{deploy_test, error::Error, generate, lint, process, steps::Steps, tools, workspace};
 
 /// Runs everything; with `quick`, all but what takes minutes.
 pub(crate) fn run(quick: bool) -> Result<(), Error> {
@@ -18,9 +18,10 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
     steps.run("generated files are current", || generate::run(true));
     licences(&mut steps);
     if quick {
-        steps.skip("linters", "--quick was given");
+        steps.skip("linters and the deploy test", "--quick was given");
     } else {
         steps.run("linters", lint::run);
+        steps.run("deploy test", deploy_test::run);
     }
     steps.close()
 }

@@ -1,0 +1,86 @@
+//! The deploy test: generated stacks are deployed by their own script, records go in at one end, and an alert comes
+//! out at the other. Each part is asserted through the services' own interfaces.
+
+mod alert;
+mod delivery;
+mod platform;
+mod script;
+mod services;
+mod stacks;
+
+use std::{
+    error::Error,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use camino::Utf8PathBuf;
+
+use crate::{aws::Aws, emulator::Emulator, transcript::Transcript, webhook::Receiver};
+
+/// What the test needs of the machine.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The `fleetform` command.
+    pub fleetform: Utf8PathBuf,
+    /// The folder that holds `evaluate.zip` and `deliver.zip`.
+    pub artifacts: Utf8PathBuf,
+    /// The Python that the emulator is installed for.
+    pub python: Utf8PathBuf,
+    /// The AWS command.
+    pub aws: Utf8PathBuf,
+    /// A folder of the test's own, which is emptied first.
+    pub work: Utf8PathBuf,
+}
+
+/// The account of `tests/deploy/platform.toml`.
+const ACCOUNT: &str = "111111111111";
+const REGION: &str = "us-east-1";
+/// The webhook's address: public by its number, and on this machine's loopback by the test's own network.
+const WEBHOOK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 8443);
+const EMULATOR_PORT: u16 = 4566;
+
+/// Anything that ends the test early.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Everything that runs while the test does.
+struct Test {
+    setup: Setup,
+    aws: Aws,
+    /// Kept running: the services live in it.
+    _emulator: Emulator,
+    webhook: Receiver,
+    transcript: Transcript,
+}
+
+/// Runs the whole test. True if all held.
+pub async fn run(setup: Setup) -> Result<bool, Failure> {
+    if setup.work.exists() {
+        std::fs::remove_dir_all(&setup.work)?;
+    }
+    std::fs::create_dir_all(setup.work.join("home"))?;
+    let emulator = Emulator::start(&setup.python, &setup.work.join("emulator"), EMULATOR_PORT)?;
+    let aws = Aws::new(&setup.aws, &emulator.endpoint(), ACCOUNT, REGION, &setup.work.join("home"));
+    let webhook = Receiver::start(WEBHOOK)
+        .await
+        .map_err(|error| format!("cannot listen on {WEBHOOK}: {error}; run this below tests/deploy/namespace.py"))?;
+    let mut test = Test { setup, aws, _emulator: emulator, webhook, transcript: Transcript::default() };
+    test.scenario().await?;
+    Ok(test.transcript.close())
+}
+
+impl Test {
+    async fn scenario(&mut self) -> Result<(), Failure> {
+        self.make_secret()?;
+        self.generate(platform::Variant::First)?;
+        self.dry_run_changes_nothing()?;
+        self.create()?;
+        self.assert_services()?;
+        self.second_run_changes_nothing()?;
+        let mut raised = self.raise_alert().await?;
+        self.deliver_alert(&mut raised).await?;
+        self.bad_records_are_set_aside(&mut raised).await?;
+        self.update()?;
+        self.adopt_rules(&mut raised).await?;
+        self.delete()
+    }
+}

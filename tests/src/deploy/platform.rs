@@ -1,0 +1,60 @@
+//! The platform file that is deployed, its variants, and what is generated from them.
+
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{Failure, Test};
+
+/// The platform of the test, at first and after a change of its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Variant {
+    First,
+    /// The rule's threshold is another one, and nothing else.
+    ChangedRule,
+}
+
+/// The secret that signs webhook messages, as its owner puts it into Secrets Manager.
+pub(super) const SECRET_NAME: &str = "deploy-test/hook";
+pub(super) const SECRET_KEY: &[u8] = b"a key of thirty-two bytes or so!";
+
+impl Test {
+    pub(super) fn platform_file(&self) -> Utf8PathBuf {
+        self.setup.work.join("platform.toml")
+    }
+
+    /// The environment's folder below `out/`.
+    pub(super) fn rendering(&self) -> Utf8PathBuf {
+        self.setup.work.join("out/test")
+    }
+
+    pub(super) fn make_secret(&mut self) -> Result<(), Failure> {
+        self.transcript.part("the webhook's secret, made by its owner");
+        self.aws.call(&["secretsmanager", "create-secret", "--name", SECRET_NAME, "--secret-string", &secret()])?;
+        Ok(())
+    }
+
+    pub(super) fn generate(&mut self, variant: Variant) -> Result<(), Failure> {
+        self.transcript.part(&format!("fleetform generate ({variant:?})"));
+        let fixture = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/platform.toml");
+        let mut text = std::fs::read_to_string(fixture)?;
+        if variant == Variant::ChangedRule {
+            let changed = text.replace("threshold = 60.0", "threshold = 58.0");
+            assert_ne!(changed, text, "the fixture has no such threshold");
+            text = changed;
+        }
+        std::fs::write(self.platform_file(), text)?;
+        let output = Command::new(&self.setup.fleetform)
+            .args(["generate", self.platform_file().as_str(), "--out", self.setup.work.join("out").as_str()])
+            .output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());
+        }
+        Ok(())
+    }
+}
+
+fn secret() -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    format!("whsec_{}", STANDARD.encode(SECRET_KEY))
+}
