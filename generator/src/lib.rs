@@ -4,6 +4,7 @@
 //! here opens a file or a socket, or reads a clock or an environment variable.
 #![forbid(unsafe_code)]
 
+mod cfn;
 mod check;
 pub mod diagnostic;
 mod output;
@@ -11,6 +12,7 @@ pub mod platform;
 mod rule_set;
 mod schema;
 mod source;
+pub mod stacks;
 
 pub use check::{Checked, PLATFORM_FILE_BYTES_MAX, check, too_large};
 pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};

@@ -1,0 +1,32 @@
+//! CloudFormation itself.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use smol_str::SmolStr;
+
+use crate::cfn::{
+    stack::{Handle, Output, Resource},
+    value::Text,
+};
+
+/// A nested stack.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct NestedStack {
+    #[serde(rename = "TemplateURL")]
+    pub(crate) template_url: Text,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) parameters: BTreeMap<SmolStr, Text>,
+}
+
+impl Resource for NestedStack {
+    const TYPE: &'static str = "AWS::CloudFormation::Stack";
+}
+
+impl Handle<NestedStack> {
+    /// The value of one of its outputs.
+    pub(crate) fn output(&self, output: &Output) -> Text {
+        self.attribute(&format!("Outputs.{}", output.name))
+    }
+}

@@ -1,0 +1,182 @@
+//! AWS IoT: registry, policies, rules, and what there is once per account.
+
+use std::collections::BTreeMap;
+
+use fleetform_engine::units::Millis;
+use serde::Serialize;
+use smol_str::SmolStr;
+
+use super::Document;
+use crate::cfn::{stack::Resource, value::Text};
+
+/// A thing type.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ThingType {
+    pub(crate) thing_type_name: String,
+    pub(crate) thing_type_properties: ThingTypeProperties,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ThingTypeProperties {
+    pub(crate) thing_type_description: String,
+}
+
+impl Resource for ThingType {
+    const TYPE: &'static str = "AWS::IoT::ThingType";
+}
+
+/// A thing group.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ThingGroup {
+    pub(crate) thing_group_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent_group_name: Option<Text>,
+    pub(crate) thing_group_properties: ThingGroupProperties,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ThingGroupProperties {
+    pub(crate) thing_group_description: SmolStr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attribute_payload: Option<AttributePayload>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AttributePayload {
+    pub(crate) attributes: BTreeMap<SmolStr, SmolStr>,
+}
+
+impl Resource for ThingGroup {
+    const TYPE: &'static str = "AWS::IoT::ThingGroup";
+}
+
+/// A policy that is attached to certificates.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Policy {
+    pub(crate) policy_name: String,
+    pub(crate) policy_document: Document,
+}
+
+impl Resource for Policy {
+    const TYPE: &'static str = "AWS::IoT::Policy";
+
+    fn wide_resources(&self) -> Vec<(&'static str, &'static str)> {
+        self.policy_document.wide_resources().collect()
+    }
+}
+
+/// A topic rule.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TopicRule {
+    pub(crate) rule_name: String,
+    pub(crate) topic_rule_payload: TopicRulePayload,
+}
+
+impl Resource for TopicRule {
+    const TYPE: &'static str = "AWS::IoT::TopicRule";
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TopicRulePayload {
+    pub(crate) description: &'static str,
+    /// CloudFormation's default is `2015-10-08`, in which `encode` of a whole message and much else is missing.
+    pub(crate) aws_iot_sql_version: &'static str,
+    pub(crate) sql: String,
+    pub(crate) rule_disabled: bool,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) error_action: Action,
+}
+
+/// What a rule does with a message.
+#[derive(Serialize)]
+pub(crate) enum Action {
+    Kinesis(KinesisAction),
+    S3(S3Action),
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct KinesisAction {
+    pub(crate) stream_name: Text,
+    pub(crate) partition_key: String,
+    pub(crate) role_arn: Text,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct S3Action {
+    pub(crate) bucket_name: Text,
+    pub(crate) key: String,
+    pub(crate) role_arn: Text,
+}
+
+/// Where AWS IoT writes its own log; one per account and region.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Logging {
+    pub(crate) account_id: Text,
+    pub(crate) default_log_level: &'static str,
+    pub(crate) role_arn: Text,
+}
+
+impl Resource for Logging {
+    const TYPE: &'static str = "AWS::IoT::Logging";
+    const TAGS: Option<&'static str> = None;
+}
+
+/// Which checks of Device Defender's audit are on; one per account and region.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AccountAuditConfiguration {
+    pub(crate) account_id: Text,
+    pub(crate) audit_check_configurations: BTreeMap<&'static str, AuditCheckConfiguration>,
+    pub(crate) role_arn: Text,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AuditCheckConfiguration {
+    pub(crate) enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) configuration: Option<AgeThreshold>,
+}
+
+/// The age at which a certificate is reported.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct AgeThreshold {
+    /// A number, but the service wants it as text.
+    cert_age_threshold_in_days: String,
+}
+
+impl AgeThreshold {
+    /// The service takes 30 to 3,652 days.
+    pub(crate) fn new(age: Millis) -> Self {
+        Self { cert_age_threshold_in_days: (age.as_secs() / 86_400).clamp(30, 3_652).to_string() }
+    }
+}
+
+impl Resource for AccountAuditConfiguration {
+    const TYPE: &'static str = "AWS::IoT::AccountAuditConfiguration";
+    const TAGS: Option<&'static str> = None;
+}
+
+/// When the audit runs.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ScheduledAudit {
+    pub(crate) frequency: &'static str,
+    pub(crate) target_check_names: Vec<&'static str>,
+}
+
+impl Resource for ScheduledAudit {
+    const TYPE: &'static str = "AWS::IoT::ScheduledAudit";
+}

@@ -1,0 +1,29 @@
+//! CloudWatch Logs.
+
+use serde::Serialize;
+
+use crate::cfn::{
+    stack::{Handle, Resource},
+    value::Text,
+};
+
+/// A log group.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LogGroup {
+    pub(crate) log_group_name: Text,
+    pub(crate) kms_key_id: Text,
+    pub(crate) retention_in_days: u32,
+}
+
+impl Resource for LogGroup {
+    const TYPE: &'static str = "AWS::Logs::LogGroup";
+    const STATEFUL: bool = true;
+}
+
+impl Handle<LogGroup> {
+    /// Ends in `:*`, which stands for the group's streams.
+    pub(crate) fn arn(&self) -> Text {
+        self.attribute("Arn")
+    }
+}

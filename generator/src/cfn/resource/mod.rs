@@ -1,0 +1,20 @@
+//! Kinds of resource, a file for each service. A struct holds only the properties that we emit.
+
+pub(crate) mod budgets;
+pub(crate) mod cloudformation;
+pub(crate) mod cloudwatch;
+pub(crate) mod dynamodb;
+pub(crate) mod iam;
+pub(crate) mod iot;
+pub(crate) mod kinesis;
+pub(crate) mod kms;
+pub(crate) mod lambda;
+pub(crate) mod logs;
+pub(crate) mod s3;
+pub(crate) mod sns;
+pub(crate) mod sqs;
+
+use super::value::Text;
+
+/// A policy document whose texts may refer to resources.
+pub(crate) type Document = fleetform_policy::iam::Document<Text>;

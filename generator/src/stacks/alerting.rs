@@ -1,0 +1,112 @@
+//! The stack `alerting`: who is told, and what was said to whom.
+
+use fleetform_engine::{ids::ContactId, rule_set::Channel};
+use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
+use smol_str::SmolStr;
+
+use super::{
+    ingest,
+    site::{Site, in_this_account, short_hash},
+    spread::{Item, spread},
+};
+use crate::cfn::{
+    resource::{
+        dynamodb::Table,
+        sns::{Subscription, Topic, TopicPolicy},
+    },
+    stack::{Output, Stack},
+    value::{Text, logical_id},
+};
+
+/// What other stacks need of this one.
+pub(crate) struct Outputs {
+    pub(crate) outbox_name: Output,
+    pub(crate) outbox_arn: Output,
+    pub(crate) outbox_stream_arn: Output,
+    pub(crate) alerts_name: Output,
+    pub(crate) alerts_arn: Output,
+    pub(crate) deliveries_name: Output,
+    pub(crate) deliveries_arn: Output,
+}
+
+/// The stacks: one, and more where there are very many contacts.
+pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Outputs) {
+    let mut stack = site.stack("alerting", "notices to send, the alert history and the topics of the contacts");
+    let key = stack.import(&ingest.key_arn);
+    let outbox = stack.add("OutboxTable", Table::new("id", None, &key).with_stream());
+    let alerts = stack.add("AlertsTable", Table::new("device", Some("episode"), &key));
+    let deliveries = stack.add("DeliveriesTable", Table::new("notification", Some("target"), &key));
+    let outputs = Outputs {
+        outbox_name: stack.output("OutboxTableName", "Name of the table of notices to send", outbox.reference()),
+        outbox_arn: stack.output("OutboxTableArn", "ARN of the table of notices to send", outbox.arn()),
+        outbox_stream_arn: stack.output("OutboxStreamArn", "ARN of that table's stream", outbox.stream_arn()),
+        alerts_name: stack.output("AlertsTableName", "Name of the table of alerts", alerts.reference()),
+        alerts_arn: stack.output("AlertsTableArn", "ARN of the table of alerts", alerts.arn()),
+        deliveries_name: stack.output("DeliveriesTableName", "Name of the table of deliveries", deliveries.reference()),
+        deliveries_arn: stack.output("DeliveriesTableArn", "ARN of the table of deliveries", deliveries.arn()),
+    };
+    let items = site.topics().map(|(contact, channel)| {
+        let addresses = addresses(site, contact, channel);
+        Item {
+            id: contact.as_str().into(),
+            tier: 0,
+            resources: 2 + addresses.len(),
+            bytes: 1_000 + addresses.iter().map(SmolStr::len).sum::<usize>(),
+            content: (contact, channel),
+        }
+    });
+    let stacks = spread(site, stack, "more topics of contacts", items.collect(), |stack, (contact, channel)| {
+        let key = stack.import(&ingest.key_arn);
+        let id = logical_id(
+            contact.as_str(),
+            match channel {
+                Channel::Sms => "Sms",
+                Channel::Email => "Email",
+                Channel::Webhook => unreachable!("a webhook has no topic"),
+            },
+        );
+        // A text message begins with the display name, without which SNS refuses a subscription of a phone.
+        let display_name = (channel == Channel::Sms).then(|| site.platform.deploy.prefix.clone());
+        let topic = Topic { topic_name: Some(site.topic(contact, channel)), display_name, kms_master_key_id: key };
+        add_topic(stack, &id, topic, &[(channel, addresses(site, contact, channel))]);
+    });
+    (stacks, outputs)
+}
+
+/// Addresses of a contact on a channel, each once.
+pub(crate) fn addresses(site: &Site<'_>, contact: &ContactId, channel: Channel) -> Vec<SmolStr> {
+    let contact = &site.platform.contacts[contact];
+    let mut addresses = match channel {
+        Channel::Sms => contact.sms.clone(),
+        Channel::Email => contact.email.clone(),
+        Channel::Webhook => Vec::new(),
+    };
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// Adds the topic `<id>Topic`, its policy, and its subscriptions, whose ids follow from their addresses so that a
+/// change of one leaves the others alone.
+pub(crate) fn add_topic(stack: &mut Stack, id: &str, topic: Topic, addresses: &[(Channel, Vec<SmolStr>)]) -> Text {
+    let topic = stack.add(format!("{id}Topic"), topic);
+    let this = || [Target::One(topic.reference())];
+    let services = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"].map(Text::from).to_vec();
+    let policy_document = Document::new([
+        Statement::deny("TlsOnly", ["sns:Publish"], this()).by(Principals::Anybody).when(Condition::truth(
+            "Bool",
+            "aws:SecureTransport",
+            false,
+        )),
+        Statement::allow("Alarms", ["sns:Publish"], this()).by(Principals::Services(services)).when(in_this_account()),
+    ]);
+    stack.add(format!("{id}TopicPolicy"), TopicPolicy { topics: [topic.reference()], policy_document });
+    for (channel, addresses) in addresses {
+        for endpoint in addresses {
+            let id = format!("{id}Subscription{}", short_hash(endpoint));
+            let protocol = channel.as_str();
+            stack.add(id, Subscription { topic_arn: topic.reference(), protocol, endpoint: endpoint.clone() });
+        }
+    }
+    topic.reference()
+}

@@ -1,0 +1,134 @@
+//! Buckets: private, encrypted, versioned, logged, and reached by TLS only.
+
+use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
+
+use super::site::in_this_account;
+use crate::cfn::{
+    resource::s3::{
+        AbortIncompleteMultipartUpload, Bucket, BucketEncryption, BucketPolicy, DefaultEncryption, EncryptionRule,
+        LifecycleConfiguration, LifecycleRule, LoggingConfiguration, NoncurrentVersionExpiration, OwnershipControls,
+        OwnershipRule, PublicAccessBlock, Versioning,
+    },
+    stack::{Handle, Stack},
+    value::Text,
+};
+
+/// Days that an access log is kept.
+const ACCESS_LOG_DAYS: u32 = 365;
+
+/// Days that an overwritten or deleted version is kept.
+const OLD_VERSION_DAYS: u32 = 30;
+
+/// Why a policy names all objects of a bucket, or all under a prefix.
+pub(crate) const OBJECTS: &str = "objects are named by the records and rule sets that they hold";
+
+/// Objects of a bucket whose keys begin with `prefix`.
+pub(crate) fn objects(bucket: &Text, prefix: &str) -> Target<Text> {
+    Target::Many { arn: Text::concat([bucket.clone(), format!("/{prefix}*").into()]), reason: OBJECTS }
+}
+
+/// ARN of a bucket by its name.
+pub(crate) fn bucket_arn(name: &Text) -> Text {
+    Text::concat(["arn:".into(), Text::partition(), ":s3:::".into(), name.clone()])
+}
+
+/// How a bucket differs from the others.
+pub(crate) struct Plan<'a> {
+    /// ARN of the key that encrypts it.
+    pub(crate) key: &'a Text,
+    /// Name of the bucket that takes its access log, and the prefix there.
+    pub(crate) access_log: (&'a Text, &'static str),
+    /// Days after which objects expire; none where they never do.
+    pub(crate) expire_days: Option<u32>,
+}
+
+/// Adds the bucket `id` and its policy; `more` makes further statements of it from the bucket's ARN.
+pub(crate) fn add(
+    stack: &mut Stack,
+    id: &str,
+    plan: Plan<'_>,
+    more: impl FnOnce(&Text) -> Vec<Statement<Text>>,
+) -> Handle<Bucket> {
+    let (destination, log_file_prefix) = plan.access_log;
+    let bucket = stack.add(
+        id,
+        Bucket {
+            logging_configuration: Some(LoggingConfiguration {
+                destination_bucket_name: destination.clone(),
+                log_file_prefix,
+            }),
+            ..private(
+                EncryptionRule {
+                    bucket_key_enabled: Some(true),
+                    server_side_encryption_by_default: DefaultEncryption {
+                        algorithm: "aws:kms",
+                        key: Some(plan.key.clone()),
+                    },
+                },
+                plan.expire_days,
+            )
+        },
+    );
+    policy(stack, id, &bucket, more(&bucket.arn()));
+    bucket
+}
+
+/// Adds the bucket `id` that takes the access logs of others.
+///
+/// It is the one bucket under S3's own key: the log delivery of S3 cannot write to a bucket whose default encryption
+/// is SSE-KMS. And it is the one bucket without an access log: logging to itself would write a log of each log without
+/// end. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html>
+pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
+    let encryption = EncryptionRule {
+        bucket_key_enabled: None,
+        server_side_encryption_by_default: DefaultEncryption { algorithm: "AES256", key: None },
+    };
+    let bucket = stack.add(id, private(encryption, Some(ACCESS_LOG_DAYS)));
+    let deliver = Statement::allow("DeliverAccessLogs", ["s3:PutObject"], [objects(&bucket.arn(), "")])
+        .by(Principals::Services(vec!["logging.s3.amazonaws.com".into()]))
+        .when(in_this_account());
+    policy(stack, id, &bucket, [deliver]);
+    bucket
+}
+
+fn private(encryption: EncryptionRule, expire_days: Option<u32>) -> Bucket {
+    let mut rules = vec![LifecycleRule {
+        id: "remove-what-is-left-over",
+        status: "Enabled",
+        expiration_in_days: None,
+        noncurrent_version_expiration: Some(NoncurrentVersionExpiration { noncurrent_days: OLD_VERSION_DAYS }),
+        abort_incomplete_multipart_upload: Some(AbortIncompleteMultipartUpload { days_after_initiation: 1 }),
+    }];
+    if let Some(days) = expire_days {
+        rules.push(LifecycleRule {
+            id: "expire",
+            status: "Enabled",
+            expiration_in_days: Some(days),
+            noncurrent_version_expiration: None,
+            abort_incomplete_multipart_upload: None,
+        });
+    }
+    Bucket {
+        bucket_encryption: BucketEncryption { server_side_encryption_configuration: [encryption] },
+        lifecycle_configuration: LifecycleConfiguration { rules },
+        logging_configuration: None,
+        ownership_controls: OwnershipControls { rules: [OwnershipRule { object_ownership: "BucketOwnerEnforced" }] },
+        public_access_block_configuration: PublicAccessBlock {
+            block_public_acls: true,
+            block_public_policy: true,
+            ignore_public_acls: true,
+            restrict_public_buckets: true,
+        },
+        versioning_configuration: Versioning { status: "Enabled" },
+    }
+}
+
+fn policy(stack: &mut Stack, id: &str, bucket: &Handle<Bucket>, more: impl IntoIterator<Item = Statement<Text>>) {
+    let tls_only = Statement::deny("TlsOnly", ["s3:*"], [Target::One(bucket.arn()), objects(&bucket.arn(), "")])
+        .by(Principals::Anybody)
+        .when(Condition::truth("Bool", "aws:SecureTransport", false));
+    stack.add(
+        format!("{id}Policy"),
+        BucketPolicy { bucket: bucket.reference(), policy_document: Document::new([tls_only].into_iter().chain(more)) },
+    );
+}

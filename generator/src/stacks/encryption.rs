@@ -1,0 +1,105 @@
+//! The key that encrypts a platform, and who may use it.
+
+use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
+
+use super::site::{Site, in_this_account};
+use crate::cfn::{
+    resource::kms::{Alias, Key},
+    stack::Stack,
+    value::Text,
+};
+
+const THIS_KEY: &str = "in a key policy `*` is the key that carries the policy";
+
+/// What the account's own administrators may do with the key, as far as IAM lets them. Spelled out since `kms:*` would
+/// be a wildcard; without `kms:PutKeyPolicy` for the account nobody could ever change the policy.
+const ADMINISTRATION: [&str; 29] = [
+    "kms:CancelKeyDeletion",
+    "kms:CreateAlias",
+    "kms:CreateGrant",
+    "kms:Decrypt",
+    "kms:DeleteAlias",
+    "kms:DescribeKey",
+    "kms:DisableKey",
+    "kms:DisableKeyRotation",
+    "kms:EnableKey",
+    "kms:EnableKeyRotation",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:GenerateDataKeyWithoutPlaintext",
+    "kms:GetKeyPolicy",
+    "kms:GetKeyRotationStatus",
+    "kms:ListGrants",
+    "kms:ListKeyPolicies",
+    "kms:ListKeyRotations",
+    "kms:ListResourceTags",
+    "kms:PutKeyPolicy",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "kms:RetireGrant",
+    "kms:RevokeGrant",
+    "kms:RotateKeyOnDemand",
+    "kms:ScheduleKeyDeletion",
+    "kms:TagResource",
+    "kms:UntagResource",
+    "kms:UpdateKeyDescription",
+];
+
+/// ARN of the platform's key: the user's, or one that is added to `stack` as `<id>` under the alias `<name>`.
+pub(crate) fn key(site: &Site<'_>, stack: &mut Stack, id: &str, name: &str) -> Text {
+    if let Some(arn) = &site.platform.security.kms_key_arn {
+        return arn.into();
+    }
+    let key = stack
+        .add(id, Key { description: format!("Encrypts {name}"), enable_key_rotation: true, key_policy: key_policy() });
+    stack.add(format!("{id}Alias"), Alias { alias_name: format!("alias/{name}"), target_key_id: key.reference() });
+    key.arn()
+}
+
+fn key_policy() -> Document<Text> {
+    let this_key = || [Target::Every { reason: THIS_KEY }];
+    let account = Text::concat(["arn:".into(), Text::partition(), ":iam::".into(), Text::account(), ":root".into()]);
+    let logs = Text::concat(["logs.".into(), Text::region(), ".".into(), Text::url_suffix()]);
+    Document::new([
+        Statement::allow("AccountByIam", ADMINISTRATION, this_key()).by(Principals::Aws(vec![account])),
+        // CloudWatch Logs sends no source account; the log group's ARN in the encryption context says as much.
+        Statement::allow(
+            "LogGroups",
+            [
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
+            ],
+            this_key(),
+        )
+        .by(Principals::Services(vec![logs]))
+        .when(Condition::text(
+            "ArnLike",
+            "kms:EncryptionContext:aws:logs:arn",
+            Text::arn("logs", ["log-group:*".into()]),
+        )),
+        // An alarm can publish to an encrypted topic only by a key policy that names CloudWatch, which is why the
+        // AWS-managed key of SNS will not do; the same for a budget.
+        Statement::allow("AlarmTopics", ["kms:Decrypt", "kms:GenerateDataKey"], this_key())
+            .by(Principals::Services(vec!["budgets.amazonaws.com".into(), "cloudwatch.amazonaws.com".into()]))
+            .when(in_this_account()),
+    ])
+}
+
+/// Reading what the key has encrypted.
+pub(crate) fn decrypt(sid: &'static str, key: &Text) -> Statement<Text> {
+    Statement::allow(sid, ["kms:Decrypt"], [Target::One(key.clone())])
+}
+
+/// Writing what the key is to encrypt.
+pub(crate) fn encrypt(sid: &'static str, key: &Text) -> Statement<Text> {
+    Statement::allow(sid, ["kms:GenerateDataKey"], [Target::One(key.clone())])
+}
+
+/// Reading and writing.
+pub(crate) fn use_key(sid: &'static str, key: &Text) -> Statement<Text> {
+    Statement::allow(sid, ["kms:Decrypt", "kms:GenerateDataKey"], [Target::One(key.clone())])
+}

@@ -1,0 +1,177 @@
+//! The stack `ingest`: what devices are, what they may do, and the way from a topic to the stream.
+
+use fleetform_policy::{
+    iam::{Statement, Target},
+    iot,
+};
+
+use super::{
+    bucket::{self, Plan},
+    encryption, registry,
+    site::Site,
+};
+use crate::{
+    cfn::{
+        resource::{
+            iot::{Action, KinesisAction, Policy, S3Action, TopicRule, TopicRulePayload},
+            kinesis::{Stream, StreamEncryption, StreamModeDetails},
+        },
+        stack::{Output, Stack},
+        value::Text,
+    },
+    platform::{mqtt::Topic, stream::Mode},
+};
+
+/// Days that a message which no rule action took is kept.
+const RULE_ERROR_DAYS: u32 = 365;
+
+/// What other stacks need of this one.
+pub(crate) struct Outputs {
+    pub(crate) key_arn: Output,
+    pub(crate) access_log_bucket: Output,
+    pub(crate) stream_name: Output,
+    pub(crate) stream_arn: Output,
+}
+
+/// A channel that devices send on.
+pub(crate) struct Sent<'a> {
+    /// Its word in records, topics and names.
+    pub(crate) name: &'static str,
+    topic: &'a Topic,
+}
+
+/// The channels that devices send on.
+pub(crate) fn channels<'a>(site: &Site<'a>) -> [Sent<'a>; 3] {
+    let mqtt = &site.platform.mqtt;
+    [("telemetry", &mqtt.telemetry), ("status", &mqtt.status), ("alerts", &mqtt.alerts)]
+        .map(|(name, topic)| Sent { name, topic })
+}
+
+/// The stacks: one, and more where there are very many zones or device types.
+pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
+    let mut stack = site.stack("ingest", "device types, zones, device policies, topic rules and the telemetry stream");
+    let key = encryption::key(site, &mut stack, "PlatformKey", &site.name);
+    let access_log = bucket::add_access_log(&mut stack, "AccessLogBucket").reference();
+    let errors = bucket::add(
+        &mut stack,
+        "RuleErrorBucket",
+        Plan { key: &key, access_log: (&access_log, "rule-errors/"), expire_days: Some(RULE_ERROR_DAYS) },
+        |_| Vec::new(),
+    );
+    let stream = {
+        let settings = &site.platform.stream;
+        let (mode, shard_count) = match settings.mode {
+            Mode::OnDemand => ("ON_DEMAND", None),
+            Mode::Provisioned { shards } => ("PROVISIONED", Some(shards)),
+        };
+        stack.add(
+            "TelemetryStream",
+            Stream {
+                stream_mode_details: StreamModeDetails { stream_mode: mode },
+                shard_count,
+                retention_period_hours: settings.retention.as_secs() / 3_600,
+                stream_encryption: StreamEncryption { encryption_type: "KMS", key_id: key.clone() },
+            },
+        )
+    };
+    let to_stream = site.role(
+        &mut stack,
+        "TopicRule",
+        "Lets topic rules put records on the telemetry stream",
+        "iot.amazonaws.com",
+        [
+            Statement::allow("PutRecords", ["kinesis:PutRecord"], [Target::One(stream.arn())]),
+            encryption::encrypt("EncryptRecords", &key),
+        ],
+    );
+    let to_errors = site.role(
+        &mut stack,
+        "TopicRuleError",
+        "Lets topic rules keep messages that did not reach the telemetry stream",
+        "iot.amazonaws.com",
+        [
+            Statement::allow("PutObjects", ["s3:PutObject"], [bucket::objects(&errors.arn(), "")]),
+            encryption::encrypt("EncryptObjects", &key),
+        ],
+    );
+    for sent in channels(site) {
+        let rule = TopicRule {
+            rule_name: site.topic_rule(sent.name),
+            topic_rule_payload: TopicRulePayload {
+                description: "Wraps a message without trusting it and puts it on the telemetry stream",
+                aws_iot_sql_version: "2016-03-23",
+                sql: sql(&sent),
+                rule_disabled: false,
+                actions: vec![Action::Kinesis(KinesisAction {
+                    stream_name: stream.reference(),
+                    // One device, one shard: its records stay in order.
+                    partition_key: format!("${{topic({})}}", sent.topic.device_level()),
+                    role_arn: to_stream.arn(),
+                })],
+                // The record that arrives there holds the original bytes, the rule and the reason.
+                error_action: Action::S3(S3Action {
+                    bucket_name: errors.reference(),
+                    key: format!("{}/${{parse_time(\"yyyy/MM/dd\", timestamp())}}/${{newuuid()}}", sent.name),
+                    role_arn: to_errors.arn(),
+                }),
+            },
+        };
+        let id = match sent.name {
+            "telemetry" => "TelemetryTopicRule",
+            "status" => "StatusTopicRule",
+            _ => "AlertsTopicRule",
+        };
+        stack.add(id, rule);
+    }
+    for (id, name, document) in device_policies(site) {
+        let policy_document = document
+            .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
+        stack.add(id, Policy { policy_name: site.iot_name(name), policy_document });
+    }
+    let outputs = Outputs {
+        key_arn: stack.output("KeyArn", "ARN of the key that encrypts the platform", key),
+        access_log_bucket: stack.output("AccessLogBucketName", "Name of the bucket that takes access logs", access_log),
+        stream_name: stack.output("TelemetryStreamName", "Name of the telemetry stream", stream.reference()),
+        stream_arn: stack.output("TelemetryStreamArn", "ARN of the telemetry stream", stream.arn()),
+    };
+    stack.output(
+        "RuleErrorBucketName",
+        "Name of the bucket for messages that did not reach the stream",
+        errors.reference(),
+    );
+    (registry::add(site, stack), outputs)
+}
+
+/// The policies of a device: logical id, name, document.
+pub(crate) fn device_policies(
+    site: &Site<'_>,
+) -> [(&'static str, &'static str, fleetform_policy::iam::Document<iot::Resource>); 2] {
+    let mqtt = &site.platform.mqtt;
+    let topic = |topic: &Topic| topic.with_device(iot::THING);
+    // Basic Ingest leaves the message broker out, which is what a message costs most for. Status stays on the broker:
+    // only there can it be retained, and whoever watches a device subscribes to it.
+    let sent = |name: &str, at: &Topic| match mqtt.basic_ingest {
+        true => format!("$aws/rules/{}/{}", site.topic_rule(name), topic(at)),
+        false => topic(at),
+    };
+    let topics = iot::DeviceTopics {
+        publish: vec![sent("telemetry", &mqtt.telemetry), topic(&mqtt.status), sent("alerts", &mqtt.alerts)],
+        retain: mqtt.retain_status.then(|| topic(&mqtt.status)),
+        subscribe: vec![format!("{}/state", topic(&mqtt.alerts))],
+        last_will: mqtt.last_will,
+    };
+    [("DeviceCorePolicy", "core", iot::core_policy(&topics)), ("DeviceShadowPolicy", "shadow", iot::shadow_policy())]
+}
+
+/// The statement that wraps a message: its bytes as they came, and what the connection says of it.
+fn sql(sent: &Sent<'_>) -> String {
+    let device = sent.topic.device_level();
+    // The channel is read off the topic where the topic spells it, and is a constant where it does not.
+    let level = sent.topic.after.iter().position(|level| level == sent.name);
+    let channel = level.map_or_else(|| format!("'{}'", sent.name), |at| format!("topic({})", device + 1 + at));
+    let filter = sent.topic.with_device("+");
+    format!(
+        "SELECT 1 AS ff, 'message' AS k, encode(*, 'base64') AS p, topic({device}) AS d, {channel} AS ch, \
+         clientid() AS c, timestamp() AS t FROM '{filter}'"
+    )
+}

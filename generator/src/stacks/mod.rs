@@ -1,0 +1,96 @@
+//! The stacks of a platform: what is deployed, as CloudFormation templates.
+//!
+//! One file per stack. Each adds its resources and says which values others may have of it; the root passes them on.
+//! Nothing here reads the platform file: a [`Platform`] cannot be wrong, so nothing here fails.
+
+mod account;
+mod alerting;
+mod artifacts;
+mod bucket;
+mod encryption;
+mod function;
+mod ingest;
+mod observability;
+mod processing;
+mod registry;
+mod root;
+mod site;
+mod spread;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleetform_policy::iot;
+use smol_str::SmolStr;
+
+pub use crate::cfn::value::logical_id;
+use crate::{
+    cfn::{stack::Stack, yaml::Sorted},
+    platform::Platform,
+};
+use site::Site;
+
+/// The templates of one environment: file name, YAML. `rule_set_sha256` is the hash of its rule set, in hexadecimal.
+pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, String> {
+    let site = Site::new(platform);
+    let root = root::deployment(&site, rule_set_sha256);
+    let apart = apart(&site).into_iter().map(|stack| (stack.name().clone(), stack.to_yaml()));
+    root.templates.into_iter().chain(apart).map(|(name, text)| (format!("{name}.yaml"), text)).collect()
+}
+
+/// The IoT policies of a device: file name, JSON. They are those of the stack `ingest` with the environment's account
+/// and region filled in.
+pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
+    documents(platform)
+        .map(|(name, document)| {
+            let value = serde_json::to_value(&document).expect("a policy document has only text keys");
+            let mut text = serde_json::to_string_pretty(&Sorted(&value)).expect("a tree is written as it is");
+            text.push('\n');
+            (format!("{name}.json"), text)
+        })
+        .collect()
+}
+
+/// Length of each of those policies as AWS IoT counts it, against [`iot::DOCUMENT_CHARS_MAX`].
+pub fn iot_policy_chars(platform: &Platform) -> BTreeMap<&'static str, usize> {
+    documents(platform).map(|(name, document)| (name, iot::document_chars(&document))).collect()
+}
+
+/// Logical ids of all resources of all templates: what `[overrides.<LogicalId>]` may name.
+pub fn logical_ids(platform: &Platform) -> BTreeSet<SmolStr> {
+    let site = Site::new(platform);
+    let stacks = root::deployment(&site, "").stacks.into_iter().chain(apart(&site));
+    stacks.flat_map(|stack| stack.logical_ids().cloned().collect::<Vec<_>>()).collect()
+}
+
+/// Name of the thing type of each device type and of the thing group of each zone, as registered in AWS IoT.
+pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<&str, String>) {
+    let site = Site::new(platform);
+    let types = platform.device_types.keys().map(|id| (id.as_str(), site.thing_type(id)));
+    let groups = platform.zones.keys().map(|id| (id.as_str(), site.thing_group(id)));
+    (types.collect(), groups.collect())
+}
+
+/// Stacks that the root does not nest.
+fn apart(site: &Site<'_>) -> Vec<Stack> {
+    artifacts::stack(site).into_iter().chain([account::stack(site)]).collect()
+}
+
+fn documents(platform: &Platform) -> impl Iterator<Item = (&'static str, fleetform_policy::iam::Document<String>)> {
+    let site = Site::new(platform);
+    let environment = &platform.environment;
+    let partition = match environment.region.as_str() {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        region if region.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    };
+    let prefix = format!("arn:{partition}:iot:{}:{}", environment.region, environment.account);
+    ingest::device_policies(&site).into_iter().map(move |(_, name, document)| {
+        (name, document.map(|resource| format!("{prefix}:{}/{}", resource.kind.as_str(), resource.name)))
+    })
+}
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;

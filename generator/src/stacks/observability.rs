@@ -1,0 +1,442 @@
+//! The stack `observability`: alarms, each with somebody who hears it, and a dashboard.
+
+use std::collections::BTreeSet;
+
+use fleetform_engine::{ids::ContactId, rule_set::Channel};
+use serde_json::{Value, json};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::{
+    alerting::{self, add_topic, addresses},
+    ingest, processing,
+    site::Site,
+};
+use crate::cfn::{
+    resource::{
+        budgets::{Budget, BudgetData, Notification, NotificationWithSubscribers, Spend, Subscriber},
+        cloudwatch::{Alarm, Dashboard, Dimension, Metric, MetricQuery, MetricStat},
+        sns::Topic,
+    },
+    stack::{Output, Stack},
+    value::Text,
+};
+
+/// Most actions that an alarm takes for one state.
+const ALARM_ACTIONS_MAX: usize = 5;
+
+/// Age of the oldest record that a function has yet to see, in milliseconds, at which somebody must look.
+const ITERATOR_AGE_MAX_MS: u64 = 300_000;
+
+/// Name space of the runtime's own metrics.
+const NAMESPACE: &str = "fleetform";
+
+/// What is watched, and when it is too much.
+struct Watch {
+    id: &'static str,
+    description: String,
+    /// Their sum is compared.
+    metrics: Vec<Metric>,
+    stat: &'static str,
+    period_s: u32,
+    periods: u32,
+    /// Above this, the alarm goes off.
+    above: u64,
+}
+
+/// The stack.
+pub(crate) fn stacks(
+    site: &Site<'_>,
+    ingest: &ingest::Outputs,
+    alerting: &alerting::Outputs,
+    processing: &processing::Outputs,
+) -> (Vec<Stack>, ()) {
+    let mut stack = site.stack("observability", "alarms and a dashboard");
+    let names = Names::import(&mut stack, ingest, alerting, processing);
+    let mut audience = Audience { site, key: stack.import(&ingest.key_arn), own_topics: Vec::new() };
+    let everybody = everybody(site);
+    for watch in watches(site, &names) {
+        let actions = audience.actions(&mut stack, "Ops", &everybody);
+        add_alarm(&mut stack, watch, actions);
+    }
+    let observe = &site.platform.observe;
+    if let Some(lag) = &observe.ingestion_lag {
+        for (id, limit, word) in
+            [("EventLagWarnAlarm", lag.warn, "worth a look"), ("EventLagPageAlarm", lag.page, "to be acted on")]
+        {
+            let actions = audience.actions(&mut stack, "Lag", &lag.to);
+            let watch = Watch {
+                id,
+                description: format!("The newest evaluated record is more than {} s old: {word}", limit.as_secs()),
+                metrics: vec![own_metric(site, "EventLagMs")],
+                stat: "Maximum",
+                period_s: 60,
+                periods: 3,
+                above: limit.0,
+            };
+            add_alarm(&mut stack, watch, actions);
+        }
+    }
+    if let Some(quarantine) = &observe.quarantine {
+        let actions = audience.actions(&mut stack, "Quarantine", &quarantine.to);
+        let watch = Watch {
+            id: "QuarantineAlarm",
+            description: format!("More than {} records were quarantined in an hour", quarantine.max_per_hour),
+            metrics: vec![own_metric(site, "Quarantined")],
+            stat: "Sum",
+            period_s: 3_600,
+            periods: 1,
+            above: u64::from(quarantine.max_per_hour),
+        };
+        add_alarm(&mut stack, watch, actions);
+    }
+    if let Some(limit) = site.platform.environment.monthly_budget_usd {
+        let actions = audience.actions(&mut stack, "Ops", &everybody);
+        stack.add("MonthlyBudget", budget(limit, &actions));
+    }
+    stack.add("Dashboard", Dashboard { dashboard_body: dashboard(site, &names) });
+    (vec![stack], ())
+}
+
+/// Names of what is watched, as parameters of the stack.
+struct Names {
+    stream: Text,
+    evaluate: Text,
+    notify: Text,
+    mappings: [Text; 2],
+    dead_letters: [Text; 2],
+    tables: [(&'static str, Text); 4],
+}
+
+impl Names {
+    fn import(
+        stack: &mut Stack,
+        ingest: &ingest::Outputs,
+        alerting: &alerting::Outputs,
+        processing: &processing::Outputs,
+    ) -> Self {
+        let mut import = |output: &Output| stack.import(output);
+        let (evaluate, notify) = (&processing.evaluate, &processing.notify);
+        Self {
+            stream: import(&ingest.stream_name),
+            evaluate: import(&evaluate.name),
+            notify: import(&notify.name),
+            mappings: [import(&evaluate.mapping_id), import(&notify.mapping_id)],
+            dead_letters: [import(&evaluate.dead_letters_name), import(&notify.dead_letters_name)],
+            tables: [
+                ("AlertsTableThrottleAlarm", import(&alerting.alerts_name)),
+                ("DeliveriesTableThrottleAlarm", import(&alerting.deliveries_name)),
+                ("OutboxTableThrottleAlarm", import(&alerting.outbox_name)),
+                ("QuarantineTableThrottleAlarm", import(&processing.quarantine_name)),
+            ],
+        }
+    }
+}
+
+/// What is watched in every platform.
+fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
+    let five_minutes = |id, description: &str, metrics| Watch {
+        id,
+        description: description.to_owned(),
+        metrics,
+        stat: "Sum",
+        period_s: 300,
+        periods: 1,
+        above: 0,
+    };
+    let lambda = |name, function: &Text| metric("AWS/Lambda", name, [("FunctionName", function)]);
+    let stream = |name| metric("AWS/Kinesis", name, [("StreamName", &names.stream)]);
+    let mut watches = vec![
+        Watch {
+            stat: "Maximum",
+            period_s: 60,
+            periods: 5,
+            above: ITERATOR_AGE_MAX_MS,
+            ..five_minutes(
+                "EvaluateIteratorAgeAlarm",
+                "Records wait for minutes before evaluate sees them",
+                vec![lambda("IteratorAge", &names.evaluate)],
+            )
+        },
+        Watch {
+            stat: "Maximum",
+            period_s: 60,
+            periods: 5,
+            above: ITERATOR_AGE_MAX_MS,
+            ..five_minutes(
+                "NotifyIteratorAgeAlarm",
+                "Notices wait for minutes before notify sees them",
+                vec![lambda("IteratorAge", &names.notify)],
+            )
+        },
+        Watch {
+            periods: 3,
+            ..five_minutes("EvaluateErrorsAlarm", "Evaluate keeps failing", vec![lambda("Errors", &names.evaluate)])
+        },
+        Watch {
+            periods: 3,
+            ..five_minutes("NotifyErrorsAlarm", "Notify keeps failing", vec![lambda("Errors", &names.notify)])
+        },
+        Watch {
+            periods: 3,
+            ..five_minutes(
+                "EvaluateThrottlesAlarm",
+                "Evaluate is throttled: the account has too little concurrency left",
+                vec![lambda("Throttles", &names.evaluate)],
+            )
+        },
+        Watch {
+            periods: 3,
+            ..five_minutes(
+                "NotifyThrottlesAlarm",
+                "Notify is throttled: the account has too little concurrency left",
+                vec![lambda("Throttles", &names.notify)],
+            )
+        },
+        five_minutes(
+            "GivenUpAlarm",
+            "An event source gave records up: they are in the failure bucket",
+            names
+                .mappings
+                .iter()
+                .map(|id| {
+                    metric("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", [("EventSourceMappingUUID", id)])
+                })
+                .collect(),
+        ),
+        five_minutes(
+            "LostFailuresAlarm",
+            "Records that were given up did not reach the failure bucket",
+            [&names.evaluate, &names.notify]
+                .into_iter()
+                .flat_map(|function| {
+                    [lambda("DestinationDeliveryFailures", function), lambda("DeadLetterErrors", function)]
+                })
+                .collect(),
+        ),
+        Watch {
+            stat: "Maximum",
+            ..five_minutes(
+                "DeadLettersAlarm",
+                "A queue of dead letters is not empty",
+                names
+                    .dead_letters
+                    .iter()
+                    .map(|queue| metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", [("QueueName", queue)]))
+                    .collect(),
+            )
+        },
+        five_minutes(
+            "TopicRuleFailuresAlarm",
+            "Messages did not reach the telemetry stream: they are in the rule error bucket",
+            rule_metrics(site, "Failure", "Kinesis"),
+        ),
+        five_minutes(
+            "TopicRuleLossAlarm",
+            "Messages reached neither the telemetry stream nor the rule error bucket",
+            rule_metrics(site, "ErrorActionFailure", "S3"),
+        ),
+        Watch {
+            periods: 3,
+            ..five_minutes(
+                "StreamThrottlesAlarm",
+                "The telemetry stream has too few shards for what is written and read",
+                vec![stream("WriteProvisionedThroughputExceeded"), stream("ReadProvisionedThroughputExceeded")],
+            )
+        },
+        five_minutes(
+            "DeliveryFailuresAlarm",
+            "A notice could not be delivered to one of its targets",
+            vec![own_metric(site, "DeliveryFailures")],
+        ),
+    ];
+    watches.extend(names.tables.iter().map(|(id, table)| {
+        let throttles = ["ReadThrottleEvents", "WriteThrottleEvents"]
+            .map(|name| metric("AWS/DynamoDB", name, [("TableName", table)]));
+        five_minutes(id, "A table is throttled", throttles.to_vec())
+    }));
+    watches
+}
+
+fn rule_metrics(site: &Site<'_>, name: &'static str, action: &'static str) -> Vec<Metric> {
+    ingest::channels(site)
+        .iter()
+        .map(|sent| {
+            let rule = site.topic_rule(sent.name).into();
+            metric("AWS/IoT", name, [("ActionType", &action.into()), ("RuleName", &rule)])
+        })
+        .collect()
+}
+
+fn metric<const N: usize>(
+    namespace: &'static str,
+    name: &'static str,
+    dimensions: [(&'static str, &Text); N],
+) -> Metric {
+    let dimensions = dimensions.map(|(name, value)| Dimension { name, value: value.clone() }).into();
+    Metric { namespace, metric_name: name, dimensions }
+}
+
+/// A metric of the runtime, over all its reasons.
+fn own_metric(site: &Site<'_>, name: &'static str) -> Metric {
+    let platform = site.platform.name.as_str().into();
+    let environment = site.platform.environment.id.as_str().into();
+    metric(NAMESPACE, name, [("Environment", &environment), ("Platform", &platform)])
+}
+
+fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {
+    let single = watch.metrics.len() == 1;
+    let terms = watch.metrics.into_iter().enumerate().map(|(index, metric)| MetricQuery {
+        id: format_smolstr!("m{}", index + 1),
+        expression: None,
+        metric_stat: Some(MetricStat { metric, period: watch.period_s, stat: watch.stat }),
+        return_data: single,
+    });
+    let mut metrics: Vec<_> = terms.collect();
+    if !single {
+        // A term without data would otherwise leave the whole sum without.
+        let sum: Vec<_> = metrics.iter().map(|term| format!("FILL({}, 0)", term.id)).collect();
+        metrics.push(MetricQuery {
+            id: SmolStr::new("sum"),
+            expression: Some(sum.join(" + ")),
+            metric_stat: None,
+            return_data: true,
+        });
+    }
+    stack.add(
+        watch.id,
+        Alarm {
+            alarm_description: watch.description,
+            alarm_actions: actions,
+            comparison_operator: "GreaterThanThreshold",
+            threshold: watch.above,
+            evaluation_periods: watch.periods,
+            // Nothing happened, so nothing was counted.
+            treat_missing_data: "notBreaching",
+            metrics,
+        },
+    );
+}
+
+/// Everybody who is named anywhere in `observe`, in the file's order.
+fn everybody(site: &Site<'_>) -> Vec<ContactId> {
+    let observe = &site.platform.observe;
+    let lag = observe.ingestion_lag.iter().flat_map(|lag| &lag.to);
+    let quarantine = observe.quarantine.iter().flat_map(|quarantine| &quarantine.to);
+    let mut seen = BTreeSet::new();
+    lag.chain(quarantine).filter(|contact| seen.insert(*contact)).cloned().collect()
+}
+
+/// Who hears alarms: the topics of contacts, or one of the stack's own where those will not do.
+struct Audience<'a> {
+    site: &'a Site<'a>,
+    key: Text,
+    own_topics: Vec<(&'static str, Text)>,
+}
+
+impl Audience<'_> {
+    /// ARNs of the topics that an alarm for these contacts publishes to: never none, and never more than an alarm takes.
+    fn actions(&mut self, stack: &mut Stack, id: &'static str, contacts: &[ContactId]) -> Vec<Text> {
+        let site = self.site;
+        let named = |contact: &&ContactId| contacts.contains(contact);
+        let topics: Vec<_> = site.topics().filter(|(contact, _)| named(contact)).collect();
+        if (1..=ALARM_ACTIONS_MAX).contains(&topics.len()) {
+            return topics.into_iter().map(|(contact, channel)| site.topic_arn(contact, channel)).collect();
+        }
+        // With nobody to tell there is still a topic, to which anybody may subscribe later.
+        let id = if topics.is_empty() { "Ops" } else { id };
+        if let Some((_, arn)) = self.own_topics.iter().find(|(own, _)| *own == id) {
+            return vec![arn.clone()];
+        }
+        let of = |wanted: Channel| -> BTreeSet<SmolStr> {
+            let topics = topics.iter().filter(|(_, channel)| *channel == wanted);
+            topics.flat_map(|(contact, channel)| addresses(site, contact, *channel)).collect()
+        };
+        let owner = site.platform.owner.iter().filter(|owner| topics.is_empty() && owner.contains('@')).cloned();
+        let sms = Vec::from_iter(of(Channel::Sms));
+        let email = of(Channel::Email).into_iter().chain(owner).collect();
+        let display_name = Some(site.platform.deploy.prefix.clone());
+        let topic = Topic { topic_name: None, display_name, kms_master_key_id: self.key.clone() };
+        let arn = add_topic(stack, &format!("{id}Alarm"), topic, &[(Channel::Sms, sms), (Channel::Email, email)]);
+        self.own_topics.push((id, arn.clone()));
+        vec![arn]
+    }
+}
+
+/// The budget of the account, which holds one environment: costs by tag would need the tag activated by hand first.
+fn budget(limit_usd: u32, topics: &[Text]) -> Budget {
+    // A budget publishes to one topic for each notification.
+    let subscribers = || vec![Subscriber { subscription_type: "SNS", address: topics[0].clone() }];
+    let notification = |notification_type, threshold| NotificationWithSubscribers {
+        notification: Notification { comparison_operator: "GREATER_THAN", notification_type, threshold },
+        subscribers: subscribers(),
+    };
+    Budget {
+        budget: BudgetData {
+            budget_type: "COST",
+            time_unit: "MONTHLY",
+            budget_limit: Spend { amount: limit_usd, unit: "USD" },
+        },
+        notifications_with_subscribers: vec![notification("ACTUAL", 80), notification("FORECASTED", 100)],
+    }
+}
+
+fn dashboard(site: &Site<'_>, names: &Names) -> Text {
+    let line = |metric: Metric, stat: &str| {
+        let mut row = vec![json!(metric.namespace), json!(metric.metric_name)];
+        for dimension in &metric.dimensions {
+            row.extend([json!(dimension.name), json!(dimension.value)]);
+        }
+        row.push(json!({ "stat": stat }));
+        Value::Array(row)
+    };
+    let own = |names: &[&'static str], stat: &str| -> Vec<Value> {
+        names.iter().map(|name| line(own_metric(site, name), stat)).collect()
+    };
+    let lambda = |name: &'static str, stat: &str| -> Vec<Value> {
+        [&names.evaluate, &names.notify]
+            .into_iter()
+            .map(|function| line(metric("AWS/Lambda", name, [("FunctionName", function)]), stat))
+            .collect()
+    };
+    let stream = |name: &'static str| line(metric("AWS/Kinesis", name, [("StreamName", &names.stream)]), "Sum");
+    let graphs: [(&str, Vec<Value>); 8] = [
+        ("Records and quarantined records", own(&["Records", "Quarantined"], "Sum")),
+        ("Transitions and failed deliveries", own(&["Transitions", "DeliveryFailures"], "Sum")),
+        ("Age of the newest evaluated record", own(&["EventLagMs"], "Maximum")),
+        ("Age of the oldest waiting record", lambda("IteratorAge", "Maximum")),
+        ("Errors", lambda("Errors", "Sum")),
+        ("Duration", lambda("Duration", "p99")),
+        ("Records on the stream", vec![stream("IncomingRecords"), stream("WriteProvisionedThroughputExceeded")]),
+        (
+            "Dead letters",
+            names
+                .dead_letters
+                .iter()
+                .map(|queue| {
+                    line(metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", [("QueueName", queue)]), "Maximum")
+                })
+                .collect(),
+        ),
+    ];
+    let widgets: Vec<_> = graphs
+        .into_iter()
+        .enumerate()
+        .map(|(index, (title, metrics))| {
+            json!({
+                "type": "metric",
+                "x": 12 * (index % 2),
+                "y": 6 * (index / 2),
+                "width": 12,
+                "height": 6,
+                "properties": {
+                    "title": title,
+                    "region": Text::region(),
+                    "period": 60,
+                    "view": "timeSeries",
+                    "metrics": metrics,
+                },
+            })
+        })
+        .collect();
+    Text::json(&json!({ "widgets": widgets }))
+}

@@ -1,0 +1,116 @@
+//! The root template: nests the others, in the order in which they need each other, and passes values between them.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
+
+use super::{alerting, ingest, observability, processing, site::Site};
+use crate::cfn::{
+    resource::cloudformation::NestedStack,
+    stack::{Handle, Source, Stack},
+    value::{Text, logical_id},
+};
+
+/// All templates of a deployment, by name.
+pub(crate) struct Deployment {
+    /// The nested stacks, and last the root.
+    pub(crate) stacks: Vec<Stack>,
+    /// Text of each template, by the stack's name.
+    pub(crate) templates: BTreeMap<SmolStr, String>,
+}
+
+/// The root and everything it nests.
+pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
+    let mut root = Root::new(site);
+    let ingest = root.nest(ingest::stacks(site));
+    let alerting = root.nest(alerting::stacks(site, &ingest));
+    let processing = root.nest(processing::stacks(site, &ingest, &alerting, rule_set_sha256));
+    root.nest(observability::stacks(site, &ingest, &alerting, &processing));
+    root.finish()
+}
+
+/// Outputs of nested stacks that people and scripts ask the root for.
+const SHOWN: [&str; 11] = [
+    "AlertsTableName",
+    "DeliveriesTableName",
+    "EvaluateFunctionName",
+    "FailureBucketName",
+    "NotifyFunctionName",
+    "OutboxTableName",
+    "QuarantineTableName",
+    "RuleErrorBucketName",
+    "StateBucketName",
+    "TelemetryStreamArn",
+    "TelemetryStreamName",
+];
+
+/// The root template while it is put together.
+struct Root {
+    stack: Stack,
+    artifact_bucket: Text,
+    nested: BTreeMap<SmolStr, Handle<NestedStack>>,
+    stacks: Vec<Stack>,
+    templates: BTreeMap<SmolStr, String>,
+}
+
+impl Root {
+    fn new(site: &Site<'_>) -> Self {
+        let mut stack = site.stack("root", site.platform.description.as_deref().unwrap_or("an IoT platform"));
+        let artifact_bucket = stack.parameter("ArtifactBucket", "Name of the bucket for templates, code and rule sets");
+        Self { stack, artifact_bucket, nested: BTreeMap::new(), stacks: Vec::new(), templates: BTreeMap::new() }
+    }
+
+    /// Nests stacks. The values that they import come from stacks nested before.
+    fn nest<T>(&mut self, (stacks, outputs): (Vec<Stack>, T)) -> T {
+        for stack in stacks {
+            self.nest_one(stack);
+        }
+        outputs
+    }
+
+    fn nest_one(&mut self, nested: Stack) {
+        let text = nested.to_yaml();
+        let parameters = nested.sources().map(|(name, source)| {
+            let value = match source {
+                Source::Creator => self.stack.forward(&nested, name),
+                Source::Output(output) => self.nested[&output.stack].output(output),
+                Source::Value(value) => value.clone(),
+            };
+            (name.clone(), value)
+        });
+        let resource = NestedStack { parameters: parameters.collect(), template_url: self.url(&text) };
+        let handle = self.stack.add(logical_id(nested.name(), ""), resource);
+        for before in nested.waits_for().iter().filter_map(|name| self.nested.get(name)) {
+            self.stack.wait(&handle, before);
+        }
+        for output in nested.outputs().filter(|output| SHOWN.contains(&output.name.as_str())) {
+            self.stack.show(&output, handle.output(&output));
+        }
+        self.nested.insert(nested.name().clone(), handle);
+        self.templates.insert(nested.name().clone(), text);
+        self.stacks.push(nested);
+    }
+
+    /// Where a template lies: under its own hash, so that an update touches only the stacks whose template changed, and
+    /// in path style, which works for every bucket name.
+    fn url(&self, template: &str) -> Text {
+        let hash = Sha256::digest(template.as_bytes());
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Text::concat([
+            "https://s3.".into(),
+            Text::region(),
+            ".".into(),
+            Text::url_suffix(),
+            "/".into(),
+            self.artifact_bucket.clone(),
+            format!("/templates/{hash}.yaml").into(),
+        ])
+    }
+
+    fn finish(mut self) -> Deployment {
+        self.templates.insert(self.stack.name().clone(), self.stack.to_yaml());
+        self.stacks.push(self.stack);
+        Deployment { stacks: self.stacks, templates: self.templates }
+    }
+}

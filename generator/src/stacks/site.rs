@@ -1,0 +1,145 @@
+//! A platform at the place where it is deployed: names, and what all its stacks share.
+
+use std::sync::Arc;
+
+use fleetform_engine::{
+    ids::{ContactId, DeviceTypeId, ZoneId},
+    rule_set::Channel,
+};
+use fleetform_policy::iam::{Condition, Document, Principals, Statement};
+use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
+
+use crate::{
+    cfn::{
+        resource::iam::{ManagedPolicy, Role},
+        stack::{Common, Handle, Stack},
+        value::Text,
+    },
+    platform::Platform,
+};
+
+/// Longest name of a thing type, a thing group, an IoT policy or a topic rule, in characters.
+const IOT_NAME_CHARS_MAX: usize = 128;
+
+/// A platform at the place where it is deployed.
+pub(crate) struct Site<'a> {
+    /// What is deployed.
+    pub(crate) platform: &'a Platform,
+    /// `<prefix>-<environment>`: the first part of every physical name.
+    pub(crate) name: String,
+    common: Arc<Common>,
+}
+
+impl<'a> Site<'a> {
+    /// The site of one environment.
+    pub(crate) fn new(platform: &'a Platform) -> Self {
+        let common = Common { tags: platform.tags.clone(), overrides: platform.overrides.clone() };
+        Self {
+            platform,
+            name: format!("{}-{}", platform.deploy.prefix, platform.environment.id),
+            common: Arc::new(common),
+        }
+    }
+
+    /// An empty stack of this site.
+    pub(crate) fn stack(&self, name: impl Into<SmolStr>, purpose: &str) -> Stack {
+        Stack::new(name, format!("{}: {purpose}", self.name), &self.common)
+    }
+
+    /// Bytes that a resource's tags take in a template, at most.
+    pub(crate) fn tag_bytes(&self) -> usize {
+        self.common.tags.iter().map(|(key, value)| key.len() + value.len() + 60).sum()
+    }
+
+    /// Name of the thing type of a device type.
+    pub(crate) fn thing_type(&self, id: &DeviceTypeId) -> String {
+        self.iot_name(id.as_str())
+    }
+
+    /// Name of the thing group of a zone.
+    pub(crate) fn thing_group(&self, id: &ZoneId) -> String {
+        self.iot_name(id.as_str())
+    }
+
+    /// Name of something in AWS IoT, cut short with a hash where it would be too long.
+    pub(crate) fn iot_name(&self, what: &str) -> String {
+        let name = format!("{}-{what}", self.name);
+        if name.len() <= IOT_NAME_CHARS_MAX {
+            return name;
+        }
+        let hash = short_hash(&name);
+        format!("{}-{hash}", &name[..IOT_NAME_CHARS_MAX - hash.len() - 1])
+    }
+
+    /// Name of a topic rule, which takes no `-`.
+    pub(crate) fn topic_rule(&self, channel: &str) -> String {
+        self.iot_name(channel).replace('-', "_")
+    }
+
+    /// Name of the SNS topic of a contact and a channel.
+    pub(crate) fn topic(&self, contact: &ContactId, channel: Channel) -> String {
+        format!("{}-{contact}-{}", self.name, channel.as_str())
+    }
+
+    /// ARN of that topic, which needs no look-up since the topic has a fixed name.
+    pub(crate) fn topic_arn(&self, contact: &ContactId, channel: Channel) -> Text {
+        Text::arn("sns", [self.topic(contact, channel).into()])
+    }
+
+    /// Contacts with an SNS topic for text messages or e-mail, and which of the two.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&'a ContactId, Channel)> {
+        self.platform.contacts.iter().flat_map(|(id, contact)| {
+            let sms = (!contact.sms.is_empty()).then_some((id, Channel::Sms));
+            let email = (!contact.email.is_empty()).then_some((id, Channel::Email));
+            sms.into_iter().chain(email)
+        })
+    }
+
+    /// A role that one service assumes, with a managed policy of its own: `<id>Role` and `<id>Policy`.
+    pub(crate) fn role(
+        &self,
+        stack: &mut Stack,
+        id: &str,
+        description: &'static str,
+        service: &'static str,
+        statements: impl IntoIterator<Item = Statement<Text>>,
+    ) -> Handle<Role> {
+        let policy =
+            stack.add(format!("{id}Policy"), ManagedPolicy { description, policy_document: Document::new(statements) });
+        self.bare_role(stack, &format!("{id}Role"), description, service, vec![policy.reference()])
+    }
+
+    /// A role that one service assumes, with these managed policies.
+    pub(crate) fn bare_role(
+        &self,
+        stack: &mut Stack,
+        id: &str,
+        description: &'static str,
+        service: &'static str,
+        managed_policy_arns: Vec<Text>,
+    ) -> Handle<Role> {
+        // Lambda, too, sends `aws:SourceAccount` when it assumes an execution role; `aws:SourceArn` would be narrower
+        // but the function needs its role before it has an ARN.
+        let trust = Statement::trust("Trust", Principals::Services(vec![service.into()])).when(in_this_account());
+        stack.add(
+            id,
+            Role {
+                description,
+                assume_role_policy_document: Document::new([trust]),
+                managed_policy_arns,
+                permissions_boundary: self.platform.security.permissions_boundary.as_ref().map(Text::from),
+            },
+        )
+    }
+}
+
+/// A service acts for this account and for no other.
+pub(crate) fn in_this_account() -> Condition<Text> {
+    Condition::text("StringEquals", "aws:SourceAccount", Text::account())
+}
+
+/// Eight hexadecimal digits that stand for a text.
+pub(crate) fn short_hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes())[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,102 @@
+//! Puts many like resources into numbered stacks where one template cannot hold them.
+//!
+//! Which stack an item goes to depends on its own id and on how many stacks there are, not on its neighbours, so adding
+//! one moves no other until the number of stacks has to double.
+
+use sha2::{Digest, Sha256};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::site::Site;
+use crate::cfn::stack::{RESOURCES_MAX, Stack, TEMPLATE_BYTES_MAX};
+
+/// Bytes of one resource besides the texts that come from the platform file.
+const RESOURCE_BYTES: usize = 900;
+
+/// Bytes of one template that are left to what is not counted here.
+const SPARE_BYTES: usize = 128 * 1024;
+
+/// Resources that stay together in one stack.
+pub(crate) struct Item<T> {
+    /// What decides where it goes.
+    pub(crate) id: SmolStr,
+    /// Items of a higher tier need those of the lower ones to exist.
+    pub(crate) tier: usize,
+    /// How many resources it adds.
+    pub(crate) resources: usize,
+    /// Bytes of text from the platform file in them.
+    pub(crate) bytes: usize,
+    /// What it is made from.
+    pub(crate) content: T,
+}
+
+/// Adds all items to `main` if they fit, otherwise to stacks `<main>-2`, `<main>-3`, … of their own.
+pub(crate) fn spread<T>(
+    site: &Site<'_>,
+    mut main: Stack,
+    purpose: &str,
+    items: Vec<Item<T>>,
+    mut add: impl FnMut(&mut Stack, T),
+) -> Vec<Stack> {
+    let tags = site.tag_bytes();
+    let weigh = |item: &Item<T>| (item.resources, item.bytes + item.resources * (RESOURCE_BYTES + tags));
+    let (resources, bytes) = items.iter().map(weigh).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    let taken = (RESOURCES_MAX - main.room()) * (2 * RESOURCE_BYTES + tags);
+    if resources <= main.room() && bytes + taken <= TEMPLATE_BYTES_MAX - SPARE_BYTES {
+        for item in items {
+            add(&mut main, item.content);
+        }
+        return vec![main];
+    }
+    let mut tiers: Vec<Vec<Item<T>>> = Vec::new();
+    for item in items {
+        if tiers.len() <= item.tier {
+            tiers.resize_with(item.tier + 1, Vec::new);
+        }
+        tiers[item.tier].push(item);
+    }
+    let base = main.name().clone();
+    let mut stacks = vec![main];
+    for tier in tiers.into_iter().filter(|tier| !tier.is_empty()) {
+        let before: Vec<SmolStr> = stacks.iter().map(|stack| stack.name().clone()).collect();
+        let width = width(&tier, &weigh);
+        let first = stacks.len();
+        for at in 0..width {
+            let mut stack = site.stack(format_smolstr!("{base}-{}", first + at + 1), purpose);
+            for name in &before {
+                stack.after(name);
+            }
+            stacks.push(stack);
+        }
+        for item in tier {
+            add(&mut stacks[first + slot(&item.id, width)], item.content);
+        }
+    }
+    stacks.retain(|stack| stack.room() < RESOURCES_MAX);
+    stacks
+}
+
+/// The least power of two of stacks into which the items fit.
+fn width<T>(items: &[Item<T>], weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> usize {
+    let mut width = 1;
+    loop {
+        let mut load = vec![(0, 0); width];
+        for item in items {
+            let (resources, bytes) = weigh(item);
+            let slot = &mut load[slot(&item.id, width)];
+            *slot = (slot.0 + resources, slot.1 + bytes);
+        }
+        let fits = |&(resources, bytes): &(usize, usize)| {
+            resources <= RESOURCES_MAX && bytes <= TEMPLATE_BYTES_MAX - SPARE_BYTES
+        };
+        // One item to a stack is as far as spreading goes.
+        if load.iter().all(fits) || width >= items.len() {
+            return width;
+        }
+        width *= 2;
+    }
+}
+
+fn slot(id: &str, width: usize) -> usize {
+    let hash = Sha256::digest(id.as_bytes());
+    usize::from(u16::from_be_bytes([hash[0], hash[1]])) % width
+}

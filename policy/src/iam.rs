@@ -1,0 +1,344 @@
+//! Policy documents in the grammar of IAM, which key, bucket, topic, trust and IoT policies share.
+//!
+//! Responsible for the shape of a document. It refuses to know what an action does and how an ARN is written.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// A policy document of the current version of the language. `R` is how texts that may refer to a resource are written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Document<R> {
+    statements: Vec<Statement<R>>,
+}
+
+impl<R> Document<R> {
+    /// A document of these statements, in this order.
+    pub fn new(statements: impl IntoIterator<Item = Statement<R>>) -> Self {
+        Self { statements: statements.into_iter().collect() }
+    }
+
+    /// Its statements, in order.
+    pub fn statements(&self) -> &[Statement<R>] {
+        &self.statements
+    }
+
+    /// The same document with every resource and condition value written another way.
+    pub fn map<S>(self, write: impl Fn(R) -> S) -> Document<S> {
+        Document { statements: self.statements.into_iter().map(|statement| statement.map(&write)).collect() }
+    }
+
+    /// Each resource that covers more than one thing: the statement's name and the reason.
+    pub fn wide_resources(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.statements.iter().flat_map(|statement| {
+            let reasons = statement.resources.iter().filter_map(|resource| match resource {
+                Target::One(_) => None,
+                Target::Many { reason, .. } | Target::Every { reason } => Some(*reason),
+            });
+            reasons.map(|reason| (statement.sid, reason))
+        })
+    }
+}
+
+/// One statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement<R> {
+    sid: &'static str,
+    effect: Effect,
+    principals: Option<Principals<R>>,
+    actions: Vec<&'static str>,
+    resources: Vec<Target<R>>,
+    conditions: Vec<Condition<R>>,
+}
+
+/// Whether a statement gives or takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It gives.
+    Allow,
+    /// It takes, whatever other statements give.
+    Deny,
+}
+
+/// Whom a statement of a resource's own policy speaks of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Principals<R> {
+    /// Anybody at all; for statements that deny.
+    Anybody,
+    /// AWS services, as in `iot.amazonaws.com`.
+    Services(Vec<R>),
+    /// Accounts and roles, by ARN.
+    Aws(Vec<R>),
+}
+
+/// What a statement covers.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target<R> {
+    /// One resource, by its exact ARN.
+    One(R),
+    /// All resources that match an ARN with `*` or `?` in it.
+    Many {
+        /// The ARN.
+        arn: R,
+        /// Why no exact ARN will do.
+        reason: &'static str,
+    },
+    /// `*`.
+    Every {
+        /// Why no ARN will do.
+        reason: &'static str,
+    },
+}
+
+/// One test of a statement's condition block.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition<R> {
+    operator: &'static str,
+    key: &'static str,
+    values: Values<R>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Values<R> {
+    Truth(bool),
+    Words(&'static [&'static str]),
+    Texts(Vec<R>),
+}
+
+impl<R> Condition<R> {
+    /// A test of a key that is true or false.
+    pub fn truth(operator: &'static str, key: &'static str, value: bool) -> Self {
+        Self { operator, key, values: Values::Truth(value) }
+    }
+
+    /// A test of a key against words that are the same in every platform.
+    pub fn words(operator: &'static str, key: &'static str, words: &'static [&'static str]) -> Self {
+        Self { operator, key, values: Values::Words(words) }
+    }
+
+    /// A test of a key against one text.
+    pub fn text(operator: &'static str, key: &'static str, value: R) -> Self {
+        Self::texts(operator, key, [value])
+    }
+
+    /// A test of a key against several texts.
+    pub fn texts(operator: &'static str, key: &'static str, values: impl IntoIterator<Item = R>) -> Self {
+        Self { operator, key, values: Values::Texts(values.into_iter().collect()) }
+    }
+}
+
+impl<R> Statement<R> {
+    /// A statement that allows these actions on these resources.
+    pub fn allow(
+        sid: &'static str,
+        actions: impl IntoIterator<Item = &'static str>,
+        resources: impl IntoIterator<Item = Target<R>>,
+    ) -> Self {
+        Self::new(Effect::Allow, sid, actions, resources)
+    }
+
+    /// A statement that denies these actions on these resources.
+    pub fn deny(
+        sid: &'static str,
+        actions: impl IntoIterator<Item = &'static str>,
+        resources: impl IntoIterator<Item = Target<R>>,
+    ) -> Self {
+        Self::new(Effect::Deny, sid, actions, resources)
+    }
+
+    /// A trust policy's statement: its resource is the role that carries it.
+    pub fn trust(sid: &'static str, principals: Principals<R>) -> Self {
+        Self::new(Effect::Allow, sid, ["sts:AssumeRole"], []).by(principals)
+    }
+
+    fn new(
+        effect: Effect,
+        sid: &'static str,
+        actions: impl IntoIterator<Item = &'static str>,
+        resources: impl IntoIterator<Item = Target<R>>,
+    ) -> Self {
+        let (actions, resources) = (Vec::from_iter(actions), Vec::from_iter(resources));
+        assert!(!actions.is_empty(), "statement {sid} names no action");
+        Self { sid, effect, principals: None, actions, resources, conditions: Vec::new() }
+    }
+
+    /// The statement, speaking of these principals.
+    #[must_use]
+    pub fn by(self, principals: Principals<R>) -> Self {
+        Self { principals: Some(principals), ..self }
+    }
+
+    /// The statement, holding only where this condition does as well.
+    #[must_use]
+    pub fn when(mut self, condition: Condition<R>) -> Self {
+        self.conditions.push(condition);
+        self
+    }
+
+    /// Its name.
+    pub fn sid(&self) -> &'static str {
+        self.sid
+    }
+
+    /// Whether it gives or takes.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// Its actions, as in `s3:GetObject`.
+    pub fn actions(&self) -> &[&'static str] {
+        &self.actions
+    }
+
+    /// What it covers.
+    pub fn resources(&self) -> &[Target<R>] {
+        &self.resources
+    }
+
+    fn map<S>(self, write: &impl Fn(R) -> S) -> Statement<S> {
+        let list = |texts: Vec<R>| texts.into_iter().map(write).collect();
+        Statement {
+            sid: self.sid,
+            effect: self.effect,
+            principals: self.principals.map(|principals| match principals {
+                Principals::Anybody => Principals::Anybody,
+                Principals::Services(names) => Principals::Services(list(names)),
+                Principals::Aws(arns) => Principals::Aws(list(arns)),
+            }),
+            actions: self.actions,
+            resources: self
+                .resources
+                .into_iter()
+                .map(|target| match target {
+                    Target::One(arn) => Target::One(write(arn)),
+                    Target::Many { arn, reason } => Target::Many { arn: write(arn), reason },
+                    Target::Every { reason } => Target::Every { reason },
+                })
+                .collect(),
+            conditions: self
+                .conditions
+                .into_iter()
+                .map(|condition| Condition {
+                    operator: condition.operator,
+                    key: condition.key,
+                    values: match condition.values {
+                        Values::Truth(truth) => Values::Truth(truth),
+                        Values::Words(words) => Values::Words(words),
+                        Values::Texts(texts) => Values::Texts(list(texts)),
+                    },
+                })
+                .collect(),
+        }
+    }
+}
+
+impl<R: Serialize> Serialize for Document<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        map.serialize_entry("Version", "2012-10-17")?;
+        map.serialize_entry("Statement", &self.statements)?;
+        map.end()
+    }
+}
+
+impl<R: Serialize> Serialize for Statement<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("Sid", self.sid)?;
+        map.serialize_entry("Effect", if self.effect == Effect::Allow { "Allow" } else { "Deny" })?;
+        if let Some(principals) = &self.principals {
+            map.serialize_entry("Principal", principals)?;
+        }
+        map.serialize_entry("Action", &OneOrMany(&self.actions))?;
+        // A trust policy has no `Resource` element: it is about the role that carries it.
+        if !self.resources.is_empty() {
+            map.serialize_entry("Resource", &OneOrMany(&self.resources))?;
+        }
+        if !self.conditions.is_empty() {
+            let mut operators: BTreeMap<&str, BTreeMap<&str, &Values<R>>> = BTreeMap::new();
+            for condition in &self.conditions {
+                operators.entry(condition.operator).or_default().insert(condition.key, &condition.values);
+            }
+            map.serialize_entry("Condition", &operators)?;
+        }
+        map.end()
+    }
+}
+
+impl<R: Serialize> Serialize for Principals<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kind, names) = match self {
+            Self::Anybody => return serializer.serialize_str("*"),
+            Self::Services(names) => ("Service", names),
+            Self::Aws(arns) => ("AWS", arns),
+        };
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(kind, &OneOrMany(names))?;
+        map.end()
+    }
+}
+
+impl<R: Serialize> Serialize for Target<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::One(arn) | Self::Many { arn, .. } => arn.serialize(serializer),
+            Self::Every { .. } => serializer.serialize_str("*"),
+        }
+    }
+}
+
+impl<R: Serialize> Serialize for Values<R> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Truth(truth) => serializer.serialize_bool(*truth),
+            Self::Words(words) => OneOrMany(words).serialize(serializer),
+            Self::Texts(texts) => OneOrMany(texts).serialize(serializer),
+        }
+    }
+}
+
+/// A list of one is written as its element, as people write policies by hand; IoT policies have no room to spare.
+struct OneOrMany<'a, T>(&'a [T]);
+
+impl<T: Serialize> Serialize for OneOrMany<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            [one] => one.serialize(serializer),
+            many => many.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_document_is_written_as_iam_reads_it() {
+        let document = Document::new([
+            Statement::allow("Read", ["s3:GetObject", "s3:ListBucket"], [Target::One("arn:a")])
+                .when(Condition::text("StringEquals", "aws:SourceAccount", "1"))
+                .when(Condition::truth("Bool", "aws:SecureTransport", true)),
+            Statement::deny("Write", ["s3:PutObject"], [Target::Every { reason: "a test" }]).by(Principals::Anybody),
+        ]);
+        assert_eq!(
+            serde_json::to_value(&document).unwrap(),
+            json!({"Version": "2012-10-17", "Statement": [
+                {"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "arn:a",
+                 "Condition": {"StringEquals": {"aws:SourceAccount": "1"}, "Bool": {"aws:SecureTransport": true}}},
+                {"Sid": "Write", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}]})
+        );
+        assert_eq!(document.wide_resources().collect::<Vec<_>>(), [("Write", "a test")]);
+    }
+
+    #[test]
+    fn a_trust_statement_names_no_resource() {
+        let trust = Statement::trust("Trust", Principals::Services(vec!["lambda.amazonaws.com"]));
+        assert_eq!(
+            serde_json::to_value(&trust).unwrap(),
+            json!({"Sid": "Trust", "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})
+        );
+    }
+}

@@ -1,0 +1,216 @@
+//! The AWS IoT policies of a device: what a certificate may connect as, publish, subscribe to and receive.
+//!
+//! Every topic that a policy names holds [`THING`], the name of the thing whose certificate made the connection, so one
+//! document serves all devices and none can act as another. In an IoT policy `*` crosses `/`, and `+` and `#` are
+//! plain characters, so filters and topics are written out. Nothing here knows an account, a region or a partition:
+//! a [`Resource`] is turned into an ARN by whoever has those.
+
+use serde::Serialize;
+
+use crate::iam::{Condition, Document, Statement, Target};
+
+/// The policy variable for the name of the thing that is connected.
+pub const THING: &str = "${iot:Connection.Thing.ThingName}";
+
+/// The longest policy document that AWS IoT takes, in characters without white space.
+/// CloudFormation's schema does not say so: <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
+pub const DOCUMENT_CHARS_MAX: usize = 2_048;
+
+/// What an IoT policy statement covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resource {
+    /// Which name space.
+    pub kind: Kind,
+    /// The name in it, in which [`THING`] may stand.
+    pub name: String,
+}
+
+/// A name space of AWS IoT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Client ids.
+    Client,
+    /// Topics, for publishing and receiving.
+    Topic,
+    /// Filters, for subscribing.
+    TopicFilter,
+}
+
+impl Kind {
+    /// Its word in an ARN.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Topic => "topic",
+            Self::TopicFilter => "topicfilter",
+        }
+    }
+}
+
+/// What a device may do on the topics of its platform. Each topic holds [`THING`] as a whole level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTopics {
+    /// Topics that it publishes to.
+    pub publish: Vec<String>,
+    /// Of those, the topic whose messages it may have retained.
+    pub retain: Option<String>,
+    /// Topics that it subscribes to.
+    pub subscribe: Vec<String>,
+    /// Whether it may leave a will.
+    pub last_will: bool,
+}
+
+/// The core policy: connecting, and the topics of the platform.
+pub fn core_policy(topics: &DeviceTopics) -> Document<Resource> {
+    // Attributes that are not listed are refused. A persistent session is what lets a device that was offline receive
+    // what was sent to it meanwhile; a will has to be allowed here and, as a publish, below.
+    let attributes: &'static [&'static str] =
+        if topics.last_will { &["LastWill", "PersistentConnect"] } else { &["PersistentConnect"] };
+    let mut statements = vec![
+        Statement::allow("Connect", ["iot:Connect"], [one(Kind::Client, THING)])
+            .when(Condition::words("Bool", "iot:Connection.Thing.IsAttached", &["true"]))
+            .when(Condition::words("ForAllValues:StringEquals", "iot:ConnectAttributes", attributes)),
+        Statement::allow("Publish", ["iot:Publish"], each(Kind::Topic, &topics.publish)),
+    ];
+    if let Some(topic) = &topics.retain {
+        // Comes on top of `iot:Publish`: <https://docs.aws.amazon.com/iot/latest/developerguide/retained-message.html>
+        statements.push(Statement::allow("Retain", ["iot:RetainPublish"], [one(Kind::Topic, topic)]));
+    }
+    statements.push(Statement::allow("Subscribe", ["iot:Subscribe"], each(Kind::TopicFilter, &topics.subscribe)));
+    statements.push(Statement::allow("Receive", ["iot:Receive"], each(Kind::Topic, &topics.subscribe)));
+    Document::new(statements)
+}
+
+/// The shadow policy: reading and reporting the device's own classic shadow over MQTT.
+///
+/// It stands beside the core policy since both together would pass [`DOCUMENT_CHARS_MAX`]. Deleting a shadow is left
+/// out: that is for whoever retires the device.
+pub fn shadow_policy() -> Document<Resource> {
+    let topics = |names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("$aws/things/{THING}/shadow/{name}")).collect()
+    };
+    let requests = topics(&["get", "update"]);
+    let answers = topics(&["get/accepted", "get/rejected", "update/accepted", "update/delta", "update/rejected"]);
+    Document::new([
+        Statement::allow("Publish", ["iot:Publish"], each(Kind::Topic, &requests)),
+        Statement::allow("Subscribe", ["iot:Subscribe"], each(Kind::TopicFilter, &answers)),
+        Statement::allow("Receive", ["iot:Receive"], each(Kind::Topic, &answers)),
+    ])
+}
+
+/// Length of a document as AWS IoT counts it.
+pub fn document_chars<R: Serialize>(document: &Document<R>) -> usize {
+    let text = serde_json::to_string(document).expect("a policy document has only text keys");
+    text.chars().filter(|character| !character.is_whitespace()).count()
+}
+
+fn one(kind: Kind, name: &str) -> Target<Resource> {
+    Target::One(Resource { kind, name: name.to_owned() })
+}
+
+fn each(kind: Kind, names: &[String]) -> impl Iterator<Item = Target<Resource>> {
+    names.iter().map(move |name| one(kind, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn arn(resource: Resource) -> String {
+        format!("arn:aws:iot:us-east-1:111111111111:{}/{}", resource.kind.as_str(), resource.name)
+    }
+
+    fn topics() -> DeviceTopics {
+        let topic = |name: &str| format!("sensors/{THING}/{name}");
+        DeviceTopics {
+            publish: vec![topic("telemetry"), topic("status"), topic("alerts")],
+            retain: Some(topic("status")),
+            subscribe: vec![topic("alerts/state")],
+            last_will: true,
+        }
+    }
+
+    #[test]
+    fn the_core_policy_is_exactly_this() {
+        let iot = |rest: &str| format!("arn:aws:iot:us-east-1:111111111111:{rest}");
+        assert_eq!(
+            serde_json::to_value(core_policy(&topics()).map(arn)).unwrap(),
+            json!({"Version": "2012-10-17", "Statement": [
+                {"Sid": "Connect", "Effect": "Allow", "Action": "iot:Connect",
+                 "Resource": iot("client/${iot:Connection.Thing.ThingName}"),
+                 "Condition": {
+                    "Bool": {"iot:Connection.Thing.IsAttached": "true"},
+                    "ForAllValues:StringEquals": {"iot:ConnectAttributes": ["LastWill", "PersistentConnect"]}}},
+                {"Sid": "Publish", "Effect": "Allow", "Action": "iot:Publish", "Resource": [
+                    iot("topic/sensors/${iot:Connection.Thing.ThingName}/telemetry"),
+                    iot("topic/sensors/${iot:Connection.Thing.ThingName}/status"),
+                    iot("topic/sensors/${iot:Connection.Thing.ThingName}/alerts")]},
+                {"Sid": "Retain", "Effect": "Allow", "Action": "iot:RetainPublish",
+                 "Resource": iot("topic/sensors/${iot:Connection.Thing.ThingName}/status")},
+                {"Sid": "Subscribe", "Effect": "Allow", "Action": "iot:Subscribe",
+                 "Resource": iot("topicfilter/sensors/${iot:Connection.Thing.ThingName}/alerts/state")},
+                {"Sid": "Receive", "Effect": "Allow", "Action": "iot:Receive",
+                 "Resource": iot("topic/sensors/${iot:Connection.Thing.ThingName}/alerts/state")}]})
+        );
+    }
+
+    #[test]
+    fn without_a_will_only_a_persistent_session_is_allowed() {
+        let document = core_policy(&DeviceTopics { last_will: false, retain: None, ..topics() }).map(arn);
+        let value = serde_json::to_value(document).unwrap();
+        let condition = &value["Statement"][0]["Condition"]["ForAllValues:StringEquals"];
+        assert_eq!(condition["iot:ConnectAttributes"], "PersistentConnect");
+        assert!(!value.to_string().contains("RetainPublish"));
+    }
+
+    #[test]
+    fn the_shadow_policy_names_each_topic_of_the_own_shadow() {
+        let value = serde_json::to_value(shadow_policy().map(arn)).unwrap();
+        let shadow = |kind: &str, name: &str| {
+            format!("arn:aws:iot:us-east-1:111111111111:{kind}/$aws/things/{THING}/shadow/{name}")
+        };
+        let answers = ["get/accepted", "get/rejected", "update/accepted", "update/delta", "update/rejected"];
+        let of = |kind| answers.map(|name| shadow(kind, name));
+        assert_eq!(
+            value["Statement"],
+            json!([
+                {"Sid": "Publish", "Effect": "Allow", "Action": "iot:Publish",
+                 "Resource": [shadow("topic", "get"), shadow("topic", "update")]},
+                {"Sid": "Subscribe", "Effect": "Allow", "Action": "iot:Subscribe", "Resource": of("topicfilter")},
+                {"Sid": "Receive", "Effect": "Allow", "Action": "iot:Receive", "Resource": of("topic")},
+            ])
+        );
+    }
+
+    #[test]
+    fn every_resource_holds_the_thing_name_and_no_wildcard() {
+        for document in [core_policy(&topics()), shadow_policy()] {
+            assert_eq!(document.wide_resources().count(), 0);
+            for statement in document.statements() {
+                for target in statement.resources() {
+                    let Target::One(resource) = target else { panic!("{} is wide", statement.sid()) };
+                    let level = |name: &str| name.split('/').any(|level| level == THING);
+                    assert!(level(&resource.name), "{}", resource.name);
+                    assert!(!resource.name.contains(['*', '+', '#', '?']), "{}", resource.name);
+                }
+            }
+        }
+    }
+
+    /// The longest region names of each partition still leave both documents within the limit.
+    #[test]
+    fn both_fit_in_every_partition() {
+        for prefix in
+            ["arn:aws:iot:ap-southeast-7", "arn:aws-cn:iot:cn-northwest-1", "arn:aws-us-gov:iot:us-gov-east-1"]
+        {
+            let arn =
+                |resource: Resource| format!("{prefix}:111111111111:{}/{}", resource.kind.as_str(), resource.name);
+            for document in [core_policy(&topics()), shadow_policy()] {
+                let chars = document_chars(&document.map(arn));
+                assert!(chars <= DOCUMENT_CHARS_MAX, "{chars} characters");
+            }
+        }
+    }
+}
