@@ -1,0 +1,244 @@
+//! What is known about deliveries, in DynamoDB: a row for each notice and target, and one for each webhook that wants
+//! nothing more. A row is only ever changed on a condition, so of two senders one has the claim.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use fleetform_engine::{
+    drive::PortError,
+    routing::Target,
+    units::{Millis, Timestamp},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    aws::describe,
+    handler::notify::Outbox,
+    notify::delivery::{Claim, Deliveries, Ending},
+};
+
+/// How long a row lives: longer than its notice may be delivered again.
+const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
+/// Partition key of the rows of webhooks that want nothing more. No notice has it: theirs are hashes.
+const DISABLED: &str = "disabled";
+
+/// The tables of deliveries and of notices.
+#[derive(Debug)]
+pub struct DynamoDeliveries {
+    client: Client,
+    deliveries: String,
+    outbox: String,
+    /// Webhooks that are known not to be disabled are asked about again only when one answers 410.
+    enabled: Mutex<HashSet<String>>,
+}
+
+impl DynamoDeliveries {
+    /// Keeps deliveries in one table and marks notices as settled in the other.
+    pub fn new(client: Client, deliveries: String, outbox: String) -> Self {
+        Self { client, deliveries, outbox, enabled: Mutex::default() }
+    }
+
+    /// Opens a connection, so that the first notice need not wait for it. Any answer of the service will do.
+    pub async fn connect(&self) -> Result<(), PortError> {
+        let row = self.client.get_item().table_name(&self.deliveries);
+        match row.key("notification", text(DISABLED)).key("target", text("-")).send().await {
+            Ok(_) | Err(SdkError::ServiceError(_)) => Ok(()),
+            Err(error) => Err(PortError(describe("GetItem", &error))),
+        }
+    }
+
+    fn row(&self, notification: &str, target: &str) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.deliveries)
+            .key("notification", text(notification))
+            .key("target", text(target))
+            .expression_attribute_names("#status", "status")
+    }
+}
+
+impl Deliveries for DynamoDeliveries {
+    async fn claim(
+        &self,
+        notification: &str,
+        target: &Target,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Claim, PortError> {
+        let update = self
+            .row(notification, &key(target))
+            .update_expression(
+                "SET #status = :claimed, lease_until = :lease_until, expires_at = :expires_at ADD attempts :one",
+            )
+            .condition_expression(
+                "attribute_not_exists(#status) OR (#status = :claimed AND lease_until < :now) \
+                 OR (#status = :failed AND not_before <= :now)",
+            )
+            .expression_attribute_values(":claimed", text("claimed"))
+            .expression_attribute_values(":failed", text("failed"))
+            .expression_attribute_values(":now", number(now.0))
+            .expression_attribute_values(":lease_until", number(lease_until.0))
+            .expression_attribute_values(":expires_at", number(now.after(ROW_LIFE).0 / 1_000))
+            .expression_attribute_values(":one", number(1))
+            .return_values(ReturnValue::UpdatedNew);
+        Ok(match conditional("UpdateItem deliveries", update).await? {
+            Ok(row) => Claim::Granted { attempt: field(&row, "attempts").unwrap_or(1) },
+            Err(row) => held(&row),
+        })
+    }
+
+    async fn settle(&self, notification: &str, target: &Target, attempt: u32, ending: Ending) -> Result<(), PortError> {
+        let row = self.row(notification, &key(target));
+        let update = match ending {
+            // Whoever holds the claim by now: the other side has it.
+            Ending::Sent => row
+                .update_expression("SET #status = :status REMOVE not_before")
+                .expression_attribute_values(":status", text("sent")),
+            Ending::Failed { not_before } => row
+                .update_expression("SET #status = :status, not_before = :not_before")
+                .expression_attribute_values(":status", text("failed"))
+                .expression_attribute_values(":not_before", number(not_before.0)),
+            // Without a time for the next attempt there is none.
+            Ending::GivenUp => row
+                .update_expression("SET #status = :status REMOVE not_before")
+                .expression_attribute_values(":status", text("failed")),
+        };
+        let update = match ending {
+            Ending::Sent => update,
+            Ending::Failed { .. } | Ending::GivenUp => update
+                .condition_expression("#status = :claimed AND attempts = :attempt")
+                .expression_attribute_values(":claimed", text("claimed"))
+                .expression_attribute_values(":attempt", number(attempt.into())),
+        };
+        conditional("UpdateItem deliveries", update).await.map(drop)
+    }
+
+    async fn is_disabled(&self, target: &Target, address: &str) -> Result<bool, PortError> {
+        let row = disabled_key(target, address);
+        if self.enabled.lock().unwrap_or_else(PoisonError::into_inner).contains(&row) {
+            return Ok(false);
+        }
+        let asked = self
+            .client
+            .get_item()
+            .table_name(&self.deliveries)
+            .key("notification", text(DISABLED))
+            .key("target", text(&row))
+            .send()
+            .await
+            .map_err(|error| PortError(describe("GetItem deliveries", &error)))?;
+        if asked.item.is_some() {
+            return Ok(true);
+        }
+        self.enabled.lock().unwrap_or_else(PoisonError::into_inner).insert(row);
+        Ok(false)
+    }
+
+    async fn disable(&self, target: &Target, address: &str) -> Result<(), PortError> {
+        let row = disabled_key(target, address);
+        let update = self
+            .row(DISABLED, &row)
+            .update_expression("SET #status = :status")
+            .expression_attribute_values(":status", text("failed"));
+        conditional("UpdateItem deliveries", update).await?.ok();
+        self.enabled.lock().unwrap_or_else(PoisonError::into_inner).remove(&row);
+        Ok(())
+    }
+}
+
+impl Outbox for DynamoDeliveries {
+    async fn close(&self, notification: &str, all_sent: bool) -> Result<(), PortError> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.outbox)
+            .key("id", text(notification))
+            .update_expression("SET #status = :status")
+            .condition_expression("attribute_exists(id)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":status", text(if all_sent { "sent" } else { "failed" }));
+        conditional("UpdateItem outbox", update).await.map(drop)
+    }
+}
+
+type Row = HashMap<String, AttributeValue>;
+
+/// Sends an update: the new attributes, or the row as it is where the condition does not hold.
+async fn conditional(call: &str, update: UpdateItemFluentBuilder) -> Result<Result<Row, Row>, PortError> {
+    let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    match update.send().await {
+        Ok(done) => Ok(Ok(done.attributes.unwrap_or_default())),
+        Err(SdkError::ServiceError(refusal)) if refusal.err().is_conditional_check_failed_exception() => {
+            match refusal.into_err() {
+                UpdateItemError::ConditionalCheckFailedException(refused) => Ok(Err(refused.item.unwrap_or_default())),
+                _ => Ok(Err(Row::new())),
+            }
+        }
+        Err(error) => Err(PortError(describe(call, &error))),
+    }
+}
+
+/// Why a claim was not granted, from the row as it is.
+fn held(row: &Row) -> Claim {
+    let status = row.get("status").and_then(|status| status.as_s().ok()).map(String::as_str);
+    let until = |name| Timestamp(field(row, name).unwrap_or(0));
+    match status {
+        Some("sent") => Claim::Settled { sent: true },
+        Some("failed") if !row.contains_key("not_before") => Claim::Settled { sent: false },
+        Some("failed") => Claim::Held { until: until("not_before") },
+        _ => Claim::Held { until: until("lease_until") },
+    }
+}
+
+fn key(target: &Target) -> String {
+    format!("{}#{}", target.contact, target.channel.as_str())
+}
+
+/// A webhook at another address is another webhook: changing the address in the platform file enables it again.
+fn disabled_key(target: &Target, address: &str) -> String {
+    let hash: String = Sha256::digest(address).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}#{hash}", key(target))
+}
+
+fn field<T: std::str::FromStr>(row: &Row, name: &str) -> Option<T> {
+    row.get(name)?.as_n().ok()?.parse().ok()
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_claim_says_why() {
+        let row = |fields: &[(&str, AttributeValue)]| -> Row {
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+        };
+        let refused = |fields: &[(&str, AttributeValue)]| held(&row(fields));
+        assert_eq!(refused(&[("status", text("sent"))]), Claim::Settled { sent: true });
+        assert_eq!(refused(&[("status", text("failed")), ("lease_until", number(9))]), Claim::Settled { sent: false });
+        assert_eq!(
+            refused(&[("status", text("failed")), ("not_before", number(7)), ("lease_until", number(9))]),
+            Claim::Held { until: Timestamp(7) }
+        );
+        assert_eq!(
+            refused(&[("status", text("claimed")), ("lease_until", number(9))]),
+            Claim::Held { until: Timestamp(9) }
+        );
+    }
+}

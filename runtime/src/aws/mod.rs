@@ -1,0 +1,127 @@
+//! The ports' AWS side, and how its clients are set up.
+//!
+//! Region and credentials come from the environment that Lambda sets; profiles, metadata services and their code stay
+//! out of the binaries.
+
+#[cfg(feature = "deliver")]
+pub mod deliveries;
+#[cfg(feature = "evaluate")]
+pub mod publisher;
+pub mod rule_sets;
+#[cfg(feature = "deliver")]
+pub mod secrets;
+#[cfg(feature = "evaluate")]
+pub mod state_log;
+
+use std::time::Duration;
+
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+use aws_sdk_dynamodb::{
+    config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
+};
+use aws_types::SdkConfig;
+
+use crate::config::{ConfigError, Variables};
+
+/// Time for a connection with TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Time for one attempt of a call.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
+/// Time for a call with all its attempts.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts of a call, the first one included.
+const ATTEMPTS_MAX: u32 = 3;
+/// Calls to one service that are under way at once: enough to hide the latency, too few to trip a throttle by itself.
+#[cfg(feature = "evaluate")]
+const CALLS_AT_ONCE: usize = 24;
+
+/// Credentials, region and endpoint: what every client needs.
+#[derive(Clone, Debug)]
+pub struct Access {
+    config: SdkConfig,
+    /// An endpoint of one's own serves buckets by path; bucket names are no host names there.
+    own_endpoint: bool,
+}
+
+impl Access {
+    /// Reads what Lambda sets, and `AWS_ENDPOINT_URL` where it is set.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        let credentials = Credentials::new(
+            variables.required("AWS_ACCESS_KEY_ID")?,
+            variables.required("AWS_SECRET_ACCESS_KEY")?,
+            variables.optional("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let endpoint = variables.optional("AWS_ENDPOINT_URL");
+        let own_endpoint = endpoint.is_some();
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(variables.required("AWS_REGION")?))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .operation_timeout(CALL_TIMEOUT)
+                    .build(),
+            );
+        config.set_endpoint_url(endpoint);
+        Ok(Self { config: config.build(), own_endpoint })
+    }
+
+    /// A client of DynamoDB.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.config)
+    }
+
+    /// A client of S3.
+    pub fn s3(&self) -> aws_sdk_s3::Client {
+        let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(self.own_endpoint);
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client of SNS.
+    #[cfg(feature = "deliver")]
+    pub fn sns(&self) -> aws_sdk_sns::Client {
+        aws_sdk_sns::Client::new(&self.config)
+    }
+
+    /// A client of Secrets Manager.
+    #[cfg(feature = "deliver")]
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.config)
+    }
+
+    /// A client of the parameter store.
+    #[cfg(feature = "deliver")]
+    pub fn ssm(&self) -> aws_sdk_ssm::Client {
+        aws_sdk_ssm::Client::new(&self.config)
+    }
+}
+
+/// A failed call in words for an operator. The service's own message is left out where it may quote an item.
+fn describe<E, R>(call: &str, error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    R: std::fmt::Debug,
+{
+    match error {
+        SdkError::ServiceError(refusal) => {
+            let code = refusal.err().code().unwrap_or("an error without a code");
+            match refusal.err().message().filter(|_| code != "ValidationException") {
+                Some(message) => format!("{call}: {code}: {message}"),
+                None => format!("{call}: {code}"),
+            }
+        }
+        SdkError::TimeoutError(_) => format!("{call}: no answer in time"),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => format!("{call}: no connection in time"),
+        SdkError::DispatchFailure(failure) => {
+            format!("{call}: {}", failure.as_connector_error().map_or("not sent".to_owned(), ToString::to_string))
+        }
+        SdkError::ResponseError(_) => format!("{call}: the answer could not be read"),
+        _ => format!("{call}: the request could not be made"),
+    }
+}

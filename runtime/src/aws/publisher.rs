@@ -1,0 +1,152 @@
+//! Effects as rows in DynamoDB. Every write is conditional, so a row that is there already is as good as a row put.
+//!
+//! It refuses to know why an effect came about, and does not order rows: each stands for itself.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::put_item::{PutItemError, builders::PutItemFluentBuilder},
+    types::AttributeValue,
+};
+use fleetform_engine::{
+    drive::{PortError, Publisher},
+    effect::{Alert, AlertState, Effects, Notification, Quarantined},
+    units::{Millis, Timestamp},
+};
+use futures_util::{TryStreamExt as _, stream};
+use serde::Serialize;
+
+use crate::aws::{CALLS_AT_ONCE, describe};
+
+/// How long outbox and quarantine rows live. Redelivery may come 30 days later; the rest is for the way there.
+const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
+
+/// The three tables that effects go to.
+#[derive(Debug)]
+pub struct DynamoPublisher {
+    client: Client,
+    outbox: String,
+    alerts: String,
+    quarantine: String,
+    alert_retention: Millis,
+}
+
+impl DynamoPublisher {
+    /// Puts rows into these tables; a row of the alert history lives for `alert_retention` after its last transition.
+    pub fn new(client: Client, outbox: String, alerts: String, quarantine: String, alert_retention: Millis) -> Self {
+        Self { client, outbox, alerts, quarantine, alert_retention }
+    }
+
+    /// Opens a connection, so that the first transition need not wait for it. Any answer of the service will do: a
+    /// function that may only put rows is told so, over a connection that is open from then on.
+    pub async fn connect(&self) -> Result<(), PortError> {
+        let nobody = AttributeValue::S("-".to_owned());
+        match self.client.get_item().table_name(&self.outbox).key("id", nobody).send().await {
+            Ok(_) | Err(SdkError::ServiceError(_)) => Ok(()),
+            Err(error) => Err(PortError(describe("GetItem", &error))),
+        }
+    }
+
+    fn notification(&self, notification: &Notification) -> Result<PutItemFluentBuilder, PortError> {
+        Ok(self
+            .client
+            .put_item()
+            .table_name(&self.outbox)
+            .item("id", text(&notification.id))
+            .item("notification", json(notification)?)
+            .item("created_at", number(notification.created_at.0))
+            .item("status", text("new"))
+            .item("expires_at", expiry(notification.created_at, ROW_LIFE))
+            .condition_expression("attribute_not_exists(id)"))
+    }
+
+    fn alert(&self, alert: &Alert) -> Result<PutItemFluentBuilder, PortError> {
+        let version = text(&alert.version());
+        let state = match alert.state {
+            AlertState::Firing => "firing",
+            AlertState::Resolved { .. } => "resolved",
+        };
+        Ok(self
+            .client
+            .put_item()
+            .table_name(&self.alerts)
+            .item("device", text(alert.device.as_str()))
+            .item("episode", text(&alert.episode))
+            .item("alert", json(alert)?)
+            .item("rule", text(alert.rule.as_str()))
+            .item("zone", text(alert.zone.as_str()))
+            .item("state", text(state))
+            .item("version", version.clone())
+            .item("expires_at", expiry(alert.ingested_at, self.alert_retention))
+            .condition_expression("attribute_not_exists(episode) OR #version < :version")
+            .expression_attribute_names("#version", "version")
+            .expression_attribute_values(":version", version))
+    }
+
+    fn quarantined(&self, record: &Quarantined) -> PutItemFluentBuilder {
+        self.client
+            .put_item()
+            .table_name(&self.quarantine)
+            .item("id", text(&format!("{}#{}", record.shard, record.sequence)))
+            .item("reason", text(&record.reason))
+            .item("detail", text(&record.detail))
+            .item("data", text(&record.data))
+            .item("ingested_at", number(record.ingested_at.0))
+            .item("expires_at", expiry(record.ingested_at, ROW_LIFE))
+            .condition_expression("attribute_not_exists(id)")
+    }
+}
+
+impl Publisher for DynamoPublisher {
+    async fn publish(&self, effects: &Effects) -> Result<(), PortError> {
+        let mut puts =
+            Vec::with_capacity(effects.notifications.len() + effects.alerts.len() + effects.quarantined.len());
+        for notification in &effects.notifications {
+            puts.push(self.notification(notification)?);
+        }
+        // Of one episode's transitions only the last is a row in the end: the condition would see to that as well.
+        let mut last: HashMap<(&str, &str), &Alert> = HashMap::new();
+        for alert in &effects.alerts {
+            last.insert((alert.device.as_str(), alert.episode.as_str()), alert);
+        }
+        for alert in last.into_values() {
+            puts.push(self.alert(alert)?);
+        }
+        puts.extend(effects.quarantined.iter().map(|record| self.quarantined(record)));
+        stream::iter(puts.into_iter().map(Ok)).try_for_each_concurrent(CALLS_AT_ONCE, accepted).await
+    }
+}
+
+async fn accepted(put: PutItemFluentBuilder) -> Result<(), PortError> {
+    match put.send().await {
+        Ok(_) => Ok(()),
+        Err(SdkError::ServiceError(refusal))
+            if matches!(refusal.err(), PutItemError::ConditionalCheckFailedException(_)) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(PortError(describe("PutItem", &error))),
+    }
+}
+
+fn text(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn json(value: &impl Serialize) -> Result<AttributeValue, PortError> {
+    match serde_json::to_string(value) {
+        Ok(text) => Ok(AttributeValue::S(text)),
+        Err(error) => Err(PortError(format!("an effect cannot be written as JSON: {error}"))),
+    }
+}
+
+/// Seconds since 1970, as DynamoDB's time to live wants them.
+fn expiry(from: Timestamp, life: Millis) -> AttributeValue {
+    number(from.after(life).0 / 1_000)
+}

@@ -1,0 +1,144 @@
+//! The state log in S3. One call of the port is one attempt of one request: whether to try again, and what an outcome
+//! means, is for the driver alone.
+
+use std::time::Duration;
+
+use aws_sdk_s3::{
+    Client,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    error::SdkError,
+    operation::{get_object::GetObjectError, put_object::PutObjectError},
+    primitives::ByteStream,
+};
+use fleetform_engine::drive::{Created, PortError, StateLog};
+
+use crate::aws::describe;
+
+/// Time for the create of one delta: 8 MB, at the slowest that a small function sends.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(8);
+/// Keys in one answer of a list (`ListObjectsV2`, parameter `MaxKeys`).
+const LIST_KEYS_MAX: usize = 1_000;
+
+/// The state bucket.
+#[derive(Debug)]
+pub struct S3StateLog {
+    client: Client,
+    bucket: String,
+}
+
+impl S3StateLog {
+    /// Keeps states in this bucket.
+    pub fn new(client: Client, bucket: String) -> Self {
+        Self { client, bucket }
+    }
+
+    /// Opens a connection, so that the first batch need not wait for it.
+    pub async fn connect(&self) -> Result<(), PortError> {
+        self.list("log/", None, 1).await.map(drop)
+    }
+}
+
+impl StateLog for S3StateLog {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, PortError> {
+        let mut keys = Vec::new();
+        let mut token = None;
+        while keys.len() < limit {
+            let page = self
+                .client
+                .list_objects_v2()
+                .bucket(&self.bucket)
+                .prefix(prefix)
+                .set_start_after(after.map(str::to_owned))
+                .max_keys((limit - keys.len()).min(LIST_KEYS_MAX) as i32)
+                .set_continuation_token(token)
+                .send()
+                .await
+                .map_err(|error| PortError(describe(&format!("ListObjectsV2 {prefix}"), &error)))?;
+            token = page.next_continuation_token;
+            keys.extend(page.contents.into_iter().flatten().filter_map(|object| object.key));
+            if token.is_none() {
+                break;
+            }
+        }
+        Ok(keys)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
+        match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(found) => match found.body.collect().await {
+                Ok(body) => Ok(Some(body.into_bytes().into())),
+                Err(_) => Err(PortError(format!("GetObject {key}: the body broke off"))),
+            },
+            Err(SdkError::ServiceError(refusal)) if matches!(refusal.err(), GetObjectError::NoSuchKey(_)) => Ok(None),
+            Err(error) => Err(PortError(describe(&format!("GetObject {key}"), &error))),
+        }
+    }
+
+    async fn create(&self, key: &str, bytes: &[u8]) -> Created {
+        let once = aws_sdk_s3::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(
+            TimeoutConfig::builder()
+                .operation_timeout(CREATE_TIMEOUT)
+                .operation_attempt_timeout(CREATE_TIMEOUT)
+                .build(),
+        );
+        let sent = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .if_none_match("*")
+            .content_type("application/octet-stream")
+            .body(ByteStream::from(bytes.to_vec()))
+            .customize()
+            .config_override(once)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Created::Created,
+            Err(error) => outcome(key, &error),
+        }
+    }
+}
+
+/// What a failed create means: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
+fn outcome(key: &str, error: &SdkError<PutObjectError>) -> Created {
+    let told = PortError(describe(&format!("PutObject {key}"), error));
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    match (error, status) {
+        (SdkError::ServiceError(_), Some(412)) => Created::Exists,
+        (SdkError::ServiceError(_), Some(409)) => Created::Conflict,
+        (SdkError::ServiceError(_), Some(400..=499)) | (SdkError::ConstructionFailure(_), _) => Created::Refused(told),
+        _ => Created::Ambiguous(told),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_s3::{
+        config::http::HttpResponse,
+        error::{ConnectorError, ErrorMetadata},
+        primitives::SdkBody,
+    };
+
+    use super::*;
+
+    fn answered(status: u16, code: &str) -> SdkError<PutObjectError> {
+        let error = PutObjectError::generic(ErrorMetadata::builder().code(code).build());
+        SdkError::service_error(error, HttpResponse::new(status.try_into().expect("a status"), SdkBody::empty()))
+    }
+
+    #[test]
+    fn only_a_clear_refusal_is_taken_for_one() {
+        assert_eq!(outcome("k", &answered(412, "PreconditionFailed")), Created::Exists);
+        assert_eq!(outcome("k", &answered(409, "ConditionalRequestConflict")), Created::Conflict);
+        assert!(matches!(outcome("k", &answered(403, "AccessDenied")), Created::Refused(_)));
+        for unclear in [
+            answered(500, "InternalError"),
+            answered(503, "SlowDown"),
+            SdkError::timeout_error("late"),
+            SdkError::dispatch_failure(ConnectorError::io("reset".into())),
+        ] {
+            assert!(matches!(outcome("k", &unclear), Created::Ambiguous(_)), "{unclear:?}");
+        }
+    }
+}

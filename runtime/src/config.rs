@@ -1,0 +1,235 @@
+//! What the environment variables say, read once at start and kept as types. An error names the variable and its rule.
+//!
+//! It refuses to know where the values come from: it asks a function, so a test needs no process environment.
+
+use fleetform_engine::{
+    ids::{EnvironmentId, PlatformName},
+    units::Millis,
+};
+
+/// Why a function cannot start with the environment it was given.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not set, or empty.
+    #[error("the environment variable `{name}` is not set")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// It is set to something else than it may be. The value is not repeated: logs outlive mistakes.
+    #[error("the environment variable `{name}` is not {expected}")]
+    Invalid {
+        /// Its name.
+        name: &'static str,
+        /// What it must be, in words.
+        expected: &'static str,
+    },
+}
+
+/// The environment, as a function from a name to a value.
+pub struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl<'a> Variables<'a> {
+    /// Asks `lookup` for each variable.
+    pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self(lookup)
+    }
+
+    /// A value that may be left out. Empty counts as left out: a template has no other way to say so.
+    pub fn optional(&self, name: &'static str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A value that must be there.
+    pub fn required(&self, name: &'static str) -> Result<String, ConfigError> {
+        self.optional(name).ok_or(ConfigError::Missing { name })
+    }
+
+    /// A value that must be there and be of a form.
+    pub fn parsed<T>(
+        &self,
+        name: &'static str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        parse(&self.required(name)?).ok_or(ConfigError::Invalid { name, expected })
+    }
+}
+
+/// Reads the process environment.
+pub fn process(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What every function knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// The platform, a dimension of every metric.
+    pub platform: PlatformName,
+    /// The environment, a dimension of every metric.
+    pub environment: EnvironmentId,
+    /// The bucket with the rule sets.
+    pub artifact_bucket: String,
+}
+
+impl Common {
+    /// Reads what every function knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            platform: variables.parsed("FLEETFORM_PLATFORM", "a platform name", |text| PlatformName::new(text).ok())?,
+            environment: variables
+                .parsed("FLEETFORM_ENVIRONMENT", "an environment id", |text| EnvironmentId::new(text).ok())?,
+            artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
+        })
+    }
+}
+
+/// What the `evaluate` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evaluate {
+    /// What every function knows.
+    pub common: Common,
+    /// The rule set of a shard that never had one: SHA-256 in hexadecimal.
+    pub rule_set_sha256: String,
+    /// The bucket of the state log.
+    pub state_bucket: String,
+    /// Part of every key of the state log; a new stream gets a new one.
+    pub stream_generation: u32,
+    /// Part of every key of the state log; a repaired chain gets a new one.
+    pub state_repair: u32,
+    /// The table of notices to send.
+    pub outbox_table: String,
+    /// The table of the alert history.
+    pub alerts_table: String,
+    /// The table of the records that were set aside.
+    pub quarantine_table: String,
+    /// Longest time between two bases of a shard's state.
+    pub checkpoint_every: Millis,
+    /// How long a row of the alert history is kept.
+    pub alert_retention: Millis,
+}
+
+impl Evaluate {
+    /// Reads what the `evaluate` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        let seconds = |name| variables.parsed(name, "a whole number of seconds", |text| text.parse().ok());
+        let number = |name| variables.parsed(name, "a whole number", |text| text.parse().ok());
+        Ok(Self {
+            common: Common::read(variables)?,
+            rule_set_sha256: variables.parsed(
+                "FLEETFORM_RULE_SET_SHA256",
+                "64 lowercase hexadecimal digits",
+                |text| is_sha256(text).then(|| text.to_owned()),
+            )?,
+            state_bucket: variables.required("FLEETFORM_STATE_BUCKET")?,
+            stream_generation: number("FLEETFORM_STREAM_GENERATION")?,
+            state_repair: number("FLEETFORM_STATE_REPAIR")?,
+            outbox_table: variables.required("FLEETFORM_OUTBOX_TABLE")?,
+            alerts_table: variables.required("FLEETFORM_ALERTS_TABLE")?,
+            quarantine_table: variables.required("FLEETFORM_QUARANTINE_TABLE")?,
+            checkpoint_every: Millis::from_secs(seconds("FLEETFORM_CHECKPOINT_EVERY_S")?),
+            alert_retention: Millis::from_secs(seconds("FLEETFORM_ALERT_RETENTION_S")?),
+        })
+    }
+}
+
+/// What the `notify` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// What every function knows.
+    pub common: Common,
+    /// The table of deliveries.
+    pub deliveries_table: String,
+    /// The table of notices to send.
+    pub outbox_table: String,
+    /// What the ARN of every topic begins with; `<contact>-<channel>` follows.
+    pub topic_arn_prefix: String,
+    /// Number or name that text messages come from; none where no contact has a phone.
+    pub sms_origination: Option<String>,
+}
+
+impl Notify {
+    /// Reads what the `notify` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            common: Common::read(variables)?,
+            deliveries_table: variables.required("FLEETFORM_DELIVERIES_TABLE")?,
+            outbox_table: variables.required("FLEETFORM_OUTBOX_TABLE")?,
+            topic_arn_prefix: variables.parsed(
+                "FLEETFORM_TOPIC_ARN_PREFIX",
+                "the beginning of a topic's ARN, ending in `-`",
+                |text| (text.starts_with("arn:") && text.ends_with('-')).then(|| text.to_owned()),
+            )?,
+            sms_origination: variables.optional("FLEETFORM_SMS_ORIGINATION"),
+        })
+    }
+}
+
+/// Whether a text is a SHA-256 as artifacts spell it.
+pub fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn complete() -> BTreeMap<&'static str, String> {
+        BTreeMap::from([
+            ("FLEETFORM_PLATFORM", "riverton-water".to_owned()),
+            ("FLEETFORM_ENVIRONMENT", "dev".to_owned()),
+            ("FLEETFORM_ARTIFACT_BUCKET", "artifacts".to_owned()),
+            ("FLEETFORM_RULE_SET_SHA256", "0".repeat(64)),
+            ("FLEETFORM_STATE_BUCKET", "state".to_owned()),
+            ("FLEETFORM_STREAM_GENERATION", "1".to_owned()),
+            ("FLEETFORM_STATE_REPAIR", "0".to_owned()),
+            ("FLEETFORM_OUTBOX_TABLE", "outbox".to_owned()),
+            ("FLEETFORM_ALERTS_TABLE", "alerts".to_owned()),
+            ("FLEETFORM_QUARANTINE_TABLE", "quarantine".to_owned()),
+            ("FLEETFORM_CHECKPOINT_EVERY_S", "300".to_owned()),
+            ("FLEETFORM_ALERT_RETENTION_S", "31536000".to_owned()),
+            ("FLEETFORM_DELIVERIES_TABLE", "deliveries".to_owned()),
+            ("FLEETFORM_TOPIC_ARN_PREFIX", "arn:aws:sns:us-east-1:111111111111:riverton-water-dev-".to_owned()),
+        ])
+    }
+
+    #[test]
+    fn every_variable_is_missed_by_name() {
+        let variables = complete();
+        let read = |variables: &BTreeMap<&'static str, String>| {
+            let lookup = |name: &str| variables.get(name).cloned();
+            let variables = Variables::new(&lookup);
+            Evaluate::read(&variables)?;
+            Notify::read(&variables)
+        };
+        assert_eq!(read(&variables).expect("complete").sms_origination, None);
+        for name in variables.keys() {
+            for spoilt in [None, Some(String::new())] {
+                let mut variables = variables.clone();
+                match spoilt {
+                    None => variables.remove(name),
+                    Some(value) => variables.insert(name, value),
+                };
+                assert_eq!(read(&variables), Err(ConfigError::Missing { name }));
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_rule_and_not_repeated() {
+        for (name, value) in [
+            ("FLEETFORM_RULE_SET_SHA256", "latest"),
+            ("FLEETFORM_CHECKPOINT_EVERY_S", "5m"),
+            ("FLEETFORM_STREAM_GENERATION", "-1"),
+            ("FLEETFORM_PLATFORM", "Riverton Water"),
+        ] {
+            let mut variables = complete();
+            variables.insert(name, value.to_owned());
+            let lookup = |name: &str| variables.get(name).cloned();
+            let error = Evaluate::read(&Variables::new(&lookup)).expect_err(name).to_string();
+            assert!(error.contains(name) && !error.contains(value), "{error}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The events of Lambda's event sources, read from their bytes without copying what is passed on.
+
+#[cfg(feature = "deliver")]
+pub mod dynamodb;
+#[cfg(feature = "evaluate")]
+pub mod kinesis;

@@ -1,0 +1,5 @@
+//! The handlers, a file for each. A handler turns an event into work on the ports and the ports' answers into
+//! Lambda's.
+
+#[cfg(feature = "deliver")]
+pub mod notify;
