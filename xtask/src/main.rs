@@ -5,6 +5,7 @@
 mod deploy_test;
 mod error;
 mod generate;
+mod lambda;
 mod lint;
 mod process;
 mod steps;
@@ -36,6 +37,15 @@ enum Command {
     },
     /// Deploy a generated platform to an emulator of AWS, send records in and watch alerts come out.
     DeployTest,
+    /// Build the Lambda binaries and zip each as `bootstrap`, below `target/lambda/`.
+    Lambda {
+        /// The processor they run on.
+        #[arg(long, value_enum, default_value_t = lambda::Arch::X86_64)]
+        arch: lambda::Arch,
+        /// How they are built.
+        #[arg(long, value_enum, default_value_t = lambda::Profile::Lambda)]
+        profile: lambda::Profile,
+    },
     /// Run linters over `out/` and over the output of every fixture.
     Lint,
     /// Run every check and test. What a pipeline runs.
@@ -51,6 +61,7 @@ fn main() -> ExitCode {
         Command::Tools => tools::run(),
         Command::Generate { check } => generate::run(check),
         Command::DeployTest => deploy_test::run(),
+        Command::Lambda { arch, profile } => lambda::run(arch, profile),
         Command::Lint => lint::run(),
         Command::Test { quick } => test::run(quick),
     };
