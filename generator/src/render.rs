@@ -1,0 +1,57 @@
+//! A checked project as a tree of files: each environment's own below a folder of its name, and what they share.
+//!
+//! Nothing can fail here. What a stack, a rule set or a script looks like is the business of their own modules.
+
+use fleetform_engine::{ids::EnvironmentId, rule_set::FORMAT_VERSION};
+
+use crate::{
+    output::{MANIFEST, Manifest, RuleSetAddress, Tree},
+    platform::{Platform, Project},
+    rule_set::RuleSetArtifact,
+    schema, script, stacks, workflow,
+};
+
+/// Which environments are rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Selection<'a> {
+    /// All of them.
+    All,
+    /// One, which the project has.
+    Only(&'a EnvironmentId),
+}
+
+/// Renders a project. What environments share is rendered whatever is selected.
+pub fn render(project: &Project, selection: Selection<'_>) -> Tree {
+    let mut shared = Tree::new();
+    shared.insert("platform.schema.json", schema());
+    shared.insert(".github/workflows/deploy.yml", workflow::workflow(project));
+    let mut manifest = Manifest::of(&shared, project.name.as_str());
+    manifest.environments = project.environments.keys().map(ToString::to_string).collect();
+    shared.insert(MANIFEST, manifest.to_bytes());
+    for (id, platform) in &project.environments {
+        if selection == Selection::All || selection == Selection::Only(id) {
+            shared.insert_below(id.as_str(), environment(platform));
+        }
+    }
+    shared
+}
+
+fn environment(platform: &Platform) -> Tree {
+    let rule_set = RuleSetArtifact::of(platform);
+    let mut tree = Tree::new();
+    let stacks = stacks::stacks(platform, &rule_set.sha256);
+    let scripts = script::scripts(platform, &rule_set, &stacks);
+    tree.insert("rules/rule-set.json", rule_set.bytes);
+    for (name, document) in stacks::iot_policies(platform) {
+        tree.insert(format!("iot/policies/{name}"), document);
+    }
+    for (name, template) in stacks {
+        tree.insert(format!("cloudformation/{name}"), template);
+    }
+    tree.insert("scripts/deploy.sh", scripts.deploy);
+    tree.insert("RUNBOOK.md", scripts.runbook);
+    let mut manifest = Manifest::of(&tree, platform.name.as_str());
+    manifest.rule_set = Some(RuleSetAddress { format_version: FORMAT_VERSION, sha256: rule_set.sha256.to_string() });
+    tree.insert(MANIFEST, manifest.to_bytes());
+    tree
+}

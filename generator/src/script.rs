@@ -1,0 +1,131 @@
+//! The texts that go with an environment's stacks: the deploy script and the runbook.
+//!
+//! Here values are only named for the templates; `text` quotes them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::{
+    output::sha256,
+    platform::Platform,
+    rule_set::RuleSetArtifact,
+    text::{Template, render},
+};
+
+/// Stacks that the deploy script deploys by themselves, with the template in the call. All others are uploaded for the
+/// root stack.
+const ALONE: [&str; 2] = ["account.yaml", "artifacts.yaml"];
+
+/// The root template, which names all nested ones.
+const ROOT: &str = "root.yaml";
+
+/// The texts of one environment.
+pub(crate) struct Scripts {
+    /// `scripts/deploy.sh`.
+    pub(crate) deploy: String,
+    /// `RUNBOOK.md`.
+    pub(crate) runbook: String,
+}
+
+/// What `templates/deploy.sh` names.
+#[derive(Serialize)]
+struct Deploy<'a> {
+    platform: &'a str,
+    environment: &'a str,
+    account: &'a str,
+    region: &'a str,
+    url_suffix: &'a str,
+    stack: &'a str,
+    artifacts_stack: String,
+    account_stack: String,
+    own_bucket: &'a str,
+    protect: u8,
+    confirm: u8,
+    reserved: u32,
+    email_addresses: usize,
+    rule_set: &'a str,
+    templates: Vec<Uploaded>,
+}
+
+#[derive(Serialize)]
+struct Uploaded {
+    file: String,
+    sha256: String,
+}
+
+/// Writes the texts of an environment. The script names each template by its hash, so it must be given those that are
+/// written beside it.
+pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &BTreeMap<String, String>) -> Scripts {
+    let environment = &platform.environment;
+    let stack = format!("{}-{}", platform.deploy.prefix, environment.id);
+    let mut names: Vec<&String> = stacks.keys().filter(|name| !ALONE.contains(&name.as_str())).collect();
+    names.sort_by_key(|name| (*name != ROOT, *name));
+    let uploaded =
+        |name: &String| Uploaded { file: format!("cloudformation/{name}"), sha256: sha256(stacks[name].as_bytes()) };
+    let deploy = Deploy {
+        platform: platform.name.as_str(),
+        environment: environment.id.as_str(),
+        account: &environment.account,
+        region: &environment.region,
+        url_suffix: if environment.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" },
+        stack: &stack,
+        artifacts_stack: format!("{stack}-artifacts"),
+        account_stack: format!("{}-account", platform.deploy.prefix),
+        own_bucket: platform.deploy.artifact_bucket.as_deref().unwrap_or_default(),
+        protect: environment.protect.into(),
+        confirm: platform.deploy.confirm_change_sets.into(),
+        reserved: platform.processor.reserved.unwrap_or(0),
+        email_addresses: platform.contacts.values().map(|contact| contact.email.len()).sum(),
+        rule_set: &rule_set.sha256,
+        templates: names.into_iter().map(uploaded).collect(),
+    };
+    let runbook = render(Template::Runbook, &Runbook::of(platform, &deploy));
+    Scripts { deploy: render(Template::DeployScript, &deploy), runbook }
+}
+
+/// What `templates/RUNBOOK.md` names.
+#[derive(Serialize)]
+struct Runbook<'a> {
+    platform: &'a str,
+    environment: &'a str,
+    owner: &'a str,
+    description: &'a str,
+    account: &'a str,
+    region: &'a str,
+    stack: &'a str,
+    artifacts_stack: &'a str,
+    account_stack: &'a str,
+    rule_set: &'a str,
+    protect: bool,
+    email_addresses: usize,
+    phones: usize,
+    device_types: Vec<&'a str>,
+    zones: Vec<&'a str>,
+    secrets: Vec<&'a str>,
+}
+
+impl<'a> Runbook<'a> {
+    fn of(platform: &'a Platform, deploy: &'a Deploy<'a>) -> Self {
+        let webhooks = platform.contacts.values().filter_map(|contact| contact.webhook.as_ref());
+        let secrets: BTreeSet<&str> = webhooks.filter_map(|webhook| webhook.secret.as_deref()).collect();
+        Self {
+            platform: deploy.platform,
+            environment: deploy.environment,
+            owner: platform.owner.as_deref().unwrap_or_default(),
+            description: platform.description.as_deref().unwrap_or_default(),
+            account: deploy.account,
+            region: deploy.region,
+            stack: deploy.stack,
+            artifacts_stack: if deploy.own_bucket.is_empty() { &deploy.artifacts_stack } else { "" },
+            account_stack: &deploy.account_stack,
+            rule_set: deploy.rule_set,
+            protect: platform.environment.protect,
+            email_addresses: deploy.email_addresses,
+            phones: platform.contacts.values().map(|contact| contact.sms.len()).sum(),
+            device_types: platform.device_types.keys().map(|id| id.as_str()).collect(),
+            zones: platform.zones.keys().map(|id| id.as_str()).collect(),
+            secrets: secrets.into_iter().collect(),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Text for people and shells: the deploy script, the runbook, the workflow. Tera fills the templates in.
+//!
+//! Each template is escaped for its own language wherever a value stands, without asking for it: a value in a script
+//! is quoted for the shell, one in a runbook is literal Markdown, one in a workflow is a YAML string. There is no way
+//! to write a value that is not. Structure, as in CloudFormation, is never templated.
+
+use std::{io, sync::LazyLock};
+
+use serde::Serialize;
+use tera::{Context, Delimiters, Tera};
+
+/// A template with the language that its values are escaped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Template {
+    /// `scripts/deploy.sh`.
+    DeployScript,
+    /// `RUNBOOK.md`.
+    Runbook,
+    /// `.github/workflows/deploy.yml`.
+    Workflow,
+}
+
+impl Template {
+    const ALL: [Self; 3] = [Self::DeployScript, Self::Runbook, Self::Workflow];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::DeployScript => "deploy.sh",
+            Self::Runbook => "RUNBOOK.md",
+            Self::Workflow => "deploy.yml",
+        }
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::DeployScript => include_str!("../../templates/deploy.sh"),
+            Self::Runbook => include_str!("../../templates/RUNBOOK.md"),
+            Self::Workflow => include_str!("../../templates/deploy.yml"),
+        }
+    }
+
+    const fn escape(self) -> Escape {
+        match self {
+            Self::DeployScript => sh,
+            Self::Runbook => markdown,
+            Self::Workflow => yaml,
+        }
+    }
+}
+
+type Escape = fn(&str, &mut dyn io::Write) -> io::Result<()>;
+
+static ENGINES: LazyLock<[Tera; 3]> =
+    LazyLock::new(|| Template::ALL.map(|template| engine(template.name(), template.text(), template.escape())));
+
+/// Fills a template in. The text ends with one line break.
+pub(crate) fn render(template: Template, values: &impl Serialize) -> String {
+    let context = Context::from_serialize(values).expect("values are a struct");
+    let text = ENGINES[template as usize].render(template.name(), &context);
+    let mut text = text.expect("a template names only the values of its struct");
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn engine(name: &'static str, text: &str, escape: Escape) -> Tera {
+    let mut tera = Tera::new();
+    // The usual ones mean something in a shell (`${#list[@]}`) and in a workflow (`${{ … }}`).
+    let delimiters = Delimiters {
+        block_start: "{%".into(),
+        block_end: "%}".into(),
+        variable_start: "<{".into(),
+        variable_end: "}>".into(),
+        comment_start: "<#".into(),
+        comment_end: "#>".into(),
+    };
+    tera.set_delimiters(delimiters).expect("no template is there yet");
+    tera.set_escape_fn(escape);
+    tera.autoescape_on([name]);
+    tera.add_raw_template(name, text).expect("the template is part of the program");
+    tera
+}
+
+/// One word of a POSIX shell, whatever the text: in single quotes nothing is special but a single quote.
+fn sh(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
+    write!(output, "'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Literal text within a line of Markdown: no markup, no HTML, no line break. What means something only at the start
+/// of a line stays as it is, since no template starts a line with a value.
+fn markdown(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' => output.write_all(b" ")?,
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '&' | '|' | '~' | '$' => write!(output, "\\{character}")?,
+            _ => write!(output, "{character}")?,
+        }
+    }
+    Ok(())
+}
+
+/// A double-quoted YAML scalar. JSON strings are YAML, but for a few characters that YAML counts as line breaks.
+fn yaml(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
+    let quoted = serde_json::to_string(text)?;
+    for character in quoted.chars() {
+        match character {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' => {
+                write!(output, "\\u{:04x}", character as u32)?
+            }
+            _ => write!(output, "{character}")?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NASTY: [&str; 8] = [
+        "it's",
+        r#"say "no""#,
+        "two words  and\ttabs",
+        "$(touch pwned) `touch pwned` ${HOME} $HOME",
+        "one line\nanother\n",
+        r"back\slash \' \\",
+        "; rm -rf / # && || | > < * ? [a] {a,b} ~ !",
+        "",
+    ];
+
+    /// The names that a template uses, each with a value made from `text`; one element for each list.
+    fn values(template: Template, text: &str) -> Value {
+        match template {
+            Template::DeployScript => json!({
+                "platform": text, "environment": text, "account": text, "region": text, "url_suffix": text,
+                "stack": text, "artifacts_stack": text, "account_stack": text, "own_bucket": text, "protect": 0,
+                "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
+                "templates": [{ "file": text, "sha256": text }],
+            }),
+            Template::Runbook | Template::Workflow => unreachable!("only scripts are run"),
+        }
+    }
+
+    #[test]
+    fn every_value_of_a_script_comes_through_the_shell_as_it_was() {
+        let names = [
+            "PLATFORM",
+            "ENVIRONMENT",
+            "ACCOUNT",
+            "REGION",
+            "URL_SUFFIX",
+            "STACK",
+            "ARTIFACTS_STACK",
+            "ACCOUNT_STACK",
+            "OWN_BUCKET",
+            "RULE_SET",
+            "{TEMPLATES[0]}",
+            "{TEMPLATES[1]}",
+        ];
+        for text in NASTY {
+            let script = render(Template::DeployScript, &values(Template::DeployScript, text));
+            let (head, _) = script.split_once("\nusage() {").expect("values are set before the first function");
+            let prints: String = names.iter().map(|name| format!("printf '%s\\0' \"${name}\"\n")).collect();
+            let folder = std::env::temp_dir();
+            let output = Command::new("bash").current_dir(folder).args(["-c", &format!("{head}\n{prints}")]).output();
+            let output = output.expect("bash runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let expected = format!("{text}\0").repeat(names.len());
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        }
+    }
+
+    #[test]
+    fn a_value_is_one_literal_line_of_markdown() {
+        let escaped = |text: &str| {
+            let mut output = Vec::new();
+            markdown(text, &mut output).expect("a Vec takes every write");
+            String::from_utf8(output).expect("text stays text")
+        };
+        assert_eq!(escaped("North reservoir, 2 km"), "North reservoir, 2 km");
+        assert_eq!(escaped("<b>\n# [x](y) `z` a_b | *c*"), r"\<b\> # \[x\](y) \`z\` a\_b \| \*c\*");
+    }
+
+    #[test]
+    fn a_value_is_one_yaml_string() {
+        for text in NASTY.into_iter().chain(["on", "2012-10-17", "a: b", "\u{2028}\u{85}\u{feff}", "'\"\\"]) {
+            let mut output = Vec::new();
+            yaml(text, &mut output).expect("a Vec takes every write");
+            let output = String::from_utf8(output).expect("text stays text");
+            assert!(!output.contains(['\n', '\u{2028}', '\u{85}', '\u{feff}']), "{output}");
+            let read: String = serde_saphyr::from_str(&output).expect("it is YAML");
+            assert_eq!(read, text);
+        }
+    }
+}
