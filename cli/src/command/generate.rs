@@ -1,0 +1,101 @@
+//! `fleetform generate`.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+use fleetform_generator::{Selection, render};
+
+use crate::{
+    folder::{self, Changes},
+    input::{self, DEFAULT_FILE, File},
+    terminal::{Stop, print, tell},
+};
+
+/// The folder that is written unless another is named.
+const DEFAULT_OUT: &str = "out";
+
+/// Write stacks, policies, rule sets and scripts
+///
+/// Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
+/// changed or removed, and a run that is killed leaves the folder as it was.
+#[derive(Args, Debug)]
+pub(crate) struct Generate {
+    #[command(flatten)]
+    file: File,
+    /// Write only this environment, and what all of them share
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// The folder to write
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    out: Utf8PathBuf,
+    /// Write nothing; fail if the folder is not as it would be written
+    #[arg(long)]
+    check: bool,
+}
+
+impl Generate {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        let project = input::project(&self.file.file)?;
+        let selection = match &self.env {
+            Some(name) => Selection::Only(input::environment(&project, name)?),
+            None => Selection::All,
+        };
+        let tree = render(&project, selection);
+        let changes = folder::compare(&self.out, &tree)?;
+        self.list(&changes)?;
+        if self.check {
+            return self.verdict(&changes);
+        }
+        folder::write(&self.out, &tree, &changes)?;
+        let (count, out) = (changes.files.len(), &self.out);
+        if count == 0 {
+            tell(format_args!("{out} is up to date"));
+        } else {
+            tell(format_args!("{out}: {count} of {} files written", tree.len()));
+        }
+        let environment = self.env.as_deref().unwrap_or(project.default_environment.as_str());
+        tell(format_args!(
+            "next: read {out}/{environment}/RUNBOOK.md, then run {out}/{environment}/scripts/deploy.sh --help"
+        ));
+        Ok(())
+    }
+
+    fn list(&self, changes: &Changes) -> Result<(), Stop> {
+        let lines: String =
+            changes.files.iter().map(|(path, change)| format!("{change} {}\n", self.out.join(path))).collect();
+        print(&lines)?;
+        for path in &changes.edited {
+            let path = self.out.join(path);
+            tell(format_args!("warning: {path} was changed by hand; change the platform file instead"));
+        }
+        for path in &changes.left {
+            let path = self.out.join(path);
+            tell(format_args!("warning: {path} is no longer generated but was changed by hand, so it is left alone"));
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, changes: &Changes) -> Result<(), Stop> {
+        if changes.files.is_empty() {
+            tell(format_args!("{} is up to date", self.out));
+            return Ok(());
+        }
+        tell(format_args!(
+            "{} is not what {} generates: {} files differ",
+            self.out,
+            self.file.file,
+            changes.files.len()
+        ));
+        let mut command = "fleetform generate".to_owned();
+        if self.file.file != DEFAULT_FILE {
+            command = format!("{command} {}", self.file.file);
+        }
+        if let Some(environment) = &self.env {
+            command = format!("{command} --env {environment}");
+        }
+        if self.out != DEFAULT_OUT {
+            command = format!("{command} --out {}", self.out);
+        }
+        tell(format_args!("  help: run `{command}` and commit the result"));
+        Err(Stop::found())
+    }
+}

@@ -1,0 +1,52 @@
+//! The commands, one file each. A command is listed here when it is whole.
+
+mod check;
+mod completions;
+#[cfg(feature = "aws")]
+mod devices;
+mod generate;
+mod init;
+mod schema;
+
+use clap::{Parser, Subcommand};
+
+use crate::terminal::Stop;
+
+/// Turns one platform.toml into an IoT platform on AWS.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fleetform",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 fine, 1 differences or failures were found, 2 an argument or a file cannot be used."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Init),
+    Check(check::Check),
+    Generate(generate::Generate),
+    Schema(schema::Schema),
+    #[cfg(feature = "aws")]
+    Devices(devices::Devices),
+    Completions(completions::Completions),
+}
+
+impl Arguments {
+    /// Does what was asked for.
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        match self.command {
+            Command::Init(init) => init.run(),
+            Command::Check(check) => check.run(),
+            Command::Generate(generate) => generate.run(),
+            Command::Schema(schema) => schema.run(),
+            #[cfg(feature = "aws")]
+            Command::Devices(devices) => devices.run(),
+            Command::Completions(completions) => completions.run(),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! How an output folder differs from a rendering.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, fs, io,
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fleetform_generator::{MANIFEST, Manifest, Tree, sha256};
+
+use crate::terminal::Stop;
+
+/// What is to become of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It is written for the first time.
+    New,
+    /// It is written again.
+    Changed,
+    /// It is removed: an earlier run wrote it, and it is generated no more.
+    Removed,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "[+]",
+            Self::Changed => "[~]",
+            Self::Removed => "[-]",
+        })
+    }
+}
+
+/// What brings a folder to a rendering.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    /// What becomes of each file that does not stay as it is.
+    pub(crate) files: BTreeMap<Utf8PathBuf, Change>,
+    /// Files that an earlier run wrote, that are generated no more, and that somebody has changed since.
+    pub(crate) left: Vec<Utf8PathBuf>,
+    /// Files that an earlier run wrote, that somebody has changed since, and that are written again.
+    pub(crate) edited: Vec<Utf8PathBuf>,
+    /// Names that this or an earlier rendering has directly in the folder.
+    pub(super) top_level: BTreeSet<String>,
+}
+
+/// Compares a folder with a rendering. Ends the command where something stands in the way: a link, or a file that
+/// fleetform did not write.
+pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
+    let earlier = manifest(out, Utf8Path::new(MANIFEST))?.map(|manifest| manifest.environments).unwrap_or_default();
+    let top_level: BTreeSet<String> = top_level(tree).map(str::to_owned).chain(earlier).collect();
+    refuse_links(out, &top_level)?;
+    let owned = owned(out, tree)?;
+    let mut changes = Changes { top_level, ..Changes::default() };
+    let mut foreign = Vec::new();
+    for (path, bytes) in tree.iter() {
+        match content(out, path)? {
+            None => {
+                changes.files.insert(path.to_owned(), Change::New);
+            }
+            Some(found) if found == bytes => {}
+            Some(found) => {
+                match owned.get(path) {
+                    None => foreign.push(path),
+                    Some(Some(written)) if *written != sha256(&found) => changes.edited.push(path.to_owned()),
+                    Some(_) => {}
+                }
+                changes.files.insert(path.to_owned(), Change::Changed);
+            }
+        }
+    }
+    if let [first, rest @ ..] = foreign.as_slice() {
+        let others = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+        return Err(Stop::bad_input(format_args!(
+            "`{}`{others} would be overwritten, but fleetform did not write it",
+            out.join(first)
+        ))
+        .help("move it away, or generate into another folder with --out"));
+    }
+    for (path, written) in owned.iter().filter(|(path, _)| tree.get(path).is_none()) {
+        let Some(found) = content(out, path)? else { continue };
+        match written {
+            Some(written) if *written != sha256(&found) => changes.left.push(path.clone()),
+            _ => {
+                changes.files.insert(path.clone(), Change::Removed);
+            }
+        }
+    }
+    Ok(changes)
+}
+
+/// What earlier runs wrote, with the hash where the manifest gives one: what environments share, what belongs to the
+/// environments that are rendered now, and what belongs to those that the platform file has no more.
+fn owned(out: &Utf8Path, tree: &Tree) -> Result<BTreeMap<Utf8PathBuf, Option<String>>, Stop> {
+    let mut owned = BTreeMap::new();
+    let Some(shared) = manifest(out, Utf8Path::new(MANIFEST))? else { return Ok(owned) };
+    let now = tree.get(MANIFEST).and_then(Manifest::parse).map(|manifest| manifest.environments).unwrap_or_default();
+    let rendered: BTreeSet<&str> = top_level(tree).collect();
+    let mut folders = vec![(Utf8PathBuf::new(), shared.files)];
+    for environment in shared.environments {
+        if now.contains(&environment) && !rendered.contains(environment.as_str()) {
+            continue;
+        }
+        let folder = Utf8PathBuf::from(environment);
+        if let Some(manifest) = manifest(out, &folder.join(MANIFEST))? {
+            folders.push((folder, manifest.files));
+        }
+    }
+    for (folder, files) in folders {
+        owned.insert(folder.join(MANIFEST), None);
+        owned.extend(files.into_iter().map(|(path, sha256)| (folder.join(path), Some(sha256))));
+    }
+    Ok(owned)
+}
+
+fn manifest(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Manifest>, Stop> {
+    Ok(content(out, path)?.as_deref().and_then(Manifest::parse))
+}
+
+/// The names that a rendering has directly in its folder.
+fn top_level(tree: &Tree) -> impl Iterator<Item = &str> {
+    tree.iter().filter_map(|(path, _)| path.components().next()).map(|component| component.as_str())
+}
+
+/// A file's bytes, or none where there is no file. The way to it has been searched for links.
+fn content(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Stop> {
+    let path = out.join(path);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Stop::bad_input(format_args!("cannot read `{path}`: {error}"))),
+    }
+}
+
+/// Ends the command if the folder, something directly in it, or something anywhere below what this or an earlier
+/// rendering has directly in it, is a symbolic link.
+fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop> {
+    let refuse = |path: &Utf8Path| {
+        Stop::bad_input(format_args!("`{path}` is a symbolic link, and nothing is written through one"))
+            .help("remove it, or generate into another folder with --out")
+    };
+    match fs::symlink_metadata(out) {
+        Ok(found) if found.is_symlink() => return Err(refuse(out)),
+        Ok(found) if !found.is_dir() => return Err(Stop::bad_input(format_args!("`{out}` is not a folder"))),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(Stop::bad_input(format_args!("cannot read `{out}`: {error}"))),
+    }
+    let mut folders = vec![out.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let unreadable = |error: io::Error| Stop::bad_input(format_args!("cannot read `{folder}`: {error}"));
+        for entry in folder.read_dir_utf8().map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let kind = entry.file_type().map_err(unreadable)?;
+            if kind.is_symlink() {
+                return Err(refuse(entry.path()));
+            }
+            if kind.is_dir() && (folder != out || searched.contains(entry.file_name())) {
+                folders.push(entry.into_path());
+            }
+        }
+    }
+    Ok(())
+}

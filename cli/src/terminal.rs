@@ -1,0 +1,76 @@
+//! What a command says and how it ends: standard output for results, standard error for the rest, and exit codes.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+/// Exit code: differences or failures were found, or something could not be done.
+pub(crate) const FOUND: u8 = 1;
+/// Exit code: the arguments or a file that they name cannot be used. `clap` ends with the same.
+pub(crate) const BAD_INPUT: u8 = 2;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    exit: u8,
+    message: Option<String>,
+    help: Option<String>,
+}
+
+impl Stop {
+    /// It found something and has said what.
+    pub(crate) fn found() -> Self {
+        Self { exit: FOUND, message: None, help: None }
+    }
+
+    /// It could not do what it was asked for.
+    pub(crate) fn failed(message: impl Display) -> Self {
+        Self { exit: FOUND, message: Some(message.to_string()), help: None }
+    }
+
+    /// It was given something that it cannot use.
+    pub(crate) fn bad_input(message: impl Display) -> Self {
+        Self { exit: BAD_INPUT, message: Some(message.to_string()), help: None }
+    }
+
+    /// The file that it was given has errors, which it has said.
+    pub(crate) fn bad_file() -> Self {
+        Self { exit: BAD_INPUT, message: None, help: None }
+    }
+
+    /// Says the next step.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Display) -> Self {
+        self.help = Some(help.to_string());
+        self
+    }
+
+    /// Prints the reason and gives the exit code.
+    pub(crate) fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            tell(format_args!("error: {message}"));
+        }
+        if let Some(help) = self.help {
+            tell(format_args!("  help: {help}"));
+        }
+        ExitCode::from(self.exit)
+    }
+}
+
+/// Prints a result. A reader that has gone away wants no more of it, which is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Stop> {
+    let mut output = anstream::stdout().lock();
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Stop::failed(format_args!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a line beside the result. There is nobody to tell if that fails.
+pub(crate) fn tell(line: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{line}");
+}
