@@ -11,6 +11,8 @@ pub mod effect;
 mod episode;
 pub mod ids;
 mod machine;
+#[cfg(feature = "memory")]
+pub mod memory;
 pub mod position;
 pub mod reason;
 mod record;

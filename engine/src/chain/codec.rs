@@ -140,6 +140,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_written_is_read(
             numbers: Vec<u64>, signed: Vec<i64>, floats: Vec<f64>, texts: Vec<String>, names in prop::collection::vec("[a-c]{1,2}", 0..20)

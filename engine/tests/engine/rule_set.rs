@@ -3,7 +3,7 @@
 use fleetform_engine::rule_set::{RuleSet, RuleSetError};
 use serde_json::{Value, json};
 
-const EXAMPLE: &[u8] = include_bytes!("fixtures/rule-set.json");
+use crate::support::EXAMPLE;
 
 fn refused(change: impl FnOnce(&mut Value)) -> String {
     let mut value: Value = serde_json::from_slice(EXAMPLE).unwrap();

@@ -1,0 +1,7 @@
+//! The engine from outside: records in, rows out, over stores that can fail.
+
+mod properties;
+mod rule_set;
+mod state_cases;
+mod stream_cases;
+mod support;

@@ -1,0 +1,473 @@
+//! Stores that fail, hosts that die or come back late, chains that do not fit: nothing is lost, nothing is doubled,
+//! and nothing is overwritten.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use fleetform_engine::{
+    drive::{DELTAS_PER_BASE, Failure},
+    effect::{AlertState, ResolveReason},
+    memory::{Fault, Memory, Operation, Rows},
+};
+use serde_json::{Value, json};
+
+use crate::support::{EXAMPLE, Host, START_MS, Stream, sequence, settings};
+
+const MINUTE: i64 = 60_000;
+
+/// Registrations, then 60 samples of each of five devices that go in and out of firing, with some bad records.
+fn busy() -> Stream {
+    let mut stream = Stream::default();
+    for device in 0..5 {
+        stream.register(&format!("logger-{device}"), "pressure-logger", "zone-a");
+    }
+    for n in 0..60 {
+        for device in 0..5 {
+            let temperature = if (n + device) % 9 < 4 { 55.0 } else { 20.0 };
+            let readings = json!({ "pressure": 50.0 + n as f64, "temperature": temperature });
+            stream.reading(&format!("logger-{device}"), readings, n * MINUTE);
+        }
+        if n % 7 == 0 {
+            stream.put("logger-0", "not a message", START_MS + n * MINUTE);
+        }
+    }
+    stream
+}
+
+/// The rows of a run in which nothing goes wrong.
+fn undisturbed(stream: &Stream) -> Rows {
+    let memory = Memory::new();
+    Host::new(&memory).deliver_all(stream);
+    let rows = memory.rows();
+    assert!(rows.outbox.len() > 20 && rows.quarantine.len() == 9, "the stream is worth the test");
+    rows
+}
+
+/// Delivers a stream as the event source does: in batches, each again from its first failed record until it is done.
+fn deliver_with_retries(host: &mut Host<'_>, stream: &Stream, batch: usize, mut before_try: impl FnMut(usize)) {
+    let mut from = 0;
+    let mut tries = 0;
+    while from < stream.records.len() {
+        let to = (from + batch).min(stream.records.len());
+        before_try(tries);
+        tries += 1;
+        assert!(tries < 10_000, "no progress");
+        let outcome = host.deliver(stream, from, to);
+        from = match outcome.failed_from {
+            None => to,
+            Some(failed) => {
+                (from..to).find(|index| sequence(*index) == failed).expect("it names a record of the batch")
+            }
+        };
+    }
+}
+
+#[test]
+fn case_33_stores_that_fail_for_a_while_lose_and_double_nothing() {
+    let stream = busy();
+    let expected = undisturbed(&stream);
+    for fault in [Fault::Refused, Fault::Conflict, Fault::RequestLost, Fault::AnswerLost] {
+        let memory = Memory::new();
+        let mut host = Host::new(&memory);
+        deliver_with_retries(&mut host, &stream, 40, |tries| match tries {
+            // Out for ten tries on end, once nothing but the state and once everything.
+            3 => memory.fail(move |operation, _| (operation == Operation::Create).then_some(fault)),
+            20 => memory.fail(move |_, _| Some(fault)),
+            13 | 30 => memory.heal(),
+            _ => {}
+        });
+        assert_eq!(memory.rows(), expected, "{fault:?}");
+    }
+}
+
+#[test]
+fn case_33_faults_here_and_there_lose_and_double_nothing() {
+    let stream = busy();
+    let expected = undisturbed(&stream);
+    for seed in 0..60_u64 {
+        let memory = Memory::new();
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        memory.fail(move |_, _| match next() % 40 {
+            0 => Some(Fault::Refused),
+            1 => Some(Fault::Conflict),
+            2 => Some(Fault::RequestLost),
+            3 => Some(Fault::AnswerLost),
+            _ => None,
+        });
+        deliver_with_retries(&mut Host::new(&memory), &stream, 1 + seed as usize, |_| {});
+        assert_eq!(memory.rows(), expected, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_run_dropped_at_any_point_loses_and_doubles_nothing() {
+    let stream = busy();
+    let expected = undisturbed(&stream);
+    let (mut polls, half) = (1, stream.records.len() / 2);
+    loop {
+        let memory = Memory::new();
+        let mut host = Host::new(&memory);
+        host.deliver(&stream, 0, half);
+        let ended = host.deliver_for(&stream, half, stream.records.len(), polls).is_some();
+        // The same host goes on, or another one does.
+        if polls % 2 == 0 {
+            host.deliver(&stream, half, stream.records.len());
+        } else {
+            Host::new(&memory).deliver(&stream, half, stream.records.len());
+        }
+        assert_eq!(memory.rows(), expected, "dropped after {polls} polls");
+        if ended {
+            assert!(polls > 20, "the second half publishes rows");
+            return;
+        }
+        polls += 1;
+    }
+}
+
+#[test]
+fn batches_that_land_on_any_host_are_taken_once() {
+    let stream = busy();
+    let expected = undisturbed(&stream);
+    let memory = Memory::new();
+    let mut hosts: Vec<Host<'_>> = (0..3).map(|_| Host::new(&memory)).collect();
+    for (turn, from) in (0..stream.records.len()).step_by(10).enumerate() {
+        // A host that comes back after the others have gone on sees an older batch first.
+        let to = (from + 10).min(stream.records.len());
+        for host in [turn % 3, (turn * 7 + 1) % 3] {
+            let outcome = hosts[host].deliver(&stream, from.saturating_sub(5), to);
+            assert_eq!(outcome.failure, None);
+        }
+    }
+    assert_eq!(memory.rows(), expected);
+    assert_eq!(
+        memory.objects().keys().filter(|key| key.starts_with("log/")).count(),
+        stream.records.len().div_ceil(10)
+    );
+}
+
+#[test]
+fn a_steady_run_asks_the_log_for_one_create_and_nothing_else() {
+    let stream = busy();
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    host.deliver(&stream, 0, 11);
+    memory.take_operations();
+    // The next sample of a device that stays as hot as it was: no transition, no base due.
+    host.deliver(&stream, 11, 12);
+    assert_eq!(memory.take_operations().into_iter().collect::<Vec<_>>(), [("create", 1)]);
+}
+
+#[test]
+fn case_34_a_corrupt_delta_or_base_fails_the_run_and_nothing_is_overwritten() {
+    let stream = busy();
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    for from in (0..40).step_by(10) {
+        host.deliver(&stream, from, from + 10);
+    }
+    // One more, so that a delta follows the newest base.
+    assert_eq!(host.deliver(&stream, 40, 42).counts.bases, 0);
+    let sound = memory.objects();
+    let newest_base = sound.keys().find(|key| key.starts_with("base/")).unwrap().clone();
+    let newest_delta = sound.keys().rfind(|key| key.starts_with("log/") && !key.ends_with("start")).unwrap().clone();
+    for key in [&newest_base, &newest_delta] {
+        for damage in [
+            |bytes: &mut Vec<u8>| bytes[40] ^= 1,
+            |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1,
+            |bytes: &mut Vec<u8>| bytes.truncate(20),
+            |bytes: &mut Vec<u8>| bytes.clear(),
+        ] {
+            let mut bytes = sound[key].clone();
+            damage(&mut bytes);
+            memory.overwrite(key, bytes);
+            let before = memory.objects();
+            let outcome = Host::new(&memory).deliver(&stream, 42, 50);
+            let failure = outcome.failure.unwrap();
+            assert!(matches!(&failure, Failure::Chain { key: at, .. } if at == key), "{failure}");
+            assert!(!failure.is_transient());
+            assert_eq!(outcome.failed_from, Some(sequence(42)));
+            assert_eq!(memory.objects(), before);
+            memory.overwrite(key, sound[key].clone());
+        }
+    }
+    assert_eq!(Host::new(&memory).deliver(&stream, 42, 50).failure, None);
+}
+
+#[test]
+fn case_34_a_delta_or_all_bases_gone_fail_the_run() {
+    let stream = busy();
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    for from in (0..8).step_by(2) {
+        host.deliver(&stream, from, from + 2);
+    }
+    let objects = memory.objects();
+    let second = objects.keys().filter(|key| key.starts_with("log/")).nth(1).unwrap();
+    memory.remove(second);
+    let failure = Host::new(&memory).deliver(&stream, 8, 10).failure.unwrap().to_string();
+    assert!(failure.contains("no delta leads from 2 to it"), "{failure}");
+    for key in objects.keys().filter(|key| key.starts_with("base/")) {
+        memory.remove(key);
+    }
+    let failure = Host::new(&memory).deliver(&stream, 8, 10).failure.unwrap().to_string();
+    assert!(failure.contains("no base of it is there"), "{failure}");
+}
+
+#[test]
+fn case_35_a_delta_of_a_newer_version_fails_the_run_and_nothing_is_overwritten() {
+    let stream = busy();
+    let memory = Memory::new();
+    Host::new(&memory).deliver(&stream, 0, 10);
+    let key = memory.objects().into_keys().rfind(|key| key.starts_with("log/")).unwrap();
+    let mut bytes = memory.objects()[&key].clone();
+    bytes[4] = 2;
+    memory.overwrite(&key, bytes);
+    let before = memory.objects();
+    let failure = Host::new(&memory).deliver(&stream, 10, 20).failure.unwrap();
+    assert!(failure.to_string().contains("written by a newer version"), "{failure}");
+    assert_eq!(memory.objects(), before);
+}
+
+#[test]
+fn bases_are_written_after_enough_deltas_or_enough_time_and_lead_to_the_same_state() {
+    let mut stream = Stream::default();
+    stream.register("logger-0", "pressure-logger", "zone-a");
+    for n in 0..200 {
+        stream.reading("logger-0", json!({ "pressure": 65.0 }), n * 100);
+    }
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    for index in 0..=200 {
+        host.deliver(&stream, index, index + 1);
+    }
+    let bases = memory.objects().keys().filter(|key| key.starts_with("base/")).count();
+    assert_eq!(bases, 1 + 201 / DELTAS_PER_BASE as usize);
+    memory.take_operations();
+    for n in [1, 3] {
+        stream.reading("logger-0", json!({ "pressure": 65.0 }), n * 2 * MINUTE);
+    }
+    // A host that knows nothing reads the newest base and what follows it.
+    assert_eq!(Host::new(&memory).deliver(&stream, 201, 202).counts.bases, 0);
+    assert!(memory.take_operations()["get"] <= u64::from(DELTAS_PER_BASE) + 1);
+    assert_eq!(host.deliver(&stream, 201, 203).counts.bases, 1);
+}
+
+#[test]
+fn time_running_out_ends_a_run_between_two_records() {
+    let stream = busy();
+    let expected = undisturbed(&stream);
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    // Every look at the clock costs a second: each run takes a few records and says where it stopped.
+    let mut from = 0;
+    let mut runs = 0;
+    while from < stream.records.len() {
+        let looks = AtomicU64::new(0);
+        let remaining = || Duration::from_secs(8_u64.saturating_sub(looks.fetch_add(1, Ordering::Relaxed)));
+        let outcome = host
+            .deliver_with(&stream, from, stream.records.len(), usize::MAX, START_MS, &remaining)
+            .expect("a run without a limit of polls ends");
+        runs += 1;
+        match outcome.failed_from {
+            None => break,
+            Some(failed) => {
+                assert_eq!(outcome.failure, Some(Failure::Deadline));
+                let next = (0..stream.records.len()).find(|index| sequence(*index) == failed).unwrap();
+                assert!(next > from, "no progress from {from}");
+                from = next;
+            }
+        }
+    }
+    assert!(runs > 5);
+    assert_eq!(memory.rows(), expected);
+}
+
+#[test]
+fn no_time_at_all_does_nothing() {
+    let stream = busy();
+    let memory = Memory::new();
+    let outcome = Host::new(&memory)
+        .deliver_with(&stream, 0, 5, usize::MAX, START_MS, &|| Duration::from_secs(2))
+        .expect("a run without a limit of polls ends");
+    assert_eq!((outcome.failed_from, outcome.failure), (Some(sequence(0)), Some(Failure::Deadline)));
+    assert!(memory.objects().is_empty());
+}
+
+#[test]
+fn large_batches_are_cut_into_several_deltas() {
+    let mut stream = Stream::default();
+    stream.register("logger-0", "pressure-logger", "zone-a");
+    // Sixty bad records of 250 KB make 20 MB of quarantine.
+    for n in 0..60 {
+        stream.put("logger-0", "x".repeat(250_000), START_MS + n);
+    }
+    let memory = Memory::new();
+    let outcome = Host::new(&memory).deliver_all(&stream);
+    assert_eq!(memory.rows().quarantine.len(), 60);
+    assert_eq!(outcome.counts.deltas, 3);
+    assert!(memory.objects().values().all(|bytes| bytes.len() < 9 * 1024 * 1024));
+}
+
+/// The example with one thing changed.
+fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
+    change(&mut set);
+    serde_json::to_vec(&set).unwrap()
+}
+
+/// Two devices at 70 psi and 55 degrees for five minutes, then a rule set, then the last sample once more.
+fn reloaded(set: &[u8]) -> (Rows, fleetform_engine::counts::Counts) {
+    let memory = Memory::new();
+    let sha256 = memory.add_rule_set(set);
+    let mut stream = Stream::default();
+    stream.register("logger-0", "pressure-logger", "zone-a");
+    stream.register("pump-0", "pump", "zone-a");
+    for n in 0..5 {
+        stream.reading("logger-0", json!({ "pressure": 70.0, "temperature": 55.0 }), n * MINUTE);
+    }
+    stream.rules(7, &sha256, START_MS + 4 * MINUTE);
+    stream.rules(6, &"0".repeat(64), START_MS + 4 * MINUTE);
+    stream.reading("logger-0", json!({ "pressure": 70.0, "temperature": 55.0 }), 5 * MINUTE);
+    let outcome = Host::new(&memory).deliver_all(&stream);
+    // One record at a time, each to a host that knows nothing, comes to the same.
+    let piecewise = Memory::new();
+    piecewise.add_rule_set(set);
+    for index in 0..stream.records.len() {
+        assert_eq!(Host::new(&piecewise).deliver(&stream, index, index + 1).failure, None);
+    }
+    assert_eq!(piecewise.rows(), memory.rows());
+    (memory.rows(), outcome.counts)
+}
+
+fn states(rows: &Rows, rule: &str) -> Vec<AlertState> {
+    rows.alerts.values().filter(|alert| alert.rule.as_str() == rule).map(|alert| alert.state.clone()).collect()
+}
+
+#[test]
+fn a_rule_set_that_changes_nothing_changes_nothing() {
+    let (rows, counts) = reloaded(EXAMPLE);
+    assert_eq!((counts.rule_sets, counts.stale_rule_sets), (1, 1));
+    assert_eq!(states(&rows, "high-pressure"), [AlertState::Firing]);
+    assert_eq!(states(&rows, "very-hot"), [AlertState::Firing]);
+    // Titles, urgency and addressees are not a rule's meaning.
+    let (rows, _) = reloaded(&changed(|set| {
+        set["zones"]["zone-a"]["title"] = json!("Another name");
+        set["rules"]["very-hot"]["severity"] = json!("low");
+        set["rules"]["very-hot"]["summary"] = json!("hot");
+    }));
+    assert_eq!(states(&rows, "high-pressure"), [AlertState::Firing]);
+    assert_eq!(states(&rows, "very-hot"), [AlertState::Firing]);
+    assert_eq!(rows.outbox.len(), 2);
+}
+
+#[test]
+fn a_rule_that_means_something_else_begins_anew() {
+    let (rows, _) = reloaded(&changed(|set| {
+        set["rules"]["high-pressure"]["condition"]["threshold"] = json!(61.0);
+        set["rules"]["very-hot"]["condition"]["threshold"] = json!(51.0);
+    }));
+    assert_eq!(states(&rows, "high-pressure"), []);
+    // Its episode ended with the rule, and a new one began with the next sample.
+    let mut hot = states(&rows, "very-hot");
+    hot.sort_by_key(|state| *state == AlertState::Firing);
+    assert_eq!(hot, [AlertState::Resolved { reason: ResolveReason::RuleChanged }, AlertState::Firing]);
+}
+
+#[test]
+fn a_shorter_duration_keeps_the_time_that_has_passed() {
+    let (rows, _) = reloaded(&changed(|set| set["rules"]["pressure-held"]["condition"]["threshold"] = json!(60.0)));
+    assert_eq!(states(&rows, "pressure-held"), []);
+    let (rows, _) = reloaded(&changed(|set| set["rules"]["high-pressure"]["hold"]["duration_ms"] = json!(250_000)));
+    let alert = rows.alerts.values().find(|alert| alert.rule.as_str() == "high-pressure").unwrap();
+    assert_eq!((alert.since.0, alert.at.0), (START_MS, START_MS + 5 * MINUTE));
+}
+
+#[test]
+fn a_rule_that_is_gone_or_disabled_or_elsewhere_resolves_its_episodes() {
+    for set in [
+        changed(|set| drop(set["rules"].as_object_mut().unwrap().remove("very-hot"))),
+        changed(|set| set["rules"]["very-hot"]["enabled"] = json!(false)),
+        changed(|set| set["rules"]["very-hot"]["zones"] = json!(["zone-b"])),
+    ] {
+        let (rows, _) = reloaded(&set);
+        assert_eq!(states(&rows, "very-hot"), [AlertState::Resolved { reason: ResolveReason::RuleRemoved }]);
+        assert_eq!(states(&rows, "high-pressure"), [AlertState::Firing]);
+    }
+}
+
+#[test]
+fn a_rule_set_that_cannot_be_used_is_ignored_when_it_is_put_and_fatal_once_adopted() {
+    let mut stream = Stream::default();
+    stream.register("logger-0", "pressure-logger", "zone-a");
+    stream.rules(1, &"0".repeat(64), START_MS);
+    let memory = Memory::new();
+    let broken = memory.add_rule_set(b"{\"format_version\": 99}");
+    stream.rules(2, &broken, START_MS);
+    let outcome = Host::new(&memory).deliver_all(&stream);
+    assert_eq!((outcome.counts.unusable_rule_sets, outcome.counts.rule_sets), (2, 0));
+
+    // The chain names a set that is not where this host looks for it.
+    let elsewhere = Memory::new();
+    for (key, bytes) in memory.objects() {
+        elsewhere.overwrite(&key, bytes);
+    }
+    let mut host = Host::with(&elsewhere, settings(&Memory::new()));
+    stream.reading("logger-0", json!({ "pressure": 70.0 }), 0);
+    let failure = host.deliver(&stream, 3, 4).failure.unwrap();
+    assert!(matches!(failure, Failure::RuleSet { .. }), "{failure}");
+}
+
+#[test]
+fn a_rule_set_that_cannot_be_fetched_now_ends_the_run_before_its_record() {
+    let memory = Memory::new();
+    let sha256 = memory.add_rule_set(&changed(|set| set["max_alert_delay_ms"] = json!(1)));
+    let mut stream = Stream::default();
+    stream.register("logger-0", "pressure-logger", "zone-a");
+    stream.rules(1, &sha256, START_MS);
+    stream.reading("logger-0", json!({ "pressure": 1.0, "temperature": 55.0 }), 0);
+    let mut host = Host::new(&memory);
+    host.deliver(&stream, 0, 0);
+    memory.fail(move |operation, key| (operation == Operation::Load && key == sha256).then_some(Fault::Refused));
+    let outcome = host.deliver(&stream, 0, 3);
+    assert_eq!(outcome.failed_from, Some(sequence(1)));
+    assert_eq!(outcome.counts.registrations, 1);
+    memory.heal();
+    assert_eq!(host.deliver(&stream, 1, 3).counts.rule_sets, 1);
+}
+
+#[test]
+fn registrations_move_and_retire_devices_and_old_ones_are_ignored() {
+    let mut stream = Stream::default();
+    let registration =
+        |rev: u64, zone: &str, retired: bool| json!({ "rev": rev, "type": "pump", "zone": zone, "retired": retired });
+    stream.registration("pump-0", registration(5, "zone-a", false), START_MS);
+    for n in 0..3 {
+        stream.reading("pump-0", json!({ "vibration": 20.0, "state": "fault" }), n * 10_000);
+    }
+    stream.registration("pump-0", registration(4, "zone-b", false), START_MS + 30_000);
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    assert_eq!(host.deliver_all(&stream).counts.stale_registrations, 1);
+    assert_eq!(states(&memory.rows(), "vibration-high"), [AlertState::Firing]);
+
+    // `vibration-high` covers zone-a alone; the other rules go with the pump.
+    stream.registration("pump-0", registration(6, "zone-b", false), START_MS + 40_000);
+    host.deliver_all(&stream);
+    assert_eq!(states(&memory.rows(), "vibration-high"), [AlertState::Resolved { reason: ResolveReason::RuleRemoved }]);
+    assert_eq!(states(&memory.rows(), "pump-fault"), [AlertState::Firing]);
+
+    stream.registration("pump-0", registration(7, "zone-b", true), START_MS + 50_000);
+    stream.reading("pump-0", json!({ "vibration": 20.0 }), 60_000);
+    host.deliver_all(&stream);
+    assert_eq!(states(&memory.rows(), "pump-fault"), [AlertState::Resolved { reason: ResolveReason::DeviceRetired }]);
+    let reasons: Vec<String> = memory.rows().quarantine.values().map(|record| record.reason.to_string()).collect();
+    assert_eq!(reasons, ["retired_device"]);
+}

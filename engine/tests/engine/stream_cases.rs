@@ -1,0 +1,282 @@
+//! Records that come twice, in any batches, or broken: what must come out of the stream whatever comes in.
+
+use crate::support::{Host, START_MS, Stream};
+use fleetform_engine::{
+    effect::{AlertState, NoticeKind, ResolveReason},
+    memory::{Memory, Rows},
+};
+use serde_json::{Value, json};
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+
+fn pressure(stream: &mut Stream, seconds: i64, value: f64) {
+    stream.reading("sensor-001", json!({ "pressure": value }), seconds * SECOND);
+}
+
+fn one_logger() -> Stream {
+    let mut stream = Stream::default();
+    stream.register("sensor-001", "pressure-logger", "zone-a");
+    stream
+}
+
+fn rows(stream: &Stream) -> Rows {
+    let memory = Memory::new();
+    Host::new(&memory).deliver_all(stream);
+    memory.rows()
+}
+
+/// Seconds after the start at which the rule's episodes fired, with the beginning of each.
+fn firings(stream: &Stream, rule: &str) -> Vec<(i64, i64)> {
+    let mut firings: Vec<(i64, i64)> = rows(stream)
+        .outbox
+        .into_values()
+        .filter(|notification| notification.alert.rule.as_str() == rule && notification.kind == NoticeKind::Firing)
+        .map(|notification| {
+            let alert = notification.alert;
+            ((alert.at.0 - START_MS) / SECOND, (alert.since.0 - START_MS) / SECOND)
+        })
+        .collect();
+    firings.sort_unstable();
+    firings
+}
+
+fn high_pressure(samples: &[(i64, f64)]) -> Vec<(i64, i64)> {
+    let mut stream = one_logger();
+    for (seconds, value) in samples {
+        pressure(&mut stream, *seconds, *value);
+    }
+    firings(&stream, "high-pressure")
+}
+
+#[test]
+fn case_23_breach_every_minute_fires_at_300_the_sixth_sample() {
+    assert_eq!(high_pressure(&[(0, 65.0), (60, 65.0), (120, 65.0), (180, 65.0), (240, 65.0)]), []);
+    assert_eq!(high_pressure(&[(0, 65.0), (60, 65.0), (120, 65.0), (180, 65.0), (240, 65.0), (300, 65.0)]), [(300, 0)]);
+}
+
+#[test]
+fn case_23_the_last_one_at_299_instead_does_not_fire() {
+    assert_eq!(high_pressure(&[(0, 65.0), (60, 65.0), (120, 65.0), (180, 65.0), (240, 65.0), (299, 65.0)]), []);
+}
+
+#[test]
+fn case_23_a_good_sample_starts_the_time_again() {
+    let mut samples = vec![(0, 65.0), (60, 65.0), (90, 50.0)];
+    samples.extend((0..6).map(|n| (120 + 60 * n, 65.0)));
+    assert_eq!(high_pressure(&samples), [(420, 120)]);
+}
+
+#[test]
+fn case_23_a_gap_starts_the_time_again() {
+    let mut samples = vec![(0, 65.0), (240, 65.0), (300, 65.0), (360, 65.0), (420, 65.0), (480, 65.0)];
+    assert_eq!(high_pressure(&samples), []);
+    samples.push((540, 65.0));
+    assert_eq!(high_pressure(&samples), [(540, 240)]);
+}
+
+#[test]
+fn case_23_a_duplicate_has_no_effect() {
+    let samples = |second: &[(i64, f64)]| {
+        let mut samples = vec![(0, 65.0), (60, 65.0)];
+        samples.extend(second);
+        samples.extend([(120, 65.0), (180, 65.0), (240, 65.0), (300, 65.0)]);
+        high_pressure(&samples)
+    };
+    assert_eq!(samples(&[]), [(300, 0)]);
+    assert_eq!(samples(&[(60, 65.0)]), [(300, 0)]);
+    // Even one that says something else: the first word counts.
+    assert_eq!(samples(&[(60, 10.0)]), [(300, 0)]);
+}
+
+#[test]
+fn case_23_between_clear_value_and_threshold_it_stays_firing() {
+    let mut stream = one_logger();
+    for n in 0..=5 {
+        pressure(&mut stream, 60 * n, 70.0);
+    }
+    pressure(&mut stream, 360, 57.0);
+    let alerts = rows(&stream).alerts;
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts.values().next().unwrap().state, AlertState::Firing);
+    pressure(&mut stream, 420, 55.0);
+    let alerts = rows(&stream).alerts;
+    let resolved = AlertState::Resolved { reason: ResolveReason::Cleared };
+    assert_eq!(alerts.values().next().unwrap().state, resolved);
+}
+
+#[test]
+fn case_23_the_threshold_itself_is_not_a_breach() {
+    assert_eq!(high_pressure(&[(0, 60.0), (60, 60.0), (120, 60.0), (180, 60.0), (240, 60.0), (300, 60.0)]), []);
+}
+
+#[test]
+fn case_24_the_same_batch_ten_times_gives_one_outbox_row() {
+    let mut stream = one_logger();
+    for n in 0..=5 {
+        pressure(&mut stream, 60 * n, 65.0);
+    }
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    for _ in 0..5 {
+        host.deliver_all(&stream);
+    }
+    // Five more times to hosts that have never seen the shard.
+    for _ in 0..5 {
+        Host::new(&memory).deliver_all(&stream);
+    }
+    let rows = memory.rows();
+    assert_eq!(rows.outbox.len(), 1);
+    assert_eq!(rows.contradictions, [""; 0]);
+    assert_eq!(memory.objects().keys().filter(|key| key.starts_with("log/")).count(), 1);
+}
+
+#[test]
+fn case_26_readings_that_are_no_object_are_set_aside_and_an_empty_object_is_a_heartbeat() {
+    let mut stream = one_logger();
+    for (payload, _) in cases_26() {
+        stream.message("sensor-001", &payload, START_MS);
+    }
+    stream.message("sensor-001", &json!({ "readings": {} }), START_MS);
+    let memory = Memory::new();
+    let outcome = Host::new(&memory).deliver_all(&stream);
+    let reasons: Vec<String> = memory.rows().quarantine.into_values().map(|record| record.reason.to_string()).collect();
+    let expected: Vec<&str> = cases_26().into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, expected);
+    assert_eq!(outcome.counts.heartbeats, 1);
+}
+
+fn cases_26() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({ "timestamp": "2026-01-31T10:30:00Z" }), "missing_readings"),
+        (json!({ "readings": "none" }), "wrong_type"),
+        (json!({ "readings": [1, 2] }), "wrong_type"),
+        (json!({ "readings": null }), "wrong_type"),
+    ]
+}
+
+#[test]
+fn case_27_a_number_in_quotes_is_no_number() {
+    let mut stream = one_logger();
+    stream.reading("sensor-001", json!({ "pressure": "61" }), 0);
+    let quarantined = rows(&stream).quarantine.into_values().next().unwrap();
+    assert_eq!(
+        (quarantined.reason.as_str(), quarantined.detail.as_str()),
+        ("wrong_type", "`pressure` is text, not a number")
+    );
+}
+
+#[test]
+fn case_28_a_payload_that_names_another_device_is_set_aside_and_the_other_is_untouched() {
+    let mut stream = one_logger();
+    stream.register("sensor-002", "pressure-logger", "zone-a");
+    for n in 0..5 {
+        stream.reading("sensor-002", json!({ "pressure": 65.0 }), n * MINUTE);
+    }
+    let at = START_MS + 5 * MINUTE;
+    let spoofed = json!({
+        "deviceId": "sensor-002", "timestamp": "2026-01-31T10:34:30Z", "readings": { "pressure": 10.0 },
+    });
+    stream.message("sensor-001", &spoofed, at);
+    stream.reading("sensor-002", json!({ "pressure": 65.0 }), 5 * MINUTE);
+    let rows = rows(&stream);
+    let reasons: Vec<&str> = rows.quarantine.values().map(|record| record.reason.as_str()).collect();
+    assert_eq!(reasons, ["spoofed_device_id"]);
+    // Had the forged sample counted, the time would have started again.
+    assert_eq!(rows.outbox.len(), 1);
+    assert_eq!(rows.outbox.values().next().unwrap().alert.device.as_str(), "sensor-002");
+}
+
+#[test]
+fn case_29_times_in_2099_and_1970_are_not_believed() {
+    let mut stream = one_logger();
+    let hot = |timestamp: &str| json!({ "timestamp": timestamp, "readings": { "pressure": 1.0, "temperature": 55.0 } });
+    stream.message("sensor-001", &hot("1970-01-01T00:00:00Z"), START_MS + MINUTE);
+    let memory = Memory::new();
+    let outcome = Host::new(&memory).deliver_all(&stream);
+    assert_eq!((outcome.counts.too_old, outcome.counts.fired), (1, 0));
+
+    stream.message("sensor-001", &hot("2099-01-01T00:00:00Z"), START_MS + 2 * MINUTE);
+    let memory = Memory::new();
+    let outcome = Host::new(&memory).deliver_all(&stream);
+    assert_eq!((outcome.counts.future, outcome.counts.fired), (1, 1));
+    let fired = memory.rows().outbox.into_values().next().unwrap();
+    assert_eq!(fired.alert.at.0, START_MS + 2 * MINUTE);
+    // What comes next is not held to be late.
+    stream.reading("sensor-001", json!({ "pressure": 1.0, "temperature": 20.0 }), 3 * MINUTE);
+    let outcome = Host::new(&Memory::new()).deliver_all(&stream);
+    assert_eq!(outcome.counts.late, 0);
+}
+
+#[test]
+fn case_30_five_hundred_bad_records_are_set_aside_and_the_next_batch_flows() {
+    let mut stream = one_logger();
+    for n in 0..500 {
+        stream.put("sensor-001", format!("{{ broken {n}"), START_MS);
+    }
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    host.deliver(&stream, 0, 1);
+    let outcome = host.deliver(&stream, 1, 501);
+    assert_eq!((outcome.failed_from, outcome.failure), (None, None));
+    assert_eq!(memory.rows().quarantine.len(), 500);
+    stream.reading("sensor-001", json!({ "pressure": 1.0, "temperature": 55.0 }), 0);
+    let outcome = host.deliver(&stream, 501, 502);
+    assert_eq!((outcome.failed_from, outcome.counts.fired), (None, 1));
+}
+
+#[test]
+fn case_36_a_thousand_transitions_in_one_batch_are_exact_and_in_the_outbox_once() {
+    let mut stream = Stream::default();
+    let devices: Vec<String> = (0..500).map(|n| format!("logger-{n}")).collect();
+    for device in &devices {
+        stream.register(device, "pressure-logger", "zone-a");
+    }
+    for device in &devices {
+        stream.reading(device, json!({ "pressure": 1.0, "temperature": 55.0 }), 0);
+    }
+    for device in &devices {
+        stream.reading(device, json!({ "pressure": 1.0, "temperature": 20.0 }), MINUTE);
+        stream.reading(device, json!({ "pressure": 1.0, "temperature": 20.0 }), 4 * MINUTE);
+    }
+    let memory = Memory::new();
+    for _ in 0..2 {
+        Host::new(&memory).deliver_all(&stream);
+    }
+    let rows = memory.rows();
+    assert_eq!((rows.outbox.len(), rows.alerts.len()), (1_000, 500));
+    assert!(rows.contradictions.is_empty());
+    for device in &devices {
+        let kinds: Vec<NoticeKind> = rows
+            .outbox
+            .values()
+            .filter(|notification| notification.alert.device.as_str() == device)
+            .map(|notification| notification.kind)
+            .collect();
+        assert_eq!(kinds.len(), 2);
+        assert!(kinds.contains(&NoticeKind::Firing) && kinds.contains(&NoticeKind::Resolved));
+    }
+}
+
+#[test]
+fn the_source_systems_message_is_processed_and_its_alert_fires_once_and_again_after_the_cooldown() {
+    let mut stream = Stream::default();
+    stream.register("sensor-001", "pressure-logger", "zone-a");
+    let message = json!({
+        "deviceId": "sensor-001", "timestamp": "2026-01-31T10:30:00Z",
+        "readings": { "flowRate": 125.5, "pressure": 45.2, "temperature": 18.3 },
+        "batteryLevel": 85, "signalStrength": -65,
+    });
+    stream.put("sensor-001", message.to_string(), START_MS);
+    let outcome = Host::new(&Memory::new()).deliver_all(&stream);
+    assert_eq!((outcome.counts.samples, outcome.counts.unknown_readings), (1, 1));
+    assert!(outcome.counts.quarantined.is_empty());
+
+    // 65 each minute for five minutes; good again; high again within the cooldown and still at its end.
+    for minute in 1..=12 {
+        pressure(&mut stream, 60 * minute, if minute == 7 { 50.0 } else { 65.0 });
+    }
+    assert_eq!(firings(&stream, "high-pressure"), [(360, 60)]);
+    pressure(&mut stream, 780, 65.0);
+    assert_eq!(firings(&stream, "high-pressure"), [(360, 60), (780, 480)]);
+}
