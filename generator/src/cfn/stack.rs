@@ -27,13 +27,22 @@ pub(crate) trait Resource: Serialize {
     const TYPE: &'static str;
     /// The property that takes tags, where it has one.
     const TAGS: Option<&'static str> = Some("Tags");
-    /// Whether it holds what cannot be made again: it then stays when it leaves the template or is replaced.
-    const STATEFUL: bool = false;
+    /// What becomes of it when it leaves the template or is replaced; CloudFormation's default where it does not matter.
+    const REMOVAL: Option<Removal> = None;
 
     /// Each resource of its policy documents that covers more than one thing: the statement's name and the reason.
     fn wide_resources(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
+}
+
+/// What becomes of a resource that leaves its template or is replaced.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) enum Removal {
+    /// It stays: it holds what cannot be made again.
+    Retain,
+    /// It goes, which is said aloud where one might think otherwise.
+    Delete,
 }
 
 /// What all stacks of a platform share: properties that are the user's to set on any resource.
@@ -70,7 +79,7 @@ struct Parameter {
 #[derive(Debug)]
 struct Entry {
     kind: &'static str,
-    stateful: bool,
+    removal: Option<Removal>,
     depends_on: Vec<SmolStr>,
     properties: Value,
 }
@@ -158,7 +167,7 @@ impl Stack {
             merge(map, patch);
         }
         self.wide.extend(resource.wide_resources().into_iter().map(|(sid, reason)| (id.clone(), sid, reason)));
-        let entry = Entry { kind: R::TYPE, stateful: R::STATEFUL, depends_on: Vec::new(), properties };
+        let entry = Entry { kind: R::TYPE, removal: R::REMOVAL, depends_on: Vec::new(), properties };
         let before = self.resources.insert(id.clone(), entry);
         assert!(before.is_none(), "{} has two resources {id}", self.name);
         Handle { id, kind: PhantomData }
@@ -260,11 +269,10 @@ impl Stack {
     /// The template's text.
     pub(crate) fn to_yaml(&self) -> String {
         let resources = self.resources.iter().map(|(id, entry)| {
-            let policy = entry.stateful.then_some("Retain");
             let written = WrittenEntry {
                 r#type: entry.kind,
-                deletion_policy: policy,
-                update_replace_policy: policy,
+                deletion_policy: entry.removal,
+                update_replace_policy: entry.removal,
                 depends_on: &entry.depends_on,
                 properties: Sorted(&entry.properties),
             };
@@ -313,9 +321,9 @@ struct Written<'a> {
 struct WrittenEntry<'a> {
     r#type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    deletion_policy: Option<&'static str>,
+    deletion_policy: Option<Removal>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    update_replace_policy: Option<&'static str>,
+    update_replace_policy: Option<Removal>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     depends_on: &'a [SmolStr],
     properties: Sorted<'a>,

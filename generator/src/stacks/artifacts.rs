@@ -29,10 +29,23 @@ pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
     Some(stack)
 }
 
-/// ARN of the key of the artifact bucket, as the root template sees it; none where only the user knows it.
-pub(crate) fn key_arn(site: &Site<'_>) -> Option<Text> {
-    if let Some(arn) = &site.platform.security.kms_key_arn {
-        return Some(arn.into());
+/// How the functions come to decrypt what is in the artifact bucket.
+pub(crate) enum Decryption {
+    /// By the platform's key, which they may use already.
+    PlatformKey,
+    /// By the key of the stack `artifacts`, whose ARN the root template imports.
+    ArtifactKey(Text),
+    /// By a key that only the owner of the bucket knows.
+    Unknown,
+}
+
+/// How the functions come to decrypt what is in the artifact bucket.
+pub(crate) fn decryption(site: &Site<'_>) -> Decryption {
+    if site.platform.security.kms_key_arn.is_some() {
+        Decryption::PlatformKey
+    } else if site.platform.deploy.artifact_bucket.is_none() {
+        Decryption::ArtifactKey(Text::import(key_export(site)))
+    } else {
+        Decryption::Unknown
     }
-    site.platform.deploy.artifact_bucket.is_none().then(|| Text::import(key_export(site)))
 }

@@ -52,7 +52,7 @@ pub(crate) fn stacks(
 ) -> (Vec<Stack>, ()) {
     let mut stack = site.stack("observability", "alarms and a dashboard");
     let names = Names::import(&mut stack, ingest, alerting, processing);
-    let mut audience = Audience { site, key: stack.import(&ingest.key_arn), own_topics: Vec::new() };
+    let mut audience = Audience { site, key: &ingest.key_arn, own_topics: Vec::new() };
     let everybody = everybody(site);
     for watch in watches(site, &names) {
         let actions = audience.actions(&mut stack, "Ops", &everybody);
@@ -329,7 +329,7 @@ fn everybody(site: &Site<'_>) -> Vec<ContactId> {
 /// Who hears alarms: the topics of contacts, or one of the stack's own where those will not do.
 struct Audience<'a> {
     site: &'a Site<'a>,
-    key: Text,
+    key: &'a Output,
     own_topics: Vec<(&'static str, Text)>,
 }
 
@@ -355,7 +355,7 @@ impl Audience<'_> {
         let sms = Vec::from_iter(of(Channel::Sms));
         let email = of(Channel::Email).into_iter().chain(owner).collect();
         let display_name = Some(site.platform.deploy.prefix.clone());
-        let topic = Topic { topic_name: None, display_name, kms_master_key_id: self.key.clone() };
+        let topic = Topic { topic_name: None, display_name, kms_master_key_id: stack.import(self.key) };
         let arn = add_topic(stack, &format!("{id}Alarm"), topic, &[(Channel::Sms, sms), (Channel::Email, email)]);
         self.own_topics.push((id, arn.clone()));
         vec![arn]

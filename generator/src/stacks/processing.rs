@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleetform_policy::iam::{Condition, Principals, Statement, Target};
 
 use super::{
-    alerting, artifacts,
+    alerting,
+    artifacts::{self, Decryption},
     bucket::{self, Plan as BucketPlan},
     encryption,
     function::{self, Added, Plan},
@@ -48,7 +49,7 @@ pub(crate) struct FunctionOutputs {
 struct Given {
     key: Text,
     artifact_bucket: Text,
-    artifact_key: Option<Text>,
+    artifact_key: Decryption,
     failures: Handle<Bucket>,
 }
 
@@ -63,8 +64,12 @@ pub(crate) fn stacks(
     let key = stack.import(&ingest.key_arn);
     let access_log = stack.import(&ingest.access_log_bucket);
     let artifact_bucket = stack.parameter("ArtifactBucket", "Name of the bucket for templates, code and rule sets");
-    let artifact_key = artifacts::key_arn(site)
-        .map(|arn| stack.passed("ArtifactKeyArn", "ARN of the key of the artifact bucket", arn));
+    let artifact_key = match artifacts::decryption(site) {
+        Decryption::ArtifactKey(arn) => {
+            Decryption::ArtifactKey(stack.passed("ArtifactKeyArn", "ARN of the key of the artifact bucket", arn))
+        }
+        other => other,
+    };
     let state = bucket::add(
         &mut stack,
         "StateBucket",
@@ -151,7 +156,7 @@ fn add_evaluate(
         let consume = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
         statements.push(Statement::allow("FanOut", consume, [Target::One(consumer.clone())]));
     }
-    statements.extend(common_statements(site, given));
+    statements.extend(common_statements(given));
     let mut environment = common_environment(site, given);
     let generation = site.platform.stream.generation.to_string();
     environment.extend([
@@ -210,7 +215,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
         statements.push(Statement::allow("PublishToTopics", ["sns:Publish"], topics));
     }
     statements.extend(secrets(site));
-    statements.extend(common_statements(site, given));
+    statements.extend(common_statements(given));
     let mut environment = common_environment(site, given);
     environment.extend([
         ("FLEETFORM_DELIVERIES_TABLE", stack.import(&alerting.deliveries_name)),
@@ -256,7 +261,7 @@ fn code(stack: &mut Stack, given: &Given, key: &'static str, description: &'stat
 }
 
 /// What both functions may do: read rule sets, and leave what they could not process.
-fn common_statements(site: &Site<'_>, given: &Given) -> Vec<Statement<Text>> {
+fn common_statements(given: &Given) -> Vec<Statement<Text>> {
     let artifacts = bucket::bucket_arn(&given.artifact_bucket);
     let mut statements = vec![
         Statement::allow("ReadRuleSets", ["s3:GetObject"], [bucket::objects(&artifacts, "rules/")]),
@@ -264,10 +269,9 @@ fn common_statements(site: &Site<'_>, given: &Given) -> Vec<Statement<Text>> {
         Statement::allow("FindFailures", ["s3:ListBucket"], [Target::One(given.failures.arn())]),
     ];
     match &given.artifact_key {
-        // The platform's own key is allowed already.
-        Some(_) if site.platform.security.kms_key_arn.is_some() => {}
-        Some(key) => statements.push(encryption::decrypt("ArtifactKey", key)),
-        None => {
+        Decryption::PlatformKey => {}
+        Decryption::ArtifactKey(key) => statements.push(encryption::decrypt("ArtifactKey", key)),
+        Decryption::Unknown => {
             let keys = Target::Many {
                 arn: Text::arn("kms", ["key/*".into()]),
                 reason: "only the owner of a given artifact bucket knows its key; the conditions tie it to that bucket",

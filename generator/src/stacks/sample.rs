@@ -68,7 +68,7 @@ pub(super) fn platform() -> Platform {
         zones: BTreeMap::from([
             (zone_id("zone-a"), zone("North reservoir", None)),
             (zone_id("zone-a-pumps"), zone("Pumps", Some("zone-a"))),
-            (zone_id("zone-b"), zone("City \"centre\": ${AWS::AccountId}", None)),
+            (zone_id("zone-b"), zone("City \"centre\": on", None)),
         ]),
         device_types: BTreeMap::from([device_type("flow-meter"), device_type("pump")]),
         stream: Stream {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::cfn::{
-    stack::{Handle, Output, Resource},
+    stack::{Handle, Output, Removal, Resource},
     value::Text,
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct NestedStack {
 
 impl Resource for NestedStack {
     const TYPE: &'static str = "AWS::CloudFormation::Stack";
+    // What must stay in it stays by itself.
+    const REMOVAL: Option<Removal> = Some(Removal::Delete);
 }
 
 impl Handle<NestedStack> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cfn::{
-    stack::{Handle, Resource},
+    stack::{Handle, Removal, Resource},
     value::Text,
 };
 
@@ -93,7 +93,7 @@ impl Table {
 
 impl Resource for Table {
     const TYPE: &'static str = "AWS::DynamoDB::Table";
-    const STATEFUL: bool = true;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
 impl Handle<Table> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cfn::{
-    stack::{Handle, Resource},
+    stack::{Handle, Removal, Resource},
     value::Text,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct StreamEncryption {
 
 impl Resource for Stream {
     const TYPE: &'static str = "AWS::Kinesis::Stream";
-    const STATEFUL: bool = true;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
 impl Handle<Stream> {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Document;
 use crate::cfn::{
-    stack::{Handle, Resource},
+    stack::{Handle, Removal, Resource},
     value::Text,
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Key {
 
 impl Resource for Key {
     const TYPE: &'static str = "AWS::KMS::Key";
-    const STATEFUL: bool = true;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
 
     fn wide_resources(&self) -> Vec<(&'static str, &'static str)> {
         self.key_policy.wide_resources().collect()

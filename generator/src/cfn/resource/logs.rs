@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cfn::{
-    stack::{Handle, Resource},
+    stack::{Handle, Removal, Resource},
     value::Text,
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct LogGroup {
 
 impl Resource for LogGroup {
     const TYPE: &'static str = "AWS::Logs::LogGroup";
-    const STATEFUL: bool = true;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
 impl Handle<LogGroup> {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Document;
 use crate::cfn::{
-    stack::{Handle, Resource},
+    stack::{Handle, Removal, Resource},
     value::Text,
 };
 
@@ -111,7 +111,7 @@ pub(crate) struct Versioning {
 
 impl Resource for Bucket {
     const TYPE: &'static str = "AWS::S3::Bucket";
-    const STATEFUL: bool = true;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
 impl Handle<Bucket> {

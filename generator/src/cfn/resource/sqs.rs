@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Document;
 use crate::cfn::{
-    stack::{Handle, Resource},
+    stack::{Handle, Removal, Resource},
     value::Text,
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct Queue {
 
 impl Resource for Queue {
     const TYPE: &'static str = "AWS::SQS::Queue";
-    const STATEFUL: bool = true;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
 impl Handle<Queue> {
