@@ -268,6 +268,19 @@ impl Stack {
 
     /// The template's text.
     pub(crate) fn to_yaml(&self) -> String {
+        let text = to_yaml(&self.written());
+        assert!(self.resources.len() <= RESOURCES_MAX, "{} has {} resources", self.name, self.resources.len());
+        assert!(text.len() <= TEMPLATE_BYTES_MAX, "{} has {} bytes", self.name, text.len());
+        text
+    }
+
+    /// The template as a tree.
+    #[cfg(test)]
+    pub(crate) fn to_tree(&self) -> Value {
+        serde_json::to_value(self.written()).expect("templates hold only JSON's own types")
+    }
+
+    fn written(&self) -> Written<'_> {
         let resources = self.resources.iter().map(|(id, entry)| {
             let written = WrittenEntry {
                 r#type: entry.kind,
@@ -278,16 +291,13 @@ impl Stack {
             };
             (id.as_str(), written)
         });
-        let text = to_yaml(&Written {
+        Written {
             version: "2010-09-09",
             description: &self.description,
             parameters: &self.parameters,
             resources: resources.collect(),
             outputs: &self.outputs,
-        });
-        assert!(self.resources.len() <= RESOURCES_MAX, "{} has {} resources", self.name, self.resources.len());
-        assert!(text.len() <= TEMPLATE_BYTES_MAX, "{} has {} bytes", self.name, text.len());
-        text
+        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use fleetform_policy::iam::{Statement, Target};
 
-use super::site::Site;
+use super::{
+    region::{Service, offers},
+    site::Site,
+};
 use crate::cfn::{
     resource::iot::{AccountAuditConfiguration, AgeThreshold, AuditCheckConfiguration, Logging, ScheduledAudit},
     stack::Stack,
@@ -41,7 +44,8 @@ const AGE_CHECK: &str = "DeviceCertificateAgeCheck";
 pub(crate) fn stack(site: &Site<'_>) -> Stack {
     let mut stack = site.stack("account", "AWS IoT logging and audit, once per account and region");
     add_logging(site, &mut stack);
-    if site.platform.security.device_defender {
+    let region = site.platform.environment.region.as_str();
+    if site.platform.security.device_defender && offers(region, Service::DeviceDefender) {
         add_audit(site, &mut stack);
     }
     stack

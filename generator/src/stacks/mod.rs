@@ -12,6 +12,7 @@ mod function;
 mod ingest;
 mod observability;
 mod processing;
+pub mod region;
 mod registry;
 mod root;
 mod site;

@@ -9,6 +9,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::{
     alerting::{self, add_topic, addresses},
     ingest, processing,
+    region::{Service, offers},
     site::Site,
 };
 use crate::cfn::{
@@ -89,7 +90,8 @@ pub(crate) fn stacks(
         };
         add_alarm(&mut stack, watch, actions);
     }
-    if let Some(limit) = site.platform.environment.monthly_budget_usd {
+    let environment = &site.platform.environment;
+    if let Some(limit) = environment.monthly_budget_usd.filter(|_| offers(&environment.region, Service::Budgets)) {
         let actions = audience.actions(&mut stack, "Ops", &everybody);
         stack.add("MonthlyBudget", budget(limit, &actions));
     }

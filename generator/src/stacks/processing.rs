@@ -200,15 +200,14 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     let outbox_arn = stack.import(&alerting.outbox_arn);
     let outbox_stream_arn = stack.import(&alerting.outbox_stream_arn);
     let deliveries_arn = stack.import(&alerting.deliveries_arn);
-    let rows = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
     let mut statements = vec![
         Statement::allow(
             "ReadOutbox",
             ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"],
             [Target::One(outbox_stream_arn.clone())],
         ),
-        Statement::allow("MarkOutbox", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(outbox_arn)]),
-        Statement::allow("ClaimDeliveries", rows, [Target::One(deliveries_arn)]),
+        Statement::allow("CloseNotices", ["dynamodb:UpdateItem"], [Target::One(outbox_arn)]),
+        Statement::allow("ClaimDeliveries", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(deliveries_arn)]),
     ];
     let topics = topics(site);
     if !topics.is_empty() {
