@@ -20,7 +20,7 @@ pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
         return None;
     }
     let mut stack = site.stack("artifacts", "the bucket for templates, code and rule sets");
-    let key = encryption::key(site, &mut stack, "ArtifactKey", &format!("{}-artifacts", site.name));
+    let key = encryption::artifact_key(site, &mut stack);
     let access_log = bucket::add_access_log(&mut stack, "ArtifactAccessLogBucket");
     let plan = Plan { key: &key, access_log: (&access_log.reference(), "artifacts/"), expire_days: None };
     let artifacts = bucket::add(&mut stack, "ArtifactBucket", plan, |_| Vec::new());

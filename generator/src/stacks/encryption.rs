@@ -45,38 +45,51 @@ const ADMINISTRATION: [&str; 29] = [
     "kms:UpdateKeyDescription",
 ];
 
-/// ARN of the platform's key: the user's, or one that is added to `stack` as `<id>` under the alias `<name>`.
-pub(crate) fn key(site: &Site<'_>, stack: &mut Stack, id: &str, name: &str) -> Text {
+/// ARN of the key of the platform: the user's, or one that is added to `stack`.
+pub(crate) fn platform_key(site: &Site<'_>, stack: &mut Stack) -> Text {
+    key(site, stack, "PlatformKey", &site.name, services())
+}
+
+/// ARN of the key of the artifact bucket: the user's, or one that is added to `stack`. No service uses it by itself.
+pub(crate) fn artifact_key(site: &Site<'_>, stack: &mut Stack) -> Text {
+    key(site, stack, "ArtifactKey", &format!("{}-artifacts", site.name), Vec::new())
+}
+
+fn key(site: &Site<'_>, stack: &mut Stack, id: &str, name: &str, services: Vec<Statement<Text>>) -> Text {
     if let Some(arn) = &site.platform.security.kms_key_arn {
         return arn.into();
     }
-    let key = stack
-        .add(id, Key { description: format!("Encrypts {name}"), enable_key_rotation: true, key_policy: key_policy() });
-    stack.add(format!("{id}Alias"), Alias { alias_name: format!("alias/{name}"), target_key_id: key.reference() });
+    let account = Text::concat(["arn:".into(), Text::partition(), ":iam::".into(), Text::account(), ":root".into()]);
+    let by_iam = Statement::allow("AccountByIam", ADMINISTRATION, this_key()).by(Principals::Aws(vec![account]));
+    let key = Key {
+        description: format!("Encrypts {name}"),
+        enable_key_rotation: true,
+        key_policy: Document::new([by_iam].into_iter().chain(services)),
+    };
+    let key = stack.add(id, key);
+    let alias = Alias { alias_name: format!("alias/{name}"), target_key_id: key.reference() };
+    stack.add(format!("{id}Alias"), alias);
     key.arn()
 }
 
-fn key_policy() -> Document<Text> {
-    let this_key = || [Target::Every { reason: THIS_KEY }];
-    let account = Text::concat(["arn:".into(), Text::partition(), ":iam::".into(), Text::account(), ":root".into()]);
+fn this_key() -> [Target<Text>; 1] {
+    [Target::Every { reason: THIS_KEY }]
+}
+
+/// What services do with the platform's key on their own behalf.
+fn services() -> Vec<Statement<Text>> {
     let logs = Text::concat(["logs.".into(), Text::region(), ".".into(), Text::url_suffix()]);
-    Document::new([
-        Statement::allow("AccountByIam", ADMINISTRATION, this_key()).by(Principals::Aws(vec![account])),
+    let by_logs = [
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:Encrypt",
+        "kms:GenerateDataKey",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    ];
+    vec![
         // CloudWatch Logs sends no source account; the log group's ARN in the encryption context says as much.
-        Statement::allow(
-            "LogGroups",
-            [
-                "kms:Decrypt",
-                "kms:DescribeKey",
-                "kms:Encrypt",
-                "kms:GenerateDataKey",
-                "kms:ReEncryptFrom",
-                "kms:ReEncryptTo",
-            ],
-            this_key(),
-        )
-        .by(Principals::Services(vec![logs]))
-        .when(Condition::text(
+        Statement::allow("LogGroups", by_logs, this_key()).by(Principals::Services(vec![logs])).when(Condition::text(
             "ArnLike",
             "kms:EncryptionContext:aws:logs:arn",
             Text::arn("logs", ["log-group:*".into()]),
@@ -86,7 +99,7 @@ fn key_policy() -> Document<Text> {
         Statement::allow("AlarmTopics", ["kms:Decrypt", "kms:GenerateDataKey"], this_key())
             .by(Principals::Services(vec!["budgets.amazonaws.com".into(), "cloudwatch.amazonaws.com".into()]))
             .when(in_this_account()),
-    ])
+    ]
 }
 
 /// Reading what the key has encrypted.

@@ -50,7 +50,7 @@ pub(crate) fn channels<'a>(site: &Site<'a>) -> [Sent<'a>; 3] {
 /// The stacks: one, and more where there are very many zones or device types.
 pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
     let mut stack = site.stack("ingest", "device types, zones, device policies, topic rules and the telemetry stream");
-    let key = encryption::key(site, &mut stack, "PlatformKey", &site.name);
+    let key = encryption::platform_key(site, &mut stack);
     let access_log = bucket::add_access_log(&mut stack, "AccessLogBucket").reference();
     let errors = bucket::add(
         &mut stack,

@@ -1,0 +1,87 @@
+//! What the platform file says reaches the templates.
+
+use fleetform_engine::units::Millis;
+use serde_json::Value;
+
+use super::{
+    super::{iot_policies, logical_ids, sample::platform},
+    resources, trees,
+};
+use crate::platform::mqtt::Topic;
+
+#[test]
+fn topic_rules_follow_the_device_level_of_the_topics() {
+    let mut platform = platform();
+    platform.mqtt.telemetry =
+        Topic { before: vec!["water".into(), "eu".into()], after: vec!["out".into(), "telemetry".into()] };
+    platform.mqtt.alerts = Topic { before: vec!["sensors".into()], after: vec!["alarm".into()] };
+    let templates = trees(&platform);
+    let payload = |id: &str| templates["ingest.yaml"]["Resources"][id]["Properties"]["TopicRulePayload"].clone();
+    let sql = |id: &str| payload(id)["Sql"].as_str().unwrap().to_owned();
+    assert_eq!(
+        sql("StatusTopicRule"),
+        "SELECT 1 AS ff, 'message' AS k, encode(*, 'base64') AS p, topic(2) AS d, topic(3) AS ch, clientid() AS c, \
+         timestamp() AS t FROM 'sensors/+/status'"
+    );
+    assert_eq!(
+        sql("TelemetryTopicRule"),
+        "SELECT 1 AS ff, 'message' AS k, encode(*, 'base64') AS p, topic(3) AS d, topic(5) AS ch, clientid() AS c, \
+         timestamp() AS t FROM 'water/eu/+/out/telemetry'"
+    );
+    assert_eq!(payload("TelemetryTopicRule")["Actions"][0]["Kinesis"]["PartitionKey"], "${topic(3)}");
+    assert!(sql("AlertsTopicRule").contains("'alerts' AS ch"));
+}
+
+#[test]
+fn basic_ingest_publishes_past_the_broker_to_the_named_rule() {
+    let mut platform = platform();
+    platform.mqtt.basic_ingest = true;
+    let core: Value = serde_json::from_str(&iot_policies(&platform)["core.json"]).unwrap();
+    let arn = |rest: &str| format!("arn:aws:iot:us-east-1:222222222222:topic/{rest}");
+    assert_eq!(
+        core["Statement"][1]["Resource"],
+        serde_json::json!([
+            arn("$aws/rules/riverton_water_prod_telemetry/sensors/${iot:Connection.Thing.ThingName}/telemetry"),
+            arn("sensors/${iot:Connection.Thing.ThingName}/status"),
+            arn("$aws/rules/riverton_water_prod_alerts/sensors/${iot:Connection.Thing.ThingName}/alerts"),
+        ])
+    );
+    let templates = trees(&platform);
+    assert_eq!(
+        templates["ingest.yaml"]["Resources"]["TelemetryTopicRule"]["Properties"]["RuleName"],
+        "riverton_water_prod_telemetry"
+    );
+}
+
+#[test]
+fn overrides_are_merged_and_show_in_the_template() {
+    let mut platform = platform();
+    let patch = serde_json::json!({"Timeout": 300, "TracingConfig": {"Mode": "PassThrough"}, "Environment": {"Variables": {"RUST_LOG": "debug"}}});
+    platform.overrides.insert("EvaluateFunction".into(), patch.as_object().unwrap().clone());
+    let templates = trees(&platform);
+    let function = &templates["processing.yaml"]["Resources"]["EvaluateFunction"]["Properties"];
+    assert_eq!((&function["Timeout"], &function["TracingConfig"]["Mode"]), (&300.into(), &"PassThrough".into()));
+    assert_eq!(function["Environment"]["Variables"]["RUST_LOG"], "debug");
+    assert_eq!(function["Environment"]["Variables"]["FLEETFORM_PLATFORM"], "riverton-water");
+    assert!(logical_ids(&platform).contains("EvaluateFunction"));
+}
+
+#[test]
+fn settings_reach_the_stacks() {
+    let mut platform = platform();
+    platform.identity.rotate_after = Some(Millis::from_secs(90 * 86_400));
+    let templates = trees(&platform);
+    for (at, kind, resource) in resources(&templates) {
+        let properties = &resource["Properties"];
+        if kind == "AWS::IAM::Role" {
+            assert_eq!(properties["PermissionsBoundary"], "arn:aws:iam::222222222222:policy/boundary", "{at}");
+        }
+        if properties.get("Tags").is_some() {
+            assert_eq!(properties["Tags"], serde_json::json!([{"Key": "cost-centre", "Value": "water"}]), "{at}");
+        }
+    }
+    let checks = &templates["account.yaml"]["Resources"]["IotAudit"]["Properties"]["AuditCheckConfigurations"];
+    assert_eq!(checks["DeviceCertificateAgeCheck"]["Configuration"]["CertAgeThresholdInDays"], "90");
+    let notify = &templates["processing.yaml"]["Resources"]["NotifyFunction"]["Properties"];
+    assert_eq!(notify["Environment"]["Variables"]["FLEETFORM_SMS_ORIGINATION"], "+12025550100");
+}
