@@ -38,8 +38,20 @@ impl<'d> Context<'d> {
     }
 
     /// Keeps a finding.
-    pub(crate) fn report(&self, diagnostic: Diagnostic) {
+    pub(crate) fn report(&self, mut diagnostic: Diagnostic) {
+        // A default stands nowhere in the file.
+        diagnostic.related.retain(|related| related.span != (0..0));
         self.found.borrow_mut().push(diagnostic);
+    }
+
+    /// Whether no error was found.
+    pub(crate) fn is_sound(&self) -> bool {
+        !self.found.borrow().iter().any(Diagnostic::is_error)
+    }
+
+    /// Whether a problem of this kind was found.
+    pub(crate) fn has_reported(&self, code: Code) -> bool {
+        self.found.borrow().iter().any(|diagnostic| diagnostic.code == code)
     }
 
     /// Where the key at a path stands.
@@ -65,6 +77,28 @@ impl<'d> Context<'d> {
     /// Whether a table of the root has a key, even one with a broken value.
     pub(crate) fn is_declared(&self, table: &str, name: &str) -> bool {
         self.written.get(table).and_then(|map| map.get(name)).is_some()
+    }
+
+    /// Every text at some paths of the file as it was written; `*` stands for any key or item.
+    pub(crate) fn texts(&self, paths: &[&[&str]]) -> BTreeSet<&'d str> {
+        fn collect<'d>(value: &'d Value, path: &[&str], out: &mut BTreeSet<&'d str>) {
+            match (path.split_first(), value) {
+                (None, Value::String(text)) => {
+                    out.insert(text);
+                }
+                (Some((&"*", rest)), Value::Array(items)) => items.iter().for_each(|item| collect(item, rest, out)),
+                (Some((&"*", rest)), Value::Object(map)) => map.values().for_each(|item| collect(item, rest, out)),
+                (Some((key, rest)), Value::Object(map)) => {
+                    if let Some(value) = map.get(*key) {
+                        collect(value, rest, out);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mut out = BTreeSet::new();
+        paths.iter().for_each(|path| collect(self.written, path, &mut out));
+        out
     }
 
     /// Whether any device type has a reading of this name, even a broken one.
@@ -149,11 +183,18 @@ pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>)
     let name: String = name.chars().take(80).collect();
     let folded = name.to_lowercase();
     let limit = (name.chars().count() / 3).max(1);
+    let letters = |text: &str| {
+        let mut letters: Vec<char> = text.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let own = letters(&folded);
     candidates
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        .min()
+        // Of two that are equally near, the one with the same letters: `=>` means `>=` and not `==`.
+        .min_by_key(|(distance, candidate)| (*distance, letters(&candidate.to_lowercase()) != own, *candidate))
         .map(|(_, candidate)| candidate)
 }
 

@@ -1,11 +1,8 @@
 //! The meaning of a file whose shape is right: every element is checked, each by its own file in `platform/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use fleetform_engine::{
-    ids::{ContactId, EnvironmentId},
-    rule_set::Recipient,
-};
+use fleetform_engine::ids::{ContactId, EnvironmentId};
 
 use super::context::Context;
 use crate::{
@@ -94,7 +91,7 @@ pub(super) fn check(raw: &RawFile, only: Option<&str>, context: &Context<'_>) ->
         };
         environments.insert(id.clone(), platform);
     }
-    check_used(raw, &routes, &contacts, context);
+    check_used(raw, context);
     let about = about?;
     let default_environment: EnvironmentId = about.default_environment?;
     Some(Project { name: about.name, default_environment, environments })
@@ -159,29 +156,20 @@ fn check_contacts(raw: &RawFile, channels: &Channels, context: &Context<'_>) -> 
 }
 
 /// Warns of contacts that nothing refers to.
-fn check_used(
-    raw: &RawFile,
-    routes: &[fleetform_engine::rule_set::Route],
-    contacts: &BTreeMap<ContactId, Contact>,
-    context: &Context<'_>,
-) {
-    let mut used: BTreeSet<&str> = BTreeSet::new();
-    let lists = (raw.zones.iter().flat_map(|zones| zones.0.values()).map(|zone| &zone.contacts))
-        .chain(raw.rules.iter().flat_map(|rules| rules.0.values()).map(|rule| &rule.notify));
-    used.extend(lists.flatten().flatten().map(String::as_str));
-    for route in routes {
-        used.extend(route.to.iter().filter_map(|recipient| match recipient {
-            Recipient::Zone => None,
-            Recipient::Contact(id) => Some(id.as_str()),
-        }));
+fn check_used(raw: &RawFile, context: &Context<'_>) {
+    // A misspelt reference was perhaps meant for a contact that seems unused.
+    if context.has_reported(Code::UnknownContact) {
+        return;
     }
-    let observe = raw.observe.as_ref();
-    let lag = observe.and_then(|observe| observe.ingestion_lag.as_ref()).and_then(|lag| lag.to.as_ref());
-    let quarantine = observe.and_then(|observe| observe.quarantine.as_ref()).and_then(|limit| limit.to.as_ref());
-    used.extend(lag.into_iter().chain(quarantine).flatten().map(String::as_str));
+    let used = context.texts(&[
+        &["zones", "*", "contacts", "*"],
+        &["rules", "*", "notify", "*"],
+        &["routes", "*", "to", "*"],
+        &["observe", "*", "to", "*"],
+    ]);
     let at = At::root("contacts");
     let declared = raw.contacts.iter().flat_map(|contacts| contacts.0.keys());
-    for id in declared.filter(|id| contacts.contains_key(*id) && !used.contains(id.as_str())) {
+    for id in declared.filter(|id| !used.contains(id.as_str())) {
         context.report(
             Diagnostic::new(
                 Code::Unused,

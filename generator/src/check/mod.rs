@@ -4,6 +4,7 @@
 
 pub(crate) mod bounds;
 pub(crate) mod context;
+mod generated;
 mod meaning;
 mod set;
 mod text;
@@ -89,7 +90,8 @@ fn check_document(
     let (pruned, mut diagnostics) = shape::check(value, document, &spoilt);
     let context = context::Context::new(document, value);
     text::check(&pruned, &context);
-    let project = match serde_json::from_value(pruned) {
+    let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
+    let project: Option<Project> = match serde_json::from_value(pruned) {
         Ok(raw) => meaning::check(&raw, only, &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.
@@ -97,6 +99,9 @@ fn check_document(
             None
         }
     };
+    if let Some(project) = project.as_ref().filter(|_| shape_is_sound && context.is_sound()) {
+        generated::check(project, &context);
+    }
     let spoilt_by_syntax = |diagnostic: &Diagnostic| {
         source
             .syntax

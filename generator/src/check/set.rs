@@ -98,10 +98,10 @@ fn find<'t>(table: &'t toml::de::DeTable<'_>, entry: &Overlay<'_>, steps: &mut V
 fn lay(root: &mut Value, path: &[&str], value: Value) -> Result<(), String> {
     let Some((last, before)) = path.split_last() else { return Err("an empty key leads nowhere".to_owned()) };
     if let Some(first) = path.first().filter(|first| FIXED.contains(first)) {
-        return Err(format!("`{first}` is the same in every environment"));
+        return Err(format!("an environment cannot change `{first}`"));
     }
     if matches!(path, ["platform", "name" | "default_env"]) {
-        return Err(format!("`platform.{last}` is the same in every environment"));
+        return Err(format!("an environment cannot change `platform.{last}`"));
     }
     let mut at = root;
     for (index, step) in before.iter().enumerate() {

@@ -117,9 +117,15 @@ codes! {
     TimesOutOfOrder = "P057" Error "times-out-of-order" "two times in the wrong order",
     UnknownPlaceholder = "P058" Error "unknown-placeholder" "a placeholder that a notice does not know",
     AlarmReachesNobody = "P059" Error "alarm-reaches-nobody" "an alarm without a phone or an e-mail address",
+    PolicyTooLong = "P060" Error "policy-too-long" "topics so long that an IoT policy does not fit",
 }
 
 impl Code {
+    /// Whether the place itself must not be repeated, since it may hold a secret and logs are read by many.
+    pub const fn hides_source(self) -> bool {
+        matches!(self, Self::PastedSecret)
+    }
+
     /// The page that explains it, from the root of the repository.
     pub fn page(self) -> String {
         format!("docs/errors/{}.md", self.as_str())

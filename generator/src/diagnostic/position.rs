@@ -13,6 +13,19 @@ impl<'t> Lines<'t> {
         Self { text, starts: std::iter::once(0).chain(breaks).collect() }
     }
 
+    /// The text itself.
+    pub(super) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// The line in which a place begins, without its end.
+    pub(super) fn around(&self, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+        let (line, _) = self.position(span.start);
+        let start = self.starts[line - 1];
+        let end = self.starts.get(line).map_or(self.text.len(), |next| next - 1);
+        start..end.max(start)
+    }
+
     /// Line and column of a byte, both from 1, columns in characters.
     pub(super) fn position(&self, byte: usize) -> (usize, usize) {
         let byte = byte.min(self.text.len());

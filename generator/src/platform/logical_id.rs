@@ -23,24 +23,26 @@ pub fn logical_part(id: &str) -> String {
     part
 }
 
-/// Reports ids of one table that become the same part of a logical id.
+/// Reports ids of one table that become the same part of a logical id: all but the first of them in the file.
 pub(crate) fn check<'n>(names: impl Iterator<Item = &'n str>, thing: &str, at: &At<'_>, context: &Context<'_>) {
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for name in names {
-        let part = logical_part(name);
-        if let Some(first) = seen.get(&part) {
-            let (place, other) = (at.key(name), at.key(first));
+        groups.entry(logical_part(name)).or_default().push(name);
+    }
+    for (part, names) in groups.into_iter().filter(|(_, names)| names.len() > 1) {
+        let mut places: Vec<_> = names.into_iter().map(|name| (context.key(&at.key(name)), name)).collect();
+        places.sort_by_key(|(span, _)| span.start);
+        let (first_span, first) = &places[0];
+        for (span, name) in &places[1..] {
             context.report(
                 Diagnostic::new(
                     Code::NameCollision,
-                    context.key(&place),
+                    span.clone(),
                     format!("the {thing}s `{first}` and `{name}` would both be `{part}` in CloudFormation"),
                 )
-                .related(context.key(&other), "the other one")
+                .related(first_span.clone(), "the other one")
                 .help("rename one of them"),
             );
-        } else {
-            seen.insert(part, name);
         }
     }
 }

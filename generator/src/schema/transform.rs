@@ -46,6 +46,10 @@ fn tidy(value: &mut Value) {
                     }
                 }
             }
+            // Editors show this text; that it describes the written form goes without saying there.
+            if let Some(Value::String(text)) = map.get_mut("description") {
+                *text = text.replace(" as it is written", "").replace(", as it is written", "");
+            }
             if map.get("default").is_some_and(Value::is_null) {
                 map.remove("default");
             }

@@ -14,8 +14,9 @@ pub(crate) const DEPTH_MAX: usize = 64;
 /// The place where a text first nests deeper than [`DEPTH_MAX`].
 pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    // Levels that the current table header and the dotted keys around this place add, by bracket.
+    // Dots of the keys before each open bracket, and the levels that these and the brackets make.
     let mut open: Vec<usize> = Vec::new();
+    let mut levels = 0;
     let mut header = 0;
     let mut dots = 0;
     let mut in_header = false;
@@ -50,11 +51,14 @@ pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
             b']' if in_header => {}
             b'[' | b'{' => {
                 open.push(dots);
+                levels += dots + 1;
                 dots = 0;
                 in_value = byte == b'[';
             }
             b']' | b'}' => {
-                dots = open.pop().unwrap_or(0);
+                let before = open.pop();
+                dots = before.unwrap_or(0);
+                levels -= before.map_or(0, |dots| dots + 1);
                 in_value = true;
             }
             b'=' => in_value = true,
@@ -69,7 +73,7 @@ pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
         if !byte.is_ascii_whitespace() {
             line_start = false;
         }
-        let depth = if in_header { header } else { header + open.len() + open.iter().sum::<usize>() + dots };
+        let depth = if in_header { header } else { header + levels + dots };
         if depth > DEPTH_MAX {
             return Some(at..at + 1);
         }

@@ -90,17 +90,21 @@ impl<'t> Document<'t> {
 
     /// Whether there is anything at a path.
     pub(crate) fn has(&self, steps: &[Step<'_>]) -> bool {
-        self.overlay(steps).is_some() || walk(Spot::Table(self.table.get_ref()), 0..0, steps).is_ok()
+        self.find(steps).is_ok()
     }
 
     fn spans(&self, steps: &[Step<'_>]) -> (Range<usize>, Range<usize>) {
-        let found = match self.overlay(steps) {
-            Some((overlay, rest)) => walk(Spot::Value(overlay.value), overlay.key.clone(), rest),
-            None => walk(Spot::Table(self.table.get_ref()), 0..0, steps),
-        };
-        match found {
+        match self.find(steps) {
             Ok(spans) => spans,
             Err(nearest) => (nearest.clone(), nearest),
+        }
+    }
+
+    /// The spans of a path's last key and its value, or where the path ends early.
+    fn find(&self, steps: &[Step<'_>]) -> Result<(Range<usize>, Range<usize>), Range<usize>> {
+        match self.overlay(steps) {
+            Some((overlay, rest)) => walk(Spot::Value(overlay.value), overlay.key.clone(), rest),
+            None => walk(Spot::Table(self.table.get_ref()), 0..0, steps),
         }
     }
 

@@ -1,68 +1,103 @@
 //! Diagnostics with the text around each place, related places, help and the page to read on.
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use std::ops::Range;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
+
+use crate::diagnostic::{Diagnostic, Severity, position::Lines};
 
 /// Longest line that is shown; a longer one would hide the message.
 const LINE_BYTES_MAX: usize = 400;
 
+/// Places further apart than this are shown one by one. It also bounds the text that is read for each diagnostic.
+const WINDOW_BYTES_MAX: usize = 16_000;
+
 pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
     let renderer = Renderer::styled();
+    let lines = Lines::new(text);
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&renderer.render(&report(name, text, diagnostic)));
+        out.push_str(&one(&renderer, name, &lines, diagnostic));
         out.push_str("\n\n");
     }
     out
 }
 
-fn report<'a>(name: &'a str, text: &'a str, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
+fn one(renderer: &Renderer, name: &str, lines: &Lines<'_>, diagnostic: &Diagnostic) -> String {
     let level = match diagnostic.code.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(&*diagnostic.message).id(diagnostic.code.as_str());
-    let mut groups = Vec::new();
-    let places = std::iter::once(&diagnostic.span).chain(diagnostic.related.iter().map(|related| &related.span));
-    let mut group = if places.clone().all(|span| showable(text, span)) {
-        let mut snippet = Snippet::source(text).path(name).annotation({
-            let primary = AnnotationKind::Primary.span(clamp(text, &diagnostic.span));
-            match &diagnostic.label {
-                Some(label) => primary.label(&**label),
-                None => primary,
-            }
-        });
-        for related in &diagnostic.related {
-            let span = clamp(text, &related.span);
-            snippet = snippet.annotation(AnnotationKind::Context.span(span).label(&*related.message));
+    let showable = !diagnostic.code.hides_source()
+        && std::iter::once(&diagnostic.span)
+            .chain(diagnostic.related.iter().map(|related| &related.span))
+            .all(|span| lines.around(span).len() <= LINE_BYTES_MAX);
+    let mut group = if showable {
+        let mut group = None;
+        for (window, places) in windows(lines, diagnostic) {
+            let (line, _) = lines.position(window.start);
+            let snippet = Snippet::source(&lines.text()[window.clone()])
+                .line_start(line)
+                .path(name)
+                .annotations(places.into_iter().map(|place| place.annotation(lines, window.start)));
+            group = Some(match group {
+                None => title.clone().element(snippet),
+                Some(group) => annotate_snippets::Group::element(group, snippet),
+            });
         }
-        title.element(snippet)
+        group.unwrap_or_else(|| title.element(Origin::path(name)))
     } else {
-        let (line, column) = crate::diagnostic::position::Lines::new(text).position(diagnostic.span.start);
-        title.element(annotate_snippets::Origin::path(name).line(line).char_column(column))
+        let (line, column) = lines.position(diagnostic.span.start);
+        title.element(Origin::path(name).line(line).char_column(column))
     };
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(&**help));
     }
     group = group.element(Level::NOTE.message(format!("see {}", diagnostic.code.page())));
-    groups.push(group);
-    groups
+    renderer.render(&[group])
 }
 
-/// Whether the line of a place is short enough to be shown.
-fn showable(text: &str, span: &std::ops::Range<usize>) -> bool {
-    let start = span.start.min(text.len());
-    let bytes = text.as_bytes();
-    let from = bytes[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let to = bytes[start..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| start + at);
-    to - from <= LINE_BYTES_MAX
+/// One place of a diagnostic.
+struct Place<'d> {
+    span: &'d Range<usize>,
+    label: Option<&'d str>,
+    kind: AnnotationKind,
 }
 
-/// A span inside the text, and on its first line only: a table that spans many lines is named by its beginning.
-fn clamp(text: &str, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
-    let start = span.start.min(text.len());
-    let end = span.end.clamp(start, text.len());
-    let line = text.as_bytes()[start..end].iter().position(|byte| *byte == b'\n').map_or(end, |at| start + at);
-    start..line.max(start)
+impl<'d> Place<'d> {
+    /// The place in a window that begins at `start`, on its first line only: a table that spans many lines is named
+    /// by its beginning.
+    fn annotation(&self, lines: &Lines<'_>, start: usize) -> Annotation<'d> {
+        let line = lines.around(self.span);
+        let from = self.span.start.clamp(line.start, line.end);
+        let to = self.span.end.clamp(from, line.end);
+        let annotation = self.kind.span(from - start..to - start);
+        match self.label {
+            Some(label) => annotation.label(label),
+            None => annotation,
+        }
+    }
+}
+
+/// The pieces of text to show, the one with the primary place first, and the places in each.
+fn windows<'d>(lines: &Lines<'_>, diagnostic: &'d Diagnostic) -> Vec<(Range<usize>, Vec<Place<'d>>)> {
+    let primary = Place { span: &diagnostic.span, label: diagnostic.label.as_deref(), kind: AnnotationKind::Primary };
+    let mut windows = vec![(lines.around(&diagnostic.span), vec![primary])];
+    for related in &diagnostic.related {
+        let line = lines.around(&related.span);
+        let place = Place { span: &related.span, label: Some(&related.message), kind: AnnotationKind::Context };
+        let near = windows.iter_mut().find_map(|(window, places)| {
+            let joined = window.start.min(line.start)..window.end.max(line.end);
+            (joined.len() <= WINDOW_BYTES_MAX).then_some((window, places, joined))
+        });
+        match near {
+            Some((window, places, joined)) => {
+                *window = joined;
+                places.push(place);
+            }
+            None => windows.push((line, vec![place])),
+        }
+    }
+    windows
 }

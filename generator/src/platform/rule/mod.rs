@@ -516,7 +516,7 @@ impl RawRule {
                 Diagnostic::new(
                     Code::RuleMatchesNothing,
                     context.value(&at.key("zones")),
-                    format!("rule `{id}` holds where none of its devices are: {}", listing(&names)),
+                    format!("rule `{id}` holds in zones where no device of its types is counted: {}", listing(&names)),
                 )
                 .help("name other zones, or add these to the `count` of the device type"),
             );
@@ -605,7 +605,7 @@ pub(crate) fn check_clear(subject: &Subject<'_, '_>, operator: Operator, thresho
         }
     };
     if wrong {
-        let side = if matches!(operator, Operator::Above | Operator::AtLeast) { "at most" } else { "at least" };
+        let side = if matches!(operator, Operator::Above | Operator::AtLeast) { "less" } else { "more" };
         subject.context.report(
             Diagnostic::new(
                 Code::ClearOnWrongSide,
@@ -613,7 +613,7 @@ pub(crate) fn check_clear(subject: &Subject<'_, '_>, operator: Operator, thresho
                 format!("`clear` {clear} lies on the alerting side of the threshold {threshold}"),
             )
             .related(subject.context.value(&limit), "the threshold")
-            .help(format!("an alert on `{}` clears at {side} {threshold}", operator.as_str())),
+            .help(format!("with the operator `{}` an alert clears at {threshold} or {side}", operator.as_str())),
         );
     }
 }

@@ -1,0 +1,367 @@
+//! Every kind of problem has a fixture, a rendered message and a page; and the acceptance cases of platform files.
+//!
+//! A fixture is `tests/fixtures/invalid/<code>-<name>/platform.toml`; `expected.txt` beside it is what `check` says of
+//! it. `SNAPSHOTS=overwrite cargo test` writes those again.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use fleetform_generator::{
+    Checked, PLATFORM_FILE_BYTES_MAX, check,
+    diagnostic::{Code, Format, render},
+};
+use snapbox::{Assert, Data};
+
+/// A folder under `tests/fixtures/`.
+fn fixtures(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(kind)
+}
+
+fn folders(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).expect("the folder exists");
+    let mut folders: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    folders.sort();
+    folders
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The diagnostics of a text as a terminal without colours shows them.
+fn shown(text: &str, checked: &Checked) -> String {
+    anstream::adapter::strip_str(&render("platform.toml", text, &checked.diagnostics, Format::Full)).to_string()
+}
+
+#[test]
+fn every_code_has_a_fixture_that_shows_it_and_a_page() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for code in Code::ALL {
+        let folder = fixtures("invalid").join(format!("{code}-{}", code.slug()));
+        let mut text = read(&folder.join("platform.toml"));
+        if *code == Code::FileTooLarge {
+            // Eight mebibytes are not kept in a repository.
+            let missing = PLATFORM_FILE_BYTES_MAX as usize + 1 - text.len();
+            text.push_str(&"#".repeat(missing));
+        }
+        let checked = check("platform.toml", &text);
+        assert!(checked.diagnostics.iter().any(|found| found.code == *code), "{code}: {:#?}", checked.diagnostics);
+        assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()), "{code}");
+        let expected = folder.join("expected.txt");
+        Assert::new().action_env("SNAPSHOTS").eq(shown(&text, &checked), Data::read_from(&expected, None).raw());
+
+        let page = read(&root.join(code.page()));
+        assert!(page.starts_with(&format!("# {code}: ")), "{code}: the page's title");
+        for part in ["## Example", "## How to mend it"] {
+            assert!(page.contains(part), "{code}: the page lacks `{part}`");
+        }
+    }
+    let known: Vec<String> = Code::ALL.iter().map(|code| format!("{code}-{}", code.slug())).collect();
+    for folder in folders(&fixtures("invalid")) {
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        assert!(known.contains(&name), "{name} belongs to no code");
+    }
+}
+
+#[test]
+fn every_valid_fixture_and_the_example_pass_without_a_word() {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../platform.toml");
+    let files = folders(&fixtures("valid")).into_iter().map(|folder| folder.join("platform.toml"));
+    for file in files.chain([example]) {
+        let text = read(&file);
+        let checked = check("platform.toml", &text);
+        assert!(checked.diagnostics.is_empty(), "{}:\n{}", file.display(), shown(&text, &checked));
+        assert!(checked.project.is_some(), "{}", file.display());
+    }
+}
+
+/// A file without mistakes, one part of which the cases replace.
+const MINIMAL: &str = include_str!("../fixtures/valid/minimal/platform.toml");
+
+/// The minimal file with some of its text replaced, and more behind it.
+fn changed(replacements: &[(&str, &str)], more: &str) -> String {
+    let mut text = MINIMAL.to_owned();
+    for (old, new) in replacements {
+        assert!(text.contains(old), "the minimal file has no `{old}`");
+        text = text.replace(old, new);
+    }
+    text + more
+}
+
+/// What was found: code, and the text at its place.
+fn found(text: &str) -> Vec<(Code, String)> {
+    let checked = check("platform.toml", text);
+    assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()));
+    checked.diagnostics.into_iter().map(|found| (found.code, text[found.span].to_owned())).collect()
+}
+
+/// What was found, as pairs that are easy to write.
+fn expect(text: &str, expected: &[(Code, &str)]) {
+    let expected: Vec<(Code, String)> = expected.iter().map(|(code, at)| (*code, (*at).to_owned())).collect();
+    assert_eq!(found(text), expected, "{text}");
+}
+
+#[test]
+fn case_01_an_unknown_key_is_refused_with_a_suggestion() {
+    let text = changed(&[("threshold = 60", "treshold = 60")], "");
+    let checked = check("platform.toml", &text);
+    let [only] = checked.diagnostics.as_slice() else { panic!("{:#?}", checked.diagnostics) };
+    assert_eq!((only.code, &text[only.span.clone()]), (Code::UnknownKey, "treshold"));
+    assert_eq!(only.help.as_deref(), Some("did you mean `threshold`?"));
+    assert_eq!(only.replacement.as_deref(), Some("threshold"));
+}
+
+#[test]
+fn case_02_each_reference_to_nothing_is_an_error() {
+    let more = "zones = [\"north\", \"zone-b\"]\ndevice_types = [\"pump\"]\nnotify = [\"nobody\"]\n\
+                [rules.other]\ntype = \"range\"\nmetric = \"presure\"\nmin = 1\nmax = 2\nseverity = \"low\"\n";
+    expect(
+        &changed(&[], more),
+        &[
+            (Code::UnknownZone, "\"north\""),
+            (Code::UnknownZone, "\"zone-b\""),
+            (Code::UnknownDeviceType, "\"pump\""),
+            (Code::UnknownContact, "\"nobody\""),
+            (Code::UnknownMetric, "\"presure\""),
+        ],
+    );
+}
+
+#[test]
+fn case_03_numbers_that_are_not_finite_are_errors() {
+    for number in ["nan", "inf", "-inf", "+nan", "1e400", "-1e400", "99999999999999999999"] {
+        let text = changed(&[("threshold = 60", &format!("threshold = {number}"))], "");
+        expect(&text, &[(Code::NotFinite, number)]);
+    }
+}
+
+#[test]
+fn case_04_an_unknown_severity_lists_the_allowed_ones() {
+    let text = changed(&[("\"high\"", "\"URGENT\"")], "");
+    let checked = check("platform.toml", &text);
+    let [only] = checked.diagnostics.as_slice() else { panic!("{:#?}", checked.diagnostics) };
+    assert_eq!((only.code, &text[only.span.clone()]), (Code::UnknownSeverity, "\"URGENT\""));
+    let help = only.help.as_deref().unwrap_or_default();
+    for allowed in ["critical", "high", "medium", "low"] {
+        assert!(help.contains(allowed), "{help}");
+    }
+}
+
+#[test]
+fn case_05_a_bad_phone_webhook_and_address_are_three_errors() {
+    let contact = "sms = [\"0170 123\"]\nwebhook = { url = \"http://x.example\" }\nemail = [\"nobody\"]";
+    expect(
+        &changed(&[("email = [\"oncall@water.example\"]", contact)], ""),
+        &[
+            (Code::InvalidPhone, "\"0170 123\""),
+            (Code::InvalidWebhook, "\"http://x.example\""),
+            (Code::InvalidEmail, "\"nobody\""),
+        ],
+    );
+}
+
+#[test]
+fn case_06_shards_belong_to_provisioned_streams() {
+    expect(&changed(&[], "[stream]\nmode = \"on_demand\"\nshards = 4\n"), &[(Code::StreamMode, "shards")]);
+    expect(&changed(&[], "[stream]\nshards = 4\n"), &[(Code::StreamMode, "shards")]);
+    expect(&changed(&[], "[stream]\nmode = \"provisioned\"\n"), &[(Code::StreamMode, "\"provisioned\"")]);
+    expect(&changed(&[], "[stream]\nmode = \"provisioned\"\nshards = 1\n"), &[]);
+}
+
+#[test]
+fn case_08_a_file_too_large_or_too_deep_is_refused_at_once() {
+    let room = PLATFORM_FILE_BYTES_MAX as usize;
+    let texts = [
+        (Code::FileTooLarge, "#".repeat(room + 1)),
+        (Code::NestedTooDeeply, format!("a = {}", "[".repeat(room - 10))),
+        (Code::NestedTooDeeply, format!("a = {}", "{a=".repeat(room / 3 - 10))),
+        (Code::NestedTooDeeply, format!("[{}a]", "a.".repeat(room / 2 - 10))),
+        (Code::NestedTooDeeply, format!("{}a = 1", "a.".repeat(65))),
+        (Code::NestedTooDeeply, format!("x = {}1{}", "[".repeat(65), "]".repeat(65))),
+    ];
+    for (code, text) in texts {
+        let start = std::time::Instant::now();
+        let checked = check("platform.toml", &text);
+        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{code}: {:?}", start.elapsed());
+        let codes: Vec<Code> = checked.diagnostics.iter().map(|found| found.code).collect();
+        assert_eq!(codes, [code]);
+        // The message must be quick as well, and not repeat the text.
+        assert!(render("platform.toml", &text, &checked.diagnostics, Format::Full).len() < 2_000);
+    }
+    expect(&changed(&[], &format!("[overrides.TelemetryStream]\nDeep = {}1{}\n", "[".repeat(61), "]".repeat(61))), &[]);
+}
+
+#[test]
+fn case_11_a_name_cannot_be_a_path() {
+    for name in ["../../x", "a/b", "..", "/etc", "x\\\\y"] {
+        let text = changed(&[("[zones.zone-a]", &format!("[zones.\"{name}\"]"))], "");
+        expect(&text, &[(Code::InvalidName, &format!("\"{name}\""))]);
+    }
+}
+
+#[test]
+fn case_12_a_description_may_have_lines_and_stays_one_text() {
+    let text = changed(&[("name = \"water\"", "name = \"water\"\ndescription = \"a\\nResources:\\n  X: 1\"")], "");
+    let project = check("platform.toml", &text).project.expect("no error");
+    let platform = project.environments.values().next().expect("one environment");
+    assert_eq!(platform.description.as_deref(), Some("a\nResources:\n  X: 1"));
+    expect(
+        &changed(&[("contacts = [\"oncall\"]", "contacts = [\"oncall\"]\ntitle = \"a\\nResources:\"")], ""),
+        &[(Code::UnsafeText, "\"a\\nResources:\"")],
+    );
+}
+
+#[test]
+fn case_13_quotes_in_labels_are_refused() {
+    for label in ["it's", "a \\\" b", "x; DROP TABLE y"] {
+        let zone = format!("contacts = [\"oncall\"]\nlabels = {{ site = \"{label}\" }}");
+        expect(&changed(&[("contacts = [\"oncall\"]", &zone)], ""), &[(Code::InvalidAwsName, &format!("\"{label}\""))]);
+    }
+}
+
+#[test]
+fn case_14_a_token_in_a_url_is_refused_and_never_repeated() {
+    for url in [
+        "https://hooks.example/a?token=s3cr3t",
+        "https://user:s3cr3t@hooks.example/a",
+        "https://s3cr3t@hooks.example/a",
+        "https://hooks.example?s3cr3t",
+    ] {
+        let text = changed(
+            &[("email = [\"oncall@water.example\"]", &format!("webhook = {{ url = \"{url}\", secret = \"s3cr3t\" }}"))],
+            "",
+        );
+        let checked = check("platform.toml", &text);
+        let codes: Vec<Code> = checked.diagnostics.iter().map(|found| found.code).collect();
+        assert_eq!(codes, [Code::PastedSecret, Code::PastedSecret], "{url}");
+        for found in &checked.diagnostics {
+            assert!(found.help.as_deref().unwrap_or_default().contains("secretsmanager:"), "{found:?}");
+        }
+        for format in Format::ALL {
+            let said = render("platform.toml", &text, &checked.diagnostics, format);
+            assert!(!said.contains("s3cr3t"), "{format:?}: {said}");
+        }
+    }
+}
+
+/// Ten mistakes of ten kinds in one file.
+const TEN_MISTAKES: &str = r#"schema = 1
+
+[platform]
+name = "water"
+
+[environments.dev]
+account = "1111"
+region = "us-east-1"
+
+[zones.zone-a]
+timezone = "Europe/Berlln"
+contacts = ["oncall"]
+
+[contacts.oncall]
+sms = ["0170 123"]
+email = ["oncall.water.example"]
+
+[device_types.meter]
+report_every = 60
+readings = { pressure = { min = 0, max = 100, unit = "psi" } }
+
+[stream]
+mode = "on_demand"
+shards = 4
+
+[rules.high-pressure]
+type = "threshold"
+metric = "presure"
+operator = ">"
+threshold = 60
+severity = "URGENT"
+treshhold = 70
+"#;
+
+#[test]
+fn ten_different_mistakes_are_ten_diagnostics_each_at_its_place() {
+    expect(
+        TEN_MISTAKES,
+        &[
+            (Code::InvalidAwsName, "\"1111\""),
+            (Code::UnknownTimezone, "\"Europe/Berlln\""),
+            (Code::InvalidPhone, "\"0170 123\""),
+            (Code::InvalidEmail, "\"oncall.water.example\""),
+            (Code::InvalidDuration, "60"),
+            (Code::InvalidUnit, "\"psi\""),
+            (Code::StreamMode, "shards"),
+            (Code::UnknownMetric, "\"presure\""),
+            (Code::UnknownSeverity, "\"URGENT\""),
+            (Code::UnknownKey, "treshhold"),
+        ],
+    );
+    let checked = check("platform.toml", TEN_MISTAKES);
+    for format in Format::ALL {
+        let said = render("./deploy/platform.toml", TEN_MISTAKES, &checked.diagnostics, format);
+        let lines: Vec<&str> = said.lines().collect();
+        match format {
+            Format::Full => assert_eq!(said.matches("see docs/errors/P").count(), 10),
+            Format::Concise => {
+                assert_eq!(lines.len(), 10);
+                assert!(lines[0].starts_with("./deploy/platform.toml:7:11: error[P056]: "), "{}", lines[0]);
+            }
+            Format::Github => {
+                assert_eq!(lines.len(), 10);
+                assert!(lines.iter().all(|line| line.starts_with("::error file=./deploy/platform.toml,line=")));
+            }
+            Format::Json => {
+                let value: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+                assert_eq!(value["diagnostics"].as_array().map(Vec::len), Some(10));
+                assert_eq!(value["diagnostics"][0]["at"]["line"], 7);
+            }
+            Format::Sarif => {
+                let value: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+                let run = &value["runs"][0];
+                assert_eq!(value["version"], "2.1.0");
+                assert_eq!(run["results"].as_array().map(Vec::len), Some(10));
+                let place = &run["results"][0]["locations"][0]["physicalLocation"];
+                assert_eq!(place["artifactLocation"]["uri"], "deploy/platform.toml");
+                for result in run["results"].as_array().into_iter().flatten() {
+                    let index = result["ruleIndex"].as_u64().expect("an index") as usize;
+                    assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_environment_is_checked_with_what_it_sets_and_blamed_where_it_sets_it() {
+    let set = "set = { \"retention.alerts\" = \"90\", \"rules.high-pressure.threshold\" = 600, \"contacts.oncall.fax\" = 3, \
+               \"rules.high.threshold\" = 1, \"contacts.oncall.email\" = [] }";
+    let text = changed(&[("region = \"us-east-1\"", &format!("region = \"us-east-1\"\n{set}"))], "");
+    expect(
+        &text,
+        &[
+            (Code::InvalidDuration, "\"90\""),
+            (Code::ThresholdOutOfReach, "600"),
+            (Code::UnknownKey, "\"contacts.oncall.fax\""),
+            (Code::InvalidSet, "\"rules.high.threshold\""),
+            (Code::Empty, "oncall"),
+        ],
+    );
+}
+
+#[test]
+fn an_environment_differs_only_in_what_it_sets() {
+    let two = "[environments.dev]\nset = { \"rules.high-pressure.threshold\" = 70 }\naccount = \"111111111111\"\n\
+               region = \"us-east-1\"\n[environments.test]";
+    let text = changed(&[("[environments.dev]", two)], "");
+    let project = check("platform.toml", &text).project.expect("no error");
+    let limits: Vec<String> = project
+        .environments
+        .values()
+        .map(|platform| format!("{} {:?}", platform.environment.id, platform.rules["high-pressure"].condition))
+        .collect();
+    assert!(limits[0].starts_with("dev") && limits[0].contains("70"), "{limits:?}");
+    assert!(limits[1].starts_with("test") && limits[1].contains("60"), "{limits:?}");
+    assert_eq!(project.default_environment.as_str(), "dev");
+}
