@@ -94,7 +94,7 @@ fn every_mistake_has_its_reason() {
     assert_eq!(refusal(b"{\"readings\":{\"\xff\":1}}"), "bad_utf8: at byte 14");
     assert_eq!(
         refusal(format!(r#"{{"readings":{{}},"pad":"{}"}}"#, "x".repeat(131_072))),
-        "too_large: the message has 131097 bytes; 131072 are the most"
+        "too_large: the message has 131096 bytes; 131072 are the most"
     );
 }
 
