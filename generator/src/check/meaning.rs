@@ -49,7 +49,7 @@ pub(super) fn check(raw: &RawFile, only: Option<&str>, context: &Context<'_>) ->
             raw.check(id, &scope, &rules_at.key(id.as_str()), context).map(|rule| (id.clone(), rule))
         })
         .collect();
-    rule::shadow::check(&rules, &severities, &rules_at, context);
+    rule::shadow::check(&rules, &severities, &routes, &rules_at, context);
     let all_rules_good = raw.rules.as_ref().is_none_or(|raw| raw.0.len() == rules.len());
     route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);

@@ -9,6 +9,8 @@ mod meaning;
 mod set;
 mod text;
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::{
@@ -58,15 +60,14 @@ fn check_source(source: &Source<'_>) -> (Option<Project>, Vec<Diagnostic>) {
     let (base, found) = check_document(source, &document, &source.value, None);
     diagnostics.extend(found);
 
+    let identity = |found: &Diagnostic| (found.code, found.span.start, found.span.end, found.message.clone());
+    let mut known: BTreeSet<_> = diagnostics.iter().map(identity).collect();
     let mut project = base;
     for overlay in set::overlays(source, &mut diagnostics) {
         let document = Document::overlaid(&source.table, overlay.entries);
         let (changed, found) = check_document(source, &document, &overlay.value, Some(overlay.environment));
         for mut diagnostic in found {
-            let known = diagnostics.iter().any(|other| {
-                other.code == diagnostic.code && other.span == diagnostic.span && other.message == diagnostic.message
-            });
-            if !known {
+            if known.insert(identity(&diagnostic)) {
                 diagnostic.message = format!("{} (in environment `{}`)", diagnostic.message, overlay.environment);
                 diagnostics.push(diagnostic);
             }

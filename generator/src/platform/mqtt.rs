@@ -124,7 +124,7 @@ impl Topic {
         if place == 0 {
             return Err("a level must stand before `{device_id}`, or the topic would catch everything");
         }
-        let owned = |levels: &[&str]| levels.iter().map(|level| SmolStr::new(level)).collect();
+        let owned = |levels: &[&str]| levels.iter().map(SmolStr::new).collect();
         Ok(Self { before: owned(&levels[..place]), after: owned(&levels[place + 1..]) })
     }
 }

@@ -132,7 +132,7 @@ impl RawProcessor {
     fn check_memory(&self, at: &At<'_>, context: &Context<'_>) -> u32 {
         let bytes = self.memory.or_else(|| Size::parse(MEMORY)).map_or(0, |size| size.0);
         let mib = bytes >> 20;
-        if bytes % (1 << 20) != 0 || !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&mib) {
+        if !bytes.is_multiple_of(1 << 20) || !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&mib) {
             context.report(
                 Diagnostic::new(Code::OutOfBounds, context.value(at), "a function cannot have this much memory")
                     .replace("it may be `128MiB` to `10240MiB`, in whole MiB; write \"256MiB\"", "\"256MiB\""),

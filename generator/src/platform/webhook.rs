@@ -63,6 +63,15 @@ fn check_url(url: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     if url.len() > URL_BYTES_MAX {
         return wrong("the URL is longer than 1,024 bytes", "use a shorter one");
     }
+    // First of all what could be a secret, whatever the scheme: other messages show the line.
+    let bare = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let end = bare.find(['/', '?', '#']).unwrap_or(bare.len());
+    if bare[..end].contains('@') {
+        return pasted("a user or a password");
+    }
+    if bare[end..].contains('?') {
+        return pasted("a query");
+    }
     let Some(rest) = url.strip_prefix("https://") else {
         let help = match url.strip_prefix("http://") {
             Some(_) => "use https: alerts tell where a fleet is weak",
@@ -72,19 +81,13 @@ fn check_url(url: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if authority.contains('@') {
-        return pasted("a user or a password");
-    }
-    if path.contains('?') {
-        return pasted("a query");
-    }
     if path.contains('#') {
         return wrong("a webhook's URL must not have a fragment: it is never sent", "remove `#` and what follows");
     }
     if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}'".contains(&byte)) {
         return wrong("the URL's path has characters that a URL does not have", "percent-encode them");
     }
-    check_host(authority).map_or(true, |(message, help)| wrong(message, help))
+    check_host(authority).is_none_or(|(message, help)| wrong(message, help))
 }
 
 /// What is wrong with a host and its port, and what to do about it.

@@ -49,7 +49,7 @@ impl Duration {
     /// Writes a length of time in its largest whole unit.
     pub(crate) fn write(length: Millis) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        match units.iter().find(|(unit, _)| length.0 > 0 && length.0 % unit == 0) {
+        match units.iter().find(|(unit, _)| length.0 > 0 && length.0.is_multiple_of(*unit)) {
             Some((unit, name)) => format!("{}{name}", length.0 / unit),
             None if length.0 == 0 => "0s".to_owned(),
             None => format!("{}ms", length.0),

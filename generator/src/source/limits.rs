@@ -35,13 +35,11 @@ pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
                 line_start = false;
                 continue;
             }
-            b'\n' => {
-                if open.is_empty() {
-                    in_header = false;
-                    in_value = false;
-                    dots = 0;
-                    line_start = true;
-                }
+            b'\n' if open.is_empty() => {
+                in_header = false;
+                in_value = false;
+                dots = 0;
+                line_start = true;
             }
             b'[' if open.is_empty() && line_start => {
                 in_header = true;

@@ -15,27 +15,39 @@ const WINDOW_BYTES_MAX: usize = 16_000;
 pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
     let renderer = Renderer::styled();
     let lines = Lines::new(text);
+    let secrets: Vec<Range<usize>> = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.code.hides_source())
+        .map(|diagnostic| diagnostic.span.clone())
+        .collect();
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&one(&renderer, name, &lines, diagnostic));
+        out.push_str(&one(&renderer, name, &lines, diagnostic, &secrets));
         out.push_str("\n\n");
     }
     out
 }
 
-fn one(renderer: &Renderer, name: &str, lines: &Lines<'_>, diagnostic: &Diagnostic) -> String {
+fn one(
+    renderer: &Renderer,
+    name: &str,
+    lines: &Lines<'_>,
+    diagnostic: &Diagnostic,
+    secrets: &[Range<usize>],
+) -> String {
     let level = match diagnostic.code.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let title = level.primary_title(&*diagnostic.message).id(diagnostic.code.as_str());
-    let showable = !diagnostic.code.hides_source()
-        && std::iter::once(&diagnostic.span)
-            .chain(diagnostic.related.iter().map(|related| &related.span))
-            .all(|span| lines.around(span).len() <= LINE_BYTES_MAX);
+    let windows = windows(lines, diagnostic);
+    let showable = windows.iter().all(|(window, places)| {
+        places.iter().all(|place| lines.around(place.span).len() <= LINE_BYTES_MAX)
+            && !secrets.iter().any(|secret| secret.start < window.end && window.start < secret.end)
+    });
     let mut group = if showable {
         let mut group = None;
-        for (window, places) in windows(lines, diagnostic) {
+        for (window, places) in windows {
             let (line, _) = lines.position(window.start);
             let snippet = Snippet::source(&lines.text()[window.clone()])
                 .line_start(line)

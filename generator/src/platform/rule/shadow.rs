@@ -2,11 +2,11 @@
 //!
 //! Rules are compared inside groups of the same metric, direction and scope, so the cost grows with their number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
     ids::{RuleId, SeverityId},
-    rule_set::{Condition, Hold, Operator, Rule, Severity, Threshold},
+    rule_set::{Condition, Hold, Operator, Route, Rule, Severity, Threshold},
     units::{Finite, Millis},
 };
 
@@ -28,12 +28,16 @@ struct Candidate<'r> {
 pub(crate) fn check(
     rules: &BTreeMap<RuleId, Rule>,
     severities: &BTreeMap<SeverityId, Severity>,
+    routes: &[Route],
     at: &At<'_>,
     context: &Context<'_>,
 ) {
     let mut groups: BTreeMap<String, Vec<Candidate<'_>>> = BTreeMap::new();
     let mut same: BTreeMap<String, &RuleId> = BTreeMap::new();
-    for (id, rule) in rules.iter().filter(|(_, rule)| rule.enabled && !rule.shadow) {
+    // A rule that a route names goes to somebody else, and is needed for that.
+    let routed: BTreeSet<&RuleId> = routes.iter().flat_map(|route| &route.matches.rules).collect();
+    let compared = |(id, rule): &(&RuleId, &Rule)| rule.enabled && !rule.shadow && !routed.contains(id);
+    for (id, rule) in rules.iter().filter(compared) {
         let rank = severities.get(&rule.severity).map_or(u32::MAX, |severity| severity.rank);
         match ordered(rule) {
             Some((direction, looseness, duration)) => {

@@ -8,7 +8,7 @@ use crate::{
 
 /// What a notice fills in.
 pub(crate) const PLACEHOLDERS: [&str; 9] =
-    ["device", "device_type", "zone", "rule", "severity", "metric", "value", "threshold", "duration"];
+    ["device", "zone", "rule", "severity", "metric", "value", "threshold", "duration", "since"];
 
 /// Reports placeholders that a notice does not know.
 pub(super) fn check(text: &str, at: &At<'_>, context: &Context<'_>) {
