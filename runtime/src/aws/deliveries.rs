@@ -55,6 +55,15 @@ impl DynamoDeliveries {
         }
     }
 
+    /// A row of the outbox that is still there: one that was deleted is not made again.
+    fn notice(&self, notification: &str) -> UpdateItemFluentBuilder {
+        self.client
+            .update_item()
+            .table_name(&self.outbox)
+            .key("id", text(notification))
+            .condition_expression("attribute_exists(id)")
+    }
+
     fn row(&self, notification: &str, target: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
@@ -157,14 +166,23 @@ impl Deliveries for DynamoDeliveries {
 impl Outbox for DynamoDeliveries {
     async fn close(&self, notification: &str, all_sent: bool) -> Result<(), PortError> {
         let update = self
-            .client
-            .update_item()
-            .table_name(&self.outbox)
-            .key("id", text(notification))
+            .notice(notification)
             .update_expression("SET #status = :status")
-            .condition_expression("attribute_exists(id)")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":status", text(if all_sent { "sent" } else { "failed" }));
+        conditional("UpdateItem outbox", update).await.map(drop)
+    }
+
+    async fn requeue(&self, notification: &str, requeued: u64) -> Result<(), PortError> {
+        let same = if requeued == 0 { "attribute_not_exists(requeued)" } else { "requeued = :requeued" };
+        let mut update = self
+            .notice(notification)
+            .update_expression("ADD requeued :one")
+            .condition_expression(format!("attribute_exists(id) AND {same}"))
+            .expression_attribute_values(":one", number(1));
+        if requeued > 0 {
+            update = update.expression_attribute_values(":requeued", AttributeValue::N(requeued.to_string()));
+        }
         conditional("UpdateItem outbox", update).await.map(drop)
     }
 }

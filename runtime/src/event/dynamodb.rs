@@ -43,6 +43,15 @@ pub struct OutboxRow<'a> {
     /// `new` until every target is settled.
     #[serde(borrow)]
     pub status: Text<'a>,
+    #[serde(borrow, default)]
+    requeued: Option<Number<'a>>,
+}
+
+impl OutboxRow<'_> {
+    /// How often the notice went round because a target could not be reached.
+    pub fn requeued(&self) -> u64 {
+        self.requeued.as_ref().and_then(|number| number.text.parse().ok()).unwrap_or(0)
+    }
 }
 
 /// A text attribute.
@@ -51,6 +60,12 @@ pub struct Text<'a> {
     /// The text.
     #[serde(borrow, rename = "S")]
     pub text: Cow<'a, str>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Number<'a> {
+    #[serde(borrow, rename = "N")]
+    text: Cow<'a, str>,
 }
 
 /// Reads a batch.
@@ -77,6 +92,7 @@ mod tests {
         let event = parse(body).expect("an event");
         let row = event.records[0].change.row.as_ref().expect("a row");
         assert_eq!((&*row.id.text, &*row.notification.text, &*row.status.text), ("n1", r#"{"id":"n1"}"#, "new"));
+        assert_eq!(row.requeued(), 0);
         assert_eq!(event.records[1].change.sequence, "101");
         assert!(event.records[1].change.row.is_none());
     }

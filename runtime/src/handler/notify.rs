@@ -1,22 +1,23 @@
 //! `notify`: rows of the outbox, from their table's stream, to the people and systems that are told.
 //!
-//! A row that is not settled in the end is delivered again from the stream, with everything after it. That costs
-//! little: what was sent has been written down.
+//! A notice that is not settled in the end goes to the end of the line: its row is changed, which puts it into the
+//! stream once more, behind everything that came since. So a receiver that is down for an hour delays its own notices
+//! and nobody else's.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fleetform_engine::{
     drive::{self, PortError},
     effect::Notification,
     rule_set::RuleSet,
-    units::Timestamp,
+    units::{Millis, Timestamp},
 };
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join_all, stream};
 use smol_str::SmolStr;
 
 use crate::{
-    event::dynamodb::{self, OutboxRow},
+    event::dynamodb::{self, Event, OutboxRow},
     host::{BatchResponse, Deadline, Failure, Handler},
     notify::{
         delivery::{Courier, Delivered, Deliveries},
@@ -28,10 +29,20 @@ use crate::{
 /// Episodes whose notices are delivered at once.
 const EPISODES_AT_ONCE: usize = 16;
 
+/// The longest rest of an invocation that finds nothing but notices whose time has not come. It bounds how often
+/// those go round, and how long a new notice behind them waits.
+const REST_MAX: Millis = Millis(5_000);
+/// How long a notice goes round. Then it stays in the outbox as it is, and is counted as a failure.
+const OPEN_MAX: Millis = Millis(24 * 60 * 60 * 1_000);
+
 /// The port to the outbox itself.
 pub trait Outbox: Sync {
     /// Marks a notice as settled: every target has it, or one at least was given up.
     fn close(&self, notification: &str, all_sent: bool) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Puts an open notice into the stream once more, unless somebody has since its row was read: `requeued` is how
+    /// often it had gone round by then. So however often a batch is delivered, one image of a row goes round.
+    fn requeue(&self, notification: &str, requeued: u64) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// The handler with its ports.
@@ -47,14 +58,24 @@ pub struct Notify<D, G, R> {
     pub clock: fn() -> Timestamp,
 }
 
+/// A row that is to be delivered.
+struct Row<'a> {
+    /// Where it lies in the stream.
+    sequence: &'a str,
+    /// How often it went round.
+    requeued: u64,
+    /// The notice; none if this code cannot read it.
+    notification: Option<Notification>,
+}
+
 /// What became of a row.
 enum Done {
     /// Nothing is left to do.
     Settled(Delivered),
     /// It is to be delivered again.
     Open(Delivered),
-    /// It is no notice that this code can read. It stays in the outbox as it is.
-    Unreadable,
+    /// It stays in the outbox as it is: this code cannot read it, or it went round for too long.
+    LeftAlone,
 }
 
 impl<D, G, R> Handler for Notify<D, G, R>
@@ -68,52 +89,35 @@ where
             kind: "bad_event",
             message: format!("the event is no batch of the outbox's stream: {error}"),
         })?;
-        let rows: Vec<(&str, Option<Notification>)> = event
-            .records
-            .iter()
-            .filter_map(|record| Some((&*record.change.sequence, record.change.row.as_ref()?)))
-            .filter(|(_, row)| row.status.text == "new")
-            .map(|(sequence, row)| (sequence, readable(row)))
-            .collect();
-        let rule_sets = self.rule_sets(rows.iter().filter_map(|(_, notification)| notification.as_ref())).await;
-
-        // Notices of one episode go out in their order, others beside them.
-        let mut episodes: Vec<Vec<usize>> = Vec::new();
-        let mut known: HashMap<&str, usize> = HashMap::new();
-        for (index, (_, notification)) in rows.iter().enumerate() {
-            let episode = notification.as_ref().map_or("", |notification| notification.alert.episode.as_str());
-            let place = *known.entry(episode).or_insert_with(|| {
-                episodes.push(Vec::new());
-                episodes.len() - 1
-            });
-            episodes[place].push(index);
-        }
+        let rows = new_rows(&event);
+        let rule_sets = self.rule_sets(rows.iter().filter_map(|row| row.notification.as_ref())).await;
         let one_episode = |indices: Vec<usize>| async {
             let mut done = Vec::with_capacity(indices.len());
             for index in indices {
-                done.push((index, self.one_row(rows[index].1.as_ref(), &rule_sets, deadline).await));
+                done.push((index, self.one_row(rows[index].notification.as_ref(), &rule_sets, deadline).await));
             }
             done
         };
-        let mut done: Vec<(usize, Done)> = stream::iter(episodes)
+        let done: Vec<(usize, Done)> = stream::iter(episodes(&rows))
             .map(one_episode)
             .buffer_unordered(EPISODES_AT_ONCE)
             .map(stream::iter)
             .flatten()
             .collect()
             .await;
-        done.sort_by_key(|(index, _)| *index);
 
-        let mut first_open = None;
-        let (mut sent, mut failures) = (0, 0);
+        let (mut sent, mut failures, mut open) = (0, 0, Vec::new());
+        let mut not_before: Option<Timestamp> = None;
         for (index, done) in &done {
             let delivered = match done {
                 Done::Settled(delivered) => delivered,
                 Done::Open(delivered) => {
-                    first_open = first_open.or(Some(*index));
+                    open.push(*index);
+                    let first = delivered.not_before.unwrap_or((self.clock)());
+                    not_before = Some(not_before.map_or(first, |known| known.min(first)));
                     delivered
                 }
-                Done::Unreadable => {
+                Done::LeftAlone => {
                     failures += 1;
                     continue;
                 }
@@ -123,8 +127,14 @@ where
         }
         metrics.put("Notices", Unit::Count, i64::try_from(done.len()).unwrap_or(i64::MAX));
         metrics.put("DeliveryFailures", Unit::Count, failures);
-        tracing::info!(notices = done.len(), sent, failures, open = first_open.is_some(), "delivered");
-        Ok(first_open.map_or_else(BatchResponse::default, |index| BatchResponse::again_from(rows[index].0)))
+        tracing::info!(notices = done.len(), sent, failures, open = open.len(), "delivered");
+        if open.len() == done.len()
+            && let Some(not_before) = not_before
+        {
+            let rest = not_before.since((self.clock)()).min(REST_MAX).min(deadline.left((self.clock)()));
+            tokio::time::sleep(Duration::from_millis(rest.0)).await;
+        }
+        Ok(self.send_round(&rows, open).await.map_or_else(BatchResponse::default, BatchResponse::again_from))
     }
 }
 
@@ -135,9 +145,19 @@ impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
         rule_sets: &HashMap<SmolStr, Option<Arc<RuleSet>>>,
         deadline: Deadline,
     ) -> Done {
-        let Some(notification) = notification else { return Done::Unreadable };
+        let Some(notification) = notification else { return Done::LeftAlone };
+        if (self.clock)().since(notification.created_at) > OPEN_MAX {
+            tracing::error!(notification = %notification.id, "a notice is too old to be delivered");
+            return Done::LeftAlone;
+        }
         let Some(rules) = rule_sets.get(&notification.alert.rule_set).and_then(Option::as_ref) else {
-            return Done::Open(Delivered { failed: [("rule_set", 1)].into(), open: 1, ..Delivered::default() });
+            let not_before = Some((self.clock)().after(REST_MAX));
+            return Done::Open(Delivered {
+                failed: [("rule_set", 1)].into(),
+                open: 1,
+                not_before,
+                ..Delivered::default()
+            });
         };
         let courier = Courier { deliveries: &self.deliveries, gateway: &self.gateway, deadline, clock: self.clock };
         let delivered = courier.deliver(rules, notification).await;
@@ -149,6 +169,23 @@ impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
             return Done::Open(delivered);
         }
         Done::Settled(delivered)
+    }
+
+    /// Puts open notices to the end of the line. Where that fails the stream has to deliver them again from here: the
+    /// sequence number of the first that could not be moved.
+    async fn send_round<'a>(&self, rows: &'a [Row<'_>], open: Vec<usize>) -> Option<&'a str> {
+        let requeue = async |index: usize| {
+            let Row { notification: Some(notification), requeued, .. } = &rows[index] else { return None };
+            match self.deliveries.requeue(&notification.id, *requeued).await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::warn!(notification = %notification.id, reason = %error, "a notice could not go round");
+                    Some(index)
+                }
+            }
+        };
+        let stuck = join_all(open.into_iter().map(requeue)).await;
+        stuck.into_iter().flatten().min().map(|index| rows[index].sequence)
     }
 
     /// Every rule set that the notices name, loaded once. One that cannot be had fails its own notices only.
@@ -176,6 +213,42 @@ impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
     }
 }
 
+/// The rows of an event that are not settled, each notice once: of several images of a row the last counts.
+fn new_rows<'a>(event: &'a Event<'_>) -> Vec<Row<'a>> {
+    let mut last: HashMap<&str, usize> = HashMap::new();
+    let images: Vec<(&str, &OutboxRow<'_>)> = event
+        .records
+        .iter()
+        .filter_map(|record| Some((&*record.change.sequence, record.change.row.as_ref()?)))
+        .enumerate()
+        .map(|(index, (sequence, row))| {
+            last.insert(&row.id.text, index);
+            (sequence, row)
+        })
+        .collect();
+    images
+        .into_iter()
+        .enumerate()
+        .filter(|(index, (_, row))| last.get(&*row.id.text) == Some(index) && row.status.text == "new")
+        .map(|(_, (sequence, row))| Row { sequence, requeued: row.requeued(), notification: readable(row) })
+        .collect()
+}
+
+/// Notices of one episode go out in their order, others beside them.
+fn episodes(rows: &[Row<'_>]) -> Vec<Vec<usize>> {
+    let mut episodes: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for (index, row) in rows.iter().enumerate() {
+        let episode = row.notification.as_ref().map_or("", |notification| notification.alert.episode.as_str());
+        let place = *known.entry(episode).or_insert_with(|| {
+            episodes.push(Vec::new());
+            episodes.len() - 1
+        });
+        episodes[place].push(index);
+    }
+    episodes
+}
+
 fn readable(row: &OutboxRow<'_>) -> Option<Notification> {
     match serde_json::from_str(&row.notification.text) {
         Ok(notification) => Some(notification),
@@ -185,3 +258,7 @@ fn readable(row: &OutboxRow<'_>) -> Option<Notification> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "notify_tests.rs"]
+mod tests;

@@ -101,12 +101,22 @@ pub struct Delivered {
     pub given_up: usize,
     /// Targets that are to be tried again.
     pub open: usize,
+    /// When the first of them may be tried, where that is known.
+    pub not_before: Option<Timestamp>,
 }
 
 impl Delivered {
     /// Whether nothing is left to do.
     pub fn is_settled(&self) -> bool {
         self.open == 0
+    }
+
+    fn hold(&mut self, until: Option<Timestamp>) {
+        self.open += 1;
+        self.not_before = match (self.not_before, until) {
+            (Some(known), Some(until)) => Some(known.min(until)),
+            (known, until) => known.or(until),
+        };
     }
 }
 
@@ -137,10 +147,13 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
             match outcome {
                 Outcome::Sent => delivered.sent += 1,
                 Outcome::GivenUpBefore => delivered.given_up += 1,
-                Outcome::Held => delivered.open += 1,
-                Outcome::Failed { given_up } => {
+                Outcome::Held { until } => delivered.hold(until),
+                Outcome::Failed { retry } => {
                     *delivered.failed.entry(target.channel.as_str()).or_default() += 1;
-                    *if given_up { &mut delivered.given_up } else { &mut delivered.open } += 1;
+                    match retry {
+                        Retry::Never => delivered.given_up += 1,
+                        Retry::From(until) => delivered.hold(until),
+                    }
                 }
             }
         }
@@ -156,7 +169,7 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
     ) -> Outcome {
         let now = (self.clock)();
         if self.deadline.left(now) < BUDGET_MIN {
-            return Outcome::Held;
+            return Outcome::Held { until: None };
         }
         let log = |reason: &dyn std::fmt::Display, what: &'static str| {
             tracing::warn!(
@@ -173,17 +186,17 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
             Ok(Claim::Granted { attempt }) => attempt,
             Ok(Claim::Settled { sent: true }) => return Outcome::Sent,
             Ok(Claim::Settled { sent: false }) => return Outcome::GivenUpBefore,
-            Ok(Claim::Held { .. }) => return Outcome::Held,
+            Ok(Claim::Held { until }) => return Outcome::Held { until: Some(until) },
             Err(error) => {
                 log(&error, "a delivery could not be claimed");
-                return Outcome::Failed { given_up: false };
+                return Outcome::Failed { retry: Retry::From(None) };
             }
         };
         let failure = match self.send(rules, notification, message, target).await {
             Ok(()) => {
                 if let Err(error) = self.deliveries.settle(&notification.id, target, attempt, Ending::Sent).await {
                     log(&error, "a delivery was made and could not be written down");
-                    return Outcome::Held;
+                    return Outcome::Held { until: Some(lease_until) };
                 }
                 return Outcome::Sent;
             }
@@ -196,13 +209,16 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
                 None => Ending::GivenUp,
             },
         };
-        let given_up = ending == Ending::GivenUp;
-        log(&failure, if given_up { "a delivery was given up" } else { "a delivery failed" });
+        let retry = match ending {
+            Ending::Failed { not_before } => Retry::From(Some(not_before)),
+            Ending::GivenUp | Ending::Sent => Retry::Never,
+        };
+        log(&failure, if retry == Retry::Never { "a delivery was given up" } else { "a delivery failed" });
         match self.deliveries.settle(&notification.id, target, attempt, ending).await {
-            Ok(()) => Outcome::Failed { given_up },
+            Ok(()) => Outcome::Failed { retry },
             Err(error) => {
                 log(&error, "a failed delivery could not be written down");
-                Outcome::Failed { given_up: false }
+                Outcome::Failed { retry: Retry::From(Some(lease_until)) }
             }
         }
     }
@@ -242,8 +258,15 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
 enum Outcome {
     Sent,
     GivenUpBefore,
-    Held,
-    Failed { given_up: bool },
+    Held { until: Option<Timestamp> },
+    Failed { retry: Retry },
+}
+
+/// Whether a failed delivery is tried again, and from when.
+#[derive(PartialEq)]
+enum Retry {
+    From(Option<Timestamp>),
+    Never,
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ const ATTEMPT_WAIT: Millis = Millis(5_000);
 /// The longest wait that is not asked for.
 const ATTEMPT_WAIT_MAX: Millis = Millis(300_000);
 /// The longest wait that a receiver may ask for.
-const ASKED_WAIT_MAX: Millis = Millis(6 * 60 * 60 * 1_000);
+const ASKED_WAIT_MAX: Millis = Millis(60 * 60 * 1_000);
 
 /// The wait after try `n` (1 is the first) within an invocation: full jitter, so that those who failed together do
 /// not come back together. `chance` lies in 0 … 1.
@@ -26,7 +26,7 @@ pub fn try_wait(n: u32, chance: f64) -> Millis {
 }
 
 /// The earliest moment of the next attempt after attempt `n` failed at `now`; none when it was the last one. A wait
-/// that the receiver asked for is never cut short, save at six hours.
+/// that the receiver asked for is never cut short, save at an hour.
 pub fn next_attempt(n: u32, now: Timestamp, asked: Option<Millis>) -> Option<Timestamp> {
     if n >= ATTEMPTS_MAX {
         return None;
@@ -63,7 +63,7 @@ mod tests {
         assert_eq!(next_attempt(3, now, None), Some(Timestamp(1_020_000)));
         assert_eq!(next_attempt(9, now, None), Some(Timestamp(1_300_000)));
         assert_eq!(next_attempt(1, now, Some(Millis(120_000))), Some(Timestamp(1_120_000)));
-        assert_eq!(next_attempt(1, now, Some(Millis(u64::MAX))), Some(Timestamp(1_000_000 + 21_600_000)));
+        assert_eq!(next_attempt(1, now, Some(Millis(u64::MAX))), Some(Timestamp(1_000_000 + 3_600_000)));
         assert_eq!(next_attempt(ATTEMPTS_MAX, now, Some(Millis(1))), None);
     }
 
