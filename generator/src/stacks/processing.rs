@@ -239,8 +239,12 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     let mapping = EventSourceMapping {
         // A webhook may take 5 s: ten of them, one after the other, end well before the time-out.
         batch_size: 10,
-        // Changes of a row are the notifier's own.
-        filter_criteria: Some(FilterCriteria { filters: vec![Filter { pattern: r#"{"eventName":["INSERT"]}"# }] }),
+        // A notice whose target could not be reached is changed, so that it comes round again; a settled one is not new.
+        filter_criteria: Some(FilterCriteria {
+            filters: vec![Filter {
+                pattern: r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"status":{"S":["new"]}}}}"#,
+            }],
+        }),
         ..function::mapping(outbox_stream_arn, &added.function, given.failures.arn())
     };
     let mapping = stack.add("NotifyEventSource", mapping);

@@ -1,0 +1,53 @@
+//! The binary that evaluates. Handler: `evaluate`.
+
+use std::process::ExitCode;
+
+use fleetform_engine::drive::Settings;
+use fleetform_runtime::{
+    aws::{Access, publisher::DynamoPublisher, rule_sets::RuleSets, state_log::S3StateLog},
+    config::{self, Variables},
+    handler::evaluate::Evaluate,
+    host,
+    start::{self, StartError, UnknownHandler},
+    telemetry,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    start::run(evaluate)
+}
+
+async fn evaluate() -> Result<(), StartError> {
+    let variables = Variables::new(&config::process);
+    UnknownHandler::unless(&variables, "evaluate")?;
+    let config = config::Evaluate::read(&variables)?;
+    let access = Access::read(&variables)?;
+    let settings = Settings {
+        generation: config.stream_generation,
+        repair: config.state_repair,
+        rule_set_sha256: config.rule_set_sha256.clone(),
+        checkpoint_every: config.checkpoint_every,
+    };
+    let s3 = access.s3();
+    let log = S3StateLog::new(s3.clone(), config.state_bucket);
+    let publisher = DynamoPublisher::new(
+        access.dynamodb(),
+        config.outbox_table,
+        config.alerts_table,
+        config.quarantine_table,
+        config.alert_retention,
+    );
+    let rule_sets = RuleSets::new(s3, config.common.artifact_bucket.clone());
+
+    // Connections, and the set that most shards are on, while Lambda still gives a full core. What fails here is asked
+    // again when it is needed, where there is an answer to give.
+    let (state, rows, rules) =
+        futures_util::join!(log.connect(), publisher.connect(), rule_sets.bytes(&config.rule_set_sha256));
+    for error in [state.err(), rows.err(), rules.err()].into_iter().flatten() {
+        tracing::warn!(reason = %error, "not ready yet");
+    }
+    let handler = Evaluate::new(settings, log, publisher, rule_sets, telemetry::now);
+    host::serve(handler, &config.common).await
+}

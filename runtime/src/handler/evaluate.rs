@@ -1,0 +1,116 @@
+//! `evaluate`: a batch of the telemetry stream through the engine's driver, and its outcome as Lambda wants it.
+//!
+//! What to load, commit, publish and try again is the driver's to decide; here its ports and its clock are handed to
+//! it, and its numbers become metrics.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fleetform_engine::{
+    counts::Counts,
+    drive::{self, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, StateLog},
+    units::Timestamp,
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    event::kinesis::KinesisEvent,
+    host::{BatchResponse, Deadline, Failure, Handler},
+    telemetry::{Metrics, Unit},
+};
+
+/// The handler with its ports.
+#[derive(Debug)]
+pub struct Evaluate<L, P, R> {
+    /// Where states are kept.
+    pub log: L,
+    /// Where effects go.
+    pub publisher: P,
+    /// Where rule sets are kept.
+    pub rule_sets: R,
+    /// The time now.
+    pub clock: fn() -> Timestamp,
+    driver: Mutex<Driver>,
+}
+
+impl<L, P, R> Evaluate<L, P, R> {
+    /// A handler that has seen nothing yet.
+    pub fn new(settings: drive::Settings, log: L, publisher: P, rule_sets: R, clock: fn() -> Timestamp) -> Self {
+        Self { log, publisher, rule_sets, clock, driver: Mutex::new(Driver::new(settings)) }
+    }
+}
+
+impl<L, P, R> Handler for Evaluate<L, P, R>
+where
+    L: StateLog + Send,
+    P: Publisher + Send,
+    R: RuleSets + Send,
+{
+    async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
+        let bad_event = |error: &dyn std::fmt::Display| Failure { kind: "bad_event", message: error.to_string() };
+        let event = KinesisEvent::parse(&body).map_err(|error| bad_event(&error))?;
+        let batch = event.batch().map_err(|error| bad_event(&error))?;
+        let mut seed = [0; 16];
+        getrandom::fill(&mut seed)
+            .map_err(|error| Failure { kind: "no_randomness", message: format!("no writer token: {error}") })?;
+        let clock = self.clock;
+        let remaining = move || Duration::from_millis(deadline.end().since(clock()).0);
+        let ports = Ports { log: &self.log, publisher: &self.publisher, rule_sets: &self.rule_sets };
+        let invocation = Invocation { deadline: deadline.end(), remaining: &remaining, seed };
+        let outcome = self.driver.lock().await.process(&ports, &batch, &invocation).await;
+        note(metrics, &outcome.counts, clock());
+        answer(batch.shard, outcome, metrics)
+    }
+}
+
+/// A failure that passes by itself is one sequence number in the answer, so that what lies before it stays done. One
+/// that somebody must look at fails the invocation, which Lambda counts and the platform alarms on.
+fn answer(shard: &str, outcome: Outcome, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
+    let Outcome { failed_from, failure, counts } = outcome;
+    tracing::info!(
+        shard,
+        records = counts.records,
+        skipped = counts.skipped,
+        quarantined = counts.quarantined.values().sum::<u64>(),
+        fired = counts.fired,
+        resolved = counts.resolved,
+        notifications = counts.notifications,
+        "evaluated"
+    );
+    let Some(failure) = failure else { return Ok(BatchResponse::default()) };
+    let kind = match &failure {
+        drive::Failure::Deadline => "deadline",
+        drive::Failure::Unavailable { .. } => "unavailable",
+        drive::Failure::Chain { .. } => "state_unreadable",
+        drive::Failure::RuleSet { .. } => "rule_set_unusable",
+    };
+    metrics.count_by_reason("Stopped", kind, 1);
+    if !failure.is_transient() {
+        return Err(Failure { kind, message: format!("shard {shard}: {failure}") });
+    }
+    tracing::warn!(shard, kind, reason = %failure, from = failed_from.map(tracing::field::display), "stopped early");
+    Ok(failed_from.map_or_else(BatchResponse::default, |sequence| BatchResponse::again_from(sequence.as_str())))
+}
+
+fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {
+    let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    metrics.put("Records", Unit::Count, count(counts.records));
+    metrics.put("Transitions", Unit::Count, count(counts.fired + counts.resolved));
+    metrics.put("Notifications", Unit::Count, count(counts.notifications));
+    if let Some(newest) = counts.newest_ingest {
+        metrics.put("EventLagMs", Unit::Milliseconds, count(now.since(newest).0));
+    }
+    for (name, value) in [
+        ("BasesFailed", counts.bases_failed),
+        ("ExpiredEffects", counts.expired_effects),
+        ("UnusableRuleSets", counts.unusable_rule_sets),
+    ] {
+        // Nothing to see is nothing to pay for: alarms on these treat missing data as good.
+        if value > 0 {
+            metrics.put(name, Unit::Count, count(value));
+        }
+    }
+    for (reason, value) in &counts.quarantined {
+        metrics.count_by_reason("Quarantined", reason.as_str(), count(*value));
+    }
+}
