@@ -174,7 +174,7 @@ check_file() {
 check_artifacts() {
   local name
   for name in evaluate deliver; do
-    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds it'
+    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds both in target/lambda'
     [[ $(head -c 2 -- "$ARTIFACTS/$name.zip") == PK ]] || fail "$ARTIFACTS/$name.zip is not a zip file"
   done
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"

@@ -7,7 +7,7 @@
 use std::{io, sync::LazyLock};
 
 use serde::Serialize;
-use tera::{Context, Delimiters, Tera};
+use tera::{Context, Delimiters, Filter, Kwargs, State, Tera};
 
 /// A template with the language that its values are escaped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,7 @@ fn engine(name: &'static str, text: &str, escape: Escape) -> Tera {
     tera.set_delimiters(delimiters).expect("no template is there yet");
     tera.set_escape_fn(escape);
     tera.autoescape_on([name]);
+    tera.register_filter("code", Code);
     tera.add_raw_template(name, text).expect("the template is part of the program");
     tera
 }
@@ -97,6 +98,22 @@ fn markdown(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The filter `code`: a value as a code span, in which Markdown reads no escapes.
+struct Code;
+
+impl Filter<&str, String> for Code {
+    fn call(&self, text: &str, _: Kwargs, _: &State<'_>) -> String {
+        let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or(0);
+        let fence = "`".repeat(longest + 1);
+        let space = if longest > 0 { " " } else { "" };
+        format!("{fence}{space}{}{space}{fence}", text.replace(['\n', '\r'], " "))
+    }
+
+    fn is_safe(&self) -> bool {
+        true
+    }
 }
 
 /// A double-quoted YAML scalar. JSON strings are YAML, but for a few characters that YAML counts as line breaks.
@@ -183,6 +200,16 @@ mod tests {
         };
         assert_eq!(escaped("North reservoir, 2 km"), "North reservoir, 2 km");
         assert_eq!(escaped("<b>\n# [x](y) `z` a_b | *c*"), r"\<b\> # \[x\](y) \`z\` a\_b \| \*c\*");
+    }
+
+    #[test]
+    fn a_code_span_holds_any_value_as_it_is() {
+        let context = Context::new();
+        let state = State::new(&context);
+        let span = |text| Code.call(text, Kwargs::default(), &state);
+        assert_eq!(span("x86_64"), "`x86_64`");
+        assert_eq!(span("a`b``c"), "``` a`b``c ```");
+        assert_eq!(span("two\nlines"), "`two lines`");
     }
 
     #[test]

@@ -3,15 +3,32 @@
 use serde::Serialize;
 
 use crate::{
-    platform::{Platform, Project},
+    platform::{Platform, Project, processor::Arch},
     text::{Template, render},
 };
 
 /// What `templates/deploy.yml` names.
 #[derive(Serialize)]
 struct Workflow<'a> {
-    arch: &'a str,
+    architectures: Vec<Architecture>,
     environments: Vec<Environment<'a>>,
+}
+
+#[derive(Serialize)]
+struct Architecture {
+    step: String,
+    name: &'static str,
+    target: &'static str,
+}
+
+impl Architecture {
+    fn of(arch: Arch) -> Self {
+        let target = match arch {
+            Arch::X86_64 => "x86_64-unknown-linux-gnu",
+            Arch::Arm64 => "aarch64-unknown-linux-gnu",
+        };
+        Self { step: format!("Build the functions for {}", arch.as_str()), name: arch.as_str(), target }
+    }
 }
 
 #[derive(Serialize)]
@@ -23,6 +40,7 @@ struct Environment<'a> {
     region: &'a str,
     account: &'a str,
     script: String,
+    functions: String,
 }
 
 /// Writes the workflow. Environments are deployed one after the other, protected ones last.
@@ -41,9 +59,13 @@ pub(crate) fn workflow(project: &Project) -> String {
             region: &environment.region,
             account: &environment.account,
             script: format!("out/{}/scripts/deploy.sh", environment.id),
+            functions: format!("functions/{}", platform.processor.arch.as_str()),
         }
     });
     let environments = environments.collect();
-    let arch = platforms.first().map_or("x86_64", |platform| platform.processor.arch.as_str());
-    render(Template::Workflow, &Workflow { arch, environments })
+    let needed = [Arch::X86_64, Arch::Arm64]
+        .into_iter()
+        .filter(|arch| platforms.iter().any(|platform| platform.processor.arch == *arch));
+    let architectures = needed.map(Architecture::of).collect();
+    render(Template::Workflow, &Workflow { architectures, environments })
 }
