@@ -176,7 +176,7 @@ def cloudformation_describe_stack_events(one, options, operand):
     name = one["stack-name"]
     text(
         [
-            ["CREATE_FAILED", "Topic", "arn:aws:sns:x", "Invalid display name"],
+            ["CREATE_FAILED", "Topic", "", "Invalid display name"],
             ["CREATE_IN_PROGRESS", name, f"arn:aws:cloudformation:x:1:stack/{name}/1", "User Initiated"],
             ["CREATE_FAILED", "Old", "arn:aws:sns:y", "of an earlier run"],
         ]

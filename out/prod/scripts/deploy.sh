@@ -38,6 +38,7 @@ readonly BACKOFF_MAX_MS=20000
 readonly ANNOUNCE_ROUNDS_MAX=20
 readonly BACKOFF_MS=${FLEETFORM_BACKOFF_MS:-500}
 readonly POLL_S=${FLEETFORM_POLL_S:-2}
+readonly COLUMN=$'\037'
 readonly THROTTLED='Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|ProvisionedThroughputExceeded|Rate exceeded'
 
 usage() {
@@ -121,6 +122,10 @@ try_change_aws() {
   if ((DRY_RUN)); then fail "\`aws $1 $2\` was about to run in a dry run"; fi
   try_aws "$@"
 }
+
+# Asks AWS for rows, for `IFS=$COLUMN read`. A tab would not do between columns: bash takes several as one, and a column
+# may be empty.
+ask_rows() { ask_aws "$@" --output text >"$WORK/rows" && tr '\t' "$COLUMN" <"$WORK/rows"; }
 
 error_says() { grep -Eq -e "$1" -- "$WORK/error"; }
 
@@ -363,8 +368,8 @@ read_change_set() {
 
 show_changes() {
   local action replacement name type nested sign nested_ids=()
-  ask_aws cloudformation describe-change-set --change-set-name "$1" --query 'Changes[].ResourceChange.[Action,Replacement,LogicalResourceId,ResourceType,ChangeSetId]' --output text >"$WORK/changes"
-  while IFS=$'\t' read -r action replacement name type nested; do
+  ask_rows cloudformation describe-change-set --change-set-name "$1" --query 'Changes[].ResourceChange.[Action,Replacement,LogicalResourceId,ResourceType,ChangeSetId]' >"$WORK/changes"
+  while IFS=$COLUMN read -r action replacement name type nested; do
     case $action in
       Add) sign='[+]' ;;
       Remove) sign='[-]' ;;
@@ -382,8 +387,8 @@ show_changes() {
 # Prints what failed since the last operation began, in nested stacks too.
 report_failures() {
   local status name reason physical nested=()
-  ask_aws cloudformation describe-stack-events --stack-name "$1" --query 'StackEvents[].[ResourceStatus,LogicalResourceId,PhysicalResourceId,ResourceStatusReason]' --output text >"$WORK/events"
-  while IFS=$'\t' read -r status name physical reason; do
+  ask_rows cloudformation describe-stack-events --stack-name "$1" --query 'StackEvents[].[ResourceStatus,LogicalResourceId,PhysicalResourceId,ResourceStatusReason]' >"$WORK/events"
+  while IFS=$COLUMN read -r status name physical reason; do
     case $status in
       *_FAILED)
         if [[ $reason != *cancelled* ]]; then note "  $name: $reason"; fi
