@@ -517,7 +517,7 @@ take_version() {
 
 open_shards() {
   # Only a closed shard has an ending sequence number.
-  ask_aws kinesis list-shards --stream-name "$1" --query 'Shards[?!SequenceNumberRange.EndingSequenceNumber].[ShardId,HashKeyRange.StartingHashKey]' --output text | sort
+  ask_aws kinesis list-shards --stream-name "$1" --query 'Shards[?!(SequenceNumberRange.EndingSequenceNumber)].[ShardId,HashKeyRange.StartingHashKey]' --output text | sort
 }
 
 # Tells every open shard of the version, until a look after the last record shows the shards of the look before the
