@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleetform_engine::{
     ids::{AttributeId, DeviceTypeId, MetricId, ZoneId},
-    rule_set::{Attribute, ValueType},
+    rule_set::{Attribute, METRICS_MAX, ValueType},
     units::{Finite, Millis},
 };
 use schemars::JsonSchema;
@@ -237,6 +237,17 @@ impl RawDeviceType {
                 );
             }
             readings.insert(id.clone(), reading);
+        }
+        let metrics = readings.len() + message.health.len();
+        if metrics > METRICS_MAX {
+            context.report(
+                Diagnostic::new(
+                    Code::OutOfBounds,
+                    context.key(at),
+                    format!("a sample has at most {METRICS_MAX} values; with the health values this one has {metrics}"),
+                )
+                .help("declare the readings that rules and queries need, or split the device type"),
+            );
         }
         readings
     }

@@ -125,7 +125,7 @@ impl RawMessage {
     }
 }
 
-/// Reports a path that is used twice.
+/// Reports a path that is used twice, or that leads into another part: a value has one meaning.
 fn check_paths(message: &Message, at: &At<'_>, context: &Context<'_>) {
     let health = at.key("health");
     let keys: Vec<At<'_>> = ["device_id", "timestamp", "readings", "batch"].iter().map(|key| at.key(key)).collect();
@@ -134,20 +134,27 @@ fn check_paths(message: &Message, at: &At<'_>, context: &Context<'_>) {
     let all = keys.iter().zip(paths).filter_map(|(at, path)| path.map(|path| (at, path)));
     let mut seen: BTreeMap<&str, &At<'_>> = BTreeMap::new();
     for (at, path) in all.chain(health_keys.iter().zip(message.health.values())) {
-        if let Some(first) = seen.get(path.as_str()) {
+        let overlapping = seen.iter().find(|(other, _)| lies_in(path, other) || lies_in(other, path));
+        if let Some((other_path, first)) = overlapping {
             // Of a default and a written key, the written one is to blame.
             let (at, other) = if context.is_written(at) { (at, *first) } else { (*first, at) };
+            let problem = if path.as_str() == *other_path {
+                format!("two parts of a message have the path `{path}`")
+            } else {
+                format!("the paths `{path}` and `{other_path}` lead into each other")
+            };
             context.report(
-                Diagnostic::new(
-                    Code::Duplicate,
-                    context.value(at),
-                    format!("two parts of a message have the path `{path}`"),
-                )
-                .related(context.value(other), "the other part")
-                .help("give each part a path of its own"),
+                Diagnostic::new(Code::Duplicate, context.value(at), problem)
+                    .related(context.value(other), "the other part")
+                    .help("give each part a path of its own"),
             );
         } else {
             seen.insert(path, at);
         }
     }
+}
+
+/// Whether a path is another one or leads on from it.
+fn lies_in(path: &str, outer: &str) -> bool {
+    path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use fleetform_engine::{ids::MetricId, rule_set::ValueType, units::Finite};
+use fleetform_engine::{
+    ids::MetricId,
+    rule_set::{ENUM_WORDS_MAX, ValueType},
+    units::Finite,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -131,6 +135,17 @@ impl RawReading {
     }
 
     fn check_values(&self, at: &At<'_>, context: &Context<'_>) -> Vec<smol_str::SmolStr> {
+        let count = self.values.as_ref().map_or(0, Vec::len);
+        if count > ENUM_WORDS_MAX {
+            context.report(
+                Diagnostic::new(
+                    Code::OutOfBounds,
+                    context.value(at),
+                    format!("an `enum` has at most {ENUM_WORDS_MAX} words, not {count}"),
+                )
+                .help("use `type = \"string\"` for words without a list"),
+            );
+        }
         let mut seen = BTreeSet::new();
         for (index, value) in self.values.iter().flatten().enumerate() {
             if value.is_empty() || value.chars().count() > 100 {

@@ -17,7 +17,7 @@ use std::{
 
 use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, MetricId, RuleId},
-    rule_set::{Condition, Operator, Rule, StateValue, Threshold, ValueType},
+    rule_set::{Condition, Operator, Rule, SAMPLES_OF_MAX, StateValue, Threshold, ValueType},
     units::Finite,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -141,10 +141,10 @@ pub(crate) struct RawRule {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSamples {
     /// So many samples.
-    #[schemars(required, range(min = 1, max = 100))]
+    #[schemars(required, range(min = 1, max = SAMPLES_OF_MAX))]
     pub(crate) breach: Option<u32>,
     /// Of the last this many.
-    #[schemars(required, range(min = 1, max = 100))]
+    #[schemars(required, range(min = 1, max = SAMPLES_OF_MAX))]
     pub(crate) of: Option<u32>,
 }
 
