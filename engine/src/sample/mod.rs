@@ -5,6 +5,7 @@ mod keys;
 pub(crate) mod layout;
 mod parse;
 mod time;
+mod walk;
 
 use crate::{
     compiled::{Compiled, Home},
