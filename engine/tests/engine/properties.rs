@@ -200,7 +200,7 @@ fn case_25_one_log_in_a_thousand_random_batch_splits_gives_identical_outputs() {
     let whole = rows(&stream, &[], false);
     assert!(whole.outbox.len() > 10 && !whole.quarantine.is_empty(), "the stream is worth the test");
     for _ in 0..1_000 {
-        let mut cuts: Vec<usize> = (0..next() % 20).map(|_| next() as usize % (stream.records.len() + 1)).collect();
+        let mut cuts: Vec<usize> = (0..next() % 8).map(|_| next() as usize % (stream.records.len() + 1)).collect();
         cuts.sort_unstable();
         assert_eq!(rows(&stream, &cuts, false), whole, "cut at {cuts:?}");
     }
