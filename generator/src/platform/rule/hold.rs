@@ -5,7 +5,10 @@ use fleetform_engine::{
     units::Millis,
 };
 
-use super::{RawOnGap, RawRule, Subject};
+use super::{
+    Subject,
+    raw::{RawOnGap, RawRule},
+};
 use crate::{
     check::bounds::Bounds,
     diagnostic::{Code, Diagnostic},

@@ -2,7 +2,7 @@
 
 use fleetform_engine::rule_set::Condition;
 
-use super::{Kind, RawRule, Subject, check_reach};
+use super::{Kind, RawRule, Subject, limit::check_reach};
 use crate::diagnostic::{Code, Diagnostic};
 
 pub(super) const KIND: Kind =

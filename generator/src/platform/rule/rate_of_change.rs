@@ -3,7 +3,11 @@
 use fleetform_engine::rule_set::Condition;
 use serde_json::json;
 
-use super::{Kind, OPERATORS, RawRule, RawThreshold, Subject, check_clear};
+use super::{
+    Kind, Subject,
+    limit::check_clear,
+    raw::{OPERATORS, RawRule, RawThreshold},
+};
 use crate::check::bounds::Bounds;
 
 pub(super) const KIND: Kind = Kind {

@@ -3,7 +3,10 @@
 use fleetform_engine::rule_set::{Condition, StateValue, ValueType};
 use smol_str::SmolStr;
 
-use super::{Kind, RawRule, RawState, Subject};
+use super::{
+    Kind, Subject,
+    raw::{RawRule, RawState},
+};
 use crate::{
     check::context::{listing, nearest, shown},
     diagnostic::{Code, Diagnostic},

@@ -6,7 +6,11 @@ use fleetform_engine::{
     units::Finite,
 };
 
-use super::{Kind, RawRule, RawThreshold, Subject, check_clear, check_reach, fixed};
+use super::{
+    Kind, Subject,
+    limit::{check_clear, check_reach, fixed},
+    raw::{RawRule, RawThreshold},
+};
 use crate::diagnostic::{Code, Diagnostic};
 
 pub(super) const KIND: Kind = Kind {

@@ -1,215 +1,24 @@
-//! Holds a file against the schema, and says what is wrong in the file's own terms.
-//!
-//! What is wrong is taken out of the value, so that the checks of meaning can go on with the rest.
+//! What is said of each kind of shape error, in the words of TOML and of the platform file.
 
-use std::{ops::Range, sync::LazyLock};
+use std::ops::Range;
 
 use jsonschema::{
-    ValidationError, Validator,
+    ValidationError,
     error::{TypeKind, ValidationErrorKind},
 };
 use serde_json::Value;
 
-use super::{
-    SCHEMA,
-    types::{DURATION_PATTERN, KEBAB_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
-};
+use super::{escape, steps};
 use crate::{
     check::context::{listing, nearest, shown},
     diagnostic::{Code, Diagnostic},
     platform::{contact::PHONE_PATTERN, rule::KINDS},
-    source::{Document, Step},
+    schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
+    source::Document,
 };
 
-/// The schema, compiled once.
-static VALIDATOR: LazyLock<Option<Validator>> =
-    LazyLock::new(|| jsonschema::draft7::options().should_validate_formats(false).build(&SCHEMA).ok());
-
-/// Everything that a file may be told about its shape; a file with more is told the first ones.
-const PROBLEMS_MAX: usize = 1_000;
-
-/// A problem with what follows from it.
-struct Problem {
-    diagnostic: Diagnostic,
-    /// The path of what to take out of the value.
-    remove: Option<String>,
-    /// A key that is missing from a table.
-    missing: Option<(String, String)>,
-    /// A key of a table that a misspelt one was meant for.
-    meant: Option<(String, String)>,
-}
-
-impl Problem {
-    fn new(diagnostic: Diagnostic, remove: Option<String>) -> Self {
-        Self { diagnostic, remove, missing: None, meant: None }
-    }
-}
-
-/// The value without what is wrong with its shape, and what is wrong. Nothing is said about `spoilt` places.
-pub(crate) fn check(value: &Value, document: &Document<'_>, spoilt: &[Range<usize>]) -> (Value, Vec<Diagnostic>) {
-    let mut pruned = value.clone();
-    let mut diagnostics = Vec::new();
-    let Some(validator) = &*VALIDATOR else {
-        let message = "the schema of this version cannot be compiled";
-        return (pruned, vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
-    };
-    let mut removals = Vec::new();
-    let mut found = Vec::new();
-    for error in validator.iter_errors(value) {
-        for problem in problems(&error, value, document) {
-            removals.extend(problem.remove.clone());
-            let told = spoilt.iter().any(|span| *span == problem.diagnostic.span && !span.is_empty());
-            if !told && found.len() < PROBLEMS_MAX {
-                found.push(problem);
-            }
-        }
-    }
-    // A missing key says nothing new where its misspelling was found.
-    let meant: Vec<_> = found.iter().filter_map(|problem| problem.meant.clone()).collect();
-    found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
-    diagnostics.extend(found.into_iter().map(|problem| problem.diagnostic));
-    // The later items of a list first, so that the earlier ones keep their numbers.
-    removals.sort_by(|a, b| compare_pointers(b, a));
-    removals.dedup();
-    for pointer in removals {
-        remove(&mut pruned, &pointer);
-    }
-    strip_null(&mut pruned);
-    (pruned, diagnostics)
-}
-
-/// Orders paths so that items of one list stand by number.
-fn compare_pointers(a: &str, b: &str) -> std::cmp::Ordering {
-    let number = |step: &str| step.parse::<usize>().ok();
-    for (left, right) in a.split('/').zip(b.split('/')) {
-        let order = match (number(left), number(right)) {
-            (Some(left), Some(right)) => left.cmp(&right),
-            _ => left.cmp(right),
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-    a.split('/').count().cmp(&b.split('/').count())
-}
-
-/// Takes what a path leads to out of a value.
-fn remove(value: &mut Value, pointer: &str) {
-    let Some((parent, last)) = pointer.rsplit_once('/') else {
-        *value = Value::Object(serde_json::Map::new());
-        return;
-    };
-    match value.pointer_mut(parent) {
-        Some(Value::Object(map)) => {
-            map.remove(&unescape(last));
-        }
-        Some(Value::Array(items)) => {
-            if let Ok(index) = last.parse::<usize>()
-                && index < items.len()
-            {
-                items.remove(index);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// Takes out what could not be said in JSON.
-fn strip_null(value: &mut Value) {
-    match value {
-        Value::Object(map) => {
-            map.retain(|_, value| !value.is_null());
-            map.values_mut().for_each(strip_null);
-        }
-        Value::Array(items) => {
-            items.retain(|item| !item.is_null());
-            items.iter_mut().for_each(strip_null);
-        }
-        _ => {}
-    }
-}
-
-fn unescape(step: &str) -> String {
-    step.replace("~1", "/").replace("~0", "~")
-}
-
-/// A key as a step of a JSON pointer.
-fn escape(step: &str) -> String {
-    step.replace('~', "~0").replace('/', "~1")
-}
-
-/// What one error of the validator says in the file's own terms.
-fn problems(error: &ValidationError<'_>, root: &Value, document: &Document<'_>) -> Vec<Problem> {
-    let pointer = error.instance_path().as_str().to_owned();
-    let keys: Vec<String> = pointer.split('/').skip(1).map(unescape).collect();
-    let steps = steps(&keys, root);
-    let instance = error.instance();
-    let key_span = || document.key_span(&steps);
-    let value_span = || document.value_span(&steps);
-    let name = keys.last().cloned().unwrap_or_default();
-    let one = |diagnostic: Diagnostic| vec![Problem::new(diagnostic, Some(pointer.clone()))];
-    let schema = keyword_schema(error);
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
-            .iter()
-            .map(|key| {
-                let mut steps = steps.clone();
-                steps.push(Step::Key(key));
-                let problem = unknown_key(key, &keys, instance, schema, document.key_span(&steps));
-                Problem {
-                    remove: Some(format!("{pointer}/{}", escape(key))),
-                    meant: problem.1.map(|near| (pointer.clone(), near)),
-                    ..Problem::new(problem.0, None)
-                }
-            })
-            .collect(),
-        ValidationErrorKind::Required { property } => {
-            let key = property.as_str().unwrap_or_default().to_owned();
-            vec![Problem {
-                missing: Some((pointer.clone(), key.clone())),
-                ..Problem::new(missing_key(&key, &keys, schema, key_span()), None)
-            }]
-        }
-        ValidationErrorKind::PropertyNames { error } => {
-            let key = error.instance().as_str().unwrap_or_default().to_owned();
-            let mut steps = steps.clone();
-            steps.push(Step::Key(&key));
-            let table = keys.last().map_or("", String::as_str);
-            let diagnostic = invalid_name(&key, table, error, document.key_span(&steps));
-            vec![Problem::new(diagnostic, Some(format!("{pointer}/{}", escape(&key))))]
-        }
-        ValidationErrorKind::FalseSchema => one(key_of_other_kind(&name, &keys, root, document, key_span())),
-        ValidationErrorKind::Type { kind } => one(wrong_type(&name, kind, instance, schema, value_span())),
-        ValidationErrorKind::Enum { options } => one(not_allowed(&name, instance, options, value_span())),
-        ValidationErrorKind::Pattern { pattern } => one(wrong_text(&name, instance, pattern, value_span())),
-        kind => one(out_of_bounds(&name, kind, instance, value_span(), key_span())),
-    }
-}
-
-/// The keys of a path as steps: numbers are places in a list only where the value has a list.
-fn steps<'k>(keys: &'k [String], root: &Value) -> Vec<Step<'k>> {
-    let mut at = Some(root);
-    keys.iter()
-        .map(|key| match (at, key.parse::<usize>()) {
-            (Some(Value::Array(items)), Ok(index)) => {
-                at = items.get(index);
-                Step::Index(index)
-            }
-            _ => {
-                at = at.and_then(|value| value.get(key.as_str()));
-                Step::Key(key)
-            }
-        })
-        .collect()
-}
-
-/// The schema whose keyword an error is about.
-fn keyword_schema(error: &ValidationError<'_>) -> Option<&'static Value> {
-    let (parent, _) = error.schema_path().as_str().rsplit_once('/')?;
-    SCHEMA.pointer(parent)
-}
-
-fn unknown_key(
+/// A key that the schema does not have here, and the key that was perhaps meant.
+pub(super) fn unknown_key(
     key: &str,
     table: &[String],
     instance: &Value,
@@ -228,7 +37,8 @@ fn unknown_key(
     }
 }
 
-fn missing_key(key: &str, table: &[String], schema: Option<&Value>, span: Range<usize>) -> Diagnostic {
+/// A key that must be there.
+pub(super) fn missing_key(key: &str, table: &[String], schema: Option<&Value>, span: Range<usize>) -> Diagnostic {
     let owner = if table.is_empty() { "the file".to_owned() } else { format!("`{}`", table.join(".")) };
     let example = example(key, table, schema);
     Diagnostic::new(Code::MissingKey, span, format!("{owner} has no `{key}`")).help(format!("add: {example}"))
@@ -266,7 +76,8 @@ fn example(key: &str, table: &[String], schema: Option<&Value>) -> String {
     default.map_or_else(|| format!("{key} = …"), |default| format!("{key} = {default}"))
 }
 
-fn invalid_name(name: &str, table: &str, error: &ValidationError<'_>, span: Range<usize>) -> Diagnostic {
+/// A key of a table of names that cannot be a name.
+pub(super) fn invalid_name(name: &str, table: &str, error: &ValidationError<'_>, span: Range<usize>) -> Diagnostic {
     let pattern = match error.kind() {
         ValidationErrorKind::Pattern { pattern } => pattern.as_str(),
         _ => "",
@@ -295,7 +106,7 @@ fn invalid_name(name: &str, table: &str, error: &ValidationError<'_>, span: Rang
 }
 
 /// A key that belongs to another kind of rule.
-fn key_of_other_kind(
+pub(super) fn key_of_other_kind(
     name: &str,
     keys: &[String],
     root: &Value,
@@ -318,7 +129,14 @@ fn key_of_other_kind(
         .help(format!("remove it, or choose another type: {}", listing(&owners)))
 }
 
-fn wrong_type(name: &str, kind: &TypeKind, instance: &Value, schema: Option<&Value>, span: Range<usize>) -> Diagnostic {
+/// A value of another type.
+pub(super) fn wrong_type(
+    name: &str,
+    kind: &TypeKind,
+    instance: &Value,
+    schema: Option<&Value>,
+    span: Range<usize>,
+) -> Diagnostic {
     let pattern = schema.and_then(|schema| schema.get("pattern")).and_then(Value::as_str).unwrap_or_default();
     if let (DURATION_PATTERN, Some(number)) = (pattern, instance.as_u64()) {
         return Diagnostic::new(
@@ -377,7 +195,8 @@ fn word(kind: &str) -> &'static str {
     }
 }
 
-fn not_allowed(name: &str, instance: &Value, options: &Value, span: Range<usize>) -> Diagnostic {
+/// A word that is none of the allowed ones.
+pub(super) fn not_allowed(name: &str, instance: &Value, options: &Value, span: Range<usize>) -> Diagnostic {
     let words: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let Some(written) = instance.as_str().filter(|_| !words.is_empty()) else {
         let all: Vec<String> = options.as_array().into_iter().flatten().map(Value::to_string).collect();
@@ -401,7 +220,7 @@ fn not_allowed(name: &str, instance: &Value, options: &Value, span: Range<usize>
 }
 
 /// A text that does not look as its key wants.
-fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Range<usize>) -> Diagnostic {
+pub(super) fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Range<usize>) -> Diagnostic {
     let text = shown(instance.as_str().unwrap_or_default());
     let new = |code, message: String| Diagnostic::new(code, span.clone(), message);
     match pattern {
@@ -449,7 +268,7 @@ fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Range<usize>) -
 }
 
 /// Numbers, lengths and counts outside their bounds.
-fn out_of_bounds(
+pub(super) fn out_of_bounds(
     name: &str,
     kind: &ValidationErrorKind,
     instance: &Value,

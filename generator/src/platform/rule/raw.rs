@@ -1,0 +1,241 @@
+//! `[rules.X]` as it is written: the keys of all kinds in one flat table, with the source system's words.
+
+use std::borrow::Cow;
+
+use fleetform_engine::{
+    rule_set::{Operator, SAMPLES_OF_MAX, StateValue},
+    units::Finite,
+};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, de};
+
+use super::KINDS;
+use crate::{
+    platform::contact::{PHONE_PATTERN, RawWebhook},
+    schema::types::Duration,
+};
+
+/// `[rules.X]` as it is written, with the keys of all kinds.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawRule {
+    /// The kind of rule.
+    #[serde(rename = "type")]
+    #[schemars(required)]
+    pub(crate) kind: Option<KindWord>,
+    /// What it reads: a reading of a device type, or a health value of `message.health`.
+    #[schemars(required)]
+    pub(crate) metric: Option<String>,
+    /// How urgent its alerts are.
+    #[schemars(required)]
+    pub(crate) severity: Option<String>,
+    /// Where it holds, with what lies in these zones. Default: everywhere.
+    #[schemars(length(min = 1))]
+    pub(crate) zones: Option<Vec<String>>,
+    /// Device types that it reads. Default: all that have the metric.
+    #[schemars(length(min = 1))]
+    pub(crate) device_types: Option<Vec<String>>,
+    /// How long the condition must hold before the rule fires.
+    #[schemars(extend("default" = "0s"))]
+    pub(crate) duration: Option<Duration>,
+    /// Instead of `duration`: the condition must hold in so many of the last samples.
+    pub(crate) samples: Option<RawSamples>,
+    /// How long the value must be clear before an alert resolves.
+    #[schemars(extend("default" = "0s"))]
+    pub(crate) keep_firing_for: Option<Duration>,
+    /// What a gap in the samples does to `duration`: `reset` starts it again, `hold` lets it run on.
+    #[schemars(extend("default" = "reset"))]
+    pub(crate) on_gap: Option<RawOnGap>,
+    /// The longest time between two samples that is no gap. Default: three times the type's `report_every`.
+    pub(crate) max_gap: Option<Duration>,
+    /// Samples of a device that are seen before the first evaluation.
+    #[schemars(range(min = 1, max = 10_000), extend("default" = 1))]
+    pub(crate) min_samples: Option<u32>,
+    /// Contacts that are told as well as those of the routes.
+    #[schemars(length(max = 50))]
+    pub(crate) notify: Option<Vec<String>>,
+    /// Addresses that are told of this rule alone.
+    pub(crate) notifications: Option<RawNotifications>,
+    /// Text of a notice, with `{device}`, `{zone}`, `{value}`, `{threshold}`, `{duration}` and the like.
+    #[schemars(length(min = 1, max = 300))]
+    pub(crate) summary: Option<String>,
+    /// Where an operator reads on.
+    #[schemars(regex(pattern = "^https://"), length(max = 500))]
+    pub(crate) runbook: Option<String>,
+    /// Who answers for the rule.
+    #[schemars(length(min = 1, max = 200))]
+    pub(crate) owner: Option<String>,
+    /// Whether it is evaluated.
+    #[schemars(extend("default" = true))]
+    pub(crate) enabled: Option<bool>,
+    /// Whether it is evaluated without ever notifying.
+    #[schemars(extend("default" = false))]
+    pub(crate) shadow: Option<bool>,
+    /// How a value is compared with the threshold.
+    pub(crate) operator: Option<OperatorWord>,
+    /// What a value is compared with: a number, or each device's own attribute.
+    pub(crate) threshold: Option<RawThreshold>,
+    /// The value at whose far side an alert clears. Default: the threshold.
+    #[schemars(with = "Option<f64>")]
+    pub(crate) clear: Option<Finite>,
+    /// Lowest good value.
+    #[schemars(with = "Option<f64>")]
+    pub(crate) min: Option<Finite>,
+    /// Highest good value.
+    #[schemars(with = "Option<f64>")]
+    pub(crate) max: Option<Finite>,
+    /// The time that the threshold of a rate is given for.
+    pub(crate) per: Option<Duration>,
+    /// The word or truth value that raises an alert.
+    pub(crate) equals: Option<RawState>,
+    /// The value that it must have come from.
+    pub(crate) from: Option<RawState>,
+}
+
+/// `samples` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSamples {
+    /// So many samples.
+    #[schemars(required, range(min = 1, max = SAMPLES_OF_MAX))]
+    pub(crate) breach: Option<u32>,
+    /// Of the last this many.
+    #[schemars(required, range(min = 1, max = SAMPLES_OF_MAX))]
+    pub(crate) of: Option<u32>,
+}
+
+/// What a gap in the samples does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawOnGap {
+    Reset,
+    Hold,
+}
+
+/// The source system's form of contacts, inside a rule.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawNotifications {
+    /// Phones, E.164.
+    #[schemars(length(max = 100), inner(regex(pattern = PHONE_PATTERN)))]
+    pub(crate) sms: Option<Vec<String>>,
+    /// E-mail addresses.
+    #[schemars(length(max = 100))]
+    pub(crate) email: Option<Vec<String>>,
+    /// A system that is told by HTTPS.
+    pub(crate) webhook: Option<RawWebhook>,
+}
+
+/// The word for a kind of rule.
+#[derive(Debug)]
+pub(crate) struct KindWord(pub(super) usize);
+
+impl<'de> Deserialize<'de> for KindWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        let index = KINDS.iter().position(|kind| kind.words.contains(&&*word));
+        index.map(Self).ok_or_else(|| de::Error::custom("no such kind of rule"))
+    }
+}
+
+impl JsonSchema for KindWord {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "KindWord".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words: Vec<&str> = KINDS.iter().flat_map(|kind| kind.words).copied().collect();
+        json_schema!({ "type": "string", "enum": words })
+    }
+}
+
+/// Operators with the source system's words for them.
+pub(crate) const OPERATORS: [(Operator, &str); 6] = [
+    (Operator::Above, "GREATER_THAN"),
+    (Operator::AtLeast, "GREATER_THAN_OR_EQUAL"),
+    (Operator::Below, "LESS_THAN"),
+    (Operator::AtMost, "LESS_THAN_OR_EQUAL"),
+    (Operator::Equal, "EQUAL"),
+    (Operator::NotEqual, "NOT_EQUAL"),
+];
+
+/// An operator as it is written.
+#[derive(Debug)]
+pub(crate) struct OperatorWord(pub(crate) Operator);
+
+impl<'de> Deserialize<'de> for OperatorWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        let found = OPERATORS.iter().find(|(operator, alias)| operator.as_str() == word || *alias == word);
+        found.map(|(operator, _)| Self(*operator)).ok_or_else(|| de::Error::custom("no such operator"))
+    }
+}
+
+impl JsonSchema for OperatorWord {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "OperatorWord".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let signs = OPERATORS.iter().map(|(operator, _)| operator.as_str());
+        let words: Vec<&str> = signs.chain(OPERATORS.iter().map(|(_, alias)| *alias)).collect();
+        json_schema!({ "type": "string", "enum": words })
+    }
+}
+
+/// A threshold as it is written.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum RawThreshold {
+    /// The same for all devices.
+    Fixed(Finite),
+    /// Each device's own.
+    Attribute {
+        /// The attribute.
+        attribute: Option<String>,
+        /// For devices and device types without it.
+        default: Option<Finite>,
+    },
+}
+
+impl JsonSchema for RawThreshold {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Threshold".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": ["number", "object"],
+            "properties": {
+                "attribute": { "type": "string", "description": "An attribute of the device types." },
+                "default": { "type": "number", "description": "For devices and device types without it." },
+            },
+            "required": ["attribute", "default"],
+            "additionalProperties": false,
+        })
+    }
+}
+
+/// A value of an enum or bool reading, as it is written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RawState(pub(crate) StateValue);
+
+impl JsonSchema for RawState {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "State".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "boolean"] })
+    }
+}

@@ -1,0 +1,95 @@
+//! What a rule is about while it is checked: who reports what, and which of it the rule reads.
+
+use std::collections::BTreeMap;
+
+use fleetform_engine::{
+    ids::{DeviceTypeId, MetricId, RuleId},
+    rule_set::ValueType,
+};
+
+use crate::{
+    check::context::Context,
+    diagnostic::{Code, Diagnostic},
+    platform::{
+        device_type::{DeviceType, Reading},
+        message::Message,
+        zone::Zones,
+    },
+    source::At,
+};
+
+/// What rules refer to.
+pub(crate) struct Scope<'p> {
+    pub(crate) zones: &'p Zones,
+    pub(crate) device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
+    pub(crate) message: &'p Message,
+    pub(super) metrics: BTreeMap<&'p str, Vec<(&'p DeviceTypeId, &'p Reading)>>,
+}
+
+impl<'p> Scope<'p> {
+    /// Collects who reports what.
+    pub(crate) fn new(
+        zones: &'p Zones,
+        device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
+        message: &'p Message,
+    ) -> Self {
+        let mut metrics: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (id, device_type) in device_types {
+            for (metric, reading) in &device_type.readings {
+                metrics.entry(metric.as_str()).or_default().push((id, reading));
+            }
+        }
+        Self { zones, device_types, message, metrics }
+    }
+}
+
+/// A rule during its check: what it is about.
+pub(crate) struct Subject<'s, 'd> {
+    pub(crate) id: &'s RuleId,
+    pub(crate) metric: &'s MetricId,
+    /// The device types that it reads.
+    pub(crate) types: &'s [DeviceTypeId],
+    pub(crate) scope: &'s Scope<'s>,
+    pub(crate) at: &'s At<'s>,
+    pub(crate) context: &'s Context<'d>,
+}
+
+impl<'s> Subject<'s, '_> {
+    /// The readings that it reads; health values have none.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s Reading)> {
+        self.types.iter().filter_map(|id| {
+            let reading = self.scope.device_types.get(id)?.readings.get(self.metric)?;
+            Some((id, reading))
+        })
+    }
+
+    /// Where a reading's key stands, for a second place.
+    pub(crate) fn reading_span(&self, device_type: &DeviceTypeId, key: &str) -> std::ops::Range<usize> {
+        let types = At::root("device_types");
+        let table = types.key(device_type.as_str());
+        let readings = table.key("readings");
+        let reading = readings.key(self.metric.as_str());
+        self.context.value(&reading.key(key))
+    }
+
+    /// Whether all values that it reads are numbers; a report of the first that is not.
+    pub(crate) fn check_numeric(&self) -> bool {
+        let other = self
+            .readings()
+            .find(|(_, reading)| !matches!(reading.value, ValueType::Float { .. } | ValueType::Int { .. }));
+        let Some((device_type, _)) = other else { return true };
+        self.context.report(
+            Diagnostic::new(
+                Code::MetricOfWrongType,
+                self.context.value(&self.at.key("metric")),
+                format!(
+                    "rule `{}` compares numbers, but `{}` of `{device_type}` is not a number",
+                    self.id, self.metric
+                ),
+            )
+            .related(self.reading_span(device_type, "type"), "its type")
+            .help("write: type = \"state\", or choose a metric with numbers"),
+        );
+        false
+    }
+}

@@ -1,0 +1,204 @@
+//! Holds a file against the schema, and says what is wrong in the file's own terms.
+//!
+//! What is wrong is taken out of the value, so that the checks of meaning can go on with the rest.
+
+mod words;
+
+use std::{ops::Range, sync::LazyLock};
+
+use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
+use serde_json::Value;
+
+use super::SCHEMA;
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    source::{Document, Step},
+};
+
+/// The schema, compiled once.
+static VALIDATOR: LazyLock<Option<Validator>> =
+    LazyLock::new(|| jsonschema::draft7::options().should_validate_formats(false).build(&SCHEMA).ok());
+
+/// Everything that a file may be told about its shape; a file with more is told the first ones.
+const PROBLEMS_MAX: usize = 1_000;
+
+/// A problem with what follows from it.
+struct Problem {
+    diagnostic: Diagnostic,
+    /// The path of what to take out of the value.
+    remove: Option<String>,
+    /// A key that is missing from a table.
+    missing: Option<(String, String)>,
+    /// A key of a table that a misspelt one was meant for.
+    meant: Option<(String, String)>,
+}
+
+impl Problem {
+    fn new(diagnostic: Diagnostic, remove: Option<String>) -> Self {
+        Self { diagnostic, remove, missing: None, meant: None }
+    }
+}
+
+/// The value without what is wrong with its shape, and what is wrong. Nothing is said about `spoilt` places.
+pub(crate) fn check(value: &Value, document: &Document<'_>, spoilt: &[Range<usize>]) -> (Value, Vec<Diagnostic>) {
+    let mut pruned = value.clone();
+    let mut diagnostics = Vec::new();
+    let Some(validator) = &*VALIDATOR else {
+        let message = "the schema of this version cannot be compiled";
+        return (pruned, vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
+    };
+    let mut removals = Vec::new();
+    let mut found = Vec::new();
+    for error in validator.iter_errors(value) {
+        for problem in problems(&error, value, document) {
+            removals.extend(problem.remove.clone());
+            let told = spoilt.iter().any(|span| *span == problem.diagnostic.span && !span.is_empty());
+            if !told && found.len() < PROBLEMS_MAX {
+                found.push(problem);
+            }
+        }
+    }
+    // A missing key says nothing new where its misspelling was found.
+    let meant: Vec<_> = found.iter().filter_map(|problem| problem.meant.clone()).collect();
+    found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
+    diagnostics.extend(found.into_iter().map(|problem| problem.diagnostic));
+    // The later items of a list first, so that the earlier ones keep their numbers.
+    removals.sort_by(|a, b| compare_pointers(b, a));
+    removals.dedup();
+    for pointer in removals {
+        remove(&mut pruned, &pointer);
+    }
+    strip_null(&mut pruned);
+    (pruned, diagnostics)
+}
+
+/// Orders paths so that items of one list stand by number.
+fn compare_pointers(a: &str, b: &str) -> std::cmp::Ordering {
+    let number = |step: &str| step.parse::<usize>().ok();
+    for (left, right) in a.split('/').zip(b.split('/')) {
+        let order = match (number(left), number(right)) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => left.cmp(right),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    a.split('/').count().cmp(&b.split('/').count())
+}
+
+/// Takes what a path leads to out of a value.
+fn remove(value: &mut Value, pointer: &str) {
+    let Some((parent, last)) = pointer.rsplit_once('/') else {
+        *value = Value::Object(serde_json::Map::new());
+        return;
+    };
+    match value.pointer_mut(parent) {
+        Some(Value::Object(map)) => {
+            map.remove(&unescape(last));
+        }
+        Some(Value::Array(items)) => {
+            if let Ok(index) = last.parse::<usize>()
+                && index < items.len()
+            {
+                items.remove(index);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Takes out what could not be said in JSON.
+fn strip_null(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(strip_null);
+        }
+        Value::Array(items) => {
+            items.retain(|item| !item.is_null());
+            items.iter_mut().for_each(strip_null);
+        }
+        _ => {}
+    }
+}
+
+fn unescape(step: &str) -> String {
+    step.replace("~1", "/").replace("~0", "~")
+}
+
+/// A key as a step of a JSON pointer.
+fn escape(step: &str) -> String {
+    step.replace('~', "~0").replace('/', "~1")
+}
+
+/// What one error of the validator says in the file's own terms.
+fn problems(error: &ValidationError<'_>, root: &Value, document: &Document<'_>) -> Vec<Problem> {
+    let pointer = error.instance_path().as_str().to_owned();
+    let keys: Vec<String> = pointer.split('/').skip(1).map(unescape).collect();
+    let steps = steps(&keys, root);
+    let instance = error.instance();
+    let key_span = || document.key_span(&steps);
+    let value_span = || document.value_span(&steps);
+    let name = keys.last().cloned().unwrap_or_default();
+    let one = |diagnostic: Diagnostic| vec![Problem::new(diagnostic, Some(pointer.clone()))];
+    let schema = keyword_schema(error);
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
+            .iter()
+            .map(|key| {
+                let mut steps = steps.clone();
+                steps.push(Step::Key(key));
+                let problem = words::unknown_key(key, &keys, instance, schema, document.key_span(&steps));
+                Problem {
+                    remove: Some(format!("{pointer}/{}", escape(key))),
+                    meant: problem.1.map(|near| (pointer.clone(), near)),
+                    ..Problem::new(problem.0, None)
+                }
+            })
+            .collect(),
+        ValidationErrorKind::Required { property } => {
+            let key = property.as_str().unwrap_or_default().to_owned();
+            vec![Problem {
+                missing: Some((pointer.clone(), key.clone())),
+                ..Problem::new(words::missing_key(&key, &keys, schema, key_span()), None)
+            }]
+        }
+        ValidationErrorKind::PropertyNames { error } => {
+            let key = error.instance().as_str().unwrap_or_default().to_owned();
+            let mut steps = steps.clone();
+            steps.push(Step::Key(&key));
+            let table = keys.last().map_or("", String::as_str);
+            let diagnostic = words::invalid_name(&key, table, error, document.key_span(&steps));
+            vec![Problem::new(diagnostic, Some(format!("{pointer}/{}", escape(&key))))]
+        }
+        ValidationErrorKind::FalseSchema => one(words::key_of_other_kind(&name, &keys, root, document, key_span())),
+        ValidationErrorKind::Type { kind } => one(words::wrong_type(&name, kind, instance, schema, value_span())),
+        ValidationErrorKind::Enum { options } => one(words::not_allowed(&name, instance, options, value_span())),
+        ValidationErrorKind::Pattern { pattern } => one(words::wrong_text(&name, instance, pattern, value_span())),
+        kind => one(words::out_of_bounds(&name, kind, instance, value_span(), key_span())),
+    }
+}
+
+/// The keys of a path as steps: numbers are places in a list only where the value has a list.
+fn steps<'k>(keys: &'k [String], root: &Value) -> Vec<Step<'k>> {
+    let mut at = Some(root);
+    keys.iter()
+        .map(|key| match (at, key.parse::<usize>()) {
+            (Some(Value::Array(items)), Ok(index)) => {
+                at = items.get(index);
+                Step::Index(index)
+            }
+            _ => {
+                at = at.and_then(|value| value.get(key.as_str()));
+                Step::Key(key)
+            }
+        })
+        .collect()
+}
+
+/// The schema whose keyword an error is about.
+fn keyword_schema(error: &ValidationError<'_>) -> Option<&'static Value> {
+    let (parent, _) = error.schema_path().as_str().rsplit_once('/')?;
+    SCHEMA.pointer(parent)
+}
