@@ -1,9 +1,11 @@
 //! Thing types and thing groups: the device types and zones of the platform file in AWS IoT's registry.
 //!
-//! A thing type is called `<prefix>-<environment>-<device type>`, a thing group `<prefix>-<environment>-<zone>`: one
-//! account may hold several platforms and environments, and AWS IoT has one name space for all of them.
+//! A thing type is called `<prefix>-<environment>-<device type>`, a thing group `<prefix>-<environment>-<zone>`, and the
+//! group around all zones `<prefix>-<environment>`: one account may hold several platforms and environments, and AWS
+//! IoT has one name space for all of them.
 
 use fleetform_engine::ids::{DeviceTypeId, ZoneId};
+use smol_str::format_smolstr;
 
 use super::{
     site::Site,
@@ -12,8 +14,8 @@ use super::{
 use crate::{
     cfn::{
         resource::iot::{AttributePayload, ThingGroup, ThingGroupProperties, ThingType, ThingTypeProperties},
-        stack::Stack,
-        value::logical_id,
+        stack::{Handle, Stack},
+        value::{Text, logical_id},
     },
     platform::zone::Zone,
 };
@@ -24,7 +26,17 @@ enum Entry<'a> {
 }
 
 /// Adds a thing type for each device type and a thing group for each zone, in further stacks where they do not fit.
-pub(crate) fn add(site: &Site<'_>, main: Stack) -> Vec<Stack> {
+pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
+    // What holds for the whole platform, a job for all its devices say, is for this group.
+    let all = ThingGroup {
+        thing_group_name: site.bounded(site.name.clone()),
+        parent_group_name: None,
+        thing_group_properties: ThingGroupProperties {
+            thing_group_description: format_smolstr!("All zones of {}", site.name),
+            attribute_payload: None,
+        },
+    };
+    let all = (main.name().clone(), main.add("PlatformThingGroup", all));
     let types = site.platform.device_types.keys().map(|id| Item {
         id: logical_id(id.as_str(), "ThingType"),
         tier: 0,
@@ -52,25 +64,29 @@ pub(crate) fn add(site: &Site<'_>, main: Stack) -> Vec<Stack> {
             );
         }
         Entry::Group(id, zone) => {
-            let parent = zone.parent.as_ref().map(|parent| match here.get(&(stack.name().clone(), parent)) {
-                Some(handle) => crate::cfn::stack::Handle::reference(handle),
-                // In a stack of a lower tier, which exists before this one.
-                None => site.thing_group(parent).into(),
-            });
+            // A parent that is not in this stack is in one that exists before it.
+            let parent = match &zone.parent {
+                Some(parent) => match here.get(&(stack.name().clone(), parent)) {
+                    Some(handle) => Handle::reference(handle),
+                    None => site.thing_group(parent).into(),
+                },
+                None if *stack.name() == all.0 => all.1.reference(),
+                None => site.bounded(site.name.clone()).into(),
+            };
             let handle = stack.add(logical_id(id.as_str(), "ThingGroup"), group(site, id, zone, parent));
             here.insert((stack.name().clone(), id), handle);
         }
     })
 }
 
-fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent_group_name: Option<crate::cfn::value::Text>) -> ThingGroup {
+fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent: Text) -> ThingGroup {
     // AWS IoT takes printable ASCII here and refuses the rest.
     let printable = zone.title.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let thing_group_description = if printable { zone.title.clone() } else { id.as_str().into() };
     let attributes = Some(&zone.labels).filter(|labels| !labels.is_empty());
     ThingGroup {
         thing_group_name: site.thing_group(id),
-        parent_group_name,
+        parent_group_name: Some(parent),
         thing_group_properties: ThingGroupProperties {
             thing_group_description,
             attribute_payload: attributes.map(|labels| AttributePayload { attributes: labels.clone() }),

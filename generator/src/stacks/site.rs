@@ -22,6 +22,9 @@ use crate::{
 /// Longest name of a thing type, a thing group, an IoT policy or a topic rule, in characters.
 const IOT_NAME_CHARS_MAX: usize = 128;
 
+/// Longest description of a template, in bytes.
+const DESCRIPTION_BYTES_MAX: usize = 1_024;
+
 /// A platform at the place where it is deployed.
 pub(crate) struct Site<'a> {
     /// What is deployed.
@@ -44,7 +47,9 @@ impl<'a> Site<'a> {
 
     /// An empty stack of this site.
     pub(crate) fn stack(&self, name: impl Into<SmolStr>, purpose: &str) -> Stack {
-        Stack::new(name, format!("{}: {purpose}", self.name), &self.common)
+        let mut description = format!("{}: {purpose}", self.name);
+        description.truncate(description.floor_char_boundary(DESCRIPTION_BYTES_MAX));
+        Stack::new(name, description, &self.common)
     }
 
     /// Bytes that a resource's tags take in a template, at most.
@@ -62,9 +67,13 @@ impl<'a> Site<'a> {
         self.iot_name(id.as_str())
     }
 
-    /// Name of something in AWS IoT, cut short with a hash where it would be too long.
+    /// Name of something in AWS IoT.
     pub(crate) fn iot_name(&self, what: &str) -> String {
-        let name = format!("{}-{what}", self.name);
+        self.bounded(format!("{}-{what}", self.name))
+    }
+
+    /// A name in AWS IoT, cut short with a hash where it would be too long.
+    pub(crate) fn bounded(&self, name: String) -> String {
         if name.len() <= IOT_NAME_CHARS_MAX {
             return name;
         }

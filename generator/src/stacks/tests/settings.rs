@@ -85,3 +85,13 @@ fn settings_reach_the_stacks() {
     let notify = &templates["processing.yaml"]["Resources"]["NotifyFunction"]["Properties"];
     assert_eq!(notify["Environment"]["Variables"]["FLEETFORM_SMS_ORIGINATION"], "+12025550100");
 }
+
+/// A description may have a thousand characters of four bytes each, a template's no more than 1,024 bytes.
+#[test]
+fn a_long_description_is_cut_between_characters() {
+    let mut platform = platform();
+    platform.description = Some("水".repeat(1_000).into());
+    let templates = trees(&platform);
+    let description = templates["root.yaml"]["Description"].as_str().unwrap();
+    assert!((1_020..=1_024).contains(&description.len()), "{} bytes", description.len());
+}
