@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 use smol_str::{SmolStr, format_smolstr};
 
@@ -193,16 +193,22 @@ impl Serialize for Text {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
             Form::Literal(text) => serializer.serialize_str(text),
-            Form::Ref(id) => json!({ "Ref": id }).serialize(serializer),
-            Form::Attribute(id, name) => json!({ "Fn::GetAtt": [id, name] }).serialize(serializer),
-            Form::Import(export) => json!({ "Fn::ImportValue": export }).serialize(serializer),
+            Form::Ref(id) => function(serializer, "Ref", id),
+            Form::Attribute(id, name) => function(serializer, "Fn::GetAtt", &[id, name]),
+            Form::Import(export) => function(serializer, "Fn::ImportValue", export),
             Form::StackUuid => stack_uuid().serialize(serializer),
             Form::Sub(template) if template.contains("${StackUuid}") => {
-                json!({ "Fn::Sub": [template, { "StackUuid": stack_uuid() }] }).serialize(serializer)
+                function(serializer, "Fn::Sub", &json!([template, { "StackUuid": stack_uuid() }]))
             }
-            Form::Sub(template) => json!({ "Fn::Sub": template }).serialize(serializer),
+            Form::Sub(template) => function(serializer, "Fn::Sub", template),
         }
     }
+}
+
+fn function<S: Serializer>(serializer: S, name: &str, argument: &impl Serialize) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(name, argument)?;
+    map.end()
 }
 
 /// The stack's ARN ends in `stack/<name>/<uuid>`.
