@@ -114,3 +114,7 @@ fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {
         metrics.count_by_reason("Quarantined", reason.as_str(), count(*value));
     }
 }
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

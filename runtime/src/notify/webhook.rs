@@ -282,3 +282,7 @@ struct Data<'a> {
     owner: Option<&'a str>,
     rule_set: &'a str,
 }
+
+#[cfg(test)]
+#[path = "webhook_tests.rs"]
+mod tests;
