@@ -9,6 +9,7 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub struct Aws {
     program: Utf8PathBuf,
+    endpoint: String,
     environment: BTreeMap<String, String>,
 }
 
@@ -50,7 +51,7 @@ impl Aws {
             ("HOME", home.as_str()),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        Self { program: program.to_owned(), environment }
+        Self { program: program.to_owned(), endpoint: endpoint.to_owned(), environment }
     }
 
     /// The environment variables of a program that is to call the same place.
@@ -63,7 +64,8 @@ impl Aws {
         let call = || words.iter().take(4).copied().collect::<Vec<_>>().join(" ");
         let output = Command::new(&self.program)
             .args(words)
-            .args(["--output", "json"])
+            // The variable alone does not reach every service: SQS has an end point of its own.
+            .args(["--output", "json", "--endpoint-url", &self.endpoint])
             .env_clear()
             .envs(&self.environment)
             .env("PATH", "/usr/bin:/bin")

@@ -6,5 +6,7 @@ pub mod emulator;
 pub mod event_source;
 pub mod lambda_host;
 pub mod platforms;
+pub mod rendering;
+pub mod template;
 pub mod transcript;
 pub mod webhook;

@@ -210,7 +210,7 @@ fn scripts(renderings: &[Rendering]) -> Result<(), Error> {
     if scripts.is_empty() {
         return Err(Error::Message("no script found: nothing would be checked".to_owned()));
     }
-    process::run(tools::LINT.program("shellcheck").args(["--enable", "all", "--severity", "style"]).args(&scripts))?;
+    process::run(tools::LINT.program("shellcheck").args(["--severity", "style"]).args(&scripts))?;
     anstream::eprintln!("shellcheck: {} scripts", scripts.len());
     Ok(())
 }

@@ -14,6 +14,8 @@ use crate::{
 
 /// Rounds of reading after which a shard must have been read to its end.
 const READS_MAX: usize = 20;
+/// Tries after which the test stops waiting for a function to recover; the mapping goes on for hours.
+const RETRIES_MAX: u32 = 3;
 
 /// A deployed function with the stream that it reads, and how far it has come.
 pub(super) struct Consumer {
@@ -60,7 +62,9 @@ impl Test {
             .map(|filter| serde_json::from_str(filter["Pattern"].as_str().unwrap_or_default()))
             .collect::<Result<_, _>>()?;
         let host = LambdaHost::new(function).await?;
-        Ok(Consumer { host, mapping: Mapping::read(&mapping), filters, positions: BTreeMap::new() })
+        let mapping = Mapping::read(&mapping);
+        let mapping = Mapping { retries_max: mapping.retries_max.min(RETRIES_MAX), ..mapping };
+        Ok(Consumer { host, mapping, filters, positions: BTreeMap::new() })
     }
 
     /// The program in a zip of the artifact bucket, unpacked.
