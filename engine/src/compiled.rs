@@ -70,9 +70,9 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) id: RuleId,
-    /// Hash of what gives the rule its meaning: while it stays, so do running episodes.
-    pub(crate) generation: u64,
     pub(crate) metric: u16,
+    /// As the set has it: with metric and detector, what gives the rule its meaning.
+    pub(crate) condition: rule_set::Condition,
     pub(crate) test: Test,
     pub(crate) duration: Duration,
     pub(crate) keep_firing_for: Millis,
@@ -89,6 +89,16 @@ pub(crate) struct Rule {
 pub(crate) enum Duration {
     Time { length: Millis, on_gap: OnGap, max_gap: Millis },
     Samples { breach: u32, of: u32 },
+}
+
+impl Rule {
+    /// Whether a rule of another set is still the same one. How long the condition must hold, urgency, addressees and
+    /// text do not matter: a change of those keeps running episodes.
+    pub(crate) fn means_the_same(&self, metric: &Metric, other: &Self, other_metric: &Metric) -> bool {
+        metric.id == other_metric.id
+            && self.condition == other.condition
+            && std::mem::discriminant(&self.duration) == std::mem::discriminant(&other.duration)
+    }
 }
 
 impl Duration {
@@ -218,8 +228,8 @@ impl DeviceType {
                 let severity = &set.severities[&rule.severity];
                 Some(Rule {
                     id: (*rule_id).clone(),
-                    generation: rule.generation(),
                     metric: metric as u16,
+                    condition: rule.condition.clone(),
                     test: Test::new(&rule.condition, &metrics[metric].kind, &attributes),
                     duration: match rule.hold {
                         Hold::Duration { duration_ms, on_gap, max_gap_ms } => Duration::Time {

@@ -6,7 +6,6 @@
 
 mod bytes;
 mod check;
-mod generation;
 mod read;
 
 use std::collections::{BTreeMap, BTreeSet};
