@@ -2,20 +2,19 @@
 
 use std::fs;
 
-use crate::{error::Error, process, tools, workspace};
+use crate::{
+    error::Error,
+    lambda::{self, Arch, Profile},
+    process, tools, workspace,
+};
 
 /// An address that counts as public. Only the test's own network has it, on its loopback.
 const WEBHOOK_ADDRESS: &str = "203.0.113.10";
 
-/// Runs the test on the zips below `target/lambda/`.
+/// Runs the test, on the runtime's binaries as the other tests build them.
 pub(crate) fn run() -> Result<(), Error> {
     tools::run()?;
-    let artifacts = workspace::target().join("lambda");
-    for zip in ["evaluate.zip", "deliver.zip"] {
-        if !artifacts.join(zip).is_file() {
-            return Err(Error::Message(format!("no {zip} in {artifacts}: run `cargo xtask lambda`")));
-        }
-    }
+    lambda::run(Arch::X86_64, Profile::Dev)?;
     process::run(&mut workspace::cargo(&[
         "build",
         "--quiet",
@@ -35,7 +34,7 @@ pub(crate) fn run() -> Result<(), Error> {
             .args(["--address", WEBHOOK_ADDRESS])
             .arg(workspace::target().join("debug/deploy-test"))
             .arg(workspace::target().join("debug/fleetform"))
-            .arg(artifacts)
+            .arg(lambda::folder(Profile::Dev))
             .arg(tools::EMULATOR.programs().join("python"))
             .arg(tools::AWS.programs().join("aws"))
             .arg(work),

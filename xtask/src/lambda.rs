@@ -1,4 +1,4 @@
-//! `cargo xtask lambda`: the Lambda binaries, each zipped as `bootstrap` below `target/lambda/`.
+//! `cargo xtask lambda`: the Lambda binaries, each zipped as `bootstrap` below `target/lambda/`, or `target/lambda-dev/`.
 //!
 //! Release zips are linked by zig against the glibc of `provided.al2023`, whatever the machine that builds them has,
 //! and are the same bytes wherever they are built. Development zips hold what `cargo build` made, for tests here.
@@ -67,7 +67,7 @@ pub(crate) enum Profile {
 
 /// Builds and zips every binary, and says how large each is.
 pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
-    let folder = workspace::target().join("lambda");
+    let folder = folder(profile);
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
     for binary in BINARIES {
         let path = build(binary, arch, profile)?;
@@ -85,6 +85,14 @@ pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// Where the zips of a profile lie. Those for tests lie apart, so that nobody deploys them.
+pub(crate) fn folder(profile: Profile) -> Utf8PathBuf {
+    workspace::target().join(match profile {
+        Profile::Lambda => "lambda",
+        Profile::Dev => "lambda-dev",
+    })
 }
 
 /// Builds one binary by itself, so that it is compiled with its own feature and nothing that another one needs.
