@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='5414a6c207ce38b9e7f907e63da1aef2ba3fcc6d80df64e607b8b87c683fc516'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '5e9defcc9e58e8de2bd11cb2f36517260521b5be916e3060edb24589ff59f561'
+  'cloudformation/root.yaml' 'f153602683873feb7422eb73841eb08f432587d6b468d8ef23b66095bf9247c1'
   'cloudformation/alerting.yaml' '21b087b5a2397d26168b670aedeed635b733a5f0c1e01915e1c35415ffa192dd'
-  'cloudformation/ingest.yaml' 'b508124d85e335e6418b9f6720ce924bdc139dafcbeb5fdd218a6a4fe0d98698'
+  'cloudformation/ingest.yaml' 'b2594ac698dc2312b5d9464b39968c0e0a245d41b5b5c127cf658ed4feb6b6ad'
   'cloudformation/observability.yaml' '5ec5ad4f0d89c8b45deed2e06fb483e8a3d6f9e35f7a29e35523c90b574db061'
-  'cloudformation/processing.yaml' '53b948e86ec0d7940ac5a50239e7cac2f7e0115f5f4ef913389e8692c45d7d4d'
+  'cloudformation/processing.yaml' '5beaa336c56d3e680cfa2f5560455a4b98f163fc834361bf31a0102c9fdad968'
 )
 
 # A new account must keep this much concurrency unreserved.

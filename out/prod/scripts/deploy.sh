@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='93e80e993a25329801bf60f60af4267b0b22c0daa7f5faa6b1f143f5892b6972'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '2acbe362f856b21788086f62cee0de8647f134681525f9cd32b21892654fb509'
+  'cloudformation/root.yaml' '37b94257334da1cd2b15a97d2f5aebf4d35e7acce582b36bf2e94aa5613335f5'
   'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
-  'cloudformation/ingest.yaml' 'bbf682f47f1fa706b9b30559d771ed0d8e0cb1ac80eeb02cce450285606918ca'
+  'cloudformation/ingest.yaml' 'faade58fce191ff49d9d497f334d37867fdf470182ed3645160081b13c8b5686'
   'cloudformation/observability.yaml' '45ca28692ab3b16ed409e0e9ad9a874833d3eab44a024a4495baa29ba66b9219'
-  'cloudformation/processing.yaml' 'dd17bc63bd4207f7008d7b7a0a16f2e4ece044dcc6330f74d8b7a765dfad828d'
+  'cloudformation/processing.yaml' '5466f5e3aadc0374b815ab997ba3e88a993728d0e3e639c9f3633d182fc43f73'
 )
 
 # A new account must keep this much concurrency unreserved.
