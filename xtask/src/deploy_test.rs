@@ -15,16 +15,6 @@ const WEBHOOK_ADDRESS: &str = "203.0.113.10";
 pub(crate) fn run() -> Result<(), Error> {
     tools::run()?;
     lambda::run(Arch::X86_64, Profile::Dev)?;
-    process::run(&mut workspace::cargo(&[
-        "build",
-        "--quiet",
-        "--locked",
-        "--package",
-        "fleetform",
-        "--package",
-        "fleetform-tests",
-        "--bins",
-    ]))?;
     let work = workspace::target().join("deploy-test");
     fs::create_dir_all(&work).map_err(Error::file(&work))?;
     process::run(

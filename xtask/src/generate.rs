@@ -11,7 +11,7 @@ use crate::{error::Error, process, workspace};
 
 /// Regenerates, or only compares.
 pub(crate) fn run(check: bool) -> Result<(), Error> {
-    process::run(&mut workspace::cargo(&["build", "--quiet", "--locked", "--package", "fleetform"]))?;
+    workspace::build()?;
     let mut stale = Vec::new();
     if check {
         let rendered = process::output(workspace::fleetform().args(["generate", "--check"]))?;

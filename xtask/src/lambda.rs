@@ -99,8 +99,7 @@ pub(crate) fn folder(profile: Profile) -> Utf8PathBuf {
 fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8PathBuf, Error> {
     match profile {
         Profile::Dev => {
-            // With all features, as the workspace is built: nothing is compiled twice.
-            process::run(&mut workspace::cargo(&["build", "--locked", "--package", "fleetform-runtime", "--bins"]))?;
+            workspace::build()?;
             Ok(workspace::target().join("debug").join(binary))
         }
         Profile::Lambda => {

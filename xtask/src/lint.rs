@@ -47,8 +47,7 @@ type Lint = fn(&[Rendering]) -> Result<(), Error>;
 /// Lints everything, and says everything that is wrong.
 pub(crate) fn run() -> Result<(), Error> {
     tools::run()?;
-    process::run(&mut workspace::cargo(&["build", "--quiet", "--locked", "--package", "fleetform"]))?;
-    process::run(&mut workspace::cargo(&["build", "--quiet", "--locked", "--package", "fleetform-tests", "--bins"]))?;
+    workspace::build()?;
     let renderings = renderings()?;
     let lints: [(&str, Lint); 5] = [
         ("cfn-lint", templates),

@@ -12,7 +12,7 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
     steps.run("clippy", || {
         cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "--deny", "warnings"])
     });
-    steps.run("build", || cargo(&["build", "--locked", "--workspace", "--all-targets", "--quiet"]));
+    steps.run("build", workspace::build);
     steps.run("tests", tests);
     steps.run("documentation tests", || cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]));
     steps.run("generated files are current", || generate::run(true));

@@ -4,6 +4,8 @@ use std::{env, process::Command};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::{error::Error, process};
+
 /// The folder of the workspace.
 pub(crate) fn root() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
@@ -14,6 +16,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
     command
+}
+
+/// Builds all there is, tests too. Cargo settles the features of a dependency by what it builds with: built in parts,
+/// every part would compile the AWS SDK again.
+pub(crate) fn build() -> Result<(), Error> {
+    process::run(&mut cargo(&["build", "--locked", "--workspace", "--all-targets", "--quiet"]))
 }
 
 /// Where cargo puts what it builds.

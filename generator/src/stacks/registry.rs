@@ -14,8 +14,8 @@ use super::{
 use crate::{
     cfn::{
         resource::iot::{AttributePayload, ThingGroup, ThingGroupProperties, ThingType, ThingTypeProperties},
-        stack::{Handle, Stack},
-        value::{Text, logical_id},
+        stack::Stack,
+        value::logical_id,
     },
     platform::zone::Zone,
 };
@@ -52,7 +52,7 @@ pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
         content: Entry::Group(id, zone),
     });
     let mut items: Vec<_> = types.chain(groups).collect();
-    // Parents first, so that where both are in one stack the child can refer to its parent.
+    // Parents first, so that where both are in one stack the child can wait for its parent.
     items.sort_by_key(|item| item.tier);
     let mut here = std::collections::BTreeMap::new();
     spread(site, main, "more device types and zones", items, |stack, entry| match entry {
@@ -64,22 +64,23 @@ pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
             );
         }
         Entry::Group(id, zone) => {
+            let parent = zone.parent.as_ref();
+            let name = parent.map_or_else(|| site.bounded(site.name.clone()), |parent| site.thing_group(parent));
+            let handle = stack.add(logical_id(id.as_str(), "ThingGroup"), group(site, id, zone, name));
             // A parent that is not in this stack is in one that exists before it.
-            let parent = match &zone.parent {
-                Some(parent) => match here.get(&(stack.name().clone(), parent)) {
-                    Some(handle) => Handle::reference(handle),
-                    None => site.thing_group(parent).into(),
-                },
-                None if *stack.name() == all.0 => all.1.reference(),
-                None => site.bounded(site.name.clone()).into(),
+            let beside = match parent {
+                Some(parent) => here.get(&(stack.name().clone(), parent)),
+                None => Some(&all.1).filter(|_| *stack.name() == all.0),
             };
-            let handle = stack.add(logical_id(id.as_str(), "ThingGroup"), group(site, id, zone, parent));
+            if let Some(beside) = beside {
+                stack.wait(&handle, beside);
+            }
             here.insert((stack.name().clone(), id), handle);
         }
     })
 }
 
-fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent: Text) -> ThingGroup {
+fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent: String) -> ThingGroup {
     // AWS IoT takes printable ASCII here and refuses the rest.
     let printable = zone.title.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let thing_group_description = if printable { zone.title.clone() } else { id.as_str().into() };

@@ -156,10 +156,12 @@ impl Test {
         Ok(consumer.continuing(&raised.evaluate))
     }
 
+    /// By the stream's name: the emulator folds the names that it makes to lower case, so the command cannot find it.
     fn register_device(&mut self) -> Result<(), Failure> {
+        let stream = self.output("TelemetryStreamName")?;
         let output = Command::new(&self.setup.fleetform)
             .args(["devices", "add", DEVICE, "--type", "pressure-logger", "--zone", "zone-a"])
-            .args(["--file", self.platform_file().as_str(), "--env", "test"])
+            .args(["--file", self.platform_file().as_str(), "--env", "test", "--stream", &stream])
             .env_clear()
             .envs(self.aws.environment())
             .output()?;

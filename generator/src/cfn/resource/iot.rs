@@ -33,7 +33,7 @@ impl Resource for ThingType {
 pub(crate) struct ThingGroup {
     pub(crate) thing_group_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) parent_group_name: Option<Text>,
+    pub(crate) parent_group_name: Option<String>,
     pub(crate) thing_group_properties: ThingGroupProperties,
 }
 
