@@ -35,15 +35,17 @@ impl Test {
             queue: self.subscribe_queue()?,
         };
         self.register_device()?;
-        // One plain record, as a producer without MQTT puts it; the others as the deployed topic rule wraps them.
+        // One plain record, as a producer without MQTT puts it; the others as the topic rule wraps what a device sends.
         self.put_record(&raised.stream, &message(360, json!(45.2)))?;
         for age_s in [300, 240, 180, 120, 60, 0] {
-            self.publish(&message(age_s, json!(65.0)))?;
+            self.put_record(&raised.stream, &wrapped(&message(age_s, json!(65.0))))?;
         }
+        // Through the deployed topic rule, but by HTTPS: without a client id nobody vouches for the device.
+        self.publish(&message(0, json!(99.0)))?;
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
         let count: usize = records.values().map(Vec::len).sum();
         // One for each shard tells of the rule set, and one registers the device.
-        self.transcript.equal("records on the stream", count, 2 + 1 + 7);
+        self.transcript.equal("records on the stream", count, 2 + 1 + 7 + 1);
         let delivery = raised.evaluate.deliver(&records).await?;
         self.transcript.equal("evaluate took all of them", delivery.failures, Vec::<String>::new());
         self.assert_raised(&raised)?;
@@ -67,7 +69,8 @@ impl Test {
         let alerts = self.rows(&self.output("AlertsTableName")?)?;
         self.transcript.equal("one row in the alert history", alerts.len(), 1);
         let quarantined = self.rows(&self.output("QuarantineTableName")?)?;
-        self.transcript.equal("nothing in quarantine", quarantined.len(), 0);
+        let reasons: Vec<_> = quarantined.iter().filter_map(|row| row["reason"]["S"].as_str()).collect();
+        self.transcript.equal("what came by HTTPS is in quarantine", reasons, vec!["identity_mismatch"]);
         let bucket = self.output("StateBucketName")?;
         let objects =
             self.aws.list(&["s3api", "list-objects-v2", "--bucket", &bucket, "--prefix", "log/"], "Contents")?;
@@ -126,7 +129,7 @@ impl Test {
         let rows = self.rows(&self.output("QuarantineTableName")?)?;
         let mut reasons: Vec<_> = rows.iter().filter_map(|row| row["reason"]["S"].as_str()).collect();
         reasons.sort_unstable();
-        self.transcript.equal("each is in quarantine with its reason", reasons.len(), 3);
+        self.transcript.equal("each is in quarantine with its reason, beside the one from before", reasons.len(), 4);
         self.transcript.note(format!("| {}", reasons.join(", ")));
         self.transcript.check("case_27: a number in quotes has the wrong type", reasons.contains(&"wrong_type"));
         self.transcript.equal("the outbox is as it was", self.rows(&raised.outbox)?.len(), 1);
@@ -136,7 +139,7 @@ impl Test {
     pub(super) async fn adopt_rules(&mut self, raised: &mut Raised) -> Result<(), Failure> {
         self.transcript.part("the changed rule, told to the running shards by a record");
         // A new sample makes the device's shard look at its alerts by the new rules.
-        self.publish(&message(0, json!(57.0)))?;
+        self.put_record(&raised.stream, &wrapped(&message(0, json!(57.0))))?;
         raised.evaluate = self.renewed(raised).await?;
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
         let delivery = raised.evaluate.deliver(&records).await?;
@@ -254,6 +257,16 @@ fn message(age_s: u64, pressure: Value) -> Vec<u8> {
     })
     .to_string()
     .into_bytes()
+}
+
+/// A record as the topic rule makes it of a message that a device published over MQTT.
+fn wrapped(payload: &[u8]) -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
+    let now = u64::try_from(now).expect("a time of our days");
+    let payload = STANDARD.encode(payload);
+    json!({ "ff": 1, "k": "message", "p": payload, "d": DEVICE, "ch": "telemetry", "c": DEVICE, "t": now })
+        .to_string()
+        .into_bytes()
 }
 
 fn rfc3339(epoch_s: u64) -> String {
