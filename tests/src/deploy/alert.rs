@@ -87,7 +87,7 @@ impl Test {
         self.transcript.equal("SNS delivered one message", mails.len(), 1);
         let text = mails.first().map(String::as_str).unwrap_or_default();
         self.transcript.note(format!("| {text}"));
-        self.transcript.check("it names device and zone", text.contains(DEVICE) && text.contains("zone-a"));
+        self.transcript.check("it names device and zone", text.contains(DEVICE) && text.contains("North reservoir"));
         self.assert_webhook().await;
 
         self.transcript.part("the same outbox row again");
