@@ -350,6 +350,26 @@ fn an_environment_is_checked_with_what_it_sets_and_blamed_where_it_sets_it() {
     );
 }
 
+/// What an environment lays over the file is not asked of the file by itself.
+#[test]
+fn an_environment_is_not_blamed_for_what_it_changes() {
+    let key = |region: &str| format!("arn:aws:kms:{region}:111111111111:key/1");
+    let set = format!(
+        "region = \"us-east-1\"\n[environments.test]\naccount = \"111111111111\"\nregion = \"sa-east-1\"\n\
+         set = {{ \"security.kms\" = \"{}\", \"security.device_defender\" = false }}",
+        key("sa-east-1")
+    );
+    let security = format!("[security]\nkms = \"{}\"\n", key("us-east-1"));
+    let text = changed(
+        &[("name = \"water\"", "name = \"water\"\ndefault_env = \"dev\""), ("region = \"us-east-1\"", &set)],
+        &security,
+    );
+    expect(&text, &[]);
+    let project = check("platform.toml", &text).project.expect("no error");
+    let keys = project.environments.values().map(|platform| platform.security.kms_key_arn.as_deref());
+    assert_eq!(keys.collect::<Vec<_>>(), [Some(key("us-east-1").as_str()), Some(key("sa-east-1").as_str())]);
+}
+
 #[test]
 fn an_environment_differs_only_in_what_it_sets() {
     let two = "[environments.dev]\nset = { \"rules.high-pressure.threshold\" = 70 }\naccount = \"111111111111\"\n\

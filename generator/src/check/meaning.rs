@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use fleetform_engine::ids::{ContactId, EnvironmentId};
 
-use super::context::Context;
+use super::{Part, context::Context};
 use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{
@@ -18,8 +18,8 @@ use crate::{
     source::At,
 };
 
-/// Checks all environments, or `only` one; nothing if a part that everything needs is missing.
-pub(super) fn check(raw: &RawFile, only: Option<&str>, context: &Context<'_>) -> Option<Project> {
+/// Checks some environments; nothing if a part that everything needs is missing.
+pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Option<Project> {
     let at = At::root;
     let empty = Default::default();
     let about = raw.platform.as_ref().and_then(|raw| raw.check(&at("platform"), context));
@@ -58,10 +58,10 @@ pub(super) fn check(raw: &RawFile, only: Option<&str>, context: &Context<'_>) ->
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
     for (id, environment) in raw.environments.iter().flat_map(|environments| &environments.0) {
-        if only.is_some_and(|only| only != id.as_str()) {
+        let environment = environment.check(id, &environments_at.key(id.as_str()), context);
+        if !part.has(id.as_str()) {
             continue;
         }
-        let environment = environment.check(id, &environments_at.key(id.as_str()), context);
         let (Some(environment), Some(about)) = (environment, &about) else { continue };
         let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
         let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);

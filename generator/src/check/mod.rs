@@ -57,15 +57,17 @@ fn check_source(source: &Source<'_>) -> (Option<Project>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
     diagnostics.extend(source.unusable.iter().map(unusable));
     let document = Document::plain(&source.table);
-    let (base, found) = check_document(source, &document, &source.value, None);
+    let overlays = set::overlays(source, &mut diagnostics);
+    let changed: BTreeSet<&str> = overlays.iter().map(|overlay| overlay.environment).collect();
+    let (base, found) = check_document(source, &document, &source.value, Part::Without(&changed));
     diagnostics.extend(found);
 
     let identity = |found: &Diagnostic| (found.code, found.span.start, found.span.end, found.message.clone());
     let mut known: BTreeSet<_> = diagnostics.iter().map(identity).collect();
     let mut project = base;
-    for overlay in set::overlays(source, &mut diagnostics) {
+    for overlay in overlays {
         let document = Document::overlaid(&source.table, overlay.entries);
-        let (changed, found) = check_document(source, &document, &overlay.value, Some(overlay.environment));
+        let (changed, found) = check_document(source, &document, &overlay.value, Part::Only(overlay.environment));
         for mut diagnostic in found {
             if known.insert(identity(&diagnostic)) {
                 diagnostic.message = format!("{} (in environment `{}`)", diagnostic.message, overlay.environment);
@@ -79,12 +81,32 @@ fn check_source(source: &Source<'_>) -> (Option<Project>, Vec<Diagnostic>) {
     (project, diagnostics)
 }
 
-/// Checks the shape and the meaning of a document: all of its environments, or `only` one.
+/// The environments that a document is checked for. What an environment lays over the file is no concern of the others,
+/// and what it lays over must not be held against it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part<'a> {
+    /// All but those that change something.
+    Without(&'a BTreeSet<&'a str>),
+    /// One that does.
+    Only(&'a str),
+}
+
+impl Part<'_> {
+    /// Whether the document is checked for an environment.
+    pub(crate) fn has(self, environment: &str) -> bool {
+        match self {
+            Self::Without(others) => !others.contains(environment),
+            Self::Only(one) => one == environment,
+        }
+    }
+}
+
+/// Checks the shape and the meaning of a document for some environments.
 fn check_document(
     source: &Source<'_>,
     document: &Document<'_>,
     value: &Value,
-    only: Option<&str>,
+    part: Part<'_>,
 ) -> (Option<Project>, Vec<Diagnostic>) {
     let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
     spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
@@ -93,7 +115,7 @@ fn check_document(
     text::check(&pruned, &context);
     let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
     let project: Option<Project> = match serde_json::from_value(pruned) {
-        Ok(raw) => meaning::check(&raw, only, &context),
+        Ok(raw) => meaning::check(&raw, part, &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.
             diagnostics.push(Diagnostic::new(Code::WrongType, 0..0, format!("the file cannot be read: {error}")));

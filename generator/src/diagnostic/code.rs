@@ -118,6 +118,8 @@ codes! {
     UnknownPlaceholder = "P058" Error "unknown-placeholder" "a placeholder that a notice does not know",
     AlarmReachesNobody = "P059" Error "alarm-reaches-nobody" "an alarm without a phone or an e-mail address",
     PolicyTooLong = "P060" Error "policy-too-long" "topics so long that an IoT policy does not fit",
+    RegionWithoutIot = "P061" Error "region-without-iot" "a region without AWS IoT Core",
+    NotInRegion = "P062" Warning "not-in-region" "something that the environment's region does not offer",
 }
 
 impl Code {

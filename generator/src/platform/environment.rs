@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
+use super::region::{Service, offers};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -66,6 +67,7 @@ impl RawEnvironment {
                 .help(help),
             );
         }
+        self.check_region(id, at, context);
         Some(Environment {
             id: id.clone(),
             account: self.account.as_deref()?.into(),
@@ -73,5 +75,34 @@ impl RawEnvironment {
             protect,
             monthly_budget_usd: self.monthly_budget_usd,
         })
+    }
+
+    /// Reports what the region lacks: without AWS IoT Core nothing could be deployed.
+    fn check_region(&self, id: &EnvironmentId, at: &At<'_>, context: &Context<'_>) {
+        let Some(region) = self.region.as_deref() else { return };
+        let place = at.key("region");
+        if !offers(region, Service::Iot) {
+            context.report(
+                Diagnostic::new(
+                    Code::RegionWithoutIot,
+                    context.value(&place),
+                    format!("environment `{id}` is in `{region}`, which has no {}", Service::Iot.as_str()),
+                )
+                .help("choose a region that has it, such as \"us-east-1\" or \"eu-central-1\""),
+            );
+        } else if self.monthly_budget_usd.is_some() && !offers(region, Service::Budgets) {
+            context.report(
+                Diagnostic::new(
+                    Code::NotInRegion,
+                    context.value(&at.key("monthly_budget_usd")),
+                    format!(
+                        "CloudFormation has no {} in `{region}`, so the budget is left out",
+                        Service::Budgets.as_str()
+                    ),
+                )
+                .related(context.value(&place), "the environment's region")
+                .help("remove the key, and set up the budget in the console: budgets are for a whole account"),
+            );
+        }
     }
 }

@@ -16,6 +16,7 @@ pub mod mqtt;
 pub mod observe;
 pub mod processor;
 pub(crate) mod reading;
+pub mod region;
 pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod rule;

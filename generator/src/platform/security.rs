@@ -4,7 +4,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::environment::Environment;
+use super::{
+    environment::Environment,
+    region::{Service, offers},
+};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -58,10 +61,28 @@ impl RawSecurity {
                     )),
             );
         }
+        let device_defender = self.device_defender.unwrap_or(true);
+        // Where there is no AWS IoT Core either, that is said already.
+        let lacks_audit = [Service::Iot, Service::DeviceDefender].map(|service| offers(&environment.region, service))
+            == [true, false];
+        if device_defender && lacks_audit {
+            let environments = At::root("environments");
+            let table = environments.key(environment.id.as_str());
+            let message = format!(
+                "`{}` lacks {}, so the account stack leaves it out",
+                environment.region,
+                Service::DeviceDefender.as_str()
+            );
+            context.report(
+                Diagnostic::new(Code::NotInRegion, context.value(&table.key("region")), message)
+                    .related(context.value(&security.key("device_defender")), "the audit is wanted here")
+                    .help("say that you know: set = { \"security.device_defender\" = false } in this environment"),
+            );
+        }
         Security {
             kms_key_arn: self.kms.as_deref().map(SmolStr::new),
             permissions_boundary: self.permissions_boundary.as_deref().map(SmolStr::new),
-            device_defender: self.device_defender.unwrap_or(true),
+            device_defender,
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use fleetform_policy::iam::{Statement, Target};
 
-use super::{
-    region::{Service, offers},
-    site::Site,
-};
-use crate::cfn::{
-    resource::iot::{AccountAuditConfiguration, AgeThreshold, AuditCheckConfiguration, Logging, ScheduledAudit},
-    stack::Stack,
-    value::Text,
+use super::site::Site;
+use crate::{
+    cfn::{
+        resource::iot::{AccountAuditConfiguration, AgeThreshold, AuditCheckConfiguration, Logging, ScheduledAudit},
+        stack::Stack,
+        value::Text,
+    },
+    platform::region::{Service, offers},
 };
 
 /// Checks of Device Defender's audit: the key in the audit's configuration, and the name that a scheduled audit takes.

@@ -12,7 +12,6 @@ mod function;
 mod ingest;
 mod observability;
 mod processing;
-pub mod region;
 mod registry;
 mod root;
 mod site;

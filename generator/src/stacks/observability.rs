@@ -9,17 +9,19 @@ use smol_str::{SmolStr, format_smolstr};
 use super::{
     alerting::{self, add_topic, addresses},
     ingest, processing,
-    region::{Service, offers},
     site::Site,
 };
-use crate::cfn::{
-    resource::{
-        budgets::{Budget, BudgetData, Notification, NotificationWithSubscribers, Spend, Subscriber},
-        cloudwatch::{Alarm, Dashboard, Dimension, Metric, MetricQuery, MetricStat},
-        sns::Topic,
+use crate::{
+    cfn::{
+        resource::{
+            budgets::{Budget, BudgetData, Notification, NotificationWithSubscribers, Spend, Subscriber},
+            cloudwatch::{Alarm, Dashboard, Dimension, Metric, MetricQuery, MetricStat},
+            sns::Topic,
+        },
+        stack::{Output, Stack},
+        value::Text,
     },
-    stack::{Output, Stack},
-    value::Text,
+    platform::region::{Service, offers},
 };
 
 /// Most actions that an alarm takes for one state.

@@ -1,7 +1,7 @@
 //! Which regions lack a service that the stacks use.
 //!
-//! Responsible for that and nothing else: what a service offers is read off the resource types that CloudFormation has
-//! in a region. A region that is not named here is taken to have everything.
+//! What a service offers is read off the resource types that CloudFormation has in a region, as cfn-lint lists them. A
+//! region that is not named here is taken to have everything.
 
 /// A service that not every region has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
