@@ -9,7 +9,7 @@ use std::{
     process::Command,
 };
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use sha2::{Digest as _, Sha256};
 use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
@@ -17,7 +17,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 use crate::{error::Error, process, tools, workspace};
 
 /// The binaries: each has the name of its zip and of the feature that it is built with.
-const BINARIES: [&str; 2] = ["evaluate", "deliver"];
+pub(crate) const BINARIES: [&str; 2] = ["evaluate", "deliver"];
 /// The glibc of Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
 
@@ -41,7 +41,7 @@ impl Arch {
     }
 
     /// `e_machine` of an ELF file (System V ABI, `EM_X86_64` and `EM_AARCH64`).
-    const fn elf_machine(self) -> u16 {
+    pub(crate) const fn elf_machine(self) -> u16 {
         match self {
             Self::X86_64 => 62,
             Self::Arm64 => 183,
@@ -53,6 +53,11 @@ impl Arch {
             Self::X86_64 => "x86_64",
             Self::Arm64 => "arm64",
         }
+    }
+
+    /// The one that a template calls so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::X86_64, Self::Arm64].into_iter().find(|arch| arch.as_str() == name)
     }
 }
 
@@ -73,7 +78,7 @@ pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
         let path = build(binary, arch, profile)?;
         let bytes = fs::read(&path).map_err(Error::file(&path))?;
         check(binary, &bytes, arch, profile)?;
-        let zip = bootstrap_zip(&bytes).map_err(|error| Error::Message(format!("{binary}.zip: {error}")))?;
+        let zip = package(&path)?;
         let place = folder.join(format!("{binary}.zip"));
         fs::write(&place, &zip).map_err(Error::file(&place))?;
         let sha256: String = Sha256::digest(&zip).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -155,7 +160,7 @@ fn check(binary: &str, bytes: &[u8], arch: Arch, profile: Profile) -> Result<(),
 }
 
 /// The machine that an ELF file is for.
-fn elf_machine(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn elf_machine(bytes: &[u8]) -> Option<u16> {
     bytes.starts_with(b"\x7fELF").then_some(())?;
     Some(u16::from_le_bytes([*bytes.get(18)?, *bytes.get(19)?]))
 }
@@ -176,8 +181,14 @@ fn newest_glibc(bytes: &[u8]) -> Option<(u32, u32)> {
         .max()
 }
 
+/// The zip of a binary.
+pub(crate) fn package(binary: &Utf8Path) -> Result<Vec<u8>, Error> {
+    let bytes = fs::read(binary).map_err(Error::file(binary))?;
+    bootstrap_zip(&bytes).map_err(|error| Error::Message(format!("zip of {binary}: {error}")))
+}
+
 /// A zip with one file, which is the same for the same bytes.
-fn bootstrap_zip(bytes: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
+pub(crate) fn bootstrap_zip(bytes: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Deflated)

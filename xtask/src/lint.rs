@@ -101,7 +101,7 @@ fn renderings() -> Result<Vec<Rendering>, Error> {
 }
 
 /// Every file below a folder with this extension, in the order of names.
-fn files(folder: &Utf8Path, extension: &str) -> Result<Vec<Utf8PathBuf>, Error> {
+pub(crate) fn files(folder: &Utf8Path, extension: &str) -> Result<Vec<Utf8PathBuf>, Error> {
     let mut found = Vec::new();
     for entry in folder.read_dir_utf8().map_err(Error::file(folder))? {
         let entry = entry.map_err(Error::file(folder))?;

@@ -7,6 +7,7 @@ mod error;
 mod generate;
 mod lambda;
 mod lint;
+mod packages;
 mod process;
 mod steps;
 mod test;

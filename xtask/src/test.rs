@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{deploy_test, error::Error, generate, lint, process, steps::Steps, tools, workspace};
+use crate::{deploy_test, error::Error, generate, lint, packages, process, steps::Steps, tools, workspace};
 
 /// Runs everything; with `quick`, all but what takes minutes.
 pub(crate) fn run(quick: bool) -> Result<(), Error> {
@@ -16,6 +16,7 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
     steps.run("tests", tests);
     steps.run("documentation tests", || cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]));
     steps.run("generated files are current", || generate::run(true));
+    steps.run("zips are for the templates' processor", packages::run);
     licences(&mut steps);
     if quick {
         steps.skip("linters and the deploy test", "--quick was given");
