@@ -39,13 +39,13 @@ impl DynamoPublisher {
         Self { client, outbox, alerts, quarantine, alert_retention }
     }
 
-    /// Opens a connection, so that the first transition need not wait for it. Any answer of the service will do: a
-    /// function that may only put rows is told so, over a connection that is open from then on.
+    /// Opens a connection, so that the first transition need not wait for it. It asks for what the function may do, a
+    /// put, under a condition that no row can meet, so that nothing is written; any answer of the service will do.
     pub async fn connect(&self) -> Result<(), PortError> {
-        let nobody = AttributeValue::S("-".to_owned());
-        match self.client.get_item().table_name(&self.outbox).key("id", nobody).send().await {
+        let put = self.client.put_item().table_name(&self.outbox).item("id", AttributeValue::S("-".to_owned()));
+        match put.condition_expression("attribute_exists(id) AND attribute_not_exists(id)").send().await {
             Ok(_) | Err(SdkError::ServiceError(_)) => Ok(()),
-            Err(error) => Err(PortError(describe("GetItem", &error))),
+            Err(error) => Err(PortError(describe("PutItem", &error))),
         }
     }
 
