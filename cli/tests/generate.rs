@@ -2,12 +2,11 @@
 #![cfg(unix)]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
+    os::unix::process::ExitStatusExt as _,
     path::Path,
-    process::{Command, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, ExitStatus, Stdio},
 };
 
 use tempfile::TempDir;
@@ -69,49 +68,70 @@ fn case_10_the_same_bytes_in_another_time_zone_locale_and_folder() {
     assert_eq!(files(&here.path().join("out")), files(&there.path().join("a folder/elsewhere")));
 }
 
+/// Generates in a process that the system kills where it writes a file past so many blocks of 512 bytes.
+fn generate_until(folder: &Path, blocks: u64) -> ExitStatus {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -c 0 && ulimit -f \"$1\" && exec \"$2\" generate", "sh", &blocks.to_string()]);
+    command.arg(env!("CARGO_BIN_EXE_fleetform")).current_dir(folder);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+}
+
+/// Files are written in the order of their names, so each size at which a run is killed leaves it at another file, from
+/// the first one to the largest. The folders then change places by one call, before or after which a run is either.
 #[test]
-fn case_16_a_run_that_is_killed_leaves_the_old_tree_or_the_new_one() {
+fn case_16_a_run_that_is_killed_leaves_the_old_tree() {
     let old = place(str::to_owned);
     let new = place(|platform| {
         platform.replace("60.0", "61.0").replace("north", "south")
             + "[environments.prod]\naccount = \"222222222222\"\nregion = \"eu-west-1\"\n"
     });
-    let mut times = Vec::new();
-    let mut whole = Vec::new();
-    for folder in [&old, &new] {
-        let begun = Instant::now();
+    let [before, after] = [&old, &new].map(|folder| {
         generate(folder.path());
-        times.push(begun.elapsed());
-        whole.push(files(&folder.path().join("out")));
-    }
-    let platforms = [&old, &new].map(|folder| fs::read(folder.path().join("platform.toml")).unwrap());
+        files(&folder.path().join("out"))
+    });
+    let changed = after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes));
+    let stops: BTreeSet<u64> = changed.map(|(_, bytes)| (bytes.len() as u64 - 1) / 512).collect();
+    assert!(stops.len() > 5, "{stops:?}");
 
-    // One folder, turned from the one into the other again and again, and killed at another moment each time.
-    let place = place(str::to_owned);
-    let out = place.path().join("out");
-    generate(place.path());
-    let longest = times[0].max(times[1]);
-    let (mut killed, mut finished) = (0, 0);
-    const TRIES: u32 = 60;
-    for attempt in 0..TRIES {
-        fs::write(place.path().join("platform.toml"), &platforms[usize::from(attempt % 2 == 0)]).unwrap();
-        let mut run = fleetform(place.path()).arg("generate").spawn().unwrap();
-        // A run's end, where it writes, is tried more often than its beginning.
-        let share = f64::from(attempt) / f64::from(TRIES);
-        thread::sleep(Duration::from_secs_f64(longest.as_secs_f64() * (0.3 + share)));
-        run.kill().unwrap();
-        match run.wait().unwrap().success() {
-            true => finished += 1,
-            false => killed += 1,
-        }
-        let found = files(&out);
-        assert!(found == whole[0] || found == whole[1], "attempt {attempt} left {:?}", found.keys());
+    let out = old.path().join("out");
+    fs::copy(new.path().join("platform.toml"), old.path().join("platform.toml")).unwrap();
+    for &blocks in &stops {
+        let status = generate_until(old.path(), blocks);
+        assert!(status.signal().is_some(), "{blocks} blocks: {status}");
+        assert!(files(&out) == before, "{blocks} blocks left {:?}", files(&out).keys());
     }
-    assert!(killed > 0, "all {finished} runs were faster than they were killed");
-    // And the next run clears away what they left.
-    generate(place.path());
-    let beside = fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    // A run with room for its largest file ends well, and clears away what the others left.
+    let largest = stops.last().unwrap() + 1;
+    assert!(generate_until(old.path(), largest).success());
+    assert!(files(&out) == after);
+    let beside = fs::read_dir(old.path()).unwrap().map(|entry| entry.unwrap().file_name());
     let mut beside: Vec<_> = beside.collect();
     beside.sort();
     assert_eq!(beside, ["out", "platform.toml"]);
+}
+
+/// A file that is too large is not even read, and one that nests too deeply is not parsed.
+#[test]
+fn case_08_a_file_too_large_or_too_deep_takes_little_memory() {
+    const LIMIT_KIB: u32 = 256 * 1024;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("platform.toml");
+    let check = || {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -v \"$1\" && exec \"$2\" check", "sh", &LIMIT_KIB.to_string()]);
+        command.arg(env!("CARGO_BIN_EXE_fleetform")).current_dir(folder.path());
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // A terabyte that takes no room on the disk, and that no process of this size could read.
+    fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    let (code, said) = check();
+    assert!(code == Some(2) && said.contains("1099511627776 bytes"), "{said}");
+    const FULL: usize = 8 << 20;
+    for (before, deep) in [("a = ", "["), ("a = ", "{a="), ("", "a."), ("[", "a.")] {
+        let text = format!("{before}{}", deep.repeat((FULL - before.len()) / deep.len()));
+        fs::write(&path, text).unwrap();
+        let (code, said) = check();
+        assert!(code == Some(1) && said.contains("P003"), "{code:?} {said}");
+    }
 }

@@ -182,11 +182,11 @@ fn case_08_a_file_too_large_or_too_deep_is_refused_at_once() {
         (Code::NestedTooDeeply, format!("x = {}1{}", "[".repeat(65), "]".repeat(65))),
     ];
     for (code, text) in texts {
-        let start = std::time::Instant::now();
         let checked = check("platform.toml", &text);
-        assert!(start.elapsed() < std::time::Duration::from_secs(1), "{code}: {:?}", start.elapsed());
-        let codes: Vec<Code> = checked.diagnostics.iter().map(|found| found.code).collect();
-        assert_eq!(codes, [code]);
+        let [only] = checked.diagnostics.as_slice() else { panic!("{code}: {:#?}", checked.diagnostics) };
+        assert_eq!(only.code, code);
+        // Nothing behind the place that passes the limit is looked at: neither for this nor for another problem.
+        assert!(only.span.end < 300, "{code}: {:?}", only.span);
         // The message must be quick as well, and not repeat the text.
         assert!(render("platform.toml", &text, &checked.diagnostics, Format::Full).len() < 2_000);
     }
