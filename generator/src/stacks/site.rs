@@ -128,8 +128,9 @@ impl<'a> Site<'a> {
         service: &'static str,
         managed_policy_arns: Vec<Text>,
     ) -> Handle<Role> {
-        // Lambda, too, sends `aws:SourceAccount` when it assumes an execution role; `aws:SourceArn` would be narrower
-        // but the function needs its role before it has an ARN.
+        // "The confused deputy problem" in the IAM User Guide asks for this, but no page there says which services send the
+        // account. For Lambda, what AWS publishes itself has the condition: `lambda-trust-policy.json` in the repository
+        // aws/agent-toolkit-for-aws. `aws:SourceArn` would be narrower, but a function needs its role before it has an ARN.
         let trust = Statement::trust("Trust", Principals::Services(vec![service.into()])).when(in_this_account());
         stack.add(
             id,
