@@ -20,7 +20,7 @@ impl RuleSetArtifact {
     /// The artifact of a platform.
     pub fn of(platform: &Platform) -> Self {
         let set = rule_set(platform);
-        // The loader asks the same: what a platform's checks let through must never fail there.
+        // The last of a platform's checks asks the same, and so does the loader.
         debug_assert_eq!(set.check(), Ok(()), "a platform that passes its checks makes a rule set that passes its own");
         let bytes = set.to_bytes();
         Self { sha256: sha256(&bytes).into(), bytes }

@@ -216,19 +216,16 @@ fn stack_uuid() -> Value {
     json!({ "Fn::Select": [2, { "Fn::Split": ["/", { "Ref": "AWS::StackId" }] }] })
 }
 
-/// The logical id of something that the platform file names: its id in Pascal case, then what it is.
+/// The logical id of something that the platform file names: its id in Pascal case, then what it is. Characters that a
+/// logical id does not have only part words.
 pub fn logical_id(id: &str, what: &str) -> SmolStr {
     let mut pascal = String::with_capacity(id.len());
     let mut upper = true;
     for character in id.chars() {
-        match character {
-            '-' | '_' => upper = true,
-            _ if upper => {
-                pascal.push(character.to_ascii_uppercase());
-                upper = false;
-            }
-            _ => pascal.push(character),
+        if character.is_ascii_alphanumeric() {
+            pascal.push(if upper { character.to_ascii_uppercase() } else { character });
         }
+        upper = !character.is_ascii_alphanumeric();
     }
     format_smolstr!("{pascal}{what}")
 }
@@ -273,5 +270,7 @@ mod tests {
     #[test]
     fn logical_ids_are_pascal_case() {
         assert_eq!(logical_id("north-reservoir-2", "ThingGroup"), "NorthReservoir2ThingGroup");
+        assert_eq!(logical_id("a--1", ""), "A1");
+        assert_eq!(logical_id("flow_rate", ""), "FlowRate");
     }
 }

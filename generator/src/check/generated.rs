@@ -9,6 +9,7 @@ use super::context::{Context, shown};
 use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{Platform, Project},
+    rule_set::rule_set,
     source::At,
     stacks,
 };
@@ -20,6 +21,21 @@ pub(super) fn check(project: &Project, context: &Context<'_>) {
             check_overrides(platform, &stacks::logical_ids(platform), context);
         }
         check_policies(platform, context);
+        check_rule_set(platform, context);
+    }
+}
+
+/// Reports a rule set that its loader would refuse. The checks of each element ask the same with the place at hand, so
+/// this says that the two have come apart.
+fn check_rule_set(platform: &Platform, context: &Context<'_>) {
+    if let Err(error) = rule_set(platform).check() {
+        let environment = &platform.environment.id;
+        let message =
+            format!("the runtime would not load what environment `{environment}` makes of this file: {error}");
+        context.report(
+            Diagnostic::new(Code::OutOfBounds, 0..0, message)
+                .help("change what is named there, and please report it: a check is missing"),
+        );
     }
 }
 
@@ -48,5 +64,39 @@ fn check_policies(platform: &Platform, context: &Context<'_>) {
                     .help("shorten the topics: each stands in the policy several times"),
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::{
+        source::{Document, Source},
+        stacks::sample,
+    };
+
+    #[test]
+    fn a_rule_set_that_its_loader_would_refuse_is_an_error() {
+        let mut platform = sample::platform();
+        let found = |platform: &Platform| {
+            let source = Source::parse("").expect("an empty text");
+            let document = Document::plain(&source.table);
+            let written = Value::Null;
+            let context = Context::new(&document, &written);
+            let id = platform.environment.id.clone();
+            let environments = BTreeMap::from([(id.clone(), platform.clone())]);
+            check(&Project { name: platform.name.clone(), default_environment: id, environments }, &context);
+            context.into_found()
+        };
+        assert_eq!(found(&platform), []);
+        let nobody = "nobody".parse().expect("a contact's id");
+        platform.zones.values_mut().next().expect("a zone").contacts.push(nobody);
+        let errors = found(&platform);
+        let [only] = errors.as_slice() else { panic!("{errors:#?}") };
+        assert!(only.is_error() && only.message.contains("the rule set is wrong at"), "{only:?}");
     }
 }

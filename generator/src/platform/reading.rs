@@ -17,6 +17,10 @@ use crate::{
     source::At,
 };
 
+/// The most words of an `enum`. The loader of a rule set must take as many.
+const WORDS_MAX: usize = 100;
+const _: () = assert!(WORDS_MAX <= ENUM_WORDS_MAX, "a rule set takes every enum that a platform file may have");
+
 /// Largest number that the engine takes, either way.
 const NUMBER_MAX: f64 = 1e15;
 
@@ -32,7 +36,7 @@ pub(crate) struct RawReading {
     #[schemars(extend("default" = "float"))]
     pub(crate) kind: Option<ReadingType>,
     /// The words of an `enum`.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1, max = WORDS_MAX))]
     pub(crate) values: Option<Vec<String>>,
     /// UCUM code of its unit, such as `L/min`, `Cel` or `[psi]`.
     pub(crate) unit: Option<String>,
@@ -135,17 +139,6 @@ impl RawReading {
     }
 
     fn check_values(&self, at: &At<'_>, context: &Context<'_>) -> Vec<smol_str::SmolStr> {
-        let count = self.values.as_ref().map_or(0, Vec::len);
-        if count > ENUM_WORDS_MAX {
-            context.report(
-                Diagnostic::new(
-                    Code::OutOfBounds,
-                    context.value(at),
-                    format!("an `enum` has at most {ENUM_WORDS_MAX} words, not {count}"),
-                )
-                .help("use `type = \"string\"` for words without a list"),
-            );
-        }
         let mut seen = BTreeSet::new();
         for (index, value) in self.values.iter().flatten().enumerate() {
             if value.is_empty() || value.chars().count() > 100 {

@@ -13,7 +13,7 @@ const THIS_KEY: &str = "in a key policy `*` is the key that carries the policy";
 
 /// What the account's own administrators may do with the key, as far as IAM lets them. Spelled out since `kms:*` would
 /// be a wildcard; without `kms:PutKeyPolicy` for the account nobody could ever change the policy.
-const ADMINISTRATION: [&str; 29] = [
+const ADMINISTRATION: [&str; 30] = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",
     "kms:CreateGrant",
@@ -42,6 +42,7 @@ const ADMINISTRATION: [&str; 29] = [
     "kms:ScheduleKeyDeletion",
     "kms:TagResource",
     "kms:UntagResource",
+    "kms:UpdateAlias",
     "kms:UpdateKeyDescription",
 ];
 

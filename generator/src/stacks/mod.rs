@@ -91,6 +91,6 @@ fn documents(platform: &Platform) -> impl Iterator<Item = (&'static str, fleetfo
 }
 
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

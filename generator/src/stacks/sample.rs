@@ -26,7 +26,7 @@ use crate::platform::{
 };
 
 /// A platform with everything that makes a difference to its stacks.
-pub(super) fn platform() -> Platform {
+pub(crate) fn platform() -> Platform {
     let topic = |name: &str| Topic { before: vec!["sensors".into()], after: vec![name.into()] };
     Platform {
         name: PlatformName::new("riverton-water").unwrap(),
