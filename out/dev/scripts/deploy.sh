@@ -24,9 +24,9 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='5414a6c207ce38b9e7f907e63da1aef2ba3fcc6d80df64e607b8b87c683fc516'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '6f12b33b0f1e4d19c0d8cebba72aa05737a57a68671953c2974dee0e099c6057'
+  'cloudformation/root.yaml' '5b858343d87ab2b4cf93a82a4f618a5da5ad5315090e3bbd56546deb039e574b'
   'cloudformation/alerting.yaml' '21b087b5a2397d26168b670aedeed635b733a5f0c1e01915e1c35415ffa192dd'
-  'cloudformation/ingest.yaml' '9b74861f8c852cb4781c9ab46ceecb39760282c58b9c02daefdc6d7dbc412e69'
+  'cloudformation/ingest.yaml' '5be2de6243a5e839ec86595f7967107e2ec2bee8adea70dce6ff85cfcb8465ba'
   'cloudformation/observability.yaml' '5ec5ad4f0d89c8b45deed2e06fb483e8a3d6f9e35f7a29e35523c90b574db061'
   'cloudformation/processing.yaml' '5beaa336c56d3e680cfa2f5560455a4b98f163fc834361bf31a0102c9fdad968'
 )

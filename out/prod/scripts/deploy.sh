@@ -24,9 +24,9 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='93e80e993a25329801bf60f60af4267b0b22c0daa7f5faa6b1f143f5892b6972'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '02dc368be26b4b8be03bf8698d01d74dcd68ab76d1e07db83a9364192c8f8117'
+  'cloudformation/root.yaml' '071c1b6863b67b68a4caf05a6918d6971282d0f8cc5630eea3bf1f7b053e07bb'
   'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
-  'cloudformation/ingest.yaml' '933f0f9fe49a121ec6f91253684315e905c2f7bd5cb57899cced73cf311bb2d0'
+  'cloudformation/ingest.yaml' '85103a9c98f987cbd8ee32ea51dba60f703c0adbd5fcab5256dbc5eace42d0ba'
   'cloudformation/observability.yaml' '45ca28692ab3b16ed409e0e9ad9a874833d3eab44a024a4495baa29ba66b9219'
   'cloudformation/processing.yaml' '5466f5e3aadc0374b815ab997ba3e88a993728d0e3e639c9f3633d182fc43f73'
 )
