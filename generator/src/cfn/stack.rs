@@ -58,6 +58,7 @@ pub(crate) struct Common {
 #[derive(Debug)]
 pub(crate) struct Stack {
     name: SmolStr,
+    fill_percent: usize,
     description: String,
     common: Arc<Common>,
     parameters: BTreeMap<SmolStr, Parameter>,
@@ -139,6 +140,7 @@ impl Stack {
     pub(crate) fn new(name: impl Into<SmolStr>, description: String, common: &Arc<Common>) -> Self {
         Self {
             name: name.into(),
+            fill_percent: 0,
             description,
             common: Arc::clone(common),
             parameters: BTreeMap::new(),
@@ -264,6 +266,16 @@ impl Stack {
     /// How many more resources it takes.
     pub(crate) fn room(&self) -> usize {
         RESOURCES_MAX.saturating_sub(self.resources.len())
+    }
+
+    /// Notes how full the stack is for what may be spread over more stacks.
+    pub(crate) fn set_fill(&mut self, percent: usize) {
+        self.fill_percent = percent;
+    }
+
+    /// How full the stack is, in percent of where another one would be made; 0 where nothing can be spread.
+    pub(crate) fn fill_percent(&self) -> usize {
+        self.fill_percent
     }
 
     /// The template's text.

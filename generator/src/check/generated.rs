@@ -22,7 +22,29 @@ pub(super) fn check(project: &Project, context: &Context<'_>) {
         }
         check_policies(platform, context);
         check_rule_set(platform, context);
+        check_room(platform, context);
     }
+}
+
+/// Share of a stack, in percent, from which it is said that it is nearly full.
+const NEARLY_FULL_PERCENT: usize = 90;
+
+/// Warns before the next zones, device types or contacts make further stacks, to which some of the present ones would
+/// have to move.
+fn check_room(platform: &Platform, context: &Context<'_>) {
+    let (stack, percent) = stacks::fullest(platform);
+    if percent < NEARLY_FULL_PERCENT {
+        return;
+    }
+    let table = if stack.starts_with("alerting") { "contacts" } else { "zones" };
+    let message = format!(
+        "the stack `{stack}` of environment `{}` is {percent} % full: the next {table} may move others to new stacks",
+        platform.environment.id
+    );
+    context.report(
+        Diagnostic::new(Code::NearlyFull, context.key(&At::root(table)), message)
+            .help("plan the move before it comes: see the page, or split the fleet into several platforms"),
+    );
 }
 
 /// Reports a rule set that its loader would refuse. The checks of each element ask the same with the place at hand, so

@@ -120,6 +120,7 @@ codes! {
     PolicyTooLong = "P060" Error "policy-too-long" "topics so long that an IoT policy does not fit",
     RegionWithoutIot = "P061" Error "region-without-iot" "a region without AWS IoT Core",
     NotInRegion = "P062" Warning "not-in-region" "something that the environment's region does not offer",
+    NearlyFull = "P063" Warning "nearly-full" "a platform that will soon be spread over more stacks",
 }
 
 impl Code {

@@ -62,6 +62,16 @@ pub fn logical_ids(platform: &Platform) -> BTreeSet<SmolStr> {
     stacks.flat_map(|stack| stack.logical_ids().cloned().collect::<Vec<_>>()).collect()
 }
 
+/// The fullest stack among those that are spread over more of them as they grow: its name, and how full it is in
+/// percent of where the next stacks are made.
+pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
+    let site = Site::new(platform);
+    let (ingest, outputs) = ingest::stacks(&site);
+    let (alerting, _) = alerting::stacks(&site, &outputs);
+    let fills = ingest.iter().chain(&alerting).map(|stack| (stack.name().clone(), stack.fill_percent()));
+    fills.max_by_key(|(_, percent)| *percent).unwrap_or_default()
+}
+
 /// Name of the thing type of each device type and of the thing group of each zone, as registered in AWS IoT.
 pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<&str, String>) {
     let site = Site::new(platform);

@@ -1,7 +1,8 @@
 //! Puts many like resources into numbered stacks where one template cannot hold them.
 //!
 //! Which stack an item goes to depends on its own id and on how many stacks there are, not on its neighbours, so adding
-//! one moves no other until the number of stacks has to double.
+//! one moves no other until the number of stacks has to double. That moves half of them, which CloudFormation cannot do
+//! by itself for resources with names; see docs/decisions/ on why no other way does without it.
 
 use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, format_smolstr};
@@ -42,6 +43,7 @@ pub(crate) fn spread<T>(
     let (resources, bytes) = items.iter().map(weigh).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let taken = (RESOURCES_MAX - main.room()) * (2 * RESOURCE_BYTES + tags);
     if resources <= main.room() && bytes + taken <= TEMPLATE_BYTES_MAX - SPARE_BYTES {
+        main.set_fill(fill_percent((RESOURCES_MAX - main.room() + resources, bytes + taken)));
         for item in items {
             add(&mut main, item.content);
         }
@@ -59,12 +61,14 @@ pub(crate) fn spread<T>(
     for tier in tiers.into_iter().filter(|tier| !tier.is_empty()) {
         let before: Vec<SmolStr> = stacks.iter().map(|stack| stack.name().clone()).collect();
         let width = width(&tier, &weigh);
+        let loads = loads(&tier, width, &weigh);
         let first = stacks.len();
-        for at in 0..width {
+        for (at, load) in loads.into_iter().enumerate() {
             let mut stack = site.stack(format_smolstr!("{base}-{}", first + at + 1), purpose);
             for name in &before {
                 stack.after(name);
             }
+            stack.set_fill(fill_percent(load));
             stacks.push(stack);
         }
         for item in tier {
@@ -79,21 +83,31 @@ pub(crate) fn spread<T>(
 fn width<T>(items: &[Item<T>], weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> usize {
     let mut width = 1;
     loop {
-        let mut load = vec![(0, 0); width];
-        for item in items {
-            let (resources, bytes) = weigh(item);
-            let slot = &mut load[slot(&item.id, width)];
-            *slot = (slot.0 + resources, slot.1 + bytes);
-        }
         let fits = |&(resources, bytes): &(usize, usize)| {
             resources <= RESOURCES_MAX && bytes <= TEMPLATE_BYTES_MAX - SPARE_BYTES
         };
         // One item to a stack is as far as spreading goes.
-        if load.iter().all(fits) || width >= items.len() {
+        if loads(items, width, weigh).iter().all(fits) || width >= items.len() {
             return width;
         }
         width *= 2;
     }
+}
+
+/// Resources and bytes of each of `width` stacks.
+fn loads<T>(items: &[Item<T>], width: usize, weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> Vec<(usize, usize)> {
+    let mut loads = vec![(0, 0); width];
+    for item in items {
+        let (resources, bytes) = weigh(item);
+        let load = &mut loads[slot(&item.id, width)];
+        *load = (load.0 + resources, load.1 + bytes);
+    }
+    loads
+}
+
+/// How much of a stack such a load takes, in percent.
+fn fill_percent((resources, bytes): (usize, usize)) -> usize {
+    (resources * 100 / RESOURCES_MAX).max(bytes * 100 / (TEMPLATE_BYTES_MAX - SPARE_BYTES))
 }
 
 fn slot(id: &str, width: usize) -> usize {
