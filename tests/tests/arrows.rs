@@ -51,6 +51,7 @@ fn crates_see_only_what_the_architecture_says() {
         ("fleetform-policy", &[]),
         ("fleetform-generator", &["fleetform-engine", "fleetform-policy"]),
         ("fleetform-runtime", &["fleetform-engine"]),
+        ("fleetform-faults", &["fleetform-engine"]),
         ("fleetform", &["fleetform-engine", "fleetform-generator", "fleetform-policy"]),
     ] {
         let reached = reach(&graph, package);
@@ -67,6 +68,7 @@ fn every_package_of_the_workspace_is_spoken_for() {
         "fleetform",
         "fleetform-bench",
         "fleetform-engine",
+        "fleetform-faults",
         "fleetform-generator",
         "fleetform-policy",
         "fleetform-runtime",

@@ -1,0 +1,192 @@
+//! What goes wrong with one request to a service, and who decides it: chance, or a script.
+
+use crate::{clock::InvocationNumber, random::Random};
+
+/// What is asked of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Operation {
+    /// Keys are listed.
+    List,
+    /// An object is read.
+    Get,
+    /// An object is created.
+    Create,
+    /// A row is put.
+    Publish,
+    /// A rule set is loaded.
+    Load,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is carried out.
+    Fine,
+    /// It is refused, and nothing is done.
+    Throttle,
+    /// Another one for the same key is under way (creates only; others are refused).
+    Conflict,
+    /// Nothing is done, and nobody is told.
+    TimeoutDropped,
+    /// It is done, and nobody is told.
+    TimeoutApplied,
+    /// Nobody is told, and it is done so many milliseconds after everybody has given up (creates; others never are).
+    TimeoutLate(i64),
+    /// It is held for so many milliseconds, and carried out then.
+    Stall(i64),
+    /// It is carried out, and the answer takes so many milliseconds.
+    SlowAnswer(i64),
+    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
+    /// It is held until another invocation has ended, and carried out then.
+    StallUntil(InvocationNumber),
+    /// The environment dies before it is sent.
+    Kill,
+    /// The environment dies after it was carried out.
+    KillAfter,
+}
+
+/// One request, as far as its fate may depend on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Request {
+    pub(crate) now: i64,
+    pub(crate) invocation: InvocationNumber,
+    pub(crate) operation: Operation,
+    /// How many of the same operation this invocation has asked for, this one included.
+    pub(crate) nth: u64,
+}
+
+/// Who decides.
+#[derive(Debug)]
+pub(crate) enum Faults {
+    /// Nothing goes wrong.
+    None,
+    /// Chance.
+    Chance(Box<Chance>),
+    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
+    /// A script.
+    Script(Vec<Scripted>),
+}
+
+/// One line of a script.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scripted {
+    /// None: whichever comes.
+    pub(crate) invocation: Option<InvocationNumber>,
+    /// None: whichever comes.
+    pub(crate) operation: Option<Operation>,
+    /// None: all of them.
+    pub(crate) nth: Option<u64>,
+    pub(crate) does: Fate,
+    /// A brown-out goes on for so long after its first request.
+    pub(crate) lasts: Option<i64>,
+    pub(crate) began: Option<i64>,
+}
+
+/// How often what goes wrong, in a thousand requests, and when whole services are out.
+#[derive(Clone, Debug)]
+pub(crate) struct Chance {
+    pub(crate) random: Random,
+    pub(crate) throttle: u64,
+    pub(crate) conflict: u64,
+    pub(crate) timeout: u64,
+    pub(crate) stall: u64,
+    pub(crate) kill: u64,
+    /// From, to, and what is out.
+    pub(crate) brownouts: Vec<(i64, i64, Vec<Operation>)>,
+}
+
+impl Faults {
+    /// What becomes of a request.
+    pub(crate) fn fate(&mut self, request: &Request) -> Fate {
+        match self {
+            Self::None => Fate::Fine,
+            Self::Chance(chance) => chance.fate(request),
+            Self::Script(lines) => lines.iter_mut().find_map(|line| line.fate(request)).unwrap_or(Fate::Fine),
+        }
+    }
+
+    /// How long a request takes to its service.
+    pub(crate) fn latency(&mut self) -> i64 {
+        match self {
+            Self::Chance(chance) => 1 + chance.random.below(12) as i64,
+            Self::None | Self::Script(_) => 5,
+        }
+    }
+}
+
+impl Scripted {
+    fn fate(&mut self, request: &Request) -> Option<Fate> {
+        if self.operation.is_some_and(|operation| operation != request.operation) {
+            return None;
+        }
+        if let (Some(lasts), Some(began)) = (self.lasts, self.began) {
+            return (request.now < began + lasts).then_some(self.does);
+        }
+        let meets = self.invocation.is_none_or(|invocation| invocation == request.invocation)
+            && self.nth.is_none_or(|nth| nth == request.nth);
+        if meets {
+            self.began = Some(request.now);
+        }
+        meets.then_some(self.does)
+    }
+}
+
+impl Chance {
+    /// Whether a seed is calm, rough, or in between is chance as well.
+    pub(crate) fn new(mut random: Random, from: i64, to: i64) -> Self {
+        const OUTAGES: [&[Operation]; 5] = [
+            &[Operation::List, Operation::Get, Operation::Create],
+            &[Operation::Create],
+            &[Operation::Publish],
+            &[Operation::Load],
+            &[Operation::List, Operation::Get, Operation::Create, Operation::Publish, Operation::Load],
+        ];
+        let roughness = *random.pick(&[0, 1, 2, 2, 3, 4]);
+        let mut rate = |most: u64| random.below(most * roughness + 1);
+        let (throttle, conflict, timeout, stall, kill) = (rate(12), rate(8), rate(12), rate(3), rate(5));
+        let brownouts = (0..random.below(4))
+            .map(|_| {
+                let begins = random.between(from, to);
+                (begins, begins + random.between(5_000, 600_000), random.pick(&OUTAGES).to_vec())
+            })
+            .collect();
+        Self { throttle, conflict, timeout, stall, kill, brownouts, random: random.fork() }
+    }
+
+    fn fate(&mut self, request: &Request) -> Fate {
+        let random = &mut self.random;
+        let out = |(from, to, what): &(i64, i64, Vec<Operation>)| {
+            (*from..*to).contains(&request.now) && what.contains(&request.operation)
+        };
+        if self.brownouts.iter().any(out) && random.per_mille(900) {
+            return *random.pick(&[Fate::Throttle, Fate::TimeoutDropped, Fate::TimeoutApplied]);
+        }
+        let drawn = random.below(1_000);
+        let mut below = self.throttle;
+        if drawn < below {
+            return Fate::Throttle;
+        }
+        below += self.conflict;
+        if drawn < below {
+            return Fate::Conflict;
+        }
+        below += self.timeout;
+        if drawn < below {
+            return match random.below(4) {
+                0 | 1 => Fate::TimeoutApplied,
+                2 => Fate::TimeoutDropped,
+                _ => Fate::TimeoutLate(random.between(1, 90_000)),
+            };
+        }
+        below += self.stall;
+        if drawn < below {
+            let ms = random.between(1_000, 180_000);
+            return if random.per_mille(500) { Fate::Stall(ms) } else { Fate::SlowAnswer(ms) };
+        }
+        below += self.kill;
+        if drawn < below {
+            return if random.per_mille(500) { Fate::Kill } else { Fate::KillAfter };
+        }
+        Fate::Fine
+    }
+}

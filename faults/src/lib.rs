@@ -1,0 +1,19 @@
+//! Everything that can go wrong around the engine, in virtual time and from a seed: the production engine and driver
+//! run over services in memory that throttle, lose requests and answers, stall and go dark, in environments that die at
+//! any await and come back late, fed by an event source that cuts, repeats and halves its batches. What comes of it is
+//! compared, row by row, with what an independent reading of the whole log says.
+//!
+//! Nothing here opens a file or a socket or reads a clock; `main.rs` does.
+
+mod clock;
+mod fate;
+mod oracle;
+mod random;
+mod rules;
+mod services;
+mod simulation;
+mod source;
+mod workload;
+mod world;
+
+pub use simulation::{RECORDS, Report, simulate};

@@ -1,0 +1,133 @@
+//! Rule sets to simulate under: one of every kind of rule, with limits drawn by chance, and changes between two sets.
+
+use serde_json::{Value, json};
+
+use crate::random::Random;
+
+/// The set that a platform starts with.
+pub(crate) fn first(random: &mut Random) -> Value {
+    let reading = |key: &str, value: Value, required: bool| json!({ "key": key, "value": value, "required": required, "unit": "" });
+    let zone = || json!({ "title": "A zone", "timezone": "UTC", "contacts": ["oncall"] });
+    json!({
+        "format_version": 1, "platform": "simulated", "environment": "dev",
+        "message": {
+            "device_id": "deviceId", "timestamp": "timestamp", "timestamp_format": "rfc3339", "readings": "readings",
+            "batch": "records", "health": { "battery_level": "batteryLevel" },
+            "max_future_skew_ms": 120_000, "max_past_ms": 86_400_000, "unknown_reading": "store",
+        },
+        "max_alert_delay_ms": 900_000,
+        "zones": { "zone-a": zone(), "zone-b": zone() },
+        "device_types": {
+            "meter": {
+                "report_every_ms": 60_000, "send_every_ms": 60_000, "offline_after_ms": 600_000,
+                "readings": {
+                    "pressure": reading("pressure", json!({ "type": "float", "min": 0.0, "max": 200.0 }), true),
+                    "temperature": reading("temp", json!({ "type": "float", "min": -20.0, "max": 60.0 }), false),
+                    "door_open": reading("doorOpen", json!({ "type": "bool" }), false),
+                },
+                "attributes": { "max_pressure": { "default": 60.0, "unit": "" } },
+            },
+            "pump": {
+                "report_every_ms": 30_000, "send_every_ms": 30_000, "offline_after_ms": 300_000,
+                "readings": {
+                    "vibration": reading("vibration", json!({ "type": "int", "min": 0.0, "max": 50.0 }), true),
+                    "state": reading("state", json!({ "type": "enum", "values": ["stopped", "running", "fault"] }), false),
+                    "note": reading("note", json!({ "type": "string" }), false),
+                },
+                "attributes": {},
+            },
+        },
+        "severities": {
+            "critical": { "rank": 1, "cooldown_ms": 60_000 },
+            "high": { "rank": 2, "cooldown_ms": 300_000 },
+            "low": { "rank": 3, "cooldown_ms": 900_000 },
+        },
+        "contacts": { "oncall": { "sms": true, "email": true } },
+        "routes": [{ "match": {}, "to": ["zone"], "channels": ["email"], "continue": false }],
+        "rules": rules(random),
+    })
+}
+
+fn rules(random: &mut Random) -> Value {
+    let mut rules = json!({
+        "high-pressure": rule("pressure", json!({
+            "type": "threshold", "operator": ">", "threshold": { "attribute": "max_pressure", "default": 60.0 }, "clear": 55.0,
+        }), "high", &["meter"], held(random.between(30, 300), "reset", Some(150_000))),
+        "pressure-held": rule("pressure", json!({ "type": "threshold", "operator": ">=", "threshold": 100.0 }),
+            "critical", &["meter"], held(random.between(30, 300), "hold", None)),
+        "very-hot": rule("temperature", json!({ "type": "threshold", "operator": ">=", "threshold": 50.0 }),
+            "low", &["meter"], held(0, "reset", None)),
+        "temperature-range": rule("temperature", json!({ "type": "range", "min": 4.0, "max": 53.0 }),
+            "high", &["meter"], held(0, "reset", None)),
+        "burst": rule("pressure", json!({
+            "type": "rate_of_change", "operator": "<", "threshold": -(random.between(10, 60) as f64), "per_ms": 60_000,
+        }), "critical", &["meter"], held(0, "reset", None)),
+        "door-open": rule("door_open", json!({ "type": "state", "equals": true }),
+            "low", &["meter"], held(random.between(0, 90), "reset", None)),
+        "vibration-high": rule("vibration", json!({ "type": "threshold", "operator": ">", "threshold": 10.0 }),
+            "high", &["pump"], json!({ "by": "samples", "breach": 3, "of": 5 })),
+        "vibration-trial": rule("vibration", json!({ "type": "threshold", "operator": ">", "threshold": 6.0 }),
+            "high", &["pump"], held(0, "reset", None)),
+        "pump-fault": rule("state", json!({ "type": "state", "equals": "fault" }),
+            "critical", &["pump"], held(0, "reset", None)),
+        "stopped-while-running": rule("state", json!({ "type": "state", "equals": "stopped", "from": "running" }),
+            "high", &["pump"], held(random.between(0, 60), "reset", None)),
+        "low-battery": rule("battery_level", json!({ "type": "threshold", "operator": "<", "threshold": 20.0, "clear": 25.0 }),
+            "low", &["meter", "pump"], held(0, "reset", None)),
+        "off": rule("vibration", json!({ "type": "threshold", "operator": "<", "threshold": 5.0 }),
+            "low", &["pump"], held(0, "reset", None)),
+    });
+    rules["very-hot"]["keep_firing_for_ms"] = json!(random.between(0, 120) * 1_000);
+    rules["temperature-range"]["zones"] = json!(["zone-a"]);
+    rules["burst"]["min_samples"] = json!(2);
+    rules["vibration-trial"]["shadow"] = json!(true);
+    rules["off"]["enabled"] = json!(false);
+    rules
+}
+
+fn rule(metric: &str, condition: Value, severity: &str, types: &[&str], hold: Value) -> Value {
+    json!({
+        "metric": metric, "condition": condition, "severity": severity, "device_types": types, "hold": hold,
+        "keep_firing_for_ms": 0, "min_samples": 0, "enabled": true, "shadow": false,
+    })
+}
+
+fn held(seconds: i64, on_gap: &str, max_gap_ms: Option<i64>) -> Value {
+    let mut hold = json!({ "by": "duration", "duration_ms": seconds * 1_000, "on_gap": on_gap });
+    if let Some(max_gap_ms) = max_gap_ms {
+        hold["max_gap_ms"] = json!(max_gap_ms);
+    }
+    hold
+}
+
+/// A later set: a few of the things that people change.
+pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
+    let mut set = before.clone();
+    for _ in 0..random.between(1, 4) {
+        let ids: Vec<String> = set["rules"].as_object().into_iter().flatten().map(|(id, _)| id.clone()).collect();
+        let id = random.pick(&ids).clone();
+        let rule = &mut set["rules"][&id];
+        match random.below(8) {
+            0 => rule["severity"] = json!(random.pick(&["critical", "high", "low"])),
+            1 => rule["enabled"] = json!(random.per_mille(500)),
+            2 => rule["summary"] = json!(format!("changed {}", random.below(100))),
+            3 => rule["zones"] = json!([random.pick(&["zone-a", "zone-b"])]),
+            4 if rule["hold"]["by"] == "duration" => {
+                rule["hold"]["duration_ms"] = json!(random.between(0, 200) * 1_000);
+            }
+            5 if rule["condition"]["threshold"].is_number() => {
+                let threshold = rule["condition"]["threshold"].as_f64().unwrap_or_default();
+                // Towards the side from which a clear value stays on its own.
+                let step = if rule["condition"]["operator"] == "<" { -1.0 } else { 1.0 };
+                rule["condition"]["threshold"] = json!(threshold + step);
+            }
+            6 if ids.len() > 8 => {
+                set["rules"].as_object_mut().map(|rules| rules.remove(&id));
+            }
+            _ => {
+                set["zones"]["zone-c"] = json!({ "title": "New", "timezone": "UTC", "contacts": [] });
+            }
+        }
+    }
+    set
+}

@@ -1,0 +1,361 @@
+//! The engine's ports in memory: an object store, the tables, and the store of rule sets. Every request takes virtual
+//! time on its way there and back, and may fail in each way in which a real one can; what it does is done in one
+//! moment. Nothing is tried again here.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use fleetform_engine::{
+    drive::{Created, PortError, Publisher, RuleSets, StateLog},
+    effect::{Alert, Effects, Notification, Quarantined},
+    rule_set::RuleSet,
+};
+
+use crate::{
+    clock::{Clock, InvocationNumber, digest},
+    fate::{Fate, Faults, Operation, Request},
+};
+
+/// How long a client waits for an answer that does not come.
+const TIME_OUT_MS: i64 = 3_000;
+
+/// Everything outside the environments.
+#[derive(Debug)]
+pub(crate) struct Services {
+    pub(crate) clock: Arc<Clock>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    objects: BTreeMap<String, Object>,
+    /// Creates that nobody waits for any more and that will be carried out all the same.
+    late: Vec<(i64, String, Vec<u8>)>,
+    rule_sets: BTreeMap<String, Vec<u8>>,
+    rows: Rows,
+    faults: Faults,
+}
+
+#[derive(Debug)]
+struct Object {
+    bytes: Arc<[u8]>,
+    created_at: i64,
+}
+
+/// The tables, each in the order in which its rows came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rows {
+    /// Notices, by id.
+    pub outbox: Vec<Notification>,
+    /// The newest transition of each episode.
+    pub alerts: Vec<Alert>,
+    /// Records set aside, by shard and sequence.
+    pub quarantine: Vec<Quarantined>,
+    /// Rows put again under the same key with other content.
+    pub contradictions: Vec<String>,
+    places: HashMap<(u8, String, String), usize>,
+}
+
+impl Rows {
+    fn notice(&mut self, row: &Notification) {
+        match self.places.get(&(0, row.id.to_string(), String::new())) {
+            Some(place) if self.outbox[*place] == *row => {}
+            Some(_) => self.contradictions.push(format!("notice {}", row.id)),
+            None => {
+                self.places.insert((0, row.id.to_string(), String::new()), self.outbox.len());
+                self.outbox.push(row.clone());
+            }
+        }
+    }
+
+    fn transition(&mut self, row: &Alert) {
+        let key = (1, row.device.to_string(), row.episode.to_string());
+        match self.places.get(&key) {
+            Some(place) => {
+                let there = &mut self.alerts[*place];
+                if there.version() < row.version() {
+                    there.clone_from(row);
+                } else if there.version() == row.version() && *there != *row {
+                    self.contradictions.push(format!("alert {} of {}", row.episode, row.device));
+                }
+            }
+            None => {
+                self.places.insert(key, self.alerts.len());
+                self.alerts.push(row.clone());
+            }
+        }
+    }
+
+    fn set_aside(&mut self, row: &Quarantined) {
+        let key = (2, row.shard.to_string(), row.sequence.to_string());
+        match self.places.get(&key) {
+            Some(place) if self.quarantine[*place] == *row => {}
+            Some(_) => self.contradictions.push(format!("record {} of {}", row.sequence, row.shard)),
+            None => {
+                self.places.insert(key, self.quarantine.len());
+                self.quarantine.push(row.clone());
+            }
+        }
+    }
+}
+
+impl Services {
+    pub(crate) fn new(clock: Arc<Clock>, faults: Faults) -> Self {
+        let inner = Inner {
+            objects: BTreeMap::new(),
+            late: Vec::new(),
+            rule_sets: BTreeMap::new(),
+            rows: Rows::default(),
+            faults,
+        };
+        Self { clock, inner: Mutex::new(inner) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a rule set and gives its address.
+    pub(crate) fn add_rule_set(&self, bytes: &[u8]) -> String {
+        let sha256 = RuleSet::sha256(bytes).to_string();
+        self.lock().rule_sets.insert(sha256.clone(), bytes.to_vec());
+        sha256
+    }
+
+    /// From now on nothing fails.
+    pub(crate) fn heal(&self) {
+        self.lock().faults = Faults::None;
+    }
+
+    pub(crate) fn rows(&self) -> Rows {
+        self.lock().rows.clone()
+    }
+
+    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
+    /// The keys of all objects, with their sizes.
+    pub(crate) fn objects(&self) -> Vec<(String, usize)> {
+        let mut inner = self.lock();
+        inner.land(self.clock.now());
+        inner.objects.iter().map(|(key, object)| (key.clone(), object.bytes.len())).collect()
+    }
+
+    /// Whether every shard has its start mark.
+    pub(crate) fn has_begun(&self, shard: &str) -> bool {
+        self.lock().objects.keys().any(|key| key.starts_with("start/") && key.ends_with(shard))
+    }
+
+    /// Deletes deltas and bases of this age, but never a shard's newest base or what follows it.
+    pub(crate) fn sweep(&self, age_ms: i64) {
+        let mut inner = self.lock();
+        let now = self.clock.now();
+        inner.land(now);
+        let mut newest: BTreeMap<String, String> = BTreeMap::new();
+        for key in inner.objects.keys().filter(|key| key.starts_with("base/")) {
+            if let Some((place, position)) = key["base/".len()..].rsplit_once('/') {
+                newest.entry(place.to_owned()).or_insert_with(|| position.to_owned());
+            }
+        }
+        inner.objects.retain(|key, object| {
+            if now - object.created_at < age_ms {
+                return true;
+            }
+            let Some((kind, rest)) = key.split_once('/') else { return true };
+            let Some((place, position)) = rest.rsplit_once('/') else { return true };
+            let Some(base) = newest.get(place).filter(|base| !base.starts_with('z')) else { return true };
+            match kind {
+                "base" => position == base,
+                "log" => {
+                    let digits: String = base.bytes().map(|digit| char::from(b'9' - digit + b'0')).collect();
+                    position != "-start" && *position >= *digits
+                }
+                _ => true,
+            }
+        });
+    }
+}
+
+impl Inner {
+    /// Carries out what was held up on its way until now.
+    fn land(&mut self, now: i64) {
+        if self.late.is_empty() {
+            return;
+        }
+        self.late.sort_by_key(|(at, _, _)| *at);
+        let due = self.late.partition_point(|(at, _, _)| *at <= now);
+        for (at, key, bytes) in self.late.drain(..due).collect::<Vec<_>>() {
+            self.create(&key, &bytes, at);
+        }
+    }
+
+    fn create(&mut self, key: &str, bytes: &[u8], now: i64) -> Created {
+        if self.objects.contains_key(key) {
+            return Created::Exists;
+        }
+        self.objects.insert(key.to_owned(), Object { bytes: bytes.into(), created_at: now });
+        Created::Created
+    }
+}
+
+/// The services as one invocation reaches them.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) services: Arc<Services>,
+    pub(crate) invocation: InvocationNumber,
+    asked: Mutex<BTreeMap<Operation, u64>>,
+}
+
+/// Why a request has no answer.
+enum Broken {
+    Refused,
+    Conflict,
+    Unknown,
+    Late(i64),
+}
+
+impl From<Broken> for PortError {
+    fn from(broken: Broken) -> Self {
+        Self(
+            match broken {
+                Broken::Refused | Broken::Conflict => "slow down",
+                Broken::Unknown | Broken::Late(_) => "no answer in time",
+            }
+            .into(),
+        )
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(services: Arc<Services>, invocation: InvocationNumber) -> Self {
+        Self { services, invocation, asked: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// One request: there, what it does, and back.
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        key: &str,
+        act: impl FnOnce(&mut Inner, i64) -> T + Send,
+    ) -> Result<T, Broken> {
+        let clock = &self.services.clock;
+        let nth = {
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let nth = asked.entry(operation).or_default();
+            *nth += 1;
+            *nth
+        };
+        let (fate, there, back) = {
+            let request = Request { now: clock.now(), invocation: self.invocation, operation, nth };
+            let faults = &mut self.services.lock().faults;
+            (faults.fate(&request), faults.latency(), faults.latency())
+        };
+        clock.note(&[self.invocation, operation as u64, digest(key.as_bytes())]);
+        let act = || {
+            let mut inner = self.services.lock();
+            let now = clock.now();
+            inner.land(now);
+            act(&mut inner, now)
+        };
+        if fate == Fate::Kill {
+            clock.kill().await;
+        }
+        clock.sleep(there).await;
+        match fate {
+            Fate::Fine | Fate::Kill => {}
+            Fate::Throttle => return Err(Broken::Refused),
+            Fate::Conflict => return Err(Broken::Conflict),
+            Fate::TimeoutDropped => {
+                clock.sleep(TIME_OUT_MS).await;
+                return Err(Broken::Unknown);
+            }
+            Fate::TimeoutApplied => {
+                act();
+                clock.sleep(TIME_OUT_MS).await;
+                return Err(Broken::Unknown);
+            }
+            Fate::TimeoutLate(ms) => return Err(Broken::Late(ms)),
+            Fate::Stall(ms) => clock.sleep(ms).await,
+            Fate::StallUntil(invocation) => clock.until_ended(invocation).await,
+            Fate::SlowAnswer(ms) => {
+                let answer = act();
+                clock.sleep(ms).await;
+                return Ok(answer);
+            }
+            Fate::KillAfter => {
+                act();
+                clock.kill().await;
+                return Err(Broken::Unknown);
+            }
+        }
+        let answer = act();
+        clock.sleep(back).await;
+        Ok(answer)
+    }
+}
+
+impl StateLog for Connection {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, PortError> {
+        let list = |inner: &mut Inner, _| {
+            let from = after.unwrap_or(prefix).to_owned();
+            inner
+                .objects
+                .range(from..)
+                .map(|(key, _)| key)
+                .skip_while(|key| after.is_some_and(|after| key.as_str() <= after))
+                .take_while(|key| key.starts_with(prefix))
+                .take(limit)
+                .cloned()
+                .collect()
+        };
+        Ok(self.call(Operation::List, prefix, list).await?)
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
+        let get = |inner: &mut Inner, _| inner.objects.get(key).map(|object| object.bytes.to_vec());
+        Ok(self.call(Operation::Get, key, get).await?)
+    }
+
+    async fn create(&self, key: &str, bytes: &[u8]) -> Created {
+        let created = self.call(Operation::Create, key, |inner, now| inner.create(key, bytes, now)).await;
+        match created {
+            Ok(created) => {
+                self.services
+                    .clock
+                    .note(&[u64::from(created == Created::Created), digest(&bytes[bytes.len().saturating_sub(8)..])]);
+                created
+            }
+            Err(Broken::Refused) => Created::Refused(Broken::Refused.into()),
+            Err(Broken::Conflict) => Created::Conflict,
+            Err(Broken::Unknown) => Created::Ambiguous(Broken::Unknown.into()),
+            Err(Broken::Late(ms)) => {
+                let at = self.services.clock.now() + TIME_OUT_MS + ms;
+                self.services.lock().late.push((at, key.to_owned(), bytes.to_vec()));
+                self.services.clock.sleep(TIME_OUT_MS).await;
+                Created::Ambiguous(Broken::Late(ms).into())
+            }
+        }
+    }
+}
+
+impl RuleSets for Connection {
+    async fn load(&self, sha256: &str) -> Result<Option<Vec<u8>>, PortError> {
+        Ok(self.call(Operation::Load, sha256, |inner, _| inner.rule_sets.get(sha256).cloned()).await?)
+    }
+}
+
+impl Publisher for Connection {
+    /// Row by row, as a table takes them: any of the requests may be the last one.
+    async fn publish(&self, effects: &Effects) -> Result<(), PortError> {
+        for row in &effects.alerts {
+            self.call(Operation::Publish, &row.episode, |inner, _| inner.rows.transition(row)).await?;
+        }
+        for row in &effects.notifications {
+            self.call(Operation::Publish, &row.id, |inner, _| inner.rows.notice(row)).await?;
+        }
+        for row in &effects.quarantined {
+            self.call(Operation::Publish, &row.sequence, |inner, _| inner.rows.set_aside(row)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,335 @@
+//! One seed from beginning to end: a log, a fleet of environments, everything that goes wrong, and what came of it
+//! beside what should have.
+
+use std::{collections::HashMap, sync::Arc};
+
+use fleetform_engine::{
+    drive::Settings,
+    effect::{Alert, AlertState},
+    rule_set::RuleSet,
+    units::Millis,
+};
+use serde_json::Value;
+
+use crate::{
+    clock::{Call, Clock, Event, InvocationNumber},
+    fate::{Chance, Faults},
+    oracle,
+    random::Random,
+    services::{Rows, Services},
+    source::{Next, Source},
+    workload::{START_MS, Workload},
+    world::{Happened, World},
+};
+
+/// Without faults, everything is to be done after so much virtual time.
+const DRAIN_MS: i64 = 600_000;
+/// Objects are deleted at this age: longer than any cached state lives, and any late create takes.
+const SWEEP_AGE_MS: i64 = 1_500_000;
+/// About how many records the log of a seed has.
+pub const RECORDS: usize = 2_800;
+/// The most differences that are kept of one kind.
+const SHOWN: usize = 4;
+
+/// What a seed came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Records in the log.
+    pub records: u64,
+    /// Invocations that delivered them.
+    pub invocations: u64,
+    /// Invocations that were not answered well, or not at all.
+    pub failed: u64,
+    /// Outbox rows.
+    pub notices: u64,
+    /// Hash of everything that happened, in order.
+    pub trace: u64,
+    /// What is wrong, in words; nothing when all is well.
+    pub wrong: Vec<String>,
+    /// Rows that should be there and are not.
+    pub lost: u64,
+    /// Rows that are there more than once.
+    pub duplicate: u64,
+    /// Rows that should not be there.
+    pub phantom: u64,
+}
+
+/// Simulates a seed.
+pub fn simulate(seed: u64, records: usize) -> Report {
+    let mut random = Random::new(seed);
+    let workload = Workload::new(&mut random, records);
+    Simulation::new(seed, &workload, random).run()
+}
+
+struct Simulation<'a> {
+    seed: u64,
+    workload: &'a Workload,
+    world: World,
+    random: Random,
+    sources: Vec<Source>,
+    /// Which source waits for which invocation.
+    waiting: HashMap<InvocationNumber, usize>,
+    settings: Settings,
+    environments: u64,
+    /// How often, in a thousand invocations, the source loses sight of a running one.
+    losing: u64,
+    healed: bool,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(seed: u64, workload: &'a Workload, mut random: Random) -> Self {
+        let clock = Arc::new(Clock::new(START_MS));
+        let chance = Chance::new(random.fork(), START_MS, workload.ends_at);
+        let services = Arc::new(Services::new(clock.clone(), Faults::Chance(Box::new(chance))));
+        let addresses: Vec<String> = workload.rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
+        let world = World::new(clock, services, random.fork());
+        let sources = workload
+            .shards
+            .iter()
+            .enumerate()
+            .map(|(index, shard)| {
+                let records = shard.iter().map(|put| put.record.clone()).collect();
+                Source::new(&format!("shardId-{index:012}"), records)
+            })
+            .collect();
+        let settings = Settings {
+            generation: 1,
+            repair: 0,
+            rule_set_sha256: addresses[0].clone(),
+            checkpoint_every: Millis(random.between(60_000, 1_200_000) as u64),
+        };
+        let environments = random.between(1, 5) as u64;
+        let losing = *random.pick(&[0, 10, 50]);
+        let waiting = HashMap::new();
+        Self { seed, workload, world, random, sources, waiting, settings, environments, losing, healed: false }
+    }
+
+    fn run(mut self) -> Report {
+        let clock = self.world.clock.clone();
+        for index in 0..self.sources.len() {
+            clock.plan(START_MS + index as i64, Event::Call(Call::Poll(index)));
+        }
+        for (version, at) in self.workload.rollouts.iter().enumerate() {
+            clock.plan(*at, Event::Call(Call::Replace(version + 1)));
+        }
+        clock.plan(START_MS + SWEEP_AGE_MS, Event::Call(Call::Sweep));
+        clock.plan(self.workload.ends_at, Event::Call(Call::Heal));
+        let mut late = false;
+        while !(self.healed && self.sources.iter().all(Source::is_drained)) {
+            let Some(happened) = self.world.next() else { break };
+            late = clock.now() > self.workload.ends_at + DRAIN_MS;
+            if late {
+                break;
+            }
+            self.take(happened);
+        }
+        self.report(late)
+    }
+
+    fn take(&mut self, happened: Happened) {
+        match happened {
+            Happened::Ended(invocation, outcome) => {
+                if let Some(source) = self.waiting.remove(&invocation) {
+                    let wait = self.sources[source].answered(&outcome, &mut self.random);
+                    self.poll_after(source, wait);
+                }
+            }
+            Happened::Killed(invocation) => self.lost(invocation),
+            Happened::TimedOut(invocation) => {
+                self.lost(invocation);
+                // The platform ends what has run out of time, mostly.
+                if self.random.per_mille(600) {
+                    self.world.kill(invocation);
+                }
+            }
+            Happened::Called(Call::Lose(invocation)) => self.lost(invocation),
+            Happened::Called(Call::Poll(source)) => self.poll(source),
+            Happened::Called(Call::Sweep) => {
+                self.world.services.sweep(SWEEP_AGE_MS);
+                if !self.healed {
+                    self.world.clock.plan(self.world.clock.now() + 300_000, Event::Call(Call::Sweep));
+                }
+            }
+            Happened::Called(Call::Replace(version)) => self.roll_out(version),
+            Happened::Called(Call::Heal) => {
+                self.world.services.heal();
+                self.healed = true;
+            }
+        }
+    }
+
+    /// The source no longer waits for an invocation, whatever becomes of it.
+    fn lost(&mut self, invocation: InvocationNumber) {
+        if let Some(source) = self.waiting.remove(&invocation) {
+            let wait = self.sources[source].failed(&mut self.random);
+            self.poll_after(source, wait);
+        }
+    }
+
+    fn poll_after(&mut self, source: usize, wait: i64) {
+        self.world.clock.plan(self.world.clock.now() + wait, Event::Call(Call::Poll(source)));
+    }
+
+    fn poll(&mut self, index: usize) {
+        if self.sources[index].in_flight.is_some() {
+            return;
+        }
+        match self.sources[index].next(&mut self.random, self.world.clock.now()) {
+            Next::Nothing => {}
+            Next::Wait(until) => {
+                let wait = self.random.between(0, 2_000);
+                self.world.clock.plan(until + wait, Event::Call(Call::Poll(index)));
+            }
+            Next::Deliver(delivery) => {
+                let environment = self.environment();
+                let invocation = self.world.invoke(environment, delivery);
+                self.sources[index].in_flight = Some(invocation);
+                self.waiting.insert(invocation, index);
+                if !self.healed && self.random.per_mille(self.losing) {
+                    let at = self.world.clock.now() + self.random.between(0, 200);
+                    self.world.clock.plan(at, Event::Call(Call::Lose(invocation)));
+                }
+            }
+        }
+    }
+
+    /// Any idle environment will do; if there are few, a new one is as good.
+    fn environment(&mut self) -> usize {
+        let idle: Vec<usize> = self.world.idle().collect();
+        if !idle.is_empty() && (idle.len() as u64 >= self.environments || self.random.per_mille(900)) {
+            return *self.random.pick(&idle);
+        }
+        let behind = if self.random.per_mille(200) { self.random.between(0, 120_000) } else { 0 };
+        self.world.start_environment(&self.settings, behind)
+    }
+
+    /// New environments come with a newer rule set; about half of the old ones stay for now. A shard that has not
+    /// begun by then could start with either, so the roll-out waits for all to have begun.
+    fn roll_out(&mut self, version: usize) {
+        if !self.sources.iter().all(|source| self.world.services.has_begun(&source.shard)) {
+            return;
+        }
+        self.settings.rule_set_sha256 = RuleSet::sha256(&self.workload.rule_sets[version]).to_string();
+        for environment in self.world.idle().collect::<Vec<_>>() {
+            if self.random.per_mille(500) {
+                self.world.end_environment(environment);
+            }
+        }
+    }
+
+    fn report(self, late: bool) -> Report {
+        let rows = self.world.services.rows();
+        let mut report = Report {
+            seed: self.seed,
+            records: self.workload.shards.iter().map(|shard| shard.len() as u64).sum(),
+            invocations: self.sources.iter().map(|source| source.deliveries).sum(),
+            failed: self.sources.iter().map(|source| source.failed).sum(),
+            notices: rows.outbox.len() as u64,
+            trace: self.world.clock.trace(),
+            ..Report::default()
+        };
+        if late || !self.sources.iter().all(Source::is_drained) {
+            report.wrong.push("not everything was done within ten minutes of the last fault".into());
+        }
+        for contradiction in &rows.contradictions {
+            report.phantom += 1;
+            report.wrong.push(format!("written twice with different content: {contradiction}"));
+        }
+        let expected = expected(self.workload);
+        let found = found(&rows);
+        for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
+            report.compare(table, expected, found);
+        }
+        report
+    }
+}
+
+/// What the oracle says of all shards: outbox, history, quarantine.
+fn expected(workload: &Workload) -> [Vec<String>; 3] {
+    let sets: Vec<Value> =
+        workload.rule_sets.iter().map(|set| serde_json::from_slice(set).unwrap_or_default()).collect();
+    let by_address: HashMap<String, Value> = workload
+        .rule_sets
+        .iter()
+        .zip(&sets)
+        .map(|(bytes, set)| (RuleSet::sha256(bytes).to_string(), set.clone()))
+        .collect();
+    let mut all = [Vec::new(), Vec::new(), Vec::new()];
+    for (index, shard) in workload.shards.iter().enumerate() {
+        let oracle::Expected { notices, alerts, quarantine } = oracle::expect(shard, &sets[0], &by_address);
+        for (all, rows) in all.iter_mut().zip([notices, alerts, quarantine]) {
+            all.extend(rows.into_iter().map(|row| format!("{index:012}:{row}")));
+        }
+    }
+    all
+}
+
+/// What is in the tables, in the oracle's words.
+fn found(rows: &Rows) -> [Vec<String>; 3] {
+    let shard = |name: &str| name.trim_start_matches("shardId-").to_owned();
+    let notices = rows.outbox.iter().map(|notice| {
+        format!("{}:{} suppressed={}", shard(&notice.alert.shard), alert(&notice.alert), notice.suppressed)
+    });
+    let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(&row.shard), alert(row)));
+    let quarantine = rows
+        .quarantine
+        .iter()
+        .map(|row| format!("{}:{} {}", shard(&row.shard), row.sequence.trim_start_matches('0'), row.reason));
+    [notices.collect(), alerts.collect(), quarantine.collect()]
+}
+
+fn alert(alert: &Alert) -> String {
+    let state = match &alert.state {
+        AlertState::Firing => "Firing".to_owned(),
+        AlertState::Resolved { reason } => format!("{reason:?}"),
+    };
+    let value = serde_json::to_value(&alert.value).unwrap_or_default();
+    oracle::row(
+        (alert.sequence.trim_start_matches('0'), u64::from(alert.sample), alert.at.0, alert.ingested_at.0),
+        (alert.rule.as_str(), alert.device.as_str(), alert.zone.as_str()),
+        (alert.severity.as_str(), &state, alert.since.0, &value),
+    )
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    fn compare(&mut self, table: &str, mut expected: Vec<String>, mut found: Vec<String>) {
+        expected.sort();
+        found.sort();
+        let (mut lost, mut phantom) = (Vec::new(), Vec::new());
+        let (mut here, mut there) = (expected.iter().peekable(), found.iter().peekable());
+        loop {
+            match (here.peek(), there.peek()) {
+                (Some(row), Some(other)) if row == other => {
+                    here.next();
+                    there.next();
+                }
+                (Some(row), other) if other.is_none_or(|other| row < other) => {
+                    lost.push((*row).clone());
+                    here.next();
+                }
+                (_, Some(row)) => {
+                    phantom.push((*row).clone());
+                    there.next();
+                }
+                (_, None) => break,
+            }
+        }
+        let twice = phantom.iter().filter(|row| expected.binary_search(row).is_ok()).count();
+        self.lost += lost.len() as u64;
+        self.duplicate += twice as u64;
+        self.phantom += (phantom.len() - twice) as u64;
+        for (what, rows) in [("not there", lost), ("too much", phantom)] {
+            self.wrong.extend(rows.iter().take(SHOWN).map(|row| format!("{table}: {what}: {row}")));
+            if rows.len() > SHOWN {
+                self.wrong.push(format!("{table}: {what}: {} more", rows.len() - SHOWN));
+            }
+        }
+    }
+}

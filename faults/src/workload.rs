@@ -1,0 +1,334 @@
+//! Logs to simulate: what devices send, what people and gateways get wrong, who is moved where, and which rule sets are
+//! rolled out, all drawn from a seed. Beside the bytes of a record stands what was meant by it, so that nobody need
+//! parse it again to know; what should come of it is not known here.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fleetform_engine::{position::SequenceNumber, rule_set::RuleSet};
+use serde_json::{Value, json};
+
+use crate::{random::Random, rules, world::Record};
+
+/// 2026-01-31T10:30:00Z
+pub(crate) const START_MS: i64 = 1_769_855_400_000;
+
+/// A whole log and the rule sets that it names.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    /// The first is in force from the start.
+    pub rule_sets: Vec<Vec<u8>>,
+    /// Records by shard, in order.
+    pub shards: Vec<Vec<Put>>,
+    /// When the last record arrives.
+    pub ends_at: i64,
+    /// When each later set is rolled out to the environments, before its records are put.
+    pub rollouts: Vec<i64>,
+}
+
+/// A record, and what was meant by it.
+#[derive(Clone, Debug)]
+pub(crate) struct Put {
+    /// As the stream keeps it.
+    pub record: Arc<Record>,
+    /// The ingest time that it claims to have.
+    pub claimed: Option<i64>,
+    /// What it says.
+    pub fact: Fact,
+}
+
+/// What a record says.
+#[derive(Clone, Debug)]
+pub(crate) enum Fact {
+    /// A device sent samples.
+    Message(String, Vec<Sample>),
+    /// Nothing that can be taken, for this reason; where a device is named, only if that device is known at all.
+    Bad(Option<String>, &'static str),
+    /// Nothing that anybody reads.
+    Unread,
+    /// A device is registered, with these fields.
+    Device(String, Value),
+    /// A rule set of this version and address is to be adopted.
+    Rules(u64, String),
+}
+
+/// One sample as a device means it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sample {
+    /// Its time, if it has a readable one.
+    pub time: Option<i64>,
+    /// Its values by metric; text is left out.
+    pub values: Vec<(&'static str, Value)>,
+}
+
+struct Device {
+    id: String,
+    meter: bool,
+    zone: &'static str,
+    revision: u64,
+    mood: usize,
+    silent_until: i64,
+    running: bool,
+}
+
+/// A device that is written about and never registered.
+const STRANGER: &str = "nobody-0";
+
+impl Workload {
+    /// The log of a seed, of about so many records.
+    pub(crate) fn new(random: &mut Random, records: usize) -> Self {
+        let shard_count = 1 + random.below(3) as usize;
+        let mut sets = vec![rules::first(random)];
+        let rollout_count = random.below(4) as usize;
+        for _ in 0..rollout_count {
+            let next = rules::changed(random, sets.last().unwrap_or(&Value::Null));
+            sets.push(next);
+        }
+        let step = random.between(2_000, 12_000);
+        let length = step * (records / shard_count) as i64;
+        let mut rollouts: Vec<i64> =
+            (0..rollout_count).map(|_| START_MS + random.between(length / 8, length)).collect();
+        rollouts.sort_unstable();
+        let rule_sets: Vec<Vec<u8>> = sets.iter().map(canonical).collect();
+        let shards = (0..shard_count)
+            .map(|shard| Shard::new(random.fork(), shard, &rule_sets, &rollouts).fill(records / shard_count, step))
+            .collect();
+        Self { rule_sets, shards, ends_at: START_MS + length + 60_000, rollouts }
+    }
+}
+
+/// A set as the generator would write it.
+fn canonical(set: &Value) -> Vec<u8> {
+    let set: RuleSet = serde_json::from_value(set.clone()).expect("the sets made here have the artifact's form");
+    set.to_bytes()
+}
+
+struct Shard<'a> {
+    random: Random,
+    records: Vec<Put>,
+    devices: Vec<Device>,
+    rule_sets: &'a [Vec<u8>],
+    rollouts: &'a [i64],
+    told: usize,
+    sequence: u64,
+}
+
+impl<'a> Shard<'a> {
+    fn new(mut random: Random, shard: usize, rule_sets: &'a [Vec<u8>], rollouts: &'a [i64]) -> Self {
+        let devices = (0..random.between(3, 8))
+            .map(|number| Device {
+                id: format!("device-{shard}-{number}"),
+                meter: random.per_mille(600),
+                zone: if random.per_mille(500) { "zone-a" } else { "zone-b" },
+                revision: 1,
+                mood: 0,
+                silent_until: 0,
+                running: true,
+            })
+            .collect();
+        let sequence = random.below(1 << 40);
+        Self { random, records: Vec::new(), devices, rule_sets, rollouts, told: 0, sequence }
+    }
+
+    fn fill(mut self, records: usize, step: i64) -> Vec<Put> {
+        for device in 0..self.devices.len() {
+            self.register(device, START_MS);
+        }
+        for index in 0..records {
+            let at = START_MS + step * index as i64 + self.random.below(step as u64) as i64;
+            while self.rollouts.get(self.told).is_some_and(|rollout| at > rollout + 20_000) {
+                self.told += 1;
+                self.rules(self.told, at);
+            }
+            self.anything(at);
+        }
+        self.records
+    }
+
+    fn put(&mut self, key: &str, data: &str, at: i64, claimed: Option<i64>, fact: Fact) {
+        self.sequence += 1 + self.random.below(1 << 16);
+        let sequence = SequenceNumber::new(&format!("49590338271490256608559692538361571095{:018}", self.sequence))
+            .expect("digits are a sequence number");
+        let arrived_at = self.records.last().map_or(at, |last| at.max(last.record.arrived_at));
+        let record = Record { sequence, partition_key: key.into(), arrived_at, data: data.into() };
+        self.records.push(Put { record: Arc::new(record), claimed, fact });
+    }
+
+    fn register(&mut self, device: usize, at: i64) {
+        let Device { id, meter, zone, revision, .. } = &self.devices[device];
+        let mut record = json!({
+            "ff": 1, "k": "device", "d": id, "rev": revision, "type": if *meter { "meter" } else { "pump" },
+            "zone": zone, "t": at,
+        });
+        if *meter && self.random.per_mille(400) {
+            record["attributes"] = json!({ "max_pressure": self.random.between(56, 70) });
+        }
+        if *revision > 1 && self.random.per_mille(100) {
+            record["retired"] = json!(true);
+        }
+        let id = id.clone();
+        self.put(&id, &record.to_string(), at, Some(at), Fact::Device(id.clone(), record.clone()));
+    }
+
+    fn rules(&mut self, version: usize, at: i64) {
+        let announce = |shard: &mut Self, version: usize, sha256: &str| {
+            let record = json!({ "ff": 1, "k": "rules", "version": version, "sha256": sha256, "t": at });
+            shard.put("rules", &record.to_string(), at, Some(at), Fact::Rules(version as u64, sha256.to_owned()));
+        };
+        if self.random.per_mille(200) {
+            announce(self, version, &"0".repeat(64));
+        }
+        let sha256 = RuleSet::sha256(&self.rule_sets[version]);
+        announce(self, version, &sha256);
+        if self.random.per_mille(300) {
+            let older = RuleSet::sha256(&self.rule_sets[version - 1]);
+            announce(self, version - 1, &older);
+        }
+    }
+
+    fn anything(&mut self, at: i64) {
+        let device = self.random.below(self.devices.len() as u64) as usize;
+        match self.random.below(1_000) {
+            0..12 => {
+                let moved = &mut self.devices[device];
+                moved.revision = (moved.revision + 1).saturating_sub(self.random.below(3));
+                moved.zone = *self.random.pick(&["zone-a", "zone-b", "zone-a", "zone-b", "zone-c"]);
+                self.register(device, at);
+                self.devices[device].revision = self.devices[device].revision.max(1) + 1;
+            }
+            12..45 => self.bad(device, at),
+            45..75 => {
+                if let Some(Put { record, claimed, fact }) = self.records.last().cloned() {
+                    self.put(&record.partition_key, &String::from_utf8_lossy(&record.data), at, claimed, fact);
+                }
+            }
+            75..80 => self.devices[device].silent_until = at + self.random.between(60_000, 900_000),
+            _ => {
+                if self.devices[device].silent_until <= at {
+                    self.message(device, at);
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, device: usize, at: i64) {
+        let id = self.devices[device].id.clone();
+        let (mut payload, samples) = if self.devices[device].meter && self.random.per_mille(120) {
+            let batch: Vec<_> = (0..self.random.between(1, 4)).map(|_| self.sample(device, at)).collect();
+            let (payloads, samples): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+            (json!({ "records": payloads }), samples)
+        } else {
+            let (mut payload, mut sample) = self.sample(device, at);
+            if self.random.per_mille(300) {
+                payload["batteryLevel"] = json!(self.random.between(10, 40));
+                sample.values.push(("battery_level", payload["batteryLevel"].clone()));
+            }
+            (payload, vec![sample])
+        };
+        if self.random.per_mille(500) {
+            payload["deviceId"] = json!(id);
+        }
+        let fact = Fact::Message(id.clone(), samples);
+        if self.random.per_mille(120) {
+            self.put(&id, &payload.to_string(), at, None, fact);
+        } else {
+            let t = at + self.random.between(-300, 50);
+            let (channel, fact) =
+                if self.random.per_mille(10) { ("status", Fact::Unread) } else { ("telemetry", fact) };
+            let data = json!({
+                "ff": 1, "k": "message", "p": STANDARD.encode(payload.to_string()), "d": id, "ch": channel, "c": id,
+                "t": t,
+            });
+            self.put(&id, &data.to_string(), at, Some(t), fact);
+        }
+    }
+
+    fn sample(&mut self, device: usize, at: i64) -> (Value, Sample) {
+        let random = &mut self.random;
+        let device = &mut self.devices[device];
+        if random.per_mille(140) {
+            device.mood = random.below(4) as usize;
+        }
+        let mut readings = json!({});
+        let mut values = Vec::new();
+        let mut add = |metric: &'static str, key: &str, value: Value| {
+            readings[key] = value.clone();
+            values.push((metric, value));
+        };
+        if random.per_mille(20) {
+            // A heartbeat.
+        } else if device.meter {
+            let (low, high) = [(20, 54), (54, 62), (61, 110), (95, 130)][device.mood];
+            add("pressure", "pressure", json!(random.between(low * 4, high * 4) as f64 / 4.0));
+            if random.per_mille(600) {
+                add("temperature", "temp", json!(random.between(0, 56)));
+            }
+            if random.per_mille(300) {
+                add("door_open", "doorOpen", json!(random.per_mille(500)));
+            }
+        } else {
+            let high = [4, 9, 14, 20][device.mood];
+            add("vibration", "vibration", json!(random.between(0, high)));
+            if random.per_mille(700) {
+                device.running = random.per_mille(800);
+                let state = if device.running { "running" } else { *random.pick(&["stopped", "stopped", "fault"]) };
+                add("state", "state", json!(state));
+            }
+            if random.per_mille(50) {
+                readings["note"] = json!("serviced");
+            }
+        }
+        let time = match random.below(100) {
+            0..4 => None,
+            4..9 => Some(at - random.between(0, 240_000)),
+            9 => Some(at + random.between(100_000, 400_000)),
+            10 => Some(at - random.between(86_000_000, 87_000_000)),
+            11..13 => Some(at - random.between(800_000, 1_000_000)),
+            _ => Some(at - random.between(0, 400)),
+        };
+        let mut payload = json!({ "readings": readings });
+        match time {
+            Some(time) => payload["timestamp"] = json!(rfc3339(time)),
+            None if random.per_mille(300) => payload["timestamp"] = json!("soon"),
+            None => {}
+        }
+        (payload, Sample { time, values })
+    }
+
+    fn bad(&mut self, device: usize, at: i64) {
+        let (id, meter) = (self.devices[device].id.clone(), self.devices[device].meter);
+        let first = if meter { "pressure" } else { "vibration" };
+        let whole = json!({
+            "ff": 1, "k": "message", "p": STANDARD.encode("{\"readings\":{}}"), "d": id, "ch": "telemetry", "c": id, "t": at,
+        });
+        let with = |key: &str, value: Value| {
+            let mut record = whole.clone();
+            record[key] = value;
+            record
+        };
+        // What is wrong with the envelope is wrong whoever sent it.
+        let (record, whose, reason) = match self.random.below(13) {
+            0 => (Value::Null, Some(&id), "bad_json"),
+            1 => (json!({ "readings": { first: "61" } }), Some(&id), "wrong_type"),
+            2 => (json!({ "readings": { first: 1e6 } }), Some(&id), "out_of_range"),
+            3 => (json!({ "timestamp": rfc3339(at) }), Some(&id), "missing_readings"),
+            4 => (json!({ "readings": { "temp": 5, "state": "running" } }), Some(&id), "missing_reading"),
+            5 => (with("c", json!("somebody-else")), None, "identity_mismatch"),
+            6 => (json!({ "deviceId": "device-0-0x", "readings": { first: 5 } }), Some(&id), "spoofed_device_id"),
+            7 => (with("k", json!("later")), None, "unknown_kind"),
+            8 => (with("p", json!("e30")), None, "bad_base64"),
+            9 => (json!({ "readings": {} }), None, "unknown_device"),
+            10 => (with("c", Value::Null), None, "bad_envelope"),
+            11 => (with("ch", json!("later")), None, "unknown_channel"),
+            _ => (with("p", json!(STANDARD.encode("7"))), Some(&id), "bad_json"),
+        };
+        let key = if reason == "unknown_device" { STRANGER } else { &id };
+        let data = if record.is_null() { "{\"readings\":{".to_owned() } else { record.to_string() };
+        let claimed = record.get("t").map(|_| at);
+        self.put(key, &data, at, claimed, Fact::Bad(whose.cloned(), reason));
+    }
+}
+
+fn rfc3339(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|time| time.to_string()).unwrap_or_default()
+}

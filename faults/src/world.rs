@@ -1,0 +1,202 @@
+//! The executor: environments that run the production driver over the services, one await at a time, in virtual time.
+//! What is delivered to whom, and what is made of the answer, is for an event source to say.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use fleetform_engine::{
+    drive::{Batch, Driver, Invocation, Outcome, Ports, Settings, StreamRecord},
+    position::SequenceNumber,
+    units::Timestamp,
+};
+
+use crate::{
+    clock::{Call, Clock, Event, InvocationNumber},
+    random::Random,
+    services::{Connection, Services},
+};
+
+/// How long an invocation may take.
+pub(crate) const INVOCATION_MS: i64 = 60_000;
+
+/// A record as the stream keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Its number in the shard.
+    pub sequence: SequenceNumber,
+    /// Its partition key.
+    pub partition_key: String,
+    /// When it arrived.
+    pub arrived_at: i64,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// What is delivered.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) shard: Arc<str>,
+    pub(crate) records: Arc<[Arc<Record>]>,
+}
+
+/// Environments, services and time.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) services: Arc<Services>,
+    /// None while an environment runs something, or is gone.
+    environments: Vec<Option<Environment>>,
+    running: BTreeMap<InvocationNumber, Running>,
+    invocations: InvocationNumber,
+    random: Random,
+}
+
+#[derive(Debug)]
+struct Environment {
+    driver: Driver,
+    /// How far its clock is behind.
+    behind: i64,
+}
+
+struct Running {
+    environment: usize,
+    behind: i64,
+    future: Pin<Box<dyn Future<Output = (Driver, Outcome)> + Send>>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("environment", &self.environment).finish_non_exhaustive()
+    }
+}
+
+/// What happened next.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// An invocation gave its answer.
+    Ended(InvocationNumber, Box<Outcome>),
+    /// Its environment died.
+    Killed(InvocationNumber),
+    /// It has not ended in time. It goes on until it is killed.
+    TimedOut(InvocationNumber),
+    /// A planned call has come.
+    Called(Call),
+}
+
+impl World {
+    pub(crate) fn new(clock: Arc<Clock>, services: Arc<Services>, random: Random) -> Self {
+        Self { clock, services, environments: Vec::new(), running: BTreeMap::new(), invocations: 0, random }
+    }
+
+    /// A new environment, which has seen nothing yet.
+    pub(crate) fn start_environment(&mut self, settings: &Settings, behind: i64) -> usize {
+        self.environments.push(Some(Environment { driver: Driver::new(settings.clone()), behind }));
+        self.environments.len() - 1
+    }
+
+    /// Ends an environment that runs nothing.
+    pub(crate) fn end_environment(&mut self, environment: usize) {
+        self.environments[environment] = None;
+    }
+
+    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
+    pub(crate) fn is_idle(&self, environment: usize) -> bool {
+        self.environments[environment].is_some()
+    }
+
+    pub(crate) fn idle(&self) -> impl Iterator<Item = usize> {
+        self.environments.iter().enumerate().filter(|(_, environment)| environment.is_some()).map(|(index, _)| index)
+    }
+
+    pub(crate) fn is_running(&self, invocation: InvocationNumber) -> bool {
+        self.running.contains_key(&invocation)
+    }
+
+    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Starts an invocation in an idle environment.
+    pub(crate) fn invoke(&mut self, environment: usize, delivery: Delivery) -> InvocationNumber {
+        self.invocations += 1;
+        let number = self.invocations;
+        let Some(Environment { mut driver, behind }) = self.environments[environment].take() else {
+            unreachable!("an environment runs one invocation at a time")
+        };
+        let mut seed = [0; 16];
+        seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        seed[8..].copy_from_slice(&number.to_le_bytes());
+        let connection = Connection::new(self.services.clone(), number);
+        let clock = self.clock.clone();
+        let deadline = clock.now() + INVOCATION_MS;
+        let future = Box::pin(async move {
+            let remaining = || Duration::from_millis((deadline - (clock.now() - behind)).max(0) as u64);
+            let ports = Ports { log: &connection, publisher: &connection, rule_sets: &connection };
+            let records = delivery.records.iter().map(|record| StreamRecord {
+                sequence: record.sequence,
+                partition_key: &record.partition_key,
+                arrived_at: Timestamp(record.arrived_at),
+                data: &record.data,
+            });
+            let batch = Batch { shard: &delivery.shard, records: records.collect() };
+            let invocation = Invocation { deadline: Timestamp(deadline), remaining: &remaining, seed };
+            let outcome = driver.process(&ports, &batch, &invocation).await;
+            (driver, outcome)
+        });
+        self.running.insert(number, Running { environment, behind, future });
+        self.clock.plan(self.clock.now(), Event::Wake(number));
+        self.clock.plan(deadline, Event::Deadline(number));
+        number
+    }
+
+    /// Ends an invocation and its environment where it stands.
+    pub(crate) fn kill(&mut self, invocation: InvocationNumber) {
+        self.running.remove(&invocation);
+        self.clock.ended(invocation);
+    }
+
+    /// Lets time pass until something happens that an event source need know.
+    pub(crate) fn next(&mut self) -> Option<Happened> {
+        loop {
+            match self.clock.advance()? {
+                Event::Call(call) => return Some(Happened::Called(call)),
+                Event::Deadline(invocation) if self.is_running(invocation) => {
+                    return Some(Happened::TimedOut(invocation));
+                }
+                Event::Deadline(_) => {}
+                Event::Wake(invocation) => {
+                    if let Some(happened) = self.wake(invocation) {
+                        return Some(happened);
+                    }
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, invocation: InvocationNumber) -> Option<Happened> {
+        let running = self.running.get_mut(&invocation)?;
+        self.clock.enter(invocation);
+        match running.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending if self.clock.was_killed() => {
+                self.kill(invocation);
+                self.clock.note(&[invocation, 101]);
+                Some(Happened::Killed(invocation))
+            }
+            Poll::Pending => None,
+            Poll::Ready((driver, outcome)) => {
+                let Running { environment, behind, .. } = self.running.remove(&invocation)?;
+                self.environments[environment] = Some(Environment { driver, behind });
+                self.clock.ended(invocation);
+                self.clock.note(&[invocation, 102, u64::from(outcome.failure.is_some()), outcome.counts.records]);
+                Some(Happened::Ended(invocation, Box::new(outcome)))
+            }
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The short form of the simulation: enough seeds to notice when something breaks, in the time of a test. The long form
+//! is `cargo xtask simulate`.
+
+use fleetform_faults::simulate;
+
+/// Records of a log: a fifth of those of the long form.
+const RECORDS: usize = 500;
+
+#[test]
+fn nothing_is_lost_doubled_or_made_up() {
+    let reports: Vec<_> = (1..=10).map(|seed| simulate(seed, RECORDS)).collect();
+    for report in &reports {
+        assert!(report.is_clean(), "seed {}: {:#?}", report.seed, report.wrong);
+    }
+    let notices: u64 = reports.iter().map(|report| report.notices).sum();
+    assert!(notices > 500, "the logs are worth the test: {notices} notices");
+    assert!(reports.iter().any(|report| report.failed > 100), "much goes wrong");
+}
+
+#[test]
+fn a_seed_takes_the_same_course_twice() {
+    for seed in [3, 19] {
+        let (one, other) = (simulate(seed, RECORDS), simulate(seed, RECORDS));
+        assert_eq!(one.trace, other.trace, "seed {seed}");
+        assert_eq!(one.invocations, other.invocations);
+    }
+    assert_ne!(simulate(3, RECORDS).trace, simulate(4, RECORDS).trace);
+}
+
+/// Seeds that found a bug once: one each line, with the number of records and what it was.
+#[test]
+fn seeds_that_found_a_bug_stay_clean() {
+    for line in include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a seed and a number of records");
+        let (seed, records) = (number(), number());
+        let report = simulate(seed, records as usize);
+        assert!(report.is_clean(), "{line}: {:#?}", report.wrong);
+    }
+}
