@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BTreeSet, BinaryHeap},
     future::Future,
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -51,6 +51,7 @@ struct Inner {
     running: InvocationNumber,
     killed: bool,
     waiting: Vec<(InvocationNumber, InvocationNumber)>,
+    over: BTreeSet<InvocationNumber>,
     trace: u64,
 }
 
@@ -63,6 +64,7 @@ impl Clock {
             running: 0,
             killed: false,
             waiting: Vec::new(),
+            over: BTreeSet::new(),
             trace: 0xcbf2_9ce4_8422_2325,
         }))
     }
@@ -105,13 +107,13 @@ impl Clock {
 
     /// Lets go on whoever waited for the end of an invocation.
     pub(crate) fn ended(&self, invocation: InvocationNumber) {
+        self.lock().over.insert(invocation);
         let waiting = std::mem::take(&mut self.lock().waiting);
         let (released, kept) = waiting.into_iter().partition(|(until, _)| *until == invocation);
         self.lock().waiting = kept;
         self.release(released);
     }
 
-    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
     /// Lets go on everybody who waits for an end. `false` when nobody does.
     pub(crate) fn release_all(&self) -> bool {
         let waiting = std::mem::take(&mut self.lock().waiting);
@@ -187,6 +189,7 @@ impl Future for Wait<'_> {
         let running = self.clock.lock().running;
         match self.how {
             How::For(ms) => self.clock.plan(self.clock.now() + ms, Event::Wake(running)),
+            How::Until(invocation) if self.clock.lock().over.contains(&invocation) => return Poll::Ready(()),
             How::Until(invocation) => self.clock.lock().waiting.push((invocation, running)),
             How::Never => self.clock.lock().killed = true,
         }

@@ -36,9 +36,12 @@ pub(crate) enum Fate {
     Stall(i64),
     /// It is carried out, and the answer takes so many milliseconds.
     SlowAnswer(i64),
-    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
     /// It is held until another invocation has ended, and carried out then.
     StallUntil(InvocationNumber),
+    /// It is carried out, and the answer is damaged on its way (reads of objects).
+    Corrupt,
+    /// It is carried out, and the answer looks as if a newer version had written it (reads of objects).
+    Newer,
     /// The environment dies before it is sent.
     Kill,
     /// The environment dies after it was carried out.
@@ -62,7 +65,6 @@ pub(crate) enum Faults {
     None,
     /// Chance.
     Chance(Box<Chance>),
-    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
     /// A script.
     Script(Vec<Scripted>),
 }
@@ -80,6 +82,8 @@ pub(crate) struct Scripted {
     /// A brown-out goes on for so long after its first request.
     pub(crate) lasts: Option<i64>,
     pub(crate) began: Option<i64>,
+    /// It happens once, and not wherever it fits.
+    pub(crate) once: bool,
 }
 
 /// How often what goes wrong, in a thousand requests, and when whole services are out.
@@ -91,6 +95,7 @@ pub(crate) struct Chance {
     pub(crate) timeout: u64,
     pub(crate) stall: u64,
     pub(crate) kill: u64,
+    pub(crate) corrupt: u64,
     /// From, to, and what is out.
     pub(crate) brownouts: Vec<(i64, i64, Vec<Operation>)>,
 }
@@ -119,8 +124,10 @@ impl Scripted {
         if self.operation.is_some_and(|operation| operation != request.operation) {
             return None;
         }
-        if let (Some(lasts), Some(began)) = (self.lasts, self.began) {
-            return (request.now < began + lasts).then_some(self.does);
+        match (self.lasts, self.began) {
+            (Some(lasts), Some(began)) => return (request.now < began + lasts).then_some(self.does),
+            (None, Some(_)) if self.once => return None,
+            (_, _) => {}
         }
         let meets = self.invocation.is_none_or(|invocation| invocation == request.invocation)
             && self.nth.is_none_or(|nth| nth == request.nth);
@@ -143,14 +150,15 @@ impl Chance {
         ];
         let roughness = *random.pick(&[0, 1, 2, 2, 3, 4]);
         let mut rate = |most: u64| random.below(most * roughness + 1);
-        let (throttle, conflict, timeout, stall, kill) = (rate(12), rate(8), rate(12), rate(3), rate(5));
+        let (throttle, conflict, timeout) = (rate(12), rate(8), rate(12));
+        let (stall, kill, corrupt) = (rate(3), rate(5), rate(2));
         let brownouts = (0..random.below(4))
             .map(|_| {
                 let begins = random.between(from, to);
                 (begins, begins + random.between(5_000, 600_000), random.pick(&OUTAGES).to_vec())
             })
             .collect();
-        Self { throttle, conflict, timeout, stall, kill, brownouts, random: random.fork() }
+        Self { throttle, conflict, timeout, stall, kill, corrupt, brownouts, random: random.fork() }
     }
 
     fn fate(&mut self, request: &Request) -> Fate {
@@ -186,6 +194,10 @@ impl Chance {
         below += self.kill;
         if drawn < below {
             return if random.per_mille(500) { Fate::Kill } else { Fate::KillAfter };
+        }
+        below += self.corrupt;
+        if drawn < below && request.operation == Operation::Get {
+            return if random.per_mille(500) { Fate::Corrupt } else { Fate::Newer };
         }
         Fate::Fine
     }

@@ -5,6 +5,7 @@
 //!
 //! Nothing here opens a file or a socket or reads a clock; `main.rs` does.
 
+mod case;
 mod clock;
 mod fate;
 mod oracle;
@@ -16,4 +17,5 @@ mod source;
 mod workload;
 mod world;
 
+pub use case::{Case, Log, Outcome, Response, Script, Wrong, play, read_log, read_script};
 pub use simulation::{RECORDS, Report, simulate};

@@ -53,19 +53,29 @@ pub(crate) struct Rows {
     pub alerts: Vec<Alert>,
     /// Records set aside, by shard and sequence.
     pub quarantine: Vec<Quarantined>,
+    /// When, and by which invocation, each row of the outbox was put.
+    pub(crate) put: Vec<Put>,
     /// Rows put again under the same key with other content.
     pub contradictions: Vec<String>,
     places: HashMap<(u8, String, String), usize>,
 }
 
+/// How a row came to be there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Put {
+    pub(crate) at: i64,
+    pub(crate) invocation: InvocationNumber,
+}
+
 impl Rows {
-    fn notice(&mut self, row: &Notification) {
+    fn notice(&mut self, row: &Notification, put: Put) {
         match self.places.get(&(0, row.id.to_string(), String::new())) {
             Some(place) if self.outbox[*place] == *row => {}
             Some(_) => self.contradictions.push(format!("notice {}", row.id)),
             None => {
                 self.places.insert((0, row.id.to_string(), String::new()), self.outbox.len());
                 self.outbox.push(row.clone());
+                self.put.push(put);
             }
         }
     }
@@ -133,7 +143,6 @@ impl Services {
         self.lock().rows.clone()
     }
 
-    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
     /// The keys of all objects, with their sizes.
     pub(crate) fn objects(&self) -> Vec<(String, usize)> {
         let mut inner = self.lock();
@@ -237,7 +246,7 @@ impl Connection {
         operation: Operation,
         key: &str,
         act: impl FnOnce(&mut Inner, i64) -> T + Send,
-    ) -> Result<T, Broken> {
+    ) -> Result<(T, Fate), Broken> {
         let clock = &self.services.clock;
         let nth = {
             let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -262,7 +271,7 @@ impl Connection {
         }
         clock.sleep(there).await;
         match fate {
-            Fate::Fine | Fate::Kill => {}
+            Fate::Fine | Fate::Kill | Fate::Corrupt | Fate::Newer => {}
             Fate::Throttle => return Err(Broken::Refused),
             Fate::Conflict => return Err(Broken::Conflict),
             Fate::TimeoutDropped => {
@@ -280,7 +289,7 @@ impl Connection {
             Fate::SlowAnswer(ms) => {
                 let answer = act();
                 clock.sleep(ms).await;
-                return Ok(answer);
+                return Ok((answer, fate));
             }
             Fate::KillAfter => {
                 act();
@@ -290,7 +299,7 @@ impl Connection {
         }
         let answer = act();
         clock.sleep(back).await;
-        Ok(answer)
+        Ok((answer, fate))
     }
 }
 
@@ -308,18 +317,28 @@ impl StateLog for Connection {
                 .cloned()
                 .collect()
         };
-        Ok(self.call(Operation::List, prefix, list).await?)
+        Ok(self.call(Operation::List, prefix, list).await?.0)
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
         let get = |inner: &mut Inner, _| inner.objects.get(key).map(|object| object.bytes.to_vec());
-        Ok(self.call(Operation::Get, key, get).await?)
+        let (mut found, fate) = self.call(Operation::Get, key, get).await?;
+        match (fate, found.as_deref_mut()) {
+            (Fate::Corrupt, Some(bytes)) => {
+                let middle = bytes.len() / 2;
+                bytes[middle..].iter_mut().take(1).for_each(|byte| *byte ^= 0x10);
+            }
+            // The format's number stands after four bytes that never change.
+            (Fate::Newer, Some(bytes)) => bytes.iter_mut().skip(4).take(2).for_each(|byte| *byte = 0x7f),
+            (_, _) => {}
+        }
+        Ok(found)
     }
 
     async fn create(&self, key: &str, bytes: &[u8]) -> Created {
         let created = self.call(Operation::Create, key, |inner, now| inner.create(key, bytes, now)).await;
         match created {
-            Ok(created) => {
+            Ok((created, _)) => {
                 self.services
                     .clock
                     .note(&[u64::from(created == Created::Created), digest(&bytes[bytes.len().saturating_sub(8)..])]);
@@ -340,7 +359,7 @@ impl StateLog for Connection {
 
 impl RuleSets for Connection {
     async fn load(&self, sha256: &str) -> Result<Option<Vec<u8>>, PortError> {
-        Ok(self.call(Operation::Load, sha256, |inner, _| inner.rule_sets.get(sha256).cloned()).await?)
+        Ok(self.call(Operation::Load, sha256, |inner, _| inner.rule_sets.get(sha256).cloned()).await?.0)
     }
 }
 
@@ -351,7 +370,10 @@ impl Publisher for Connection {
             self.call(Operation::Publish, &row.episode, |inner, _| inner.rows.transition(row)).await?;
         }
         for row in &effects.notifications {
-            self.call(Operation::Publish, &row.id, |inner, _| inner.rows.notice(row)).await?;
+            self.call(Operation::Publish, &row.id, |inner, at| {
+                inner.rows.notice(row, Put { at, invocation: self.invocation })
+            })
+            .await?;
         }
         for row in &effects.quarantined {
             self.call(Operation::Publish, &row.sequence, |inner, _| inner.rows.set_aside(row)).await?;

@@ -105,7 +105,6 @@ impl World {
         self.environments[environment] = None;
     }
 
-    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
     pub(crate) fn is_idle(&self, environment: usize) -> bool {
         self.environments[environment].is_some()
     }
@@ -116,11 +115,6 @@ impl World {
 
     pub(crate) fn is_running(&self, invocation: InvocationNumber) -> bool {
         self.running.contains_key(&invocation)
-    }
-
-    #[expect(dead_code, reason = "for cases written by hand, which are not played yet")]
-    pub(crate) fn running(&self) -> usize {
-        self.running.len()
     }
 
     /// Starts an invocation in an idle environment.

@@ -1,6 +1,7 @@
 //! What can be asked for on the command line, one file each. Results go to stdout, diagnostics to stderr; exit code 0:
 //! fine, 1: something is wrong, 2: bad input.
 
+mod play;
 mod simulate;
 
 use std::process::ExitCode;
@@ -8,11 +9,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 /// Runs the production engine in virtual time, with everything going wrong that can.
+///
+/// Without a command it plays one case that was written by hand.
 #[derive(Parser)]
-#[command(name = "fleetform-faults")]
-struct Arguments {
+#[command(name = "fleetform-faults", args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+struct Line {
+    #[command(flatten)]
+    play: Option<play::Arguments>,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -22,7 +27,13 @@ enum Command {
 }
 
 pub(crate) fn run() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Simulate(arguments) => simulate::run(&arguments),
+    let line = Line::parse();
+    match (line.command, line.play) {
+        (Some(Command::Simulate(arguments)), _) => simulate::run(&arguments),
+        (None, Some(arguments)) => play::run(&arguments),
+        (None, None) => {
+            anstream::eprintln!("error: `--rules`, `--log` and `--out` are needed, or a command; `--help` says more");
+            ExitCode::from(2)
+        }
     }
 }

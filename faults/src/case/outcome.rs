@@ -1,0 +1,109 @@
+//! What came of a case, in the form in which it is written down: a JSON text for each line of each file.
+
+use std::collections::BTreeMap;
+
+use fleetform_engine::{routing, rule_set::RuleSet};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::read::STRETCH;
+use crate::services::Rows;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Outbox rows, in the order in which they were put.
+    pub outbox: Vec<Value>,
+    /// Who would be told of each, and how.
+    pub deliveries: Vec<Value>,
+    /// Records set aside.
+    pub quarantine: Vec<Value>,
+    /// How each invocation ended, as the event source saw it.
+    pub responses: Vec<Response>,
+    /// Where every shard stands, and the newest transition of each episode.
+    pub state: Value,
+    /// What was never done, in words.
+    pub undone: Vec<String>,
+}
+
+/// How an invocation ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Response {
+    /// Its number, from 1.
+    pub inv: u64,
+    /// The environment that ran it, from 0.
+    pub env: usize,
+    /// The shard.
+    pub shard: String,
+    /// The records that it was given.
+    pub seqs: Vec<String>,
+    /// Virtual time of its begin, in milliseconds.
+    pub began_at: i64,
+    /// And of its end.
+    pub ended_at: i64,
+    /// `ok`, `partial`, `error`, `killed` or `timed_out`.
+    pub result: &'static str,
+    /// The answer as Lambda reads it.
+    #[serde(rename = "batchItemFailures")]
+    pub batch_item_failures: Vec<Value>,
+    /// Why it stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+impl Outcome {
+    /// The tables as lines.
+    pub(super) fn tables(&mut self, rows: &Rows, rule_sets: &[Vec<u8>], stretched: bool) {
+        let sets: BTreeMap<String, RuleSet> = rule_sets
+            .iter()
+            .filter_map(|bytes| Some((RuleSet::sha256(bytes).to_string(), RuleSet::from_bytes(bytes).ok()?)))
+            .collect();
+        for (row, put) in rows.outbox.iter().zip(&rows.put) {
+            let targets = sets.get(row.alert.rule_set.as_str()).map(|set| routing::targets(set, &row.alert));
+            for target in targets.into_iter().flatten() {
+                self.deliveries.push(json!({
+                    "id": row.id, "kind": row.kind, "rule": row.alert.rule, "device": row.alert.device,
+                    "contact": target.contact.as_str(), "channel": target.channel.as_str(),
+                    "inv": put.invocation, "put_at": put.at,
+                }));
+            }
+            self.outbox.push(line(row, stretched));
+        }
+        self.quarantine.extend(rows.quarantine.iter().map(|row| line(row, stretched)));
+        self.state["alerts"] = rows.alerts.iter().map(|row| line(row, stretched)).collect();
+    }
+}
+
+/// A number as the log has it. The record of a rule set that has none is the first, second, … after another.
+pub(super) fn shown(sequence: &str, stretched: bool) -> String {
+    let digits = sequence.trim_start_matches('0');
+    let (digits, added) =
+        digits.split_at(if stretched { digits.len().saturating_sub(STRETCH.len()) } else { digits.len() });
+    let digits = if digits.is_empty() { "0" } else { digits };
+    match added.trim_start_matches('0') {
+        "" => digits.into(),
+        added => format!("{digits}.{added}"),
+    }
+}
+
+/// A row as a line, its numbers as the log has them.
+fn line(row: &impl Serialize, stretched: bool) -> Value {
+    let mut line = serde_json::to_value(row).unwrap_or_default();
+    restore(&mut line, stretched);
+    line
+}
+
+fn restore(value: &mut Value, stretched: bool) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(sequence) if key == "sequence" => *sequence = shown(sequence, stretched),
+                    _ => restore(value, stretched),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| restore(item, stretched)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

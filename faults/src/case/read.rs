@@ -1,0 +1,385 @@
+//! The log of a case: JSON Lines. Every complaint names its line.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fleetform_engine::{position::SequenceNumber, rule_set::RuleSet};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Batch, Log, Shard, Wrong};
+use crate::world::Record;
+
+/// The most records of a batch that the log does not cut itself.
+const BATCH_RECORDS_MAX: usize = 500;
+/// What numbers are made longer by, where records of rule sets do not fit between them.
+pub(super) const STRETCH: &str = "000";
+
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum Line {
+    #[serde(alias = "record")]
+    Rec {
+        shard: Value,
+        seq: Value,
+        pk: String,
+        arr: Value,
+        #[serde(default)]
+        data_b64: Option<String>,
+        #[serde(default)]
+        data: Option<Value>,
+    },
+    Batch {
+        shard: Value,
+        seqs: Vec<Value>,
+        #[serde(default)]
+        env: Option<u64>,
+    },
+    Rules {
+        version: u64,
+        at: Value,
+        file: String,
+        #[serde(default)]
+        shard: Option<Value>,
+    },
+    Split {},
+    Merge {},
+}
+
+/// Reads a log. `fetch` gives the bytes of a file that the log names; the rule sets come back in the order in which they
+/// are named.
+pub fn read_log(
+    file: &str,
+    text: &str,
+    mut fetch: impl FnMut(&str) -> Result<Vec<u8>, String>,
+) -> Result<(Log, Vec<Vec<u8>>), Wrong> {
+    let wrong = |line: usize, problem: String| Wrong { file: file.to_owned(), line: Some(line), problem };
+    let mut reader = Reader::default();
+    let mut rule_sets = Vec::new();
+    for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
+        let value: Value =
+            serde_json::from_str(text).map_err(|error| wrong(number, format!("this is not JSON: {error}")))?;
+        if let Some("split" | "merge") = value["kind"].as_str() {
+            return Err(wrong(number, "shards are not split or merged here yet".into()));
+        }
+        let line: Line = serde_json::from_value(value).map_err(|error| wrong(number, error.to_string()))?;
+        reader.line(line, &mut fetch, &mut rule_sets).map_err(|problem| wrong(number, problem))?;
+    }
+    let log = reader.close().map_err(|(line, problem)| wrong(line.unwrap_or(1), problem))?;
+    Ok((log, rule_sets))
+}
+
+#[derive(Default)]
+struct Reader {
+    /// The latest time that any line has named.
+    now: Option<i64>,
+    shards: BTreeMap<Arc<str>, Lines>,
+    /// The order in which shards were seen first.
+    announced: Vec<Announced>,
+}
+
+#[derive(Default)]
+struct Lines {
+    items: Vec<Item>,
+    /// The numbers of its records so far.
+    numbers: BTreeSet<SequenceNumber>,
+    newest_arrival: i64,
+    /// Whether the log says how it is cut into batches.
+    cuts: bool,
+}
+
+enum Item {
+    Record {
+        number: String,
+        record: Record,
+    },
+    /// The record of a rule set, which has no number of its own.
+    Rules {
+        record: Record,
+    },
+    Batch {
+        numbers: Vec<SequenceNumber>,
+        at: i64,
+        environment: Option<u64>,
+    },
+}
+
+/// A rule set goes to every shard, those that are first named later as well.
+struct Announced {
+    record: Record,
+    only: Option<Arc<str>>,
+}
+
+impl Reader {
+    fn line(
+        &mut self,
+        line: Line,
+        fetch: &mut impl FnMut(&str) -> Result<Vec<u8>, String>,
+        rule_sets: &mut Vec<Vec<u8>>,
+    ) -> Result<(), String> {
+        match line {
+            Line::Rec { shard, seq, pk, arr, data_b64, data } => {
+                let number = digits("seq", &seq)?;
+                let arrived_at = self.time("arr", &arr)?;
+                let data = match (data_b64, data) {
+                    (Some(data), None) => {
+                        STANDARD.decode(data).map_err(|error| format!("`data_b64` is not base64: {error}"))?
+                    }
+                    (None, Some(Value::String(text))) => text.into_bytes(),
+                    (None, Some(value)) => value.to_string().into_bytes(),
+                    (None, None) => return Err("a record has `data_b64`, or `data` as it is".into()),
+                    (Some(_), Some(_)) => return Err("a record has `data_b64` or `data`, not both".into()),
+                };
+                let sequence = sequence(&number)?;
+                let lines = self.shard(&shard)?;
+                if lines.numbers.last().is_some_and(|newest| *newest >= sequence) {
+                    return Err(format!("`seq` {number} does not come after that of the record before it"));
+                }
+                if !lines.numbers.is_empty() && lines.newest_arrival > arrived_at {
+                    return Err("`arr` lies before that of the record before it".into());
+                }
+                lines.numbers.insert(sequence);
+                lines.newest_arrival = arrived_at;
+                let record = Record { sequence, partition_key: pk, arrived_at, data };
+                lines.items.push(Item::Record { number, record });
+            }
+            Line::Batch { shard, seqs, env } => {
+                let at = self.now.ok_or("there is no record yet")?;
+                let lines = self.shard(&shard)?;
+                let mut numbers = Vec::new();
+                for seq in &seqs {
+                    let number = sequence(&digits("seqs", seq)?)?;
+                    if !lines.numbers.contains(&number) {
+                        return Err(format!("no record {number} of the shard comes before this line"));
+                    }
+                    if numbers.last().is_some_and(|last| *last >= number) {
+                        return Err("`seqs` do not rise".into());
+                    }
+                    numbers.push(number);
+                }
+                lines.cuts = true;
+                lines.items.push(Item::Batch { numbers, at, environment: env });
+            }
+            Line::Rules { version, at, file, shard } => {
+                let at = self.time("at", &at)?;
+                let bytes = fetch(&file)?;
+                let record = json!({
+                    "ff": 1, "k": "rules", "version": version, "sha256": RuleSet::sha256(&bytes), "t": at,
+                });
+                rule_sets.push(bytes);
+                let record = Record {
+                    sequence: sequence("0")?,
+                    partition_key: "rules".into(),
+                    arrived_at: at,
+                    data: record.to_string().into_bytes(),
+                };
+                let only = shard.as_ref().map(name).transpose()?;
+                for (shard, lines) in &mut self.shards {
+                    if only.as_ref().is_none_or(|only| only == shard) {
+                        lines.items.push(Item::Rules { record: record.clone() });
+                    }
+                }
+                self.announced.push(Announced { record, only });
+            }
+            Line::Split {} | Line::Merge {} => {}
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, key: &str, value: &Value) -> Result<i64, String> {
+        let time = match value {
+            Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|ms| ms.round() as i64)),
+            Value::String(text) => text
+                .parse::<i64>()
+                .ok()
+                .or_else(|| text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond())),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        let time = time.ok_or_else(|| format!("`{key}` is {value}, which is no time in milliseconds"))?;
+        self.now = self.now.max(Some(time));
+        Ok(time)
+    }
+
+    /// A shard by its name. One that is new has heard of every rule set that was announced before.
+    fn shard(&mut self, value: &Value) -> Result<&mut Lines, String> {
+        let name = name(value)?;
+        let announced = &self.announced;
+        Ok(self.shards.entry(name.clone()).or_insert_with(|| {
+            let heard = announced.iter().filter(|announced| announced.only.as_ref().is_none_or(|only| *only == name));
+            let items = heard.map(|announced| Item::Rules { record: announced.record.clone() }).collect();
+            Lines { items, ..Lines::default() }
+        }))
+    }
+
+    fn close(self) -> Result<Log, (Option<usize>, String)> {
+        let stretched = self.shards.values().any(Lines::is_crowded);
+        let now = self.now.unwrap_or_default();
+        let mut log = Log { shards: BTreeMap::new(), stretched };
+        for (name, lines) in self.shards {
+            log.shards.insert(name, lines.close(stretched, now).map_err(|problem| (None, problem))?);
+        }
+        Ok(log)
+    }
+}
+
+impl Lines {
+    /// Whether a record of a rule set has no number to itself between its neighbours.
+    fn is_crowded(&self) -> bool {
+        let mut last = sequence("0").ok();
+        let mut waiting = 0;
+        for item in &self.items {
+            match item {
+                Item::Batch { .. } => {}
+                Item::Rules { .. } => waiting += 1,
+                Item::Record { record, .. } => {
+                    let mut free = last;
+                    for _ in 0..waiting {
+                        free = free.and_then(after);
+                    }
+                    if waiting > 0 && free.is_none_or(|free| free >= record.sequence) {
+                        return true;
+                    }
+                    (last, waiting) = (Some(record.sequence), 0);
+                }
+            }
+        }
+        false
+    }
+
+    fn close(self, stretched: bool, now: i64) -> Result<Shard, String> {
+        let mut shard = Shard::default();
+        let mut places = BTreeMap::new();
+        let mut last = sequence("0")?;
+        let mut delivered = 0;
+        let mut covered = BTreeSet::<usize>::new();
+        // Whether each record is that of a rule set.
+        let mut rules: Vec<bool> = Vec::new();
+        for item in self.items {
+            let record = match item {
+                Item::Record { number, mut record } => {
+                    let known_as = record.sequence;
+                    if stretched {
+                        record.sequence = sequence(&format!("{number}{STRETCH}"))?;
+                    }
+                    places.insert(known_as, shard.records.len());
+                    record
+                }
+                Item::Rules { mut record } => {
+                    record.sequence = after(last).ok_or("there is no sequence number left")?;
+                    record
+                }
+                Item::Batch { numbers, at, environment } => {
+                    let mut named: Vec<usize> = numbers.iter().map(|number| places[number]).collect();
+                    // Records of rule sets have no number in the log: they come with what is around them.
+                    if let (Some(first), Some(last)) = (named.first().copied(), named.last().copied()) {
+                        let before = (0..first).rev().take_while(|index| rules[*index]);
+                        let within = (first..last).filter(|index| rules[*index]);
+                        let extra: Vec<usize> = before.chain(within).collect();
+                        named.extend(extra);
+                        named.sort_unstable();
+                    }
+                    covered.extend(&named);
+                    let records = named.iter().map(|index| Arc::clone(&shard.records[*index])).collect();
+                    shard.batches.push(Batch { records, at, environment });
+                    continue;
+                }
+            };
+            last = record.sequence;
+            rules.push(places.values().next_back().is_none_or(|place| *place != shard.records.len()));
+            shard.records.push(Arc::new(record));
+            if !self.cuts && shard.records.len() - delivered == BATCH_RECORDS_MAX {
+                shard.deliver(delivered);
+                delivered = shard.records.len();
+            }
+        }
+        if self.cuts {
+            let rest: Vec<_> = (0..shard.records.len()).filter(|index| !covered.contains(index)).collect();
+            if !rest.is_empty() {
+                let records = rest.iter().map(|index| shard.records[*index].clone()).collect();
+                shard.batches.push(Batch { records, at: now, environment: None });
+            }
+        } else if delivered < shard.records.len() {
+            shard.deliver(delivered);
+        }
+        Ok(shard)
+    }
+}
+
+impl Shard {
+    fn deliver(&mut self, from: usize) {
+        let records = self.records[from..].to_vec();
+        let at = records.iter().map(|record| record.arrived_at).max().unwrap_or_default();
+        self.batches.push(Batch { records, at, environment: None });
+    }
+}
+
+fn name(value: &Value) -> Result<Arc<str>, String> {
+    let name = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => String::new(),
+    };
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || name.len() > 128 || !name.bytes().all(fits) {
+        return Err(format!("`shard` is {value}; it is 1 to 128 of letters, digits, `-`, `_`, `.`"));
+    }
+    Ok(name.into())
+}
+
+fn digits(key: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) if number.is_u64() => Ok(number.to_string()),
+        _ => Err(format!("`{key}` is {value}; a sequence number is decimal digits, as a string or a whole number")),
+    }
+}
+
+fn sequence(digits: &str) -> Result<SequenceNumber, String> {
+    SequenceNumber::new(digits).map_err(|error| format!("`{digits}`: {error}"))
+}
+
+/// The number that follows.
+fn after(number: SequenceNumber) -> Option<SequenceNumber> {
+    let mut digits: Vec<u8> = number.as_str().bytes().collect();
+    for place in (0..digits.len()).rev() {
+        if digits[place] == b'9' {
+            digits[place] = b'0';
+        } else {
+            digits[place] += 1;
+            return SequenceNumber::new(std::str::from_utf8(&digits).ok()?).ok();
+        }
+    }
+    digits.insert(0, b'1');
+    SequenceNumber::new(std::str::from_utf8(&digits).ok()?).ok()
+}
+
+/// The line on which the nth object of a list begins, as far as that can be told by counting brackets.
+pub(super) fn line_of(text: &str, nth: usize) -> Option<usize> {
+    let (mut depth, mut seen, mut quoted, mut escaped) = (0_u32, 0, false, false);
+    let inside = if text.trim_start().starts_with('{') { 3 } else { 2 };
+    for (line, text) in (1..).zip(text.lines()) {
+        for character in text.chars() {
+            match character {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                _ if quoted => {}
+                '[' | '{' => {
+                    depth += 1;
+                    if character == '{' && depth == inside {
+                        if seen == nth {
+                            return Some(line);
+                        }
+                        seen += 1;
+                    }
+                }
+                ']' | '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,117 @@
+//! A case from files, and what came of it as files. Everything is read and checked before anything is written, and each
+//! file is written whole under another name and renamed.
+
+use std::{fs, io, process::ExitCode};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fleetform_engine::rule_set::RuleSet;
+use fleetform_faults::{Case, Outcome, Wrong, play, read_log, read_script};
+
+/// The files of a case.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The rule set that is in force from the start: an artifact, JSON.
+    #[arg(long)]
+    rules: Utf8PathBuf,
+    /// The log, JSON Lines.
+    #[arg(long)]
+    log: Utf8PathBuf,
+    /// What goes wrong, JSON; nothing if not given.
+    #[arg(long)]
+    faults: Option<Utf8PathBuf>,
+    /// The folder for what comes of it.
+    #[arg(long)]
+    out: Utf8PathBuf,
+    /// Let a batch that fails as a whole come again in halves, as the event source of a platform does.
+    #[arg(long)]
+    bisect: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> ExitCode {
+    let case = match read(arguments) {
+        Ok(case) => case,
+        Err(wrong) => {
+            anstream::eprintln!("error: {wrong}");
+            return ExitCode::from(2);
+        }
+    };
+    let outcome = play(&case);
+    if let Err((path, error)) = write(&arguments.out, &outcome) {
+        anstream::eprintln!("error: {path}: {error}");
+        return ExitCode::from(2);
+    }
+    anstream::println!(
+        "{} invocations, {} outbox rows, {} records set aside",
+        outcome.responses.len(),
+        outcome.outbox.len(),
+        outcome.quarantine.len()
+    );
+    for problem in &outcome.undone {
+        anstream::eprintln!("error: {problem}");
+    }
+    if outcome.undone.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn whole(path: &Utf8Path, problem: impl ToString) -> Wrong {
+    Wrong { file: path.to_string(), line: None, problem: problem.to_string() }
+}
+
+fn read(arguments: &Arguments) -> Result<Case, Wrong> {
+    let rules = fs::read(&arguments.rules).map_err(|error| whole(&arguments.rules, error))?;
+    let first = check(&rules).map_err(|(line, problem)| Wrong { file: arguments.rules.to_string(), line, problem })?;
+    let log = fs::read_to_string(&arguments.log).map_err(|error| whole(&arguments.log, error))?;
+    let folder = arguments.log.parent().unwrap_or(Utf8Path::new(""));
+    let (log, more) = read_log(arguments.log.as_str(), &log, |name| {
+        let beside = folder.join(name);
+        let path = if beside.exists() { beside } else { Utf8PathBuf::from(name) };
+        let bytes = fs::read(&path).map_err(|error| format!("rule set {path}: {error}"))?;
+        // One that cannot be used is a case of its own: a shard ignores it.
+        if let Err((line, problem)) = check(&bytes) {
+            let place = line.map_or_else(String::new, |line| format!(":{line}"));
+            anstream::eprintln!("warning: {path}{place}: {problem}");
+        }
+        Ok(bytes)
+    })?;
+    let script = match &arguments.faults {
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| whole(path, error))?;
+            read_script(path.as_str(), &text)?
+        }
+        None => fleetform_faults::Script::default(),
+    };
+    let rule_sets = std::iter::once(first).chain(more).collect();
+    Ok(Case { rule_sets, log, script, bisect: arguments.bisect })
+}
+
+fn check(bytes: &[u8]) -> Result<Vec<u8>, (Option<usize>, String)> {
+    match RuleSet::from_bytes(bytes) {
+        Ok(_) => Ok(bytes.to_vec()),
+        Err(error) => {
+            let line = serde_json::from_slice::<RuleSet>(bytes).err().map(|error| error.line());
+            Err((line.filter(|line| *line > 0), error.to_string()))
+        }
+    }
+}
+
+fn write(folder: &Utf8Path, outcome: &Outcome) -> Result<(), (Utf8PathBuf, io::Error)> {
+    fs::create_dir_all(folder).map_err(|error| (folder.to_owned(), error))?;
+    let lines = |rows: &[serde_json::Value]| rows.iter().map(|row| format!("{row}\n")).collect::<String>();
+    let responses: Vec<_> =
+        outcome.responses.iter().map(|response| serde_json::to_value(response).unwrap_or_default()).collect();
+    let files = [
+        ("outbox.jsonl", lines(&outcome.outbox)),
+        ("deliveries.jsonl", lines(&outcome.deliveries)),
+        ("quarantine.jsonl", lines(&outcome.quarantine)),
+        ("responses.jsonl", lines(&responses)),
+        ("state.json", format!("{:#}\n", outcome.state)),
+    ];
+    for (name, text) in &files {
+        let path = folder.join(format!(".{name}.new"));
+        fs::write(&path, text).map_err(|error| (path, error))?;
+    }
+    for (name, _) in &files {
+        let path = folder.join(name);
+        fs::rename(folder.join(format!(".{name}.new")), &path).map_err(|error| (path, error))?;
+    }
+    Ok(())
+}
