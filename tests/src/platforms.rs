@@ -81,10 +81,11 @@ fn write_device_type(text: &mut String, device_type: usize) {
     .expect(INFALLIBLE);
 }
 
-/// Kinds take turns, and so do device types and zones; thresholds differ, so that no rule stands in another's shadow.
+/// Kinds take turns, and so do device types and zones. As long as there are enough of them, no two rules are for the
+/// same device type in the same zone, so that none stands in another's shadow.
 fn write_rule(text: &mut String, rule: usize, size: Size) {
     let zone = rule % size.zones;
-    let device_type = rule % size.device_types;
+    let device_type = (rule + rule / size.zones) % size.device_types;
     let condition = match rule % 4 {
         0 => {
             let threshold = 60.0 + (rule / 4) as f64 / 1e3;
@@ -109,4 +110,18 @@ fn write_rule(text: &mut String, rule: usize, size: Size) {
         "[rules.rule-{rule}]\n{condition}\nseverity = \"high\"\nzones = [\"zone-{zone}\"]\ndevice_types = [\"type-{device_type}\"]\n"
     )
     .expect(INFALLIBLE);
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetform_generator::check;
+
+    use super::*;
+
+    #[test]
+    fn a_platform_of_many_zones_has_nothing_to_warn_of() {
+        let text = platform(Size { zones: 100, device_types: 20, contacts: 10, rules: 1_000 });
+        let checked = check("platform.toml", &text);
+        assert!(checked.project.is_some() && checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
+    }
 }

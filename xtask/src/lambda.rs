@@ -113,7 +113,7 @@ fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8PathBuf, Erro
             let mut command = tools::BUILD.program("cargo-zigbuild");
             command
                 .args(["zigbuild", "--locked", "--package", "fleetform-runtime", "--profile", "lambda"])
-                .args(["--no-default-features", "--features", binary, "--bin", binary])
+                .args(["--no-default-features", "--features", &format!("{binary},quiet"), "--bin", binary])
                 .args(["--target", &format!("{target}.{}.{}", GLIBC.0, GLIBC.1)]);
             neutral_paths(&mut command, target)?;
             // Its own jitter entropy takes aws-lc 36 ms at the first connection; see docs/decisions/.

@@ -2,6 +2,7 @@
 //!
 //! This file only reads the command line. What a command does, and in which order, is in its own file.
 
+mod bench;
 mod deploy_test;
 mod error;
 mod generate;
@@ -47,6 +48,15 @@ enum Command {
         #[arg(long, value_enum, default_value_t = lambda::Profile::Lambda)]
         profile: lambda::Profile,
     },
+    /// Measure ours beside its peers, prepared below `.tools/`; see `bench/README.md`.
+    Bench {
+        /// What is measured.
+        #[arg(value_enum)]
+        benchmark: bench::Benchmark,
+        /// Counted rounds of each program, where programs are compared.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
     /// Run linters over `out/` and over the output of every fixture.
     Lint,
     /// Run every check and test. What a pipeline runs.
@@ -63,6 +73,7 @@ fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::DeployTest => deploy_test::run(),
         Command::Lambda { arch, profile } => lambda::run(arch, profile),
+        Command::Bench { benchmark, rounds } => bench::run(benchmark, rounds),
         Command::Lint => lint::run(),
         Command::Test { quick } => test::run(quick),
     };

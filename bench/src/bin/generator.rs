@@ -1,5 +1,5 @@
 //! The generator beside its peers, as whole processes: `fleetform generate` against a CDK app of as many resources,
-//! and against cfn-lint over the templates that we wrote.
+//! and against cfn-lint over the templates that we wrote. `cargo xtask bench generator` prepares them and runs this.
 //!
 //! Rounds are interleaved. No ratio is printed unless the peer handled exactly as many resources as ours.
 
@@ -9,6 +9,7 @@ use anstream::println;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 use fleetform_bench::{
+    comparison::{Counts, Run, cpu_ratio},
     process::{Cost, run},
     statistics::Spread,
 };
@@ -22,13 +23,13 @@ struct Arguments {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The `fleetform` binary to measure.
-    #[arg(long, default_value = "target/release/fleetform")]
+    #[arg(long)]
     fleetform: Utf8PathBuf,
-    /// Folder of the CDK app with its `node_modules` (`npm ci` in a copy of `bench/peers/cdk`).
-    #[arg(long, default_value = ".tools/cdk")]
+    /// Folder of the CDK app with its `node_modules`.
+    #[arg(long)]
     cdk: Utf8PathBuf,
     /// The cfn-lint to measure.
-    #[arg(long, default_value = ".tools/python/bin/cfn-lint")]
+    #[arg(long)]
     cfn_lint: Utf8PathBuf,
 }
 
@@ -41,7 +42,7 @@ struct Case {
 }
 
 const CASES: [Case; 2] = [
-    Case { name: "450 resources", size: Size { zones: 170, device_types: 40, contacts: 45, rules: 100 }, lint: true },
+    Case { name: "450 resources", size: Size { zones: 199, device_types: 40, contacts: 45, rules: 100 }, lint: true },
     Case {
         name: "1,000 zones, 200 device types, 10,000 rules",
         size: Size { zones: 1_000, device_types: 200, contacts: 400, rules: 10_000 },
@@ -55,51 +56,10 @@ fn main() -> Result<(), Failure> {
     let arguments = Arguments::parse();
     let scratch = tempfile::tempdir()?;
     let scratch = Utf8Path::from_path(scratch.path()).ok_or("the temporary folder's name is not UTF-8")?;
+    println!("aws-cdk-lib {}, node {}, {}", cdk_version(&arguments)?, node_version()?, lint_version(&arguments)?);
+    sample(&arguments, scratch)?;
     for (index, case) in CASES.iter().enumerate() {
         measure(&arguments, case, &scratch.join(index.to_string()))?;
-    }
-    sample(&arguments, scratch)
-}
-
-fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(), Failure> {
-    fs::create_dir_all(scratch)?;
-    let file = scratch.join("platform.toml");
-    fs::write(&file, platforms::platform(case.size))?;
-    let out = scratch.join("out");
-
-    let ours = || generate(arguments, &file, &out);
-    ours()?;
-    let templates = templates_under(&out.join("dev/cloudformation"), "yaml")?;
-    let resources = count_resources(&templates, |text| Ok(serde_saphyr::from_str(text)?))?;
-
-    let cdk_out = scratch.join("cdk.out");
-    let cdk = || cdk_app(arguments, resources, &cdk_out);
-    cdk()?;
-    let theirs = count_resources(&templates_under(&cdk_out, "template.json")?, |text| Ok(serde_json::from_str(text)?))?;
-    if theirs != resources {
-        return Err(format!("no ratio: ours made {resources} resources, the CDK app {theirs}").into());
-    }
-    if case.lint {
-        lint(arguments, &templates)?;
-    }
-
-    let mut rounds = Vec::new();
-    for _ in 0..arguments.rounds {
-        // A fresh tree each time: an unchanged one would be compared and not written.
-        fs::remove_dir_all(&out)?;
-        let ours = ours()?;
-        let cdk = cdk()?;
-        let lint = if case.lint { Some(lint(arguments, &templates)?) } else { None };
-        rounds.push((ours, cdk, lint));
-    }
-
-    println!("\n{}: {resources} resources in {} templates", case.name, templates.len());
-    print_cost("fleetform generate", rounds.iter().map(|round| round.0));
-    print_cost("CDK app 2.200", rounds.iter().map(|round| round.1));
-    print_ratio("CDK app ÷ fleetform, CPU", rounds.iter().map(|round| (round.1, round.0)));
-    if case.lint {
-        print_cost("cfn-lint", rounds.iter().filter_map(|round| round.2));
-        print_ratio("cfn-lint ÷ fleetform, CPU", rounds.iter().filter_map(|round| Some((round.2?, round.0))));
     }
     Ok(())
 }
@@ -110,7 +70,7 @@ fn sample(arguments: &Arguments, scratch: &Utf8Path) -> Result<(), Failure> {
     let file = Utf8Path::new("platform.toml");
     let mut checks = Vec::new();
     let mut generations = Vec::new();
-    for round in 0..=arguments.rounds {
+    for round in 0..=arguments.rounds * SAMPLE_RUNS {
         let check = run(Command::new(&arguments.fleetform).args(["check", file.as_str()]))?;
         let generation = generate(arguments, file, &out)?;
         fs::remove_dir_all(&out)?;
@@ -119,9 +79,52 @@ fn sample(arguments: &Arguments, scratch: &Utf8Path) -> Result<(), Failure> {
             generations.push(generation);
         }
     }
-    println!("\nplatform.toml of this repository");
-    print_cost("fleetform check", checks);
-    print_cost("fleetform generate", generations);
+    println!("\nplatform.toml of this repository, {} runs", checks.len());
+    print_cost("fleetform check", &checks);
+    print_cost("fleetform generate", &generations);
+    Ok(())
+}
+
+/// Runs of the sample for each round: one takes milliseconds.
+const SAMPLE_RUNS: usize = 10;
+
+fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(), Failure> {
+    fs::create_dir_all(scratch)?;
+    let file = scratch.join("platform.toml");
+    fs::write(&file, platforms::platform(case.size))?;
+    let (out, cdk_out) = (scratch.join("out"), scratch.join("cdk.out"));
+
+    generate(arguments, &file, &out)?;
+    let resources = count(&templates(&out)?)?;
+    cdk_app(arguments, resources, &cdk_out)?;
+    if case.lint {
+        lint(arguments, &templates(&out)?)?;
+    }
+
+    let (mut ours, mut cdk, mut linted) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..arguments.rounds {
+        // A fresh tree each time: an unchanged one would be compared and not written.
+        fs::remove_dir_all(&out)?;
+        fs::remove_dir_all(&cdk_out)?;
+        let cost = generate(arguments, &file, &out)?;
+        let templates = templates(&out)?;
+        ours.push(Run { cost, counts: counts(&templates)? });
+        let cost = cdk_app(arguments, resources, &cdk_out)?;
+        cdk.push(Run { cost, counts: counts(&files(&cdk_out, ".template.json")?)? });
+        if case.lint {
+            let cost = lint(arguments, &templates)?;
+            linted.push(Run { cost, counts: counts(&templates)? });
+        }
+    }
+
+    println!("\n{}: {resources} resources in {} templates, {} rounds", case.name, templates(&out)?.len(), ours.len());
+    print_runs("fleetform generate", &ours);
+    print_runs("CDK app", &cdk);
+    println!("  {:<28} {}", "CDK app ÷ fleetform, CPU", cpu_ratio(&cdk, &ours)?);
+    if case.lint {
+        print_runs("cfn-lint", &linted);
+        println!("  {:<28} {}", "cfn-lint ÷ fleetform, CPU", cpu_ratio(&linted, &ours)?);
+    }
     Ok(())
 }
 
@@ -129,16 +132,21 @@ fn generate(arguments: &Arguments, file: &Utf8Path, out: &Utf8Path) -> Result<Co
     Ok(run(Command::new(&arguments.fleetform).args(["generate", file.as_str(), "--out", out.as_str()]))?)
 }
 
-fn cdk_app(arguments: &Arguments, resources: usize, out: &Utf8Path) -> Result<Cost, Failure> {
+fn cdk_app(arguments: &Arguments, resources: u64, out: &Utf8Path) -> Result<Cost, Failure> {
     let app = arguments.cdk.join("app.js");
     Ok(run(Command::new("node").arg(app).env("RESOURCES", resources.to_string()).env("OUT_DIR", out))?)
 }
 
+/// Fails on a finding, so that what is measured is a clean run.
 fn lint(arguments: &Arguments, templates: &[Utf8PathBuf]) -> Result<Cost, Failure> {
     Ok(run(Command::new(&arguments.cfn_lint).args(["--regions", "us-east-1", "--"]).args(templates))?)
 }
 
-fn templates_under(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>, Failure> {
+fn templates(out: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Failure> {
+    files(&out.join("dev/cloudformation"), ".yaml")
+}
+
+fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>, Failure> {
     let mut found = Vec::new();
     for entry in folder.read_dir_utf8()? {
         let path = entry?.into_path();
@@ -150,27 +158,46 @@ fn templates_under(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>, 
     Ok(found)
 }
 
-fn count_resources(
-    templates: &[Utf8PathBuf],
-    parse: impl Fn(&str) -> Result<Value, Failure>,
-) -> Result<usize, Failure> {
-    let mut count = 0;
-    for path in templates {
-        let template = parse(&fs::read_to_string(path)?)?;
-        count += template["Resources"].as_object().ok_or_else(|| format!("{path} has no resources"))?.len();
-    }
-    Ok(count)
+fn counts(templates: &[Utf8PathBuf]) -> Result<Counts, Failure> {
+    Ok([("resources", count(templates)?)].into())
 }
 
-fn print_cost(name: &str, costs: impl IntoIterator<Item = Cost>) {
-    let costs: Vec<Cost> = costs.into_iter().collect();
+fn count(templates: &[Utf8PathBuf]) -> Result<u64, Failure> {
+    let program = std::env::current_exe()?.with_file_name("count-resources");
+    Ok(text(Command::new(program).args(templates))?.parse()?)
+}
+
+/// The one that is installed, whatever was asked for.
+fn cdk_version(arguments: &Arguments) -> Result<String, Failure> {
+    let package = arguments.cdk.join("node_modules/aws-cdk-lib/package.json");
+    let package: Value = serde_json::from_str(&fs::read_to_string(package)?)?;
+    Ok(package["version"].as_str().ok_or("aws-cdk-lib has no version")?.to_owned())
+}
+
+fn node_version() -> Result<String, Failure> {
+    text(Command::new("node").arg("--version"))
+}
+
+fn lint_version(arguments: &Arguments) -> Result<String, Failure> {
+    text(Command::new(&arguments.cfn_lint).arg("--version"))
+}
+
+fn text(command: &mut Command) -> Result<String, Failure> {
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+fn print_runs(name: &str, runs: &[Run]) {
+    let costs: Vec<Cost> = runs.iter().map(|run| run.cost).collect();
+    print_cost(name, &costs);
+}
+
+fn print_cost(name: &str, costs: &[Cost]) {
     let cpu = Spread::of(costs.iter().map(|cost| cost.cpu.as_secs_f64()));
     let wall = Spread::of(costs.iter().map(|cost| cost.wall.as_secs_f64()));
     let memory = Spread::of(costs.iter().map(|cost| cost.memory_bytes as f64 / 1_048_576.0));
     println!("  {name:<28} CPU {cpu} s, wall {wall} s, memory {:.0} MiB", memory.median);
-}
-
-fn print_ratio(name: &str, pairs: impl IntoIterator<Item = (Cost, Cost)>) {
-    let ratio = Spread::of(pairs.into_iter().map(|(peer, ours)| peer.cpu.as_secs_f64() / ours.cpu.as_secs_f64()));
-    println!("  {name:<28} {ratio}");
 }

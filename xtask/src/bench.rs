@@ -1,0 +1,93 @@
+//! `cargo xtask bench`: prepares a benchmark's peers, builds what is measured for release, and runs it.
+//!
+//! What is measured and what a figure means is the business of `bench/`.
+
+use std::{fs, process::Command};
+
+use camino::Utf8PathBuf;
+use clap::ValueEnum;
+use sha2::{Digest as _, Sha256};
+
+use crate::{error::Error, process, tools, workspace};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Benchmark {
+    /// `fleetform generate` beside a CDK app and cfn-lint, as whole processes.
+    Generator,
+    /// The stages of the generator by themselves, without a peer.
+    Stages,
+}
+
+/// Prepares and runs one.
+pub(crate) fn run(benchmark: Benchmark, rounds: u32) -> Result<(), Error> {
+    match benchmark {
+        Benchmark::Generator => generator(rounds),
+        Benchmark::Stages => process::run(&mut workspace::cargo(&[
+            "bench",
+            "--locked",
+            "--package",
+            "fleetform-bench",
+            "--bench",
+            "stages",
+        ])),
+    }
+}
+
+fn generator(rounds: u32) -> Result<(), Error> {
+    tools::run()?;
+    let cdk = cdk()?;
+    process::run(&mut workspace::cargo(&["build", "--locked", "--quiet", "--release", "--package", "fleetform"]))?;
+    // These two start the programs that are measured and count what they wrote, so how fast they are does not matter.
+    process::run(&mut workspace::cargo(&[
+        "build",
+        "--locked",
+        "--quiet",
+        "--package",
+        "fleetform-bench",
+        "--bin",
+        "generator",
+        "--bin",
+        "count-resources",
+    ]))?;
+    process::run(
+        Command::new(workspace::target().join("debug/generator"))
+            .current_dir(workspace::root())
+            .args(["--rounds", &rounds.to_string()])
+            .args(["--fleetform", workspace::target().join("release/fleetform").as_str()])
+            .args(["--cdk", cdk.as_str()])
+            .args(["--cfn-lint", tools::LINT.programs().join("cfn-lint").as_str()]),
+    )
+}
+
+/// The CDK app with what its lock file names, below `.tools/`. It is left as it is while neither has changed.
+fn cdk() -> Result<Utf8PathBuf, Error> {
+    const FILES: [&str; 3] = ["app.js", "package.json", "package-lock.json"];
+    let source = workspace::root().join("bench/peers/cdk");
+    let folder = workspace::root().join(".tools/cdk");
+    fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    let mut digest = Sha256::new();
+    for name in FILES {
+        let path = source.join(name);
+        let bytes = fs::read(&path).map_err(Error::file(path))?;
+        digest.update(&bytes);
+        let copy = folder.join(name);
+        fs::write(&copy, &bytes).map_err(Error::file(copy))?;
+    }
+    let wanted: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let stamp = folder.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        anstream::eprintln!("cdk: as listed in bench/peers/cdk/package-lock.json");
+        return Ok(folder);
+    }
+    anstream::eprintln!("cdk: installing bench/peers/cdk/package-lock.json");
+    process::run(Command::new("npm").current_dir(&folder).args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+    ]))?;
+    fs::write(&stamp, wanted).map_err(Error::file(stamp))?;
+    Ok(folder)
+}
