@@ -3,6 +3,9 @@
 //! Nothing here opens a file or a socket, reads a clock or an environment variable, or knows that AWS exists.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod mutants;
+
 mod chain;
 pub mod compiled;
 pub mod counts;

@@ -50,7 +50,12 @@ pub(crate) fn advance(
                     if is_gap && on_gap == OnGap::Reset {
                         *since = at;
                     }
-                    if at.since(*since) >= length { Moved::Fired { since: *since } } else { Moved::Stayed }
+                    let held = at.since(*since);
+                    if held > length || (held == length && !mutant!(DurationExclusive)) {
+                        Moved::Fired { since: *since }
+                    } else {
+                        Moved::Stayed
+                    }
                 }
             }
         }

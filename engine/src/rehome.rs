@@ -46,7 +46,8 @@ pub(crate) fn rehome(
             let old_rule = &old_type.rules[old_plan.rules[before] as usize];
             let (old_metric, metric) =
                 (&old_type.metrics[usize::from(old_rule.metric)], &new_type.metrics[usize::from(rule.metric)]);
-            moved.instances[index] = if rule.means_the_same(metric, old_rule, old_metric) {
+            let same = rule.means_the_same(metric, old_rule, old_metric) || mutant!(ChangedRuleKeepsEpisode);
+            moved.instances[index] = if same {
                 let mut kept = instance.clone();
                 if let Phase::Firing(firing) = &mut kept.phase {
                     match carry(firing.value, old_metric, metric) {

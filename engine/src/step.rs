@@ -68,7 +68,7 @@ impl Run {
 
 /// Takes one record. A record that the state has applied before is skipped.
 pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
-    if state.head.position.covers(&record.sequence) {
+    if state.head.position.covers(&record.sequence) && !mutant!(PositionNotChecked) {
         run.counts.skipped += 1;
         return Stepped::Done;
     }
@@ -91,7 +91,7 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
             Ok(())
         }
         Ok(Record::Rules { version, sha256 }) => {
-            if version > state.head.rule_set.version {
+            if version > state.head.rule_set.version || mutant!(OlderRuleSetAdopted) {
                 run.payload = payload;
                 return Stepped::NeedsRuleSet { version, sha256 };
             }
@@ -175,7 +175,8 @@ fn register(
 ) {
     let known = state.find(registration.id.as_str());
     let before = known.map(|index| &state.devices[index as usize]);
-    if before.is_some_and(|before| registration.revision <= before.registration.revision) {
+    let is_stale = before.is_some_and(|before| registration.revision <= before.registration.revision);
+    if is_stale && !mutant!(OlderRegistrationApplied) {
         run.counts.stale_registrations += 1;
         return;
     }
@@ -265,7 +266,7 @@ fn homeless(rules: &Compiled, registration: &Registration) -> Refusal {
 /// One value of one metric: every rule that reads it moves.
 fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metric: u16, value: Value) {
     let state = &mut device.metrics[usize::from(metric)];
-    if state.newest.is_some_and(|newest| scene.at <= newest) {
+    if state.newest.is_some_and(|newest| scene.at < newest || (scene.at == newest && !mutant!(DuplicateEvaluated))) {
         tally.counts.late += 1;
         return;
     }
@@ -368,7 +369,7 @@ fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usi
     match verdict {
         Verdict::Send(_) => {
             firing.notice = Notice::Given;
-            *noticed_at = Some(scene.ingested_at);
+            *noticed_at = Some(if mutant!(CooldownByDeviceTime) { scene.at } else { scene.ingested_at });
             let held_back = std::mem::take(suppressed);
             tally.counts.notifications += 1;
             if let Phase::Firing(firing) = &device.instances[slot].phase {

@@ -8,6 +8,8 @@
 mod case;
 mod clock;
 mod fate;
+#[cfg(debug_assertions)]
+mod mutants;
 mod oracle;
 mod random;
 mod rules;
@@ -18,4 +20,6 @@ mod workload;
 mod world;
 
 pub use case::{Case, Log, Outcome, Response, Script, Wrong, play, read_log, read_script};
+#[cfg(debug_assertions)]
+pub use mutants::{MUTANTS, SEEDS_TO_CATCH_MAX, seeds_to_catch};
 pub use simulation::{RECORDS, Report, simulate};

@@ -52,9 +52,9 @@ fn rules(random: &mut Random) -> Value {
     let mut rules = json!({
         "high-pressure": rule("pressure", json!({
             "type": "threshold", "operator": ">", "threshold": { "attribute": "max_pressure", "default": 60.0 }, "clear": 55.0,
-        }), "high", &["meter"], held(random.between(30, 300), "reset", Some(150_000))),
+        }), "high", &["meter"], held(10 * random.between(3, 30), "reset", Some(150_000))),
         "pressure-held": rule("pressure", json!({ "type": "threshold", "operator": ">=", "threshold": 100.0 }),
-            "critical", &["meter"], held(random.between(30, 300), "hold", None)),
+            "critical", &["meter"], held(10 * random.between(3, 30), "hold", None)),
         "very-hot": rule("temperature", json!({ "type": "threshold", "operator": ">=", "threshold": 50.0 }),
             "low", &["meter"], held(0, "reset", None)),
         "temperature-range": rule("temperature", json!({ "type": "range", "min": 4.0, "max": 53.0 }),
@@ -63,7 +63,7 @@ fn rules(random: &mut Random) -> Value {
             "type": "rate_of_change", "operator": "<", "threshold": -(random.between(10, 60) as f64), "per_ms": 60_000,
         }), "critical", &["meter"], held(0, "reset", None)),
         "door-open": rule("door_open", json!({ "type": "state", "equals": true }),
-            "low", &["meter"], held(random.between(0, 90), "reset", None)),
+            "low", &["meter"], held(10 * random.between(0, 9), "reset", None)),
         "vibration-high": rule("vibration", json!({ "type": "threshold", "operator": ">", "threshold": 10.0 }),
             "high", &["pump"], json!({ "by": "samples", "breach": 3, "of": 5 })),
         "vibration-trial": rule("vibration", json!({ "type": "threshold", "operator": ">", "threshold": 6.0 }),
@@ -71,13 +71,13 @@ fn rules(random: &mut Random) -> Value {
         "pump-fault": rule("state", json!({ "type": "state", "equals": "fault" }),
             "critical", &["pump"], held(0, "reset", None)),
         "stopped-while-running": rule("state", json!({ "type": "state", "equals": "stopped", "from": "running" }),
-            "high", &["pump"], held(random.between(0, 60), "reset", None)),
+            "high", &["pump"], held(10 * random.between(0, 6), "reset", None)),
         "low-battery": rule("battery_level", json!({ "type": "threshold", "operator": "<", "threshold": 20.0, "clear": 25.0 }),
             "low", &["meter", "pump"], held(0, "reset", None)),
         "off": rule("vibration", json!({ "type": "threshold", "operator": "<", "threshold": 5.0 }),
             "low", &["pump"], held(0, "reset", None)),
     });
-    rules["very-hot"]["keep_firing_for_ms"] = json!(random.between(0, 120) * 1_000);
+    rules["very-hot"]["keep_firing_for_ms"] = json!(random.between(0, 12) * 10_000);
     rules["temperature-range"]["zones"] = json!(["zone-a"]);
     rules["burst"]["min_samples"] = json!(2);
     rules["vibration-trial"]["shadow"] = json!(true);
@@ -113,7 +113,7 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             2 => rule["summary"] = json!(format!("changed {}", random.below(100))),
             3 => rule["zones"] = json!([random.pick(&["zone-a", "zone-b"])]),
             4 if rule["hold"]["by"] == "duration" => {
-                rule["hold"]["duration_ms"] = json!(random.between(0, 200) * 1_000);
+                rule["hold"]["duration_ms"] = json!(random.between(0, 20) * 10_000);
             }
             5 if rule["condition"]["threshold"].is_number() => {
                 let threshold = rule["condition"]["threshold"].as_f64().unwrap_or_default();

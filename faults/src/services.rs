@@ -199,12 +199,20 @@ impl Inner {
     }
 
     fn create(&mut self, key: &str, bytes: &[u8], now: i64) -> Created {
-        if self.objects.contains_key(key) {
+        if self.objects.contains_key(key) && !overwrites() {
             return Created::Exists;
         }
         self.objects.insert(key.to_owned(), Object { bytes: bytes.into(), created_at: now });
         Created::Created
     }
+}
+
+/// Whether the store forgets the condition of a create: the one bug that lies on this side of the ports.
+fn overwrites() -> bool {
+    #[cfg(debug_assertions)]
+    return fleetform_engine::mutants::is_on(fleetform_engine::mutants::Mutant::CreateWithoutCondition);
+    #[cfg(not(debug_assertions))]
+    false
 }
 
 /// The services as one invocation reaches them.

@@ -73,6 +73,10 @@ struct Simulation<'a> {
     waiting: HashMap<InvocationNumber, usize>,
     settings: Settings,
     environments: u64,
+    /// The source waits for so long for a batch to fill.
+    window: i64,
+    /// Every shard keeps to one environment for so long; nought for not at all.
+    loyalty: i64,
     /// How often, in a thousand invocations, the source loses sight of a running one.
     losing: u64,
     healed: bool,
@@ -102,8 +106,23 @@ impl<'a> Simulation<'a> {
         };
         let environments = random.between(1, 5) as u64;
         let losing = *random.pick(&[0, 10, 50]);
+        let window = *random.pick(&[1_000, 10_000, 60_000, 300_000]);
+        let loyalty = *random.pick(&[0, 0, 0, 1_800_000, 3_600_000]);
         let waiting = HashMap::new();
-        Self { seed, workload, world, random, sources, waiting, settings, environments, losing, healed: false }
+        Self {
+            seed,
+            workload,
+            world,
+            random,
+            sources,
+            waiting,
+            settings,
+            environments,
+            window,
+            loyalty,
+            losing,
+            healed: false,
+        }
     }
 
     fn run(mut self) -> Report {
@@ -179,11 +198,11 @@ impl<'a> Simulation<'a> {
         match self.sources[index].next(&mut self.random, self.world.clock.now()) {
             Next::Nothing => {}
             Next::Wait(until) => {
-                let wait = self.random.between(0, 2_000);
+                let wait = self.random.between(0, self.window);
                 self.world.clock.plan(until + wait, Event::Call(Call::Poll(index)));
             }
             Next::Deliver(delivery) => {
-                let environment = self.environment();
+                let environment = self.environment(index);
                 let invocation = self.world.invoke(environment, delivery);
                 self.sources[index].in_flight = Some(invocation);
                 self.waiting.insert(invocation, index);
@@ -196,8 +215,12 @@ impl<'a> Simulation<'a> {
     }
 
     /// Any idle environment will do; if there are few, a new one is as good.
-    fn environment(&mut self) -> usize {
+    fn environment(&mut self, shard: usize) -> usize {
         let idle: Vec<usize> = self.world.idle().collect();
+        if self.loyalty > 0 && idle.len() > 1 {
+            // Whoever has not been asked for a long time has an old state of the shard, and is asked again in the end.
+            return idle[(self.world.clock.now() / self.loyalty) as usize % idle.len().min(3 + shard)];
+        }
         if !idle.is_empty() && (idle.len() as u64 >= self.environments || self.random.per_mille(900)) {
             return *self.random.pick(&idle);
         }

@@ -82,11 +82,9 @@ impl Source {
         self.in_flight = None;
         let Some((from, to)) = self.parts.pop() else { return 0 };
         match (&outcome.failure, outcome.failed_from) {
-            (None, _) => {
-                self.pass(to);
-                self.failures = 0;
-                random.between(0, 2_000)
-            }
+            // An answer that names no record is one that all is done, whatever the reason given.
+            (Some(failure), None) if failure.is_transient() => self.taken(to, random),
+            (None, _) => self.taken(to, random),
             (Some(failure), Some(failed)) if failure.is_transient() => {
                 let again = self.records.partition_point(|record| record.sequence < failed);
                 self.pass(again);
@@ -94,6 +92,12 @@ impl Source {
             }
             (Some(_), _) => self.again(from, to, random),
         }
+    }
+
+    fn taken(&mut self, to: usize, random: &mut Random) -> i64 {
+        self.pass(to);
+        self.failures = 0;
+        random.between(0, 2_000)
     }
 
     /// The invocation failed as a whole, or nobody knows what became of it.

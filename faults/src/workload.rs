@@ -64,6 +64,7 @@ pub(crate) struct Sample {
 struct Device {
     id: String,
     meter: bool,
+    punctual: bool,
     zone: &'static str,
     revision: u64,
     mood: usize,
@@ -119,6 +120,7 @@ impl<'a> Shard<'a> {
             .map(|number| Device {
                 id: format!("device-{shard}-{number}"),
                 meter: random.per_mille(600),
+                punctual: random.per_mille(400),
                 zone: if random.per_mille(500) { "zone-a" } else { "zone-b" },
                 revision: 1,
                 mood: 0,
@@ -278,12 +280,15 @@ impl<'a> Shard<'a> {
                 readings["note"] = json!("serviced");
             }
         }
+        // Many devices report on the minute, so that durations are reached exactly.
+        let at = if device.punctual { at - at % 10_000 } else { at };
         let time = match random.below(100) {
             0..4 => None,
             4..9 => Some(at - random.between(0, 240_000)),
             9 => Some(at + random.between(100_000, 400_000)),
             10 => Some(at - random.between(86_000_000, 87_000_000)),
             11..13 => Some(at - random.between(800_000, 1_000_000)),
+            _ if device.punctual => Some(at),
             _ => Some(at - random.between(0, 400)),
         };
         let mut payload = json!({ "readings": readings });

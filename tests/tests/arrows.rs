@@ -87,6 +87,25 @@ fn pure_crates_reach_no_executor_no_tls_and_no_aws() {
     assert!(reach(&graph, "fleetform-runtime").iter().any(|name| is_impure(name)), "the words below match nothing");
 }
 
+#[test]
+fn bugs_on_purpose_are_asked_for_by_the_simulation_alone() {
+    let metadata = MetadataCommand::new()
+        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
+        .no_deps()
+        .exec()
+        .expect("cargo metadata");
+    let asks = |package: &&cargo_metadata::Package| {
+        package.dependencies.iter().any(|dependency| dependency.features.iter().any(|feature| feature == "mutants"))
+    };
+    let asking: Vec<_> = metadata.packages.iter().filter(asks).map(|package| package.name.as_str()).collect();
+    assert_eq!(asking, ["fleetform-faults"]);
+    let engine =
+        metadata.packages.iter().find(|package| package.name.as_str() == "fleetform-engine").expect("the engine");
+    assert!(engine.features.contains_key("mutants"));
+    let on: Vec<_> = engine.features.values().flatten().filter(|feature| feature.as_str() == "mutants").collect();
+    assert!(on.is_empty() && !engine.features.contains_key("default"), "no other feature switches it on");
+}
+
 fn is_impure(name: &str) -> bool {
     const NAMES: &[&str] =
         &["tokio", "mio", "socket2", "hyper", "reqwest", "rustls", "aws-lc-rs", "ring", "openssl", "rusqlite"];

@@ -10,6 +10,7 @@ mod lambda;
 mod lint;
 mod packages;
 mod process;
+mod simulate;
 mod steps;
 mod test;
 mod tools;
@@ -59,9 +60,11 @@ enum Command {
     },
     /// Run linters over `out/` and over the output of every fixture.
     Lint,
+    /// Simulate everything that can go wrong around the engine, over more than a million records.
+    Simulate,
     /// Run every check and test. What a pipeline runs.
     Test {
-        /// Leave out the deploy test and the linters over fixtures.
+        /// Leave out the long simulation, the deploy test and the linters over fixtures.
         #[arg(long)]
         quick: bool,
     },
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Lambda { arch, profile } => lambda::run(arch, profile),
         Command::Bench { benchmark, rounds } => bench::run(benchmark, rounds),
         Command::Lint => lint::run(),
+        Command::Simulate => simulate::run(),
         Command::Test { quick } => test::run(quick),
     };
     match done {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::{deploy_test, error::Error, generate, lint, packages, process, steps::Steps, tools, workspace};
+use crate::{deploy_test, error::Error, generate, lint, packages, process, simulate, steps::Steps, tools, workspace};
 
 /// Runs everything; with `quick`, all but what takes minutes.
 pub(crate) fn run(quick: bool) -> Result<(), Error> {
@@ -19,8 +19,10 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
     steps.run("zips are for the templates' processor", packages::run);
     licences(&mut steps);
     if quick {
+        steps.skip("fault simulation", "--quick was given; the tests have a short one");
         steps.skip("linters and the deploy test", "--quick was given");
     } else {
+        steps.run("fault simulation", simulate::run);
         steps.run("linters", lint::run);
         steps.run("deploy test", deploy_test::run);
     }

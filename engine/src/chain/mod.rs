@@ -207,7 +207,8 @@ fn opened(bytes: &[u8], kind: Kind) -> Result<Reader<'_>, Unreadable> {
     let Some((body, checksum)) = rest.split_last_chunk::<CHECKSUM_BYTES>() else {
         return Err(Unreadable("it is cut short".into()));
     };
-    if Sha256::digest(&bytes[..bytes.len() - CHECKSUM_BYTES]).as_slice() != checksum {
+    let intact = Sha256::digest(&bytes[..bytes.len() - CHECKSUM_BYTES]).as_slice() == checksum;
+    if !(intact || mutant!(ChecksumIgnored)) {
         return Err(Unreadable("its checksum does not match".into()));
     }
     let mut reader = Reader::new(body);

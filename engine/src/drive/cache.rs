@@ -50,7 +50,8 @@ pub(super) struct Cache {
 impl Cache {
     /// Takes a shard out, if it is young enough to be used.
     pub(super) fn take(&mut self, shard: &str, deadline: Timestamp) -> Option<Shard> {
-        self.shards.remove(shard).filter(|cached| deadline.since(cached.seen_by) <= CACHE_AGE_MAX)
+        let young = |cached: &Shard| deadline.since(cached.seen_by) <= CACHE_AGE_MAX || mutant!(CacheNeverTooOld);
+        self.shards.remove(shard).filter(young)
     }
 
     pub(super) fn put(&mut self, name: &str, shard: Shard) {

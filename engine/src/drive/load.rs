@@ -47,7 +47,10 @@ impl Driver {
         invocation: &Invocation<'_>,
         counts: &mut Counts,
     ) -> Result<Shard, Failure> {
-        let bases = ports.log.list(&keys.base, None, 1).await.map_err(unavailable("listing bases"))?;
+        let bases = match ports.log.list(&keys.base, None, 1).await {
+            Err(_) if mutant!(FailedListIsEmpty) => Vec::new(),
+            bases => bases.map_err(unavailable("listing bases"))?,
+        };
         let mut shard = match bases.first() {
             Some(key) => {
                 let bytes = ports.log.get(key).await.map_err(unavailable("reading a base"))?;
@@ -82,7 +85,7 @@ impl Driver {
         invocation: &Invocation<'_>,
     ) -> Result<Shard, Failure> {
         let mark = ports.log.get(&keys.start).await.map_err(unavailable("reading the start mark"))?;
-        if mark.is_some() {
+        if mark.is_some() && !mutant!(FailedListIsEmpty) {
             return Err(broken(&keys.start)(Unreadable("the shard has begun, but no base of it is there".into())));
         }
         let sha256 = self.settings.rule_set_sha256.clone();
@@ -123,8 +126,10 @@ impl Driver {
     ) -> Result<(), Failure> {
         let mut after = keys.before(shard.state.position());
         loop {
-            let listed =
-                ports.log.list(&keys.log, Some(&after), LIST_MAX).await.map_err(unavailable("listing deltas"))?;
+            let listed = match ports.log.list(&keys.log, Some(&after), LIST_MAX).await {
+                Err(_) if mutant!(FailedListIsEmpty) => Vec::new(),
+                listed => listed.map_err(unavailable("listing deltas"))?,
+            };
             let Some(last) = listed.last() else { break };
             after.clone_from(last);
             let here = keys.delta(shard.state.position());
@@ -146,7 +151,8 @@ impl Driver {
                     let written_by = delta.written_by;
                     let effects = delta.apply(&mut shard.state, &shard.rules, &rules).map_err(broken(key))?;
                     shard.rules = rules;
-                    shard.unpublished = Some(Unpublished { effects, written_by });
+                    shard.unpublished =
+                        (!mutant!(EffectsNotPublishedAgain)).then_some(Unpublished { effects, written_by });
                     shard.deltas_since_base += 1;
                     counts.deltas_read += 1;
                 }

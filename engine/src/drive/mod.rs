@@ -26,6 +26,7 @@ use crate::{
     chain::{self, Author, keys::Keys},
     counts::Counts,
     effect::Effects,
+    position::Position,
     step::{self, Run, Stepped},
     units::Millis,
 };
@@ -116,7 +117,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                 }
                 Ok(false) => {}
                 Err(Stopped { failure, on_chain }) => {
-                    if on_chain {
+                    if on_chain || mutant!(CacheKeptAfterFailedCommit) {
                         driver.cache.put(self.batch.shard, shard);
                     }
                     return Err(failure);
@@ -127,7 +128,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
 
     /// One delta further. `true` when the batch is done.
     async fn advance(&mut self, driver: &mut Driver, shard: &mut Shard) -> Result<bool, Stopped> {
-        self.publish(shard).await.map_err(Stopped::on_chain)?;
+        if !mutant!(BuiltOnUnpublished) {
+            self.publish(shard).await.map_err(Stopped::on_chain)?;
+        }
         let from = shard.state.position();
         let mut run = Run::new(self.batch.shard);
         let evaluated = self.evaluate(driver, shard, &mut run).await;
@@ -139,6 +142,20 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
         }
 
         let author = Author { token: self.token(), deadline: self.invocation.deadline };
+        if mutant!(PublishedBeforeCommit) {
+            for (index, notice) in run.effects.notifications.iter_mut().enumerate() {
+                notice.id = smol_str::format_smolstr!("{:?}{index}", author.token);
+            }
+            self.ports
+                .publisher
+                .publish(&run.effects)
+                .await
+                .map_err(unavailable("publishing"))
+                .map_err(Stopped::off_chain)?;
+        }
+        if mutant!(AcknowledgedBeforeCommit) {
+            self.done = evaluated.next;
+        }
         let bytes = chain::write_delta(author, from, &shard.state, &shard.rules, &run.effects);
         match self.commit(&self.keys.delta(from), &bytes).await.map_err(Stopped::off_chain)? {
             Committed::Mine => {
@@ -148,6 +165,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                 shard.seen_by = self.invocation.deadline;
                 self.counts.add(run.counts);
                 self.counts.deltas += 1;
+                if mutant!(BaseBeforePublish) {
+                    self.base(driver, shard).await;
+                }
                 self.publish(shard).await.map_err(Stopped::on_chain)?;
                 self.done = evaluated.next;
                 self.base(driver, shard).await;
@@ -156,7 +176,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
             Committed::Theirs => {
                 // Somebody is ahead. What was evaluated here is void; what they wrote is read, and the rest of the
                 // batch is evaluated again after it.
-                if shard.state.undo() {
+                if mutant!(NotUndone) || shard.state.undo() {
                     driver
                         .read_on(self.ports, &self.keys, shard, self.invocation.deadline, &mut self.counts)
                         .await
@@ -171,6 +191,10 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                     let error = PortError("the delta that was there is not listed yet".into());
                     return Err(Stopped::off_chain(unavailable("catching up")(error)));
                 }
+                if mutant!(NoReevaluation) {
+                    self.done = evaluated.next;
+                    return evaluated.end.map_err(Stopped::on_chain);
+                }
                 Ok(false)
             }
         }
@@ -184,6 +208,11 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
             if (index - self.done).is_multiple_of(DEADLINE_EVERY) && (self.invocation.remaining)() <= DEADLINE_RESERVE {
                 return Evaluated { next: index, end: Err(Failure::Deadline) };
             }
+            let mut record = record;
+            let late = StreamRecord { arrived_at: self.invocation.deadline, ..*record };
+            if mutant!(WallClock) {
+                record = &late;
+            }
             match step::step(&shard.rules, &mut shard.state, record, run) {
                 Stepped::Done => {}
                 Stepped::NeedsRuleSet { version, sha256 } => match driver.rule_set(self.ports, &sha256).await {
@@ -192,6 +221,10 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                         shard.rules = rules;
                     }
                     Ok(Loaded::Unusable(_)) => step::ignore_rule_set(&mut shard.state, record, run),
+                    Err(_) if mutant!(UnavailableRuleSetIgnored) => {
+                        step::ignore_rule_set(&mut shard.state, record, run);
+                    }
+                    Err(_) if mutant!(LaterRecordsAfterFailure) => {}
                     Err(failure) => return Evaluated { next: index, end: Err(failure) },
                 },
             }
@@ -211,13 +244,15 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
             }
             match self.ports.log.create(key, bytes).await {
                 Created::Created => return Ok(Committed::Mine),
+                Created::Exists if mutant!(ExistsTakenAsSuccess) => return Ok(Committed::Mine),
+                Created::Ambiguous(_) if mutant!(AmbiguousTakenAsSuccess) => return Ok(Committed::Mine),
                 Created::Refused(error) => return Err(unavailable("creating a delta")(error)),
                 Created::Conflict => last = PortError("another create of this delta is under way".into()),
                 // After an outcome that nobody could tell, what is there may be ours.
                 Created::Exists => {
                     let found = self.ports.log.get(key).await.map_err(unavailable("reading a delta back"))?;
                     match found {
-                        Some(found) if found == bytes => return Ok(Committed::Mine),
+                        Some(found) if is_mine(&found, bytes) => return Ok(Committed::Mine),
                         Some(_) => return Ok(Committed::Theirs),
                         None => last = PortError("a delta was there and is gone".into()),
                     }
@@ -225,7 +260,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                 Created::Ambiguous(error) => {
                     let found = self.ports.log.get(key).await.map_err(unavailable("reading a delta back"))?;
                     match found {
-                        Some(found) if found == bytes => return Ok(Committed::Mine),
+                        Some(found) if is_mine(&found, bytes) => return Ok(Committed::Mine),
                         Some(_) => return Ok(Committed::Theirs),
                         None => last = error,
                     }
@@ -241,7 +276,10 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
         if self.invocation.deadline.since(*written_by) > EFFECTS_AGE_MAX {
             self.counts.expired_effects += effects.count() as u64;
         } else if !effects.is_empty() {
-            self.ports.publisher.publish(effects).await.map_err(unavailable("publishing"))?;
+            let published = self.ports.publisher.publish(effects).await;
+            if !mutant!(PublishFailureIgnored) {
+                published.map_err(unavailable("publishing"))?;
+            }
         }
         shard.unpublished = None;
         Ok(())
@@ -256,8 +294,15 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
         if !due || (self.invocation.remaining)() <= BASE_RESERVE {
             return;
         }
+        let position = shard.state.head.position;
+        if mutant!(BaseOffByOne) {
+            let before = self.batch.records.iter().rev().map(|record| Position::After(record.sequence));
+            shard.state.head.position = before.clone().find(|before| *before < position).unwrap_or(position);
+        }
+        let key = self.keys.base(shard.state.position());
         let bytes = chain::write_base(&shard.state, &shard.rules);
-        match self.ports.log.create(&self.keys.base(shard.state.position()), &bytes).await {
+        shard.state.head.position = position;
+        match self.ports.log.create(&key, &bytes).await {
             Created::Created | Created::Exists => {
                 shard.deltas_since_base = 0;
                 shard.base_time = Some(shard_time);
@@ -271,6 +316,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
     /// same seed.
     fn token(&mut self) -> [u8; 16] {
         self.tokens += 1;
+        if mutant!(TokenReused) {
+            return [7; 16];
+        }
         let mut hash = Sha256::new();
         hash.update(self.invocation.seed);
         hash.update(self.tokens.to_le_bytes());
@@ -278,6 +326,11 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
         token.copy_from_slice(&hash.finalize()[..16]);
         token
     }
+}
+
+/// Whether what was found is what was sent: the same bytes, since every set of bytes has its own token.
+fn is_mine(found: &[u8], sent: &[u8]) -> bool {
+    found == sent || (mutant!(TokenReused) && found.get(7..23) == sent.get(7..23))
 }
 
 /// How far a run of records came.

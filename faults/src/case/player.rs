@@ -129,12 +129,9 @@ impl Player<'_> {
             Happened::Killed(invocation) => self.failed(invocation, "killed", None),
             Happened::TimedOut(invocation) => self.failed(invocation, "timed_out", None),
             Happened::Ended(invocation, outcome) => match (outcome.failure, outcome.failed_from) {
-                (None, _) => {
-                    if let Some((source, _)) = self.respond(invocation, "ok", None, None) {
-                        self.shards[source].waiting.pop_front();
-                        self.plan(source);
-                    }
-                }
+                (None, _) => self.taken(invocation, None),
+                // An answer that names no record is one that all is done, whatever the reason given.
+                (Some(failure), None) if failure.is_transient() => self.taken(invocation, Some(failure.to_string())),
                 (Some(failure), Some(from)) if failure.is_transient() => {
                     let text = from.as_str().to_owned();
                     if let Some((source, _)) =
@@ -148,6 +145,13 @@ impl Player<'_> {
                 }
                 (Some(failure), _) => self.failed(invocation, "error", Some(failure.to_string())),
             },
+        }
+    }
+
+    fn taken(&mut self, invocation: InvocationNumber, failure: Option<String>) {
+        if let Some((source, _)) = self.respond(invocation, "ok", None, failure) {
+            self.shards[source].waiting.pop_front();
+            self.plan(source);
         }
     }
 

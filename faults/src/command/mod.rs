@@ -1,6 +1,8 @@
 //! What can be asked for on the command line, one file each. Results go to stdout, diagnostics to stderr; exit code 0:
 //! fine, 1: something is wrong, 2: bad input.
 
+#[cfg(debug_assertions)]
+mod mutants;
 mod play;
 mod simulate;
 
@@ -24,12 +26,17 @@ struct Line {
 enum Command {
     /// Simulate seeds, and compare each with the oracle.
     Simulate(simulate::Arguments),
+    /// Switch on each of the engine's bugs on purpose, and see that it is noticed.
+    #[cfg(debug_assertions)]
+    Mutants(mutants::Arguments),
 }
 
 pub(crate) fn run() -> ExitCode {
     let line = Line::parse();
     match (line.command, line.play) {
         (Some(Command::Simulate(arguments)), _) => simulate::run(&arguments),
+        #[cfg(debug_assertions)]
+        (Some(Command::Mutants(arguments)), _) => mutants::run(&arguments),
         (None, Some(arguments)) => play::run(&arguments),
         (None, None) => {
             anstream::eprintln!("error: `--rules`, `--log` and `--out` are needed, or a command; `--help` says more");

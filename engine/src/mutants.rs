@@ -1,0 +1,108 @@
+//! Bugs on purpose, one of which can be switched on in a development build with the feature `mutants`: a simulation that
+//! does not find them would not find real ones. In any other build `mutant!` is `false` and none of this is there.
+
+#[cfg(all(feature = "mutants", debug_assertions))]
+macro_rules! mutant {
+    ($name:ident) => {
+        $crate::mutants::is_on($crate::mutants::Mutant::$name)
+    };
+}
+
+#[cfg(not(all(feature = "mutants", debug_assertions)))]
+macro_rules! mutant {
+    ($name:ident) => {
+        false
+    };
+}
+
+#[cfg(all(feature = "mutants", debug_assertions))]
+mod switch {
+    use std::cell::Cell;
+
+    thread_local! {
+        static ON: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Whether this bug is switched on in this thread.
+    pub fn is_on(mutant: Mutant) -> bool {
+        ON.get() == Some(mutant)
+    }
+
+    /// Switches a bug on in this thread, or all of them off.
+    pub fn switch_on(mutant: Option<Mutant>) {
+        ON.set(mutant);
+    }
+
+    macro_rules! mutants {
+        ($($(#[$doc:meta])* $name:ident,)*) => {
+            /// A bug.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub enum Mutant { $($(#[$doc])* $name,)* }
+
+            impl Mutant {
+                /// Every bug.
+                pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            }
+        };
+    }
+
+    mutants! {
+        /// The store creates an object where there is one.
+        CreateWithoutCondition,
+        /// A refused create counts as done.
+        ExistsTakenAsSuccess,
+        /// A create of unknown outcome counts as done.
+        AmbiguousTakenAsSuccess,
+        /// A writer's token is the same for all bytes, and nothing else is compared.
+        TokenReused,
+        /// After catching up, the rest of the batch is not evaluated again.
+        NoReevaluation,
+        /// What was evaluated is not undone when somebody else was faster.
+        NotUndone,
+        /// The effects of a delta that was read are not published.
+        EffectsNotPublishedAgain,
+        /// A delta is built on one whose effects were not accepted.
+        BuiltOnUnpublished,
+        /// A publication that fails counts as done.
+        PublishFailureIgnored,
+        /// Notices go out before the commit, under names that no replay computes.
+        PublishedBeforeCommit,
+        /// A record that the state has applied is applied again.
+        PositionNotChecked,
+        /// After a record that cannot be taken now, the next ones are.
+        LaterRecordsAfterFailure,
+        /// Records count as done before their delta is there.
+        AcknowledgedBeforeCommit,
+        /// The ingest time of a plain record is that of the run.
+        WallClock,
+        /// A base names a position that no delta follows.
+        BaseOffByOne,
+        /// A base is written before the effects of its newest delta are published.
+        BaseBeforePublish,
+        /// A state that is not on the chain stays in the cache.
+        CacheKeptAfterFailedCommit,
+        /// A cached state is used however old it is, so that deltas expire under it.
+        CacheNeverTooOld,
+        /// A list that fails is an empty one, and a shard that has begun may begin anew.
+        FailedListIsEmpty,
+        /// An object is believed whatever its checksum says.
+        ChecksumIgnored,
+        /// A rule set that cannot be had now counts as one that never can.
+        UnavailableRuleSetIgnored,
+        /// An older rule set is adopted.
+        OlderRuleSetAdopted,
+        /// An older registration is applied.
+        OlderRegistrationApplied,
+        /// A sample of the newest one's time is evaluated.
+        DuplicateEvaluated,
+        /// A duration that is reached exactly is not enough.
+        DurationExclusive,
+        /// The cooldown counts from the time of the device.
+        CooldownByDeviceTime,
+        /// A rule that means something else keeps its episode.
+        ChangedRuleKeepsEpisode,
+    }
+}
+
+#[cfg(all(feature = "mutants", debug_assertions))]
+pub use switch::{Mutant, is_on, switch_on};
