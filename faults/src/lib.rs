@@ -11,6 +11,7 @@ mod fate;
 #[cfg(debug_assertions)]
 mod mutants;
 mod oracle;
+mod properties;
 mod random;
 mod rules;
 mod services;
@@ -22,4 +23,5 @@ mod world;
 pub use case::{Case, Log, Outcome, Response, Script, Wrong, play, read_log, read_script};
 #[cfg(debug_assertions)]
 pub use mutants::{MUTANTS, SEEDS_TO_CATCH_MAX, seeds_to_catch};
+pub use properties::Property;
 pub use simulation::{RECORDS, Report, simulate};

@@ -261,7 +261,7 @@ impl<'a> Simulation<'a> {
             report.wrong.push(format!("written twice with different content: {contradiction}"));
         }
         let expected = expected(self.workload);
-        let found = found(&rows);
+        let found = found(&rows, 0);
         for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
             report.compare(table, expected, found);
         }
@@ -289,13 +289,14 @@ fn expected(workload: &Workload) -> [Vec<String>; 3] {
     all
 }
 
-/// What is in the tables, in the oracle's words.
-fn found(rows: &Rows) -> [Vec<String>; 3] {
+/// What is in the tables, in the oracle's words: outbox, history, quarantine. Times count from `start`.
+pub(crate) fn found(rows: &Rows, start: i64) -> [Vec<String>; 3] {
     let shard = |name: &str| name.trim_start_matches("shardId-").to_owned();
     let notices = rows.outbox.iter().map(|notice| {
-        format!("{}:{} suppressed={}", shard(&notice.alert.shard), alert(&notice.alert), notice.suppressed)
+        let row = alert(&notice.alert, start);
+        format!("{}:{row} suppressed={}", shard(&notice.alert.shard), notice.suppressed)
     });
-    let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(&row.shard), alert(row)));
+    let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(&row.shard), alert(row, start)));
     let quarantine = rows
         .quarantine
         .iter()
@@ -303,16 +304,21 @@ fn found(rows: &Rows) -> [Vec<String>; 3] {
     [notices.collect(), alerts.collect(), quarantine.collect()]
 }
 
-fn alert(alert: &Alert) -> String {
+fn alert(alert: &Alert, start: i64) -> String {
     let state = match &alert.state {
         AlertState::Firing => "Firing".to_owned(),
         AlertState::Resolved { reason } => format!("{reason:?}"),
     };
     let value = serde_json::to_value(&alert.value).unwrap_or_default();
     oracle::row(
-        (alert.sequence.trim_start_matches('0'), u64::from(alert.sample), alert.at.0, alert.ingested_at.0),
+        (
+            alert.sequence.trim_start_matches('0'),
+            u64::from(alert.sample),
+            alert.at.0 - start,
+            alert.ingested_at.0 - start,
+        ),
         (alert.rule.as_str(), alert.device.as_str(), alert.zone.as_str()),
-        (alert.severity.as_str(), &state, alert.since.0, &value),
+        (alert.severity.as_str(), &state, alert.since.0 - start, &value),
     )
 }
 

@@ -92,9 +92,22 @@ impl Workload {
         rollouts.sort_unstable();
         let rule_sets: Vec<Vec<u8>> = sets.iter().map(canonical).collect();
         let shards = (0..shard_count)
-            .map(|shard| Shard::new(random.fork(), shard, &rule_sets, &rollouts).fill(records / shard_count, step))
+            .map(|shard| {
+                Shard::new(START_MS, random.fork(), shard, &rule_sets, &rollouts).fill(records / shard_count, step)
+            })
             .collect();
         Self { rule_sets, shards, ends_at: START_MS + length + 60_000, rollouts }
+    }
+}
+
+impl Workload {
+    /// A log of one shard and one rule set.
+    pub(crate) fn calm(random: &mut Random, records: usize, start: i64) -> Self {
+        let rule_sets = vec![canonical(&rules::first(random))];
+        // Few devices and long steps bring a rule to its end in few records.
+        let step = random.between(5_000, 60_000);
+        let log = Shard::new(start, random.fork(), 0, &rule_sets, &[]).fill(records, step);
+        Self { rule_sets, shards: vec![log], ends_at: start + step * records as i64, rollouts: Vec::new() }
     }
 }
 
@@ -105,6 +118,7 @@ fn canonical(set: &Value) -> Vec<u8> {
 }
 
 struct Shard<'a> {
+    start: i64,
     random: Random,
     records: Vec<Put>,
     devices: Vec<Device>,
@@ -115,7 +129,7 @@ struct Shard<'a> {
 }
 
 impl<'a> Shard<'a> {
-    fn new(mut random: Random, shard: usize, rule_sets: &'a [Vec<u8>], rollouts: &'a [i64]) -> Self {
+    fn new(start: i64, mut random: Random, shard: usize, rule_sets: &'a [Vec<u8>], rollouts: &'a [i64]) -> Self {
         let devices = (0..random.between(3, 8))
             .map(|number| Device {
                 id: format!("device-{shard}-{number}"),
@@ -129,15 +143,15 @@ impl<'a> Shard<'a> {
             })
             .collect();
         let sequence = random.below(1 << 40);
-        Self { random, records: Vec::new(), devices, rule_sets, rollouts, told: 0, sequence }
+        Self { start, random, records: Vec::new(), devices, rule_sets, rollouts, told: 0, sequence }
     }
 
     fn fill(mut self, records: usize, step: i64) -> Vec<Put> {
         for device in 0..self.devices.len() {
-            self.register(device, START_MS);
+            self.register(device, self.start);
         }
         for index in 0..records {
-            let at = START_MS + step * index as i64 + self.random.below(step as u64) as i64;
+            let at = self.start + step * index as i64 + self.random.below(step as u64) as i64;
             while self.rollouts.get(self.told).is_some_and(|rollout| at > rollout + 20_000) {
                 self.told += 1;
                 self.rules(self.told, at);

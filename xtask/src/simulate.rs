@@ -9,11 +9,19 @@ const SEEDS: &str = "400";
 /// Seeds that are run twice, to see that they take the same course.
 const SEEDS_TWICE: &str = "20";
 
-/// Simulates the seeds, repeats some, and switches on each of the engine's bugs on purpose.
+/// Cases of each property.
+const CASES: &str = "10000";
+
+/// Simulates the seeds, repeats some, switches on each of the engine's bugs on purpose, and looks at the
+/// properties.
 pub(crate) fn run() -> Result<(), Error> {
-    for arguments in
-        [&["simulate", "--seeds", SEEDS][..], &["simulate", "--twice", "--seeds", SEEDS_TWICE], &["mutants"]]
-    {
+    let runs = [
+        &["simulate", "--seeds", SEEDS][..],
+        &["simulate", "--twice", "--seeds", SEEDS_TWICE],
+        &["mutants"],
+        &["properties", "--cases", CASES],
+    ];
+    for arguments in runs {
         let cargo = ["run", "--locked", "--quiet", "--profile", "simulation", "--package", "fleetform-faults", "--"];
         process::run(workspace::cargo(&cargo).args(arguments))?;
     }

@@ -4,6 +4,7 @@
 #[cfg(debug_assertions)]
 mod mutants;
 mod play;
+mod properties;
 mod simulate;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ struct Line {
 enum Command {
     /// Simulate seeds, and compare each with the oracle.
     Simulate(simulate::Arguments),
+    /// Look at what changes nothing, each over many cases.
+    Properties(properties::Arguments),
     /// Switch on each of the engine's bugs on purpose, and see that it is noticed.
     #[cfg(debug_assertions)]
     Mutants(mutants::Arguments),
@@ -35,6 +38,7 @@ pub(crate) fn run() -> ExitCode {
     let line = Line::parse();
     match (line.command, line.play) {
         (Some(Command::Simulate(arguments)), _) => simulate::run(&arguments),
+        (Some(Command::Properties(arguments)), _) => properties::run(&arguments),
         #[cfg(debug_assertions)]
         (Some(Command::Mutants(arguments)), _) => mutants::run(&arguments),
         (None, Some(arguments)) => play::run(&arguments),
