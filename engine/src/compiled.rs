@@ -70,7 +70,8 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) id: RuleId,
-    pub(crate) metric: u16,
+    /// Index of the metric that it reads; none for kinds that read no samples.
+    pub(crate) metric: Option<u16>,
     /// As the set has it: with metric and detector, what gives the rule its meaning.
     pub(crate) condition: rule_set::Condition,
     pub(crate) test: Test,
@@ -80,6 +81,10 @@ pub(crate) struct Rule {
     pub(crate) shadow: bool,
     pub(crate) severity: SeverityId,
     pub(crate) cooldown: Millis,
+    /// Time between two notices of an episode that goes on.
+    pub(crate) repeat_every: Option<Millis>,
+    pub(crate) active: Option<rule_set::Active>,
+    pub(crate) flap_limit: rule_set::FlapLimit,
     /// Indexes of its zones, sorted; none for everywhere.
     zones: Option<Vec<u16>>,
 }
@@ -94,8 +99,8 @@ pub(crate) enum Duration {
 impl Rule {
     /// Whether a rule of another set is still the same one. How long the condition must hold, urgency, addressees and
     /// text do not matter: a change of those keeps running episodes.
-    pub(crate) fn means_the_same(&self, metric: &Metric, other: &Self, other_metric: &Metric) -> bool {
-        metric.id == other_metric.id
+    pub(crate) fn means_the_same(&self, metric: Option<&Metric>, other: &Self, other_metric: Option<&Metric>) -> bool {
+        metric.map(|metric| &metric.id) == other_metric.map(|metric| &metric.id)
             && self.condition == other.condition
             && std::mem::discriminant(&self.duration) == std::mem::discriminant(&other.duration)
     }
@@ -117,6 +122,8 @@ pub(crate) struct Plan {
     pub(crate) rules: Vec<u32>,
     /// For each metric, its part of `rules`.
     pub(crate) by_metric: Vec<Range<u32>>,
+    /// The part of `rules` that read no samples.
+    pub(crate) without_metric: Range<u32>,
 }
 
 /// Where a device belongs in a compiled set.
@@ -224,13 +231,16 @@ impl DeviceType {
         let mut compiled: Vec<Rule> = rules
             .iter()
             .filter_map(|(rule_id, rule)| {
-                let metric = metrics.iter().position(|metric| metric.id == rule.metric)?;
+                let metric = match &rule.metric {
+                    Some(id) => Some(metrics.iter().position(|metric| metric.id == *id)?),
+                    None => None,
+                };
                 let severity = &set.severities[&rule.severity];
                 Some(Rule {
                     id: (*rule_id).clone(),
-                    metric: metric as u16,
+                    metric: metric.map(|index| index as u16),
                     condition: rule.condition.clone(),
-                    test: Test::new(&rule.condition, &metrics[metric].kind, &attributes),
+                    test: Test::new(&rule.condition, metric.map(|index| &metrics[index].kind), &attributes),
                     duration: match rule.hold {
                         Hold::Duration { duration_ms, on_gap, max_gap_ms } => Duration::Time {
                             length: duration_ms,
@@ -244,6 +254,9 @@ impl DeviceType {
                     shadow: rule.shadow,
                     severity: rule.severity.clone(),
                     cooldown: severity.cooldown_ms,
+                    repeat_every: severity.repeat_every_ms,
+                    active: rule.active.clone(),
+                    flap_limit: rule.flap_limit,
                     zones: (!rule.zones.is_empty()).then(|| {
                         let mut zones: Vec<u16> = rule.zones.iter().map(|zone| zone_index[zone]).collect();
                         zones.sort_unstable();
@@ -253,7 +266,7 @@ impl DeviceType {
             })
             .collect();
         // Stable, and rules came in the order of their ids.
-        compiled.sort_by_key(|rule| rule.metric);
+        compiled.sort_by_key(|rule| rule.metric.unwrap_or(u16::MAX));
         Self {
             id: id.clone(),
             reading_by_key: (0..).zip(device_type.readings.values()).map(|(i, r)| (r.key.clone(), i)).collect(),
@@ -263,6 +276,11 @@ impl DeviceType {
             attributes,
             rules: compiled,
         }
+    }
+
+    /// The metric that a rule reads.
+    pub(crate) fn metric(&self, rule: &Rule) -> Option<&Metric> {
+        rule.metric.map(|index| &self.metrics[usize::from(index)])
     }
 
     pub(crate) fn metric_of(&self, id: &str) -> Option<usize> {
@@ -302,14 +320,18 @@ impl Plan {
         let covers = |rule: &Rule| rule.zones.as_ref().is_none_or(|zones| zones.binary_search(&zone).is_ok());
         let mut rules = Vec::new();
         let mut by_metric = vec![0..0; device_type.metrics.len()];
+        let mut without_metric = 0..0;
         for (index, rule) in (0..).zip(&device_type.rules).filter(|(_, rule)| covers(rule)) {
-            let part = &mut by_metric[usize::from(rule.metric)];
+            let part = match rule.metric {
+                Some(metric) => &mut by_metric[usize::from(metric)],
+                None => &mut without_metric,
+            };
             if part.start == part.end {
                 part.start = rules.len() as u32;
             }
             rules.push(index);
             part.end = rules.len() as u32;
         }
-        Self { rules, by_metric }
+        Self { rules, by_metric, without_metric }
     }
 }

@@ -9,24 +9,28 @@ use crate::{
     units::{Finite, Millis, Timestamp},
 };
 
-/// One episode of a rule on a device, as it stood at a transition. A row of the alert history, keyed by `episode`;
-/// a row is replaced only by one with a higher (`shard`, `sequence`, `sample`), the order of its transitions.
+/// One episode of a rule on a device, or of a fleet rule in a zone, as it stood at a transition. A row of the alert
+/// history, keyed by subject and `episode`;
+/// a row is replaced only by one with a higher (`sequence`, `ordinal`), the order of its transitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
     /// Hash of rule, device, sequence number and sample index: a replay computes the same.
     pub episode: SmolStr,
     /// The rule.
     pub rule: RuleId,
-    /// The device.
-    pub device: DeviceId,
-    /// Its type.
-    pub device_type: DeviceTypeId,
-    /// Its zone.
+    /// The device; none for a fleet rule, whose alerts are a zone's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceId>,
+    /// The device's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_type: Option<DeviceTypeId>,
+    /// The zone, of the device or of the fleet.
     pub zone: ZoneId,
     /// How urgent.
     pub severity: SeverityId,
-    /// The metric.
-    pub metric: MetricId,
+    /// The metric; none for kinds that read no samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricId>,
     /// Where the episode stands.
     pub state: AlertState,
     /// When the condition began to hold, by the device's time.
@@ -45,8 +49,12 @@ pub struct Alert {
     pub shard: SmolStr,
     /// Its sequence number, zero-padded so that text order is number order.
     pub sequence: SmolStr,
-    /// Index of the sample in its message.
-    pub sample: u32,
+    /// Place of this transition among those of its record.
+    #[serde(default)]
+    pub ordinal: u32,
+    /// What explains the value, where that takes more than a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// SHA-256 of the rule set that was in force, in hexadecimal.
     pub rule_set: SmolStr,
 }
@@ -55,8 +63,55 @@ impl Alert {
     /// The place of this transition among those of its episode: text order is their order. A history row is replaced
     /// only by one with a higher version.
     pub fn version(&self) -> String {
-        format!("{}#{:010}", self.sequence, self.sample)
+        format!("{}#{:010}", self.sequence, self.ordinal)
     }
+
+    /// What the alert is about: the device's id, or `zone/<zone>`, which no device is called.
+    pub fn subject(&self) -> SmolStr {
+        match &self.device {
+            Some(device) => SmolStr::new(device.as_str()),
+            None => smol_str::format_smolstr!("zone/{}", self.zone),
+        }
+    }
+}
+
+/// What explains an alert's value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Evidence {
+    /// How far the value lies from the device's own past.
+    Anomaly {
+        /// What the past let expect.
+        mean: Finite,
+        /// The deviation that was reckoned with, floors included.
+        sigma: Finite,
+        /// Distance from the mean in deviations, with its sign.
+        score: Finite,
+        /// Samples that mean and deviation rest on.
+        n: u64,
+    },
+    /// How many devices of the zone are in the state that is counted.
+    Fleet {
+        /// So many.
+        devices: u32,
+        /// Of this many registered ones.
+        registered: u32,
+    },
+    /// How many samples were counted.
+    Count {
+        /// So many.
+        samples: u32,
+    },
+    /// What the device's own alarm said.
+    Alarm {
+        /// Its code.
+        code: SmolStr,
+    },
+    /// For how long nothing has come.
+    Silence {
+        /// Ingest time of the last record of the device.
+        last_ingest: Timestamp,
+    },
 }
 
 /// A value as a message gave it.
@@ -96,6 +151,8 @@ pub enum ResolveReason {
     RuleRemoved,
     /// The device was retired.
     DeviceRetired,
+    /// The rule was disabled or given another threshold while running.
+    Overridden,
 }
 
 /// What a notice says.
@@ -106,6 +163,10 @@ pub enum NoticeKind {
     Firing,
     /// An alert that was notified has ended.
     Resolved,
+    /// An alert that was notified goes on firing.
+    Repeat,
+    /// A rule fires on a device more often than its limit; no more is said until it is stable.
+    Flapping,
 }
 
 /// One notice to send: a row of the outbox, keyed by `id`.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, SmolStrBuilder};
 
 use crate::{
-    compiled::{Compiled, DeviceType, Home, Rule},
+    compiled::{Compiled, DeviceType, Home, Metric, Rule},
     effect::{Alert, AlertState, NoticeKind, Notification},
     ids::{DeviceId, RuleId},
     position::SequenceNumber,
@@ -40,28 +40,37 @@ impl Scene<'_> {
 }
 
 /// The row of an episode as it stands here.
-pub(crate) fn alert(scene: &Scene<'_>, device: &Device, rule: &Rule, firing: &Firing, state: AlertState) -> Alert {
+pub(crate) fn alert(
+    scene: &Scene<'_>,
+    ordinal: u32,
+    device: &Device,
+    rule: &Rule,
+    firing: &Firing,
+    state: AlertState,
+) -> Alert {
     let Scene { rules, home, .. } = *scene;
     let device_type: &DeviceType = rules.device_type(home);
-    let metric = &device_type.metrics[usize::from(rule.metric)];
+    let metric = device_type.metric(rule);
+    let words = metric.map_or(&[][..], Metric::words);
     Alert {
         episode: firing.episode.clone(),
         rule: rule.id.clone(),
-        device: device.registration.id.clone(),
-        device_type: device_type.id.clone(),
+        device: Some(device.registration.id.clone()),
+        device_type: Some(device_type.id.clone()),
         zone: rules.zone(home).clone(),
         severity: rule.severity.clone(),
-        metric: metric.id.clone(),
+        metric: metric.map(|metric| metric.id.clone()),
         state,
         since: firing.since,
         at: scene.at,
         ingested_at: scene.ingested_at,
-        value: firing.value.observed(metric.words()),
-        limit: rule.test.limit(&device.attributes, metric.words()),
+        value: firing.value.observed(words),
+        limit: rule.test.limit(&device.attributes, words),
         duration_ms: rule.duration.length(),
         shard: SmolStr::new(scene.shard),
         sequence: scene.sequence.padded(),
-        sample: scene.sample,
+        ordinal,
+        evidence: firing.evidence.clone(),
         rule_set: rules.sha256.clone(),
     }
 }
@@ -71,6 +80,8 @@ pub(crate) fn notification(alert: Alert, kind: NoticeKind, n: u32, suppressed: u
     let word = match kind {
         NoticeKind::Firing => "firing",
         NoticeKind::Resolved => "resolved",
+        NoticeKind::Repeat => "repeat",
+        NoticeKind::Flapping => "flapping",
     };
     Notification {
         id: name(&[alert.episode.as_str(), word, &n.to_string()]),

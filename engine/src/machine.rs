@@ -41,7 +41,7 @@ pub(crate) fn advance(
                     *phase = Phase::Inactive;
                     Moved::Stayed
                 }
-                Phase::Inactive if length.0 == 0 => Moved::Fired { since: at },
+                Phase::Inactive if length.0 == 0 => Moved::Fired { since: finding.since.unwrap_or(at) },
                 phase @ Phase::Inactive => {
                     *phase = Phase::Pending { since: at };
                     Moved::Stayed

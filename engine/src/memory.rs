@@ -68,7 +68,7 @@ struct Inner {
 pub struct Rows {
     /// By id, never changed.
     pub outbox: BTreeMap<String, Notification>,
-    /// By device and episode, the newest transition of each.
+    /// By subject and episode, the newest transition of each.
     pub alerts: BTreeMap<(String, String), Alert>,
     /// By shard and sequence, never changed.
     pub quarantine: BTreeMap<(String, String), Quarantined>,
@@ -207,7 +207,7 @@ impl RuleSets for Memory {
 impl Publisher for Memory {
     async fn publish(&self, effects: &Effects) -> Result<(), PortError> {
         for alert in &effects.alerts {
-            let key = (alert.device.to_string(), alert.episode.to_string());
+            let key = (alert.subject().to_string(), alert.episode.to_string());
             self.row(&key.1, |rows| match rows.alerts.get(&key) {
                 Some(there) if there.version() == alert.version() => (there != alert).then(|| key.1.clone()),
                 Some(there) if there.version() > alert.version() => None,

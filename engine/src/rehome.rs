@@ -44,13 +44,12 @@ pub(crate) fn rehome(
             let Some(before) = before else { continue };
             let Some(instance) = instances[before].take() else { continue };
             let old_rule = &old_type.rules[old_plan.rules[before] as usize];
-            let (old_metric, metric) =
-                (&old_type.metrics[usize::from(old_rule.metric)], &new_type.metrics[usize::from(rule.metric)]);
+            let (old_metric, metric) = (old_type.metric(old_rule), new_type.metric(rule));
             let same = rule.means_the_same(metric, old_rule, old_metric) || mutant!(ChangedRuleKeepsEpisode);
             moved.instances[index] = if same {
                 let mut kept = instance.clone();
                 if let Phase::Firing(firing) = &mut kept.phase {
-                    match carry(firing.value, old_metric, metric) {
+                    match carry_between(firing.value, old_metric, metric) {
                         Some(value) => firing.value = value,
                         None => {
                             ended(device, old_home, old_rule, instance.clone(), ResolveReason::RuleChanged);
@@ -98,6 +97,15 @@ pub(crate) fn rehome_all(old: &Compiled, new: &Compiled, state: &mut ShardState,
 /// A rule that begins anew keeps its cooldown: a change of its threshold does not tell everybody again at once.
 fn cooled(instance: &Instance) -> Instance {
     Instance { noticed_at: instance.noticed_at, suppressed: instance.suppressed, ..Instance::default() }
+}
+
+/// The same for a rule's metric; what belongs to none stays as it is.
+fn carry_between(value: Value, old: Option<&Metric>, new: Option<&Metric>) -> Option<Value> {
+    match (old, new) {
+        (Some(old), Some(new)) => carry(value, old, new),
+        (None, None) => Some(value),
+        (Some(_), None) | (None, Some(_)) => None,
+    }
 }
 
 /// A value under a metric's new description, where it still is one.

@@ -57,7 +57,11 @@ pub fn covers(matches: &Match, alert: &Alert) -> bool {
     holds(&matches.severities, &alert.severity)
         && holds(&matches.rules, &alert.rule)
         && holds(&matches.zones, &alert.zone)
-        && holds(&matches.device_types, &alert.device_type)
+        && match &alert.device_type {
+            Some(device_type) => holds(&matches.device_types, device_type),
+            // A fleet's alert is about no type.
+            None => matches.device_types.is_empty(),
+        }
 }
 
 /// The contacts of a zone and of every zone that it is part of.

@@ -7,8 +7,10 @@ use smol_str::SmolStr;
 
 use crate::{
     compiled::{Compiled, Home},
+    effect::Evidence,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
     position::Position,
+    rule::memory::Memory,
     units::{Finite, Timestamp},
     value::Value,
 };
@@ -134,6 +136,8 @@ pub(crate) struct Instance {
     pub(crate) noticed_at: Option<Timestamp>,
     /// Firings that the cooldown held back since then.
     pub(crate) suppressed: u32,
+    /// What the condition remembers.
+    pub(crate) memory: Option<Box<Memory>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -154,6 +158,8 @@ pub(crate) struct Firing {
     pub(crate) quiet_since: Option<Timestamp>,
     /// The value compared last.
     pub(crate) value: Value,
+    /// What explains it.
+    pub(crate) evidence: Option<Evidence>,
     pub(crate) notice: Notice,
 }
 

@@ -15,7 +15,7 @@ use crate::{
     reason::{Reason, Refusal},
     record::{self, Payload, Record},
     rehome,
-    rule::Seen,
+    rule::{Finding, Seen},
     sample::Samples,
     state::{Device, Firing, Instance, Notice, Phase, Registration, RuleSetRef, ShardState},
     units::Timestamp,
@@ -120,7 +120,8 @@ pub fn adopt(
     let (ingested_at, _) = record::read(record, &mut run.payload);
     if old.sha256 != new.sha256 {
         let Run { shard, effects, counts, .. } = run;
-        let mut tally = Tally { effects, counts, trace: None };
+        let first = effects.alerts.len();
+        let mut tally = Tally { effects, counts, trace: None, before: first };
         let sequence = &record.sequence;
         rehome::rehome_all(old, new, state, &mut |device, home, rule, instance, reason| {
             let scene = Scene { rules: old, home, shard, sequence, sample: 0, at: ingested_at, ingested_at };
@@ -185,7 +186,8 @@ fn register(
         None => Device::new(registration, rules),
         Some(before) => {
             let Run { shard, effects, counts, .. } = run;
-            let mut tally = Tally { effects, counts, trace: None };
+            let first = effects.alerts.len();
+            let mut tally = Tally { effects, counts, trace: None, before: first };
             rehome::rehome(rules, rules, before, registration, &mut |device, home, rule, instance, reason| {
                 let scene = Scene { rules, home, shard, sequence, sample: 0, at: ingested_at, ingested_at };
                 end(&scene, &mut tally, device, rule, instance, reason);
@@ -201,12 +203,21 @@ struct Tally<'a> {
     effects: &'a mut Effects,
     counts: &'a mut Counts,
     trace: Option<&'a mut Vec<Judgement>>,
+    /// How many transitions there were before this record.
+    before: usize,
+}
+
+impl Tally<'_> {
+    /// The place of the next transition among those of its record.
+    fn ordinal(&self) -> u32 {
+        (self.effects.alerts.len() - self.before) as u32
+    }
 }
 
 /// Ends an episode, and says so to those who were told of it.
 fn end(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &Device, rule: &Rule, over: Instance, reason: ResolveReason) {
     let Phase::Firing(firing) = over.phase else { return };
-    let alert = episode::alert(scene, device, rule, &firing, AlertState::Resolved { reason });
+    let alert = episode::alert(scene, tally.ordinal(), device, rule, &firing, AlertState::Resolved { reason });
     tally.counts.resolved += 1;
     if firing.notice == Notice::Given {
         tally.counts.notifications += 1;
@@ -241,7 +252,8 @@ fn telemetry(
     }
     let device = state.touch(index);
     device.last_ingest = device.last_ingest.max(Some(ingested_at));
-    let mut tally = Tally { effects, counts, trace: trace.as_mut() };
+    let before = effects.alerts.len();
+    let mut tally = Tally { effects, counts, trace: trace.as_mut(), before };
     for (number, sample) in (0..).zip(&samples.samples) {
         let scene = Scene { rules, home, shard, sequence, sample: number, at: sample.at, ingested_at };
         tally.counts.samples += 1;
@@ -286,9 +298,9 @@ fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metri
         let look = Seen { value, at: scene.at, previous, held, attributes: &device.attributes };
         let verdict = if seen < rule.min_samples {
             Verdict::Hold(WhyNot::TooFewSamples { seen })
-        } else if let Some(finding) = rule.test.look(&look) {
+        } else if let Some(finding) = rule.test.look(&look, &mut device.instances[slot].memory) {
             let moved = machine::advance(rule, &mut device.instances[slot], &finding, scene.at, gap);
-            follow(scene, tally, device, slot, rule, moved, finding.value)
+            follow(scene, tally, device, slot, rule, moved, finding)
         } else {
             Verdict::Hold(WhyNot::NothingToCompare)
         };
@@ -296,7 +308,7 @@ fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metri
             trace.push(Judgement {
                 device: device.registration.id.clone(),
                 rule: rule.id.clone(),
-                metric: device_type.metrics[usize::from(metric)].id.clone(),
+                metric: Some(device_type.metrics[usize::from(metric)].id.clone()),
                 at: scene.at,
                 standing: Standing::of(&device.instances[slot]),
                 verdict,
@@ -313,7 +325,7 @@ fn follow(
     slot: usize,
     rule: &Rule,
     moved: Moved,
-    value: Value,
+    finding: Finding,
 ) -> Verdict {
     let instance = &mut device.instances[slot];
     match moved {
@@ -321,7 +333,8 @@ fn follow(
             Phase::Inactive => Verdict::Hold(WhyNot::Inactive),
             Phase::Pending { since } => Verdict::Hold(WhyNot::Pending { until: since.after(rule.duration.length()) }),
             Phase::Firing(firing) => {
-                firing.value = value;
+                firing.value = finding.value;
+                firing.evidence = finding.evidence;
                 tell(scene, tally, device, slot, rule)
             }
         },
@@ -330,11 +343,19 @@ fn follow(
                 episode: scene.episode(&rule.id, &device.registration.id),
                 since,
                 quiet_since: None,
-                value,
+                value: finding.value,
+                evidence: finding.evidence,
                 notice: Notice::Owed { counted: false },
             };
             tally.counts.fired += 1;
-            tally.effects.alerts.push(episode::alert(scene, device, rule, &firing, AlertState::Firing));
+            tally.effects.alerts.push(episode::alert(
+                scene,
+                tally.ordinal(),
+                device,
+                rule,
+                &firing,
+                AlertState::Firing,
+            ));
             device.instances[slot].phase = Phase::Firing(Box::new(firing));
             let verdict = tell(scene, tally, device, slot, rule);
             match verdict {
@@ -348,7 +369,8 @@ fn follow(
             let mut over = instance.clone();
             instance.phase = Phase::Inactive;
             if let Phase::Firing(firing) = &mut over.phase {
-                firing.value = value;
+                firing.value = finding.value;
+                firing.evidence = finding.evidence;
             }
             let told = tally.effects.notifications.len();
             end(scene, tally, device, rule, over, ResolveReason::Cleared);
@@ -373,7 +395,7 @@ fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usi
             let held_back = std::mem::take(suppressed);
             tally.counts.notifications += 1;
             if let Phase::Firing(firing) = &device.instances[slot].phase {
-                let alert = episode::alert(scene, device, rule, firing, AlertState::Firing);
+                let alert = episode::alert(scene, tally.ordinal(), device, rule, firing, AlertState::Firing);
                 tally.effects.notifications.push(episode::notification(alert, NoticeKind::Firing, 0, held_back));
             }
         }

@@ -71,8 +71,8 @@ pub struct Judgement {
     pub device: DeviceId,
     /// The rule.
     pub rule: RuleId,
-    /// Its metric.
-    pub metric: MetricId,
+    /// Its metric; none for kinds that read no samples.
+    pub metric: Option<MetricId>,
     /// The sample's time.
     pub at: Timestamp,
     /// Where the rule stands after it.

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 use super::codec::{Malformed, Reader, Writer};
 use crate::{
     compiled::{Compiled, Kind, Metric},
+    effect::Evidence,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
     state::{Device, Firing, Head, Instance, MetricState, Notice, Phase, Registration},
     units::{Finite, Timestamp},
@@ -37,7 +38,7 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
     for (metric, state) in metrics() {
         writer.name(metric.id.as_str());
         write_time(writer, state.newest, head);
-        write_value(writer, state.value, metric);
+        write_value(writer, state.value, Some(metric));
         writer.number(u64::from(state.seen));
     }
 
@@ -46,7 +47,7 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
     for (rule, instance) in instances() {
         let rule = &device_type.rules[*rule as usize];
         writer.name(rule.id.as_str());
-        write_instance(writer, instance, &device_type.metrics[usize::from(rule.metric)], head);
+        write_instance(writer, instance, device_type.metric(rule), head);
     }
 }
 
@@ -74,7 +75,7 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
         let index = device_type.metric_of(name).ok_or(Malformed("a metric that its rule set does not know"))?;
         device.metrics[index] = MetricState {
             newest: read_time(reader, head)?,
-            value: read_value(reader, &device_type.metrics[index])?,
+            value: read_value(reader, Some(&device_type.metrics[index]))?,
             seen: u32::try_from(reader.number("a number of samples")?).map_err(|_| Malformed("a number of samples"))?,
         };
     }
@@ -87,12 +88,12 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
             .position(|rule| device_type.rules[*rule as usize].id.as_str() == name)
             .ok_or(Malformed("a rule that its rule set does not know"))?;
         let rule = &device_type.rules[plan.rules[slot] as usize];
-        device.instances[slot] = read_instance(reader, &device_type.metrics[usize::from(rule.metric)], head)?;
+        device.instances[slot] = read_instance(reader, device_type.metric(rule), head)?;
     }
     Ok(device)
 }
 
-fn write_instance(writer: &mut Writer, instance: &Instance, metric: &Metric, head: &Head) {
+fn write_instance(writer: &mut Writer, instance: &Instance, metric: Option<&Metric>, head: &Head) {
     match &instance.phase {
         Phase::Inactive => writer.number(0),
         Phase::Pending { since } => {
@@ -105,6 +106,7 @@ fn write_instance(writer: &mut Writer, instance: &Instance, metric: &Metric, hea
             write_time(writer, Some(firing.since), head);
             write_time(writer, firing.quiet_since, head);
             write_value(writer, Some(firing.value), metric);
+            write_evidence(writer, firing.evidence.as_ref());
             writer.number(match firing.notice {
                 Notice::Owed { counted: false } => 0,
                 Notice::Owed { counted: true } => 1,
@@ -118,7 +120,7 @@ fn write_instance(writer: &mut Writer, instance: &Instance, metric: &Metric, hea
     writer.number(u64::from(instance.suppressed));
 }
 
-fn read_instance(reader: &mut Reader<'_>, metric: &Metric, head: &Head) -> Result<Instance, Malformed> {
+fn read_instance(reader: &mut Reader<'_>, metric: Option<&Metric>, head: &Head) -> Result<Instance, Malformed> {
     let time = |reader: &mut Reader<'_>| read_time(reader, head)?.ok_or(Malformed("a time"));
     let phase = match reader.number("a phase")? {
         0 => Phase::Inactive,
@@ -128,6 +130,7 @@ fn read_instance(reader: &mut Reader<'_>, metric: &Metric, head: &Head) -> Resul
             since: time(reader)?,
             quiet_since: read_time(reader, head)?,
             value: read_value(reader, metric)?.ok_or(Malformed("the value of an episode"))?,
+            evidence: read_evidence(reader)?,
             notice: match reader.number("a notice")? {
                 0 => Notice::Owed { counted: false },
                 1 => Notice::Owed { counted: true },
@@ -144,7 +147,26 @@ fn read_instance(reader: &mut Reader<'_>, metric: &Metric, head: &Head) -> Resul
         noticed_at: read_time(reader, head)?,
         suppressed: u32::try_from(reader.number("a number of firings")?)
             .map_err(|_| Malformed("a number of firings"))?,
+        memory: None,
     })
+}
+
+/// Few episodes have evidence, so it is written as its rows have it.
+fn write_evidence(writer: &mut Writer, evidence: Option<&Evidence>) {
+    match evidence {
+        None => writer.text(""),
+        Some(evidence) => {
+            let json = serde_json::to_vec(evidence).expect("evidence has text keys and finite numbers only");
+            writer.blob(&json);
+        }
+    }
+}
+
+fn read_evidence(reader: &mut Reader<'_>) -> Result<Option<Evidence>, Malformed> {
+    match reader.blob("evidence")? {
+        [] => Ok(None),
+        json => serde_json::from_slice(json).map(Some).map_err(|_| Malformed("evidence")),
+    }
 }
 
 /// Times lie close to the shard's, so the distance is short. Zero says that there is none.
@@ -166,7 +188,7 @@ fn read_time(reader: &mut Reader<'_>, head: &Head) -> Result<Option<Timestamp>, 
     }
 }
 
-fn write_value(writer: &mut Writer, value: Option<Value>, metric: &Metric) {
+fn write_value(writer: &mut Writer, value: Option<Value>, metric: Option<&Metric>) {
     match value {
         None => writer.number(0),
         Some(Value::Number(number)) => {
@@ -176,12 +198,12 @@ fn write_value(writer: &mut Writer, value: Option<Value>, metric: &Metric) {
         Some(Value::Bool(truth)) => writer.number(2 + u64::from(truth)),
         Some(Value::Word(word)) => {
             writer.number(4);
-            writer.name(&metric.words()[usize::from(word)]);
+            writer.name(&metric.map_or(&[][..], Metric::words)[usize::from(word)]);
         }
     }
 }
 
-fn read_value(reader: &mut Reader<'_>, metric: &Metric) -> Result<Option<Value>, Malformed> {
+fn read_value(reader: &mut Reader<'_>, metric: Option<&Metric>) -> Result<Option<Value>, Malformed> {
     let what = "a value";
     Ok(match reader.number(what)? {
         0 => None,
@@ -190,9 +212,11 @@ fn read_value(reader: &mut Reader<'_>, metric: &Metric) -> Result<Option<Value>,
         3 => Some(Value::Bool(true)),
         4 => {
             let word = reader.name(what)?;
-            match &metric.kind {
-                Kind::Enum { index, .. } => Some(Value::Word(*index.get(word).ok_or(Malformed(what))?)),
-                Kind::Float { .. } | Kind::Int { .. } | Kind::Bool | Kind::Text => return Err(Malformed(what)),
+            match metric.map(|metric| &metric.kind) {
+                Some(Kind::Enum { index, .. }) => Some(Value::Word(*index.get(word).ok_or(Malformed(what))?)),
+                Some(Kind::Float { .. } | Kind::Int { .. } | Kind::Bool | Kind::Text) | None => {
+                    return Err(Malformed(what));
+                }
             }
         }
         _ => return Err(Malformed(what)),

@@ -1,6 +1,7 @@
 //! The conditions of rules, a file for each kind. A condition looks at one sample and what came before it; how long
 //! it must hold and who is told is not its business.
 
+pub(crate) mod memory;
 mod range;
 mod rate_of_change;
 mod state;
@@ -8,8 +9,11 @@ mod threshold;
 
 use smol_str::SmolStr;
 
+use memory::Memory;
+
 use crate::{
     compiled::Kind,
+    effect::Evidence,
     ids::AttributeId,
     rule_set::Condition,
     units::{Finite, Timestamp},
@@ -23,6 +27,8 @@ pub(crate) enum Test {
     Range(range::Range),
     RateOfChange(rate_of_change::RateOfChange),
     State(state::State),
+    /// It reads no samples: something else moves it.
+    Unsampled,
 }
 
 /// What a condition may look at.
@@ -39,7 +45,7 @@ pub(crate) struct Seen<'a> {
 }
 
 /// What a condition found.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     /// The condition holds.
     pub(crate) breach: bool,
@@ -47,10 +53,21 @@ pub(crate) struct Finding {
     pub(crate) clear: bool,
     /// What was compared.
     pub(crate) value: Value,
+    /// When the condition began to hold, where that is not for the state machine to say.
+    pub(crate) since: Option<Timestamp>,
+    /// What explains a breach.
+    pub(crate) evidence: Option<Evidence>,
+}
+
+impl Finding {
+    /// What a condition finds that explains itself.
+    pub(crate) fn new(breach: bool, clear: bool, value: Value) -> Self {
+        Self { breach, clear, value, since: None, evidence: None }
+    }
 }
 
 impl Test {
-    pub(crate) fn new(condition: &Condition, kind: &Kind, attributes: &[(AttributeId, Finite)]) -> Self {
+    pub(crate) fn new(condition: &Condition, kind: Option<&Kind>, attributes: &[(AttributeId, Finite)]) -> Self {
         match condition {
             Condition::Threshold { operator, threshold, clear } => {
                 Self::Threshold(threshold::Threshold::new(*operator, threshold, *clear, attributes))
@@ -59,17 +76,29 @@ impl Test {
             Condition::RateOfChange { operator, threshold, per_ms, clear } => {
                 Self::RateOfChange(rate_of_change::RateOfChange::new(*operator, *threshold, *per_ms, *clear))
             }
-            Condition::State { equals, from } => Self::State(state::State::new(equals, from.as_ref(), kind)),
+            Condition::State { equals, from } => match kind {
+                Some(kind) => Self::State(state::State::new(equals, from.as_ref(), kind)),
+                None => unreachable!("a rule set is checked before it is compiled"),
+            },
+            Condition::Anomaly { .. }
+            | Condition::Flatline { .. }
+            | Condition::Count { .. }
+            | Condition::NoData { .. }
+            | Condition::Fleet { .. }
+            | Condition::Composite { .. }
+            | Condition::DeviceAlarm { .. } => Self::Unsampled,
         }
     }
 
-    /// Looks at a sample. `None` when there is nothing to compare it with yet.
-    pub(crate) fn look(&self, seen: &Seen<'_>) -> Option<Finding> {
+    /// Looks at a sample, with what the condition remembers of this device. `None` when there is nothing to compare
+    /// it with yet.
+    pub(crate) fn look(&self, seen: &Seen<'_>, _memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         match self {
             Self::Threshold(test) => test.look(seen),
             Self::Range(test) => test.look(seen),
             Self::RateOfChange(test) => test.look(seen),
             Self::State(test) => test.look(seen),
+            Self::Unsampled => None,
         }
     }
 
@@ -80,6 +109,7 @@ impl Test {
             Self::Range(test) => test.limit(),
             Self::RateOfChange(test) => test.limit(),
             Self::State(test) => test.limit(words),
+            Self::Unsampled => SmolStr::default(),
         }
     }
 }

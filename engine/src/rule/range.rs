@@ -19,7 +19,7 @@ impl Range {
     pub(super) fn look(&self, seen: &Seen<'_>) -> Option<Finding> {
         let Value::Number(value) = seen.value else { return None };
         let breach = value < self.min || value > self.max;
-        Some(Finding { breach, clear: !breach, value: seen.value })
+        Some(Finding::new(breach, !breach, seen.value))
     }
 
     pub(super) fn limit(&self) -> SmolStr {

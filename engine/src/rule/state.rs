@@ -28,7 +28,7 @@ impl State {
                     None => false,
                 },
             };
-        Some(Finding { breach, clear: !breach, value: seen.value })
+        Some(Finding::new(breach, !breach, seen.value))
     }
 
     pub(super) fn limit(&self, words: &[SmolStr]) -> SmolStr {

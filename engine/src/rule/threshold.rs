@@ -62,7 +62,7 @@ impl Threshold {
 pub(super) fn compare(operator: Operator, value: Finite, threshold: Finite, clear: Option<Finite>) -> Finding {
     let breach = operator.holds(value, threshold);
     let clear = !breach && clear.is_none_or(|clear| !operator.holds(value, clear));
-    Finding { breach, clear, value: Value::Number(value) }
+    Finding::new(breach, clear, Value::Number(value))
 }
 
 #[cfg(test)]

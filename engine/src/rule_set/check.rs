@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
-use super::{Condition, DeviceType, Hold, MessageFormat, Operator, Recipient, Rule, RuleSet, Threshold, ValueType};
-use crate::{
-    ids::{MetricId, ZoneId},
-    units::Millis,
-};
+use super::{DeviceType, MessageFormat, Recipient, RuleSet, ValueType};
+use crate::{ids::ZoneId, units::Millis};
 
 /// The most samples that `samples.of` looks back on.
 pub const SAMPLES_OF_MAX: u32 = 64;
@@ -30,7 +27,7 @@ pub struct Invalid {
     pub problem: String,
 }
 
-fn invalid(at: impl Into<String>, problem: impl Into<String>) -> Invalid {
+pub(super) fn invalid(at: impl Into<String>, problem: impl Into<String>) -> Invalid {
     Invalid { at: at.into(), problem: problem.into() }
 }
 
@@ -46,10 +43,13 @@ impl RuleSet {
         }
         for (id, severity) in &self.severities {
             check_length(&format!("severities.{id}.cooldown_ms"), severity.cooldown_ms, true)?;
+            if let Some(repeat_every) = severity.repeat_every_ms {
+                check_length(&format!("severities.{id}.repeat_every_ms"), repeat_every, false)?;
+            }
         }
         self.check_routes()?;
         for (id, rule) in &self.rules {
-            self.check_rule(rule).map_err(|error| invalid(format!("rules.{id}.{}", error.at), error.problem))?;
+            self.check_rule(id, rule).map_err(|error| invalid(format!("rules.{id}.{}", error.at), error.problem))?;
         }
         Ok(())
     }
@@ -147,53 +147,9 @@ impl RuleSet {
         }
         Ok(())
     }
-
-    fn check_rule(&self, rule: &Rule) -> Result<(), Invalid> {
-        known(&self.severities, &rule.severity, || "severity".into(), "severity")?;
-        for id in &rule.zones {
-            known(&self.zones, id, || "zones".into(), "zone")?;
-        }
-        for id in &rule.notify {
-            known(&self.contacts, id, || "notify".into(), "contact")?;
-        }
-        let health = self.message.health.contains_key(&rule.metric);
-        let mut reported = false;
-        for id in &rule.device_types {
-            known(&self.device_types, id, || "device_types".into(), "device type")?;
-            match self.device_types[id].readings.get(&rule.metric) {
-                Some(reading) => {
-                    reported = true;
-                    check_condition_type(&rule.condition, &reading.value, &rule.metric)?;
-                }
-                None if health => {
-                    reported = true;
-                    check_condition_type(&rule.condition, &ValueType::Float { min: None, max: None }, &rule.metric)?;
-                }
-                None => {}
-            }
-        }
-        if !reported {
-            return Err(invalid("metric", format!("no device type of the rule reports `{}`", rule.metric)));
-        }
-        check_condition(&rule.condition)?;
-        match &rule.hold {
-            Hold::Duration { duration_ms, max_gap_ms, .. } => {
-                check_length("hold.duration_ms", *duration_ms, true)?;
-                if let Some(max_gap) = max_gap_ms {
-                    check_length("hold.max_gap_ms", *max_gap, false)?;
-                }
-            }
-            Hold::Samples { breach, of } => {
-                if !(1 <= *breach && breach <= of && *of <= SAMPLES_OF_MAX) {
-                    return Err(invalid("hold", format!("1 ≤ breach ≤ of ≤ {SAMPLES_OF_MAX} does not hold")));
-                }
-            }
-        }
-        check_length("keep_firing_for_ms", rule.keep_firing_for_ms, true)
-    }
 }
 
-fn check_length(at: &str, length: Millis, zero_is_fine: bool) -> Result<(), Invalid> {
+pub(super) fn check_length(at: &str, length: Millis, zero_is_fine: bool) -> Result<(), Invalid> {
     if (length.0 == 0 && !zero_is_fine) || length > LENGTH_MAX {
         let least = if zero_is_fine { 0 } else { 1 };
         return Err(invalid(at, format!("{} ms does not lie between {least} and {} ms", length.0, LENGTH_MAX.0)));
@@ -201,7 +157,7 @@ fn check_length(at: &str, length: Millis, zero_is_fine: bool) -> Result<(), Inva
     Ok(())
 }
 
-fn known<K: Ord + std::fmt::Display, V>(
+pub(super) fn known<K: Ord + std::fmt::Display, V>(
     table: &BTreeMap<K, V>,
     id: &K,
     at: impl FnOnce() -> String,
@@ -241,83 +197,4 @@ fn check_message(message: &MessageFormat) -> Result<(), Invalid> {
     }
     check_length("message.max_future_skew_ms", message.max_future_skew_ms, true)?;
     check_length("message.max_past_ms", message.max_past_ms, true)
-}
-
-fn check_condition(condition: &Condition) -> Result<(), Invalid> {
-    match condition {
-        Condition::Threshold { operator, threshold, clear } => {
-            let threshold = match threshold {
-                Threshold::Fixed(value) => *value,
-                Threshold::Attribute { default, .. } => *default,
-            };
-            check_clear(*operator, threshold, *clear)
-        }
-        Condition::Range { min, max } => {
-            if min > max {
-                return Err(invalid("condition.min", format!("{min} is above the maximum {max}")));
-            }
-            Ok(())
-        }
-        Condition::RateOfChange { operator, threshold, per_ms, clear } => {
-            check_length("condition.per_ms", *per_ms, false)?;
-            check_clear(*operator, *threshold, *clear)
-        }
-        Condition::State { equals, from } => {
-            if from.as_ref() == Some(equals) {
-                return Err(invalid("condition.from", "a value cannot come from itself"));
-            }
-            Ok(())
-        }
-    }
-}
-
-fn check_clear(
-    operator: Operator,
-    threshold: crate::units::Finite,
-    clear: Option<crate::units::Finite>,
-) -> Result<(), Invalid> {
-    let Some(clear) = clear else { return Ok(()) };
-    let fine = match operator {
-        Operator::Above | Operator::AtLeast => clear <= threshold,
-        Operator::Below | Operator::AtMost => clear >= threshold,
-        Operator::Equal | Operator::NotEqual => false,
-    };
-    if fine {
-        Ok(())
-    } else {
-        Err(invalid("condition.clear", format!("{clear} is not on the good side of `{}`", operator.as_str())))
-    }
-}
-
-fn check_condition_type(condition: &Condition, value: &ValueType, metric: &MetricId) -> Result<(), Invalid> {
-    let wrong = || Err(invalid("condition", format!("`{metric}` does not take values of this kind")));
-    match (condition, value) {
-        (
-            Condition::Threshold { .. } | Condition::Range { .. } | Condition::RateOfChange { .. },
-            ValueType::Float { .. } | ValueType::Int { .. },
-        ) => Ok(()),
-        (Condition::State { equals, from }, ValueType::Bool | ValueType::Enum { .. }) => {
-            if [Some(equals), from.as_ref()].into_iter().flatten().all(|state| state.is_one_of(value)) {
-                Ok(())
-            } else {
-                wrong()
-            }
-        }
-        (
-            Condition::Threshold { .. } | Condition::Range { .. } | Condition::RateOfChange { .. },
-            ValueType::Bool | ValueType::Enum { .. } | ValueType::String,
-        )
-        | (Condition::State { .. }, ValueType::Float { .. } | ValueType::Int { .. } | ValueType::String) => wrong(),
-    }
-}
-
-impl super::StateValue {
-    /// Whether a reading of this type takes the value.
-    fn is_one_of(&self, value: &ValueType) -> bool {
-        match (self, value) {
-            (Self::Bool(_), ValueType::Bool) => true,
-            (Self::Word(word), ValueType::Enum { values }) => values.contains(word),
-            (Self::Bool(_) | Self::Word(_), _) => false,
-        }
-    }
 }

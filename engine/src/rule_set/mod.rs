@@ -6,7 +6,9 @@
 
 mod bytes;
 mod check;
+mod check_rule;
 mod read;
+mod rule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +21,12 @@ use crate::{
 };
 
 pub use check::{ENUM_WORDS_MAX, Invalid, LENGTH_MAX, METRICS_MAX, SAMPLES_OF_MAX};
+pub use check_rule::{ALARM_CODE_CHARACTERS_MAX, COMPOSITE_RULES_MAX, CONSECUTIVE_MAX, COUNT_MAX, is_alarm_code};
 pub use read::{RULE_SET_BYTES_MAX, RuleSetError};
+pub use rule::{
+    Active, AlarmCode, AnomalyMethod, Condition, CountOf, Direction, FlapLimit, FleetLimit, FleetOf, Hold, OnGap,
+    Operator, Rule, StateValue, Threshold, Weekday,
+};
 
 /// The version of the format that this code writes, and the highest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -50,6 +57,14 @@ pub struct RuleSet {
     pub routes: Vec<Route>,
     /// Every rule, disabled ones too: an override may enable them.
     pub rules: BTreeMap<RuleId, Rule>,
+}
+
+impl RuleSet {
+    /// How the platform describes the reading that an alert is about; none for health values, and for kinds of rule
+    /// that read no samples.
+    pub fn reading_of(&self, alert: &crate::effect::Alert) -> Option<&Reading> {
+        self.device_types.get(alert.device_type.as_ref()?)?.readings.get(alert.metric.as_ref()?)
+    }
 }
 
 /// Where the parts of a message lie. A path is keys joined by `.`, from the message's root.
@@ -197,6 +212,9 @@ pub struct Severity {
     pub rank: u32,
     /// Least time, by ingest time, between two notices of one rule on one device.
     pub cooldown_ms: Millis,
+    /// Time between two notices of an alert that goes on firing; none where it is told of once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat_every_ms: Option<Millis>,
 }
 
 /// How a contact is reached.
@@ -291,193 +309,4 @@ pub enum Recipient {
     Zone,
     /// A contact by name.
     Contact(ContactId),
-}
-
-/// What must hold for an alert, and what is said then.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// The metric that it reads.
-    pub metric: MetricId,
-    /// The condition on a value.
-    pub condition: Condition,
-    /// How urgent its alerts are.
-    pub severity: SeverityId,
-    /// Where it holds, children already spelled out; empty for everywhere.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub zones: BTreeSet<ZoneId>,
-    /// Device types that it reads; never empty.
-    pub device_types: BTreeSet<DeviceTypeId>,
-    /// How long the condition must hold.
-    pub hold: Hold,
-    /// How long the value must be clear before an alert resolves.
-    pub keep_firing_for_ms: Millis,
-    /// Samples of a device that are seen before the first evaluation.
-    pub min_samples: u32,
-    /// Whether it is evaluated.
-    pub enabled: bool,
-    /// Whether it is evaluated without ever notifying.
-    pub shadow: bool,
-    /// Contacts that are told as well as those of the routes.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub notify: Vec<ContactId>,
-    /// Text of a notice, with `{device}`, `{zone}`, `{value}`, `{threshold}`, `{duration}` and the like.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<SmolStr>,
-    /// Where an operator reads on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub runbook: Option<SmolStr>,
-    /// Who answers for the rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<SmolStr>,
-}
-
-/// The condition of a rule, with the value at which it clears.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Condition {
-    /// `value operator threshold`.
-    Threshold {
-        /// How they are compared.
-        operator: Operator,
-        /// With what.
-        threshold: Threshold,
-        /// The value at whose far side an alert clears; the threshold itself if none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        clear: Option<Finite>,
-    },
-    /// `value < min || value > max`.
-    Range {
-        /// Lowest good value.
-        min: Finite,
-        /// Highest good value.
-        max: Finite,
-    },
-    /// `(value − previous value) ÷ (t − previous t) × per operator threshold`.
-    RateOfChange {
-        /// How they are compared.
-        operator: Operator,
-        /// Change of the value in `per_ms`.
-        threshold: Finite,
-        /// The time that the threshold is given for.
-        per_ms: Millis,
-        /// The rate at whose far side an alert clears; the threshold itself if none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        clear: Option<Finite>,
-    },
-    /// The value equals `equals`; where `from` is given, it must have come directly from that value.
-    State {
-        /// The word or truth value, as in the message.
-        equals: StateValue,
-        /// The value before it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        from: Option<StateValue>,
-    },
-}
-
-/// A value of an enum or bool reading.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum StateValue {
-    /// Of a bool reading.
-    Bool(bool),
-    /// Of an enum reading.
-    Word(SmolStr),
-}
-
-/// How a value is compared with a threshold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Operator {
-    /// `>`
-    #[serde(rename = ">")]
-    Above,
-    /// `>=`
-    #[serde(rename = ">=")]
-    AtLeast,
-    /// `<`
-    #[serde(rename = "<")]
-    Below,
-    /// `<=`
-    #[serde(rename = "<=")]
-    AtMost,
-    /// `==`
-    #[serde(rename = "==")]
-    Equal,
-    /// `!=`
-    #[serde(rename = "!=")]
-    NotEqual,
-}
-
-impl Operator {
-    /// Its sign.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Above => ">",
-            Self::AtLeast => ">=",
-            Self::Below => "<",
-            Self::AtMost => "<=",
-            Self::Equal => "==",
-            Self::NotEqual => "!=",
-        }
-    }
-
-    /// Whether `value operator threshold` holds.
-    pub fn holds(self, value: Finite, threshold: Finite) -> bool {
-        match self {
-            Self::Above => value > threshold,
-            Self::AtLeast => value >= threshold,
-            Self::Below => value < threshold,
-            Self::AtMost => value <= threshold,
-            Self::Equal => value == threshold,
-            Self::NotEqual => value != threshold,
-        }
-    }
-}
-
-/// What a value is compared with.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Threshold {
-    /// The same for all devices.
-    Fixed(Finite),
-    /// Each device's own attribute.
-    Attribute {
-        /// The attribute.
-        attribute: AttributeId,
-        /// For devices and device types without it.
-        default: Finite,
-    },
-}
-
-/// How long a condition must hold before the rule fires.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Hold {
-    /// For a length of time, by the samples' own times. Zero fires at once.
-    Duration {
-        /// At least this long; reaching it exactly is enough.
-        duration_ms: Millis,
-        /// What a gap in the samples does.
-        on_gap: OnGap,
-        /// The longest time between two samples that is no gap; three times the device type's `report_every` if none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        max_gap_ms: Option<Millis>,
-    },
-    /// In `breach` of the last `of` samples.
-    Samples {
-        /// So many samples.
-        breach: u32,
-        /// Of this many.
-        of: u32,
-    },
-}
-
-/// What a gap in the samples does to a condition that is being timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnGap {
-    /// The time starts again.
-    Reset,
-    /// The time runs on.
-    Hold,
 }

@@ -184,7 +184,7 @@ fn case_28_a_payload_that_names_another_device_is_set_aside_and_the_other_is_unt
     assert_eq!(reasons, ["spoofed_device_id"]);
     // Had the forged sample counted, the time would have started again.
     assert_eq!(rows.outbox.len(), 1);
-    assert_eq!(rows.outbox.values().next().unwrap().alert.device.as_str(), "sensor-002");
+    assert_eq!(rows.outbox.values().next().unwrap().alert.subject(), "sensor-002");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn case_36_a_thousand_transitions_in_one_batch_are_exact_and_in_the_outbox_once(
         let kinds: Vec<NoticeKind> = rows
             .outbox
             .values()
-            .filter(|notification| notification.alert.device.as_str() == device)
+            .filter(|notification| notification.alert.subject() == device)
             .map(|notification| notification.kind)
             .collect();
         assert_eq!(kinds.len(), 2);

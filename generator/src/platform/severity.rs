@@ -41,6 +41,7 @@ pub(crate) fn check(raw: Option<&Table<SeverityId, RawSeverity>>) -> BTreeMap<Se
     let make = |rank: u32, cooldown: Option<Millis>| Severity {
         rank,
         cooldown_ms: cooldown.unwrap_or(if rank <= 2 { COOLDOWN_URGENT } else { COOLDOWN_OTHER }),
+        repeat_every_ms: None,
     };
     match raw {
         Some(raw) => raw

@@ -17,6 +17,7 @@ use fleetform_engine::{
 };
 use futures_util::{TryStreamExt as _, stream};
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::aws::{CALLS_AT_ONCE, describe};
 
@@ -72,7 +73,7 @@ impl DynamoPublisher {
             .client
             .put_item()
             .table_name(&self.alerts)
-            .item("device", text(alert.device.as_str()))
+            .item("device", text(&alert.subject()))
             .item("episode", text(&alert.episode))
             .item("alert", json(alert)?)
             .item("rule", text(alert.rule.as_str()))
@@ -107,9 +108,9 @@ impl Publisher for DynamoPublisher {
             puts.push(self.notification(notification)?);
         }
         // Of one episode's transitions only the last is a row in the end: the condition would see to that as well.
-        let mut last: HashMap<(&str, &str), &Alert> = HashMap::new();
+        let mut last: HashMap<(SmolStr, &str), &Alert> = HashMap::new();
         for alert in &effects.alerts {
-            last.insert((alert.device.as_str(), alert.episode.as_str()), alert);
+            last.insert((alert.subject(), alert.episode.as_str()), alert);
         }
         for alert in last.into_values() {
             puts.push(self.alert(alert)?);

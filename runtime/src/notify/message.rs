@@ -41,12 +41,20 @@ pub fn message(rules: &RuleSet, notification: &Notification) -> Message {
             let template = rule.and_then(|rule| rule.summary.as_deref()).unwrap_or(DEFAULT_SUMMARY);
             (alert.severity.as_str().to_uppercase(), words.fill(template))
         }
+        NoticeKind::Repeat => {
+            let template = rule.and_then(|rule| rule.summary.as_deref()).unwrap_or(DEFAULT_SUMMARY);
+            (alert.severity.as_str().to_uppercase(), format!("still: {}", words.fill(template)))
+        }
+        NoticeKind::Flapping => (
+            alert.severity.as_str().to_uppercase(),
+            format!("{} on {} in {} flaps: no more is sent until it is stable", alert.rule, words.subject, words.zone),
+        ),
         NoticeKind::Resolved => {
             let why = match alert.state {
                 AlertState::Resolved { reason } => ended(reason),
                 AlertState::Firing => "it is over",
             };
-            ("OK".to_owned(), format!("{} on {} in {} ended: {why}", alert.rule, alert.device, words.zone))
+            ("OK".to_owned(), format!("{} on {} in {} ended: {why}", alert.rule, words.subject, words.zone))
         }
     };
     let held_back = match notification.suppressed {
@@ -54,7 +62,7 @@ pub fn message(rules: &RuleSet, notification: &Notification) -> Message {
         1 => " (1 earlier firing held back)".to_owned(),
         n => format!(" ({n} earlier firings held back)"),
     };
-    let subject = format!("[{tag}] {}: {} in {}", alert.rule, alert.device, words.zone);
+    let subject = format!("[{tag}] {}: {} in {}", alert.rule, words.subject, words.zone);
     Message {
         sms: gsm(&format!("[{tag}] {summary}{held_back}"), SMS_SEPTETS_MAX),
         subject: ascii_line(&subject, SUBJECT_CHARACTERS_MAX),
@@ -69,6 +77,7 @@ fn ended(reason: ResolveReason) -> &'static str {
         ResolveReason::RuleChanged => "the rule was changed",
         ResolveReason::RuleRemoved => "the rule no longer applies",
         ResolveReason::DeviceRetired => "the device was retired",
+        ResolveReason::Overridden => "the rule was overridden",
     }
 }
 
@@ -86,9 +95,14 @@ fn email(
     };
     line("Rule", alert.rule.as_str());
     line("Severity", alert.severity.as_str());
-    line("Device", &format!("{} ({})", alert.device, alert.device_type));
+    if let (Some(device), Some(device_type)) = (&alert.device, &alert.device_type) {
+        line("Device", &format!("{device} ({device_type})"));
+    }
     line("Zone", &format!("{} ({})", words.zone, alert.zone));
-    line("Value", &format!("{} {}{}", alert.metric, words.value, words.unit));
+    match &alert.metric {
+        Some(metric) => line("Value", &format!("{metric} {}{}", words.value, words.unit)),
+        None => line("Value", &words.value),
+    }
     line("Limit", &format!("{}{}", alert.limit, words.unit));
     line("Since", &words.since);
     if notification.kind == NoticeKind::Resolved {
@@ -114,6 +128,8 @@ fn email(
 /// The words that a summary may ask for.
 struct Words<'a> {
     alert: &'a Alert,
+    /// The device, or the fleet of a zone.
+    subject: &'a str,
     zone: &'a str,
     timezone: &'a str,
     value: String,
@@ -126,8 +142,7 @@ impl<'a> Words<'a> {
     fn new(rules: &'a RuleSet, rule: Option<&Rule>, alert: &'a Alert) -> Self {
         let zone = rules.zones.get(&alert.zone);
         let timezone = zone.map_or("UTC", |zone| zone.timezone.as_str());
-        let reading =
-            rules.device_types.get(&alert.device_type).and_then(|device_type| device_type.readings.get(&alert.metric));
+        let reading = rules.reading_of(alert);
         let mut unit = match reading.map_or("", |reading| reading.unit.as_str()) {
             "" => String::new(),
             unit => format!(" {}", spoken(unit)),
@@ -137,6 +152,7 @@ impl<'a> Words<'a> {
         }
         Self {
             alert,
+            subject: alert.device.as_ref().map_or("the fleet", |device| device.as_str()),
             zone: zone.map_or(alert.zone.as_str(), |zone| zone.title.as_str()),
             timezone,
             value: value(&alert.value),
@@ -170,12 +186,14 @@ impl<'a> Words<'a> {
 
     fn word(&self, name: &str) -> Option<String> {
         Some(match name {
-            "device" => self.alert.device.to_string(),
+            "device" => self.subject.to_owned(),
             "zone" => self.zone.to_owned(),
             "value" => self.value.clone(),
             "threshold" => self.alert.limit.trim_start_matches(['<', '>', '=', '!', ' ']).to_owned(),
             "duration" => length(self.alert.duration_ms),
-            "metric" => self.alert.metric.to_string(),
+            "metric" => {
+                self.alert.metric.as_ref().map_or(self.alert.rule.as_str(), |metric| metric.as_str()).to_owned()
+            }
             "severity" => self.alert.severity.to_string(),
             "rule" => self.alert.rule.to_string(),
             "since" => self.since.clone(),

@@ -10,7 +10,7 @@ use std::{
 
 use fleetform_engine::{
     drive::PortError,
-    effect::{AlertState, NoticeKind, Notification, Observed, ResolveReason},
+    effect::{AlertState, Evidence, NoticeKind, Notification, Observed, ResolveReason},
     rule_set::RuleSet,
     units::Timestamp,
 };
@@ -199,12 +199,13 @@ fn unreachable_because(error: &reqwest::Error) -> NotDelivered {
 fn body(rules: &RuleSet, notification: &Notification, summary: &str) -> Vec<u8> {
     let alert = &notification.alert;
     let rule = rules.rules.get(&alert.rule);
-    let reading =
-        rules.device_types.get(&alert.device_type).and_then(|device_type| device_type.readings.get(&alert.metric));
+    let reading = rules.reading_of(alert);
     let body = Body {
         kind: match notification.kind {
             NoticeKind::Firing => "alert.firing",
             NoticeKind::Resolved => "alert.resolved",
+            NoticeKind::Repeat => "alert.repeat",
+            NoticeKind::Flapping => "alert.flapping",
         },
         timestamp: rfc3339(notification.created_at),
         data: Data {
@@ -214,14 +215,15 @@ fn body(rules: &RuleSet, notification: &Notification, summary: &str) -> Vec<u8> 
             episode: &alert.episode,
             rule: alert.rule.as_str(),
             severity: alert.severity.as_str(),
-            device: alert.device.as_str(),
-            device_type: alert.device_type.as_str(),
+            device: alert.device.as_ref().map(|device| device.as_str()),
+            device_type: alert.device_type.as_ref().map(|device_type| device_type.as_str()),
             zone: alert.zone.as_str(),
             zone_title: rules.zones.get(&alert.zone).map(|zone| zone.title.as_str()),
-            metric: alert.metric.as_str(),
+            metric: alert.metric.as_ref().map(|metric| metric.as_str()),
             unit: reading.map(|reading| reading.unit.as_str()).filter(|unit| !unit.is_empty()),
             value: &alert.value,
             limit: &alert.limit,
+            evidence: alert.evidence.as_ref(),
             duration_s: alert.duration_ms.as_secs(),
             since: rfc3339(alert.since),
             at: rfc3339(alert.at),
@@ -259,16 +261,21 @@ struct Data<'a> {
     episode: &'a str,
     rule: &'a str,
     severity: &'a str,
-    device: &'a str,
-    device_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_type: Option<&'a str>,
     zone: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     zone_title: Option<&'a str>,
-    metric: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metric: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unit: Option<&'a str>,
     value: &'a Observed,
     limit: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a Evidence>,
     duration_s: u64,
     since: String,
     at: String,

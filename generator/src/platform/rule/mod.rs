@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, MetricId, RuleId, ZoneId},
-    rule_set::{Condition, Rule},
+    rule_set::{Condition, FlapLimit, Rule},
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -90,7 +90,7 @@ impl RawRule {
         let types: BTreeSet<DeviceTypeId> = types?.into_iter().collect();
         self.check_presence(id, &zones, &types, scope, at, context);
         Some(Rule {
-            metric: metric?,
+            metric: Some(metric?),
             condition: condition?,
             severity: severity?,
             zones,
@@ -103,6 +103,8 @@ impl RawRule {
                 context,
             ),
             min_samples: self.min_samples.unwrap_or(1),
+            active: None,
+            flap_limit: FlapLimit::DEFAULT,
             enabled: self.enabled.unwrap_or(true),
             shadow: self.shadow.unwrap_or(false),
             notify,

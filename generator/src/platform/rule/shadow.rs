@@ -81,8 +81,8 @@ pub(crate) fn check(
 /// What a rule is about, apart from its condition.
 fn scope(rule: &Rule) -> String {
     format!(
-        "{} {:?} {:?} {:?} {:?} {}",
-        rule.metric, rule.zones, rule.device_types, rule.notify, rule.keep_firing_for_ms, rule.min_samples
+        "{:?} {:?} {:?} {:?} {:?} {} {:?}",
+        rule.metric, rule.zones, rule.device_types, rule.notify, rule.keep_firing_for_ms, rule.min_samples, rule.active
     )
 }
 
@@ -96,7 +96,16 @@ fn ordered(rule: &Rule) -> Option<(String, f64, Millis)> {
         Condition::RateOfChange { operator, threshold, per_ms, clear } => {
             (format!("rate {}", per_ms.0), *operator, *threshold, *clear)
         }
-        Condition::Threshold { .. } | Condition::Range { .. } | Condition::State { .. } => return None,
+        Condition::Threshold { .. }
+        | Condition::Range { .. }
+        | Condition::State { .. }
+        | Condition::Anomaly { .. }
+        | Condition::NoData { .. }
+        | Condition::Flatline { .. }
+        | Condition::Count { .. }
+        | Condition::Fleet { .. }
+        | Condition::Composite { .. }
+        | Condition::DeviceAlarm { .. } => return None,
     };
     let looseness = match operator {
         Operator::Above | Operator::AtLeast => threshold.get(),
