@@ -3,11 +3,13 @@
 
 use std::{collections::HashMap, ops::Range, sync::OnceLock};
 
+use jiff::tz::TimeZone;
 use smol_str::SmolStr;
 
 use crate::{
+    active,
     ids::{AttributeId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
-    rule::Test,
+    rule::{Test, composite},
     rule_set::{self, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
     sample::layout::Layout,
     units::{Finite, Millis},
@@ -19,6 +21,8 @@ pub struct Compiled {
     /// SHA-256 of the artifact.
     pub(crate) sha256: SmolStr,
     pub(crate) layout: Layout,
+    /// Path of the device's own id in a payload.
+    pub(crate) device_id_path: SmolStr,
     pub(crate) max_future_skew: Millis,
     pub(crate) max_past: Millis,
     pub(crate) unknown_reading: UnknownReading,
@@ -26,6 +30,7 @@ pub struct Compiled {
     pub(crate) types: Vec<DeviceType>,
     type_index: HashMap<DeviceTypeId, u16>,
     zones: Vec<ZoneId>,
+    timezones: Vec<TimeZone>,
     zone_index: HashMap<ZoneId, u16>,
     /// By type, then zone. Most pairs have no device in a shard, so each is made when it is first asked for.
     plans: Vec<OnceLock<Plan>>,
@@ -43,7 +48,9 @@ pub(crate) struct DeviceType {
     /// A bit for each required reading.
     pub(crate) required: u64,
     pub(crate) attributes: Vec<(AttributeId, Finite)>,
-    /// By metric, then by id.
+    /// Silence after which a device counts as offline.
+    pub(crate) offline_after: Millis,
+    /// By metric, then by id; of those without a metric, composite rules come last, each after the ones it reads.
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -92,8 +99,17 @@ pub(crate) struct Rule {
 /// How long a condition must hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Duration {
-    Time { length: Millis, on_gap: OnGap, max_gap: Millis },
-    Samples { breach: u32, of: u32 },
+    Time {
+        length: Millis,
+        on_gap: OnGap,
+        max_gap: Millis,
+        /// Silence of a device after which what it had begun to breach is forgotten.
+        forget_after: Millis,
+    },
+    Samples {
+        breach: u32,
+        of: u32,
+    },
 }
 
 impl Rule {
@@ -163,12 +179,14 @@ impl Compiled {
         Self {
             sha256,
             layout: Layout::new(&set.message),
+            device_id_path: set.message.device_id.clone(),
             max_future_skew: set.message.max_future_skew_ms,
             max_past: set.message.max_past_ms,
             unknown_reading: set.message.unknown_reading,
             max_alert_delay: set.max_alert_delay_ms,
             type_index: (0..).zip(&types).map(|(index, device_type)| (device_type.id.clone(), index)).collect(),
             types,
+            timezones: set.zones.values().map(|zone| active::timezone(&zone.timezone)).collect(),
             zones,
             zone_index,
             plans,
@@ -198,6 +216,10 @@ impl Compiled {
 
     pub(crate) fn zone(&self, home: Home) -> &ZoneId {
         &self.zones[usize::from(home.zone)]
+    }
+
+    pub(crate) fn timezone(&self, home: Home) -> &TimeZone {
+        &self.timezones[usize::from(home.zone)]
     }
 
     pub(crate) fn plan(&self, home: Home) -> &Plan {
@@ -242,11 +264,11 @@ impl DeviceType {
                     condition: rule.condition.clone(),
                     test: Test::new(&rule.condition, metric.map(|index| &metrics[index].kind), &attributes),
                     duration: match rule.hold {
-                        Hold::Duration { duration_ms, on_gap, max_gap_ms } => Duration::Time {
-                            length: duration_ms,
-                            on_gap,
-                            max_gap: max_gap_ms.unwrap_or(Millis(device_type.report_every_ms.0.saturating_mul(3))),
-                        },
+                        Hold::Duration { duration_ms, on_gap, max_gap_ms } => {
+                            let max_gap = max_gap_ms.unwrap_or(Millis(device_type.report_every_ms.0.saturating_mul(3)));
+                            let forget_after = Millis(max_gap.0.saturating_add(device_type.send_every_ms.0));
+                            Duration::Time { length: duration_ms, on_gap, max_gap, forget_after }
+                        }
                         Hold::Samples { breach, of } => Duration::Samples { breach, of },
                     },
                     keep_firing_for: rule.keep_firing_for_ms,
@@ -266,7 +288,7 @@ impl DeviceType {
             })
             .collect();
         // Stable, and rules came in the order of their ids.
-        compiled.sort_by_key(|rule| rule.metric.unwrap_or(u16::MAX));
+        compiled.sort_by_cached_key(|rule| (rule.metric.unwrap_or(u16::MAX), composite::depth(&rule.id, &set.rules)));
         Self {
             id: id.clone(),
             reading_by_key: (0..).zip(device_type.readings.values()).map(|(i, r)| (r.key.clone(), i)).collect(),
@@ -274,6 +296,7 @@ impl DeviceType {
             required: required.fold(0, |mask, (index, _): (u32, _)| mask | 1 << index),
             metrics,
             attributes,
+            offline_after: device_type.offline_after_ms,
             rules: compiled,
         }
     }

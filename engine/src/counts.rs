@@ -19,6 +19,16 @@ pub struct Counts {
     pub heartbeats: u64,
     /// Messages of a channel that no rule reads.
     pub unread: u64,
+    /// Records that only move the shard's time.
+    pub ticks: u64,
+    /// Timers that ran: things that time alone changed.
+    pub timers: u64,
+    /// Devices that went offline.
+    pub offline: u64,
+    /// Alarms that devices raised or ended.
+    pub alarms: u64,
+    /// News of connections ignored, since newer ones were known or a second client took over.
+    pub stale_presence: u64,
     /// Samples whose time was missing or unreadable.
     pub untimed: u64,
     /// Samples whose time lay too far ahead.
@@ -79,6 +89,11 @@ impl Counts {
             samples,
             heartbeats,
             unread,
+            ticks,
+            timers,
+            offline,
+            alarms,
+            stale_presence,
             untimed,
             future,
             too_old,
@@ -112,6 +127,11 @@ impl Counts {
             (&mut self.samples, samples),
             (&mut self.heartbeats, heartbeats),
             (&mut self.unread, unread),
+            (&mut self.ticks, ticks),
+            (&mut self.timers, timers),
+            (&mut self.offline, offline),
+            (&mut self.alarms, alarms),
+            (&mut self.stale_presence, stale_presence),
             (&mut self.untimed, untimed),
             (&mut self.future, future),
             (&mut self.too_old, too_old),

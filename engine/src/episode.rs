@@ -20,14 +20,29 @@ pub(crate) struct Scene<'a> {
     pub(crate) home: Home,
     pub(crate) shard: &'a str,
     pub(crate) sequence: &'a SequenceNumber,
-    /// Index of the sample among those of its message, by time.
-    pub(crate) sample: u32,
+    pub(crate) cause: Cause,
     /// The sample's time.
     pub(crate) at: Timestamp,
     pub(crate) ingested_at: Timestamp,
 }
 
+/// What makes a transition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cause {
+    /// A sample, by its index among those of its message in the order of time; 0 for records of other kinds.
+    Sample(u32),
+    /// The passing of time, on a stream of this generation.
+    Timer { generation: u32 },
+}
+
 impl Scene<'_> {
+    pub(crate) fn is_timer(&self) -> bool {
+        match self.cause {
+            Cause::Sample(_) => false,
+            Cause::Timer { .. } => true,
+        }
+    }
+
     /// How long the sample took to get here.
     pub(crate) fn delay(&self) -> Millis {
         self.ingested_at.since(self.at)
@@ -35,7 +50,13 @@ impl Scene<'_> {
 
     /// The name of an episode that begins here.
     pub(crate) fn episode(&self, rule: &RuleId, device: &DeviceId) -> SmolStr {
-        name(&[rule.as_str(), device.as_str(), self.sequence.as_str(), &self.sample.to_string()])
+        match self.cause {
+            Cause::Sample(index) => name(&[rule.as_str(), device.as_str(), self.sequence.as_str(), &index.to_string()]),
+            // Which record moves the time past a moment depends on who else sends: the moment does not.
+            Cause::Timer { generation } => {
+                name(&[rule.as_str(), device.as_str(), &generation.to_string(), self.shard, &self.at.0.to_string()])
+            }
+        }
     }
 }
 

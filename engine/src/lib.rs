@@ -6,10 +6,12 @@
 #[macro_use]
 pub mod mutants;
 
+mod active;
 mod chain;
 pub mod compiled;
 pub mod counts;
 pub mod drive;
+mod due;
 pub mod effect;
 mod episode;
 pub mod ids;
@@ -17,6 +19,7 @@ mod machine;
 #[cfg(feature = "memory")]
 pub mod memory;
 pub mod position;
+mod queue;
 pub mod reason;
 mod record;
 mod rehome;

@@ -5,7 +5,7 @@ use crate::{
     compiled::{Duration, Rule},
     rule::Finding,
     rule_set::OnGap,
-    state::{Instance, Phase},
+    state::{Instance, Phase, Quiet},
     units::{Millis, Timestamp},
 };
 
@@ -29,14 +29,15 @@ pub(crate) fn advance(
     instance: &mut Instance,
     finding: &Finding,
     at: Timestamp,
+    ingested_at: Timestamp,
     gap: Option<Millis>,
 ) -> Moved {
     match rule.duration {
-        Duration::Time { length, on_gap, max_gap } => {
+        Duration::Time { length, on_gap, max_gap, .. } => {
             instance.breached = u64::from(finding.breach);
             let is_gap = gap.is_some_and(|gap| gap > max_gap);
             match &mut instance.phase {
-                Phase::Firing(_) => quiet(rule, instance, finding.clear, at),
+                Phase::Firing(_) => quiet(rule, instance, finding.clear, at, ingested_at),
                 phase if !finding.breach => {
                     *phase = Phase::Inactive;
                     Moved::Stayed
@@ -66,7 +67,7 @@ pub(crate) fn advance(
             match &instance.phase {
                 Phase::Firing(_) => {
                     let clear = instance.unclear.count_ones() < breach;
-                    quiet(rule, instance, clear, at)
+                    quiet(rule, instance, clear, at, ingested_at)
                 }
                 Phase::Inactive | Phase::Pending { .. } => {
                     if instance.breached.count_ones() >= breach {
@@ -81,12 +82,12 @@ pub(crate) fn advance(
 }
 
 /// A firing instance ends once it has been clear for long enough.
-fn quiet(rule: &Rule, instance: &mut Instance, clear: bool, at: Timestamp) -> Moved {
+fn quiet(rule: &Rule, instance: &mut Instance, clear: bool, at: Timestamp, ingested_at: Timestamp) -> Moved {
     let Phase::Firing(firing) = &mut instance.phase else { return Moved::Stayed };
     if !clear {
         firing.quiet_since = None;
         return Moved::Stayed;
     }
-    let since = *firing.quiet_since.get_or_insert(at);
-    if at.since(since) >= rule.keep_firing_for { Moved::Resolved } else { Moved::Stayed }
+    let quiet = *firing.quiet_since.get_or_insert(Quiet { at, ingested_at });
+    if at.since(quiet.at) >= rule.keep_firing_for { Moved::Resolved } else { Moved::Stayed }
 }

@@ -49,6 +49,10 @@ reasons! {
     UnknownValue = "unknown_value",
     /// A reading is not declared and `unknown_reading` is `reject`.
     UnknownReading = "unknown_reading",
+    /// A message on the channel `status` does not say `online` or `offline`.
+    BadStatus = "bad_status",
+    /// A message on the channel `alerts` is no alarm.
+    BadAlarm = "bad_alarm",
     /// The device has never been registered.
     UnknownDevice = "unknown_device",
     /// The device is registered with a type that the rule set does not know.

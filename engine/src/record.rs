@@ -21,8 +21,14 @@ use crate::{
 pub(crate) enum Record<'a> {
     /// Readings of a device.
     Telemetry { device: Cow<'a, str>, payload: Payload<'a> },
-    /// A message on a channel that no rule reads.
-    Unread,
+    /// A device says whether it is there.
+    Status { device: Cow<'a, str>, payload: Payload<'a> },
+    /// A device raises or ends an alarm.
+    Alarm { device: Cow<'a, str>, payload: Payload<'a> },
+    /// The broker says that a client has connected or gone.
+    Lifecycle(Lifecycle<'a>),
+    /// Nothing but its time.
+    Tick,
     /// A device is registered, moved or retired.
     Device(Registration),
     /// A rule set is to be adopted.
@@ -36,6 +42,27 @@ pub(crate) enum Payload<'a> {
     Plain(&'a [u8]),
     /// They were decoded into the buffer.
     Decoded,
+}
+
+impl<'a> Payload<'a> {
+    /// The message's bytes. `decoded` is the buffer.
+    pub(crate) fn bytes(self, decoded: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Decoded => decoded,
+        }
+    }
+}
+
+/// What the broker says of a client's connection.
+#[derive(Debug)]
+pub(crate) struct Lifecycle<'a> {
+    pub(crate) device: Cow<'a, str>,
+    pub(crate) connected: bool,
+    /// Rises with each connection of the client: the order of events that come in any order.
+    pub(crate) version: u64,
+    /// A second connection of the same client pushed this one off.
+    pub(crate) duplicate: bool,
 }
 
 /// The fields of all wrapped kinds, none of them believed to be there.
@@ -61,6 +88,11 @@ struct Wrapped<'a> {
     retired: Option<bool>,
     version: Option<u64>,
     sha256: Option<SmolStr>,
+    #[serde(borrow)]
+    e: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    r: Option<Cow<'a, str>>,
+    v: Option<u64>,
 }
 
 /// Reads a record's envelope. The time is its ingest time, which never lies after its arrival in the stream.
@@ -114,6 +146,8 @@ fn open<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<u8>) -> 
             }
             Ok(Record::Rules { version, sha256 })
         }
+        Some("lifecycle") => open_lifecycle(wrapped, partition_key).map(Record::Lifecycle),
+        Some("tick") => Ok(Record::Tick),
         Some(_) => Err(Refusal::new(Reason::UnknownKind, "this version does not know the record's kind")),
         None => Err(lacking("k")),
     }
@@ -124,12 +158,13 @@ fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<
     let client = wrapped.c.ok_or_else(|| lacking("c"))?;
     check_identity(&device, &client, "the client")?;
     check_identity(&device, partition_key, "the partition key")?;
-    match wrapped.ch.as_deref() {
-        Some("telemetry") => {}
-        Some("status" | "alerts") => return Ok(Record::Unread),
+    let channel = match wrapped.ch.as_deref() {
+        Some("telemetry") => Channel::Telemetry,
+        Some("status") => Channel::Status,
+        Some("alerts") => Channel::Alerts,
         Some(_) => return Err(Refusal::new(Reason::UnknownChannel, "this version does not know the channel")),
         None => return Err(lacking("ch")),
-    }
+    };
     let payload = wrapped.p.ok_or_else(|| lacking("p"))?;
     // Base64 makes three bytes four characters: what is too long is not decoded first.
     if payload.len() / 4 * 3 > MESSAGE_BYTES_MAX + 3 {
@@ -139,7 +174,64 @@ fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<
     STANDARD
         .decode_vec(payload.as_bytes(), buffer)
         .map_err(|_| Refusal::new(Reason::BadBase64, "`p` is not base64"))?;
-    Ok(Record::Telemetry { device, payload: Payload::Decoded })
+    let payload = Payload::Decoded;
+    Ok(match channel {
+        Channel::Telemetry => Record::Telemetry { device, payload },
+        Channel::Status => Record::Status { device, payload },
+        Channel::Alerts => Record::Alarm { device, payload },
+    })
+}
+
+/// Where a device published.
+#[derive(Clone, Copy)]
+enum Channel {
+    Telemetry,
+    Status,
+    Alerts,
+}
+
+/// The reason that the broker gives when a client connects twice: the first connection goes, the client stays
+/// (AWS IoT Core Developer Guide, "Lifecycle events").
+const DUPLICATE_CLIENT: &str = "DUPLICATE_CLIENTID";
+
+fn open_lifecycle<'a>(wrapped: Wrapped<'a>, partition_key: &str) -> Result<Lifecycle<'a>, Refusal> {
+    let device = wrapped.d.ok_or_else(|| lacking("d"))?;
+    check_identity(&device, partition_key, "the partition key")?;
+    let connected = match wrapped.e.as_deref() {
+        Some("connected") => true,
+        Some("disconnected") => false,
+        Some(_) => return Err(Refusal::new(Reason::BadEnvelope, "`e` is neither `connected` nor `disconnected`")),
+        None => return Err(lacking("e")),
+    };
+    let version = wrapped.v.ok_or_else(|| lacking("v"))?;
+    let duplicate = !connected && wrapped.r.as_deref() == Some(DUPLICATE_CLIENT);
+    Ok(Lifecycle { device, connected, version, duplicate })
+}
+
+/// Reads a small payload of a device, one that is no telemetry. `device_id` is the path of the id that a payload may
+/// carry, which is compared and never believed.
+pub(crate) fn payload<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    device_id: &str,
+    device: &str,
+    otherwise: Reason,
+) -> Result<T, Refusal> {
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(Refusal::new(Reason::TooLarge, format_smolstr!("{MESSAGE_BYTES_MAX} bytes are the most")));
+    }
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| Refusal::new(Reason::BadUtf8, format_smolstr!("at byte {}", error.valid_up_to())))?;
+    let root: serde_json::Value = serde_json::from_str(text).map_err(|error| {
+        Refusal::new(Reason::BadJson, format_smolstr!("at line {} column {}", error.line(), error.column()))
+    })?;
+    let named = device_id.split('.').try_fold(&root, |value, key| value.get(key));
+    match named {
+        Some(serde_json::Value::String(named)) if named == device => {}
+        None | Some(serde_json::Value::Null) => {}
+        Some(_) => return Err(Refusal::new(Reason::SpoofedDeviceId, "the payload names another device")),
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Refusal::new(otherwise, format_smolstr!("at line {} column {}", error.line(), error.column())))
 }
 
 fn open_device(wrapped: Wrapped<'_>, partition_key: &str) -> Result<Registration, Refusal> {
@@ -182,7 +274,10 @@ mod tests {
         match read(&record, &mut Vec::new()).1 {
             Ok(Record::Telemetry { payload: Payload::Plain(_), .. }) => Ok("plain"),
             Ok(Record::Telemetry { payload: Payload::Decoded, .. }) => Ok("message"),
-            Ok(Record::Unread) => Ok("unread"),
+            Ok(Record::Status { .. }) => Ok("status"),
+            Ok(Record::Alarm { .. }) => Ok("alarm"),
+            Ok(Record::Lifecycle(_)) => Ok("lifecycle"),
+            Ok(Record::Tick) => Ok("tick"),
             Ok(Record::Device(_)) => Ok("device"),
             Ok(Record::Rules { .. }) => Ok("rules"),
             Err(refusal) => Err(refusal.reason),
@@ -199,8 +294,12 @@ mod tests {
         assert_eq!(reason(r#"[{"ff":1}]"#), Ok("plain"));
         let message = r#"{"ff":1,"k":"message","p":"e30=","d":"sensor-001","ch":"telemetry","c":"sensor-001","t":1}"#;
         assert_eq!(reason(message), Ok("message"));
-        assert_eq!(reason(&message.replace("telemetry", "status")), Ok("unread"));
-        assert_eq!(reason(&message.replace("telemetry", "alerts")), Ok("unread"));
+        assert_eq!(reason(&message.replace("telemetry", "status")), Ok("status"));
+        assert_eq!(reason(&message.replace("telemetry", "alerts")), Ok("alarm"));
+        let gone = r#"{"ff":1,"k":"lifecycle","d":"sensor-001","e":"disconnected","v":3,"r":"CLIENT_ERROR","t":1}"#;
+        assert_eq!(reason(gone), Ok("lifecycle"));
+        assert_eq!(reason(&gone.replace("disconnected", "parted")), Err(Reason::BadEnvelope));
+        assert_eq!(reason(r#"{"ff":1,"k":"tick","t":1}"#), Ok("tick"));
         let device = r#"{"ff":1,"k":"device","d":"sensor-001","rev":1,"type":"pump","zone":"zone-a","t":1}"#;
         assert_eq!(reason(device), Ok("device"));
         let rules = format!(r#"{{"ff":1,"k":"rules","version":1,"sha256":"{}","t":1}}"#, "0".repeat(64));
@@ -217,7 +316,7 @@ mod tests {
         );
         assert_eq!(reason(&message.replace(r#""c":"sensor-001""#, r#""c":null"#)), Err(Reason::BadEnvelope));
         assert_eq!(reason(&message.replace("sensor-001", "sensor-002")), Err(Reason::IdentityMismatch));
-        assert_eq!(reason(&message.replace("\"message\"", "\"tick\"")), Err(Reason::UnknownKind));
+        assert_eq!(reason(&message.replace("\"message\"", "\"tock\"")), Err(Reason::UnknownKind));
         assert_eq!(reason(&message.replace("telemetry", "commands")), Err(Reason::UnknownChannel));
         assert_eq!(reason(r#"{"ff":1}"#), Err(Reason::BadEnvelope));
         assert_eq!(reason(r#"{"ff":1,"k":7}"#), Err(Reason::BadEnvelope));

@@ -23,6 +23,7 @@ pub(crate) fn rehome(
 ) -> Device {
     let mut moved = Device::new(registration, new);
     moved.last_ingest = device.last_ingest;
+    moved.presence = device.presence;
     let Some(old_home) = device.home else { return moved };
     let (old_type, old_plan) = (old.device_type(old_home), old.plan(old_home));
     let mut instances: Vec<Option<&Instance>> = device.instances.iter().map(Some).collect();
@@ -96,7 +97,12 @@ pub(crate) fn rehome_all(old: &Compiled, new: &Compiled, state: &mut ShardState,
 
 /// A rule that begins anew keeps its cooldown: a change of its threshold does not tell everybody again at once.
 fn cooled(instance: &Instance) -> Instance {
-    Instance { noticed_at: instance.noticed_at, suppressed: instance.suppressed, ..Instance::default() }
+    Instance {
+        noticed_at: instance.noticed_at,
+        suppressed: instance.suppressed,
+        flaps: instance.flaps.clone(),
+        ..Instance::default()
+    }
 }
 
 /// The same for a rule's metric; what belongs to none stays as it is.

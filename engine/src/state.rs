@@ -10,6 +10,7 @@ use crate::{
     effect::Evidence,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
     position::Position,
+    queue::Queue,
     rule::memory::Memory,
     units::{Finite, Timestamp},
     value::Value,
@@ -30,6 +31,8 @@ pub struct ShardState {
     pub(crate) head: Head,
     pub(crate) devices: Vec<Device>,
     index: HashMap<DeviceId, u32>,
+    /// When the passing of time alone changes something.
+    pub(crate) queue: Queue,
     journal: Journal,
 }
 
@@ -64,11 +67,15 @@ pub(crate) struct Device {
     pub(crate) home: Option<Home>,
     /// In the order of its type.
     pub(crate) attributes: Arc<[Finite]>,
+    /// Ingest time of its last message.
     pub(crate) last_ingest: Option<Timestamp>,
+    pub(crate) presence: Presence,
     /// In the order of its type.
     pub(crate) metrics: Vec<MetricState>,
     /// In the order of its plan.
     pub(crate) instances: Vec<Instance>,
+    /// The moment at which the queue of timers looks at it.
+    pub(crate) queued: Option<Timestamp>,
     touched: bool,
 }
 
@@ -79,8 +86,10 @@ impl Clone for Device {
             home: self.home,
             attributes: self.attributes.clone(),
             last_ingest: self.last_ingest,
+            presence: self.presence,
             metrics: self.metrics.clone(),
             instances: self.instances.clone(),
+            queued: self.queued,
             touched: false,
         }
     }
@@ -90,6 +99,8 @@ impl Clone for Device {
         self.home = source.home;
         self.attributes.clone_from(&source.attributes);
         self.last_ingest = source.last_ingest;
+        self.presence = source.presence;
+        self.queued = source.queued;
         self.metrics.clone_from(&source.metrics);
         self.instances.clone_from(&source.instances);
         self.touched = false;
@@ -138,6 +149,8 @@ pub(crate) struct Instance {
     pub(crate) suppressed: u32,
     /// What the condition remembers.
     pub(crate) memory: Option<Box<Memory>>,
+    /// Its last firings.
+    pub(crate) flaps: Option<Box<Flaps>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -155,12 +168,42 @@ pub(crate) enum Phase {
 pub(crate) struct Firing {
     pub(crate) episode: SmolStr,
     pub(crate) since: Timestamp,
-    pub(crate) quiet_since: Option<Timestamp>,
+    pub(crate) quiet_since: Option<Quiet>,
     /// The value compared last.
     pub(crate) value: Value,
     /// What explains it.
     pub(crate) evidence: Option<Evidence>,
     pub(crate) notice: Notice,
+    /// How often it was told of again.
+    pub(crate) repeats: u32,
+}
+
+/// When a firing rule's value became clear: by the sample, which samples are compared with, and by its ingest, which
+/// the shard's time is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quiet {
+    pub(crate) at: Timestamp,
+    pub(crate) ingested_at: Timestamp,
+}
+
+/// Firings of a rule on a device, kept to tell flapping.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Flaps {
+    /// Ingest times of the last firings, at most one more than the rule's limit.
+    pub(crate) recent: Vec<Timestamp>,
+    /// It has been called flapping, and has not been stable since.
+    pub(crate) flapping: bool,
+}
+
+/// Whether a device is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Presence {
+    /// Version of the newest connect or disconnect that counted.
+    pub(crate) version: Option<u64>,
+    /// Ingest time at which it was last said to have gone, unless it has come back.
+    pub(crate) gone_at: Option<Timestamp>,
+    /// Since when it is offline, by the shard's time.
+    pub(crate) offline_since: Option<Timestamp>,
 }
 
 /// Whether anybody was told of a running episode.
@@ -201,6 +244,8 @@ impl Device {
             registration,
             home,
             last_ingest: None,
+            presence: Presence::default(),
+            queued: None,
             metrics: home
                 .map_or(Vec::new(), |home| vec![MetricState::default(); rules.device_type(home).metrics.len()]),
             instances: home.map_or(Vec::new(), |home| vec![Instance::default(); rules.plan(home).rules.len()]),
@@ -229,7 +274,7 @@ impl ShardState {
             copies: Vec::new(),
             whole: false,
         };
-        Self { head, devices, index, journal }
+        Self { head, devices, index, queue: Queue::everything(), journal }
     }
 
     /// The last record that the state has applied.
@@ -271,18 +316,27 @@ impl ShardState {
         device
     }
 
+    /// Looks at a device when the shard's time comes to `due`.
+    pub(crate) fn look_at(&mut self, index: u32, due: Option<Timestamp>) {
+        if let (Some(due), Some(device)) = (due, self.devices.get_mut(index as usize)) {
+            self.queue.put(device, index, due);
+        }
+    }
+
     /// Puts a device in its place, new or not.
     pub(crate) fn put(&mut self, device: Device) {
         match self.find(device.registration.id.as_str()) {
             Some(index) => {
+                self.queue.forget(index);
                 let place = self.touch(index);
-                *place = Device { touched: true, ..device };
+                *place = Device { touched: true, queued: None, ..device };
             }
             None => {
                 let index = self.devices.len() as u32;
                 self.index.insert(device.registration.id.clone(), index);
+                self.queue.forget(index);
                 self.journal.changed.push(index);
-                self.devices.push(Device { touched: true, ..device });
+                self.devices.push(Device { touched: true, queued: None, ..device });
             }
         }
     }
@@ -290,7 +344,8 @@ impl ShardState {
     /// Puts a device in its place without making it part of the delta.
     pub(crate) fn replace(&mut self, index: usize, device: Device) {
         let touched = self.devices[index].touched;
-        self.devices[index] = Device { touched, ..device };
+        self.devices[index] = Device { touched, queued: None, ..device };
+        self.queue.forget(index as u32);
     }
 
     /// Says that every device may change, so that there is no way back but reading the chain again.
@@ -317,6 +372,8 @@ impl ShardState {
         for (at, index) in self.journal.changed.drain(..).enumerate() {
             if (index as usize) < self.journal.devices {
                 std::mem::swap(&mut self.devices[index as usize], &mut self.journal.copies[at]);
+                self.devices[index as usize].queued = None;
+                self.queue.forget(index);
             }
         }
         for device in self.devices.drain(self.journal.devices..) {

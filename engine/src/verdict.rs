@@ -27,6 +27,10 @@ pub enum Why {
     },
     /// An episode that somebody was told of is over.
     Resolved,
+    /// An episode that somebody was told of goes on.
+    Repeated,
+    /// The rule has begun to flap.
+    Flapping,
 }
 
 /// Why nobody is told.
@@ -58,6 +62,15 @@ pub enum WhyNot {
         /// Time from the sample to its ingest.
         delay: Millis,
     },
+    /// The rule fires more often than its limit.
+    Flapping {
+        /// Ingest time from which it counts as stable, unless it fires again.
+        until: Timestamp,
+    },
+    /// The condition does not count outside the rule's hours.
+    OutsideHours,
+    /// The samples have stopped before the condition had held for long enough.
+    Forgotten,
     /// The rule is on trial.
     Shadow,
     /// An episode is over that nobody was told of.
@@ -73,8 +86,10 @@ pub struct Judgement {
     pub rule: RuleId,
     /// Its metric; none for kinds that read no samples.
     pub metric: Option<MetricId>,
-    /// The sample's time.
+    /// The sample's time, or the moment at which time alone did something.
     pub at: Timestamp,
+    /// Whether no sample came, and time alone did something.
+    pub by_timer: bool,
     /// Where the rule stands after it.
     pub standing: Standing,
     /// The answer.
@@ -114,17 +129,25 @@ pub(crate) fn on_firing(
     rule: &Rule,
     firing: &Firing,
     noticed_at: Option<Timestamp>,
+    stable_at: Option<Timestamp>,
     suppressed: u32,
 ) -> Verdict {
-    if firing.notice == Notice::Given {
-        return Verdict::Hold(WhyNot::AlreadySent);
-    }
     if rule.shadow {
         return Verdict::Hold(WhyNot::Shadow);
+    }
+    if firing.notice == Notice::Given {
+        let again = rule.repeat_every.zip(noticed_at).map(|(every, last)| last.after(every));
+        return match again {
+            Some(again) if scene.ingested_at >= again => Verdict::Send(Why::Repeated),
+            Some(_) | None => Verdict::Hold(WhyNot::AlreadySent),
+        };
     }
     let delay = scene.delay();
     if delay > scene.rules.max_alert_delay {
         return Verdict::Hold(WhyNot::TooLate { delay });
+    }
+    if let Some(until) = stable_at {
+        return Verdict::Hold(WhyNot::Flapping { until });
     }
     match noticed_at.map(|last| last.after(rule.cooldown)) {
         Some(until) if scene.ingested_at < until => Verdict::Hold(WhyNot::CoolingDown { until }),

@@ -3,12 +3,15 @@
 
 use smol_str::SmolStr;
 
-use super::codec::{Malformed, Reader, Writer};
+use super::{
+    codec::{Malformed, Reader, Writer},
+    memory,
+};
 use crate::{
     compiled::{Compiled, Kind, Metric},
     effect::Evidence,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
-    state::{Device, Firing, Head, Instance, MetricState, Notice, Phase, Registration},
+    state::{Device, Firing, Flaps, Head, Instance, MetricState, Notice, Phase, Presence, Quiet, Registration},
     units::{Finite, Timestamp},
     value::Value,
 };
@@ -26,6 +29,7 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
         writer.float(value.get());
     }
     write_time(writer, device.last_ingest, head);
+    write_presence(writer, device.presence, head);
     let Some(home) = device.home else {
         writer.number(0);
         writer.number(0);
@@ -67,6 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
     };
     let mut device = Device::new(registration.into(), rules);
     device.last_ingest = read_time(reader, head)?;
+    device.presence = read_presence(reader, head)?;
     let place = device.home.map(|home| (rules.device_type(home), rules.plan(home)));
 
     for _ in 0..reader.count("the number of metrics")? {
@@ -104,7 +109,8 @@ fn write_instance(writer: &mut Writer, instance: &Instance, metric: Option<&Metr
             writer.number(2);
             writer.text(&firing.episode);
             write_time(writer, Some(firing.since), head);
-            write_time(writer, firing.quiet_since, head);
+            write_time(writer, firing.quiet_since.map(|quiet| quiet.at), head);
+            write_time(writer, firing.quiet_since.map(|quiet| quiet.ingested_at), head);
             write_value(writer, Some(firing.value), metric);
             write_evidence(writer, firing.evidence.as_ref());
             writer.number(match firing.notice {
@@ -112,12 +118,24 @@ fn write_instance(writer: &mut Writer, instance: &Instance, metric: Option<&Metr
                 Notice::Owed { counted: true } => 1,
                 Notice::Given => 2,
             });
+            writer.number(u64::from(firing.repeats));
         }
     }
     writer.number(instance.breached);
     writer.number(instance.unclear);
     write_time(writer, instance.noticed_at, head);
     writer.number(u64::from(instance.suppressed));
+    memory::write(writer, instance.memory.as_deref());
+    match &instance.flaps {
+        None => writer.number(0),
+        Some(flaps) => {
+            writer.number(1 + u64::from(flaps.flapping));
+            writer.number(flaps.recent.len() as u64);
+            for at in &flaps.recent {
+                write_time(writer, Some(*at), head);
+            }
+        }
+    }
 }
 
 fn read_instance(reader: &mut Reader<'_>, metric: Option<&Metric>, head: &Head) -> Result<Instance, Malformed> {
@@ -128,7 +146,11 @@ fn read_instance(reader: &mut Reader<'_>, metric: Option<&Metric>, head: &Head) 
         2 => Phase::Firing(Box::new(Firing {
             episode: SmolStr::new(reader.text("an episode")?),
             since: time(reader)?,
-            quiet_since: read_time(reader, head)?,
+            quiet_since: match (read_time(reader, head)?, read_time(reader, head)?) {
+                (Some(at), Some(ingested_at)) => Some(Quiet { at, ingested_at }),
+                (None, None) => None,
+                (Some(_), None) | (None, Some(_)) => return Err(Malformed("a quiet time")),
+            },
             value: read_value(reader, metric)?.ok_or(Malformed("the value of an episode"))?,
             evidence: read_evidence(reader)?,
             notice: match reader.number("a notice")? {
@@ -137,6 +159,8 @@ fn read_instance(reader: &mut Reader<'_>, metric: Option<&Metric>, head: &Head) 
                 2 => Notice::Given,
                 _ => return Err(Malformed("a notice")),
             },
+            repeats: u32::try_from(reader.number("a number of notices")?)
+                .map_err(|_| Malformed("a number of notices"))?,
         })),
         _ => return Err(Malformed("a phase")),
     };
@@ -147,7 +171,30 @@ fn read_instance(reader: &mut Reader<'_>, metric: Option<&Metric>, head: &Head) 
         noticed_at: read_time(reader, head)?,
         suppressed: u32::try_from(reader.number("a number of firings")?)
             .map_err(|_| Malformed("a number of firings"))?,
-        memory: None,
+        memory: memory::read(reader)?.map(Box::new),
+        flaps: match reader.number("flapping")? {
+            0 => None,
+            flapping @ (1 | 2) => {
+                let count = reader.count("a number of firings")?;
+                let recent = (0..count).map(|_| time(reader)).collect::<Result<_, _>>()?;
+                Some(Box::new(Flaps { recent, flapping: flapping == 2 }))
+            }
+            _ => return Err(Malformed("flapping")),
+        },
+    })
+}
+
+fn write_presence(writer: &mut Writer, presence: Presence, head: &Head) {
+    writer.number(presence.version.map_or(0, |version| version.saturating_add(1)));
+    write_time(writer, presence.gone_at, head);
+    write_time(writer, presence.offline_since, head);
+}
+
+fn read_presence(reader: &mut Reader<'_>, head: &Head) -> Result<Presence, Malformed> {
+    Ok(Presence {
+        version: reader.number("a version of presence")?.checked_sub(1),
+        gone_at: read_time(reader, head)?,
+        offline_since: read_time(reader, head)?,
     })
 }
 

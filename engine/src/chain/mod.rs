@@ -4,6 +4,7 @@
 mod codec;
 mod device;
 pub(crate) mod keys;
+mod memory;
 
 use codec::{Malformed, Reader, Writer};
 use sha2::{Digest, Sha256};

@@ -132,7 +132,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
             self.publish(shard).await.map_err(Stopped::on_chain)?;
         }
         let from = shard.state.position();
-        let mut run = Run::new(self.batch.shard);
+        let mut run = Run::new(self.batch.shard, driver.settings.generation);
         let evaluated = self.evaluate(driver, shard, &mut run).await;
         if shard.state.position() == from {
             // Nothing new: all of these records are in the chain, and its newest delta is published.
@@ -220,9 +220,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                         step::adopt(&shard.rules, &rules, version, &mut shard.state, record, run);
                         shard.rules = rules;
                     }
-                    Ok(Loaded::Unusable(_)) => step::ignore_rule_set(&mut shard.state, record, run),
+                    Ok(Loaded::Unusable(_)) => step::ignore_rule_set(&shard.rules, &mut shard.state, record, run),
                     Err(_) if mutant!(UnavailableRuleSetIgnored) => {
-                        step::ignore_rule_set(&mut shard.state, record, run);
+                        step::ignore_rule_set(&shard.rules, &mut shard.state, record, run);
                     }
                     Err(_) if mutant!(LaterRecordsAfterFailure) => {}
                     Err(failure) => return Evaluated { next: index, end: Err(failure) },

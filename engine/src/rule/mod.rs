@@ -1,6 +1,7 @@
 //! The conditions of rules, a file for each kind. A condition looks at one sample and what came before it; how long
 //! it must hold and who is told is not its business.
 
+pub(crate) mod composite;
 pub(crate) mod memory;
 mod range;
 mod rate_of_change;
@@ -16,7 +17,7 @@ use crate::{
     effect::Evidence,
     ids::AttributeId,
     rule_set::Condition,
-    units::{Finite, Timestamp},
+    units::{Finite, Millis, Timestamp},
     value::Value,
 };
 
@@ -27,7 +28,19 @@ pub(crate) enum Test {
     Range(range::Range),
     RateOfChange(rate_of_change::RateOfChange),
     State(state::State),
-    /// It reads no samples: something else moves it.
+    /// Silence moves it.
+    NoData {
+        /// The longest silence; that of the device type if none.
+        after: Option<Millis>,
+    },
+    /// Other rules move it.
+    Composite(composite::Composite),
+    /// The device's own alarms move it.
+    DeviceAlarm {
+        /// Codes that count, sorted; empty for all.
+        codes: Vec<SmolStr>,
+    },
+    /// Nothing moves it yet.
     Unsampled,
 }
 
@@ -80,13 +93,13 @@ impl Test {
                 Some(kind) => Self::State(state::State::new(equals, from.as_ref(), kind)),
                 None => unreachable!("a rule set is checked before it is compiled"),
             },
+            Condition::NoData { after_ms } => Self::NoData { after: *after_ms },
+            Condition::Composite { all, any, not } => Self::Composite(composite::Composite::new(all, any, not)),
+            Condition::DeviceAlarm { codes } => Self::DeviceAlarm { codes: codes.iter().cloned().collect() },
             Condition::Anomaly { .. }
             | Condition::Flatline { .. }
             | Condition::Count { .. }
-            | Condition::NoData { .. }
-            | Condition::Fleet { .. }
-            | Condition::Composite { .. }
-            | Condition::DeviceAlarm { .. } => Self::Unsampled,
+            | Condition::Fleet { .. } => Self::Unsampled,
         }
     }
 
@@ -98,7 +111,7 @@ impl Test {
             Self::Range(test) => test.look(seen),
             Self::RateOfChange(test) => test.look(seen),
             Self::State(test) => test.look(seen),
-            Self::Unsampled => None,
+            Self::NoData { .. } | Self::Composite(_) | Self::DeviceAlarm { .. } | Self::Unsampled => None,
         }
     }
 
@@ -109,6 +122,13 @@ impl Test {
             Self::Range(test) => test.limit(),
             Self::RateOfChange(test) => test.limit(),
             Self::State(test) => test.limit(words),
+            Self::NoData { after } => match after {
+                Some(after) => smol_str::format_smolstr!("no data for {} ms", after.0),
+                None => SmolStr::new_static("offline"),
+            },
+            Self::Composite(test) => test.limit(),
+            Self::DeviceAlarm { codes } if codes.is_empty() => SmolStr::new_static("any alarm"),
+            Self::DeviceAlarm { codes } => codes.join(", ").into(),
             Self::Unsampled => SmolStr::default(),
         }
     }

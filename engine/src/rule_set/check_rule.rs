@@ -18,6 +18,8 @@ pub const COUNT_MAX: u32 = 256;
 pub const CONSECUTIVE_MAX: u32 = 1_000;
 /// The most rules that a composite rule reads.
 pub const COMPOSITE_RULES_MAX: usize = 64;
+/// The most levels of rules below a composite rule, the ones that read samples included.
+pub const COMPOSITE_DEPTH_MAX: usize = 8;
 /// The most characters of an alarm's code.
 pub const ALARM_CODE_CHARACTERS_MAX: usize = 64;
 
@@ -99,32 +101,16 @@ impl RuleSet {
                     return Err(invalid("condition.of", format!("`{of}` has zones, not devices")));
                 }
             }
-            Condition::Composite { .. } => {
-                let mut waiting: Vec<&RuleId> = vec![id];
-                let mut seen = BTreeSet::new();
-                while let Some(next) = waiting.pop() {
-                    let Some(Rule { condition: Condition::Composite { all, any, not }, .. }) = self.rules.get(next)
-                    else {
-                        continue;
-                    };
-                    for (key, named) in [("all", all), ("any", any), ("not", not)] {
-                        for of in named {
-                            if of == id {
-                                return Err(invalid(format!("condition.{key}"), "the rule reads itself in the end"));
-                            }
-                            known(&self.rules, of, || format!("condition.{key}"), "rule")?;
-                            if matches!(self.rules[of].condition, Condition::Fleet { .. }) {
-                                return Err(invalid(
-                                    format!("condition.{key}"),
-                                    format!("`{of}` has zones, not devices"),
-                                ));
-                            }
-                            if seen.insert(of) {
-                                waiting.push(of);
-                            }
+            Condition::Composite { all, any, not } => {
+                for (key, named) in [("all", all), ("any", any), ("not", not)] {
+                    for of in named {
+                        known(&self.rules, of, || format!("condition.{key}"), "rule")?;
+                        if matches!(self.rules[of].condition, Condition::Fleet { .. }) {
+                            return Err(invalid(format!("condition.{key}"), format!("`{of}` has zones, not devices")));
                         }
                     }
                 }
+                self.check_depth(id)?;
             }
             Condition::Fleet { of: FleetOf::Offline, .. }
             | Condition::Threshold { .. }
@@ -138,6 +124,36 @@ impl RuleSet {
             | Condition::DeviceAlarm { .. } => {}
         }
         Ok(())
+    }
+
+    /// Below a composite rule lie only so many levels of others. A rule that reads itself in the end has no lowest one.
+    fn check_depth(&self, id: &RuleId) -> Result<(), Invalid> {
+        let mut level = BTreeSet::from([id]);
+        for _ in 0..COMPOSITE_DEPTH_MAX {
+            level = level
+                .into_iter()
+                .filter_map(|id| match &self.rules.get(id)?.condition {
+                    Condition::Composite { all, any, not } => Some(all.iter().chain(any).chain(not)),
+                    Condition::Threshold { .. }
+                    | Condition::Range { .. }
+                    | Condition::RateOfChange { .. }
+                    | Condition::State { .. }
+                    | Condition::Anomaly { .. }
+                    | Condition::NoData { .. }
+                    | Condition::Flatline { .. }
+                    | Condition::Count { .. }
+                    | Condition::Fleet { .. }
+                    | Condition::DeviceAlarm { .. } => None,
+                })
+                .flatten()
+                .collect();
+        }
+        if level.is_empty() {
+            Ok(())
+        } else {
+            let problem = format!("composite rules lie more than {COMPOSITE_DEPTH_MAX} deep, or read each other");
+            Err(invalid("condition", problem))
+        }
     }
 }
 

@@ -116,8 +116,8 @@ fn devices_that_are_not_known_are_set_aside() {
     let memory = Memory::new();
     let mut stream = Stream::default();
     stream.reading("nobody", json!({ "pressure": 1.0 }), 0);
-    stream.register("valve-0", "valve", "zone-a");
-    stream.reading("valve-0", json!({ "pressure": 1.0 }), 0);
+    stream.register("tap-0", "tap", "zone-a");
+    stream.reading("tap-0", json!({ "pressure": 1.0 }), 0);
     stream.register("pump-9", "pump", "zone-z");
     stream.reading("pump-9", json!({ "vibration": 1.0 }), 0);
     Host::new(&memory).deliver_all(&stream);

@@ -38,7 +38,7 @@ fn every_contradiction_names_its_place() {
         (refused(|set| set["rules"]["burst"]["severity"] = json!("urgent")), "there is no severity `urgent`"),
         (refused(|set| set["rules"]["burst"]["zones"] = json!(["zone-z"])), "rules.burst.zones"),
         (refused(|set| set["rules"]["burst"]["device_types"] = json!([])), "rules.burst.metric"),
-        (refused(|set| set["rules"]["burst"]["device_types"] = json!(["valve"])), "there is no device type `valve`"),
+        (refused(|set| set["rules"]["burst"]["device_types"] = json!(["tap"])), "there is no device type `tap`"),
         (refused(|set| set["rules"]["burst"]["condition"]["per_ms"] = json!(0)), "rules.burst.condition.per_ms"),
         (refused(|set| set["rules"]["burst"]["notify"] = json!(["nobody"])), "rules.burst.notify"),
         (refused(|set| set["rules"]["low-battery"]["condition"]["clear"] = json!(19.0)), "not on the good side of `<`"),
@@ -72,6 +72,26 @@ fn every_contradiction_names_its_place() {
         (refused(|set| set["message"]["batch"] = json!("a..b")), "message.batch"),
         (refused(|set| set["routes"][0]["to"] = json!([])), "routes.0.to"),
         (refused(|set| set["routes"][0]["match"] = json!({ "rules": ["gone"] })), "routes.0.match.rules"),
+        (refused(|set| set["rules"]["valve-offline"]["metric"] = json!("position")), "reads no metric"),
+        (refused(|set| set["rules"]["valve-open"]["metric"] = serde_json::Value::Null), "reads a metric"),
+        (
+            refused(|set| set["rules"]["valve-open-and-leaking"]["condition"]["all"] = json!(["gone"])),
+            "there is no rule `gone`",
+        ),
+        (
+            refused(|set| set["rules"]["valve-open-and-leaking"]["condition"]["not"] = json!(["valve-open-and-fine"])),
+            "read each other",
+        ),
+        (
+            refused(|set| {
+                set["rules"]["valve-open-and-leaking"]["condition"]["any"] = json!(["valve-open-and-leaking"])
+            }),
+            "read each other",
+        ),
+        (refused(|set| set["rules"]["valve-alarm"]["condition"]["codes"] = json!([""])), "1 to 64 characters"),
+        (refused(|set| set["rules"]["valve-by-night"]["active"]["to_minute"] = json!(330)), "active"),
+        (refused(|set| set["rules"]["valve-flaps"]["flap_limit"]["firings"] = json!(0)), "flap_limit.firings"),
+        (refused(|set| set["severities"]["reminded"]["repeat_every_ms"] = json!(0)), "repeat_every_ms"),
         (refused(|set| set["surprise"] = json!(1)), "unknown field `surprise`"),
         (refused(|set| set["rules"]["burst"]["condition"]["threshold"] = json!("61")), "invalid type"),
     ];

@@ -7,6 +7,9 @@
 //! 0s vibration=20 | inactive         a sample, and where the rule then stands
 //! 10s vibration=20 | firing 0s send  … since when, and whether somebody is told
 //! 10s @25s vibration=20 | …          taken at 10 s, arrived at 25 s
+//! 90s !tick | firing 61s, send at 61s  time alone passes; a verdict that no sample made says when it was made
+//! 90s !status offline                 a message on the channel `status`; `!alarm leak on` one on `alerts`
+//! 90s !disconnected 5 CLIENT_ERROR    what the broker says of the connection, with its version
 //! ```
 //! `UPDATE_SESSIONS=1` writes what happened into the files instead of comparing.
 
@@ -74,6 +77,30 @@ fn play(session: &str) -> String {
                 take(&rules, &mut state, &stream);
             }
             ["rule", id] => shown = (*id).to_owned(),
+            [at, event, rest @ ..] if event.starts_with('!') => {
+                let at = START_MS + milliseconds(at);
+                match (&event[1..], rest) {
+                    ("tick", []) => stream.wrap("tick", &device, json!({}), at),
+                    ("connected", [version]) => {
+                        let fields = json!({ "e": "connected", "v": number(version) });
+                        stream.wrap("lifecycle", &device, fields, at);
+                    }
+                    ("disconnected", [version, reason]) => {
+                        let fields = json!({ "e": "disconnected", "v": number(version), "r": reason });
+                        stream.wrap("lifecycle", &device, fields, at);
+                    }
+                    ("status", [status]) => {
+                        stream.wrapped(&device, json!({ "status": status }).to_string().as_bytes(), "status", at);
+                    }
+                    ("alarm", [code, active]) => {
+                        let alarm = json!({ "code": code, "active": *active == "on" });
+                        stream.wrapped(&device, alarm.to_string().as_bytes(), "alerts", at);
+                    }
+                    _ => panic!("no such event: {script}"),
+                }
+                let run = take(&rules, &mut state, &stream);
+                outcome = Some(told(&run, &shown));
+            }
             [at, rest @ ..] => {
                 let at = milliseconds(at);
                 let (arrived, readings) = match rest {
@@ -96,7 +123,7 @@ fn play(session: &str) -> String {
 }
 
 fn take(rules: &Compiled, state: &mut ShardState, stream: &Stream) -> Run {
-    let mut run = Run::new(SHARD);
+    let mut run = Run::new(SHARD, 1);
     run.trace = Some(Vec::new());
     let last = stream.records.len() - 1;
     for record in stream.records(last, last + 1) {
@@ -128,6 +155,11 @@ fn told_of(judgement: &Judgement) -> String {
         Verdict::Send(Why::Fired { suppressed: 0 }) => "send".to_owned(),
         Verdict::Send(Why::Fired { suppressed }) => format!("send suppressed={suppressed}"),
         Verdict::Send(Why::Resolved) => "send resolved".to_owned(),
+        Verdict::Send(Why::Repeated) => "send again".to_owned(),
+        Verdict::Send(Why::Flapping) => "send flapping".to_owned(),
+        Verdict::Hold(WhyNot::Flapping { until }) => format!("flapping until {}", since_start(until.0)),
+        Verdict::Hold(WhyNot::OutsideHours) => "outside hours".to_owned(),
+        Verdict::Hold(WhyNot::Forgotten) => "forgotten".to_owned(),
         Verdict::Hold(WhyNot::Inactive) => return standing,
         Verdict::Hold(WhyNot::Pending { until }) => format!("until {}", since_start(until.0)),
         Verdict::Hold(WhyNot::TooFewSamples { seen }) => format!("too few samples ({seen})"),
@@ -138,7 +170,8 @@ fn told_of(judgement: &Judgement) -> String {
         Verdict::Hold(WhyNot::Shadow) => "shadow".to_owned(),
         Verdict::Hold(WhyNot::NeverSent) => "never sent".to_owned(),
     };
-    format!("{standing}, {verdict}")
+    let at = if judgement.by_timer { format!(" at {}", since_start(judgement.at.0)) } else { String::new() };
+    format!("{standing}, {verdict}{at}")
 }
 
 fn since_start(ms: i64) -> String {
@@ -148,6 +181,10 @@ fn since_start(ms: i64) -> String {
 fn milliseconds(text: &str) -> i64 {
     let seconds: i64 = text.strip_suffix('s').and_then(|digits| digits.parse().ok()).expect("a time such as `90s`");
     seconds * 1_000
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().expect("a number")
 }
 
 fn reading(word: &str) -> (String, Value) {

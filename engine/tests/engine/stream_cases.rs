@@ -280,3 +280,32 @@ fn the_source_systems_message_is_processed_and_its_alert_fires_once_and_again_af
     pressure(&mut stream, 780, 65.0);
     assert_eq!(firings(&stream, "high-pressure"), [(360, 60), (780, 480)]);
 }
+
+#[test]
+fn case_32_a_disconnect_after_a_newer_connect_leaves_the_device_online() {
+    let told = |disconnected: u64| {
+        let memory = Memory::new();
+        let mut stream = Stream::default();
+        stream.register("valve-0", "valve", "zone-a");
+        stream.reading("valve-0", json!({ "position": 1.0 }), 0);
+        stream.wrap("lifecycle", "valve-0", json!({ "e": "connected", "v": 6 }), START_MS + 1_000);
+        let gone = json!({ "e": "disconnected", "v": disconnected, "r": "CONNECTION_LOST" });
+        stream.wrap("lifecycle", "valve-0", gone, START_MS + 2_000);
+        // Messages from elsewhere keep the device from being silent, and the time going.
+        for at in (3..180).step_by(50) {
+            stream.wrap("tick", "tick", json!({}), START_MS + at * 1_000);
+        }
+        Host::new(&memory).deliver_all(&stream);
+        let rows = memory.rows();
+        let gone: Vec<i64> = rows
+            .outbox
+            .values()
+            .filter(|notification| notification.alert.rule.as_str() == "valve-offline")
+            .map(|notification| notification.alert.at.0 - START_MS)
+            .collect();
+        gone
+    };
+    // Silence counts either way, after 60 s; a disconnect of its own only after 120 s of grace.
+    assert_eq!(told(5), [60_001]);
+    assert_eq!(told(7), [60_001]);
+}

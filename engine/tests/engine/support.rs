@@ -50,6 +50,13 @@ impl Stream {
         self.put(device, record.to_string(), at);
     }
 
+    /// A wrapped record of any kind about a device.
+    pub(crate) fn wrap(&mut self, kind: &str, device: &str, fields: Value, at: i64) {
+        let mut record = json!({ "ff": 1, "k": kind, "d": device, "t": at });
+        record.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        self.put(device, record.to_string(), at);
+    }
+
     /// A message as the topic rule wraps it.
     pub(crate) fn message(&mut self, device: &str, payload: &Value, at: i64) {
         self.wrapped(device, payload.to_string().as_bytes(), "telemetry", at);

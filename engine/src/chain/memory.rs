@@ -1,0 +1,33 @@
+//! What a condition remembers, in a delta or a base.
+
+use smol_str::SmolStr;
+
+use super::codec::{Malformed, Reader, Writer};
+use crate::rule::memory::{ALARMS_MAX, Memory};
+
+pub(super) fn write(writer: &mut Writer, memory: Option<&Memory>) {
+    match memory {
+        None => writer.number(0),
+        Some(Memory::Alarms(codes)) => {
+            writer.number(1);
+            writer.number(codes.len() as u64);
+            codes.iter().for_each(|code| writer.name(code));
+        }
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Memory>, Malformed> {
+    let what = "what a rule remembers";
+    Ok(match reader.number(what)? {
+        0 => None,
+        1 => {
+            let count = reader.count(what)?;
+            if count > ALARMS_MAX {
+                return Err(Malformed(what));
+            }
+            let codes = (0..count).map(|_| reader.name(what).map(SmolStr::new)).collect::<Result<_, _>>()?;
+            Some(Memory::Alarms(codes))
+        }
+        _ => return Err(Malformed(what)),
+    })
+}

@@ -1,0 +1,117 @@
+//! When the passing of the shard's time alone changes something about a device: a pure function of its state.
+
+use jiff::tz::TimeZone;
+
+use crate::{
+    compiled::{Compiled, Duration, Rule},
+    rule::Test,
+    rule_set::OnGap,
+    state::{Device, Notice, Phase},
+    units::{Millis, Timestamp},
+};
+
+/// How long a device that was said to have gone may take to come back.
+pub(crate) const GONE_GRACE: Millis = Millis::from_secs(120);
+
+/// What is due. A slot is the index of a rule in the device's plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The device counts as offline.
+    Offline,
+    /// A rule of kind `no_data` has waited for long enough.
+    Silence(usize),
+    /// What had begun to breach is forgotten: its samples have stopped.
+    Forget(usize),
+    /// A condition without samples has held for long enough.
+    Hold(usize),
+    /// An episode has been quiet for long enough.
+    Quiet(usize),
+    /// A notice that was held back, or a repetition, is sent.
+    Notice(usize),
+}
+
+/// The first thing that is due on a device. Of several at one moment, the device comes first and then its rules by id.
+pub(crate) fn earliest(rules: &Compiled, device: &Device) -> Option<(Timestamp, Timer)> {
+    let home = device.home?;
+    let (device_type, plan) = (rules.device_type(home), rules.plan(home));
+    let timezone = rules.timezone(home);
+    let mut first = offline(device, device_type.offline_after).map(|due| (due, Timer::Offline, ""));
+    for (slot, rule) in plan.rules.iter().enumerate() {
+        let rule = &device_type.rules[*rule as usize];
+        let Some((due, timer)) = of_instance(rule, device, slot, timezone) else { continue };
+        if first.is_none_or(|(known, _, id)| (due, rule.id.as_str()) < (known, id)) {
+            first = Some((due, timer, rule.id.as_str()));
+        }
+    }
+    first.map(|(due, timer, _)| (due, timer))
+}
+
+/// When a device counts as offline, unless it does.
+pub(crate) fn offline(device: &Device, offline_after: Millis) -> Option<Timestamp> {
+    if device.presence.offline_since.is_some() {
+        return None;
+    }
+    let silent = offline_by_silence(device, offline_after);
+    let gone = device.presence.gone_at.map(|gone| gone.after(GONE_GRACE));
+    silent.into_iter().chain(gone).min()
+}
+
+/// When a device counts as offline for its silence, if nothing comes.
+pub(crate) fn offline_by_silence(device: &Device, offline_after: Millis) -> Option<Timestamp> {
+    device.last_ingest.map(|last| past(last, offline_after))
+}
+
+/// The first moment at which more than `length` has passed.
+fn past(since: Timestamp, length: Millis) -> Timestamp {
+    since.after(length).after(Millis(1))
+}
+
+/// What is due first of one rule on a device.
+pub(crate) fn of_instance(
+    rule: &Rule,
+    device: &Device,
+    slot: usize,
+    timezone: &TimeZone,
+) -> Option<(Timestamp, Timer)> {
+    let instance = &device.instances[slot];
+    match &instance.phase {
+        Phase::Inactive => silence(rule, device, timezone).map(|due| (due, Timer::Silence(slot))),
+        Phase::Pending { since } => match rule.duration {
+            Duration::Time { length, .. } if rule.metric.is_none() => Some((since.after(length), Timer::Hold(slot))),
+            Duration::Time { on_gap: OnGap::Reset, forget_after, .. } => {
+                device.last_ingest.map(|last| (past(last, forget_after), Timer::Forget(slot)))
+            }
+            Duration::Time { on_gap: OnGap::Hold, .. } | Duration::Samples { .. } => None,
+        },
+        Phase::Firing(firing) => {
+            let quiet =
+                firing.quiet_since.map(|quiet| (quiet.ingested_at.after(rule.keep_firing_for), Timer::Quiet(slot)));
+            let again = firing.quiet_since.and_then(|_| silence(rule, device, timezone));
+            let again = again.map(|due| (due, Timer::Silence(slot)));
+            let notice = match firing.notice {
+                Notice::Given => rule.repeat_every.zip(instance.noticed_at).map(|(every, last)| last.after(every)),
+                Notice::Owed { counted: true } => {
+                    let cooled = instance.noticed_at.map(|last| last.after(rule.cooldown));
+                    let flaps = instance.flaps.as_ref();
+                    cooled.max(flaps.and_then(|flaps| flaps.stable_at(rule.flap_limit.per_ms)))
+                }
+                Notice::Owed { counted: false } => None,
+            };
+            let notice = notice.filter(|_| !rule.shadow).map(|due| (due, Timer::Notice(slot)));
+            [quiet, again, notice].into_iter().flatten().min_by_key(|(due, _)| *due)
+        }
+    }
+}
+
+/// When a rule of kind `no_data` fires if the device stays silent: never one that has not been heard of yet.
+fn silence(rule: &Rule, device: &Device, timezone: &TimeZone) -> Option<Timestamp> {
+    let Test::NoData { after } = &rule.test else { return None };
+    let due = match after {
+        Some(after) => past(device.last_ingest?, *after),
+        None => device.presence.offline_since?,
+    };
+    match &rule.active {
+        Some(active) => active.next(due, timezone),
+        None => Some(due),
+    }
+}

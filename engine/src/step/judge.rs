@@ -1,0 +1,261 @@
+//! What a finding does to a rule on a device, and what that means to the world: episodes begin and end, and somebody is
+//! told or not.
+
+use crate::{
+    compiled::Rule,
+    counts::Counts,
+    due,
+    effect::{AlertState, Effects, NoticeKind, ResolveReason},
+    episode::{self, Scene},
+    machine::{self, Moved},
+    rule::Finding,
+    state::{Device, Firing, Flaps, Instance, Notice, Phase},
+    units::{Millis, Timestamp},
+    verdict::{self, Judgement, Standing, Verdict, Why, WhyNot},
+};
+
+/// Where the outcome of a record goes.
+pub(super) struct Tally<'a> {
+    pub(super) effects: &'a mut Effects,
+    pub(super) counts: &'a mut Counts,
+    trace: Option<&'a mut Vec<Judgement>>,
+    /// How many transitions there were before this record.
+    before: usize,
+    /// The earliest moment at which time alone changes something about the device.
+    pub(super) due: Option<Timestamp>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(
+        effects: &'a mut Effects,
+        counts: &'a mut Counts,
+        trace: Option<&'a mut Vec<Judgement>>,
+        before: usize,
+    ) -> Self {
+        Self { effects, counts, trace, before, due: None }
+    }
+
+    /// The place of the next transition among those of its record.
+    fn ordinal(&self) -> u32 {
+        (self.effects.alerts.len() - self.before) as u32
+    }
+
+    /// Something about the device changes at this moment unless a record comes before.
+    pub(super) fn look_at(&mut self, due: Option<Timestamp>) {
+        self.due = match (self.due, due) {
+            (Some(known), Some(due)) => Some(known.min(due)),
+            (known, due) => known.or(due),
+        };
+    }
+
+    /// Keeps an answer for those who ask why.
+    pub(super) fn note(&mut self, scene: &Scene<'_>, device: &Device, slot: usize, verdict: Verdict) {
+        let Some(trace) = &mut self.trace else { return };
+        let device_type = scene.rules.device_type(scene.home);
+        let rule = &device_type.rules[scene.rules.plan(scene.home).rules[slot] as usize];
+        trace.push(Judgement {
+            device: device.registration.id.clone(),
+            rule: rule.id.clone(),
+            metric: device_type.metric(rule).map(|metric| metric.id.clone()),
+            at: scene.at,
+            by_timer: scene.is_timer(),
+            standing: Standing::of(&device.instances[slot]),
+            verdict,
+        });
+    }
+}
+
+/// The rule of a device's slot.
+pub(super) fn rule_of<'a>(scene: &Scene<'a>, slot: usize) -> &'a Rule {
+    let rules = scene.rules;
+    &rules.device_type(scene.home).rules[rules.plan(scene.home).rules[slot] as usize]
+}
+
+/// Moves a rule on a device by what its condition found.
+pub(super) fn judge(
+    scene: &Scene<'_>,
+    tally: &mut Tally<'_>,
+    device: &mut Device,
+    slot: usize,
+    finding: Finding,
+    gap: Option<Millis>,
+) -> Verdict {
+    let rule = rule_of(scene, slot);
+    let moved = machine::advance(rule, &mut device.instances[slot], &finding, scene.at, scene.ingested_at, gap);
+    let verdict = follow(scene, tally, device, slot, rule, moved, finding);
+    tally.look_at(due::of_instance(rule, device, slot, scene.rules.timezone(scene.home)).map(|(due, _)| due));
+    verdict
+}
+
+fn follow(
+    scene: &Scene<'_>,
+    tally: &mut Tally<'_>,
+    device: &mut Device,
+    slot: usize,
+    rule: &Rule,
+    moved: Moved,
+    finding: Finding,
+) -> Verdict {
+    let instance = &mut device.instances[slot];
+    match moved {
+        Moved::Stayed => match &mut instance.phase {
+            Phase::Inactive => Verdict::Hold(WhyNot::Inactive),
+            Phase::Pending { since } => Verdict::Hold(WhyNot::Pending { until: since.after(rule.duration.length()) }),
+            Phase::Firing(firing) => {
+                firing.value = finding.value;
+                if finding.evidence.is_some() {
+                    firing.evidence = finding.evidence;
+                }
+                tell(scene, tally, device, slot, rule)
+            }
+        },
+        Moved::Fired { since } => {
+            let firing = Firing {
+                episode: scene.episode(&rule.id, &device.registration.id),
+                since,
+                quiet_since: None,
+                value: finding.value,
+                evidence: finding.evidence,
+                notice: Notice::Owed { counted: false },
+                repeats: 0,
+            };
+            tally.counts.fired += 1;
+            tally.effects.alerts.push(episode::alert(
+                scene,
+                tally.ordinal(),
+                device,
+                rule,
+                &firing,
+                AlertState::Firing,
+            ));
+            let instance = &mut device.instances[slot];
+            instance.phase = Phase::Firing(Box::new(firing));
+            let starts_flapping = fired(instance, rule, scene.ingested_at);
+            let verdict = if starts_flapping && !rule.shadow {
+                tell_flapping(scene, tally, device, slot, rule)
+            } else {
+                tell(scene, tally, device, slot, rule)
+            };
+            match verdict {
+                Verdict::Hold(WhyNot::TooLate { .. }) => tally.counts.too_late += 1,
+                Verdict::Hold(WhyNot::Shadow) => tally.counts.shadowed += 1,
+                Verdict::Send(_) | Verdict::Hold(_) => {}
+            }
+            verdict
+        }
+        Moved::Resolved => {
+            let mut over = instance.clone();
+            instance.phase = Phase::Inactive;
+            if let Phase::Firing(firing) = &mut over.phase {
+                firing.value = finding.value;
+            }
+            let told = tally.effects.notifications.len();
+            end(scene, tally, device, rule, over, ResolveReason::Cleared);
+            if tally.effects.notifications.len() > told {
+                Verdict::Send(Why::Resolved)
+            } else {
+                Verdict::Hold(WhyNot::NeverSent)
+            }
+        }
+    }
+}
+
+/// Ends an episode, and says so to those who were told of it.
+pub(super) fn end(
+    scene: &Scene<'_>,
+    tally: &mut Tally<'_>,
+    device: &Device,
+    rule: &Rule,
+    over: Instance,
+    reason: ResolveReason,
+) {
+    let Phase::Firing(firing) = over.phase else { return };
+    let alert = episode::alert(scene, tally.ordinal(), device, rule, &firing, AlertState::Resolved { reason });
+    tally.counts.resolved += 1;
+    if firing.notice == Notice::Given {
+        tally.counts.notifications += 1;
+        tally.effects.notifications.push(episode::notification(alert.clone(), NoticeKind::Resolved, 0, 0));
+    }
+    tally.effects.alerts.push(alert);
+}
+
+/// Counts a firing. `true` when the rule has just begun to flap.
+fn fired(instance: &mut Instance, rule: &Rule, at: Timestamp) -> bool {
+    let limit = rule.flap_limit;
+    let flaps = instance.flaps.get_or_insert_default();
+    flaps.settle(limit.per_ms, at);
+    flaps.recent.retain(|firing| at.since(*firing) < limit.per_ms);
+    flaps.recent.push(at);
+    let most = limit.firings as usize + 1;
+    if flaps.recent.len() < most {
+        return false;
+    }
+    flaps.recent.drain(..flaps.recent.len() - most);
+    !std::mem::replace(&mut flaps.flapping, true)
+}
+
+impl Flaps {
+    /// When it is stable again, if it flaps: no firing for the whole time of the limit.
+    pub(crate) fn stable_at(&self, per: Millis) -> Option<Timestamp> {
+        self.recent.last().filter(|_| self.flapping).map(|last| last.after(per))
+    }
+
+    fn settle(&mut self, per: Millis, now: Timestamp) {
+        if self.stable_at(per).is_some_and(|stable| now >= stable) {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Says once that a rule flaps. The firing itself is held back with the others.
+fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usize, rule: &Rule) -> Verdict {
+    let Phase::Firing(firing) = &mut device.instances[slot].phase else { return Verdict::Hold(WhyNot::Inactive) };
+    firing.notice = Notice::Owed { counted: true };
+    let firing = firing.clone();
+    let alert = episode::alert(scene, tally.ordinal(), device, rule, &firing, AlertState::Firing);
+    let instance = &mut device.instances[slot];
+    instance.noticed_at = Some(scene.ingested_at);
+    instance.suppressed = instance.suppressed.saturating_add(1);
+    tally.counts.notifications += 1;
+    tally.effects.notifications.push(episode::notification(alert, NoticeKind::Flapping, 0, instance.suppressed));
+    Verdict::Send(Why::Flapping)
+}
+
+/// Decides whether a running episode is told of now, and tells.
+pub(super) fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usize, rule: &Rule) -> Verdict {
+    let Instance { phase, noticed_at, suppressed, flaps, .. } = &mut device.instances[slot];
+    let Phase::Firing(firing) = phase else { return Verdict::Hold(WhyNot::Inactive) };
+    if let Some(flaps) = flaps {
+        flaps.settle(rule.flap_limit.per_ms, scene.ingested_at);
+    }
+    let stable_at = flaps.as_ref().and_then(|flaps| flaps.stable_at(rule.flap_limit.per_ms));
+    let verdict = verdict::on_firing(scene, rule, firing, *noticed_at, stable_at, *suppressed);
+    match verdict {
+        Verdict::Send(_) => {
+            let kind = if firing.notice == Notice::Given {
+                firing.repeats += 1;
+                NoticeKind::Repeat
+            } else {
+                NoticeKind::Firing
+            };
+            firing.notice = Notice::Given;
+            *noticed_at = Some(if mutant!(CooldownByDeviceTime) { scene.at } else { scene.ingested_at });
+            let held_back = std::mem::take(suppressed);
+            tally.counts.notifications += 1;
+            if let Phase::Firing(firing) = &device.instances[slot].phase {
+                let alert = episode::alert(scene, tally.ordinal(), device, rule, firing, AlertState::Firing);
+                let notice = episode::notification(alert, kind, firing.repeats, held_back);
+                tally.effects.notifications.push(notice);
+            }
+        }
+        Verdict::Hold(WhyNot::CoolingDown { .. } | WhyNot::Flapping { .. })
+            if firing.notice == Notice::Owed { counted: false } =>
+        {
+            firing.notice = Notice::Owed { counted: true };
+            *suppressed = suppressed.saturating_add(1);
+            tally.counts.cooled_down += 1;
+        }
+        Verdict::Hold(_) => {}
+    }
+    verdict
+}

@@ -1,0 +1,213 @@
+//! One record through the engine: rules, state and a record go in, new state and effects come out. No clock, no
+//! randomness, no I/O: whoever repeats it gets the same.
+
+mod alarm;
+mod composite;
+mod judge;
+mod presence;
+mod registration;
+mod telemetry;
+mod timers;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::{
+    compiled::{Compiled, Home},
+    counts::Counts,
+    drive::StreamRecord,
+    effect::{Effects, QUARANTINE_BYTES_MAX, Quarantined},
+    episode::{Cause, Scene},
+    position::{Position, SequenceNumber},
+    reason::Refusal,
+    record::{self, Record},
+    rehome,
+    sample::Samples,
+    state::{RuleSetRef, ShardState},
+    units::Timestamp,
+    verdict::Judgement,
+};
+use judge::{Tally, end};
+
+/// What a run of records collects, and the buffers it works in.
+#[derive(Debug)]
+pub struct Run {
+    shard: SmolStr,
+    generation: u32,
+    /// What the world is asked to do.
+    pub effects: Effects,
+    /// What was seen.
+    pub counts: Counts,
+    /// Every answer to every sample, for those who ask why; `None` does not collect any.
+    pub trace: Option<Vec<Judgement>>,
+    samples: Samples,
+    payload: Vec<u8>,
+}
+
+/// How a record was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stepped {
+    /// It is part of the state.
+    Done,
+    /// It names a newer rule set, which must be loaded first: then [`adopt`] or [`ignore_rule_set`]. Nothing has
+    /// changed so far.
+    NeedsRuleSet {
+        /// The set's version.
+        version: u64,
+        /// Its address.
+        sha256: SmolStr,
+    },
+}
+
+impl Run {
+    /// A run over records of a shard of a stream's generation.
+    pub fn new(shard: &str, generation: u32) -> Self {
+        Self {
+            shard: SmolStr::new(shard),
+            generation,
+            effects: Effects::default(),
+            counts: Counts::default(),
+            trace: None,
+            samples: Samples::default(),
+            payload: Vec::new(),
+        }
+    }
+}
+
+/// Takes one record. A record that the state has applied before is skipped.
+pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
+    if state.head.position.covers(&record.sequence) && !mutant!(PositionNotChecked) {
+        run.counts.skipped += 1;
+        return Stepped::Done;
+    }
+    let mut payload = std::mem::take(&mut run.payload);
+    let (ingested_at, read) = record::read(record, &mut payload);
+    if let Ok(Record::Rules { version, sha256 }) = &read
+        && (*version > state.head.rule_set.version || mutant!(OlderRuleSetAdopted))
+    {
+        let (version, sha256) = (*version, sha256.clone());
+        run.payload = payload;
+        return Stepped::NeedsRuleSet { version, sha256 };
+    }
+    let moment = Moment::of(record, ingested_at, run);
+    timers::run(rules, state, &moment, run);
+    let taken = match read {
+        Ok(Record::Telemetry { device, payload: place }) => {
+            telemetry::take(rules, state, &device, place.bytes(&payload), &moment, run)
+        }
+        Ok(Record::Status { device, payload: place }) => {
+            presence::status(rules, state, &device, place.bytes(&payload), &moment, run)
+        }
+        Ok(Record::Alarm { device, payload: place }) => {
+            alarm::take(rules, state, &device, place.bytes(&payload), &moment, run)
+        }
+        Ok(Record::Lifecycle(lifecycle)) => {
+            presence::lifecycle(rules, state, &lifecycle, &moment, run);
+            Ok(())
+        }
+        Ok(Record::Tick) => {
+            run.counts.ticks += 1;
+            Ok(())
+        }
+        Ok(Record::Device(registration)) => {
+            registration::take(rules, state, registration, &moment, run);
+            Ok(())
+        }
+        Ok(Record::Rules { .. }) => {
+            run.counts.stale_rule_sets += 1;
+            Ok(())
+        }
+        Err(refusal) => Err(refusal),
+    };
+    run.payload = payload;
+    if let Err(refusal) = taken {
+        quarantine(record, ingested_at, refusal, run);
+    }
+    pass(state, record, ingested_at, run);
+    Stepped::Done
+}
+
+/// The record that everything in a step happens at.
+struct Moment<'a> {
+    sequence: &'a SequenceNumber,
+    ingested_at: Timestamp,
+    /// How many transitions there were before it.
+    before: usize,
+}
+
+impl<'a> Moment<'a> {
+    fn of(record: &'a StreamRecord<'_>, ingested_at: Timestamp, run: &Run) -> Self {
+        Self { sequence: &record.sequence, ingested_at, before: run.effects.alerts.len() }
+    }
+
+    /// A scene at the record itself, by its ingest time.
+    fn scene(&self, rules: &'a Compiled, home: Home, shard: &'a str) -> Scene<'a> {
+        Scene {
+            rules,
+            home,
+            shard,
+            sequence: self.sequence,
+            cause: Cause::Sample(0),
+            at: self.ingested_at,
+            ingested_at: self.ingested_at,
+        }
+    }
+}
+
+/// Takes a `rules` record whose set was loaded: `new` is in force from the next record on.
+pub fn adopt(
+    old: &Compiled,
+    new: &Compiled,
+    version: u64,
+    state: &mut ShardState,
+    record: &StreamRecord<'_>,
+    run: &mut Run,
+) {
+    let (ingested_at, _) = record::read(record, &mut run.payload);
+    let moment = Moment::of(record, ingested_at, run);
+    timers::run(old, state, &moment, run);
+    if old.sha256 != new.sha256 {
+        let Run { shard, effects, counts, .. } = run;
+        let mut tally = Tally::new(effects, counts, None, moment.before);
+        rehome::rehome_all(old, new, state, &mut |device, home, rule, instance, reason| {
+            end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
+        });
+    }
+    state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
+    run.counts.rule_sets += 1;
+    pass(state, record, ingested_at, run);
+}
+
+/// Takes a `rules` record whose set cannot be used: the shard stays with the one it has.
+pub fn ignore_rule_set(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) {
+    let (ingested_at, _) = record::read(record, &mut run.payload);
+    timers::run(rules, state, &Moment::of(record, ingested_at, run), run);
+    run.counts.unusable_rule_sets += 1;
+    pass(state, record, ingested_at, run);
+}
+
+/// The record is part of the state from here on.
+fn pass(state: &mut ShardState, record: &StreamRecord<'_>, ingested_at: Timestamp, run: &mut Run) {
+    state.head.position = Position::After(record.sequence);
+    state.head.shard_time = state.head.shard_time.max(ingested_at);
+    run.counts.records += 1;
+    run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
+}
+
+fn quarantine(record: &StreamRecord<'_>, ingested_at: Timestamp, refusal: Refusal, run: &mut Run) {
+    *run.counts.quarantined.entry(refusal.reason).or_default() += 1;
+    let kept = record.data.len().min(QUARANTINE_BYTES_MAX);
+    let detail = if kept < record.data.len() {
+        format_smolstr!("{} (the first {kept} of {} bytes are kept)", refusal.detail, record.data.len())
+    } else {
+        refusal.detail
+    };
+    run.effects.quarantined.push(Quarantined {
+        reason: refusal.reason.into(),
+        detail,
+        shard: run.shard.clone(),
+        sequence: record.sequence.padded(),
+        ingested_at,
+        data: STANDARD.encode(&record.data[..kept]),
+    });
+}

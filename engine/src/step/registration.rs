@@ -1,0 +1,68 @@
+//! A device is registered, moved, changed or retired.
+
+use smol_str::format_smolstr;
+
+use super::{
+    Moment, Run,
+    judge::{Tally, end},
+};
+use crate::{
+    compiled::Compiled,
+    reason::{Reason, Refusal},
+    rehome,
+    state::{Device, Registration, ShardState},
+};
+
+/// Takes a `device` record. One whose revision is not above the known one is ignored.
+pub(super) fn take(
+    rules: &Compiled,
+    state: &mut ShardState,
+    registration: Registration,
+    moment: &Moment<'_>,
+    run: &mut Run,
+) {
+    let known = state.find(registration.id.as_str());
+    let before = known.map(|index| &state.devices[index as usize]);
+    let is_stale = before.is_some_and(|before| registration.revision <= before.registration.revision);
+    if is_stale && !mutant!(OlderRegistrationApplied) {
+        run.counts.stale_registrations += 1;
+        return;
+    }
+    let registration = registration.into();
+    let device = match before {
+        None => Device::new(registration, rules),
+        Some(before) => {
+            let Run { shard, effects, counts, .. } = run;
+            let mut tally = Tally::new(effects, counts, None, moment.before);
+            rehome::rehome(rules, rules, before, registration, &mut |device, home, rule, instance, reason| {
+                end(&moment.scene(rules, home, shard), &mut tally, device, rule, instance, reason);
+            })
+        }
+    };
+    state.put(device);
+    run.counts.registrations += 1;
+}
+
+/// Why a registered device belongs nowhere.
+pub(super) fn homeless(rules: &Compiled, registration: &Registration) -> Refusal {
+    if registration.retired {
+        Refusal::new(Reason::RetiredDevice, "the device was retired")
+    } else if rules.type_of(&registration.device_type).is_none() {
+        Refusal::new(Reason::UnknownType, format_smolstr!("device type `{}`", registration.device_type))
+    } else {
+        Refusal::new(Reason::UnknownZone, format_smolstr!("zone `{}`", registration.zone))
+    }
+}
+
+/// A device that a record is about, by its index and where it belongs.
+pub(super) fn known(
+    rules: &Compiled,
+    state: &ShardState,
+    device: &str,
+) -> Result<(u32, crate::compiled::Home), Refusal> {
+    let Some(index) = state.find(device) else {
+        return Err(Refusal::new(Reason::UnknownDevice, "the device was never registered"));
+    };
+    let known = &state.devices[index as usize];
+    known.home.map(|home| (index, home)).ok_or_else(|| homeless(rules, &known.registration))
+}

@@ -1,0 +1,95 @@
+//! The readings of a device: every rule that reads one of them moves.
+
+use super::{
+    Moment, Run, composite,
+    judge::{Tally, judge},
+    presence, registration,
+};
+use crate::{
+    compiled::Compiled,
+    episode::{Cause, Scene},
+    reason::Refusal,
+    rule::{Finding, Seen},
+    state::{Device, ShardState},
+    value::Value,
+    verdict::{Verdict, WhyNot},
+};
+
+/// Takes a message on the channel `telemetry`.
+pub(super) fn take(
+    rules: &Compiled,
+    state: &mut ShardState,
+    device: &str,
+    bytes: &[u8],
+    moment: &Moment<'_>,
+    run: &mut Run,
+) -> Result<(), Refusal> {
+    let (index, home) = registration::known(rules, state, device)?;
+    let ingested_at = moment.ingested_at;
+    run.samples.read(bytes, rules, home, &state.devices[index as usize].registration.id, ingested_at)?;
+
+    let Run { shard, effects, counts, trace, samples, .. } = run;
+    counts.unknown_readings += samples.unknown_readings;
+    counts.untimed += samples.untimed;
+    counts.future += samples.future;
+    counts.too_old += samples.too_old;
+    if samples.values.is_empty() {
+        counts.heartbeats += 1;
+    }
+    let device = state.touch(index);
+    let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
+    presence::alive(&moment.scene(rules, home, shard), &mut tally, device);
+    for (number, sample) in (0..).zip(&samples.samples) {
+        let scene = Scene { cause: Cause::Sample(number), at: sample.at, ..moment.scene(rules, home, shard) };
+        tally.counts.samples += 1;
+        tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(scene.delay().0);
+        for (metric, value) in &samples.values[sample.values.clone()] {
+            evaluate(&scene, &mut tally, device, *metric, *value);
+        }
+        composite::evaluate(&scene, &mut tally, device);
+    }
+    let due = tally.due;
+    state.look_at(index, due);
+    Ok(())
+}
+
+/// One value of one metric: every rule that reads it moves.
+fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metric: u16, value: Value) {
+    let state = &mut device.metrics[usize::from(metric)];
+    if state.newest.is_some_and(|newest| scene.at < newest || (scene.at == newest && !mutant!(DuplicateEvaluated))) {
+        tally.counts.late += 1;
+        return;
+    }
+    let previous = state.value.zip(state.newest);
+    let gap = state.newest.map(|newest| scene.at.since(newest));
+    state.newest = Some(scene.at);
+    state.value = Some(value);
+    state.seen = state.seen.saturating_add(1);
+    let seen = state.seen;
+
+    let device_type = scene.rules.device_type(scene.home);
+    let plan = scene.rules.plan(scene.home);
+    for slot in plan.by_metric[usize::from(metric)].clone() {
+        let slot = slot as usize;
+        let rule = &device_type.rules[plan.rules[slot] as usize];
+        let instance = &mut device.instances[slot];
+        let look = Seen { value, at: scene.at, previous, held: instance.held(), attributes: &device.attributes };
+        let found = rule.test.look(&look, &mut instance.memory);
+        let verdict = if seen < rule.min_samples {
+            Verdict::Hold(WhyNot::TooFewSamples { seen })
+        } else if let Some(finding) = found {
+            if rule.active.as_ref().is_none_or(|active| active.covers(scene.at, scene.rules.timezone(scene.home))) {
+                judge(scene, tally, device, slot, finding, gap)
+            } else {
+                let quiet = Finding { breach: false, clear: true, ..finding };
+                match judge(scene, tally, device, slot, quiet, gap) {
+                    Verdict::Hold(WhyNot::Inactive) => Verdict::Hold(WhyNot::OutsideHours),
+                    verdict => verdict,
+                }
+            }
+        } else {
+            Verdict::Hold(WhyNot::NothingToCompare)
+        };
+        tally.note(scene, device, slot, verdict);
+    }
+}

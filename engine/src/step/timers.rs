@@ -1,0 +1,93 @@
+//! The passing of time: everything that is due before a record moves the shard's time past it.
+
+use super::{
+    Moment, Run, composite,
+    judge::{Tally, judge, rule_of, tell},
+};
+use crate::{
+    compiled::{Compiled, Home},
+    due::{self, Timer},
+    effect::Evidence,
+    episode::{Cause, Scene},
+    rule::Finding,
+    state::{Device, Phase, ShardState},
+    units::Timestamp,
+    value::Value,
+};
+
+/// Runs what is due up to the record's ingest time, in the order of (due, device, rule), and moves the shard's time.
+pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
+    let until = state.head.shard_time.max(moment.ingested_at);
+    for index in state.queue.unknown(state.devices.len()) {
+        let due = state.devices.get(index as usize).and_then(|device| due::earliest(rules, device));
+        state.look_at(index, due.map(|(due, _)| due));
+    }
+    while let Some((queued, index)) = state.queue.next(until, &mut state.devices) {
+        let device = &state.devices[index as usize];
+        let Some(((due, timer), home)) = due::earliest(rules, device).zip(device.home) else { continue };
+        if due > queued {
+            state.look_at(index, Some(due));
+            continue;
+        }
+        // A rule that came with a new set may find that what it waits for has long been so.
+        let now = due.max(state.head.shard_time);
+        let scene = Scene {
+            cause: Cause::Timer { generation: run.generation },
+            at: now,
+            ingested_at: now,
+            ..moment.scene(rules, home, &run.shard)
+        };
+        let mut tally = Tally::new(&mut run.effects, &mut run.counts, run.trace.as_mut(), moment.before);
+        tally.counts.timers += 1;
+        let device = state.touch(index);
+        fire(&scene, &mut tally, device, timer);
+        composite::evaluate(&scene, &mut tally, device);
+        let next = due::earliest(rules, &state.devices[index as usize]);
+        debug_assert_ne!(next, Some((due, timer)), "a timer that has run is not due again");
+        state.look_at(index, next.filter(|next| *next != (due, timer)).map(|(due, _)| due));
+        // Later timers of this record never run before this moment.
+        state.head.shard_time = now;
+    }
+    state.head.shard_time = until;
+}
+
+fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Timer) {
+    let (slot, verdict) = match timer {
+        Timer::Offline => {
+            device.presence.offline_since = Some(scene.at);
+            tally.counts.offline += 1;
+            return;
+        }
+        Timer::Silence(slot) => {
+            let mut finding = Finding::new(true, false, Value::Bool(true));
+            finding.evidence = device.last_ingest.map(|last_ingest| Evidence::Silence { last_ingest });
+            (slot, judge(scene, tally, device, slot, finding, None))
+        }
+        Timer::Forget(slot) => {
+            device.instances[slot].phase = Phase::Inactive;
+            (slot, crate::verdict::Verdict::Hold(crate::verdict::WhyNot::Forgotten))
+        }
+        Timer::Hold(slot) => {
+            let breach = holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.at);
+            let mut finding = Finding::new(breach, !breach, Value::Bool(breach));
+            finding.evidence = super::alarm::evidence(&device.instances[slot]);
+            (slot, judge(scene, tally, device, slot, finding, None))
+        }
+        Timer::Quiet(slot) => {
+            let Phase::Firing(firing) = &device.instances[slot].phase else { return };
+            // By the sample's own clock the time may not have passed; by the shard's it has.
+            let Some(quiet) = firing.quiet_since else { return };
+            let value = firing.value;
+            let keep = rule_of(scene, slot).keep_firing_for;
+            let scene = Scene { at: scene.at.max(quiet.at.after(keep)), ..*scene };
+            (slot, judge(&scene, tally, device, slot, Finding::new(false, true, value), None))
+        }
+        Timer::Notice(slot) => (slot, tell(scene, tally, device, slot, rule_of(scene, slot))),
+    };
+    tally.note(scene, device, slot, verdict);
+}
+
+/// Whether a rule's hours cover a moment.
+pub(super) fn holds_now(rule: &crate::compiled::Rule, home: Home, rules: &Compiled, at: Timestamp) -> bool {
+    rule.active.as_ref().is_none_or(|active| active.covers(at, rules.timezone(home)))
+}
