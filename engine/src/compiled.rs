@@ -91,7 +91,7 @@ pub(crate) struct Rule {
     /// Time between two notices of an episode that goes on.
     pub(crate) repeat_every: Option<Millis>,
     pub(crate) active: Option<rule_set::Active>,
-    pub(crate) flap_limit: rule_set::FlapLimit,
+    pub(crate) flap_limit: Option<rule_set::FlapLimit>,
     /// Indexes of its zones, sorted; none for everywhere.
     zones: Option<Vec<u16>>,
 }

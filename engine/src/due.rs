@@ -93,7 +93,7 @@ pub(crate) fn of_instance(
                 Notice::Owed { counted: true } => {
                     let cooled = instance.noticed_at.map(|last| last.after(rule.cooldown));
                     let flaps = instance.flaps.as_ref();
-                    cooled.max(flaps.and_then(|flaps| flaps.stable_at(rule.flap_limit.per_ms)))
+                    cooled.max(flaps.zip(rule.flap_limit).and_then(|(flaps, limit)| flaps.stable_at(limit.per_ms)))
                 }
                 Notice::Owed { counted: false } => None,
             };

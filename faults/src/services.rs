@@ -81,14 +81,14 @@ impl Rows {
     }
 
     fn transition(&mut self, row: &Alert) {
-        let key = (1, row.device.to_string(), row.episode.to_string());
+        let key = (1, row.subject().to_string(), row.episode.to_string());
         match self.places.get(&key) {
             Some(place) => {
                 let there = &mut self.alerts[*place];
                 if there.version() < row.version() {
                     there.clone_from(row);
                 } else if there.version() == row.version() && *there != *row {
-                    self.contradictions.push(format!("alert {} of {}", row.episode, row.device));
+                    self.contradictions.push(format!("alert {} of {}", row.episode, row.subject()));
                 }
             }
             None => {

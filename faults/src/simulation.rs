@@ -313,11 +313,11 @@ fn alert(alert: &Alert, start: i64) -> String {
     oracle::row(
         (
             alert.sequence.trim_start_matches('0'),
-            u64::from(alert.sample),
+            u64::from(alert.ordinal),
             alert.at.0 - start,
             alert.ingested_at.0 - start,
         ),
-        (alert.rule.as_str(), alert.device.as_str(), alert.zone.as_str()),
+        (alert.rule.as_str(), alert.subject().as_str(), alert.zone.as_str()),
         (alert.severity.as_str(), &state, alert.since.0 - start, &value),
     )
 }

@@ -16,6 +16,8 @@ use crate::{
 pub const COUNT_MAX: u32 = 256;
 /// The most samples in a row that an anomaly rule waits for.
 pub const CONSECUTIVE_MAX: u32 = 1_000;
+/// The most firings that a flap limit allows: so many times are kept for each rule that fires on a device.
+pub const FLAP_FIRINGS_MAX: u32 = 100;
 /// The most rules that a composite rule reads.
 pub const COMPOSITE_RULES_MAX: usize = 64;
 /// The most levels of rules below a composite rule, the ones that read samples included.
@@ -65,10 +67,10 @@ impl RuleSet {
         if let Some(active) = &rule.active {
             check_active(active)?;
         }
-        if rule.flap_limit.firings == 0 {
-            return Err(invalid("flap_limit.firings", "at least one firing is no flapping"));
+        if let Some(limit) = rule.flap_limit {
+            check_number("flap_limit.firings", limit.firings, FLAP_FIRINGS_MAX)?;
+            check_length("flap_limit.per_ms", limit.per_ms, false)?;
         }
-        check_length("flap_limit.per_ms", rule.flap_limit.per_ms, false)?;
         check_length("keep_firing_for_ms", rule.keep_firing_for_ms, true)
     }
 

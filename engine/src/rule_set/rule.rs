@@ -36,8 +36,9 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Active>,
     /// More firings than this are told of once, as flapping, and then no more until the rule is quiet.
-    #[serde(default, skip_serializing_if = "FlapLimit::is_default")]
-    pub flap_limit: FlapLimit,
+    /// None where no number of firings is too many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flap_limit: Option<FlapLimit>,
     /// Whether it is evaluated.
     pub enabled: bool,
     /// Whether it is evaluated without ever notifying.
@@ -275,18 +276,8 @@ pub struct FlapLimit {
 }
 
 impl FlapLimit {
-    /// Five an hour.
+    /// What the platform file means where it says nothing: five an hour.
     pub const DEFAULT: Self = Self { firings: 5, per_ms: Millis::from_secs(3_600) };
-
-    fn is_default(&self) -> bool {
-        *self == Self::DEFAULT
-    }
-}
-
-impl Default for FlapLimit {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
 }
 
 /// A value of an enum or bool reading.

@@ -40,6 +40,11 @@ impl<'a> Tally<'a> {
         (self.effects.alerts.len() - self.before) as u32
     }
 
+    /// The place of the transition that a notice tells of: the last one, if this record has made any.
+    fn last_ordinal(&self) -> u32 {
+        self.ordinal().saturating_sub(1)
+    }
+
     /// Something about the device changes at this moment unless a record comes before.
     pub(super) fn look_at(&mut self, due: Option<Timestamp>) {
         self.due = match (self.due, due) {
@@ -181,7 +186,7 @@ pub(super) fn end(
 
 /// Counts a firing. `true` when the rule has just begun to flap.
 fn fired(instance: &mut Instance, rule: &Rule, at: Timestamp) -> bool {
-    let limit = rule.flap_limit;
+    let Some(limit) = rule.flap_limit else { return false };
     let flaps = instance.flaps.get_or_insert_default();
     flaps.settle(limit.per_ms, at);
     flaps.recent.retain(|firing| at.since(*firing) < limit.per_ms);
@@ -212,7 +217,7 @@ fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, 
     let Phase::Firing(firing) = &mut device.instances[slot].phase else { return Verdict::Hold(WhyNot::Inactive) };
     firing.notice = Notice::Owed { counted: true };
     let firing = firing.clone();
-    let alert = episode::alert(scene, tally.ordinal(), device, rule, &firing, AlertState::Firing);
+    let alert = episode::alert(scene, tally.last_ordinal(), device, rule, &firing, AlertState::Firing);
     let instance = &mut device.instances[slot];
     instance.noticed_at = Some(scene.ingested_at);
     instance.suppressed = instance.suppressed.saturating_add(1);
@@ -225,10 +230,10 @@ fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, 
 pub(super) fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usize, rule: &Rule) -> Verdict {
     let Instance { phase, noticed_at, suppressed, flaps, .. } = &mut device.instances[slot];
     let Phase::Firing(firing) = phase else { return Verdict::Hold(WhyNot::Inactive) };
-    if let Some(flaps) = flaps {
-        flaps.settle(rule.flap_limit.per_ms, scene.ingested_at);
-    }
-    let stable_at = flaps.as_ref().and_then(|flaps| flaps.stable_at(rule.flap_limit.per_ms));
+    let stable_at = rule.flap_limit.zip(flaps.as_mut()).and_then(|(limit, flaps)| {
+        flaps.settle(limit.per_ms, scene.ingested_at);
+        flaps.stable_at(limit.per_ms)
+    });
     let verdict = verdict::on_firing(scene, rule, firing, *noticed_at, stable_at, *suppressed);
     match verdict {
         Verdict::Send(_) => {
@@ -243,7 +248,7 @@ pub(super) fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device
             let held_back = std::mem::take(suppressed);
             tally.counts.notifications += 1;
             if let Phase::Firing(firing) = &device.instances[slot].phase {
-                let alert = episode::alert(scene, tally.ordinal(), device, rule, firing, AlertState::Firing);
+                let alert = episode::alert(scene, tally.last_ordinal(), device, rule, firing, AlertState::Firing);
                 let notice = episode::notification(alert, kind, firing.repeats, held_back);
                 tally.effects.notifications.push(notice);
             }

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, MetricId, RuleId, ZoneId},
-    rule_set::{Condition, FlapLimit, Rule},
+    rule_set::{Condition, Rule},
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -104,7 +104,7 @@ impl RawRule {
             ),
             min_samples: self.min_samples.unwrap_or(1),
             active: None,
-            flap_limit: FlapLimit::DEFAULT,
+            flap_limit: None,
             enabled: self.enabled.unwrap_or(true),
             shadow: self.shadow.unwrap_or(false),
             notify,
