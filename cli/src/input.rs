@@ -44,12 +44,18 @@ pub(crate) fn read(path: &Utf8Path) -> Result<String, Stop> {
 
 /// A file that a command other than `check` needs: its problems are told, and errors end the command.
 pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
+    project_and_text(path).map(|(project, _)| project)
+}
+
+/// The same, with the file's text.
+pub(crate) fn project_and_text(path: &Utf8Path) -> Result<(Project, String), Stop> {
     let text = read(path)?;
     let Checked { project, diagnostics } = check(path.as_str(), &text);
     if !diagnostics.is_empty() {
         tell(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
     }
-    project.ok_or_else(Stop::bad_file)
+    let project = project.ok_or_else(Stop::bad_file)?;
+    Ok((project, text))
 }
 
 /// The environment of a name.

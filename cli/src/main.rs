@@ -7,9 +7,12 @@
 mod command;
 mod folder;
 mod input;
+mod record_log;
+mod rule_tests;
 #[cfg(feature = "aws")]
 mod stream;
 mod terminal;
+mod timeline;
 
 use std::process::ExitCode;
 

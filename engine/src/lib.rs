@@ -27,6 +27,7 @@ pub mod routing;
 mod rule;
 pub mod rule_set;
 pub mod sample;
+pub mod session;
 pub mod state;
 pub mod step;
 pub mod units;

@@ -66,6 +66,15 @@ impl fmt::Debug for SequenceNumber {
     }
 }
 
+impl From<u64> for SequenceNumber {
+    fn from(number: u64) -> Self {
+        let text = number.to_string();
+        let mut digits = [0; SEQUENCE_DIGITS_MAX];
+        digits[..text.len()].copy_from_slice(text.as_bytes());
+        Self { length: text.len() as u8, digits }
+    }
+}
+
 impl FromStr for SequenceNumber {
     type Err = InvalidSequence;
     fn from_str(text: &str) -> Result<Self, InvalidSequence> {
@@ -129,6 +138,8 @@ mod tests {
         assert!(number("98079714615416886934934209737619787751599303819750539263") < number(two_to_186));
         assert!(number("9") < number("10"));
         assert!(number("0009") < number("10"));
+        assert_eq!(SequenceNumber::from(0), number("0"));
+        assert_eq!(SequenceNumber::from(u64::MAX), number("18446744073709551615"));
         assert_eq!(number(two_to_186).to_string(), two_to_186);
         let longest = "9".repeat(SEQUENCE_DIGITS_MAX);
         assert!(number(two_to_186) < number(&longest));

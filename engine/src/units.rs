@@ -80,6 +80,16 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(length.0))
     }
 
+    /// Reads a moment as RFC 3339 writes it, with an offset; parts of a millisecond are cut off. `None` where it is none.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+    }
+
+    /// The moment as RFC 3339 writes it, in UTC. `None` where no calendar has it, before the year -9999 or after 9999.
+    pub fn to_rfc3339(self) -> Option<String> {
+        jiff::Timestamp::from_millisecond(self.0).ok().map(|moment| moment.to_string())
+    }
+
     /// How long after `earlier` this moment is; zero if it is not later.
     pub fn since(self, earlier: Self) -> Millis {
         Millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -19,7 +19,7 @@ pub mod stacks;
 mod text;
 mod workflow;
 
-pub use check::{Checked, PLATFORM_FILE_BYTES_MAX, check, too_large};
+pub use check::{Checked, CheckedTests, PLATFORM_FILE_BYTES_MAX, check, check_tests, too_large};
 pub use diagnostic::Format;
 pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};
 pub use registration::{Registration, RegistrationError};

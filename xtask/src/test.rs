@@ -15,6 +15,9 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
     steps.run("build", workspace::build);
     steps.run("tests", tests);
     steps.run("documentation tests", || cargo(&["test", "--locked", "--workspace", "--doc", "--quiet"]));
+    steps.run("tests of the example's rules", || {
+        process::run(workspace::fleetform().args(["test", "--require-coverage"]))
+    });
     steps.run("generated files are current", || generate::run(true));
     steps.run("zips are for the templates' processor", packages::run);
     licences(&mut steps);

@@ -4,9 +4,11 @@ mod check;
 mod completions;
 #[cfg(feature = "aws")]
 mod devices;
+mod explain;
 mod generate;
 mod init;
 mod schema;
+mod test;
 
 use clap::{Parser, Subcommand};
 
@@ -29,7 +31,9 @@ pub(crate) struct Arguments {
 enum Command {
     Init(init::Init),
     Check(check::Check),
+    Test(test::Test),
     Generate(generate::Generate),
+    Explain(explain::Explain),
     Schema(schema::Schema),
     #[cfg(feature = "aws")]
     Devices(devices::Devices),
@@ -42,7 +46,9 @@ impl Arguments {
         match self.command {
             Command::Init(init) => init.run(),
             Command::Check(check) => check.run(),
+            Command::Test(test) => test.run(),
             Command::Generate(generate) => generate.run(),
+            Command::Explain(explain) => explain.run(),
             Command::Schema(schema) => schema.run(),
             #[cfg(feature = "aws")]
             Command::Devices(devices) => devices.run(),

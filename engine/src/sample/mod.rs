@@ -4,7 +4,7 @@
 mod keys;
 pub(crate) mod layout;
 mod parse;
-mod time;
+pub(crate) mod time;
 mod walk;
 
 use crate::{

@@ -10,17 +10,15 @@ use crate::{
 const MOMENT_MAX_MS: f64 = 253_402_300_799_999.0;
 
 /// Reads a time that was written as text. `None` where it is none.
-pub(super) fn from_text(text: &str, format: TimestampFormat) -> Option<Timestamp> {
+pub(crate) fn from_text(text: &str, format: TimestampFormat) -> Option<Timestamp> {
     match format {
-        TimestampFormat::Rfc3339 => {
-            text.parse::<jiff::Timestamp>().ok().map(|moment| Timestamp(moment.as_millisecond()))
-        }
+        TimestampFormat::Rfc3339 => Timestamp::parse_rfc3339(text),
         TimestampFormat::EpochS | TimestampFormat::EpochMs => None,
     }
 }
 
 /// Reads a time that was written as a number. `None` where it is none.
-pub(super) fn from_number(number: f64, format: TimestampFormat) -> Option<Timestamp> {
+pub(crate) fn from_number(number: f64, format: TimestampFormat) -> Option<Timestamp> {
     let ms = match format {
         TimestampFormat::Rfc3339 => return None,
         TimestampFormat::EpochS => number * 1_000.0,

@@ -13,7 +13,7 @@ use crate::{
         contact::Contact,
         logical_id, route,
         rule::{self, Scope},
-        severity, zone,
+        rule_test, severity, zone,
     },
     source::At,
 };
@@ -65,7 +65,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
         let (Some(environment), Some(about)) = (environment, &about) else { continue };
         let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
         let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);
-        let platform = Platform {
+        let mut platform = Platform {
             name: about.name.clone(),
             owner: about.owner.clone(),
             description: about.description.clone(),
@@ -84,11 +84,13 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
             routes: routes.clone(),
             alert_retention,
             rules: rules.clone(),
+            tests: Vec::new(),
             observe: observe.clone(),
             security,
             deploy,
             overrides: raw.overrides.iter().flatten().map(|(id, properties)| (id.into(), properties.clone())).collect(),
         };
+        platform.tests = rule_test::check(raw.tests.as_ref(), &platform, &at("tests"), context);
         environments.insert(id.clone(), platform);
     }
     check_used(raw, context);

@@ -2,12 +2,15 @@
 //!
 //! The order of the stages is here; what is right and wrong about each element is in `platform/`.
 
+mod beside;
 pub(crate) mod bounds;
 pub(crate) mod context;
 mod generated;
 mod meaning;
 mod set;
 mod text;
+
+pub use beside::{CheckedTests, check_tests};
 
 use std::collections::BTreeSet;
 
@@ -110,7 +113,7 @@ fn check_document(
 ) -> (Option<Project>, Vec<Diagnostic>) {
     let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
     spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
-    let (pruned, mut diagnostics) = shape::check(value, document, &spoilt);
+    let (pruned, mut diagnostics) = shape::check(&shape::PLATFORM, value, document, &spoilt);
     let context = context::Context::new(document, value);
     text::check(&pruned, &context);
     let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();

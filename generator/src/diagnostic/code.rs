@@ -121,6 +121,9 @@ codes! {
     RegionWithoutIot = "P061" Error "region-without-iot" "a region without AWS IoT Core",
     NotInRegion = "P062" Warning "not-in-region" "something that the environment's region does not offer",
     NearlyFull = "P063" Warning "nearly-full" "a platform that will soon be spread over more stacks",
+    InvalidSeries = "P064" Error "invalid-series" "a series of a test that cannot be read",
+    ImpossibleExpectation = "P065" Error "impossible-expectation" "an expectation that no run of its test can meet",
+    TestMissesRule = "P066" Error "test-misses-rule" "a test whose device its rule never meets",
 }
 
 impl Code {

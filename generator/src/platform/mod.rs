@@ -20,6 +20,7 @@ pub mod region;
 pub(crate) mod retention;
 pub(crate) mod route;
 pub(crate) mod rule;
+pub mod rule_test;
 pub mod security;
 pub mod severity;
 pub mod stream;
@@ -89,6 +90,8 @@ pub struct Platform {
     pub alert_retention: Millis,
     /// Rules.
     pub rules: BTreeMap<RuleId, fleetform_engine::rule_set::Rule>,
+    /// Tests of the rules, which the file itself holds.
+    pub tests: Vec<rule_test::RuleTest>,
     /// What is watched.
     pub observe: observe::Observe,
     /// Keys, boundaries, audits.
@@ -143,6 +146,9 @@ pub(crate) struct RawFile {
     pub(crate) retention: Option<retention::RawRetention>,
     /// What must hold for an alert.
     pub(crate) rules: Option<Table<RuleId, rule::RawRule>>,
+    /// Tests of the rules: what a device sends, and where a rule must stand then.
+    #[schemars(length(max = rule_test::TESTS_MAX))]
+    pub(crate) tests: Option<Vec<rule_test::RawRuleTest>>,
     /// What is watched, and who is told.
     pub(crate) observe: Option<observe::RawObserve>,
     /// Keys, boundaries, audits.

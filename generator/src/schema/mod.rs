@@ -13,6 +13,9 @@ use serde_json::Value;
 /// The schema as a value, made once.
 pub(crate) static SCHEMA: LazyLock<Value> = LazyLock::new(transform::build);
 
+/// The schema of a file of tests: those parts of it that such a file has.
+pub(crate) static TESTS_SCHEMA: LazyLock<Value> = LazyLock::new(|| transform::tests_alone(&SCHEMA));
+
 /// The JSON Schema of a platform file, draft-07, as text.
 pub fn schema() -> String {
     let mut text = serde_json::to_string_pretty(&*SCHEMA).unwrap_or_default();

@@ -20,6 +20,19 @@ pub(super) fn build() -> Value {
     rename_definitions(value)
 }
 
+/// The part of the schema that a file of tests alone is held against.
+pub(super) fn tests_alone(schema: &Value) -> Value {
+    json!({
+        "$schema": schema["$schema"],
+        "title": "fleetform rule tests",
+        "type": "object",
+        "properties": { "schema": schema["properties"]["schema"], "tests": schema["properties"]["tests"] },
+        "required": ["tests"],
+        "additionalProperties": false,
+        "definitions": schema["definitions"],
+    })
+}
+
 /// Strips `null` and number formats everywhere.
 fn tidy(value: &mut Value) {
     match value {

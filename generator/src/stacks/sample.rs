@@ -115,6 +115,7 @@ pub(crate) fn platform() -> Platform {
         routes: Vec::new(),
         alert_retention: Millis::from_secs(400 * 86_400),
         rules: BTreeMap::new(),
+        tests: Vec::new(),
         observe: Observe {
             ingestion_lag: Some(IngestionLag {
                 warn: Millis::from_secs(60),

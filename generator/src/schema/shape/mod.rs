@@ -9,15 +9,28 @@ use std::{ops::Range, sync::LazyLock};
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
-use super::SCHEMA;
+use super::{SCHEMA, TESTS_SCHEMA};
 use crate::{
     diagnostic::{Code, Diagnostic},
     source::{Document, Step},
 };
 
-/// The schema, compiled once.
-static VALIDATOR: LazyLock<Option<Validator>> =
-    LazyLock::new(|| jsonschema::draft7::options().should_validate_formats(false).build(&SCHEMA).ok());
+/// What a kind of file must look like.
+pub(crate) struct Shape {
+    schema: &'static LazyLock<Value>,
+    /// The schema, compiled.
+    validator: LazyLock<Option<Validator>>,
+}
+
+/// A platform file.
+pub(crate) static PLATFORM: Shape = Shape { schema: &SCHEMA, validator: LazyLock::new(|| compile(&SCHEMA)) };
+
+/// A file of tests.
+pub(crate) static TESTS: Shape = Shape { schema: &TESTS_SCHEMA, validator: LazyLock::new(|| compile(&TESTS_SCHEMA)) };
+
+fn compile(schema: &Value) -> Option<Validator> {
+    jsonschema::draft7::options().should_validate_formats(false).build(schema).ok()
+}
 
 /// Everything that a file may be told about its shape; a file with more is told the first ones.
 const PROBLEMS_MAX: usize = 1_000;
@@ -40,17 +53,22 @@ impl Problem {
 }
 
 /// The value without what is wrong with its shape, and what is wrong. Nothing is said about `spoilt` places.
-pub(crate) fn check(value: &Value, document: &Document<'_>, spoilt: &[Range<usize>]) -> (Value, Vec<Diagnostic>) {
+pub(crate) fn check(
+    shape: &Shape,
+    value: &Value,
+    document: &Document<'_>,
+    spoilt: &[Range<usize>],
+) -> (Value, Vec<Diagnostic>) {
     let mut pruned = value.clone();
     let mut diagnostics = Vec::new();
-    let Some(validator) = &*VALIDATOR else {
+    let Some(validator) = &*shape.validator else {
         let message = "the schema of this version cannot be compiled";
         return (pruned, vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
     };
     let mut removals = Vec::new();
     let mut found = Vec::new();
     for error in validator.iter_errors(value) {
-        for problem in problems(&error, value, document) {
+        for problem in problems(shape, &error, value, document) {
             removals.extend(problem.remove.clone());
             let told = spoilt.iter().any(|span| *span == problem.diagnostic.span && !span.is_empty());
             if !told && found.len() < PROBLEMS_MAX {
@@ -133,7 +151,7 @@ fn escape(step: &str) -> String {
 }
 
 /// What one error of the validator says in the file's own terms.
-fn problems(error: &ValidationError<'_>, root: &Value, document: &Document<'_>) -> Vec<Problem> {
+fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: &Document<'_>) -> Vec<Problem> {
     let pointer = error.instance_path().as_str().to_owned();
     let keys: Vec<String> = pointer.split('/').skip(1).map(unescape).collect();
     let steps = steps(&keys, root);
@@ -142,7 +160,7 @@ fn problems(error: &ValidationError<'_>, root: &Value, document: &Document<'_>) 
     let value_span = || document.value_span(&steps);
     let name = keys.last().cloned().unwrap_or_default();
     let one = |diagnostic: Diagnostic| vec![Problem::new(diagnostic, Some(pointer.clone()))];
-    let schema = keyword_schema(error);
+    let schema = keyword_schema(shape, error);
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
             .iter()
@@ -198,7 +216,7 @@ fn steps<'k>(keys: &'k [String], root: &Value) -> Vec<Step<'k>> {
 }
 
 /// The schema whose keyword an error is about.
-fn keyword_schema(error: &ValidationError<'_>) -> Option<&'static Value> {
+fn keyword_schema(shape: &Shape, error: &ValidationError<'_>) -> Option<&'static Value> {
     let (parent, _) = error.schema_path().as_str().rsplit_once('/')?;
-    SCHEMA.pointer(parent)
+    LazyLock::force(shape.schema).pointer(parent)
 }

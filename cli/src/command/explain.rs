@@ -1,0 +1,248 @@
+//! `fleetform explain`.
+
+use camino::Utf8PathBuf;
+use clap::{Args, ValueEnum};
+use fleetform_engine::{
+    compiled::Compiled,
+    effect::AlertState,
+    ids::{DeviceId, RuleId},
+    rule_set::RuleSet,
+    session::{self, Answer, Session},
+    units::Timestamp,
+};
+use fleetform_generator::{Registration, platform::Platform, rule_set};
+use serde_json::{Value, json};
+
+use crate::{
+    input::{self, File},
+    record_log::{self, Logged},
+    terminal::{Stop, print, tell},
+    timeline::{self, Clock, Reason, Row},
+};
+
+/// Say step by step why a rule did or did not fire on a device
+///
+/// Takes a log of what devices sent, puts it through the engine that evaluates the stream, and prints where the rule
+/// stood after each record of the device, and why. A line of the log is a message as a device sends it, a record as the
+/// stream has it, or a record with its place: `{"kind":"rec","shard","seq","pk","arr","data_b64"}`.
+#[derive(Args, Debug)]
+pub(crate) struct Explain {
+    /// The rule
+    #[arg(value_name = "RULE")]
+    rule: String,
+    #[command(flatten)]
+    file: File,
+    /// The device
+    #[arg(long, value_name = "DEVICE")]
+    device: String,
+    /// The log, one JSON document a line
+    #[arg(long, value_name = "FILE")]
+    log: Utf8PathBuf,
+    /// The device's type, where the log does not register it
+    #[arg(long = "type", value_name = "TYPE", requires = "zone")]
+    device_type: Option<String>,
+    /// The device's zone, where the log does not register it
+    #[arg(long, value_name = "ZONE", requires = "device_type")]
+    zone: Option<String>,
+    /// A value of its own for an attribute of its device type; may be given for each attribute
+    #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = name_and_value, requires = "device_type")]
+    attributes: Vec<(String, String)>,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// How the steps are written
+    #[arg(long, value_enum, default_value_t = FormatName::Full)]
+    format: FormatName,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatName {
+    /// A line for each step; of many that say the same, the first and the last
+    Full,
+    /// One JSON document with every step
+    Json,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Explain {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        let project = input::project(&self.file.file)?;
+        let environment = match &self.env {
+            Some(name) => input::environment(&project, name)?,
+            None => &project.default_environment,
+        };
+        let platform = &project.environments[environment];
+        let set = rule_set(platform);
+        let (rule, _) = set.rules.get_key_value(self.rule.as_str()).ok_or_else(|| {
+            let known: Vec<String> = set.rules.keys().map(|id| format!("`{id}`")).collect();
+            Stop::bad_input(format_args!("there is no rule `{}`", self.rule))
+                .help(format_args!("there are {}", known.join(", ")))
+        })?;
+        let device = DeviceId::new(&self.device).map_err(Stop::bad_input)?;
+        let log = record_log::read(&self.log, &set.message, device.as_str())?;
+        let rules = Compiled::new(&set, RuleSet::sha256(&set.to_bytes()));
+        let mut story =
+            Story { set: &set, rule, device: &device, session: Session::new(&set, &rules), rows: Vec::new() };
+        if let (Some(registered), Some(first)) = (self.registration(platform)?, log.records.first()) {
+            // Any registration in the log is newer.
+            story.session.take(device.as_str(), &registered.record(0, first.arrived_at), first.arrived_at);
+        }
+        for record in &log.records {
+            story.take(record);
+        }
+        print(&match self.format {
+            FormatName::Full => timeline::table(&story.rows, Clock::Calendar, 0),
+            FormatName::Json => {
+                let bad = log.bad.iter().map(|(line, problem)| json!({ "line": line, "problem": problem }));
+                let document = json!({
+                    "rule": rule,
+                    "device": device,
+                    "environment": environment,
+                    "rule_set": rules.sha256(),
+                    "bad_lines": bad.collect::<Vec<_>>(),
+                    "steps": timeline::json(&story.rows, Clock::Calendar),
+                });
+                serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+            }
+        })?;
+        story.close();
+        for (line, problem) in &log.bad {
+            tell(format_args!("{}:{line}: {problem}", self.log));
+        }
+        if log.bad.is_empty() { Ok(()) } else { Err(Stop::found()) }
+    }
+
+    fn registration(&self, platform: &Platform) -> Result<Option<Registration>, Stop> {
+        let (Some(device_type), Some(zone)) = (&self.device_type, &self.zone) else { return Ok(None) };
+        match Registration::new(platform, &self.device, device_type, zone, &self.attributes) {
+            Ok(registration) => Ok(Some(registration)),
+            Err(errors) => {
+                let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                Err(Stop::bad_input(all.join("\nerror: ")))
+            }
+        }
+    }
+}
+
+/// A rule on a device, from record to record.
+struct Story<'s> {
+    set: &'s RuleSet,
+    rule: &'s RuleId,
+    device: &'s DeviceId,
+    session: Session<'s>,
+    rows: Vec<Row>,
+}
+
+impl Story<'_> {
+    /// Takes a record. Those of other devices only let time pass, unless the rule says something at them.
+    fn take(&mut self, record: &Logged) {
+        let answer = self.session.take(&record.partition_key, &record.data, record.arrived_at);
+        let values = self.values(record);
+        let before = self.rows.len();
+        for judgement in &answer.judgements {
+            if judgement.rule != *self.rule || judgement.device != *self.device {
+                continue;
+            }
+            let own = values.iter().find(|(at, _)| *at == Some(judgement.at));
+            let own = own.or_else(|| values.first().filter(|_| values.len() == 1));
+            self.rows.push(Row {
+                at: judgement.at,
+                line: Some(record.line),
+                came: if judgement.by_timer {
+                    timeline::TIME_ALONE.to_owned()
+                } else {
+                    own.map(|(_, value)| value.clone()).unwrap_or_default()
+                },
+                standing: Some(judgement.standing),
+                reason: Reason::Judged(judgement.verdict),
+                marks: Vec::new(),
+            });
+        }
+        let is_rule_set = answer.counts.unusable_rule_sets > 0;
+        if self.rows.len() == before && (record.partition_key == self.device.as_str() || is_rule_set) {
+            let (word, text) = self.unjudged(&answer);
+            let said: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
+            self.rows.push(Row {
+                at: record.arrived_at,
+                line: Some(record.line),
+                came: said.join(" "),
+                standing: self.session.place(self.device, self.rule).map(|place| place.standing),
+                reason: Reason::Unjudged { word, text },
+                marks: Vec::new(),
+            });
+        }
+    }
+
+    /// The values of the rule's metric in a message, with the times of their samples.
+    fn values(&self, record: &Logged) -> Vec<(Option<Timestamp>, String)> {
+        let Some(message) = &record.message else { return Vec::new() };
+        let Some(metric) = self.set.rules.get(self.rule).and_then(|rule| rule.metric.as_ref()) else {
+            return Vec::new();
+        };
+        let format = &self.set.message;
+        let keys: Vec<&str> = self
+            .set
+            .device_types
+            .values()
+            .filter_map(|device_type| device_type.readings.get(metric).map(|reading| reading.key.as_str()))
+            .collect();
+        let value = |sample| match format.health.get(metric) {
+            Some(path) => session::at_path(sample, path),
+            None => session::at_path(sample, &format.readings)
+                .and_then(|readings| keys.iter().find_map(|key| readings.get(*key))),
+        };
+        let written = |value: &Value| match value {
+            Value::String(text) => format!("{metric}={text}"),
+            other => format!("{metric}={other}"),
+        };
+        let samples = session::samples(format, message).into_iter();
+        samples.filter_map(|(at, sample)| value(sample).map(|value| (at, written(value)))).collect()
+    }
+
+    /// Why a record of the device moved nothing, or what it did without a sample.
+    fn unjudged(&self, answer: &Answer) -> (&'static str, String) {
+        let counts = &answer.counts;
+        let ended = answer.effects.alerts.iter().find_map(|alert| match &alert.state {
+            AlertState::Resolved { reason } if alert.rule == *self.rule => Some(json!(reason)),
+            AlertState::Resolved { .. } | AlertState::Firing => None,
+        });
+        let ended = ended.as_ref().and_then(Value::as_str).map(|reason| format!("; its alert is over: {reason}"));
+        if let Some(row) = answer.effects.quarantined.first() {
+            ("set_aside", format!("set aside as {}: {}", row.reason, row.detail))
+        } else if counts.registrations > 0 {
+            ("registered", format!("registered{}", ended.unwrap_or_default()))
+        } else if counts.stale_registrations > 0 {
+            ("stale_registration", "a registration that is not newer: ignored".to_owned())
+        } else if counts.unusable_rule_sets > 0 {
+            ("other_rule_set", "another rule set is put in force here; this is told by that of the file".to_owned())
+        } else if counts.late > 0 {
+            ("late", "late, or sent twice: not evaluated".to_owned())
+        } else if counts.too_old > 0 {
+            ("too_old", "older than `message.max_past`: not evaluated".to_owned())
+        } else if counts.unread > 0 {
+            ("unread", "on a channel that no rule reads".to_owned())
+        } else {
+            ("nothing_read", "nothing in it that the rule reads".to_owned())
+        }
+    }
+
+    /// Says what stands at the end, where that needs a word.
+    fn close(&self) {
+        if self.session.place(self.device, self.rule).is_some() {
+            return;
+        }
+        let (rule, device) = (self.rule, self.device);
+        if self.set.rules.get(rule).is_some_and(|rule| !rule.enabled) {
+            tell(format_args!("note: rule `{rule}` is disabled"));
+        } else if self.session.is_registered(device) {
+            tell(format_args!("note: rule `{rule}` does not cover the type and zone of `{device}`, or it is retired"));
+        } else {
+            tell(format_args!("note: `{device}` is not registered in the log"));
+            tell("  help: say what it is: --type TYPE --zone ZONE");
+        }
+    }
+}

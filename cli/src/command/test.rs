@@ -1,0 +1,70 @@
+//! `fleetform test`.
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    input::{self, File},
+    rule_tests::{self, report},
+    terminal::{Stop, print, tell},
+};
+
+/// Run the tests of the rules
+///
+/// Runs every `[[tests]]` of the platform file and of the files `*.test.toml` beside it on the engine that evaluates the
+/// stream, in virtual time. A rule without a test is named in a warning.
+#[derive(Args, Debug)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    file: File,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// Run only tests whose name or rule contains this text
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// How results are written
+    #[arg(long, value_enum, default_value_t = FormatName::Full)]
+    format: FormatName,
+    /// Fail if an enabled rule has no test
+    #[arg(long)]
+    require_coverage: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormatName {
+    /// A line for each test, and the timeline of one that failed
+    Full,
+    /// One JSON document, with every step of every test
+    Json,
+    /// JUnit XML
+    Junit,
+}
+
+impl Test {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        let path = &self.file.file;
+        let (project, text) = input::project_and_text(path)?;
+        let environment = match &self.env {
+            Some(name) => input::environment(&project, name)?,
+            None => &project.default_environment,
+        };
+        let platform = &project.environments[environment];
+        let results = rule_tests::run(path, &text, platform, self.filter.as_deref())?;
+        print(&match self.format {
+            FormatName::Full => report::full(&results),
+            FormatName::Json => report::json(&results),
+            FormatName::Junit => report::junit(&results),
+        })?;
+        if results.tests.is_empty()
+            && let Some(filter) = &self.filter
+        {
+            return Err(Stop::bad_input(format_args!("no test's name or rule contains `{filter}`")));
+        }
+        let untested: Vec<String> = results.untested.iter().map(|rule| format!("`{rule}`")).collect();
+        if !untested.is_empty() {
+            tell(format_args!("warning: without a test: {}", untested.join(", ")));
+        }
+        let is_covered = untested.is_empty() || !self.require_coverage;
+        if results.is_good() && is_covered { Ok(()) } else { Err(Stop::found()) }
+    }
+}

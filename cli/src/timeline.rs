@@ -1,0 +1,310 @@
+//! What happened to a rule on a device, step by step, as a table for people and as JSON for tools. It knows the
+//! engine's words for states and reasons, and neither files nor commands.
+
+use std::fmt::Write as _;
+
+use fleetform_engine::{
+    effect::Observed,
+    units::{Millis, Timestamp},
+    verdict::{Standing, Verdict, Why, WhyNot},
+};
+use serde_json::{Value, json};
+
+/// Rows around a mark, and at both ends of a run of like rows, that are always shown.
+const SHOWN_AROUND: usize = 1;
+
+/// What came where nothing did, and a timer was due.
+pub(crate) const TIME_ALONE: &str = "time alone";
+
+/// How times are written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Clock {
+    /// From this moment on: `6m30s`.
+    From(Timestamp),
+    /// As RFC 3339 writes them.
+    Calendar,
+}
+
+/// One step of a rule on a device.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    /// When.
+    pub(crate) at: Timestamp,
+    /// The line of a log that it came from.
+    pub(crate) line: Option<usize>,
+    /// What came, as in `pressure=65`.
+    pub(crate) came: String,
+    /// Where the rule stands then; nothing where it does not cover the device.
+    pub(crate) standing: Option<Standing>,
+    /// Why.
+    pub(crate) reason: Reason,
+    /// What is to be seen at this row, as a failed expectation.
+    pub(crate) marks: Vec<String>,
+}
+
+/// Why a rule stands where it does.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Reason {
+    /// It was evaluated.
+    Judged(Verdict),
+    /// It was not, and this is why: a stable word, and a sentence for people.
+    Unjudged { word: &'static str, text: String },
+}
+
+impl Clock {
+    /// A moment.
+    pub(crate) fn time(self, at: Timestamp) -> String {
+        match self {
+            Self::From(start) if at >= start => length(at.since(start)),
+            Self::From(start) => format!("-{}", length(start.since(at))),
+            Self::Calendar => calendar(at),
+        }
+    }
+}
+
+/// A moment as RFC 3339 writes it, in UTC.
+pub(crate) fn calendar(at: Timestamp) -> String {
+    at.to_rfc3339().unwrap_or_else(|| format!("{} ms", at.0))
+}
+
+/// A length of time, as in `1h30m`.
+pub(crate) fn length(length: Millis) -> String {
+    let mut rest = length.0;
+    let mut text = String::new();
+    for (unit, name) in [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")] {
+        if rest >= unit {
+            let _ = write!(text, "{}{name}", rest / unit);
+            rest %= unit;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+/// A value as messages have it.
+pub(crate) fn value(value: &Observed) -> String {
+    match value {
+        Observed::Number(number) => number.to_string(),
+        Observed::Bool(truth) => truth.to_string(),
+        Observed::Word(word) => word.to_string(),
+    }
+}
+
+/// The word for a state.
+pub(crate) fn state(standing: &Standing) -> &'static str {
+    match standing {
+        Standing::Inactive => "inactive",
+        Standing::Pending { .. } => "pending",
+        Standing::Firing { .. } => "firing",
+    }
+}
+
+/// Since when a state lasts, for those that tell.
+pub(crate) fn since(standing: &Standing) -> Option<Timestamp> {
+    match standing {
+        Standing::Inactive => None,
+        Standing::Pending { since } | Standing::Firing { since } => Some(*since),
+    }
+}
+
+impl Reason {
+    /// Whether somebody is told, and the stable word for why or why not.
+    fn words(&self) -> (bool, &'static str) {
+        match self {
+            Self::Unjudged { word, .. } => (false, word),
+            Self::Judged(Verdict::Send(why)) => match why {
+                Why::Fired { .. } => (true, "fired"),
+                Why::Resolved => (true, "resolved"),
+                Why::Repeated => (true, "repeated"),
+                Why::Flapping => (true, "flapping"),
+            },
+            Self::Judged(Verdict::Hold(why_not)) => match why_not {
+                WhyNot::Inactive => (false, "inactive"),
+                WhyNot::Pending { .. } => (false, "pending"),
+                WhyNot::TooFewSamples { .. } => (false, "too_few_samples"),
+                WhyNot::NothingToCompare => (false, "nothing_to_compare"),
+                WhyNot::AlreadySent => (false, "already_sent"),
+                WhyNot::CoolingDown { .. } => (false, "cooling_down"),
+                WhyNot::TooLate { .. } => (false, "too_late"),
+                WhyNot::Flapping { .. } => (false, "flapping"),
+                WhyNot::OutsideHours => (false, "outside_hours"),
+                WhyNot::Forgotten => (false, "forgotten"),
+                WhyNot::Shadow => (false, "shadow"),
+                WhyNot::NeverSent => (false, "never_sent"),
+            },
+        }
+    }
+
+    /// The same as a sentence.
+    fn text(&self, clock: Clock) -> String {
+        match self {
+            Self::Unjudged { text, .. } => text.clone(),
+            Self::Judged(Verdict::Send(why)) => match why {
+                Why::Fired { suppressed: 0 } => "somebody is told".to_owned(),
+                Why::Fired { suppressed } => {
+                    format!("somebody is told now, of {suppressed} held back since the last time")
+                }
+                Why::Resolved => "over: somebody is told".to_owned(),
+                Why::Repeated => "somebody is told again".to_owned(),
+                Why::Flapping => "somebody is told that it flaps".to_owned(),
+            },
+            Self::Judged(Verdict::Hold(why_not)) => match why_not {
+                WhyNot::Inactive => "the condition does not hold".to_owned(),
+                WhyNot::Pending { until } => format!("it holds; fires at {} if it goes on", clock.time(*until)),
+                WhyNot::TooFewSamples { seen: 1 } => "only 1 sample so far".to_owned(),
+                WhyNot::TooFewSamples { seen } => format!("only {seen} samples so far"),
+                WhyNot::NothingToCompare => "there is nothing to compare with yet".to_owned(),
+                WhyNot::AlreadySent => "somebody was told before".to_owned(),
+                WhyNot::CoolingDown { until } => format!("nobody is told before {}: cooldown", clock.time(*until)),
+                WhyNot::TooLate { delay } => format!("nobody is told: it came {} late", length(*delay)),
+                WhyNot::Flapping { until } => format!("nobody is told: it flaps until {}", clock.time(*until)),
+                WhyNot::OutsideHours => "outside the rule's hours".to_owned(),
+                WhyNot::Forgotten => "the samples stopped before it had held for long enough".to_owned(),
+                WhyNot::Shadow => "nobody is told: a shadow rule".to_owned(),
+                WhyNot::NeverSent => "over, and nobody had been told".to_owned(),
+            },
+        }
+    }
+}
+
+/// The rows as a table. Of many rows in a row that say the same, only the first and the last are shown.
+pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
+    let shown = shown(rows);
+    let cells: Vec<[String; 4]> = rows
+        .iter()
+        .map(|row| {
+            let standing = match &row.standing {
+                None => "-".to_owned(),
+                Some(standing) => match since(standing) {
+                    None => state(standing).to_owned(),
+                    Some(since) => format!("{} since {}", state(standing), clock.time(since)),
+                },
+            };
+            let came = match row.line {
+                Some(line) => format!("{line}: {}", row.came),
+                None => row.came.clone(),
+            };
+            [clock.time(row.at), came, standing, row.reason.text(clock)]
+        })
+        .collect();
+    let width = |column: usize| {
+        let cells = cells.iter().zip(&shown).filter(|(_, shown)| **shown);
+        cells.map(|(row, _)| row[column].chars().count()).max().unwrap_or(0)
+    };
+    let (time, came, standing) = (width(0), width(1), width(2));
+    let mut text = String::new();
+    let mut left_out = 0;
+    for ((row, [at, what, stands, why]), shown) in rows.iter().zip(&cells).zip(&shown) {
+        if !shown {
+            left_out += 1;
+            continue;
+        }
+        close_gap(&mut text, indent + time, &mut left_out);
+        let line = format!("{:indent$}{at:>time$}  {what:<came$}  {stands:<standing$}  {why}", "");
+        let _ = writeln!(text, "{}", line.trim_end());
+        for mark in &row.marks {
+            let _ = writeln!(text, "{:>indent$}{mark}", "> ");
+        }
+    }
+    close_gap(&mut text, indent + time, &mut left_out);
+    text
+}
+
+fn close_gap(text: &mut String, width: usize, left_out: &mut usize) {
+    if *left_out > 0 {
+        let _ = writeln!(text, "{:>width$}  {left_out} more like it", "…");
+        *left_out = 0;
+    }
+}
+
+/// Which rows are shown: those at which something changes, those with marks, and their neighbours.
+fn shown(rows: &[Row]) -> Vec<bool> {
+    let kind = |row: &Row| (row.standing.as_ref().map(state), row.reason.words());
+    let mut shown = vec![false; rows.len()];
+    for index in 0..rows.len() {
+        let changes = index == 0 || kind(&rows[index]) != kind(&rows[index - 1]);
+        if changes || !rows[index].marks.is_empty() || index + 1 == rows.len() {
+            let last = (index + SHOWN_AROUND).min(rows.len() - 1);
+            shown[index.saturating_sub(SHOWN_AROUND)..=last].fill(true);
+        }
+    }
+    // To leave one row out takes as much room as to show it.
+    for index in 1..rows.len().saturating_sub(1) {
+        if shown[index - 1] && shown[index + 1] {
+            shown[index] = true;
+        }
+    }
+    shown
+}
+
+/// The rows as JSON, none left out. Times are RFC 3339 and, from a start, milliseconds as well.
+pub(crate) fn json(rows: &[Row], clock: Clock) -> Value {
+    let rows = rows.iter().map(|row| {
+        let (told, reason) = row.reason.words();
+        let mut json = json!({
+            "at": calendar(row.at),
+            "came": row.came,
+            "state": row.standing.as_ref().map(state),
+            "since": row.standing.as_ref().and_then(since).map(calendar),
+            "told": told,
+            "reason": reason,
+            "text": row.reason.text(clock),
+        });
+        if let Some(line) = row.line {
+            json["line"] = json!(line);
+        }
+        if let Clock::From(start) = clock {
+            json["after_ms"] = json!(row.at.0 - start.0);
+        }
+        json
+    });
+    Value::Array(rows.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(minute: i64, standing: Standing, verdict: Verdict) -> Row {
+        Row {
+            at: Timestamp(minute * 60_000),
+            line: None,
+            came: format!("pressure={}", 60 + minute),
+            standing: Some(standing),
+            reason: Reason::Judged(verdict),
+            marks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn lengths_of_time_have_all_their_units() {
+        for (ms, text) in [(0, "0s"), (90_000, "1m30s"), (86_400_000, "1d"), (3_600_250, "1h250ms")] {
+            assert_eq!(length(Millis(ms)), text);
+        }
+        assert_eq!(Clock::From(Timestamp(60_000)).time(Timestamp(0)), "-1m");
+        assert_eq!(Clock::Calendar.time(Timestamp(1_769_855_400_000)), "2026-01-31T10:30:00Z");
+    }
+
+    #[test]
+    fn what_goes_on_without_a_change_is_counted_and_what_is_marked_is_shown() {
+        let mut rows: Vec<Row> =
+            (0..20).map(|minute| row(minute, Standing::Inactive, Verdict::Hold(WhyNot::Inactive))).collect();
+        let since = Timestamp(20 * 60_000);
+        let until = Timestamp(25 * 60_000);
+        rows.push(row(20, Standing::Pending { since }, Verdict::Hold(WhyNot::Pending { until })));
+        rows[10].marks.push("expected firing".to_owned());
+        let table = table(&rows, Clock::From(Timestamp(0)), 2);
+        let expected = "
+   0s  pressure=60  inactive           the condition does not hold
+   1m  pressure=61  inactive           the condition does not hold
+    …  7 more like it
+   9m  pressure=69  inactive           the condition does not hold
+  10m  pressure=70  inactive           the condition does not hold
+> expected firing
+  11m  pressure=71  inactive           the condition does not hold
+    …  7 more like it
+  19m  pressure=79  inactive           the condition does not hold
+  20m  pressure=80  pending since 20m  it holds; fires at 25m if it goes on
+";
+        assert_eq!(format!("\n{table}"), expected, "\n{table}");
+    }
+}

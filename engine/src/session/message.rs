@@ -1,0 +1,136 @@
+//! Messages as devices write them: made from values, and asked for their time. What a message means is not decided
+//! here, so a session's messages take the same way as any others.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    effect::Observed,
+    ids::{DeviceId, MetricId},
+    rule_set::{MessageFormat, TimestampFormat},
+    sample::time,
+    units::Timestamp,
+};
+
+/// A message with these values as the topic rule wraps it. Whatever is no health value is a reading, whose key is the
+/// metric's own spelling in the format.
+pub(super) fn wrapped(
+    format: &MessageFormat,
+    device: &DeviceId,
+    at: Timestamp,
+    values: &[(MetricId, Observed)],
+    key: impl Fn(&MetricId) -> String,
+) -> String {
+    let mut message = Map::new();
+    let mut readings = Map::new();
+    put(&mut message, &format.device_id, json!(device));
+    put(&mut message, &format.timestamp, written(at, format.timestamp_format));
+    for (metric, value) in values {
+        match format.health.get(metric) {
+            Some(path) => put(&mut message, path, json!(value)),
+            None => {
+                readings.insert(key(metric), json!(value));
+            }
+        }
+    }
+    put(&mut message, &format.readings, Value::Object(readings));
+    let payload = STANDARD.encode(Value::Object(message).to_string());
+    json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": "telemetry", "c": device, "t": at }).to_string()
+}
+
+/// The newest time that a message states for itself; nothing if it states none that can be read.
+pub fn moment(format: &MessageFormat, message: &Value) -> Option<Timestamp> {
+    samples(format, message).into_iter().filter_map(|(at, _)| at).max()
+}
+
+/// The samples of a message with the time that each states; what lies around a batch is one of its own.
+pub fn samples<'v>(format: &MessageFormat, message: &'v Value) -> Vec<(Option<Timestamp>, &'v Value)> {
+    let batch = format.batch.as_deref().and_then(|path| at_path(message, path)).and_then(Value::as_array);
+    let inside = message.as_array().or(batch).into_iter().flatten();
+    inside.chain([message]).map(|sample| (read(format, sample), sample)).collect()
+}
+
+/// What lies at a path: keys joined by `.`.
+pub fn at_path<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(value, |value, key| value.get(key))
+}
+
+fn read(format: &MessageFormat, sample: &Value) -> Option<Timestamp> {
+    match at_path(sample, &format.timestamp)? {
+        Value::String(text) => time::from_text(text, format.timestamp_format),
+        Value::Number(number) => time::from_number(number.as_f64()?, format.timestamp_format),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn written(at: Timestamp, format: TimestampFormat) -> Value {
+    match format {
+        // A moment that no calendar holds is left to the ingest time, as for a device without a clock.
+        TimestampFormat::Rfc3339 => at.to_rfc3339().map_or(Value::Null, Value::String),
+        TimestampFormat::EpochS => json!(at.0 as f64 / 1_000.0),
+        TimestampFormat::EpochMs => json!(at.0),
+    }
+}
+
+/// Puts a value at a path. Paths do not overlap: the rule set's check has seen to it.
+fn put(message: &mut Map<String, Value>, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            message.insert(path.to_owned(), value);
+        }
+        Some((key, rest)) => {
+            if let Value::Object(inner) = message.entry(key).or_insert_with(|| Value::Object(Map::new())) {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        rule_set::RuleSet,
+        units::{Finite, Millis},
+    };
+
+    const START: Timestamp = Timestamp(1_769_855_400_250);
+
+    fn format() -> MessageFormat {
+        let set = RuleSet::from_bytes(include_bytes!("../../tests/fixtures/rule-set.json")).unwrap();
+        MessageFormat { batch: Some("records".into()), ..set.message }
+    }
+
+    #[test]
+    fn a_message_states_the_time_that_it_was_given_in_every_format_and_at_any_depth() {
+        for timestamp_format in [TimestampFormat::Rfc3339, TimestampFormat::EpochS, TimestampFormat::EpochMs] {
+            let format = MessageFormat {
+                device_id: "data.id".into(),
+                timestamp: "data.when".into(),
+                readings: "data.values".into(),
+                timestamp_format,
+                ..format()
+            };
+            let device = DeviceId::new("logger-0").unwrap();
+            let value = Observed::Number(Finite::new(65.5).unwrap());
+            let metric = MetricId::new("flow_rate").unwrap();
+            let record = wrapped(&format, &device, START, &[(metric, value)], |_| "flowRate".into());
+            let record: Value = serde_json::from_str(&record).unwrap();
+            let payload: Value =
+                serde_json::from_slice(&STANDARD.decode(record["p"].as_str().unwrap()).unwrap()).unwrap();
+            assert_eq!(payload["data"]["values"]["flowRate"], 65.5);
+            assert_eq!(payload["data"]["id"], "logger-0");
+            assert_eq!(moment(&format, &payload), Some(START), "{timestamp_format:?}");
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_batch_is_that_of_its_newest_sample() {
+        let sample = |ms: u64| json!({ "timestamp": written(START.after(Millis(ms)), TimestampFormat::Rfc3339) });
+        let newest = Some(START.after(Millis(2_000)));
+        assert_eq!(moment(&format(), &json!([sample(0), sample(2_000), sample(1_000)])), newest);
+        assert_eq!(moment(&format(), &json!({ "records": [sample(2_000), sample(0), 7] })), newest);
+        assert_eq!(moment(&format(), &json!({ "records": [{}], "timestamp": "soon" })), None);
+        assert_eq!(moment(&format(), &json!("soon")), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! `expect` of a test: where its rule must stand at a time.
+
+use fleetform_engine::{effect::Observed, ids::SeverityId, units::Millis};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{Subject, raw::RawItem};
+use crate::{
+    check::context::Context,
+    diagnostic::{Code, Diagnostic},
+    platform::severity,
+    schema::types::Duration,
+    source::At,
+};
+
+/// An item of `expect` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawExpectation {
+    /// When, from the first sample on. A sample of that time counts.
+    #[schemars(required)]
+    pub(crate) at: Option<Duration>,
+    /// Where the rule stands. `resolved` is inactive with an episode behind it.
+    #[schemars(required)]
+    pub(crate) state: Option<RawExpectedState>,
+    /// The severity of the alert.
+    pub(crate) severity: Option<String>,
+    /// The value that the alert tells of: the one compared last, or the one that ended it.
+    pub(crate) value: Option<RawItem>,
+    /// Whether somebody was told of the episode by then, or of its end where it is resolved.
+    pub(crate) notified: Option<bool>,
+}
+
+/// A state as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawExpectedState {
+    Inactive,
+    Pending,
+    Firing,
+    Resolved,
+}
+
+/// Where a rule must stand at a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Expectation {
+    /// When, from the first sample on.
+    pub at: Millis,
+    /// Where.
+    pub state: ExpectedState,
+    /// The alert's severity, if that is expected.
+    pub severity: Option<SeverityId>,
+    /// The alert's value, if that is expected.
+    pub value: Option<Observed>,
+    /// Whether somebody was told, if that is expected.
+    pub notified: Option<bool>,
+}
+
+/// A state that a test can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpectedState {
+    /// Neither pending nor firing, whatever was before.
+    Inactive,
+    /// The condition holds, and not for long enough yet.
+    Pending,
+    /// An episode runs.
+    Firing,
+    /// Inactive, and the last episode is over.
+    Resolved,
+}
+
+impl ExpectedState {
+    /// Its word in a platform file.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::Pending => "pending",
+            Self::Firing => "firing",
+            Self::Resolved => "resolved",
+        }
+    }
+}
+
+impl RawExpectedState {
+    fn state(self) -> ExpectedState {
+        match self {
+            Self::Inactive => ExpectedState::Inactive,
+            Self::Pending => ExpectedState::Pending,
+            Self::Firing => ExpectedState::Firing,
+            Self::Resolved => ExpectedState::Resolved,
+        }
+    }
+}
+
+impl RawExpectation {
+    pub(super) fn check(
+        &self,
+        subject: &Subject<'_>,
+        every: Millis,
+        samples: u64,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Option<Expectation> {
+        let (time, state) = (self.at?.0, self.state?.state());
+        let impossible = |key: &str, message: String| {
+            Diagnostic::new(Code::ImpossibleExpectation, context.value(&at.key(key)), message)
+        };
+        let end = Millis(samples.saturating_mul(every.0));
+        if samples > 0 && time >= end {
+            let last = Duration::write(Millis(end.0 - every.0));
+            let more = (time.0 - end.0) / every.0 + 1;
+            context.report(
+                impossible(
+                    "at",
+                    format!("the series ends with its sample at `{last}`, before `{}`", Duration::write(time)),
+                )
+                .help(format!("add `_x{more}` to a series for as much silence, or ask earlier")),
+            );
+        }
+        let has_alert = match state {
+            ExpectedState::Firing | ExpectedState::Resolved => true,
+            ExpectedState::Inactive | ExpectedState::Pending => false,
+        };
+        for (key, is_written) in [
+            ("severity", self.severity.is_some()),
+            ("value", self.value.is_some()),
+            ("notified", self.notified.is_some()),
+        ] {
+            if is_written && !has_alert {
+                context.report(
+                    Diagnostic::new(
+                        Code::KeysExclude,
+                        context.key(&at.key(key)),
+                        format!("`{key}` is said of an alert, and there is none where a rule is {}", state.as_str()),
+                    )
+                    .related(context.value(&at.key("state")), "the state")
+                    .help("remove it, or expect `firing` or `resolved`"),
+                );
+            }
+        }
+        let severity_at = at.key("severity");
+        let user = || "an expectation".to_owned();
+        let severity = self.severity.as_deref().and_then(|name| severity::reference(name, &severity_at, user, context));
+        let own = &subject.rule.severity;
+        if let Some(severity) = severity.as_ref().filter(|severity| *severity != own) {
+            let message = format!("an alert of rule `{}` is never `{severity}`", subject.rule_id);
+            let rules = At::root("rules");
+            let rule = rules.key(subject.rule_id.as_str());
+            context.report(
+                impossible("severity", message)
+                    .related(context.value(&rule.key("severity")), "the rule's severity")
+                    .replace(format!("it is `{own}`"), format!("\"{own}\"")),
+            );
+        }
+        let value = self.value.as_ref().and_then(|value| check_value(value, subject, &at.key("value"), context));
+        Some(Expectation { at: time, state, severity, value, notified: self.notified })
+    }
+}
+
+/// The value that is expected, if the rule can ever compare such a one.
+fn check_value(value: &RawItem, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Observed> {
+    let Some(metric) = &subject.rule.metric else {
+        let message = format!("rule `{}` reads no samples, so its alerts have no value to expect", subject.rule_id);
+        context.report(Diagnostic::new(Code::ImpossibleExpectation, context.value(at), message).help("remove `value`"));
+        return None;
+    };
+    let values = subject.values(metric.as_str())?;
+    match value.read(values) {
+        Ok(Some(value)) => Some(value),
+        Ok(None) => {
+            context.report(
+                Diagnostic::new(Code::ImpossibleExpectation, context.value(at), "a gap is no value")
+                    .help("write the value, or remove `value`"),
+            );
+            None
+        }
+        Err(problem) => {
+            let (code, message) = if problem.is_word {
+                (Code::ImpossibleState, format!("`{metric}` of `{}` {}", subject.type_id, problem.message))
+            } else {
+                (Code::ImpossibleExpectation, problem.message)
+            };
+            let diagnostic = Diagnostic::new(code, context.value(at), message);
+            context.report(match problem.instead {
+                Some(instead) => diagnostic.replace(problem.help, format!("\"{instead}\"")),
+                None => diagnostic.help(problem.help),
+            });
+            None
+        }
+    }
+}
