@@ -69,6 +69,12 @@ pub struct Counts {
     pub bases: u64,
     /// Bases that were due and could not be created. The next run tries again.
     pub bases_failed: u64,
+    /// Shards begun with the state of their parents.
+    pub inherited: u64,
+    /// Chains sealed, so that children could inherit their state.
+    pub seals: u64,
+    /// Records that nobody had taken when their shard was sealed: the event source gave them up.
+    pub left_behind: u64,
     /// Effects not published again, since their delta was too old.
     pub expired_effects: u64,
     /// The newest ingest time seen: with a clock, a host can tell the lag.
@@ -114,6 +120,9 @@ impl Counts {
             deltas_read,
             bases,
             bases_failed,
+            inherited,
+            seals,
+            left_behind,
             expired_effects,
         } = part;
         for (reason, count) in quarantined {
@@ -152,6 +161,9 @@ impl Counts {
             (&mut self.deltas_read, deltas_read),
             (&mut self.bases, bases),
             (&mut self.bases_failed, bases_failed),
+            (&mut self.inherited, inherited),
+            (&mut self.seals, seals),
+            (&mut self.left_behind, left_behind),
             (&mut self.expired_effects, expired_effects),
         ] {
             *total += part;

@@ -23,6 +23,7 @@ mod queue;
 pub mod reason;
 mod record;
 mod rehome;
+pub mod reshard;
 pub mod routing;
 mod rule;
 pub mod rule_set;

@@ -12,9 +12,15 @@ use std::{
 };
 
 use crate::{
-    drive::{Created, PortError, Publisher, RuleSets, StateLog},
+    drive::{
+        Clearing, Created, Crumb, Crumbs, Lineage, Listed, Next, Page, PortError, Publisher, ReadFrom, RuleSets,
+        Shards, StateLog, StoredRecord,
+    },
     effect::{Alert, Effects, Notification, Quarantined},
+    position::SequenceNumber,
+    reshard::HashRange,
     rule_set::RuleSet,
+    units::Timestamp,
 };
 
 /// What is about to be done to a store.
@@ -30,6 +36,12 @@ pub enum Operation {
     Publish,
     /// A rule set is loaded.
     Load,
+    /// An object is deleted.
+    Delete,
+    /// A shard's lineage is asked for.
+    Lineage,
+    /// Records of a shard are read.
+    Read,
 }
 
 /// What goes wrong with it.
@@ -57,10 +69,21 @@ pub struct Memory {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Vec<u8>>,
+    created_at: BTreeMap<String, Timestamp>,
+    now: Timestamp,
     rule_sets: BTreeMap<String, Vec<u8>>,
     rows: Rows,
+    shards: BTreeMap<String, Shard>,
+    crumbs: BTreeMap<String, Crumb>,
     faults: Option<Faults>,
     operations: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Shard {
+    lineage: Lineage,
+    records: Vec<StoredRecord>,
+    closed: bool,
 }
 
 /// The tables.
@@ -126,6 +149,42 @@ impl Memory {
         self.lock().objects.remove(key);
     }
 
+    /// The time at which objects are created from now on.
+    pub fn set_time(&self, now: Timestamp) {
+        self.lock().now = now;
+    }
+
+    /// Adds a shard to the stream. While there is none, every shard is taken for one that came from nowhere.
+    pub fn add_shard(&self, shard: &str, lineage: Lineage) {
+        let mut inner = self.lock();
+        for parent in &lineage.parents {
+            if let Some(parent) = inner.shards.get_mut(parent.as_str()) {
+                parent.closed = true;
+            }
+        }
+        inner.shards.insert(shard.to_owned(), Shard { lineage, records: Vec::new(), closed: false });
+    }
+
+    /// Puts a record where [`Shards::read`] finds it. The shard is there, and the record is its newest.
+    pub fn put_record(&self, shard: &str, record: StoredRecord) {
+        let mut inner = self.lock();
+        if let Some(shard) = inner.shards.get_mut(shard) {
+            shard.records.push(record);
+        }
+    }
+
+    /// Lets the records before `number` expire.
+    pub fn trim(&self, shard: &str, number: SequenceNumber) {
+        if let Some(shard) = self.lock().shards.get_mut(shard) {
+            shard.records.retain(|record| record.sequence >= number);
+        }
+    }
+
+    /// Takes a shard off the stream's list, as it is once all its records have expired.
+    pub fn remove_shard(&self, shard: &str) {
+        self.lock().shards.remove(shard);
+    }
+
     /// How often each operation was asked for since this was last asked.
     pub fn take_operations(&self) -> BTreeMap<&'static str, u64> {
         std::mem::take(&mut self.lock().operations)
@@ -144,6 +203,9 @@ impl Memory {
             Operation::Create => "create",
             Operation::Publish => "publish",
             Operation::Load => "load",
+            Operation::Delete => "delete",
+            Operation::Lineage => "lineage",
+            Operation::Read => "read",
         };
         *inner.operations.entry(name).or_default() += 1;
         inner.faults.as_mut().and_then(|faults| faults(operation, key))
@@ -178,6 +240,8 @@ impl StateLog for Memory {
             if inner.objects.contains_key(key) {
                 Created::Exists
             } else {
+                let now = inner.now;
+                inner.created_at.insert(key.to_owned(), now);
                 inner.objects.insert(key.to_owned(), bytes.to_vec());
                 Created::Created
             }
@@ -195,12 +259,88 @@ impl StateLog for Memory {
     }
 }
 
+impl Clearing for Memory {
+    async fn list_dated(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, PortError> {
+        let keys = self.list(prefix, after, limit).await?;
+        let inner = self.lock();
+        let dated = |key: String| Listed { created_at: inner.created_at.get(&key).copied().unwrap_or_default(), key };
+        Ok(keys.into_iter().map(dated).collect())
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), PortError> {
+        for key in keys {
+            if let Some(fault) = self.begin(Operation::Delete, key).await {
+                return Err(error(fault));
+            }
+            self.lock().objects.remove(key);
+        }
+        Ok(())
+    }
+}
+
 impl RuleSets for Memory {
     async fn load(&self, sha256: &str) -> Result<Option<Vec<u8>>, PortError> {
         match self.begin(Operation::Load, sha256).await {
             Some(fault) => Err(error(fault)),
             None => Ok(self.lock().rule_sets.get(sha256).cloned()),
         }
+    }
+}
+
+/// Records in one page.
+const PAGE_RECORDS: usize = 100;
+
+impl Shards for Memory {
+    async fn lineage(&self, shard: &str) -> Result<Option<Lineage>, PortError> {
+        if let Some(fault) = self.begin(Operation::Lineage, shard).await {
+            return Err(error(fault));
+        }
+        let inner = self.lock();
+        if inner.shards.is_empty() {
+            let first = SequenceNumber::new("0").map_err(|error| PortError(error.to_string()))?;
+            return Ok(Some(Lineage { range: HashRange::ALL, parents: Vec::new(), first }));
+        }
+        Ok(inner.shards.get(shard).map(|shard| shard.lineage.clone()))
+    }
+
+    async fn read(&self, shard: &str, from: &ReadFrom) -> Result<Page, PortError> {
+        if let Some(fault) = self.begin(Operation::Read, shard).await {
+            return Err(error(fault));
+        }
+        let inner = self.lock();
+        let Some(Shard { records, closed, .. }) = inner.shards.get(shard) else { return Ok(Page::default()) };
+        let malformed = || PortError("no such token".into());
+        let from = match from {
+            ReadFrom::Oldest => 0,
+            ReadFrom::At(number) => records.partition_point(|record| record.sequence < *number),
+            ReadFrom::After(number) => records.partition_point(|record| record.sequence <= *number),
+            ReadFrom::Token(token) => {
+                let number = SequenceNumber::new(token).map_err(|_| malformed())?;
+                records.partition_point(|record| record.sequence <= number)
+            }
+        };
+        let records: Vec<StoredRecord> = records[from..].iter().take(PAGE_RECORDS).cloned().collect();
+        let next = match records.last() {
+            // A page that ends with the newest record does not know it.
+            Some(last) => Next::More(last.sequence.to_string()),
+            None if *closed => Next::End,
+            None => Next::Newest,
+        };
+        Ok(Page { records, next })
+    }
+}
+
+impl Crumbs for Memory {
+    fn find(&self, shard: &str) -> Option<Crumb> {
+        self.lock().crumbs.get(shard).copied()
+    }
+
+    fn leave(&self, shard: &str, crumb: Option<Crumb>) {
+        let mut inner = self.lock();
+        match crumb {
+            Some(crumb) => inner.crumbs.insert(shard.to_owned(), crumb),
+            None => inner.crumbs.remove(shard),
+        };
     }
 }
 

@@ -73,6 +73,12 @@ reasons! {
     UnknownKind = "unknown_kind",
     /// A message came on a channel that this version does not know.
     UnknownChannel = "unknown_channel",
+    /// The record came to a shard whose state had gone over to its children.
+    AfterSeal = "after_seal",
+    /// The engine failed on the record.
+    Panic = "panic",
+    /// The record took the whole process down, each time that it was tried.
+    Killer = "killer",
 }
 
 impl fmt::Display for Reason {

@@ -180,7 +180,13 @@ impl Host {
         let clock = Arc::new(Clock::new(START_MS));
         let services = Arc::new(Services::new(clock.clone(), Faults::None));
         let addresses: Vec<String> = rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
-        let settings = Settings { generation: 1, repair: 0, rule_set_sha256: addresses[0].clone(), checkpoint_every };
+        let settings = Settings {
+            generation: 1,
+            repair: 0,
+            rule_set_sha256: addresses[0].clone(),
+            checkpoint_every,
+            record_age_max: Millis::from_secs(6 * 3_600),
+        };
         let mut world = World::new(clock, services, Random::new(7));
         let environments = vec![world.start_environment(&settings, 0)];
         Self { world, settings, environments, random: Random::new(9), forgets: false }

@@ -8,8 +8,10 @@ use std::{
 };
 
 use fleetform_engine::{
-    drive::{Created, PortError, Publisher, RuleSets, StateLog},
+    drive::{Created, Lineage, Page, PortError, Publisher, ReadFrom, RuleSets, Shards, StateLog},
     effect::{Alert, Effects, Notification, Quarantined},
+    position::SequenceNumber,
+    reshard::HashRange,
     rule_set::RuleSet,
 };
 
@@ -362,6 +364,18 @@ impl StateLog for Connection {
                 Created::Ambiguous(Broken::Late(ms).into())
             }
         }
+    }
+}
+
+/// Every shard of these streams came from nowhere.
+impl Shards for Connection {
+    async fn lineage(&self, _: &str) -> Result<Option<Lineage>, PortError> {
+        let first = SequenceNumber::new("0").map_err(|error| PortError(error.to_string()))?;
+        Ok(Some(Lineage { range: HashRange::ALL, parents: Vec::new(), first }))
+    }
+
+    async fn read(&self, _: &str, _: &ReadFrom) -> Result<Page, PortError> {
+        Ok(Page::default())
     }
 }
 

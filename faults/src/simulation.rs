@@ -103,6 +103,7 @@ impl<'a> Simulation<'a> {
             repair: 0,
             rule_set_sha256: addresses[0].clone(),
             checkpoint_every: Millis(random.between(60_000, 1_200_000) as u64),
+            record_age_max: Millis::from_secs(6 * 3_600),
         };
         let environments = random.between(1, 5) as u64;
         let losing = *random.pick(&[0, 10, 50]);

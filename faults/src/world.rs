@@ -5,13 +5,13 @@ use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use fleetform_engine::{
-    drive::{Batch, Driver, Invocation, Outcome, Ports, Settings, StreamRecord},
+    drive::{Batch, Crumb, Crumbs, Driver, Invocation, Outcome, Ports, Settings, StreamRecord},
     position::SequenceNumber,
     units::Timestamp,
 };
@@ -60,13 +60,34 @@ pub(crate) struct World {
 #[derive(Debug)]
 struct Environment {
     driver: Driver,
+    /// What a process of it leaves for the next one.
+    crumbs: Arc<Folder>,
     /// How far its clock is behind.
     behind: i64,
+}
+
+/// The part of an environment's disk that the driver uses.
+#[derive(Debug, Default)]
+struct Folder(Mutex<BTreeMap<String, Crumb>>);
+
+impl Crumbs for Folder {
+    fn find(&self, shard: &str) -> Option<Crumb> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(shard).copied()
+    }
+
+    fn leave(&self, shard: &str, crumb: Option<Crumb>) {
+        let mut crumbs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match crumb {
+            Some(crumb) => crumbs.insert(shard.to_owned(), crumb),
+            None => crumbs.remove(shard),
+        };
+    }
 }
 
 struct Running {
     environment: usize,
     behind: i64,
+    crumbs: Arc<Folder>,
     future: Pin<Box<dyn Future<Output = (Driver, Outcome)> + Send>>,
 }
 
@@ -96,7 +117,8 @@ impl World {
 
     /// A new environment, which has seen nothing yet.
     pub(crate) fn start_environment(&mut self, settings: &Settings, behind: i64) -> usize {
-        self.environments.push(Some(Environment { driver: Driver::new(settings.clone()), behind }));
+        let driver = Driver::new(settings.clone());
+        self.environments.push(Some(Environment { driver, crumbs: Arc::default(), behind }));
         self.environments.len() - 1
     }
 
@@ -121,7 +143,7 @@ impl World {
     pub(crate) fn invoke(&mut self, environment: usize, delivery: Delivery) -> InvocationNumber {
         self.invocations += 1;
         let number = self.invocations;
-        let Some(Environment { mut driver, behind }) = self.environments[environment].take() else {
+        let Some(Environment { mut driver, crumbs, behind }) = self.environments[environment].take() else {
             unreachable!("an environment runs one invocation at a time")
         };
         let mut seed = [0; 16];
@@ -130,9 +152,16 @@ impl World {
         let connection = Connection::new(self.services.clone(), number);
         let clock = self.clock.clone();
         let deadline = clock.now() + INVOCATION_MS;
+        let kept = crumbs.clone();
         let future = Box::pin(async move {
             let remaining = || Duration::from_millis((deadline - (clock.now() - behind)).max(0) as u64);
-            let ports = Ports { log: &connection, publisher: &connection, rule_sets: &connection };
+            let ports = Ports {
+                log: &connection,
+                publisher: &connection,
+                rule_sets: &connection,
+                shards: &connection,
+                crumbs: &*crumbs,
+            };
             let records = delivery.records.iter().map(|record| StreamRecord {
                 sequence: record.sequence,
                 partition_key: &record.partition_key,
@@ -144,7 +173,7 @@ impl World {
             let outcome = driver.process(&ports, &batch, &invocation).await;
             (driver, outcome)
         });
-        self.running.insert(number, Running { environment, behind, future });
+        self.running.insert(number, Running { environment, behind, crumbs: kept, future });
         self.clock.plan(self.clock.now(), Event::Wake(number));
         self.clock.plan(deadline, Event::Deadline(number));
         number
@@ -185,8 +214,8 @@ impl World {
             }
             Poll::Pending => None,
             Poll::Ready((driver, outcome)) => {
-                let Running { environment, behind, .. } = self.running.remove(&invocation)?;
-                self.environments[environment] = Some(Environment { driver, behind });
+                let Running { environment, behind, crumbs, .. } = self.running.remove(&invocation)?;
+                self.environments[environment] = Some(Environment { driver, crumbs, behind });
                 self.clock.ended(invocation);
                 self.clock.note(&[invocation, 102, u64::from(outcome.failure.is_some()), outcome.counts.records]);
                 Some(Happened::Ended(invocation, Box::new(outcome)))

@@ -93,6 +93,10 @@ pub struct Evaluate {
     pub rule_set_sha256: String,
     /// The bucket of the state log.
     pub state_bucket: String,
+    /// ARN of the telemetry stream.
+    pub stream_arn: String,
+    /// The age at which the event source gives a record up.
+    pub record_age_max: Millis,
     /// Part of every key of the state log; a new stream gets a new one.
     pub stream_generation: u32,
     /// Part of every key of the state log; a repaired chain gets a new one.
@@ -122,6 +126,10 @@ impl Evaluate {
                 |text| is_sha256(text).then(|| text.to_owned()),
             )?,
             state_bucket: variables.required("FLEETFORM_STATE_BUCKET")?,
+            stream_arn: variables.parsed("FLEETFORM_STREAM_ARN", "the ARN of a stream", |text| {
+                text.starts_with("arn:").then(|| text.to_owned())
+            })?,
+            record_age_max: Millis::from_secs(seconds("FLEETFORM_RECORD_AGE_MAX_S")?),
             stream_generation: number("FLEETFORM_STREAM_GENERATION")?,
             state_repair: number("FLEETFORM_STATE_REPAIR")?,
             outbox_table: variables.required("FLEETFORM_OUTBOX_TABLE")?,
@@ -183,6 +191,8 @@ mod tests {
             ("FLEETFORM_ARTIFACT_BUCKET", "artifacts".to_owned()),
             ("FLEETFORM_RULE_SET_SHA256", "0".repeat(64)),
             ("FLEETFORM_STATE_BUCKET", "state".to_owned()),
+            ("FLEETFORM_STREAM_ARN", "arn:aws:kinesis:us-east-1:111111111111:stream/telemetry".to_owned()),
+            ("FLEETFORM_RECORD_AGE_MAX_S", "21600".to_owned()),
             ("FLEETFORM_STREAM_GENERATION", "1".to_owned()),
             ("FLEETFORM_STATE_REPAIR", "0".to_owned()),
             ("FLEETFORM_OUTBOX_TABLE", "outbox".to_owned()),

@@ -6,6 +6,8 @@
 
 pub mod aws;
 pub mod config;
+#[cfg(feature = "evaluate")]
+pub mod crumbs;
 pub mod event;
 pub mod handler;
 pub mod host;

@@ -2,7 +2,7 @@
 
 use crate::{
     drive::Settings,
-    position::{Position, SEQUENCE_DIGITS_MAX},
+    position::{Position, SEQUENCE_DIGITS_MAX, SequenceNumber},
 };
 
 /// Makes the keys of one shard.
@@ -18,7 +18,12 @@ pub(crate) struct Keys {
 
 impl Keys {
     pub(crate) fn new(settings: &Settings, shard: &str) -> Self {
-        let place = format!("{}/{}/{shard}", settings.generation, settings.repair);
+        Self::of(settings.generation, settings.repair, shard)
+    }
+
+    /// Of one shard under any generation and repair.
+    pub(crate) fn of(generation: u32, repair: u32, shard: &str) -> Self {
+        let place = format!("{generation}/{repair}/{shard}");
         Self { log: format!("log/{place}/"), base: format!("base/{place}/"), start: format!("start/{place}") }
     }
 
@@ -50,6 +55,26 @@ impl Keys {
             }
         }
     }
+
+    /// The position that a delta of this key follows; none if it is no such key.
+    pub(crate) fn position_of_delta(&self, key: &str) -> Option<Position> {
+        match key.strip_prefix(&self.log)? {
+            "-start" => Some(Position::Start),
+            digits => SequenceNumber::new(digits).ok().map(Position::After),
+        }
+    }
+
+    /// The position of the base of this key; none if it is no such key.
+    pub(crate) fn position_of_base(&self, key: &str) -> Option<Position> {
+        match key.strip_prefix(&self.base)? {
+            "z-start" => Some(Position::Start),
+            digits if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                let number: String = digits.bytes().map(|digit| char::from(b'9' - digit + b'0')).collect();
+                SequenceNumber::new(&number).ok().map(Position::After)
+            }
+            _ => None,
+        }
+    }
 }
 
 const _: () = assert!(SEQUENCE_DIGITS_MAX < 512, "an S3 key has at most 1,024 bytes");
@@ -57,13 +82,10 @@ const _: () = assert!(SEQUENCE_DIGITS_MAX < 512, "an S3 key has at most 1,024 by
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{position::SequenceNumber, units::Millis};
 
     #[test]
     fn deltas_list_upwards_and_bases_downwards() {
-        let settings =
-            Settings { generation: 1, repair: 0, rule_set_sha256: String::new(), checkpoint_every: Millis(0) };
-        let keys = Keys::new(&settings, "shardId-000000000000");
+        let keys = Keys::of(1, 0, "shardId-000000000000");
         let positions: Vec<Position> = ["0", "1", "9", "10", "123", &"9".repeat(SEQUENCE_DIGITS_MAX)]
             .iter()
             .map(|digits| Position::After(SequenceNumber::new(digits).unwrap()))
@@ -72,6 +94,11 @@ mod tests {
         assert!(all.is_sorted_by_key(|position| keys.delta(*position)));
         assert!(all.iter().rev().is_sorted_by_key(|position| keys.base(*position)));
         assert!(all.iter().all(|position| keys.before(*position) < keys.delta(*position)));
+        for position in all {
+            assert_eq!(keys.position_of_delta(&keys.delta(position)), Some(position));
+            assert_eq!(keys.position_of_base(&keys.base(position)), Some(position));
+        }
+        assert_eq!(keys.position_of_base("base/1/0/shardId-000000000000/12x"), None);
         assert_eq!(keys.delta(Position::Start), "log/1/0/shardId-000000000000/-start");
         assert_eq!(keys.start, "start/1/0/shardId-000000000000");
     }

@@ -30,6 +30,7 @@ const CHECKSUM_BYTES: usize = 32;
 enum Kind {
     Delta = 1,
     Base = 2,
+    Seal = 3,
 }
 
 /// Why an object cannot be read, in words.
@@ -88,9 +89,40 @@ pub(crate) fn write_delta(
     close(writer)
 }
 
-/// Reads a delta that lies at the key of `from`.
-pub(crate) fn read_delta(bytes: &[u8], from: Position) -> Result<Delta<'_>, Unreadable> {
-    let mut reader = opened(bytes, Kind::Delta)?;
+/// Writes the end of a chain: nothing follows `position`. Whoever seals writes the same bytes, since nobody but the
+/// first to do so has anything to add.
+pub(crate) fn write_seal(position: Position) -> Vec<u8> {
+    let mut writer = open(Kind::Seal);
+    write_position(&mut writer, position);
+    close(writer)
+}
+
+/// What follows a position.
+#[derive(Debug)]
+pub(crate) enum Link<'a> {
+    /// More.
+    Delta(Box<Delta<'a>>),
+    /// Nothing, ever.
+    Seal,
+}
+
+/// Reads what lies at the key of `from`.
+pub(crate) fn read_link(bytes: &[u8], from: Position) -> Result<Link<'_>, Unreadable> {
+    let (kind, mut reader) = opened(bytes)?;
+    match kind {
+        Kind::Delta => read_delta(reader, from).map(|delta| Link::Delta(Box::new(delta))),
+        Kind::Seal => {
+            let written = read_position(&mut reader)?;
+            if written != from {
+                return Err(Unreadable(format!("it says that it seals {written}")));
+            }
+            Ok(Link::Seal)
+        }
+        Kind::Base => Err(Unreadable("it is of another kind".into())),
+    }
+}
+
+fn read_delta(mut reader: Reader<'_>, from: Position) -> Result<Delta<'_>, Unreadable> {
     reader.take(16, "the token")?;
     let written_by = Timestamp(reader.signed("a deadline")?);
     let written = read_position(&mut reader)?;
@@ -153,7 +185,10 @@ pub(crate) struct Base<'a> {
 
 /// Reads a base.
 pub(crate) fn read_base(bytes: &[u8]) -> Result<Base<'_>, Unreadable> {
-    let mut reader = opened(bytes, Kind::Base)?;
+    let (kind, mut reader) = opened(bytes)?;
+    if kind != Kind::Base {
+        return Err(Unreadable("it is of another kind".into()));
+    }
     let head = read_head(&mut reader)?;
     Ok(Base { head, devices: reader })
 }
@@ -188,8 +223,14 @@ fn close(writer: Writer) -> Vec<u8> {
     bytes
 }
 
+/// Whether bytes are those of a newer version: sound, but not to be read here.
+pub(crate) fn is_newer(bytes: &[u8]) -> bool {
+    let format = bytes.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<2>());
+    format.is_some_and(|format| u16::from_le_bytes(*format) > CHAIN_FORMAT)
+}
+
 /// The format is asked for before the checksum: a newer one may keep it elsewhere.
-fn opened(bytes: &[u8], kind: Kind) -> Result<Reader<'_>, Unreadable> {
+fn opened(bytes: &[u8]) -> Result<(Kind, Reader<'_>), Unreadable> {
     let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
         return Err(Unreadable("it is cut short".into()));
     };
@@ -213,10 +254,13 @@ fn opened(bytes: &[u8], kind: Kind) -> Result<Reader<'_>, Unreadable> {
         return Err(Unreadable("its checksum does not match".into()));
     }
     let mut reader = Reader::new(body);
-    if reader.byte("the kind")? != kind as u8 {
-        return Err(Unreadable("it is of another kind".into()));
-    }
-    Ok(reader)
+    let kind = match reader.byte("the kind")? {
+        1 => Kind::Delta,
+        2 => Kind::Base,
+        3 => Kind::Seal,
+        _ => return Err(Unreadable("it is of another kind".into())),
+    };
+    Ok((kind, reader))
 }
 
 fn write_position(writer: &mut Writer, position: Position) {

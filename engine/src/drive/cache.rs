@@ -8,6 +8,7 @@ use smol_str::SmolStr;
 use crate::{
     compiled::Compiled,
     effect::Effects,
+    position::Position,
     state::ShardState,
     units::{Millis, Timestamp},
 };
@@ -29,8 +30,18 @@ pub(super) struct Shard {
     pub(super) deltas_since_base: u32,
     /// Shard time at the newest base; none while that is the empty one.
     pub(super) base_time: Option<Timestamp>,
+    /// Whether the chain ends here for good.
+    pub(super) sealed: bool,
     /// Deadline of the run that last saw the end of the chain.
     pub(super) seen_by: Timestamp,
+}
+
+impl Shard {
+    /// A shard as a base has it.
+    pub(super) fn begun(state: ShardState, rules: Arc<Compiled>, seen_by: Timestamp) -> Self {
+        let base_time = (state.position() != Position::Start).then(|| state.shard_time());
+        Self { state, rules, unpublished: None, deltas_since_base: 0, base_time, sealed: false, seen_by }
+    }
 }
 
 /// What a delta asks of the world.

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Driver, Failure, Invocation, PortError, Ports, Publisher, RuleSets, StateLog,
+    Driver, Failure, Invocation, PortError, Ports, Publisher, RuleSets, Shards, StateLog,
     cache::{Shard, Unpublished},
-    port::Created,
+    inherit::{self, START_MARK},
 };
 use crate::{
-    chain::{self, Unreadable, keys::Keys},
+    chain::{self, Link, Unreadable, keys::Keys},
     compiled::Compiled,
     counts::Counts,
     position::Position,
     rule_set::RuleSet,
-    state::{RuleSetRef, ShardState},
     units::Timestamp,
 };
 
@@ -34,91 +33,72 @@ pub(super) fn unavailable(doing: &'static str) -> impl FnOnce(PortError) -> Fail
     move |error| Failure::Unavailable { doing, error }
 }
 
-fn broken(key: &str) -> impl FnOnce(Unreadable) -> Failure {
+pub(super) fn broken(key: &str) -> impl FnOnce(Unreadable) -> Failure {
     move |problem| Failure::Chain { key: key.to_owned(), problem: problem.0 }
 }
 
 impl Driver {
-    /// The shard as the chain has it now.
-    pub(super) async fn load<L: StateLog, P: Publisher, R: RuleSets>(
+    /// The shard as the chain has it now. One that has never been seen begins.
+    pub(super) async fn load<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
-        ports: &Ports<'_, L, P, R>,
-        keys: &Keys,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
         invocation: &Invocation<'_>,
         counts: &mut Counts,
     ) -> Result<Shard, Failure> {
+        let keys = Keys::new(&self.settings, name);
+        let (mut shard, known) = match self.newest_base(ports, &keys, invocation).await? {
+            Some(shard) => (shard, true),
+            None => (self.begin(ports, name, invocation, counts).await?, false),
+        };
+        self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
+        if known && shard.state.position() == Position::Start {
+            // Whoever created the base may have died before it could say so.
+            inherit::create_once(ports.log, &keys.start, START_MARK).await?;
+        }
+        Ok(shard)
+    }
+
+    /// The state of the newest base, or none if there is no base.
+    pub(super) async fn newest_base<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &mut self,
+        ports: &Ports<'_, L, P, R, S>,
+        keys: &Keys,
+        invocation: &Invocation<'_>,
+    ) -> Result<Option<Shard>, Failure> {
         let bases = match ports.log.list(&keys.base, None, 1).await {
             Err(_) if mutant!(FailedListIsEmpty) => Vec::new(),
             bases => bases.map_err(unavailable("listing bases"))?,
         };
-        let mut shard = match bases.first() {
-            Some(key) => {
-                let bytes = ports.log.get(key).await.map_err(unavailable("reading a base"))?;
-                let bytes = bytes.ok_or_else(|| broken(key)(Unreadable("it is listed but not there".into())))?;
-                let base = chain::read_base(&bytes).map_err(broken(key))?;
-                if keys.base(base.head.position) != *key {
-                    return Err(broken(key)(Unreadable(format!("it holds the state at {}", base.head.position))));
-                }
-                let rules = self.adopted(ports, &base.head.rule_set.sha256).await?;
-                let state = base.state(&rules).map_err(broken(key))?;
-                Shard {
-                    base_time: (state.position() != Position::Start).then(|| state.shard_time()),
-                    state,
-                    rules,
-                    unpublished: None,
-                    deltas_since_base: 0,
-                    seen_by: invocation.deadline,
-                }
-            }
-            None => self.start(ports, keys, invocation).await?,
-        };
-        self.read_on(ports, keys, &mut shard, invocation.deadline, counts).await?;
-        Ok(shard)
+        let Some(key) = bases.first() else { return Ok(None) };
+        let bytes = ports.log.get(key).await.map_err(unavailable("reading a base"))?;
+        self.base_at(ports.rule_sets, keys, key, bytes, invocation.deadline).await.map(Some)
     }
 
-    /// A shard that has never been seen. Its empty base is created before the mark that it has begun, and both before
-    /// its first delta: a mark without a base means that a base was lost, and then nothing starts anew.
-    async fn start<L: StateLog, P: Publisher, R: RuleSets>(
+    /// The state of the base at a key.
+    pub(super) async fn base_at<R: RuleSets>(
         &mut self,
-        ports: &Ports<'_, L, P, R>,
+        rule_sets: &R,
         keys: &Keys,
-        invocation: &Invocation<'_>,
+        key: &str,
+        bytes: Option<Vec<u8>>,
+        deadline: Timestamp,
     ) -> Result<Shard, Failure> {
-        let mark = ports.log.get(&keys.start).await.map_err(unavailable("reading the start mark"))?;
-        if mark.is_some() && !mutant!(FailedListIsEmpty) {
-            return Err(broken(&keys.start)(Unreadable("the shard has begun, but no base of it is there".into())));
+        let bytes = bytes.ok_or_else(|| broken(key)(Unreadable("it is listed but not there".into())))?;
+        let base = chain::read_base(&bytes).map_err(broken(key))?;
+        if keys.base(base.head.position) != key {
+            return Err(broken(key)(Unreadable(format!("it holds the state at {}", base.head.position))));
         }
-        let sha256 = self.settings.rule_set_sha256.clone();
-        let rules = self.adopted(ports, &sha256).await?;
-        let state = ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() });
-        let base = chain::write_base(&state, &rules);
-        for (key, bytes) in [(keys.base(state.position()), base.as_slice()), (keys.start.clone(), b"1\n")] {
-            match ports.log.create(&key, bytes).await {
-                Created::Created | Created::Exists => {}
-                Created::Conflict => {
-                    let error = PortError("another create is under way".into());
-                    return Err(unavailable("starting a shard")(error));
-                }
-                Created::Refused(error) | Created::Ambiguous(error) => {
-                    return Err(unavailable("starting a shard")(error));
-                }
-            }
-        }
-        Ok(Shard {
-            base_time: None,
-            state,
-            rules,
-            unpublished: None,
-            deltas_since_base: 0,
-            seen_by: invocation.deadline,
-        })
+        let rules = self.adopted(rule_sets, &base.head.rule_set.sha256).await?;
+        let state = base.state(&rules).map_err(broken(key))?;
+        Ok(Shard::begun(state, rules, deadline))
     }
 
     /// Applies every delta after the state's position. Afterwards the state is the end of the chain as it was when
     /// this began, and the effects of its newest delta wait to be published.
-    pub(super) async fn read_on<L: StateLog, P: Publisher, R: RuleSets>(
+    pub(super) async fn read_on<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
-        ports: &Ports<'_, L, P, R>,
+        ports: &Ports<'_, L, P, R, S>,
         keys: &Keys,
         shard: &mut Shard,
         deadline: Timestamp,
@@ -138,23 +118,19 @@ impl Driver {
                 let fetched = ports.log.get_all(some).await.map_err(unavailable("reading deltas"))?;
                 for (key, bytes) in some.iter().zip(fetched) {
                     let from = shard.state.position();
+                    if shard.sealed {
+                        if *key == keys.delta(from) {
+                            continue;
+                        }
+                        return Err(broken(key)(Unreadable(format!("it follows the seal at {from}"))));
+                    }
                     if *key != keys.delta(from) {
                         return Err(broken(key)(Unreadable(format!("no delta leads from {from} to it"))));
                     }
-                    let bytes = bytes.ok_or_else(|| broken(key)(Unreadable("it is listed but not there".into())))?;
-                    let delta = chain::read_delta(&bytes, from).map_err(broken(key))?;
-                    let rules = if delta.head.rule_set.sha256 == shard.rules.sha256 {
-                        shard.rules.clone()
-                    } else {
-                        self.adopted(ports, &delta.head.rule_set.sha256).await?
-                    };
-                    let written_by = delta.written_by;
-                    let effects = delta.apply(&mut shard.state, &shard.rules, &rules).map_err(broken(key))?;
-                    shard.rules = rules;
-                    shard.unpublished =
-                        (!mutant!(EffectsNotPublishedAgain)).then_some(Unpublished { effects, written_by });
-                    shard.deltas_since_base += 1;
-                    counts.deltas_read += 1;
+                    if self.follow(ports.rule_sets, key, bytes, shard).await? {
+                        shard.deltas_since_base += 1;
+                        counts.deltas_read += 1;
+                    }
                 }
             }
             if listed.len() < LIST_MAX {
@@ -165,28 +141,48 @@ impl Driver {
         Ok(())
     }
 
-    /// A rule set that the chain has adopted: without it nothing can be done.
-    async fn adopted<L: StateLog, P: Publisher, R: RuleSets>(
+    /// Brings a shard forward by what lies at the key after its position. `false` if that is a seal.
+    pub(super) async fn follow<R: RuleSets>(
         &mut self,
-        ports: &Ports<'_, L, P, R>,
-        sha256: &str,
-    ) -> Result<Arc<Compiled>, Failure> {
-        match self.rule_set(ports, sha256).await? {
+        rule_sets: &R,
+        key: &str,
+        bytes: Option<Vec<u8>>,
+        shard: &mut Shard,
+    ) -> Result<bool, Failure> {
+        let bytes = bytes.ok_or_else(|| broken(key)(Unreadable("it is listed but not there".into())))?;
+        let delta = match chain::read_link(&bytes, shard.state.position()).map_err(broken(key))? {
+            Link::Delta(delta) => delta,
+            Link::Seal => {
+                shard.sealed = true;
+                return Ok(false);
+            }
+        };
+        let rules = if delta.head.rule_set.sha256 == shard.rules.sha256 {
+            shard.rules.clone()
+        } else {
+            self.adopted(rule_sets, &delta.head.rule_set.sha256).await?
+        };
+        let written_by = delta.written_by;
+        let effects = delta.apply(&mut shard.state, &shard.rules, &rules).map_err(broken(key))?;
+        shard.rules = rules;
+        shard.unpublished = (!mutant!(EffectsNotPublishedAgain)).then_some(Unpublished { effects, written_by });
+        Ok(true)
+    }
+
+    /// A rule set that the chain has adopted: without it nothing can be done.
+    pub(super) async fn adopted<R: RuleSets>(&mut self, rule_sets: &R, sha256: &str) -> Result<Arc<Compiled>, Failure> {
+        match self.rule_set(rule_sets, sha256).await? {
             Loaded::Usable(rules) => Ok(rules),
             Loaded::Unusable(problem) => Err(Failure::RuleSet { sha256: sha256.to_owned(), problem }),
         }
     }
 
     /// A rule set by its address. A set that cannot be fetched now is a failure; one that will never do is not.
-    pub(super) async fn rule_set<L: StateLog, P: Publisher, R: RuleSets>(
-        &mut self,
-        ports: &Ports<'_, L, P, R>,
-        sha256: &str,
-    ) -> Result<Loaded, Failure> {
+    pub(super) async fn rule_set<R: RuleSets>(&mut self, rule_sets: &R, sha256: &str) -> Result<Loaded, Failure> {
         if let Some(rules) = self.cache.rule_set(sha256) {
             return Ok(Loaded::Usable(rules));
         }
-        let bytes = ports.rule_sets.load(sha256).await.map_err(unavailable("loading a rule set"))?;
+        let bytes = rule_sets.load(sha256).await.map_err(unavailable("loading a rule set"))?;
         let Some(bytes) = bytes else { return Ok(Loaded::Unusable("it is not there".into())) };
         let found = RuleSet::sha256(&bytes);
         if found != sha256 {

@@ -9,28 +9,47 @@
 //! lies on the chain.
 
 mod cache;
+mod commit;
+mod crumbs;
+mod expiry;
+mod inherit;
 mod load;
 mod port;
+mod repair;
+mod survey;
 
-use std::time::Duration;
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 
 pub use cache::CACHE_AGE_MAX;
+pub use commit::{CREATE_TRIES_MAX, EFFECTS_AGE_MAX};
+pub use crumbs::{BATCH_TRIES, Crumb, Crumbs};
+pub use expiry::{BASE_BEHIND_MAX, CHAIN_AGE_MAX, Clearing, Expired, Listed, expire};
+pub use inherit::{ANCESTORS_MAX, RECORD_AGE_MARGIN};
 pub use port::{
-    Batch, Created, Failure, Invocation, Outcome, PortError, Ports, Publisher, RuleSets, Settings, StateLog,
-    StreamRecord,
+    Batch, Created, Failure, Invocation, Lineage, Next, Outcome, Page, PortError, Ports, Publisher, ReadFrom, RuleSets,
+    Settings, Shards, StateLog, StoredRecord, StreamRecord,
 };
+pub use repair::{Repair, RepairError, Repaired, next_repair, repair};
+pub use survey::{Broken, Survey, shards, survey};
 
 use crate::{
     chain::{self, Author, keys::Keys},
+    compiled::Compiled,
     counts::Counts,
     effect::Effects,
-    position::Position,
+    position::{Position, SequenceNumber},
+    reason::{Reason, Refusal},
+    state::ShardState,
     step::{self, Run, Stepped},
-    units::Millis,
 };
 use cache::{Cache, Shard, Unpublished};
+use commit::Committed;
 use load::{Loaded, unavailable};
 
 /// Evaluation stops when this much time is left: the commit, its effects and the answer need some.
@@ -41,73 +60,95 @@ pub const BASE_RESERVE: Duration = Duration::from_secs(4);
 pub const DELTA_BYTES_CUT: usize = 8 * 1024 * 1024;
 /// A base is due after so many deltas.
 pub const DELTAS_PER_BASE: u32 = 64;
-/// How often a create is sent again after a conflict, or after an outcome that nobody could tell.
-pub const CREATE_TRIES_MAX: u32 = 4;
-/// Effects of a delta that was written this long ago are not published again: the rows they would meet have expired.
-pub const EFFECTS_AGE_MAX: Millis = Millis::from_secs(14 * 86_400);
 /// How often the deadline is looked at, in records.
 const DEADLINE_EVERY: usize = 8;
+
+/// How one record is taken: [`step::step`], or for a test something that fails.
+pub type Step = fn(&Compiled, &mut ShardState, &StreamRecord<'_>, &mut Run) -> Stepped;
 
 /// Drives batches through the engine. A host keeps one for its life.
 #[derive(Debug)]
 pub struct Driver {
     settings: Settings,
     cache: Cache,
+    step: Step,
 }
 
 /// One run over a batch.
-struct Drive<'a, L, P, R> {
-    ports: &'a Ports<'a, L, P, R>,
+struct Drive<'a, L, P, R, S> {
+    ports: &'a Ports<'a, L, P, R, S>,
     batch: &'a Batch<'a>,
     invocation: &'a Invocation<'a>,
     keys: Keys,
+    crumb: Crumb,
+    /// The record that a process before this one died of, until it is passed.
+    killer: Option<SequenceNumber>,
+    /// Records that are passed without being evaluated, and why.
+    set_aside: BTreeMap<SequenceNumber, Refusal>,
     /// Everything before this record is committed and published, or was before the run.
     done: usize,
     tokens: u64,
     counts: Counts,
 }
 
-/// What became of a delta.
-enum Committed {
-    /// It is part of the chain.
-    Mine,
-    /// Another one is.
-    Theirs,
-}
-
 impl Driver {
     /// A driver that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, cache: Cache::default() }
+        Self { settings, cache: Cache::default(), step: step::step }
+    }
+
+    /// A driver that takes records in another way: one that panics, or takes the process down.
+    #[cfg(feature = "memory")]
+    pub fn with_step(settings: Settings, step: Step) -> Self {
+        Self { step, ..Self::new(settings) }
     }
 
     /// Takes a batch. Records before [`Outcome::failed_from`] are done for good: their outcome is committed and
     /// published, and must not be given again. Dropping the future at any point is safe.
-    pub async fn process<L: StateLog, P: Publisher, R: RuleSets>(
+    pub async fn process<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
-        ports: &Ports<'_, L, P, R>,
+        ports: &Ports<'_, L, P, R, S>,
         batch: &Batch<'_>,
         invocation: &Invocation<'_>,
     ) -> Outcome {
-        let keys = Keys::new(&self.settings, batch.shard);
-        let mut drive = Drive { ports, batch, invocation, keys, done: 0, tokens: 0, counts: Counts::default() };
+        let (Some(first), Some(last)) = (batch.records.first(), batch.records.last()) else {
+            return Outcome { failed_from: None, failure: None, counts: Counts::default() };
+        };
+        let left = ports.crumbs.find(batch.shard);
+        let tries = left.filter(|left| left.first == first.sequence).map_or(0, |left| left.tries);
+        let killer = left.and_then(|left| left.alone).filter(|killer| *killer >= first.sequence);
+        let refusal = Refusal::new(Reason::Killer, "the process ended while it was evaluated alone");
+        let mut drive = Drive {
+            ports,
+            batch,
+            invocation,
+            keys: Keys::new(&self.settings, batch.shard),
+            crumb: Crumb { first: first.sequence, tries: tries.saturating_add(1), alone: None },
+            killer,
+            set_aside: killer.map(|killer| (killer, refusal)).into_iter().collect(),
+            done: 0,
+            tokens: 0,
+            counts: Counts::default(),
+        };
+        drive.leave(None);
         let failure = drive.run(self).await.err();
         let failed_from = failure.as_ref().and_then(|_| batch.records.get(drive.done)).map(|record| record.sequence);
+        // A process that lives to say so was not taken down by this batch. A killer that lies further on stays known.
+        let reached = failed_from.unwrap_or(last.sequence);
+        let ahead = drive.killer.filter(|killer| *killer > reached || Some(*killer) == failed_from);
+        ports.crumbs.leave(batch.shard, ahead.map(|killer| Crumb { alone: Some(killer), ..drive.crumb }));
         Outcome { failed_from, failure, counts: drive.counts }
     }
 }
 
-impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
+impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
     async fn run(&mut self, driver: &mut Driver) -> Result<(), Failure> {
-        if self.batch.records.is_empty() {
-            return Ok(());
-        }
         if (self.invocation.remaining)() <= DEADLINE_RESERVE {
             return Err(Failure::Deadline);
         }
         let mut shard = match driver.cache.take(self.batch.shard, self.invocation.deadline) {
             Some(shard) => shard,
-            None => driver.load(self.ports, &self.keys, self.invocation, &mut self.counts).await?,
+            None => self.load(driver).await?,
         };
         loop {
             match self.advance(driver, &mut shard).await {
@@ -126,19 +167,38 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
         }
     }
 
+    async fn load(&mut self, driver: &mut Driver) -> Result<Shard, Failure> {
+        driver.load(self.ports, self.batch.shard, self.invocation, &mut self.counts).await
+    }
+
     /// One delta further. `true` when the batch is done.
     async fn advance(&mut self, driver: &mut Driver, shard: &mut Shard) -> Result<bool, Stopped> {
         if !mutant!(BuiltOnUnpublished) {
             self.publish(shard).await.map_err(Stopped::on_chain)?;
         }
+        if shard.sealed {
+            return self.after_seal(shard).await.map_err(Stopped::on_chain).map(|()| true);
+        }
         let from = shard.state.position();
         let mut run = Run::new(self.batch.shard, driver.settings.generation);
-        let evaluated = self.evaluate(driver, shard, &mut run).await;
+        let Evaluated { next, end } = self.evaluate(driver, shard, &mut run).await;
+        let end = match end {
+            End::Batch => Ok(true),
+            End::Delta => Ok(false),
+            End::Stopped(failure) => Err(failure),
+            End::Panicked(sequence) => {
+                // Nobody trusts a state that code panicked in. The run begins again where the chain ends, without the
+                // record that did it.
+                self.set_aside.insert(sequence, Refusal::new(Reason::Panic, "the engine failed on it"));
+                *shard = self.load(driver).await.map_err(Stopped::off_chain)?;
+                return Ok(false);
+            }
+        };
         if shard.state.position() == from {
             // Nothing new: all of these records are in the chain, and its newest delta is published.
             self.counts.add(run.counts);
-            self.done = evaluated.next;
-            return evaluated.end.map_err(Stopped::on_chain);
+            self.done = next;
+            return end.map_err(Stopped::on_chain);
         }
 
         let author = Author { token: self.token(), deadline: self.invocation.deadline };
@@ -146,18 +206,17 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
             for (index, notice) in run.effects.notifications.iter_mut().enumerate() {
                 notice.id = smol_str::format_smolstr!("{:?}{index}", author.token);
             }
-            self.ports
-                .publisher
-                .publish(&run.effects)
-                .await
-                .map_err(unavailable("publishing"))
-                .map_err(Stopped::off_chain)?;
+            let published = self.ports.publisher.publish(&run.effects).await;
+            published.map_err(unavailable("publishing")).map_err(Stopped::off_chain)?;
         }
         if mutant!(AcknowledgedBeforeCommit) {
-            self.done = evaluated.next;
+            self.done = next;
         }
         let bytes = chain::write_delta(author, from, &shard.state, &shard.rules, &run.effects);
-        match self.commit(&self.keys.delta(from), &bytes).await.map_err(Stopped::off_chain)? {
+        self.alone(None);
+        let key = self.keys.delta(from);
+        let committed = commit::create(self.ports.log, self.invocation, &key, &bytes).await;
+        match committed.map_err(Stopped::off_chain)? {
             Committed::Mine => {
                 shard.state.begin();
                 shard.unpublished = Some(Unpublished { effects: run.effects, written_by: self.invocation.deadline });
@@ -169,9 +228,10 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                     self.base(driver, shard).await;
                 }
                 self.publish(shard).await.map_err(Stopped::on_chain)?;
-                self.done = evaluated.next;
+                self.done = next;
+                self.killer = self.killer.filter(|killer| !shard.state.position().covers(killer));
                 self.base(driver, shard).await;
-                evaluated.end.map_err(Stopped::on_chain)
+                end.map_err(Stopped::on_chain)
             }
             Committed::Theirs => {
                 // Somebody is ahead. What was evaluated here is void; what they wrote is read, and the rest of the
@@ -182,18 +242,15 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
                         .await
                         .map_err(Stopped::off_chain)?;
                 } else {
-                    *shard = driver
-                        .load(self.ports, &self.keys, self.invocation, &mut self.counts)
-                        .await
-                        .map_err(Stopped::off_chain)?;
+                    *shard = self.load(driver).await.map_err(Stopped::off_chain)?;
                 }
-                if shard.state.position() <= from {
+                if !shard.sealed && shard.state.position() <= from {
                     let error = PortError("the delta that was there is not listed yet".into());
                     return Err(Stopped::off_chain(unavailable("catching up")(error)));
                 }
                 if mutant!(NoReevaluation) {
-                    self.done = evaluated.next;
-                    return evaluated.end.map_err(Stopped::on_chain);
+                    self.done = next;
+                    return end.map_err(Stopped::on_chain);
                 }
                 Ok(false)
             }
@@ -204,85 +261,101 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
     async fn evaluate(&mut self, driver: &mut Driver, shard: &mut Shard, run: &mut Run) -> Evaluated {
         let mut size = Size::default();
         let records = &self.batch.records;
+        let careful = self.crumb.tries >= BATCH_TRIES;
         for (index, record) in records.iter().enumerate().skip(self.done) {
             if (index - self.done).is_multiple_of(DEADLINE_EVERY) && (self.invocation.remaining)() <= DEADLINE_RESERVE {
-                return Evaluated { next: index, end: Err(Failure::Deadline) };
+                return Evaluated { next: index, end: End::Stopped(Failure::Deadline) };
+            }
+            if shard.state.position().covers(&record.sequence) && !mutant!(PositionNotChecked) {
+                run.counts.skipped += 1;
+                continue;
             }
             let mut record = record;
             let late = StreamRecord { arrived_at: self.invocation.deadline, ..*record };
             if mutant!(WallClock) {
                 record = &late;
             }
-            match step::step(&shard.rules, &mut shard.state, record, run) {
-                Stepped::Done => {}
-                Stepped::NeedsRuleSet { version, sha256 } => match driver.rule_set(self.ports, &sha256).await {
-                    Ok(Loaded::Usable(rules)) => {
-                        step::adopt(&shard.rules, &rules, version, &mut shard.state, record, run);
-                        shard.rules = rules;
+            if let Some(refusal) = self.set_aside.get(&record.sequence) {
+                step::set_aside(&mut shard.state, record, refusal.clone(), run);
+            } else {
+                if careful {
+                    self.alone(Some(record.sequence));
+                }
+                let panicked = Evaluated { next: index, end: End::Panicked(record.sequence) };
+                let step = driver.step;
+                let Some(stepped) = guarded(|| step(&shard.rules, &mut shard.state, record, run)) else {
+                    return panicked;
+                };
+                if let Stepped::NeedsRuleSet { version, sha256 } = stepped {
+                    // What ends a process while it waits is not the record's fault.
+                    self.alone(None);
+                    let loaded = match driver.rule_set(self.ports.rule_sets, &sha256).await {
+                        Ok(loaded) => loaded,
+                        Err(_) if mutant!(UnavailableRuleSetIgnored) => Loaded::Unusable(String::new()),
+                        Err(_) if mutant!(LaterRecordsAfterFailure) => continue,
+                        Err(failure) => return Evaluated { next: index, end: End::Stopped(failure) },
+                    };
+                    if careful {
+                        self.alone(Some(record.sequence));
                     }
-                    Ok(Loaded::Unusable(_)) => step::ignore_rule_set(&shard.rules, &mut shard.state, record, run),
-                    Err(_) if mutant!(UnavailableRuleSetIgnored) => {
-                        step::ignore_rule_set(&shard.rules, &mut shard.state, record, run);
+                    let taken = guarded(|| match loaded {
+                        Loaded::Usable(rules) => {
+                            step::adopt(&shard.rules, &rules, version, &mut shard.state, record, run);
+                            shard.rules = rules;
+                        }
+                        Loaded::Unusable(_) => step::ignore_rule_set(&shard.rules, &mut shard.state, record, run),
+                    });
+                    if taken.is_none() {
+                        return panicked;
                     }
-                    Err(_) if mutant!(LaterRecordsAfterFailure) => {}
-                    Err(failure) => return Evaluated { next: index, end: Err(failure) },
-                },
+                }
             }
-            if size.after(shard, &run.effects) >= DELTA_BYTES_CUT {
-                return Evaluated { next: index + 1, end: Ok(index + 1 == records.len()) };
+            let full = size.after(shard, &run.effects) >= DELTA_BYTES_CUT;
+            if full || careful {
+                return Evaluated {
+                    next: index + 1,
+                    end: if index + 1 == records.len() { End::Batch } else { End::Delta },
+                };
             }
         }
-        Evaluated { next: records.len(), end: Ok(true) }
+        Evaluated { next: records.len(), end: End::Batch }
     }
 
-    /// Creates a delta, and finds out what became of it however the store answers.
-    async fn commit(&self, key: &str, bytes: &[u8]) -> Result<Committed, Failure> {
-        let mut last = PortError("the delta was not created".into());
-        for _ in 0..CREATE_TRIES_MAX {
-            if (self.invocation.remaining)().is_zero() {
-                return Err(Failure::Deadline);
-            }
-            match self.ports.log.create(key, bytes).await {
-                Created::Created => return Ok(Committed::Mine),
-                Created::Exists if mutant!(ExistsTakenAsSuccess) => return Ok(Committed::Mine),
-                Created::Ambiguous(_) if mutant!(AmbiguousTakenAsSuccess) => return Ok(Committed::Mine),
-                Created::Refused(error) => return Err(unavailable("creating a delta")(error)),
-                Created::Conflict => last = PortError("another create of this delta is under way".into()),
-                // After an outcome that nobody could tell, what is there may be ours.
-                Created::Exists => {
-                    let found = self.ports.log.get(key).await.map_err(unavailable("reading a delta back"))?;
-                    match found {
-                        Some(found) if is_mine(&found, bytes) => return Ok(Committed::Mine),
-                        Some(_) => return Ok(Committed::Theirs),
-                        None => last = PortError("a delta was there and is gone".into()),
-                    }
-                }
-                Created::Ambiguous(error) => {
-                    let found = self.ports.log.get(key).await.map_err(unavailable("reading a delta back"))?;
-                    match found {
-                        Some(found) if is_mine(&found, bytes) => return Ok(Committed::Mine),
-                        Some(_) => return Ok(Committed::Theirs),
-                        None => last = error,
-                    }
-                }
+    /// Says which record is evaluated alone, if this run goes record by record.
+    fn alone(&self, alone: Option<SequenceNumber>) {
+        if self.crumb.tries >= BATCH_TRIES {
+            self.leave(alone);
+        }
+    }
+
+    fn leave(&self, alone: Option<SequenceNumber>) {
+        self.ports.crumbs.leave(self.batch.shard, Some(Crumb { alone: alone.or(self.killer), ..self.crumb }));
+    }
+
+    /// The chain has ended, and the shard's children go on from its last state: what still comes is set aside. Nothing
+    /// can be committed any more, and need not be: the rows have names that a replay computes again.
+    async fn after_seal(&mut self, shard: &Shard) -> Result<(), Failure> {
+        let mut run = Run::new(self.batch.shard, 0);
+        for record in &self.batch.records[self.done..] {
+            if shard.state.position().covers(&record.sequence) {
+                run.counts.skipped += 1;
+            } else {
+                let refusal = Refusal::new(Reason::AfterSeal, "its shard was closed, and the children have its state");
+                step::quarantine(record, record.arrived_at, refusal, &mut run);
+                run.counts.records += 1;
             }
         }
-        Err(unavailable("creating a delta")(last))
+        if !run.effects.is_empty() {
+            self.ports.publisher.publish(&run.effects).await.map_err(unavailable("publishing"))?;
+        }
+        self.done = self.batch.records.len();
+        self.counts.add(run.counts);
+        Ok(())
     }
 
     /// Publishes what the newest delta asks for, unless this driver has seen it accepted.
     async fn publish(&mut self, shard: &mut Shard) -> Result<(), Failure> {
-        let Some(Unpublished { effects, written_by }) = &shard.unpublished else { return Ok(()) };
-        if self.invocation.deadline.since(*written_by) > EFFECTS_AGE_MAX {
-            self.counts.expired_effects += effects.count() as u64;
-        } else if !effects.is_empty() {
-            let published = self.ports.publisher.publish(effects).await;
-            if !mutant!(PublishFailureIgnored) {
-                published.map_err(unavailable("publishing"))?;
-            }
-        }
-        shard.unpublished = None;
-        Ok(())
+        commit::publish(self.ports.publisher, self.invocation, shard, &mut self.counts).await
     }
 
     /// Writes a base if one is due. Nothing depends on it, so a failure is counted and the next run tries again.
@@ -316,9 +389,6 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
     /// same seed.
     fn token(&mut self) -> [u8; 16] {
         self.tokens += 1;
-        if mutant!(TokenReused) {
-            return [7; 16];
-        }
         let mut hash = Sha256::new();
         hash.update(self.invocation.seed);
         hash.update(self.tokens.to_le_bytes());
@@ -328,17 +398,29 @@ impl<L: StateLog, P: Publisher, R: RuleSets> Drive<'_, L, P, R> {
     }
 }
 
-/// Whether what was found is what was sent: the same bytes, since every set of bytes has its own token.
-fn is_mine(found: &[u8], sent: &[u8]) -> bool {
-    found == sent || (mutant!(TokenReused) && found.get(7..23) == sent.get(7..23))
+/// Runs what belongs to one record. `None` if it panicked.
+fn guarded<T>(take: impl FnOnce() -> T) -> Option<T> {
+    // Everything that it may have left half done, state and run, is dropped by whoever gets `None`.
+    catch_unwind(AssertUnwindSafe(take)).ok()
 }
 
 /// How far a run of records came.
 struct Evaluated {
     /// The first record that was not taken.
     next: usize,
-    /// Whether the batch is done, or what stopped it.
-    end: Result<bool, Failure>,
+    end: End,
+}
+
+/// Why a run of records ended.
+enum End {
+    /// The batch is done.
+    Batch,
+    /// The delta is full.
+    Delta,
+    /// Something outside stopped it.
+    Stopped(Failure),
+    /// The engine failed on this record. State and run are void.
+    Panicked(SequenceNumber),
 }
 
 /// A run that must end, and whether the state in hand still lies on the chain.

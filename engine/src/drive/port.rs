@@ -1,12 +1,16 @@
-//! What the driver asks of the world, and what the world asks of the driver. A host implements the three ports; it
-//! never retries, caches or orders anything itself, since the driver must see every outcome.
+//! What the driver asks of the world, and what the world asks of the driver. A host implements the ports; it never
+//! retries, caches or orders anything itself, since the driver must see every outcome.
 
 use std::{future::Future, time::Duration};
 
+use smol_str::SmolStr;
+
+use super::crumbs::Crumbs;
 use crate::{
     counts::Counts,
     effect::Effects,
-    position::SequenceNumber,
+    position::{Position, SequenceNumber},
+    reshard::HashRange,
     units::{Millis, Timestamp},
 };
 
@@ -71,6 +75,91 @@ pub trait Publisher: Sync {
 pub trait RuleSets: Sync {
     /// The bytes of the set with this hash (64 hexadecimal digits), or none if there is no such set.
     fn load(&self, sha256: &str) -> impl Future<Output = Result<Option<Vec<u8>>, PortError>> + Send;
+}
+
+/// The shards of the stream: where each came from, and the records that it holds.
+pub trait Shards: Sync {
+    /// Where a shard came from, or none if the stream does not list it: it never had it, or all its records have expired.
+    fn lineage(&self, shard: &str) -> impl Future<Output = Result<Option<Lineage>, PortError>> + Send;
+
+    /// Records of a shard, in order. A page may be empty and yet have more behind it. Of a shard that the stream does
+    /// not list, nothing is left.
+    fn read(&self, shard: &str, from: &ReadFrom) -> impl Future<Output = Result<Page, PortError>> + Send;
+}
+
+/// Where a shard came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lineage {
+    /// The hash keys that it takes.
+    pub range: HashRange,
+    /// The shards that it was split from or merged of: none, one or two.
+    pub parents: Vec<SmolStr>,
+    /// The sequence number that it begins with: above those of its parents' records, not above those of its own.
+    pub first: SequenceNumber,
+}
+
+/// Where a page of records begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At the oldest record that the stream still holds.
+    Oldest,
+    /// At the record with this number.
+    At(SequenceNumber),
+    /// After the record with this number, whether or not the stream still holds it.
+    After(SequenceNumber),
+    /// Where the page before ended, as it said.
+    Token(String),
+}
+
+impl From<Position> for ReadFrom {
+    fn from(position: Position) -> Self {
+        match position {
+            Position::Start => Self::Oldest,
+            Position::After(sequence) => Self::After(sequence),
+        }
+    }
+}
+
+/// Some records of a shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// By rising sequence number.
+    pub records: Vec<StoredRecord>,
+    /// Where to go on.
+    pub next: Next,
+}
+
+/// What follows a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, ever: the shard is closed, or gone.
+    #[default]
+    End,
+    /// Nothing yet: this was the newest record.
+    Newest,
+    /// More, from this token.
+    More(String),
+}
+
+/// A record that is read back from the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its number in the shard.
+    pub sequence: SequenceNumber,
+    /// Its partition key.
+    pub partition_key: String,
+    /// When it arrived in the stream.
+    pub arrived_at: Timestamp,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+impl StoredRecord {
+    /// The record as the event source delivers it.
+    pub fn borrowed(&self) -> StreamRecord<'_> {
+        let Self { sequence, partition_key, arrived_at, data } = self;
+        StreamRecord { sequence: *sequence, partition_key, arrived_at: *arrived_at, data }
+    }
 }
 
 /// One batch of one shard, as the event source delivers it: in order, whole.
@@ -161,16 +250,29 @@ impl Failure {
     }
 }
 
-/// The three ports, as one argument.
+/// The ports, as one argument.
 #[derive(Debug)]
-pub struct Ports<'a, L, P, R> {
+pub struct Ports<'a, L, P, R, S> {
     /// Where states are kept.
     pub log: &'a L,
     /// Where effects go.
     pub publisher: &'a P,
     /// Where rule sets are kept.
     pub rule_sets: &'a R,
+    /// The stream's shards, for one that has no state yet.
+    pub shards: &'a S,
+    /// What outlives this process.
+    pub crumbs: &'a dyn Crumbs,
 }
+
+// Derived, these would ask the same of every port.
+impl<L, P, R, S> Clone for Ports<'_, L, P, R, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L, P, R, S> Copy for Ports<'_, L, P, R, S> {}
 
 /// What a host decides once, at its start.
 #[derive(Clone, Debug)]
@@ -183,4 +285,6 @@ pub struct Settings {
     pub rule_set_sha256: String,
     /// Time between two bases, by ingest time.
     pub checkpoint_every: Millis,
+    /// The age at which the event source gives a record up.
+    pub record_age_max: Millis,
 }

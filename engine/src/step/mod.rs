@@ -166,16 +166,43 @@ pub fn adopt(
     let (ingested_at, _) = record::read(record, &mut run.payload);
     let moment = Moment::of(record, ingested_at, run);
     timers::run(old, state, &moment, run);
-    if old.sha256 != new.sha256 {
-        let Run { shard, effects, counts, .. } = run;
-        let mut tally = Tally::new(effects, counts, None, moment.before);
-        rehome::rehome_all(old, new, state, &mut |device, home, rule, instance, reason| {
-            end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
-        });
-    }
+    move_over(old, new, state, &moment, run);
     state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
     run.counts.rule_sets += 1;
     pass(state, record, ingested_at, run);
+}
+
+/// Brings every device under another rule set; the episodes that do not go with them end here.
+fn move_over(old: &Compiled, new: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
+    if old.sha256 == new.sha256 {
+        return;
+    }
+    let Run { shard, effects, counts, .. } = run;
+    let mut tally = Tally::new(effects, counts, None, moment.before);
+    rehome::rehome_all(old, new, state, &mut |device, home, rule, instance, reason| {
+        end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
+    });
+}
+
+/// Brings the state of a parent under the rule set that its child begins with, at the child's beginning.
+pub(crate) fn hand_over(
+    old: &Compiled,
+    new: &Compiled,
+    state: &mut ShardState,
+    first: &SequenceNumber,
+    shard_time: Timestamp,
+    run: &mut Run,
+) {
+    let moment = Moment { sequence: first, ingested_at: shard_time, before: run.effects.alerts.len() };
+    move_over(old, new, state, &moment, run);
+}
+
+/// Passes a record without evaluating it: its bytes are quarantined and nothing else changes, not even the shard's
+/// time, since reading the record may be what failed.
+pub(crate) fn set_aside(state: &mut ShardState, record: &StreamRecord<'_>, refusal: Refusal, run: &mut Run) {
+    quarantine(record, record.arrived_at, refusal, run);
+    state.head.position = Position::After(record.sequence);
+    run.counts.records += 1;
 }
 
 /// Takes a `rules` record whose set cannot be used: the shard stays with the one it has.
@@ -194,7 +221,7 @@ fn pass(state: &mut ShardState, record: &StreamRecord<'_>, ingested_at: Timestam
     run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
 }
 
-fn quarantine(record: &StreamRecord<'_>, ingested_at: Timestamp, refusal: Refusal, run: &mut Run) {
+pub(crate) fn quarantine(record: &StreamRecord<'_>, ingested_at: Timestamp, refusal: Refusal, run: &mut Run) {
     *run.counts.quarantined.entry(refusal.reason).or_default() += 1;
     let kept = record.data.len().min(QUARANTINE_BYTES_MAX);
     let detail = if kept < record.data.len() {

@@ -1,7 +1,11 @@
 //! The engine from outside: records in, rows out, over stores that can fail.
 
+mod expiry_cases;
 mod message_cases;
+mod poison_cases;
 mod properties;
+mod repair_cases;
+mod reshard_cases;
 mod rule_set;
 mod sessions;
 mod state_cases;

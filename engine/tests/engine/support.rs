@@ -105,7 +105,13 @@ pub(crate) struct Host<'a> {
 
 pub(crate) fn settings(memory: &Memory) -> Settings {
     let rule_set_sha256 = memory.add_rule_set(EXAMPLE);
-    Settings { generation: 1, repair: 0, rule_set_sha256, checkpoint_every: Millis::from_secs(120) }
+    Settings {
+        generation: 1,
+        repair: 0,
+        rule_set_sha256,
+        checkpoint_every: Millis::from_secs(120),
+        record_age_max: Millis::from_secs(6 * 3_600),
+    }
 }
 
 impl<'a> Host<'a> {
@@ -136,15 +142,38 @@ impl<'a> Host<'a> {
         deadline: i64,
         remaining: &(dyn Fn() -> Duration + Sync),
     ) -> Option<Outcome> {
+        self.deliver_batch(&Batch { shard: SHARD, records: stream.records(from, to) }, polls, deadline, remaining)
+    }
+
+    /// Delivers records of another shard: number, bytes and arrival.
+    pub(crate) fn deliver_to(&mut self, shard: &str, records: &[(SequenceNumber, &[u8], i64)]) -> Outcome {
+        let records = records.iter().map(|(sequence, data, arrived_at)| StreamRecord {
+            sequence: *sequence,
+            partition_key: "any",
+            arrived_at: Timestamp(*arrived_at),
+            data,
+        });
+        let batch = Batch { shard, records: records.collect() };
+        let outcome = self.deliver_batch(&batch, usize::MAX, START_MS + 60_000, &|| Duration::from_secs(60));
+        outcome.expect("a run without a limit ends")
+    }
+
+    fn deliver_batch(
+        &mut self,
+        batch: &Batch<'_>,
+        polls: usize,
+        deadline: i64,
+        remaining: &(dyn Fn() -> Duration + Sync),
+    ) -> Option<Outcome> {
         self.runs += 1;
         // Neither two runs of a host nor two hosts that live at once have one seed.
         let mut seed = [0; 16];
         seed[8..].copy_from_slice(&self.runs.to_le_bytes());
         seed[..8].copy_from_slice(&(std::ptr::from_ref(self) as u64).to_le_bytes());
         let invocation = Invocation { deadline: Timestamp(deadline), remaining, seed };
-        let ports = Ports { log: self.memory, publisher: self.memory, rule_sets: self.memory };
-        let batch = Batch { shard: SHARD, records: stream.records(from, to) };
-        memory::run_for(self.driver.process(&ports, &batch, &invocation), polls)
+        let memory = self.memory;
+        let ports = Ports { log: memory, publisher: memory, rule_sets: memory, shards: memory, crumbs: memory };
+        memory::run_for(self.driver.process(&ports, batch, &invocation), polls)
     }
 
     /// Delivers the whole stream in one batch and expects it to be taken.

@@ -73,6 +73,7 @@ pub fn play(case: &Case) -> Outcome {
         repair: 0,
         rule_set_sha256: addresses.first().cloned().unwrap_or_default(),
         checkpoint_every: CHECKPOINT_EVERY,
+        record_age_max: Millis::from_secs(6 * 3_600),
     };
     let shards = case.log.shards.iter().map(|(name, shard)| Source {
         name: name.clone(),

@@ -252,6 +252,16 @@ fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             "A notice could not be delivered to one of its targets",
             vec![own_metric(site, "DeliveryFailures")],
         ),
+        five_minutes(
+            "LeftBehindAlarm",
+            "A shard was closed before some of its records were evaluated: they are in the failure bucket",
+            vec![own_metric(site, "LeftBehind")],
+        ),
+        five_minutes(
+            "PoisonAlarm",
+            "The engine failed on a record: it is in the quarantine",
+            vec![reason_metric(site, "Quarantined", "killer"), reason_metric(site, "Quarantined", "panic")],
+        ),
     ];
     watches.extend(names.tables.iter().map(|(id, table)| {
         let throttles = ["ReadThrottleEvents", "WriteThrottleEvents"]
@@ -285,6 +295,13 @@ fn own_metric(site: &Site<'_>, name: &'static str) -> Metric {
     let platform = site.platform.name.as_str().into();
     let environment = site.platform.environment.id.as_str().into();
     metric(NAMESPACE, name, [("Environment", &environment), ("Platform", &platform)])
+}
+
+/// A metric of the runtime, for one of its reasons.
+fn reason_metric(site: &Site<'_>, name: &'static str, reason: &'static str) -> Metric {
+    let mut metric = own_metric(site, name);
+    metric.dimensions.push(Dimension { name: "Reason", value: reason.into() });
+    metric
 }
 
 fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {

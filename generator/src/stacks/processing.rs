@@ -162,6 +162,8 @@ fn add_evaluate(
     environment.extend([
         ("FLEETFORM_RULE_SET_SHA256", rule_set_sha256.into()),
         ("FLEETFORM_STATE_BUCKET", state.reference()),
+        ("FLEETFORM_STREAM_ARN", stream_arn.clone()),
+        ("FLEETFORM_RECORD_AGE_MAX_S", settings.max_record_age.as_secs().to_string().into()),
         ("FLEETFORM_STREAM_GENERATION", generation.into()),
         ("FLEETFORM_STATE_REPAIR", "0".into()),
         ("FLEETFORM_OUTBOX_TABLE", stack.import(&alerting.outbox_name)),

@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='93e80e993a25329801bf60f60af4267b0b22c0daa7f5faa6b1f143f5892b6972'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '071c1b6863b67b68a4caf05a6918d6971282d0f8cc5630eea3bf1f7b053e07bb'
+  'cloudformation/root.yaml' 'dc15fc00190307fa5662fb443c2f6dedca63285aa2d0405b4dba6a6858d603b7'
   'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
   'cloudformation/ingest.yaml' '85103a9c98f987cbd8ee32ea51dba60f703c0adbd5fcab5256dbc5eace42d0ba'
-  'cloudformation/observability.yaml' '45ca28692ab3b16ed409e0e9ad9a874833d3eab44a024a4495baa29ba66b9219'
-  'cloudformation/processing.yaml' '5466f5e3aadc0374b815ab997ba3e88a993728d0e3e639c9f3633d182fc43f73'
+  'cloudformation/observability.yaml' 'd052ebfb03cbd1973a20df7a47d0016f6b43aec0a755e3261a7d5d5c47c18a3b'
+  'cloudformation/processing.yaml' 'e39404610ac2579f0d193d648e5101417f5fc43e767c688aa6266839624337a6'
 )
 
 # A new account must keep this much concurrency unreserved.

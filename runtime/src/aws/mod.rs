@@ -11,6 +11,8 @@ pub mod rule_sets;
 #[cfg(feature = "deliver")]
 pub mod secrets;
 #[cfg(feature = "evaluate")]
+pub mod shards;
+#[cfg(feature = "evaluate")]
 pub mod state_log;
 
 use std::time::Duration;
@@ -81,6 +83,12 @@ impl Access {
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(self.own_endpoint);
         aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    /// A client of Kinesis.
+    #[cfg(feature = "evaluate")]
+    pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
+        aws_sdk_kinesis::Client::new(&self.config)
     }
 
     /// A client of SNS.

@@ -9,8 +9,12 @@ use aws_sdk_s3::{
     error::SdkError,
     operation::{get_object::GetObjectError, put_object::PutObjectError},
     primitives::ByteStream,
+    types::{Delete, Object, ObjectIdentifier},
 };
-use fleetform_engine::drive::{Created, PortError, StateLog};
+use fleetform_engine::{
+    drive::{Clearing, Created, Listed, PortError, StateLog},
+    units::Timestamp,
+};
 
 use crate::aws::describe;
 
@@ -38,29 +42,36 @@ impl S3StateLog {
     }
 }
 
-impl StateLog for S3StateLog {
-    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, PortError> {
-        let mut keys = Vec::new();
+impl S3StateLog {
+    async fn objects(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Object>, PortError> {
+        let mut objects = Vec::new();
         let mut token = None;
-        while keys.len() < limit {
+        while objects.len() < limit {
             let page = self
                 .client
                 .list_objects_v2()
                 .bucket(&self.bucket)
                 .prefix(prefix)
                 .set_start_after(after.map(str::to_owned))
-                .max_keys((limit - keys.len()).min(LIST_KEYS_MAX) as i32)
+                .max_keys((limit - objects.len()).min(LIST_KEYS_MAX) as i32)
                 .set_continuation_token(token)
                 .send()
                 .await
                 .map_err(|error| PortError(describe(&format!("ListObjectsV2 {prefix}"), &error)))?;
             token = page.next_continuation_token;
-            keys.extend(page.contents.into_iter().flatten().filter_map(|object| object.key));
+            objects.extend(page.contents.into_iter().flatten());
             if token.is_none() {
                 break;
             }
         }
-        Ok(keys)
+        Ok(objects)
+    }
+}
+
+impl StateLog for S3StateLog {
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, PortError> {
+        let objects = self.objects(prefix, after, limit).await?;
+        Ok(objects.into_iter().filter_map(|object| object.key).collect())
     }
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, PortError> {
@@ -96,6 +107,37 @@ impl StateLog for S3StateLog {
         match sent {
             Ok(_) => Created::Created,
             Err(error) => outcome(key, &error),
+        }
+    }
+}
+
+impl Clearing for S3StateLog {
+    async fn list_dated(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Listed>, PortError> {
+        let objects = self.objects(prefix, after, limit).await?;
+        let dated = |object: Object| {
+            let created_at = object.last_modified.and_then(|at| at.to_millis().ok());
+            let undated = || PortError(format!("ListObjectsV2 {prefix}: an object has no key or no time"));
+            Ok(Listed { key: object.key.ok_or_else(undated)?, created_at: Timestamp(created_at.ok_or_else(undated)?) })
+        };
+        objects.into_iter().map(dated).collect()
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), PortError> {
+        let identified = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
+        let objects = identified.collect::<Result<Vec<_>, _>>().and_then(|objects| {
+            // Only what failed is told.
+            Delete::builder().set_objects(Some(objects)).quiet(true).build()
+        });
+        let objects = objects.map_err(|error| PortError(format!("DeleteObjects: {error}")))?;
+        let deleted = self.client.delete_objects().bucket(&self.bucket).delete(objects).send().await;
+        let deleted = deleted.map_err(|error| PortError(describe("DeleteObjects", &error)))?;
+        match deleted.errors().first() {
+            None => Ok(()),
+            Some(error) => Err(PortError(format!(
+                "DeleteObjects {}: {}",
+                error.key().unwrap_or_default(),
+                error.code().unwrap_or("an error without a code")
+            ))),
         }
     }
 }

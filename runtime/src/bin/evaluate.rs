@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use fleetform_engine::drive::Settings;
 use fleetform_runtime::{
-    aws::{Access, publisher::DynamoPublisher, rule_sets::RuleSets, state_log::S3StateLog},
+    aws::{Access, publisher::DynamoPublisher, rule_sets::RuleSets, shards::KinesisShards, state_log::S3StateLog},
     config::{self, Variables},
+    crumbs::FileCrumbs,
     handler::evaluate::Evaluate,
     host,
     start::{self, StartError, UnknownHandler},
@@ -29,6 +30,7 @@ async fn evaluate() -> Result<(), StartError> {
         repair: config.state_repair,
         rule_set_sha256: config.rule_set_sha256.clone(),
         checkpoint_every: config.checkpoint_every,
+        record_age_max: config.record_age_max,
     };
     let s3 = access.s3();
     let log = S3StateLog::new(s3.clone(), config.state_bucket);
@@ -48,6 +50,8 @@ async fn evaluate() -> Result<(), StartError> {
     for error in [state.err(), rows.err(), rules.err()].into_iter().flatten() {
         tracing::warn!(reason = %error, "not ready yet");
     }
-    let handler = Evaluate::new(settings, log, publisher, rule_sets, telemetry::now);
+    let shards = KinesisShards::new(access.kinesis(), config.stream_arn);
+    let crumbs = FileCrumbs::new(std::env::temp_dir());
+    let handler = Evaluate::new(settings, (log, publisher, rule_sets, shards, crumbs), telemetry::now);
     host::serve(handler, &config.common).await
 }

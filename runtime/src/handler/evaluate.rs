@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleetform_engine::{
     counts::Counts,
-    drive::{self, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, StateLog},
+    drive::{self, Crumbs, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, Shards, StateLog},
     units::Timestamp,
 };
 use tokio::sync::Mutex;
@@ -21,30 +21,40 @@ use crate::{
 
 /// The handler with its ports.
 #[derive(Debug)]
-pub struct Evaluate<L, P, R> {
+pub struct Evaluate<L, P, R, S, C> {
     /// Where states are kept.
     pub log: L,
     /// Where effects go.
     pub publisher: P,
     /// Where rule sets are kept.
     pub rule_sets: R,
+    /// The stream's shards.
+    pub shards: S,
+    /// What outlives this process.
+    pub crumbs: C,
     /// The time now.
     pub clock: fn() -> Timestamp,
     driver: Mutex<Driver>,
 }
 
-impl<L, P, R> Evaluate<L, P, R> {
+impl<L, P, R, S, C> Evaluate<L, P, R, S, C> {
     /// A handler that has seen nothing yet.
-    pub fn new(settings: drive::Settings, log: L, publisher: P, rule_sets: R, clock: fn() -> Timestamp) -> Self {
-        Self { log, publisher, rule_sets, clock, driver: Mutex::new(Driver::new(settings)) }
+    pub fn new(
+        settings: drive::Settings,
+        (log, publisher, rule_sets, shards, crumbs): (L, P, R, S, C),
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self { log, publisher, rule_sets, shards, crumbs, clock, driver: Mutex::new(Driver::new(settings)) }
     }
 }
 
-impl<L, P, R> Handler for Evaluate<L, P, R>
+impl<L, P, R, S, C> Handler for Evaluate<L, P, R, S, C>
 where
     L: StateLog + Send,
     P: Publisher + Send,
     R: RuleSets + Send,
+    S: Shards + Send,
+    C: Crumbs + Send,
 {
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         let bad_event = |error: &dyn std::fmt::Display| Failure { kind: "bad_event", message: error.to_string() };
@@ -55,7 +65,13 @@ where
             .map_err(|error| Failure { kind: "no_randomness", message: format!("no writer token: {error}") })?;
         let clock = self.clock;
         let remaining = move || Duration::from_millis(deadline.end().since(clock()).0);
-        let ports = Ports { log: &self.log, publisher: &self.publisher, rule_sets: &self.rule_sets };
+        let ports = Ports {
+            log: &self.log,
+            publisher: &self.publisher,
+            rule_sets: &self.rule_sets,
+            shards: &self.shards,
+            crumbs: &self.crumbs,
+        };
         let invocation = Invocation { deadline: deadline.end(), remaining: &remaining, seed };
         let outcome = self.driver.lock().await.process(&ports, &batch, &invocation).await;
         note(metrics, &outcome.counts, clock());
@@ -103,6 +119,8 @@ fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {
     for (name, value) in [
         ("BasesFailed", counts.bases_failed),
         ("ExpiredEffects", counts.expired_effects),
+        ("LeftBehind", counts.left_behind),
+        ("Seals", counts.seals),
         ("UnusableRuleSets", counts.unusable_rule_sets),
     ] {
         // Nothing to see is nothing to pay for: alarms on these treat missing data as good.

@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{
-    drive::{Created, PortError},
+    drive::{Created, Crumb, Lineage, Page, PortError, ReadFrom},
     effect::Effects,
     memory::{Fault, Memory, Operation},
     rule_set::RuleSet,
@@ -42,7 +42,7 @@ fn rule_set() -> Vec<u8> {
 }
 
 /// One store that several environments share.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Shared(&'static Memory);
 
 impl StateLog for Shared {
@@ -71,14 +71,36 @@ impl RuleSets for Shared {
     }
 }
 
-fn handler(memory: &'static Memory) -> Evaluate<Shared, Shared, Shared> {
+impl Shards for Shared {
+    async fn lineage(&self, shard: &str) -> Result<Option<Lineage>, PortError> {
+        self.0.lineage(shard).await
+    }
+
+    async fn read(&self, shard: &str, from: &ReadFrom) -> Result<Page, PortError> {
+        self.0.read(shard, from).await
+    }
+}
+
+impl Crumbs for Shared {
+    fn find(&self, shard: &str) -> Option<Crumb> {
+        self.0.find(shard)
+    }
+
+    fn leave(&self, shard: &str, crumb: Option<Crumb>) {
+        self.0.leave(shard, crumb);
+    }
+}
+
+fn handler(memory: &'static Memory) -> Evaluate<Shared, Shared, Shared, Shared, Shared> {
     let settings = drive::Settings {
         generation: 1,
         repair: 0,
         rule_set_sha256: memory.add_rule_set(&rule_set()),
         checkpoint_every: Millis::from_secs(300),
+        record_age_max: Millis::from_secs(21_600),
     };
-    Evaluate::new(settings, Shared(memory), Shared(memory), Shared(memory), || NOW)
+    let shared = Shared(memory);
+    Evaluate::new(settings, (shared, shared, shared, shared, shared), || NOW)
 }
 
 fn event(records: &[(u32, Value)]) -> Bytes {

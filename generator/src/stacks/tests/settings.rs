@@ -95,3 +95,17 @@ fn a_long_description_is_cut_between_characters() {
     let description = templates["root.yaml"]["Description"].as_str().unwrap();
     assert!((1_020..=1_024).contains(&description.len()), "{} bytes", description.len());
 }
+
+#[test]
+fn evaluate_may_ask_the_stream_where_a_shard_came_from_and_read_it_back() {
+    let templates = trees(&platform());
+    let resources = &templates["processing.yaml"]["Resources"];
+    let policies = resources.as_object().unwrap().iter().filter(|(id, _)| id.starts_with("Evaluate"));
+    let text: String = policies.map(|(_, resource)| resource["Properties"]["PolicyDocument"].to_string()).collect();
+    for action in ["kinesis:ListShards", "kinesis:GetShardIterator", "kinesis:GetRecords"] {
+        assert!(text.contains(action), "{action} in {text}");
+    }
+    let variables = &resources["EvaluateFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(variables["FLEETFORM_RECORD_AGE_MAX_S"], "21600");
+    assert!(variables["FLEETFORM_STREAM_ARN"].is_object());
+}

@@ -1,0 +1,252 @@
+//! How a shard begins. One that came from nowhere begins empty; a child begins with the part of its parents' last states
+//! that its hash keys take. A state is last once its chain is sealed: nothing follows a seal, so that every child of a
+//! shard, and whoever comes late, sees one and the same.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use smol_str::SmolStr;
+
+use super::{
+    DEADLINE_RESERVE, Driver, Failure, Invocation, Lineage, Next, PortError, Ports, Publisher, ReadFrom, RuleSets,
+    Shards, StateLog,
+    cache::Shard,
+    commit::{self, Committed},
+    load::{broken, unavailable},
+    port::Created,
+};
+use crate::{
+    chain::{self, Unreadable, keys::Keys},
+    compiled::Compiled,
+    counts::Counts,
+    position::Position,
+    reshard,
+    state::{RuleSetRef, ShardState},
+    step::{self, Run},
+    units::Millis,
+};
+
+/// The most shards without a state that are walked from one child: a stream is not resharded that often in the time
+/// that it keeps records.
+pub const ANCESTORS_MAX: usize = 256;
+/// What the mark that a shard has begun holds.
+pub(super) const START_MARK: &[u8] = b"1\n";
+/// A record counts as younger than the maximum age for this much longer: its age is measured to a deadline and not to
+/// the event source's clock.
+pub const RECORD_AGE_MARGIN: Millis = Millis::from_secs(600);
+
+impl Driver {
+    /// Begins a shard that has no base, and those of its ancestors that have none, the oldest first.
+    pub(super) async fn begin<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &mut self,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
+        invocation: &Invocation<'_>,
+        counts: &mut Counts,
+    ) -> Result<Shard, Failure> {
+        let mut waiting = self.ancestry(ports, name).await?;
+        loop {
+            let ready = waiting
+                .iter()
+                .find(|(_, lineage)| !lineage.parents.iter().any(|parent| waiting.contains_key(parent)))
+                .map(|(shard, _)| shard.clone());
+            let Some((next, lineage)) = ready.and_then(|shard| waiting.remove_entry(&shard)) else {
+                let error = PortError(format!("the ancestors of {name} descend from each other"));
+                return Err(unavailable("asking for a shard's lineage")(error));
+            };
+            let begun = self.begin_one(ports, &next, &lineage, invocation, counts).await?;
+            if waiting.is_empty() {
+                return Ok(begun);
+            }
+        }
+    }
+
+    /// The shard and those of its ancestors that must be begun before it, with their lineages.
+    async fn ancestry<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &self,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
+    ) -> Result<BTreeMap<SmolStr, Lineage>, Failure> {
+        let doing = "asking for a shard's lineage";
+        let mut found = BTreeMap::new();
+        let mut asked = vec![SmolStr::new(name)];
+        while let Some(shard) = asked.pop() {
+            match ports.shards.lineage(&shard).await.map_err(unavailable(doing))? {
+                Some(lineage) => {
+                    for parent in &lineage.parents {
+                        let known = *parent == shard || found.contains_key(parent) || asked.contains(parent);
+                        if !known && !self.has_base(ports, parent).await? {
+                            asked.push(parent.clone());
+                        }
+                    }
+                    found.insert(shard, lineage);
+                }
+                None if shard == name => {
+                    return Err(unavailable(doing)(PortError(format!("the stream does not list {shard}"))));
+                }
+                // It has neither a state nor records, and never will have: nothing is inherited from it.
+                None => {}
+            }
+            if found.len() > ANCESTORS_MAX {
+                let error = PortError(format!("more than {ANCESTORS_MAX} ancestors of {name} have no state"));
+                return Err(unavailable(doing)(error));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn has_base<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &self,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
+    ) -> Result<bool, Failure> {
+        let keys = Keys::new(&self.settings, name);
+        let bases = ports.log.list(&keys.base, None, 1).await.map_err(unavailable("listing bases"))?;
+        Ok(!bases.is_empty())
+    }
+
+    /// Begins one shard, all of whose parents have begun. Its first base is created before the mark that it has begun,
+    /// and both before its first delta: a mark without a base means that a base was lost, and then nothing starts anew.
+    async fn begin_one<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &mut self,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
+        lineage: &Lineage,
+        invocation: &Invocation<'_>,
+        counts: &mut Counts,
+    ) -> Result<Shard, Failure> {
+        let keys = Keys::new(&self.settings, name);
+        for repair in 0..=self.settings.repair {
+            let mark = Keys::of(self.settings.generation, repair, name).start;
+            let there = ports.log.get(&mark).await.map_err(unavailable("reading the start mark"))?.is_some();
+            if there && !mutant!(FailedListIsEmpty) {
+                return Err(broken(&mark)(Unreadable("the shard has begun, but no base of it is there".into())));
+            }
+        }
+        let mut last = Vec::new();
+        for parent in &lineage.parents {
+            last.extend(self.last_state(ports, parent, invocation, counts).await?);
+        }
+        let inherited = !last.is_empty();
+        let mut run = Run::new(name, self.settings.generation);
+        let (state, rules) = match inherit(last, lineage, &mut run) {
+            Some(begun) => begun,
+            None => {
+                let sha256 = self.settings.rule_set_sha256.clone();
+                let rules = self.adopted(ports.rule_sets, &sha256).await?;
+                (ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() }), rules)
+            }
+        };
+        // Episodes that end with their rule set. Whoever begins this shard finds the same ones under the same names, so
+        // none is lost if this ends before the base is there, and none comes later.
+        if !run.effects.is_empty() {
+            ports.publisher.publish(&run.effects).await.map_err(unavailable("publishing"))?;
+        }
+        if (invocation.remaining)() <= DEADLINE_RESERVE {
+            return Err(Failure::Deadline);
+        }
+        let base = chain::write_base(&state, &rules);
+        let fresh = create_once(ports.log, &keys.base(Position::Start), &base).await?;
+        create_once(ports.log, &keys.start, START_MARK).await?;
+        if !fresh
+            && !mutant!(FailedListIsEmpty)
+            && let Some(begun) = self.newest_base(ports, &keys, invocation).await?
+        {
+            // Somebody else began it, perhaps with another rule set named by the environment.
+            return Ok(begun);
+        }
+        counts.add(run.counts);
+        counts.inherited += u64::from(inherited);
+        Ok(Shard::begun(state, rules, invocation.deadline))
+    }
+
+    /// The last state of a shard, sealed if nobody has sealed it yet; none if it never had one.
+    async fn last_state<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &mut self,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
+        invocation: &Invocation<'_>,
+        counts: &mut Counts,
+    ) -> Result<Option<Shard>, Failure> {
+        let keys = Keys::new(&self.settings, name);
+        let Some(mut shard) = self.newest_base(ports, &keys, invocation).await? else { return Ok(None) };
+        self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
+        loop {
+            commit::publish(ports.publisher, invocation, &mut shard, counts).await?;
+            if shard.sealed {
+                return Ok(Some(shard));
+            }
+            let position = shard.state.position();
+            let left_behind = self.left_behind(ports, name, position, invocation).await?;
+            let seal = chain::write_seal(position);
+            match commit::create(ports.log, invocation, &keys.delta(position), &seal).await? {
+                Committed::Mine => {
+                    shard.sealed = true;
+                    counts.seals += 1;
+                    counts.left_behind += left_behind;
+                }
+                Committed::Theirs => {
+                    self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
+                    if !shard.sealed && shard.state.position() <= position {
+                        let error = PortError("the delta that was there is not listed yet".into());
+                        return Err(unavailable("catching up")(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// How many records of a shard nobody will take any more. While one may still come, the shard is not at its end.
+    async fn left_behind<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &self,
+        ports: &Ports<'_, L, P, R, S>,
+        name: &str,
+        position: Position,
+        invocation: &Invocation<'_>,
+    ) -> Result<u64, Failure> {
+        let doing = "reading a parent shard";
+        let age_max = self.settings.record_age_max.0.saturating_add(RECORD_AGE_MARGIN.0);
+        let mut from = ReadFrom::from(position);
+        let mut left_behind = 0;
+        loop {
+            if (invocation.remaining)() <= DEADLINE_RESERVE {
+                return Err(Failure::Deadline);
+            }
+            let page = ports.shards.read(name, &from).await.map_err(unavailable(doing))?;
+            if let Some(young) = page.records.iter().find(|it| invocation.deadline.since(it.arrived_at).0 < age_max) {
+                let error = PortError(format!("record {} of {name} has not been taken yet", young.sequence));
+                return Err(unavailable(doing)(error));
+            }
+            left_behind += page.records.len() as u64;
+            match page.next {
+                Next::End => return Ok(left_behind),
+                Next::Newest => return Err(unavailable(doing)(PortError(format!("{name} is not closed yet")))),
+                Next::More(token) => from = ReadFrom::Token(token),
+            }
+        }
+    }
+}
+
+/// The state that a child begins with, and the rule set that it is under: the newer of its parents' sets. Episodes of
+/// the other parent that do not go with it end at the child's own beginning.
+fn inherit(parents: Vec<Shard>, lineage: &Lineage, run: &mut Run) -> Option<(ShardState, Arc<Compiled>)> {
+    let newest = parents.iter().map(|parent| (parent.state.rule_set().version, &parent.rules));
+    let (_, rules) = newest.max_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.sha256.cmp(&right.sha256)))?;
+    let rules = rules.clone();
+    let shard_time = parents.iter().map(|parent| parent.state.shard_time()).max().unwrap_or_default();
+    let states = parents.into_iter().map(|mut parent| {
+        step::hand_over(&parent.rules, &rules, &mut parent.state, &lineage.first, shard_time, run);
+        parent.state.head.rule_set.sha256 = rules.sha256.clone();
+        reshard::part(parent.state, lineage.range)
+    });
+    states.reduce(reshard::merge).map(|state| (state, rules))
+}
+
+/// Creates an object whose bytes are the same for everybody. Whether this call did so.
+pub(super) async fn create_once<L: StateLog>(log: &L, key: &str, bytes: &[u8]) -> Result<bool, Failure> {
+    match log.create(key, bytes).await {
+        Created::Created => Ok(true),
+        Created::Exists => Ok(false),
+        Created::Conflict => Err(unavailable("starting a shard")(PortError("another create is under way".into()))),
+        Created::Refused(error) | Created::Ambiguous(error) => Err(unavailable("starting a shard")(error)),
+    }
+}

@@ -1,0 +1,276 @@
+//! How a chain that cannot be read is made good: what is sound of it is written again under the next repair number, and
+//! what is missing is evaluated once more from the stream. Nothing is deleted and nothing is overwritten, and no
+//! function looks at the new chain before a deployment names its number.
+//!
+//! Every shard is written again, sound or not, since the number is one for all of them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use smol_str::SmolStr;
+
+use super::{
+    Broken, Driver, Failure, Invocation, Next, ReadFrom, RuleSets, Settings, Shards, StateLog,
+    commit::{self, Committed},
+    guarded,
+    inherit::START_MARK,
+    load::{Loaded, unavailable},
+    survey::{Found, Sound},
+};
+use crate::{
+    chain::{self, Author, keys::Keys},
+    position::{Position, SequenceNumber},
+    reason::{Reason, Refusal},
+    step::{self, Run, Stepped},
+    units::Timestamp,
+};
+
+/// What a repair is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Repair {
+    /// The number of the new chains: one that no chain has.
+    pub number: u32,
+    /// Whether to go on where the stream no longer holds every record that is missing.
+    pub accept_loss: bool,
+    /// Whether to write anything.
+    pub dry_run: bool,
+    /// The time now, and sixteen random bytes.
+    pub now: Timestamp,
+    /// Random, for the token of what is evaluated again.
+    pub seed: [u8; 16],
+}
+
+/// What a repair did, or would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repaired {
+    /// The shard.
+    pub shard: SmolStr,
+    /// What could not be read.
+    pub broken: Vec<Broken>,
+    /// The base that was written again.
+    pub base: Position,
+    /// Deltas that were written again after it.
+    pub deltas: usize,
+    /// Where they lead.
+    pub sound: Position,
+    /// Records that were evaluated again from there.
+    pub records: u64,
+    /// Where the new chain ends.
+    pub position: Position,
+    /// Whether it ends there for good.
+    pub sealed: bool,
+    /// Whether records may be lost that the stream no longer holds.
+    pub loss: bool,
+}
+
+/// Why a chain cannot be repaired.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RepairError {
+    /// Something failed that may pass, or that somebody must look at.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// A newer version wrote it.
+    #[error("{key} was written by a newer version: repair with that one")]
+    Newer {
+        /// The object.
+        key: String,
+    },
+    /// No base can be read.
+    #[error("no base of shard {shard} can be read")]
+    NoBase {
+        /// The shard.
+        shard: SmolStr,
+    },
+    /// The stream no longer holds every record that is missing.
+    #[error("the stream may no longer hold every record of shard {shard} after {position}")]
+    Loss {
+        /// The shard.
+        shard: SmolStr,
+        /// The last position whose state is known.
+        position: Box<Position>,
+    },
+    /// Something else lies where the new chain is to be.
+    #[error("{key} is there already, with other bytes: take another number")]
+    Taken {
+        /// The object.
+        key: String,
+    },
+}
+
+/// The lowest number above `repair` under which nothing lies.
+pub async fn next_repair<L: StateLog>(log: &L, generation: u32, repair: u32) -> Result<u32, Failure> {
+    let mut number = repair;
+    loop {
+        number = number.saturating_add(1);
+        let mut free = true;
+        for kind in ["base", "log", "start"] {
+            let prefix = format!("{kind}/{generation}/{number}/");
+            free &= log.list(&prefix, None, 1).await.map_err(unavailable("looking for a free number"))?.is_empty();
+        }
+        if free {
+            return Ok(number);
+        }
+    }
+}
+
+/// Writes the chain of one shard again.
+pub async fn repair<L: StateLog, R: RuleSets, S: Shards>(
+    (log, rule_sets, stream): (&L, &R, &S),
+    settings: &Settings,
+    shard: &str,
+    repair: &Repair,
+) -> Result<Repaired, RepairError> {
+    let mut driver = Driver::new(settings.clone());
+    let mut set_aside = BTreeMap::new();
+    loop {
+        let Found { sound, broken, last, .. } = driver.find(log, rule_sets, shard).await?;
+        if let Some(newer) = broken.iter().find(|broken| broken.newer) {
+            return Err(RepairError::Newer { key: newer.key.clone() });
+        }
+        let Some(mut sound) = sound else { return Err(RepairError::NoBase { shard: shard.into() }) };
+        let from = sound.shard.state.position();
+        // What lies beyond the last sound link cannot be read, so its records are evaluated again.
+        let beyond = !sound.shard.sealed && last.is_some_and(|(last, _)| last >= from);
+        let seal_at = if sound.shard.sealed { Some(from) } else { last.filter(|(_, seal)| *seal).map(|(at, _)| at) };
+        let mut done = Repaired {
+            shard: shard.into(),
+            broken,
+            base: sound.base.0,
+            deltas: sound.links.len() - usize::from(sound.shard.sealed),
+            sound: from,
+            records: 0,
+            position: from,
+            sealed: seal_at.is_some(),
+            loss: false,
+        };
+        let mut run = Run::new(shard, settings.generation);
+        if beyond {
+            if !reaches_back(stream, shard, from).await? {
+                if !repair.accept_loss {
+                    return Err(RepairError::Loss { shard: shard.into(), position: from.into() });
+                }
+                done.loss = true;
+            }
+            let replay = Replay { stream, rule_sets, shard, until: seal_at, set_aside: &set_aside };
+            match replay.run(&mut driver, &mut sound, &mut run).await? {
+                Replayed::Done(records) => done.records = records,
+                Replayed::Panicked(sequence) => {
+                    set_aside.insert(sequence, Refusal::new(Reason::Panic, "the engine failed on it"));
+                    continue;
+                }
+            }
+            done.position = sound.shard.state.position();
+        }
+        if !repair.dry_run {
+            write(log, settings, shard, repair, &sound, from, &run, done.sealed).await?;
+        }
+        return Ok(done);
+    }
+}
+
+/// Whether the stream still holds every record after a position. It does if it holds the record at the position.
+async fn reaches_back<S: Shards>(stream: &S, shard: &str, position: Position) -> Result<bool, Failure> {
+    let Position::After(sequence) = position else { return Ok(false) };
+    let mut from = ReadFrom::At(sequence);
+    loop {
+        let page = stream.read(shard, &from).await.map_err(unavailable("reading the stream"))?;
+        match (page.records.first(), page.next) {
+            (Some(first), _) => return Ok(first.sequence == sequence),
+            (None, Next::More(token)) => from = ReadFrom::Token(token),
+            (None, Next::End | Next::Newest) => return Ok(false),
+        }
+    }
+}
+
+/// The records of a shard once more, from the end of what is sound.
+struct Replay<'a, S, R> {
+    stream: &'a S,
+    rule_sets: &'a R,
+    shard: &'a str,
+    /// The last position that the chain may reach, where it was sealed.
+    until: Option<Position>,
+    set_aside: &'a BTreeMap<SequenceNumber, Refusal>,
+}
+
+enum Replayed {
+    Done(u64),
+    Panicked(SequenceNumber),
+}
+
+impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
+    async fn run(&self, driver: &mut Driver, sound: &mut Sound, run: &mut Run) -> Result<Replayed, Failure> {
+        let Sound { shard, .. } = sound;
+        let mut from = ReadFrom::from(shard.state.position());
+        let mut records = 0;
+        loop {
+            let page = self.stream.read(self.shard, &from).await.map_err(unavailable("reading the stream"))?;
+            for record in &page.records {
+                let record = record.borrowed();
+                if self.until.is_some_and(|until| !until.covers(&record.sequence)) {
+                    return Ok(Replayed::Done(records));
+                }
+                records += 1;
+                if let Some(refusal) = self.set_aside.get(&record.sequence) {
+                    step::set_aside(&mut shard.state, &record, refusal.clone(), run);
+                    continue;
+                }
+                let step = driver.step;
+                let Some(stepped) = guarded(|| step(&shard.rules, &mut shard.state, &record, run)) else {
+                    return Ok(Replayed::Panicked(record.sequence));
+                };
+                let Stepped::NeedsRuleSet { version, sha256 } = stepped else { continue };
+                match driver.rule_set(self.rule_sets, &sha256).await? {
+                    Loaded::Usable(rules) => {
+                        let adopt = || step::adopt(&shard.rules, &rules, version, &mut shard.state, &record, run);
+                        if guarded(adopt).is_none() {
+                            return Ok(Replayed::Panicked(record.sequence));
+                        }
+                        shard.rules = rules;
+                    }
+                    Loaded::Unusable(_) => step::ignore_rule_set(&shard.rules, &mut shard.state, &record, run),
+                }
+            }
+            match page.next {
+                Next::More(token) => from = ReadFrom::Token(token),
+                Next::End | Next::Newest => return Ok(Replayed::Done(records)),
+            }
+        }
+    }
+}
+
+/// Writes the new chain from its end to its beginning: until the base is there, nobody can take it for one.
+#[expect(clippy::too_many_arguments, reason = "each is a part of what is written")]
+async fn write<L: StateLog>(
+    log: &L,
+    settings: &Settings,
+    shard: &str,
+    repair: &Repair,
+    sound: &Sound,
+    from: Position,
+    run: &Run,
+    sealed: bool,
+) -> Result<(), RepairError> {
+    let keys = Keys::of(settings.generation, repair.number, shard);
+    let state = &sound.shard.state;
+    let mut objects = Vec::new();
+    if sealed && !sound.shard.sealed {
+        objects.push((keys.delta(state.position()), chain::write_seal(state.position())));
+    }
+    if state.position() > from {
+        // Its effects are published by whoever reads it first, as those of any newest delta are.
+        let author = Author { token: repair.seed, deadline: repair.now };
+        let delta = chain::write_delta(author, from, state, &sound.shard.rules, &run.effects);
+        objects.push((keys.delta(from), delta));
+    }
+    objects.extend(sound.links.iter().rev().map(|(position, bytes)| (keys.delta(*position), bytes.clone())));
+    objects.push((keys.base(sound.base.0), sound.base.1.clone()));
+    objects.push((keys.start, START_MARK.to_vec()));
+    let remaining = || Duration::MAX;
+    let invocation = Invocation { deadline: repair.now, remaining: &remaining, seed: repair.seed };
+    for (key, bytes) in objects {
+        match commit::create(log, &invocation, &key, &bytes).await? {
+            Committed::Mine => {}
+            Committed::Theirs => return Err(RepairError::Taken { key }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! How a chain stands: what can be read of it, from which base, and what cannot and why. It reads and decides nothing.
+
+use smol_str::SmolStr;
+
+use super::{Driver, Failure, PortError, RuleSets, Settings, StateLog, cache::Shard, load::unavailable};
+use crate::{
+    chain::{self, keys::Keys},
+    position::Position,
+    state::RuleSetRef,
+    units::Timestamp,
+};
+
+/// Keys asked for at once.
+const LIST_MAX: usize = 1_000;
+/// Deltas fetched at once.
+const FETCH_MAX: usize = 8;
+
+/// An object that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Its key.
+    pub key: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// Whether a newer version wrote it: then it is this version that is wrong.
+    pub newer: bool,
+}
+
+/// How the chain of one shard stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// The shard.
+    pub shard: SmolStr,
+    /// Bases that are there.
+    pub bases: usize,
+    /// The newest base that can be read; none if none can.
+    pub base: Option<Position>,
+    /// Deltas that can be read after it.
+    pub deltas: usize,
+    /// Where they lead.
+    pub position: Position,
+    /// The shard's time there.
+    pub shard_time: Timestamp,
+    /// The rule set there.
+    pub rule_set: Option<RuleSetRef>,
+    /// Devices there.
+    pub devices: usize,
+    /// Of these, how many are retired.
+    pub retired: usize,
+    /// Whether the chain ends there for good.
+    pub sealed: bool,
+    /// What cannot be read: bases newer than that one, and the first delta that does not follow.
+    pub broken: Vec<Broken>,
+}
+
+/// The part of a chain that can be read, with its bytes.
+pub(super) struct Sound {
+    pub(super) shard: Shard,
+    pub(super) base: (Position, Vec<u8>),
+    /// What follows it, by the position that it follows.
+    pub(super) links: Vec<(Position, Vec<u8>)>,
+}
+
+/// What was found of a chain.
+pub(super) struct Found {
+    pub(super) bases: usize,
+    pub(super) sound: Option<Sound>,
+    pub(super) broken: Vec<Broken>,
+    /// Of all that lies under the chain's keys, the last. Whether it is a seal.
+    pub(super) last: Option<(Position, bool)>,
+}
+
+/// The shards whose chains have begun.
+pub async fn shards<L: StateLog>(log: &L, generation: u32, repair: u32) -> Result<Vec<SmolStr>, Failure> {
+    let prefix = Keys::of(generation, repair, "").start;
+    let keys = list(log, &prefix, None, "listing start marks").await?;
+    Ok(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(SmolStr::new).collect())
+}
+
+/// How the chain of a shard stands.
+pub async fn survey<L: StateLog, R: RuleSets>(
+    log: &L,
+    rule_sets: &R,
+    settings: &Settings,
+    shard: &str,
+) -> Result<Survey, Failure> {
+    let Found { bases, sound, broken, .. } = Driver::new(settings.clone()).find(log, rule_sets, shard).await?;
+    let empty = Survey {
+        shard: shard.into(),
+        bases,
+        base: None,
+        deltas: 0,
+        position: Position::Start,
+        shard_time: Timestamp::default(),
+        rule_set: None,
+        devices: 0,
+        retired: 0,
+        sealed: false,
+        broken,
+    };
+    Ok(match sound {
+        None => empty,
+        Some(Sound { shard, base, links }) => Survey {
+            base: Some(base.0),
+            deltas: links.len() - usize::from(shard.sealed),
+            position: shard.state.position(),
+            shard_time: shard.state.shard_time(),
+            rule_set: Some(shard.state.rule_set().clone()),
+            devices: shard.state.devices.len(),
+            retired: shard.state.devices.iter().filter(|device| device.registration.retired).count(),
+            sealed: shard.sealed,
+            ..empty
+        },
+    })
+}
+
+pub(super) async fn list<L: StateLog>(
+    log: &L,
+    prefix: &str,
+    after: Option<String>,
+    doing: &'static str,
+) -> Result<Vec<String>, Failure> {
+    let (mut keys, mut after) = (Vec::new(), after);
+    loop {
+        let page = log.list(prefix, after.as_deref(), LIST_MAX).await.map_err(unavailable(doing))?;
+        let full = page.len() == LIST_MAX;
+        after = page.last().cloned();
+        keys.extend(page);
+        if !full {
+            return Ok(keys);
+        }
+    }
+}
+
+impl Driver {
+    /// Reads what can be read of a chain: the newest base that can be, and from there on. A store that fails ends it;
+    /// an object that is broken does not.
+    pub(super) async fn find<L: StateLog, R: RuleSets>(
+        &mut self,
+        log: &L,
+        rule_sets: &R,
+        name: &str,
+    ) -> Result<Found, Failure> {
+        let keys = Keys::new(&self.settings, name);
+        let bases = list(log, &keys.base, None, "listing bases").await?;
+        let mut found = Found { bases: bases.len(), sound: None, broken: Vec::new(), last: None };
+        for key in &bases {
+            let bytes = log.get(key).await.map_err(unavailable("reading a base"))?;
+            match self.base_at(rule_sets, &keys, key, bytes.clone(), Timestamp::default()).await {
+                Ok(shard) => {
+                    let base = (shard.state.position(), bytes.unwrap_or_default());
+                    found.sound = Some(Sound { shard, base, links: Vec::new() });
+                    break;
+                }
+                Err(failure) => found.broken.push(broken(key, bytes.as_deref(), failure)?),
+            }
+        }
+        let from = found.sound.as_ref().map_or(Position::Start, |sound| sound.base.0);
+        let links = list(log, &keys.log, Some(keys.before(from)), "listing deltas").await?;
+        let links = &links[links.partition_point(|key| *key < keys.delta(from))..];
+        if let Some(key) = links.last()
+            && let Some(position) = keys.position_of_delta(key)
+        {
+            let bytes = log.get(key).await.map_err(unavailable("reading deltas"))?.unwrap_or_default();
+            found.last = Some((position, matches!(chain::read_link(&bytes, position), Ok(chain::Link::Seal))));
+        }
+        if let Some(sound) = &mut found.sound {
+            found.broken.extend(self.read_links(log, rule_sets, &keys, links, sound).await?);
+        }
+        Ok(found)
+    }
+
+    /// Brings a chain forward, up to the first link that does not follow.
+    async fn read_links<L: StateLog, R: RuleSets>(
+        &mut self,
+        log: &L,
+        rule_sets: &R,
+        keys: &Keys,
+        links: &[String],
+        sound: &mut Sound,
+    ) -> Result<Option<Broken>, Failure> {
+        for some in links.chunks(FETCH_MAX) {
+            let fetched = log.get_all(some).await.map_err(unavailable("reading deltas"))?;
+            for (key, bytes) in some.iter().zip(fetched) {
+                let from = sound.shard.state.position();
+                if *key != keys.delta(from) || sound.shard.sealed {
+                    let problem = if sound.shard.sealed {
+                        format!("it follows the seal at {from}")
+                    } else {
+                        format!("no delta leads from {from} to it")
+                    };
+                    return Ok(Some(Broken { key: key.clone(), problem, newer: false }));
+                }
+                match self.follow(rule_sets, key, bytes.clone(), &mut sound.shard).await {
+                    Ok(_) => sound.links.push((from, bytes.unwrap_or_default())),
+                    Err(failure) => return broken(key, bytes.as_deref(), failure).map(Some),
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What is wrong with an object; a failure of a store is not.
+fn broken(key: &str, bytes: Option<&[u8]>, failure: Failure) -> Result<Broken, Failure> {
+    let newer = bytes.is_some_and(chain::is_newer);
+    match failure {
+        Failure::Chain { problem, .. } => Ok(Broken { key: key.to_owned(), problem, newer }),
+        Failure::RuleSet { sha256, problem } => {
+            Ok(Broken { key: key.to_owned(), problem: format!("its rule set {sha256}: {problem}"), newer })
+        }
+        Failure::Deadline => Err(unavailable("reading a chain")(PortError("there is no deadline here".into()))),
+        failure @ Failure::Unavailable { .. } => Err(failure),
+    }
+}

@@ -1,0 +1,61 @@
+//! How the state of shards becomes the state of those that they were split into or merged to. What has a partition key
+//! goes where the key goes; what is shard-wide goes everywhere.
+
+use md5::{Digest, Md5};
+
+use crate::{
+    position::Position,
+    state::{Device, Head, ShardState},
+};
+
+/// The hash keys that a shard takes, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashRange {
+    /// The lowest.
+    pub first: u128,
+    /// The highest.
+    pub last: u128,
+}
+
+impl HashRange {
+    /// Every key.
+    pub const ALL: Self = Self { first: 0, last: u128::MAX };
+
+    /// Whether records with this partition key go to the shard: the stream takes a key's MD5 as a number.
+    pub fn takes(&self, partition_key: &str) -> bool {
+        let hash = u128::from_be_bytes(Md5::digest(partition_key.as_bytes()).into());
+        (self.first..=self.last).contains(&hash)
+    }
+}
+
+/// The part of a state that a child with these hash keys inherits, before its first record.
+pub(crate) fn part(state: ShardState, range: HashRange) -> ShardState {
+    let head = Head { position: Position::Start, ..state.head };
+    let kept = |device: &Device| range.takes(device.registration.id.as_str());
+    from_parts(head, state.devices.into_iter().filter(kept).collect())
+}
+
+/// The state of two shards as one. Both are under the same rule set, which is the newer of theirs.
+pub(crate) fn merge(one: ShardState, other: ShardState) -> ShardState {
+    debug_assert_eq!(one.head.rule_set.sha256, other.head.rule_set.sha256);
+    let newer = if other.head.rule_set.version > one.head.rule_set.version { &other } else { &one };
+    let rule_set = newer.head.rule_set.clone();
+    let shard_time = one.head.shard_time.max(other.head.shard_time);
+    let head = Head { position: Position::Start, shard_time, rule_set };
+    let mut devices = one.devices;
+    devices.extend(other.devices);
+    from_parts(head, devices)
+}
+
+/// A state whose bytes depend on nothing but what it holds. A device that both parents know, which the stream's ranges
+/// rule out, is taken once, with its newer registration.
+fn from_parts(head: Head, mut devices: Vec<Device>) -> ShardState {
+    devices.sort_by(|a, b| {
+        let (a, b) = (&a.registration, &b.registration);
+        a.id.cmp(&b.id).then(b.revision.cmp(&a.revision))
+    });
+    devices.dedup_by(|later, kept| later.registration.id == kept.registration.id);
+    // The queue of timers is made anew from what the devices say.
+    devices.iter_mut().for_each(|device| device.queued = None);
+    ShardState::from_parts(head, devices)
+}

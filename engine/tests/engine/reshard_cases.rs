@@ -1,0 +1,414 @@
+//! Shards that are split and merged while alerts fire: the rows are those of one shard that nobody ever touched.
+
+use std::{cell::Cell, time::Duration};
+
+use fleetform_engine::{
+    drive::{Batch, Driver, Failure, Invocation, Lineage, Outcome, Ports, Settings, StoredRecord, StreamRecord},
+    effect::{AlertState, ResolveReason},
+    memory::{self, Fault, Memory, Operation, Rows},
+    position::SequenceNumber,
+    reshard::HashRange,
+    units::{Millis, Timestamp},
+};
+use serde_json::{Value, json};
+
+use crate::support::{EXAMPLE, Put, START_MS, Stream, sequence, settings};
+
+const MINUTE: i64 = 60_000;
+const HALF: u128 = 1 << 127;
+const LOW: HashRange = HashRange { first: 0, last: HALF - 1 };
+const HIGH: HashRange = HashRange { first: HALF, last: u128::MAX };
+
+/// A stream of several shards, on the memory's ports. Sequence numbers rise over all of them, as those of a stream do.
+struct World<'a> {
+    memory: &'a Memory,
+    settings: Settings,
+    /// Open shards, and what of each was not delivered yet.
+    open: Vec<(&'static str, HashRange, Vec<StoredRecord>)>,
+    runs: Cell<u64>,
+    deadline: Cell<i64>,
+}
+
+impl<'a> World<'a> {
+    fn new(memory: &'a Memory) -> Self {
+        let mut world = Self {
+            memory,
+            settings: settings(memory),
+            open: Vec::new(),
+            runs: Cell::new(0),
+            deadline: Cell::new(START_MS + MINUTE),
+        };
+        world.open("s0", HashRange::ALL, &[], 0);
+        world
+    }
+
+    fn open(&mut self, shard: &'static str, range: HashRange, parents: &[&str], first: usize) {
+        let parents = parents.iter().map(|parent| (*parent).into()).collect();
+        self.memory.add_shard(shard, Lineage { range, parents, first: sequence(first) });
+        self.open.push((shard, range, Vec::new()));
+    }
+
+    /// Closes a shard, delivered or not, and opens its children.
+    fn split(&mut self, parent: &'static str, into: [&'static str; 2], first: usize) -> Vec<StoredRecord> {
+        let rest = self.close(parent);
+        self.open(into[0], LOW, &[parent], first);
+        self.open(into[1], HIGH, &[parent], first);
+        rest
+    }
+
+    fn merge(&mut self, parents: [&'static str; 2], into: &'static str, first: usize) {
+        for parent in parents {
+            assert!(self.close(parent).is_empty());
+        }
+        self.open(into, HashRange::ALL, &parents, first);
+    }
+
+    fn close(&mut self, shard: &str) -> Vec<StoredRecord> {
+        let at = self.open.iter().position(|(open, ..)| *open == shard).unwrap();
+        self.open.remove(at).2
+    }
+
+    /// Puts a record into the shard that takes its key, or into all of them.
+    fn put(&mut self, index: usize, put: &Put) {
+        for (shard, range, waiting) in &mut self.open {
+            if put.key != "rules" && !range.takes(&put.key) {
+                continue;
+            }
+            let record = StoredRecord {
+                sequence: sequence(index),
+                partition_key: put.key.clone(),
+                arrived_at: Timestamp(put.arrived_at),
+                data: put.data.clone(),
+            };
+            self.memory.put_record(shard, record.clone());
+            waiting.push(record);
+        }
+    }
+
+    fn deliver(&self, driver: &mut Driver, shard: &str, records: &[StoredRecord], polls: usize) -> Option<Outcome> {
+        self.runs.set(self.runs.get() + 1);
+        let mut seed = [0; 16];
+        seed[..8].copy_from_slice(&self.runs.get().to_le_bytes());
+        let remaining = || Duration::from_secs(60);
+        let invocation = Invocation { deadline: Timestamp(self.deadline.get()), remaining: &remaining, seed };
+        let memory = self.memory;
+        let ports = Ports { log: memory, publisher: memory, rule_sets: memory, shards: memory, crumbs: memory };
+        let records: Vec<StreamRecord<'_>> = records.iter().map(StoredRecord::borrowed).collect();
+        memory::run_for(driver.process(&ports, &Batch { shard, records }, &invocation), polls)
+    }
+
+    fn driver(&self) -> Driver {
+        Driver::new(self.settings.clone())
+    }
+
+    /// Delivers to a host that knows nothing, and expects it to be taken.
+    fn take(&self, shard: &str, records: &[StoredRecord]) -> Outcome {
+        let outcome = self.deliver(&mut self.driver(), shard, records, usize::MAX).unwrap();
+        assert_eq!(outcome.failure, None, "{shard}");
+        outcome
+    }
+
+    /// Delivers what waits in every open shard, in batches of seven.
+    fn drain(&mut self) {
+        for at in 0..self.open.len() {
+            let (shard, _, waiting) = &mut self.open[at];
+            let (shard, waiting) = (*shard, std::mem::take(waiting));
+            for batch in waiting.chunks(7) {
+                self.take(shard, batch);
+            }
+        }
+    }
+}
+
+/// Registrations, then samples of each of eight devices that go in and out of firing and of being held.
+fn busy(samples: i64) -> Stream {
+    let mut stream = Stream::default();
+    for device in 0..8 {
+        stream.register(&format!("logger-{device}"), "pressure-logger", "zone-a");
+    }
+    for n in 0..samples {
+        for device in 0..8 {
+            let temperature = if (n + device) % 9 < 4 { 55.0 } else { 20.0 };
+            let readings = json!({ "pressure": 50.0 + n as f64, "temperature": temperature });
+            stream.reading(&format!("logger-{device}"), readings, n * MINUTE);
+        }
+    }
+    stream
+}
+
+/// The rows without what says which shard noticed something and at which of its records: a timer that has run out is
+/// noticed at the shard's next record, whatever device that is of.
+fn without_shards(memory: &Memory) -> Rows {
+    let mut rows = memory.rows();
+    let alerts = rows.alerts.values_mut().chain(rows.outbox.values_mut().map(|notice| &mut notice.alert));
+    for alert in alerts {
+        (alert.shard, alert.sequence, alert.ordinal) = ("any".into(), "any".into(), 0);
+    }
+    rows
+}
+
+fn undisturbed(stream: &Stream) -> Rows {
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    stream.records.iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    world.drain();
+    let rows = without_shards(&memory);
+    assert!(rows.outbox.len() > 8, "the stream is worth the test");
+    rows
+}
+
+fn seals(memory: &Memory) -> Vec<String> {
+    let sealed = |bytes: &Vec<u8>| bytes.starts_with(b"FFLG") && bytes[6] == 3;
+    let objects = memory.objects().into_iter().filter(|(_, bytes)| sealed(bytes));
+    objects.map(|(key, _)| key.split('/').nth(3).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn shards_that_are_split_and_merged_leave_the_rows_of_one_shard() {
+    let stream = busy(16);
+    let expected = undisturbed(&stream);
+    for split in [3, 50, 90] {
+        for merge in [split, split + 1, split + 40] {
+            let memory = Memory::new();
+            let mut world = World::new(&memory);
+            for (index, put) in stream.records.iter().enumerate() {
+                if index == split {
+                    world.drain();
+                    world.split("s0", ["s1", "s2"], index);
+                }
+                if index == merge {
+                    world.drain();
+                    world.merge(["s1", "s2"], "s3", index);
+                }
+                world.put(index, put);
+            }
+            world.drain();
+            assert_eq!(without_shards(&memory), expected, "split at {split}, merged at {merge}");
+            assert_eq!(seals(&memory), ["s0", "s1", "s2"]);
+        }
+    }
+}
+
+#[test]
+fn a_child_waits_for_what_its_parent_has_not_taken() {
+    let stream = busy(16);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    for (index, put) in stream.records.iter().enumerate() {
+        if index == 50 {
+            world.drain();
+        }
+        if index == 100 {
+            let rest = world.split("s0", ["s1", "s2"], index);
+            world.put(index, put);
+            let (child, _, waiting) = world.open.iter().find(|(.., waiting)| !waiting.is_empty()).unwrap().clone();
+            // Fifty records of the parent are young.
+            let outcome = world.deliver(&mut world.driver(), child, &waiting, usize::MAX).unwrap();
+            assert!(matches!(&outcome.failure, Some(failure) if failure.is_transient()), "{:?}", outcome.failure);
+            assert_eq!(outcome.failed_from, Some(waiting[0].sequence));
+            assert!(seals(&memory).is_empty() && !memory.objects().keys().any(|key| key.contains(child)));
+            world.take("s0", &rest);
+            assert_eq!(world.take(child, &waiting).counts.inherited, 1);
+            // A record that comes late, from a batch that was under way, finds the shard sealed.
+            let outcome = world.take("s0", &rest);
+            assert_eq!((outcome.counts.skipped, outcome.counts.records), (50, 0));
+            return;
+        }
+        world.put(index, put);
+    }
+}
+
+#[test]
+fn records_that_were_given_up_are_counted_and_those_that_come_all_the_same_are_set_aside() {
+    let stream = busy(16);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    stream.records[..50].iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    world.drain();
+    stream.records[50..60].iter().zip(50..).for_each(|(put, index)| world.put(index, put));
+    let rest = world.split("s0", ["s1", "s2"], 60);
+    world.put(60, &stream.records[60]);
+    let (child, _, waiting) = world.open.iter().find(|(.., waiting)| !waiting.is_empty()).unwrap().clone();
+    // The event source gives up after six hours; the driver waits ten minutes longer.
+    for (after, waits) in [(6 * 3_600_000, true), (6 * 3_600_000 + 20 * MINUTE, false)] {
+        world.deadline.set(START_MS + after);
+        let outcome = world.deliver(&mut world.driver(), child, &waiting, usize::MAX).unwrap();
+        assert_eq!(outcome.failure.is_some(), waits, "{:?}", outcome.failure);
+        assert_eq!((outcome.counts.seals, outcome.counts.left_behind), if waits { (0, 0) } else { (1, 10) });
+    }
+    for _ in 0..2 {
+        let outcome = world.take("s0", &rest);
+        assert_eq!(outcome.counts.records, 10);
+        let quarantined: Vec<String> = memory.rows().quarantine.values().map(|row| row.reason.to_string()).collect();
+        assert_eq!(quarantined, ["after_seal"; 10]);
+    }
+    assert_eq!(memory.rows().contradictions, Vec::<String>::new());
+}
+
+#[test]
+fn a_host_that_holds_the_parents_state_finds_the_seal_and_writes_nothing() {
+    let stream = busy(16);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    stream.records[..50].iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    let taken = world.close("s0");
+    let mut zombie = world.driver();
+    world.deliver(&mut zombie, "s0", &taken, usize::MAX).unwrap();
+    world.open("s1", HashRange::ALL, &["s0"], 50);
+    world.put(51, &stream.records[51]);
+    world.drain();
+    let before = memory.objects();
+    let late = StoredRecord { sequence: sequence(50), ..taken[49].clone() };
+    let outcome = world.deliver(&mut zombie, "s0", &[late], usize::MAX).unwrap();
+    assert_eq!((outcome.failure, outcome.counts.records), (None, 1));
+    assert_eq!(memory.objects(), before);
+    assert_eq!(memory.rows().quarantine.len(), 1);
+}
+
+#[test]
+fn a_shard_walks_past_ancestors_that_never_had_a_record() {
+    let stream = busy(16);
+    let expected = undisturbed(&stream);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    for (index, put) in stream.records.iter().enumerate() {
+        if index == 60 {
+            world.drain();
+            world.split("s0", ["s1", "s2"], index);
+            world.merge(["s1", "s2"], "s3", index);
+            world.split("s3", ["s4", "s5"], index);
+        }
+        if index == 100 {
+            // All that the stream knew of the oldest has expired, which its chain does not mind.
+            memory.remove_shard("s0");
+        }
+        world.put(index, put);
+    }
+    world.drain();
+    assert_eq!(without_shards(&memory), expected);
+    assert_eq!(seals(&memory), ["s0", "s1", "s2", "s3"]);
+}
+
+#[test]
+fn a_child_that_dies_at_any_point_of_its_beginning_loses_and_doubles_nothing() {
+    let stream = busy(8);
+    let expected = undisturbed(&stream);
+    let mut polls = 1;
+    loop {
+        let memory = Memory::new();
+        let mut world = World::new(&memory);
+        let mut ended = false;
+        for (index, put) in stream.records.iter().enumerate() {
+            if index == 45 {
+                // The parent's newest delta is there and its effects are not.
+                let (.., waiting) = world.open[0].clone();
+                memory.fail(|operation, _| (operation == Operation::Publish).then_some(Fault::Refused));
+                world.deliver(&mut world.driver(), "s0", &waiting, usize::MAX).unwrap();
+                memory.heal();
+                world.open[0].2.clear();
+                world.split("s0", ["s1", "s2"], index);
+                world.merge(["s1", "s2"], "s3", index);
+            }
+            world.put(index, put);
+            if index == 55 {
+                let (shard, _, waiting) = world.open[0].clone();
+                ended = world.deliver(&mut world.driver(), shard, &waiting, polls).is_some();
+            }
+        }
+        world.drain();
+        assert_eq!(without_shards(&memory), expected, "dropped after {polls} polls");
+        if ended {
+            assert!(polls > 30, "a beginning with three ancestors takes {polls} polls");
+            return;
+        }
+        polls += 1;
+    }
+}
+
+/// The example with one thing changed.
+fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
+    change(&mut set);
+    serde_json::to_vec(&set).unwrap()
+}
+
+#[test]
+fn a_merge_takes_the_newer_rule_set_and_ends_what_it_does_not_know() {
+    let memory = Memory::new();
+    let newer = memory.add_rule_set(&changed(|set| set["rules"]["very-hot"]["condition"]["threshold"] = json!(52.0)));
+    let mut stream = Stream::default();
+    for device in 0..8 {
+        stream.register(&format!("logger-{device}"), "pressure-logger", "zone-a");
+        stream.reading(&format!("logger-{device}"), json!({ "pressure": 50.0, "temperature": 55.0 }), 0);
+    }
+    stream.rules(3, &newer, START_MS + 1_000);
+    let mut world = World::new(&memory);
+    world.split("s0", ["s1", "s2"], 0);
+    stream.records[..16].iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    world.drain();
+    // Only one of the two has adopted the set when they are merged.
+    world.put(16, &stream.records[16]);
+    let (.., news) = world.open[0].clone();
+    world.take("s1", &news);
+    world.open.iter_mut().for_each(|(.., waiting)| waiting.clear());
+    world.close("s1");
+    world.close("s2");
+    memory.remove_shard("s2");
+    memory.add_shard("s2", Lineage { range: HIGH, parents: vec!["s0".into()], first: sequence(0) });
+    world.open("s3", HashRange::ALL, &["s1", "s2"], 20);
+    let record = StoredRecord {
+        sequence: SequenceNumber::new("30").unwrap(),
+        partition_key: "nobody".into(),
+        arrived_at: Timestamp(START_MS + 2_000),
+        data: b"{}".to_vec(),
+    };
+    let outcome = world.take("s3", &[record]);
+    assert_eq!((outcome.counts.inherited, outcome.counts.seals), (1, 2));
+    let rows = memory.rows();
+    let of = |device: u32| rows.alerts.values().filter(move |row| row.subject() == format!("logger-{device}"));
+    for device in 0..8 {
+        let states: Vec<&AlertState> =
+            of(device).filter(|row| row.rule.as_str() == "very-hot").map(|row| &row.state).collect();
+        assert_eq!(states, [&AlertState::Resolved { reason: ResolveReason::RuleChanged }], "logger-{device}");
+    }
+    // Those that were firing under the older set were told of, and are taken back once.
+    assert_eq!(rows.outbox.len(), 16);
+    assert_eq!(rows.contradictions, Vec::<String>::new());
+}
+
+#[test]
+fn a_shard_that_the_stream_does_not_list_does_not_begin() {
+    let memory = Memory::new();
+    let world = World::new(&memory);
+    let record = StoredRecord {
+        sequence: sequence(0),
+        partition_key: "any".into(),
+        arrived_at: Timestamp(START_MS),
+        data: b"{}".to_vec(),
+    };
+    let outcome = world.deliver(&mut world.driver(), "s9", &[record], usize::MAX).unwrap();
+    assert!(matches!(outcome.failure, Some(Failure::Unavailable { .. })));
+    assert!(memory.objects().is_empty());
+}
+
+#[test]
+fn a_repaired_log_that_lacks_a_shard_does_not_begin_it_anew() {
+    let stream = busy(16);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    stream.records[..20].iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    let (.., waiting) = world.open[0].clone();
+    world.drain();
+    world.settings = Settings { repair: 2, checkpoint_every: Millis(1), ..world.settings };
+    let outcome = world.deliver(&mut world.driver(), "s0", &waiting, usize::MAX).unwrap();
+    assert!(matches!(&outcome.failure, Some(Failure::Chain { key, .. }) if key == "start/1/0/s0"));
+}
+
+#[test]
+fn a_key_goes_to_the_shard_that_its_md5_names() {
+    // MD5 of nothing is d41d8cd98f00b204e9800998ecf8427e, of `a` 0cc175b9c0f1b6a831c399e269772661.
+    let range = |first| HashRange { first, last: first };
+    assert!(range(0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e).takes(""));
+    assert!(range(0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661).takes("a"));
+    assert!(LOW.takes("a") && !HIGH.takes("a") && HIGH.takes(""));
+}
