@@ -83,6 +83,12 @@ mod switch {
         CacheKeptAfterFailedCommit,
         /// A cached state is used however old it is, so that deltas expire under it.
         CacheNeverTooOld,
+        /// A child begins with what its parent has come to so far, and the parent goes on.
+        ParentNotSealed,
+        /// A parent is sealed before its last records are taken.
+        ParentSealedEarly,
+        /// A child of two shards begins with the state of one.
+        ChildWithoutOneParent,
         /// A list that fails is an empty one, and a shard that has begun may begin anew.
         FailedListIsEmpty,
         /// An object is believed whatever its checksum says.
@@ -93,6 +99,10 @@ mod switch {
         OlderRuleSetAdopted,
         /// An older registration is applied.
         OlderRegistrationApplied,
+        /// What the passing of time does is done after the record that notices it.
+        TimersAfterRecord,
+        /// A timer counts as a sample of an M of N window.
+        TimerCountsAsSample,
         /// A sample of the newest one's time is evaluated.
         DuplicateEvaluated,
         /// A duration that is reached exactly is not enough.

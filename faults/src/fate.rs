@@ -15,6 +15,10 @@ pub(crate) enum Operation {
     Publish,
     /// A rule set is loaded.
     Load,
+    /// Where a shard came from is asked for.
+    Lineage,
+    /// Records of a shard are read back.
+    Records,
 }
 
 /// What becomes of a request.
@@ -141,7 +145,8 @@ impl Scripted {
 impl Chance {
     /// Whether a seed is calm, rough, or in between is chance as well.
     pub(crate) fn new(mut random: Random, from: i64, to: i64) -> Self {
-        const OUTAGES: [&[Operation]; 5] = [
+        const OUTAGES: [&[Operation]; 6] = [
+            &[Operation::Lineage, Operation::Records],
             &[Operation::List, Operation::Get, Operation::Create],
             &[Operation::Create],
             &[Operation::Publish],
@@ -169,8 +174,11 @@ impl Chance {
         if self.brownouts.iter().any(out) && random.per_mille(900) {
             return *random.pick(&[Fate::Throttle, Fate::TimeoutDropped, Fate::TimeoutApplied]);
         }
-        // Rule sets are loaded so seldom that they would never fail by the same measure.
-        let seldom = if request.operation == Operation::Load { 10 } else { 1 };
+        // Some requests are so seldom that they would never fail by the same measure.
+        let seldom = match request.operation {
+            Operation::Load | Operation::Lineage | Operation::Records => 10,
+            Operation::List | Operation::Get | Operation::Create | Operation::Publish => 1,
+        };
         let drawn = random.below(1_000 / seldom);
         let mut below = self.throttle;
         if drawn < below {

@@ -17,6 +17,7 @@ mod rules;
 mod services;
 mod simulation;
 mod source;
+mod stream;
 mod workload;
 mod world;
 

@@ -4,11 +4,19 @@
 //! a device ever sent; where the engine compiles, this reads the artifact's JSON. It is slow, and simple to check
 //! against `docs/semantics.md`.
 
-use std::collections::{BTreeMap, HashMap};
+mod condition;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use crate::workload::{Fact, Put, Sample};
+pub(crate) use condition::row;
+use condition::{Found, covers, is_at_home, judge, stable_at};
+
+use crate::{
+    stream::Shard,
+    workload::{Fact, Put, Sample},
+};
 
 /// The rows of one shard.
 #[derive(Debug, Default)]
@@ -18,60 +26,51 @@ pub(crate) struct Expected {
     pub(crate) quarantine: Vec<String>,
 }
 
-/// Works out the rows of a shard that starts with a rule set. `sets` are those that can be had, by address.
-pub(crate) fn expect(log: &[Put], first: &Value, sets: &HashMap<String, Value>) -> Expected {
-    let mut oracle = Oracle {
-        set: first,
-        version: 0,
-        devices: BTreeMap::new(),
-        out: Expected::default(),
-        episodes: BTreeMap::new(),
-    };
-    for put in log {
-        let ingest = put.claimed.map_or(put.record.arrived_at, |t| t.min(put.record.arrived_at));
-        let at = Moment { sequence: put.record.sequence.to_string(), sample: 0, t: 0, ingest };
-        if let Err(reason) = oracle.take(put, at, sets) {
-            oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));
-        }
-    }
-    let Oracle { mut out, episodes, .. } = oracle;
-    out.alerts = episodes.into_values().collect();
-    out
-}
-
 struct Oracle<'a> {
     set: &'a Value,
     version: u64,
+    /// The highest ingest time.
+    time: i64,
     devices: BTreeMap<String, Device>,
     out: Expected,
     /// The newest row of every episode, by where it began.
     episodes: BTreeMap<String, String>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Device {
     registration: Value,
     series: HashMap<String, Vec<(i64, Value)>>,
     lives: BTreeMap<String, Life>,
+    heard: Option<i64>,
 }
 
 /// Everything that one rule has seen on one device since it last began anew.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Life {
     looks: Vec<Look>,
+    /// Looks before this one no longer make a condition hold.
+    forgotten: usize,
     open: Option<Episode>,
     told_at: Option<i64>,
     held_back: u64,
+    /// Ingest times of all firings.
+    firings: Vec<i64>,
 }
 
+#[derive(Clone)]
 struct Look {
     t: i64,
+    ingest: i64,
     breach: bool,
     clear: bool,
+    /// Whether the rule is clear here, which for M of N is not only a matter of this look.
+    calm: bool,
     /// Whether the time that a condition holds starts again here.
     anew: bool,
 }
 
+#[derive(Clone)]
 struct Episode {
     name: String,
     since: i64,
@@ -90,22 +89,135 @@ struct Moment {
     ingest: i64,
 }
 
-impl<'a> Oracle<'a> {
-    fn take(&mut self, put: &Put, mut at: Moment, sets: &'a HashMap<String, Value>) -> Result<(), &'static str> {
-        at.t = at.ingest;
-        match &put.fact {
-            Fact::Message(device, samples) => self.message(device, samples, &at),
-            Fact::Bad(None, reason) => Err(reason),
-            Fact::Bad(Some(device), reason) => {
-                self.known(device)?;
-                Err(reason)
+enum Timer {
+    Forget,
+    Quiet(i64),
+    Notice,
+    Silence,
+}
+
+/// Works out the rows of every shard of a stream that starts with a rule set. `sets` are those that can be had.
+pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Value>) -> Vec<Expected> {
+    let mut done: Vec<Oracle<'_>> = Vec::new();
+    for (index, shard) in shards.iter().enumerate() {
+        let (devices, episodes, out) = Default::default();
+        let mut oracle = Oracle { set: first, version: 0, time: 0, devices, episodes, out };
+        // A shard begins with its first record, or with that of a shard that came from it.
+        if begins(shards, index) {
+            oracle.inherit(shard, &shard.parents.iter().map(|parent| &done[*parent]).collect::<Vec<_>>());
+        }
+        for put in &shard.records {
+            let ingest = put.claimed.map_or(put.record.arrived_at, |t| t.min(put.record.arrived_at));
+            let at = Moment { sequence: put.record.sequence.to_string(), sample: 0, t: ingest, ingest };
+            oracle.wait(&at);
+            if let Err(reason) = oracle.take(put, &at, sets) {
+                oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));
             }
-            Fact::Unread => Ok(()),
+        }
+        done.push(oracle);
+    }
+    // An episode may go over to another shard: its newest row is in the last one that knows it.
+    let mut known = BTreeSet::new();
+    for Oracle { out, episodes, .. } in done.iter_mut().rev() {
+        let own = std::mem::take(episodes).into_iter().filter(|(name, _)| known.insert(name.clone()));
+        out.alerts = own.map(|(_, row)| row).collect();
+    }
+    done.into_iter().map(|oracle| oracle.out).collect()
+}
+
+fn begins(shards: &[Shard], index: usize) -> bool {
+    let mut children = shards.iter().enumerate().filter(|(_, shard)| shard.parents.contains(&index));
+    !shards[index].records.is_empty() || children.any(|(child, _)| begins(shards, child))
+}
+
+impl<'a> Oracle<'a> {
+    /// Begins with what its parents knew of the keys that it takes.
+    fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
+        let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
+        (self.version, self.time) = (newest.version, parents.iter().map(|parent| parent.time).max().unwrap_or(0));
+        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: self.time, ingest: self.time };
+        for parent in parents {
+            self.set = parent.set;
+            for (id, device) in parent.devices.iter().filter(|(id, _)| shard.range.takes(id)) {
+                let mut device = device.clone();
+                self.rehome(&mut device, None, &at, newest.set);
+                self.devices.insert(id.clone(), device);
+            }
+        }
+        self.set = newest.set;
+    }
+
+    /// Lets the shard's time pass up to a record.
+    fn wait(&mut self, at: &Moment) {
+        let until = self.time.max(at.ingest);
+        for (id, mut device) in std::mem::take(&mut self.devices) {
+            let mut now = self.time;
+            while let Some((due, rule, timer)) = self.due(&device).filter(|(due, _, _)| *due <= until) {
+                now = now.max(due);
+                self.ring(&mut device, &rule, timer, &Moment { t: now, ingest: now, ..at.clone() });
+            }
+            self.devices.insert(id, device);
+        }
+        self.time = until;
+    }
+
+    /// What time alone does next to a device.
+    fn due(&self, device: &Device) -> Option<(i64, String, Timer)> {
+        let rules = self.rules(&device.registration).filter_map(|(id, rule)| {
+            let ms = |value: &Value| value.as_i64();
+            let Some(Life { looks, forgotten, open, told_at, firings, .. }) = device.lives.get(id) else {
+                return silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
+            };
+            let Some(episode) = open else {
+                let pending = looks.len() > *forgotten && looks.last().is_some_and(|look| look.breach);
+                let forget = pending && rule["hold"]["on_gap"] == "reset";
+                let forget = device.heard.filter(|_| forget).map(|heard| heard + self.max_gap(rule, device).1 + 1);
+                let silence = silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
+                return forget.map(|due| (due, id.clone(), Timer::Forget)).or(silence);
+            };
+            let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
+            let keep = ms(&rule["keep_firing_for_ms"]).unwrap_or(0);
+            let quiet = first.map(|look| (look.ingest + keep, id.clone(), Timer::Quiet(look.t + keep)));
+            let severity = self.severity(rule);
+            let stable = stable_at(firings, rule, i64::MIN);
+            let notice = match (episode.told, episode.counted) {
+                (true, _) => ms(&severity["repeat_every_ms"]).zip(*told_at).map(|(every, told)| told + every),
+                (false, true) => told_at.map(|told| told + ms(&severity["cooldown_ms"]).unwrap_or(0)).max(stable),
+                (false, false) => None,
+            };
+            let notice = notice.filter(|_| rule["shadow"] != true).map(|due| (due, id.clone(), Timer::Notice));
+            quiet.into_iter().chain(notice).min_by_key(|(due, _, _)| *due)
+        });
+        rules.min_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)))
+    }
+
+    fn ring(&mut self, device: &mut Device, id: &str, timer: Timer, at: &Moment) {
+        let mut life = device.lives.remove(id).unwrap_or_default();
+        let rule = &self.set["rules"][id];
+        match timer {
+            Timer::Forget => life.forgotten = life.looks.len(),
+            Timer::Notice => self.tell(&mut life, (id, rule), &device.registration, at),
+            Timer::Silence => self.fire(&mut life, (id, rule), &device.registration, (at.t, true.into()), at),
+            Timer::Quiet(t) => {
+                if let Some(episode) = life.open.take() {
+                    self.close(id, &device.registration, &Moment { t: at.t.max(t), ..at.clone() }, &episode, "Cleared");
+                }
+            }
+        }
+        device.lives.insert(id.to_owned(), life);
+    }
+
+    fn take(&mut self, put: &Put, at: &Moment, sets: &'a HashMap<String, Value>) -> Result<(), &'static str> {
+        match &put.fact {
+            Fact::Message(device, samples) => self.message(device, samples, at),
+            Fact::Bad(None, reason) => Err(reason),
+            Fact::Bad(Some(device), reason) => self.known(device).and(Err(reason)),
+            Fact::Status(device, true) => self.message(device, &[], at),
+            Fact::Status(device, false) => self.known(device),
             Fact::Device(id, registration) => {
                 let mut device = self.devices.remove(id).unwrap_or_default();
                 if device.registration.is_null() || registration["rev"].as_u64() > device.registration["rev"].as_u64() {
-                    let removed = if registration["retired"] == true { "DeviceRetired" } else { "RuleRemoved" };
-                    self.move_device(&mut device, registration.clone(), &at, self.set, removed);
+                    self.rehome(&mut device, Some(registration), at, self.set);
                 }
                 self.devices.insert(id.clone(), device);
                 Ok(())
@@ -113,8 +225,7 @@ impl<'a> Oracle<'a> {
             Fact::Rules(version, sha256) => {
                 if let Some(set) = sets.get(sha256).filter(|_| *version > self.version) {
                     for (id, mut device) in std::mem::take(&mut self.devices) {
-                        let registration = device.registration.clone();
-                        self.move_device(&mut device, registration, &at, set, "RuleRemoved");
+                        self.rehome(&mut device, None, at, set);
                         self.devices.insert(id, device);
                     }
                     (self.version, self.set) = (*version, set);
@@ -125,20 +236,20 @@ impl<'a> Oracle<'a> {
     }
 
     /// A device under another registration, another set, or both.
-    fn move_device(&mut self, device: &mut Device, to: Value, at: &Moment, set: &'a Value, removed: &str) {
+    fn rehome(&mut self, device: &mut Device, to: Option<&Value>, at: &Moment, set: &'a Value) {
+        let to = to.unwrap_or(&device.registration).clone();
         let before = std::mem::replace(&mut device.registration, to);
         let at_home = is_at_home(set, &device.registration);
         for (id, mut life) in std::mem::take(&mut device.lives) {
             let (old, new) = (&self.set["rules"][&id], &set["rules"][&id]);
             let covered = at_home && covers(new, &device.registration);
-            let same = ["metric", "condition"].iter().all(|key| old[key] == new[key])
-                && old["hold"]["by"] == new["hold"]["by"];
-            if !(covered && same) {
-                let reason = if covered { "RuleChanged" } else { removed };
+            let alike = ["metric", "condition"].iter().all(|key| old[key] == new[key]);
+            if !(covered && alike && old["hold"]["by"] == new["hold"]["by"]) {
+                let gone = if device.registration["retired"] == true { "DeviceRetired" } else { "RuleRemoved" };
                 if let Some(episode) = life.open.take() {
-                    self.close(&id, &before, at, &episode, reason);
+                    self.close(&id, &before, at, &episode, if covered { "RuleChanged" } else { gone });
                 }
-                life.looks.clear();
+                (life.looks, life.forgotten) = (Vec::new(), 0);
             }
             if covered {
                 device.lives.insert(id, life);
@@ -151,25 +262,34 @@ impl<'a> Oracle<'a> {
 
     fn known(&self, device: &str) -> Result<(), &'static str> {
         let registration = &self.devices.get(device).ok_or("unknown_device")?.registration;
-        if registration["retired"] == true {
-            return Err("retired_device");
+        match registration["retired"] == true {
+            true => Err("retired_device"),
+            false if is_at_home(self.set, registration) => Ok(()),
+            false => Err("unknown_zone"),
         }
-        if is_at_home(self.set, registration) { Ok(()) } else { Err("unknown_zone") }
     }
 
     fn message(&mut self, id: &str, samples: &[Sample], at: &Moment) -> Result<(), &'static str> {
         self.known(id)?;
+        let mut device = self.devices.remove(id).unwrap_or_default();
+        device.heard = device.heard.max(Some(at.ingest));
+        for (rule, life) in &mut device.lives {
+            let is_silence = self.set["rules"][rule]["condition"]["type"] == "no_data";
+            if let Some(mut episode) = life.open.take_if(|_| is_silence) {
+                episode.value = false.into();
+                self.close(rule, &device.registration, at, &episode, "Cleared");
+            }
+        }
+        let samples: Vec<&Sample> = samples.iter().filter(|sample| !sample.values.is_empty()).collect();
         let believed = |sample: &Sample| sample.time.filter(|t| *t <= at.ingest + 120_000);
-        let mut untimed =
-            samples.iter().filter(|sample| !sample.values.is_empty() && believed(sample).is_none()).count() as i64;
+        let mut untimed = samples.iter().filter(|sample| believed(sample).is_none()).count() as i64;
         let mut timed = Vec::new();
-        for sample in samples.iter().filter(|sample| !sample.values.is_empty()) {
+        for sample in samples {
             untimed -= i64::from(believed(sample).is_none());
             timed.push((believed(sample).unwrap_or(at.ingest - untimed), &sample.values));
         }
         timed.retain(|(t, _)| at.ingest - t <= 86_400_000);
         timed.sort_by_key(|(t, _)| *t);
-        let mut device = self.devices.remove(id).unwrap_or_default();
         for (sample, (t, values)) in timed.into_iter().enumerate() {
             for (metric, value) in values {
                 self.sample(&mut device, metric, value.clone(), &Moment { sample, t, ..at.clone() });
@@ -185,68 +305,20 @@ impl<'a> Oracle<'a> {
             return;
         }
         series.push((at.t, value));
-        let rules = self.set["rules"].as_object().into_iter().flatten();
-        for (id, rule) in rules.filter(|(_, rule)| rule["metric"] == metric && covers(rule, &device.registration)) {
+        let rules: Vec<_> = self.rules(&device.registration).filter(|(_, rule)| rule["metric"] == metric).collect();
+        for (id, rule) in rules {
             let series = &device.series[metric];
             if (series.len() as u64) < rule["min_samples"].as_u64().unwrap_or(0) {
                 continue;
             }
-            let life = device.lives.entry(id.clone()).or_default();
+            let mut life = device.lives.remove(id).unwrap_or_default();
             let held = life.looks.last().is_some_and(|look| look.breach);
-            if let Some((breach, clear, value)) = self.judge(rule, series, held, &device.registration) {
-                self.look(life, (id, rule), &device.registration, series, (breach, clear, value), at);
+            if let Some(found) = judge(rule, series, held, &device.registration) {
+                let gap = series.len() > 1 && at.t - series[series.len() - 2].0 > self.max_gap(rule, device).0;
+                self.look(&mut life, (id, rule), &device.registration, found, gap, at);
             }
+            device.lives.insert(id.clone(), life);
         }
-    }
-
-    /// Whether a rule's condition holds, whether it is clear, and of which value.
-    fn judge(
-        &self,
-        rule: &Value,
-        series: &[(i64, Value)],
-        held: bool,
-        registration: &Value,
-    ) -> Option<(bool, bool, Value)> {
-        let condition = &rule["condition"];
-        let (t, value) = series.last()?;
-        let before = series.len().checked_sub(2).map(|index| &series[index]);
-        let compare = |value: f64, threshold: f64| {
-            let clear = condition["clear"].as_f64();
-            match condition["operator"].as_str() {
-                Some(">") => (value > threshold, value <= clear.unwrap_or(threshold)),
-                Some(">=") => (value >= threshold, value < clear.unwrap_or(threshold)),
-                Some("<") => (value < threshold, value >= clear.unwrap_or(threshold)),
-                operator => unreachable!("no rule of the workload has {operator:?}"),
-            }
-        };
-        let ((breach, clear), shown) = match condition["type"].as_str()? {
-            "threshold" => {
-                let threshold = condition["threshold"].as_f64().unwrap_or_else(|| {
-                    let attribute = condition["threshold"]["attribute"].as_str().unwrap_or_default();
-                    registration["attributes"].get(attribute).and_then(Value::as_f64).unwrap_or(60.0)
-                });
-                (compare(number(value), threshold), value.clone())
-            }
-            "range" => {
-                let outside = number(value) < number(&condition["min"]) || number(value) > number(&condition["max"]);
-                ((outside, !outside), value.clone())
-            }
-            "rate_of_change" => {
-                let (t_before, before) = before?;
-                let rate = (number(value) - number(before)) * number(&condition["per_ms"]) / (t - t_before) as f64;
-                (compare(rate, number(&condition["threshold"])), rate.into())
-            }
-            _ => {
-                let equal = *value == condition["equals"];
-                let came = condition.get("from").is_none_or(|from| match before {
-                    Some((_, before)) if *before == condition["equals"] => held,
-                    Some((_, before)) => before == from,
-                    None => false,
-                });
-                ((equal && came, !(equal && came)), value.clone())
-            }
-        };
-        Some((breach, clear && !breach, shown))
     }
 
     fn look(
@@ -254,75 +326,102 @@ impl<'a> Oracle<'a> {
         life: &mut Life,
         (id, rule): (&str, &Value),
         registration: &Value,
-        series: &[(i64, Value)],
-        (breach, mut clear, value): (bool, bool, Value),
+        Found { breach, clear, value }: Found,
+        gap: bool,
         at: &Moment,
     ) {
         let hold = &rule["hold"];
-        let report_every =
-            &self.set["device_types"][registration["type"].as_str().unwrap_or_default()]["report_every_ms"];
-        let max_gap = hold["max_gap_ms"].as_i64().unwrap_or(3 * report_every.as_i64().unwrap_or(0));
-        let gap = series.len() > 1 && at.t - series[series.len() - 2].0 > max_gap;
-        life.looks.push(Look { t: at.t, breach, clear, anew: gap && hold["on_gap"] == "reset" });
-        let window = |holds: fn(&Look) -> bool| {
-            let of = hold["of"].as_u64().unwrap_or(1) as usize;
-            life.looks.iter().rev().take(of).filter(|look| holds(look)).count() as u64
+        let anew = gap && hold["on_gap"] == "reset";
+        life.looks.push(Look { t: at.t, ingest: at.ingest, breach, clear, calm: clear, anew });
+        let newest = life.looks.len() - 1;
+        let enough = hold["breach"].as_u64().map(|breach| (breach as usize, hold["of"].as_u64().unwrap_or(1) as usize));
+        let window = |looks: &[Look], of, holds: fn(&Look) -> bool| {
+            looks.iter().rev().take(of).filter(|look| holds(look)).count()
         };
-        let (by_samples, enough) = (hold["by"] == "samples", hold["breach"].as_u64().unwrap_or(1));
-        if by_samples {
-            clear = window(|look| !look.clear) < enough;
+        if let Some((breach, of)) = enough {
+            life.looks[newest].calm = window(&life.looks, of, |look| !look.clear) < breach;
         }
-        match &mut life.open {
-            Some(episode) => {
-                episode.value = value;
-                // A window is clear or not at each of its looks; the mark replaces that of the single value.
-                if let Some(episode_over) = quiet(life, clear, by_samples, rule["keep_firing_for_ms"].as_i64()) {
-                    self.close(id, registration, at, &episode_over, "Cleared");
-                    return;
-                }
+        if let Some(episode) = &mut life.open {
+            episode.value = value;
+            let first = life.looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
+            let keep = rule["keep_firing_for_ms"].as_i64().unwrap_or(0);
+            match life.open.take_if(|_| first.is_some_and(|first| at.t - first.t >= keep)) {
+                Some(episode) => self.close(id, registration, at, &episode, "Cleared"),
+                None => self.tell(life, (id, rule), registration, at),
             }
+            return;
+        }
+        let since = match enough {
+            Some((breach, of)) => Some(at.t).filter(|_| window(&life.looks, of, |look| look.breach) >= breach),
             None => {
-                let run = life.looks.iter().rev().take_while(|look| look.breach).count();
-                let run = &life.looks[life.looks.len() - run..];
-                let since = match run.iter().rposition(|look| look.anew) {
-                    _ if by_samples => Some(at.t).filter(|_| window(|look| look.breach) >= enough),
-                    Some(start) => Some(run[start].t),
-                    None => run.first().map(|look| look.t),
-                };
+                let run = life.looks[life.forgotten..].iter().rev().take_while(|look| look.breach).count();
+                let run = &life.looks[newest + 1 - run..];
+                let start = run.iter().rposition(|look| look.anew).unwrap_or(0);
                 let length = hold["duration_ms"].as_i64().unwrap_or(0);
-                let Some(since) = since.filter(|since| by_samples || at.t - since >= length) else { return };
-                let name = format!("{id} {} {} {}", registration["d"], at.sequence, at.sample);
-                let from = life.looks.len();
-                life.open = Some(Episode { name, since, from, value, told: false, counted: false });
-                let episode = life.open.as_ref().into_iter();
-                episode.for_each(|episode| self.history(id, registration, at, episode, "Firing"));
+                run.get(start).map(|look| look.t).filter(|since| at.t - since >= length)
             }
+        };
+        if let Some(since) = since {
+            self.fire(life, (id, rule), registration, (since, value), at);
         }
-        self.tell(life, (id, rule), registration, at);
+    }
+
+    fn fire(
+        &mut self,
+        life: &mut Life,
+        (id, rule): (&str, &Value),
+        registration: &Value,
+        (since, value): (i64, Value),
+        at: &Moment,
+    ) {
+        let name = format!("{id} {} {} {} {}", registration["d"], at.sequence, at.sample, at.t);
+        let episode = Episode { name, since, from: life.looks.len(), value, told: false, counted: false };
+        self.history(id, registration, at, &episode, "Firing");
+        life.open = Some(episode);
+        let flapped = stable_at(&life.firings, rule, at.ingest).is_some();
+        life.firings.push(at.ingest);
+        if flapped || rule["shadow"] == true || stable_at(&life.firings, rule, at.ingest).is_none() {
+            return self.tell(life, (id, rule), registration, at);
+        }
+        life.told_at = Some(at.ingest);
+        life.held_back += 1;
+        life.open.iter_mut().for_each(|episode| episode.counted = true);
+        self.notice(life, id, registration, at, ("Flapping", life.held_back));
     }
 
     fn tell(&mut self, life: &mut Life, (id, rule): (&str, &Value), registration: &Value, at: &Moment) {
-        let Some(episode) = life.open.as_mut().filter(|episode| !episode.told) else { return };
-        if rule["shadow"] == true || at.ingest - at.t > 900_000 {
-            return;
-        }
-        let cooldown = &self.set["severities"][rule["severity"].as_str().unwrap_or_default()]["cooldown_ms"];
-        if life.told_at.is_some_and(|told_at| at.ingest < told_at + cooldown.as_i64().unwrap_or(0)) {
+        let Some(episode) = life.open.as_mut().filter(|_| rule["shadow"] != true) else { return };
+        let severity = self.severity(rule);
+        let over = |key: &str| life.told_at.zip(severity[key].as_i64()).is_none_or(|(told, ms)| at.ingest >= told + ms);
+        if episode.told {
+            if severity["repeat_every_ms"].is_number() && over("repeat_every_ms") {
+                life.told_at = Some(at.ingest);
+                let suppressed = std::mem::take(&mut life.held_back);
+                self.notice(life, id, registration, at, ("Repeat", suppressed));
+            }
+        } else if at.ingest - at.t > 900_000 {
+            // Too old to be news.
+        } else if stable_at(&life.firings, rule, at.ingest).is_some() || !over("cooldown_ms") {
             life.held_back += u64::from(!std::mem::replace(&mut episode.counted, true));
-            return;
+        } else {
+            (episode.told, life.told_at) = (true, Some(at.ingest));
+            let suppressed = std::mem::take(&mut life.held_back);
+            self.notice(life, id, registration, at, ("Firing", suppressed));
         }
-        episode.told = true;
-        life.told_at = Some(at.ingest);
-        let suppressed = std::mem::take(&mut life.held_back);
-        let row = self.row(id, registration, at, episode, "Firing");
-        self.out.notices.push(format!("{row} suppressed={suppressed}"));
+    }
+
+    fn notice(&mut self, life: &Life, id: &str, registration: &Value, at: &Moment, (kind, suppressed): (&str, u64)) {
+        if let Some(episode) = &life.open {
+            let row = self.row(id, registration, at, episode, "Firing");
+            self.out.notices.push(format!("{row} {kind} suppressed={suppressed}"));
+        }
     }
 
     fn close(&mut self, id: &str, registration: &Value, at: &Moment, episode: &Episode, reason: &str) {
         self.history(id, registration, at, episode, reason);
         if episode.told {
             let row = self.row(id, registration, at, episode, reason);
-            self.out.notices.push(format!("{row} suppressed=0"));
+            self.out.notices.push(format!("{row} Resolved suppressed=0"));
         }
     }
 
@@ -332,51 +431,37 @@ impl<'a> Oracle<'a> {
     }
 
     fn row(&self, id: &str, registration: &Value, at: &Moment, episode: &Episode, state: &str) -> String {
+        let text = |value: &'_ Value| value.as_str().unwrap_or_default().to_owned();
+        let severity = text(&self.set["rules"][id]["severity"]);
         row(
-            (&at.sequence, at.sample as u64, at.t, at.ingest),
-            (id, registration["d"].as_str().unwrap_or_default(), registration["zone"].as_str().unwrap_or_default()),
-            (self.set["rules"][id]["severity"].as_str().unwrap_or_default(), state, episode.since, &episode.value),
+            (&at.sequence, at.t, at.ingest),
+            (id, &text(&registration["d"]), &text(&registration["zone"])),
+            (&severity, state, episode.since, &episode.value),
         )
     }
-}
 
-/// Ends the open episode if every look of the last while was clear.
-fn quiet(life: &mut Life, clear: bool, by_samples: bool, keep_for: Option<i64>) -> Option<Episode> {
-    let from = life.open.as_ref()?.from;
-    let newest = life.looks.last_mut()?;
-    let t = newest.t;
-    if by_samples {
-        // Kept apart from `clear`, which later windows count.
-        newest.anew = clear;
+    /// The rules that a device meets.
+    fn rules(&self, registration: &Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        let rules = self.set["rules"].as_object().filter(|_| is_at_home(self.set, registration));
+        let registration = registration.clone();
+        rules.into_iter().flatten().filter(move |(_, rule)| covers(rule, &registration))
     }
-    let calm = |look: &&Look| if by_samples { look.anew } else { look.clear };
-    let first = life.looks[from..].iter().rev().take_while(calm).last()?;
-    if t - first.t >= keep_for.unwrap_or(0) { life.open.take() } else { None }
+
+    fn severity(&self, rule: &Value) -> &'a Value {
+        &self.set["severities"][rule["severity"].as_str().unwrap_or_default()]
+    }
+
+    /// The longest time between two samples that is no gap, and the silence that is one.
+    fn max_gap(&self, rule: &Value, device: &Device) -> (i64, i64) {
+        let ms = |value: &Value| value.as_i64().unwrap_or(0);
+        let of = &self.set["device_types"][device.registration["type"].as_str().unwrap_or_default()];
+        let max_gap = rule["hold"]["max_gap_ms"].as_i64().unwrap_or(3 * ms(&of["report_every_ms"]));
+        (max_gap, max_gap + ms(&of["send_every_ms"]))
+    }
 }
 
-fn is_at_home(set: &Value, registration: &Value) -> bool {
-    registration["retired"] != true
-        && set["zones"].get(registration["zone"].as_str().unwrap_or_default()).is_some()
-        && set["device_types"].get(registration["type"].as_str().unwrap_or_default()).is_some()
-}
-
-fn covers(rule: &Value, registration: &Value) -> bool {
-    let has = |key: &str, value: &Value| rule[key].as_array().is_none_or(|of| of.contains(value));
-    rule["enabled"] == true && has("device_types", &registration["type"]) && has("zones", &registration["zone"])
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or(f64::NAN)
-}
-
-/// A row as text: when it was written, whose it is, and what it says.
-pub(crate) fn row(
-    (sequence, sample, t, ingest): (&str, u64, i64, i64),
-    (rule, device, zone): (&str, &str, &str),
-    (severity, state, since, value): (&str, &str, i64, &Value),
-) -> String {
-    let value = value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number}"));
-    format!(
-        "{sequence}/{sample} {rule} {device} {zone} {severity} {state} t={t} ingest={ingest} since={since} value={value}"
-    )
+/// When a rule about silence fires.
+fn silence(rule: &Value, device: &Device) -> Option<i64> {
+    let after = rule["condition"]["after_ms"].as_i64().filter(|_| rule["condition"]["type"] == "no_data");
+    after.zip(device.heard).map(|(after, heard)| heard + after + 1)
 }

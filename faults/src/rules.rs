@@ -38,7 +38,7 @@ pub(crate) fn first(random: &mut Random) -> Value {
             },
         },
         "severities": {
-            "critical": { "rank": 1, "cooldown_ms": 60_000 },
+            "critical": { "rank": 1, "cooldown_ms": 60_000, "repeat_every_ms": 600_000 },
             "high": { "rank": 2, "cooldown_ms": 300_000 },
             "low": { "rank": 3, "cooldown_ms": 900_000 },
         },
@@ -74,14 +74,21 @@ fn rules(random: &mut Random) -> Value {
             "high", &["pump"], held(10 * random.between(0, 6), "reset", None)),
         "low-battery": rule("battery_level", json!({ "type": "threshold", "operator": "<", "threshold": 20.0, "clear": 25.0 }),
             "low", &["meter", "pump"], held(0, "reset", None)),
+        "silent": json!({
+            "condition": { "type": "no_data", "after_ms": random.between(120, 900) * 1_000 }, "severity": "low",
+            "device_types": ["meter", "pump"], "hold": { "by": "duration", "duration_ms": 0, "on_gap": "reset" },
+            "keep_firing_for_ms": 0, "min_samples": 0, "enabled": true, "shadow": false,
+        }),
         "off": rule("vibration", json!({ "type": "threshold", "operator": "<", "threshold": 5.0 }),
             "low", &["pump"], held(0, "reset", None)),
     });
     rules["very-hot"]["keep_firing_for_ms"] = json!(random.between(0, 12) * 10_000);
+    rules["vibration-high"]["keep_firing_for_ms"] = json!(random.between(0, 6) * 10_000);
     rules["temperature-range"]["zones"] = json!(["zone-a"]);
     rules["burst"]["min_samples"] = json!(2);
     rules["vibration-trial"]["shadow"] = json!(true);
     rules["off"]["enabled"] = json!(false);
+    rules["temperature-range"]["flap_limit"] = json!({ "firings": 2, "per_ms": 1_200_000 });
     rules
 }
 
@@ -112,7 +119,7 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             1 => rule["enabled"] = json!(random.per_mille(500)),
             2 => rule["summary"] = json!(format!("changed {}", random.below(100))),
             3 => rule["zones"] = json!([random.pick(&["zone-a", "zone-b"])]),
-            4 if rule["hold"]["by"] == "duration" => {
+            4 if rule["hold"]["by"] == "duration" && rule["metric"].is_string() => {
                 rule["hold"]["duration_ms"] = json!(random.between(0, 20) * 10_000);
             }
             5 if rule["condition"]["threshold"].is_number() => {

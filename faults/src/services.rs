@@ -8,16 +8,18 @@ use std::{
 };
 
 use fleetform_engine::{
-    drive::{Created, Lineage, Page, PortError, Publisher, ReadFrom, RuleSets, Shards, StateLog},
+    drive::{Created, Lineage, Next, Page, PortError, Publisher, ReadFrom, RuleSets, Shards, StateLog, StoredRecord},
     effect::{Alert, Effects, Notification, Quarantined},
     position::SequenceNumber,
     reshard::HashRange,
     rule_set::RuleSet,
+    units::Timestamp,
 };
 
 use crate::{
     clock::{Clock, InvocationNumber, digest},
     fate::{Fate, Faults, Operation, Request},
+    world::Record,
 };
 
 /// How long a client waits for an answer that does not come.
@@ -37,7 +39,46 @@ struct Inner {
     late: Vec<(i64, String, Vec<u8>)>,
     rule_sets: BTreeMap<String, Vec<u8>>,
     rows: Rows,
+    stream: Vec<Listed>,
     faults: Faults,
+}
+
+/// A shard as the stream lists it.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) lineage: Lineage,
+    pub(crate) opened_at: i64,
+    pub(crate) closed_at: Option<i64>,
+    pub(crate) records: Vec<Arc<Record>>,
+}
+
+/// Records in one page.
+const PAGE_RECORDS: usize = 50;
+
+impl Listed {
+    fn page(&self, from: &ReadFrom, now: i64) -> Page {
+        let begins = match from {
+            ReadFrom::Oldest => 0,
+            ReadFrom::At(number) => self.records.partition_point(|record| record.sequence < *number),
+            ReadFrom::After(number) => self.records.partition_point(|record| record.sequence <= *number),
+            ReadFrom::Token(token) => token.parse().unwrap_or_default(),
+        };
+        let arrived = self.records.partition_point(|record| record.arrived_at <= now);
+        let ends = arrived.min(begins + PAGE_RECORDS);
+        let records = self.records.get(begins..ends).unwrap_or_default().iter().map(|record| StoredRecord {
+            sequence: record.sequence,
+            partition_key: record.partition_key.clone(),
+            arrived_at: Timestamp(record.arrived_at),
+            data: record.data.clone(),
+        });
+        let next = match self.closed_at {
+            _ if begins < ends => Next::More(ends.to_string()),
+            Some(closed_at) if closed_at <= now => Next::End,
+            Some(_) | None => Next::Newest,
+        };
+        Page { records: records.collect(), next }
+    }
 }
 
 #[derive(Debug)]
@@ -120,6 +161,7 @@ impl Services {
             late: Vec::new(),
             rule_sets: BTreeMap::new(),
             rows: Rows::default(),
+            stream: Vec::new(),
             faults,
         };
         Self { clock, inner: Mutex::new(inner) }
@@ -127,6 +169,11 @@ impl Services {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a shard to the stream, to be seen from its time on.
+    pub(crate) fn add_shard(&self, shard: Listed) {
+        self.lock().stream.push(shard);
     }
 
     /// Keeps a rule set and gives its address.
@@ -367,15 +414,25 @@ impl StateLog for Connection {
     }
 }
 
-/// Every shard of these streams came from nowhere.
 impl Shards for Connection {
-    async fn lineage(&self, _: &str) -> Result<Option<Lineage>, PortError> {
-        let first = SequenceNumber::new("0").map_err(|error| PortError(error.to_string()))?;
-        Ok(Some(Lineage { range: HashRange::ALL, parents: Vec::new(), first }))
+    /// A stream without any shard listed has every one, and each came from nowhere.
+    async fn lineage(&self, shard: &str) -> Result<Option<Lineage>, PortError> {
+        let find = |inner: &mut Inner, now| {
+            if inner.stream.is_empty() {
+                let first = SequenceNumber::new("0").ok()?;
+                return Some(Lineage { range: HashRange::ALL, parents: Vec::new(), first });
+            }
+            let listed = inner.stream.iter().find(|listed| listed.name == shard && listed.opened_at <= now);
+            listed.map(|listed| listed.lineage.clone())
+        };
+        Ok(self.call(Operation::Lineage, shard, find).await?.0)
     }
 
-    async fn read(&self, _: &str, _: &ReadFrom) -> Result<Page, PortError> {
-        Ok(Page::default())
+    async fn read(&self, shard: &str, from: &ReadFrom) -> Result<Page, PortError> {
+        let read = |inner: &mut Inner, now| {
+            inner.stream.iter().find(|listed| listed.name == shard).map_or_else(Page::default, |it| it.page(from, now))
+        };
+        Ok(self.call(Operation::Records, shard, read).await?.0)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use fleetform_engine::{
-    drive::Settings,
+    drive::{Lineage, Settings},
     effect::{Alert, AlertState},
     rule_set::RuleSet,
     units::Millis,
@@ -16,7 +16,7 @@ use crate::{
     fate::{Chance, Faults},
     oracle,
     random::Random,
-    services::{Rows, Services},
+    services::{Listed, Rows, Services},
     source::{Next, Source},
     workload::{START_MS, Workload},
     world::{Happened, World},
@@ -89,15 +89,22 @@ impl<'a> Simulation<'a> {
         let services = Arc::new(Services::new(clock.clone(), Faults::Chance(Box::new(chance))));
         let addresses: Vec<String> = workload.rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
         let world = World::new(clock, services, random.fork());
-        let sources = workload
-            .shards
-            .iter()
-            .enumerate()
-            .map(|(index, shard)| {
-                let records = shard.iter().map(|put| put.record.clone()).collect();
-                Source::new(&format!("shardId-{index:012}"), records)
-            })
-            .collect();
+        let mut sources = Vec::new();
+        for shard in &workload.shards {
+            let records: Vec<_> = shard.records.iter().map(|put| put.record.clone()).collect();
+            world.services.add_shard(Listed {
+                name: shard.name.clone(),
+                lineage: Lineage {
+                    range: shard.range,
+                    parents: shard.parents.iter().map(|parent| workload.shards[*parent].name.as_str().into()).collect(),
+                    first: shard.first,
+                },
+                opened_at: shard.opened_at,
+                closed_at: shard.closed_at,
+                records: records.clone(),
+            });
+            sources.push(Source::new(&shard.name, records));
+        }
         let settings = Settings {
             generation: 1,
             repair: 0,
@@ -128,8 +135,8 @@ impl<'a> Simulation<'a> {
 
     fn run(mut self) -> Report {
         let clock = self.world.clock.clone();
-        for index in 0..self.sources.len() {
-            clock.plan(START_MS + index as i64, Event::Call(Call::Poll(index)));
+        for (index, shard) in self.workload.shards.iter().enumerate() {
+            clock.plan(shard.opened_at + index as i64, Event::Call(Call::Poll(index)));
         }
         for (version, at) in self.workload.rollouts.iter().enumerate() {
             clock.plan(*at, Event::Call(Call::Replace(version + 1)));
@@ -196,6 +203,13 @@ impl<'a> Simulation<'a> {
         if self.sources[index].in_flight.is_some() {
             return;
         }
+        // The event source finishes a shard before it begins those that came from it, mostly.
+        let parents = &self.workload.shards[index].parents;
+        if !parents.iter().all(|parent| self.sources[*parent].is_drained()) && self.random.per_mille(900) {
+            let wait = self.random.between(500, 5_000);
+            self.poll_after(index, wait);
+            return;
+        }
         match self.sources[index].next(&mut self.random, self.world.clock.now()) {
             Next::Nothing => {}
             Next::Wait(until) => {
@@ -232,7 +246,8 @@ impl<'a> Simulation<'a> {
     /// New environments come with a newer rule set; about half of the old ones stay for now. A shard that has not
     /// begun by then could start with either, so the roll-out waits for all to have begun.
     fn roll_out(&mut self, version: usize) {
-        if !self.sources.iter().all(|source| self.world.services.has_begun(&source.shard)) {
+        let roots = self.workload.shards.iter().filter(|shard| shard.parents.is_empty());
+        if !roots.into_iter().all(|shard| self.world.services.has_begun(&shard.name)) {
             return;
         }
         self.settings.rule_set_sha256 = RuleSet::sha256(&self.workload.rule_sets[version]).to_string();
@@ -247,7 +262,7 @@ impl<'a> Simulation<'a> {
         let rows = self.world.services.rows();
         let mut report = Report {
             seed: self.seed,
-            records: self.workload.shards.iter().map(|shard| shard.len() as u64).sum(),
+            records: self.workload.shards.iter().map(|shard| shard.records.len() as u64).sum(),
             invocations: self.sources.iter().map(|source| source.deliveries).sum(),
             failed: self.sources.iter().map(|source| source.failed).sum(),
             notices: rows.outbox.len() as u64,
@@ -281,10 +296,10 @@ fn expected(workload: &Workload) -> [Vec<String>; 3] {
         .map(|(bytes, set)| (RuleSet::sha256(bytes).to_string(), set.clone()))
         .collect();
     let mut all = [Vec::new(), Vec::new(), Vec::new()];
-    for (index, shard) in workload.shards.iter().enumerate() {
-        let oracle::Expected { notices, alerts, quarantine } = oracle::expect(shard, &sets[0], &by_address);
+    let shards = oracle::expect(&workload.shards, &sets[0], &by_address);
+    for (shard, oracle::Expected { notices, alerts, quarantine }) in workload.shards.iter().zip(shards) {
         for (all, rows) in all.iter_mut().zip([notices, alerts, quarantine]) {
-            all.extend(rows.into_iter().map(|row| format!("{index:012}:{row}")));
+            all.extend(rows.into_iter().map(|row| format!("{}:{row}", shard.name.trim_start_matches("shardId-"))));
         }
     }
     all
@@ -295,7 +310,7 @@ pub(crate) fn found(rows: &Rows, start: i64) -> [Vec<String>; 3] {
     let shard = |name: &str| name.trim_start_matches("shardId-").to_owned();
     let notices = rows.outbox.iter().map(|notice| {
         let row = alert(&notice.alert, start);
-        format!("{}:{row} suppressed={}", shard(&notice.alert.shard), notice.suppressed)
+        format!("{}:{row} {:?} suppressed={}", shard(&notice.alert.shard), notice.kind, notice.suppressed)
     });
     let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(&row.shard), alert(row, start)));
     let quarantine = rows
@@ -310,15 +325,11 @@ fn alert(alert: &Alert, start: i64) -> String {
         AlertState::Firing => "Firing".to_owned(),
         AlertState::Resolved { reason } => format!("{reason:?}"),
     };
+    let device = alert.device.as_ref().map_or("", |device| device.as_str());
     let value = serde_json::to_value(&alert.value).unwrap_or_default();
     oracle::row(
-        (
-            alert.sequence.trim_start_matches('0'),
-            u64::from(alert.ordinal),
-            alert.at.0 - start,
-            alert.ingested_at.0 - start,
-        ),
-        (alert.rule.as_str(), alert.subject().as_str(), alert.zone.as_str()),
+        (alert.sequence.trim_start_matches('0'), alert.at.0 - start, alert.ingested_at.0 - start),
+        (alert.rule.as_str(), device, alert.zone.as_str()),
         (alert.severity.as_str(), &state, alert.since.0 - start, &value),
     )
 }

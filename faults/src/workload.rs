@@ -5,10 +5,15 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fleetform_engine::{position::SequenceNumber, rule_set::RuleSet};
+use fleetform_engine::rule_set::RuleSet;
 use serde_json::{Value, json};
 
-use crate::{random::Random, rules, world::Record};
+use crate::{
+    random::Random,
+    rules,
+    stream::{Shard, Stream},
+    world::Record,
+};
 
 /// 2026-01-31T10:30:00Z
 pub(crate) const START_MS: i64 = 1_769_855_400_000;
@@ -18,8 +23,8 @@ pub(crate) const START_MS: i64 = 1_769_855_400_000;
 pub(crate) struct Workload {
     /// The first is in force from the start.
     pub rule_sets: Vec<Vec<u8>>,
-    /// Records by shard, in order.
-    pub shards: Vec<Vec<Put>>,
+    /// Parents before their children.
+    pub shards: Vec<Shard>,
     /// When the last record arrives.
     pub ends_at: i64,
     /// When each later set is rolled out to the environments, before its records are put.
@@ -44,8 +49,8 @@ pub(crate) enum Fact {
     Message(String, Vec<Sample>),
     /// Nothing that can be taken, for this reason; where a device is named, only if that device is known at all.
     Bad(Option<String>, &'static str),
-    /// Nothing that anybody reads.
-    Unread,
+    /// A device says that it is there, or that it has gone.
+    Status(String, bool),
     /// A device is registered, with these fields.
     Device(String, Value),
     /// A rule set of this version and address is to be adopted.
@@ -91,23 +96,23 @@ impl Workload {
             (0..rollout_count).map(|_| START_MS + random.between(length / 8, length)).collect();
         rollouts.sort_unstable();
         let rule_sets: Vec<Vec<u8>> = sets.iter().map(canonical).collect();
-        let shards = (0..shard_count)
-            .map(|shard| {
-                Shard::new(START_MS, random.fork(), shard, &rule_sets, &rollouts).fill(records / shard_count, step)
-            })
-            .collect();
-        Self { rule_sets, shards, ends_at: START_MS + length + 60_000, rollouts }
+        let mut writer = Writer::new(START_MS, random.fork(), shard_count as u64, &rule_sets, &rollouts);
+        let reshards = random.below(4) * random.below(2);
+        let mut at: Vec<usize> = (0..reshards).map(|_| random.below(records as u64) as usize).collect();
+        at.sort_unstable();
+        writer.fill(records, step / shard_count as i64, &at);
+        Self { shards: writer.stream.shards, rule_sets, ends_at: START_MS + length + 60_000, rollouts }
     }
-}
 
-impl Workload {
     /// A log of one shard and one rule set.
     pub(crate) fn calm(random: &mut Random, records: usize, start: i64) -> Self {
         let rule_sets = vec![canonical(&rules::first(random))];
         // Few devices and long steps bring a rule to its end in few records.
         let step = random.between(5_000, 60_000);
-        let log = Shard::new(start, random.fork(), 0, &rule_sets, &[]).fill(records, step);
-        Self { rule_sets, shards: vec![log], ends_at: start + step * records as i64, rollouts: Vec::new() }
+        let mut writer = Writer::new(start, random.fork(), 1, &rule_sets, &[]);
+        writer.fill(records, step, &[]);
+        let ends_at = start + step * records as i64;
+        Self { shards: writer.stream.shards, rule_sets, ends_at, rollouts: Vec::new() }
     }
 }
 
@@ -117,22 +122,23 @@ fn canonical(set: &Value) -> Vec<u8> {
     set.to_bytes()
 }
 
-struct Shard<'a> {
+/// Writes a log.
+struct Writer<'a> {
     start: i64,
     random: Random,
-    records: Vec<Put>,
+    stream: Stream,
     devices: Vec<Device>,
     rule_sets: &'a [Vec<u8>],
     rollouts: &'a [i64],
-    told: usize,
-    sequence: u64,
+    last: Option<Put>,
 }
 
-impl<'a> Shard<'a> {
-    fn new(start: i64, mut random: Random, shard: usize, rule_sets: &'a [Vec<u8>], rollouts: &'a [i64]) -> Self {
-        let devices = (0..random.between(3, 8))
+impl<'a> Writer<'a> {
+    fn new(start: i64, mut random: Random, shards: u64, rule_sets: &'a [Vec<u8>], rollouts: &'a [i64]) -> Self {
+        let stream = Stream::new(&mut random, shards, start);
+        let devices = (0..shards as i64 * random.between(3, 8))
             .map(|number| Device {
-                id: format!("device-{shard}-{number}"),
+                id: format!("device-{number}"),
                 meter: random.per_mille(600),
                 punctual: random.per_mille(400),
                 zone: if random.per_mille(500) { "zone-a" } else { "zone-b" },
@@ -142,32 +148,38 @@ impl<'a> Shard<'a> {
                 running: true,
             })
             .collect();
-        let sequence = random.below(1 << 40);
-        Self { start, random, records: Vec::new(), devices, rule_sets, rollouts, told: 0, sequence }
+        Self { start, random, stream, devices, rule_sets, rollouts, last: None }
     }
 
-    fn fill(mut self, records: usize, step: i64) -> Vec<Put> {
+    /// One record a step, and the stream resharded before some of them.
+    fn fill(&mut self, records: usize, step: i64, reshards: &[usize]) {
         for device in 0..self.devices.len() {
             self.register(device, self.start);
         }
         for index in 0..records {
             let at = self.start + step * index as i64 + self.random.below(step as u64) as i64;
-            while self.rollouts.get(self.told).is_some_and(|rollout| at > rollout + 20_000) {
-                self.told += 1;
-                self.rules(self.told, at);
+            for _ in reshards.iter().filter(|reshard| **reshard == index) {
+                self.stream.reshard(&mut self.random, at);
+            }
+            for shard in self.stream.open_shards() {
+                let Shard { told, lag, .. } = self.stream.shards[shard];
+                if self.rollouts.get(told).is_some_and(|rollout| at > rollout + 20_000 + lag) {
+                    self.rules(shard, told + 1, at);
+                }
             }
             self.anything(at);
         }
-        self.records
     }
 
     fn put(&mut self, key: &str, data: &str, at: i64, claimed: Option<i64>, fact: Fact) {
-        self.sequence += 1 + self.random.below(1 << 16);
-        let sequence = SequenceNumber::new(&format!("49590338271490256608559692538361571095{:018}", self.sequence))
-            .expect("digits are a sequence number");
-        let arrived_at = self.records.last().map_or(at, |last| at.max(last.record.arrived_at));
-        let record = Record { sequence, partition_key: key.into(), arrived_at, data: data.into() };
-        self.records.push(Put { record: Arc::new(record), claimed, fact });
+        self.stream.put(&mut self.random, key, data, at, claimed, fact.clone());
+        let record = Record {
+            sequence: self.stream.shards[0].first,
+            partition_key: key.into(),
+            arrived_at: at,
+            data: data.into(),
+        };
+        self.last = Some(Put { record: Arc::new(record), claimed, fact });
     }
 
     fn register(&mut self, device: usize, at: i64) {
@@ -186,11 +198,13 @@ impl<'a> Shard<'a> {
         self.put(&id, &record.to_string(), at, Some(at), Fact::Device(id.clone(), record.clone()));
     }
 
-    fn rules(&mut self, version: usize, at: i64) {
-        let announce = |shard: &mut Self, version: usize, sha256: &str| {
-            let record = json!({ "ff": 1, "k": "rules", "version": version, "sha256": sha256, "t": at });
-            shard.put("rules", &record.to_string(), at, Some(at), Fact::Rules(version as u64, sha256.to_owned()));
+    fn rules(&mut self, shard: usize, version: usize, at: i64) {
+        let announce = |writer: &mut Self, version: usize, sha256: &str| {
+            let record = json!({ "ff": 1, "k": "rules", "version": version, "sha256": sha256, "t": at }).to_string();
+            let fact = Fact::Rules(version as u64, sha256.to_owned());
+            writer.stream.put_into(&mut writer.random, shard, "rules", &record, at, Some(at), fact);
         };
+        self.stream.shards[shard].told = version;
         if self.random.per_mille(200) {
             announce(self, version, &"0".repeat(64));
         }
@@ -214,7 +228,7 @@ impl<'a> Shard<'a> {
             }
             12..45 => self.bad(device, at),
             45..75 => {
-                if let Some(Put { record, claimed, fact }) = self.records.last().cloned() {
+                if let Some(Put { record, claimed, fact }) = self.last.clone() {
                     self.put(&record.partition_key, &String::from_utf8_lossy(&record.data), at, claimed, fact);
                 }
             }
@@ -249,8 +263,13 @@ impl<'a> Shard<'a> {
             self.put(&id, &payload.to_string(), at, None, fact);
         } else {
             let t = at + self.random.between(-300, 50);
-            let (channel, fact) =
-                if self.random.per_mille(10) { ("status", Fact::Unread) } else { ("telemetry", fact) };
+            let online = self.random.per_mille(500);
+            let (channel, payload, fact) = if self.random.per_mille(10) {
+                let status = if online { "online" } else { "offline" };
+                ("status", json!({ "status": status, "timestamp": rfc3339(at) }), Fact::Status(id.clone(), online))
+            } else {
+                ("telemetry", payload, fact)
+            };
             let data = json!({
                 "ff": 1, "k": "message", "p": STANDARD.encode(payload.to_string()), "d": id, "ch": channel, "c": id,
                 "t": t,

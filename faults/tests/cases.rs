@@ -249,6 +249,36 @@ fn a_rule_set_takes_effect_at_its_line() {
 }
 
 #[test]
+fn children_go_on_where_their_parent_ended() {
+    let mut case = Case::new();
+    case.register(2, "s0", "logger-1");
+    case.hot("s0", "logger-0", 3..4);
+    case.hot("s0", "logger-1", 4..5);
+    case.log.push(json!({ "kind": "split", "shard": "s0", "into": ["s1", "s2"] }));
+    // `logger-1` hashes to the lower half, `logger-0` to the upper.
+    for (shard, device, seq) in [("s1", "logger-1", 10), ("s2", "logger-0", 11)] {
+        case.record(seq, shard, device, 600, &json!({ "readings": { "pressure": 20.0, "temperature": 30.0 } }));
+        case.record(seq + 2, shard, device, 800, &json!({ "readings": { "pressure": 20.0, "temperature": 30.0 } }));
+    }
+    case.log.push(json!({ "kind": "merge", "shards": ["s1", "s2"], "into": "s3", "at": START_MS + 900_000 }));
+    for (device, seq) in [("logger-0", 20), ("logger-1", 21)] {
+        case.record(seq, "s3", device, 1_300, &json!({ "readings": { "pressure": 20.0, "temperature": 55.0 } }));
+    }
+    let played = case.play(&json!([{ "inv": 2, "op": "create", "do": "kill" }]));
+    assert_eq!(played.code, Some(0), "{}", played.stderr);
+    let rows: Vec<_> = played
+        .outbox
+        .iter()
+        .map(|row| (row["kind"].as_str().unwrap(), row["alert"]["shard"].as_str().unwrap()))
+        .collect();
+    for row in [("firing", "s0"), ("resolved", "s1"), ("resolved", "s2"), ("firing", "s3")] {
+        let expected = if row.1 == "s0" || row.1 == "s3" { 2 } else { 1 };
+        assert_eq!(rows.iter().filter(|other| **other == row).count(), expected, "{row:?} in {rows:?}");
+    }
+    assert_eq!(played.quarantine, [] as [Value; 0]);
+}
+
+#[test]
 fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
     let mut case = Case::new();
     let good = case.log.clone();
@@ -265,6 +295,8 @@ fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
         (json!({ "kind": "rec", "shard": "s0", "seq": 2, "arr": START_MS, "data": "" }), "`pk`"),
         (json!({ "kind": "batch", "shard": "s0", "seqs": [9] }), "no record 9"),
         (json!({ "kind": "rules", "version": 1, "at": 1, "file": "nowhere.json" }), "nowhere.json"),
+        (json!({ "kind": "split", "shard": "s0", "into": ["s1"] }), "split into two"),
+        (json!({ "kind": "split", "shard": "s0", "into": ["s1", "s0"] }), "there already"),
         (json!({ "kind": "later" }), "later"),
     ] {
         case.log = good.clone();

@@ -3,7 +3,7 @@
 
 use fleetform_faults::Property;
 
-const CASES: u64 = 60;
+const CASES: u64 = 12;
 
 #[test]
 fn what_should_change_nothing_changes_nothing() {
@@ -11,6 +11,6 @@ fn what_should_change_nothing_changes_nothing() {
         let rows: usize = (1..=CASES)
             .map(|seed| property.check(seed).unwrap_or_else(|problem| panic!("{property}, seed {seed}: {problem}")))
             .sum();
-        assert!(rows > 100, "the cases of {property} are worth the test: {rows} outbox rows");
+        assert!(rows > 30, "the cases of {property} are worth the test: {rows} outbox rows");
     }
 }

@@ -123,7 +123,8 @@ impl Driver {
             }
         }
         let mut last = Vec::new();
-        for parent in &lineage.parents {
+        let left_out = usize::from(mutant!(ChildWithoutOneParent) && lineage.parents.len() > 1);
+        for parent in lineage.parents.iter().skip(left_out) {
             last.extend(self.last_state(ports, parent, invocation, counts).await?);
         }
         let inherited = !last.is_empty();
@@ -176,7 +177,14 @@ impl Driver {
                 return Ok(Some(shard));
             }
             let position = shard.state.position();
-            let left_behind = self.left_behind(ports, name, position, invocation).await?;
+            if mutant!(ParentNotSealed) {
+                return Ok(Some(shard));
+            }
+            let left_behind = if mutant!(ParentSealedEarly) {
+                0
+            } else {
+                self.left_behind(ports, name, position, invocation).await?
+            };
             let seal = chain::write_seal(position);
             match commit::create(ports.log, invocation, &keys.delta(position), &seal).await? {
                 Committed::Mine => {

@@ -11,6 +11,7 @@ use crate::{
     rule::Finding,
     state::{Device, Firing, Flaps, Instance, Notice, Phase},
     units::{Millis, Timestamp},
+    value::Value,
     verdict::{self, Judgement, Standing, Verdict, Why, WhyNot},
 };
 
@@ -88,6 +89,20 @@ pub(super) fn judge(
     let rule = rule_of(scene, slot);
     let moved = machine::advance(rule, &mut device.instances[slot], &finding, scene.at, scene.ingested_at, gap);
     let verdict = follow(scene, tally, device, slot, rule, moved, finding);
+    tally.look_at(due::of_instance(rule, device, slot, scene.rules.timezone(scene.home)).map(|(due, _)| due));
+    verdict
+}
+
+/// Ends an episode that has been quiet for long enough. Time passed, and no sample came: none is counted.
+pub(super) fn resolve(
+    scene: &Scene<'_>,
+    tally: &mut Tally<'_>,
+    device: &mut Device,
+    slot: usize,
+    value: Value,
+) -> Verdict {
+    let rule = rule_of(scene, slot);
+    let verdict = follow(scene, tally, device, slot, rule, Moved::Resolved, Finding::new(false, true, value));
     tally.look_at(due::of_instance(rule, device, slot, scene.rules.timezone(scene.home)).map(|(due, _)| due));
     verdict
 }

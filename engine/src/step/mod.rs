@@ -90,7 +90,9 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
         return Stepped::NeedsRuleSet { version, sha256 };
     }
     let moment = Moment::of(record, ingested_at, run);
-    timers::run(rules, state, &moment, run);
+    if !mutant!(TimersAfterRecord) {
+        timers::run(rules, state, &moment, run);
+    }
     let taken = match read {
         Ok(Record::Telemetry { device, payload: place }) => {
             telemetry::take(rules, state, &device, place.bytes(&payload), &moment, run)
@@ -119,6 +121,9 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
         }
         Err(refusal) => Err(refusal),
     };
+    if mutant!(TimersAfterRecord) {
+        timers::run(rules, state, &moment, run);
+    }
     run.payload = payload;
     if let Err(refusal) = taken {
         quarantine(record, ingested_at, refusal, run);

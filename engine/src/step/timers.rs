@@ -2,7 +2,7 @@
 
 use super::{
     Moment, Run, composite,
-    judge::{Tally, judge, rule_of, tell},
+    judge::{Tally, judge, resolve, rule_of, tell},
 };
 use crate::{
     compiled::{Compiled, Home},
@@ -80,7 +80,11 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
             let value = firing.value;
             let keep = rule_of(scene, slot).keep_firing_for;
             let scene = Scene { at: scene.at.max(quiet.at.after(keep)), ..*scene };
-            (slot, judge(&scene, tally, device, slot, Finding::new(false, true, value), None))
+            if mutant!(TimerCountsAsSample) {
+                (slot, judge(&scene, tally, device, slot, Finding::new(false, true, value), None))
+            } else {
+                (slot, resolve(&scene, tally, device, slot, value))
+            }
         }
         Timer::Notice(slot) => (slot, tell(scene, tally, device, slot, rule_of(scene, slot))),
     };

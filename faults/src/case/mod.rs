@@ -1,6 +1,7 @@
 //! A case written by hand: a log, the rule sets that it names, and a script of faults. Playing it takes the production
 //! driver through exactly that course, in virtual time.
 
+mod lineage;
 mod outcome;
 mod player;
 mod read;
@@ -14,6 +15,7 @@ pub use read::read_log;
 pub use script::read_script;
 
 use crate::{fate::Scripted, world::Record};
+use lineage::Listing;
 
 /// Everything that a case is made of.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub struct Script(pub(crate) Vec<Scripted>);
 pub struct Log {
     /// By shard.
     pub(crate) shards: BTreeMap<Arc<str>, Shard>,
+    /// By shard; none where no shard was split or merged.
+    pub(crate) listings: BTreeMap<Arc<str>, Listing>,
     /// Whether numbers were made longer, so that records of rule sets fit between them.
     pub(crate) stretched: bool,
 }

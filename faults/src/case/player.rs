@@ -8,16 +8,18 @@ use std::{
 
 use fleetform_engine::{drive::Settings, units::Millis};
 use serde_json::{Value, json};
+use smol_str::SmolStr;
 
 use super::{
     Case,
+    lineage::Listing,
     outcome::{Outcome, Response, shown},
 };
 use crate::{
     clock::{Call, Clock, Event, InvocationNumber},
     fate::Faults,
     random::Random,
-    services::Services,
+    services::{Listed, Services},
     world::{Delivery, Happened, Record, World},
 };
 
@@ -67,6 +69,11 @@ pub fn play(case: &Case) -> Outcome {
     let begin = case.log.shards.values().flat_map(|shard| &shard.batches).map(|batch| batch.at).min();
     let clock = Arc::new(Clock::new(begin.unwrap_or_default()));
     let services = Arc::new(Services::new(clock.clone(), Faults::Script(case.script.0.clone())));
+    for (name, listing) in &case.log.listings {
+        let Listing { lineage, opened_at, closed_at } = listing.clone();
+        let records = case.log.shards.get(name).map_or_else(Vec::new, |shard| shard.records.clone());
+        services.add_shard(Listed { name: name.to_string(), lineage, opened_at, closed_at, records });
+    }
     let addresses: Vec<String> = case.rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
     let settings = Settings {
         generation: 1,
@@ -158,6 +165,16 @@ impl Player<'_> {
 
     fn deliver(&mut self, index: usize) {
         let now = self.world.clock.now();
+        // Shards are finished before those that came from them begin.
+        let lineage = self.case.log.listings.get(&self.shards[index].name).map(|listing| &listing.lineage);
+        let waits = |parent: &SmolStr| {
+            let parent = self.shards.iter().find(|source| *source.name == **parent);
+            parent.is_some_and(|source| !source.waiting.is_empty())
+        };
+        if lineage.is_some_and(|lineage| lineage.parents.iter().any(waits)) {
+            self.world.clock.plan(now + 1_000, Event::Call(Call::Poll(index)));
+            return;
+        }
         let Source { waiting, busy, .. } = &mut self.shards[index];
         let Some(part) = waiting.front_mut().filter(|part| part.at <= now && !*busy) else { return };
         *busy = true;

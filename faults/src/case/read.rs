@@ -10,7 +10,10 @@ use fleetform_engine::{position::SequenceNumber, rule_set::RuleSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Batch, Log, Shard, Wrong};
+use super::{
+    Batch, Log, Shard, Wrong,
+    lineage::{Birth, listings},
+};
 use crate::world::Record;
 
 /// The most records of a batch that the log does not cut itself.
@@ -45,8 +48,18 @@ enum Line {
         #[serde(default)]
         shard: Option<Value>,
     },
-    Split {},
-    Merge {},
+    Split {
+        shard: Value,
+        into: Vec<Value>,
+        #[serde(default)]
+        at: Value,
+    },
+    Merge {
+        shards: Vec<Value>,
+        into: Value,
+        #[serde(default)]
+        at: Value,
+    },
 }
 
 /// Reads a log. `fetch` gives the bytes of a file that the log names; the rule sets come back in the order in which they
@@ -62,9 +75,6 @@ pub fn read_log(
     for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let value: Value =
             serde_json::from_str(text).map_err(|error| wrong(number, format!("this is not JSON: {error}")))?;
-        if let Some("split" | "merge") = value["kind"].as_str() {
-            return Err(wrong(number, "shards are not split or merged here yet".into()));
-        }
         let line: Line = serde_json::from_value(value).map_err(|error| wrong(number, error.to_string()))?;
         reader.line(line, &mut fetch, &mut rule_sets).map_err(|problem| wrong(number, problem))?;
     }
@@ -77,8 +87,8 @@ struct Reader {
     /// The latest time that any line has named.
     now: Option<i64>,
     shards: BTreeMap<Arc<str>, Lines>,
-    /// The order in which shards were seen first.
     announced: Vec<Announced>,
+    births: Vec<Birth>,
 }
 
 #[derive(Default)]
@@ -89,6 +99,8 @@ struct Lines {
     newest_arrival: i64,
     /// Whether the log says how it is cut into batches.
     cuts: bool,
+    /// Whether it was split or merged.
+    is_closed: bool,
 }
 
 enum Item {
@@ -135,6 +147,9 @@ impl Reader {
                 };
                 let sequence = sequence(&number)?;
                 let lines = self.shard(&shard)?;
+                if lines.is_closed {
+                    return Err(format!("the shard {shard} was split or merged above, and takes no more records"));
+                }
                 if lines.numbers.last().is_some_and(|newest| *newest >= sequence) {
                     return Err(format!("`seq` {number} does not come after that of the record before it"));
                 }
@@ -178,14 +193,43 @@ impl Reader {
                 };
                 let only = shard.as_ref().map(name).transpose()?;
                 for (shard, lines) in &mut self.shards {
-                    if only.as_ref().is_none_or(|only| only == shard) {
+                    if !lines.is_closed && only.as_ref().is_none_or(|only| only == shard) {
                         lines.items.push(Item::Rules { record: record.clone() });
                     }
                 }
                 self.announced.push(Announced { record, only });
             }
-            Line::Split {} | Line::Merge {} => {}
+            Line::Split { shard, into, at } => self.birth(&[shard], &into, &at)?,
+            Line::Merge { shards, into, at } => match into {
+                Value::Array(into) => self.birth(&shards, &into, &at)?,
+                into => self.birth(&shards, &[into], &at)?,
+            },
         }
+        Ok(())
+    }
+
+    /// Closes shards and opens others, which inherit what was announced to their parents.
+    fn birth(&mut self, parents: &[Value], children: &[Value], at: &Value) -> Result<(), String> {
+        if (parents.len(), children.len()) != (1, 2) && (parents.len(), children.len()) != (2, 1) {
+            return Err("one shard is split into two, or two are merged into one".into());
+        }
+        let at = if at.is_null() { self.now.unwrap_or_default() } else { self.time("at", at)? };
+        let (mut parent_names, mut child_names) = (Vec::new(), Vec::new());
+        for parent in parents {
+            let lines = self.shard(parent)?;
+            if std::mem::replace(&mut lines.is_closed, true) {
+                return Err(format!("the shard {parent} was split or merged above"));
+            }
+            parent_names.push(name(parent)?);
+        }
+        for child in children {
+            let child = name(child)?;
+            if self.shards.insert(child.clone(), Lines::default()).is_some() {
+                return Err(format!("the shard {child} is there already"));
+            }
+            child_names.push(child);
+        }
+        self.births.push(Birth { parents: parent_names, children: child_names, at });
         Ok(())
     }
 
@@ -217,10 +261,11 @@ impl Reader {
     fn close(self) -> Result<Log, (Option<usize>, String)> {
         let stretched = self.shards.values().any(Lines::is_crowded);
         let now = self.now.unwrap_or_default();
-        let mut log = Log { shards: BTreeMap::new(), stretched };
+        let mut log = Log { stretched, ..Log::default() };
         for (name, lines) in self.shards {
             log.shards.insert(name, lines.close(stretched, now).map_err(|problem| (None, problem))?);
         }
+        log.listings = listings(&self.births, &log.shards).map_err(|problem| (None, problem))?;
         Ok(log)
     }
 }

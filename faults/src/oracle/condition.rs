@@ -1,0 +1,97 @@
+//! What a rule of an artifact says of the samples of one metric, and of whom it says it. Read from the JSON each time.
+
+use serde_json::Value;
+
+/// What a rule finds in the newest sample.
+pub(super) struct Found {
+    pub(super) breach: bool,
+    pub(super) clear: bool,
+    pub(super) value: Value,
+}
+
+/// Looks at the newest of a metric's samples. None when there is nothing to compare it with. `held` says whether the
+/// condition held at the sample before.
+pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registration: &Value) -> Option<Found> {
+    let condition = &rule["condition"];
+    let (t, value) = series.last()?;
+    let before = series.len().checked_sub(2).map(|index| &series[index]);
+    let compare = |value: f64, threshold: f64| {
+        let clear = condition["clear"].as_f64().unwrap_or(threshold);
+        match condition["operator"].as_str() {
+            Some(">") => (value > threshold, value <= clear),
+            Some(">=") => (value >= threshold, value < clear),
+            Some("<") => (value < threshold, value >= clear),
+            operator => unreachable!("no rule of the workload has {operator:?}"),
+        }
+    };
+    let ((breach, clear), value) = match condition["type"].as_str()? {
+        "threshold" => {
+            let attribute = condition["threshold"]["attribute"].as_str().unwrap_or_default();
+            let own = || registration["attributes"].get(attribute).and_then(Value::as_f64).unwrap_or(60.0);
+            let threshold = condition["threshold"].as_f64().unwrap_or_else(own);
+            (compare(number(value), threshold), value.clone())
+        }
+        "range" => {
+            let outside = number(value) < number(&condition["min"]) || number(value) > number(&condition["max"]);
+            ((outside, !outside), value.clone())
+        }
+        "rate_of_change" => {
+            let (t_before, before) = before?;
+            let rate = (number(value) - number(before)) * number(&condition["per_ms"]) / (t - t_before) as f64;
+            (compare(rate, number(&condition["threshold"])), rate.into())
+        }
+        _ => {
+            let came = condition.get("from").is_none_or(|from| match before {
+                Some((_, before)) if *before == condition["equals"] => held,
+                Some((_, before)) => before == from,
+                None => false,
+            });
+            let breach = *value == condition["equals"] && came;
+            ((breach, !breach), value.clone())
+        }
+    };
+    Some(Found { breach, clear: clear && !breach, value })
+}
+
+/// Whether a set knows a device's type and zone, and it is in service.
+pub(super) fn is_at_home(set: &Value, registration: &Value) -> bool {
+    let known = |of: &str, key: &str| set[of].get(registration[key].as_str().unwrap_or_default()).is_some();
+    registration["retired"] != true && known("zones", "zone") && known("device_types", "type")
+}
+
+/// Whether a rule is in force for a device.
+pub(super) fn covers(rule: &Value, registration: &Value) -> bool {
+    let has = |key: &str, value: &Value| rule[key].as_array().is_none_or(|of| of.contains(value));
+    rule["enabled"] == true && has("device_types", &registration["type"]) && has("zones", &registration["zone"])
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+/// When a rule that fired at these times is stable again, if it flaps now: it begins to at more firings than its limit
+/// in the limit's time, and is stable after that time without any.
+pub(super) fn stable_at(firings: &[i64], rule: &Value, now: i64) -> Option<i64> {
+    let limit = &rule["flap_limit"];
+    let (limit, per) = (limit["firings"].as_u64()? as usize, limit["per_ms"].as_i64()?);
+    let (mut recent, mut flaps) = (Vec::new(), false);
+    for firing in firings {
+        if flaps && recent.last().is_some_and(|last| *firing >= last + per) {
+            (recent, flaps) = (Vec::new(), false);
+        }
+        recent.retain(|earlier| firing - earlier < per);
+        recent.push(*firing);
+        flaps |= recent.len() > limit;
+    }
+    recent.last().map(|last| last + per).filter(|stable| flaps && now < *stable)
+}
+
+/// A row as text: the record that wrote it, whose it is, and what it says.
+pub(crate) fn row(
+    (sequence, t, ingest): (&str, i64, i64),
+    (rule, device, zone): (&str, &str, &str),
+    (severity, state, since, value): (&str, &str, i64, &Value),
+) -> String {
+    let value = value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number}"));
+    format!("{sequence} {rule} {device} {zone} {severity} {state} t={t} ingest={ingest} since={since} value={value}")
+}

@@ -1,0 +1,136 @@
+//! The stream of a log: shards that take records by the hash of their keys, and that are split and merged while it runs.
+
+use std::sync::Arc;
+
+use fleetform_engine::{position::SequenceNumber, reshard::HashRange};
+
+use crate::{
+    random::Random,
+    workload::{Fact, Put},
+    world::Record,
+};
+
+/// One shard.
+#[derive(Clone, Debug)]
+pub(crate) struct Shard {
+    pub(crate) name: String,
+    pub(crate) range: HashRange,
+    /// Indexes of the shards that it came from.
+    pub(crate) parents: Vec<usize>,
+    /// The number that it begins with.
+    pub(crate) first: SequenceNumber,
+    pub(crate) opened_at: i64,
+    pub(crate) closed_at: Option<i64>,
+    pub(crate) records: Vec<Put>,
+    /// The newest rule set that was announced to it or its parents.
+    pub(crate) told: usize,
+    /// How late news of a rule set comes.
+    pub(crate) lag: i64,
+}
+
+/// All shards, parents before their children.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) shards: Vec<Shard>,
+    /// Numbers rise over all shards, so that a child's lie above its parents'.
+    number: u64,
+}
+
+impl Stream {
+    /// So many shards that share the keys.
+    pub(crate) fn new(random: &mut Random, shards: u64, at: i64) -> Self {
+        let mut stream = Self { shards: Vec::new(), number: random.below(1 << 40) };
+        let part = u128::MAX / u128::from(shards);
+        for index in 0..shards {
+            let first = part * u128::from(index) + u128::from(index > 0);
+            let last = if index + 1 == shards { u128::MAX } else { part * u128::from(index + 1) };
+            stream.open(random, HashRange { first, last }, Vec::new(), at);
+        }
+        stream
+    }
+
+    fn open(&mut self, random: &mut Random, range: HashRange, parents: Vec<usize>, at: i64) {
+        let told = parents.iter().map(|parent| self.shards[*parent].told).max().unwrap_or_default();
+        for parent in &parents {
+            self.shards[*parent].closed_at = Some(at);
+        }
+        let first = self.number();
+        self.shards.push(Shard {
+            name: format!("shardId-{:012}", self.shards.len()),
+            range,
+            parents,
+            first,
+            opened_at: at,
+            closed_at: None,
+            records: Vec::new(),
+            told,
+            lag: if random.per_mille(500) { random.between(0, 600_000) } else { 0 },
+        });
+    }
+
+    fn number(&mut self) -> SequenceNumber {
+        self.number += 1;
+        SequenceNumber::new(&format!("49590338271490256608559692538361571095{:018}", self.number))
+            .expect("digits are a sequence number")
+    }
+
+    /// Indexes of the shards that take records.
+    pub(crate) fn open_shards(&self) -> Vec<usize> {
+        (0..self.shards.len()).filter(|index| self.shards[*index].closed_at.is_none()).collect()
+    }
+
+    /// Puts a record where its key belongs.
+    pub(crate) fn put(
+        &mut self,
+        random: &mut Random,
+        key: &str,
+        data: &str,
+        at: i64,
+        claimed: Option<i64>,
+        fact: Fact,
+    ) {
+        let open = self.open_shards();
+        let index = open.into_iter().find(|index| self.shards[*index].range.takes(key)).expect("ranges leave no gap");
+        self.put_into(random, index, key, data, at, claimed, fact);
+    }
+
+    /// Puts a record into a shard, as with an explicit hash key.
+    #[expect(clippy::too_many_arguments, reason = "they are the fields of one record")]
+    pub(crate) fn put_into(
+        &mut self,
+        random: &mut Random,
+        index: usize,
+        key: &str,
+        data: &str,
+        at: i64,
+        claimed: Option<i64>,
+        fact: Fact,
+    ) {
+        self.number += random.below(1 << 16);
+        let sequence = self.number();
+        let records = &mut self.shards[index].records;
+        let arrived_at = records.last().map_or(at, |last| at.max(last.record.arrived_at));
+        let record = Record { sequence, partition_key: key.into(), arrived_at, data: data.into() };
+        records.push(Put { record: Arc::new(record), claimed, fact });
+    }
+
+    /// Splits an open shard, or merges two.
+    pub(crate) fn reshard(&mut self, random: &mut Random, at: i64) {
+        let open = self.open_shards();
+        let one = *random.pick(&open);
+        let range = self.shards[one].range;
+        let next =
+            open.iter().copied().find(|other| Some(self.shards[*other].range.first) == range.last.checked_add(1));
+        match next.filter(|_| random.per_mille(500)) {
+            Some(other) => {
+                let merged = HashRange { first: range.first, last: self.shards[other].range.last };
+                self.open(random, merged, vec![one, other], at);
+            }
+            None => {
+                let middle = range.first + (range.last - range.first) / 2;
+                self.open(random, HashRange { last: middle, ..range }, vec![one], at);
+                self.open(random, HashRange { first: middle + 1, ..range }, vec![one], at);
+            }
+        }
+    }
+}
