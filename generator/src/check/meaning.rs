@@ -38,7 +38,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
         .collect();
     let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
     let processor = raw.processor.as_ref().unwrap_or(&Default::default()).check(&stream, &at("processor"), context);
-    let severities = severity::check(raw.severities.as_ref());
+    let severities = severity::check(raw.severities.as_ref(), context);
     let channels = raw.channels.as_ref().map(|raw| raw.check()).unwrap_or_default();
     let contacts = check_contacts(raw, &channels, context);
     let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);

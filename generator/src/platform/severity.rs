@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    check::context::{Context, listing, shown},
+    check::{
+        bounds::Bounds,
+        context::{Context, listing, shown},
+    },
     diagnostic::{Code, Diagnostic},
     schema::types::{Duration, Table},
     source::At,
@@ -31,29 +34,37 @@ pub(crate) struct RawSeverity {
     pub(crate) rank: Option<u32>,
     /// Least time between two notices of one rule on one device. Default: 5m for ranks 1 and 2, else 15m.
     pub(crate) cooldown: Option<Duration>,
+    /// Time between two notices of an alert that goes on firing. Default: it is told of once.
+    pub(crate) repeat_every: Option<Duration>,
 }
 
 /// How urgent an alert is.
 pub type Severity = fleetform_engine::rule_set::Severity;
 
 /// The declared severities, or the four that a file has without declaring any.
-pub(crate) fn check(raw: Option<&Table<SeverityId, RawSeverity>>) -> BTreeMap<SeverityId, Severity> {
-    let make = |rank: u32, cooldown: Option<Millis>| Severity {
+pub(crate) fn check(
+    raw: Option<&Table<SeverityId, RawSeverity>>,
+    context: &Context<'_>,
+) -> BTreeMap<SeverityId, Severity> {
+    let make = |rank: u32, cooldown: Option<Millis>, repeat_every: Option<Millis>| Severity {
         rank,
         cooldown_ms: cooldown.unwrap_or(if rank <= 2 { COOLDOWN_URGENT } else { COOLDOWN_OTHER }),
-        repeat_every_ms: None,
+        repeat_every_ms: repeat_every,
     };
-    match raw {
-        Some(raw) => raw
-            .0
-            .iter()
-            .map(|(id, raw)| (id.clone(), make(raw.rank.unwrap_or(1), raw.cooldown.map(|length| length.0))))
-            .collect(),
-        None => DEFAULT
-            .iter()
-            .filter_map(|(name, rank)| SeverityId::new(name).ok().map(|id| (id, make(*rank, None))))
-            .collect(),
-    }
+    let Some(raw) = raw else {
+        let named = |(name, rank): &(&str, u32)| SeverityId::new(name).ok().map(|id| (id, make(*rank, None, None)));
+        return DEFAULT.iter().filter_map(named).collect();
+    };
+    let all = At::root("severities");
+    raw.0
+        .iter()
+        .map(|(id, raw)| {
+            let table = all.key(id.as_str());
+            let repeat_every =
+                Bounds::new("1m", "30d").check_given(raw.repeat_every, &table.key("repeat_every"), context);
+            (id.clone(), make(raw.rank.unwrap_or(1), raw.cooldown.map(|length| length.0), repeat_every))
+        })
+        .collect()
 }
 
 /// The names of all severities, those with broken values too.

@@ -21,14 +21,14 @@ readonly CONFIRM=0
 readonly RESERVED=0
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
-readonly RULE_SET='93e80e993a25329801bf60f60af4267b0b22c0daa7f5faa6b1f143f5892b6972'
+readonly RULE_SET='198485c60d0806881bda2dddeb734d40144968c5cc66f3bc28e12de7b8ae5dfc'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'dc15fc00190307fa5662fb443c2f6dedca63285aa2d0405b4dba6a6858d603b7'
+  'cloudformation/root.yaml' 'a51fe869b0157342733b1c90b536b2c17fd3abe977271da25fcf288bfdd69d10'
   'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
   'cloudformation/ingest.yaml' '85103a9c98f987cbd8ee32ea51dba60f703c0adbd5fcab5256dbc5eace42d0ba'
-  'cloudformation/observability.yaml' 'd052ebfb03cbd1973a20df7a47d0016f6b43aec0a755e3261a7d5d5c47c18a3b'
-  'cloudformation/processing.yaml' 'e39404610ac2579f0d193d648e5101417f5fc43e767c688aa6266839624337a6'
+  'cloudformation/observability.yaml' '45ca28692ab3b16ed409e0e9ad9a874833d3eab44a024a4495baa29ba66b9219'
+  'cloudformation/processing.yaml' '8f7cc4deafc3845ebd19ee39f613a83d6806ecec69cc8118910fc47231835094'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -2,6 +2,8 @@
 //!
 //! Here are the keys that all kinds have; each kind's own are in a file of its own, listed once in [`KINDS`].
 
+pub(crate) mod active;
+pub(crate) mod flap_limit;
 mod hold;
 mod limit;
 mod range;
@@ -17,7 +19,7 @@ use std::collections::BTreeSet;
 
 use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, MetricId, RuleId, ZoneId},
-    rule_set::{Condition, Rule},
+    rule_set::{Condition, FlapLimit, Rule},
 };
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -103,8 +105,8 @@ impl RawRule {
                 context,
             ),
             min_samples: self.min_samples.unwrap_or(1),
-            active: None,
-            flap_limit: None,
+            active: self.active.as_ref().and_then(|active| active::check(active, &at.key("active"), context)),
+            flap_limit: Some(self.flap_limit.map_or(FlapLimit::DEFAULT, |limit| limit.0)),
             enabled: self.enabled.unwrap_or(true),
             shadow: self.shadow.unwrap_or(false),
             notify,

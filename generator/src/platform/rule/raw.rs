@@ -9,7 +9,7 @@ use fleetform_engine::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-use super::KINDS;
+use super::{KINDS, active::RawActive, flap_limit::FlapLimitWord};
 use crate::{
     platform::contact::{PHONE_PATTERN, RawWebhook},
     schema::types::Duration,
@@ -71,6 +71,12 @@ pub(crate) struct RawRule {
     /// Whether it is evaluated without ever notifying.
     #[schemars(extend("default" = false))]
     pub(crate) shadow: Option<bool>,
+    /// The hours and days at which it holds, by the clock of the device's zone. Default: always.
+    pub(crate) active: Option<RawActive>,
+    /// More firings on one device than this are told of once, as flapping, and then no more until none has come for as
+    /// long.
+    #[schemars(extend("default" = "5/h"))]
+    pub(crate) flap_limit: Option<FlapLimitWord>,
     /// How a value is compared with the threshold.
     pub(crate) operator: Option<OperatorWord>,
     /// What a value is compared with: a number, or each device's own attribute.

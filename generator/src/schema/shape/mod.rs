@@ -158,7 +158,9 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
     let instance = error.instance();
     let key_span = || document.key_span(&steps);
     let value_span = || document.value_span(&steps);
-    let name = keys.last().cloned().unwrap_or_default();
+    // An item of a list is called as the list is.
+    let is_name = |key: &&String| !key.bytes().all(|byte| byte.is_ascii_digit());
+    let name = keys.iter().rev().find(is_name).cloned().unwrap_or_default();
     let one = |diagnostic: Diagnostic| vec![Problem::new(diagnostic, Some(pointer.clone()))];
     let schema = keyword_schema(shape, error);
     match error.kind() {

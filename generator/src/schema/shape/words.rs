@@ -12,7 +12,10 @@ use super::{escape, steps};
 use crate::{
     check::context::{listing, nearest, shown},
     diagnostic::{Code, Diagnostic},
-    platform::{contact::PHONE_PATTERN, rule::KINDS},
+    platform::{
+        contact::PHONE_PATTERN,
+        rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN},
+    },
     schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
     source::Document,
 };
@@ -253,6 +256,10 @@ pub(super) fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Rang
             }
             diagnostic.help(help)
         }
+        CLOCK_PATTERN => new(Code::InvalidDuration, format!("`{text}` is not a time of day"))
+            .help("two digits for the hour and two for the minute, such as \"06:00\""),
+        FLAP_LIMIT_PATTERN => new(Code::InvalidDuration, format!("`{text}` is not a number of firings in a time"))
+            .help("1 to 100 firings in a minute, an hour or a day, such as \"5/h\""),
         KEBAB_PATTERN => new(Code::InvalidName, format!("`{text}` cannot be `{name}`"))
             .help("a lowercase letter, then up to 62 lowercase letters, digits or `-`"),
         _ => match name {
