@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='71bf3b0c4e4754b088f0d486110191b90795009729e1c6f605d56d3e56064e5e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'b138da4b659816ebf4a3ef73f9436de5c4c00eb8545c1241699bd617c1f108eb'
+  'cloudformation/root.yaml' 'f4a2cae62542c33c2b2a603634f0534fa5db6d852df9353e056faf8c26b4ee8d'
   'cloudformation/alerting.yaml' '21b087b5a2397d26168b670aedeed635b733a5f0c1e01915e1c35415ffa192dd'
   'cloudformation/ingest.yaml' '5be2de6243a5e839ec86595f7967107e2ec2bee8adea70dce6ff85cfcb8465ba'
-  'cloudformation/observability.yaml' '5ec5ad4f0d89c8b45deed2e06fb483e8a3d6f9e35f7a29e35523c90b574db061'
-  'cloudformation/processing.yaml' '54dc132e446ca77869213e33c420a48cb101c74a2b4ce1b3713d2e26aac413dd'
+  'cloudformation/observability.yaml' '59c32ad8fc586c6967eb09b3743d462169bbfebf33a12e1c9e8536b8047709b7'
+  'cloudformation/processing.yaml' '5b91bbbc26dfd88e5844c62df0cdc2794084683014b93b45e0a9c003041eb29b'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='198485c60d0806881bda2dddeb734d40144968c5cc66f3bc28e12de7b8ae5dfc'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'a51fe869b0157342733b1c90b536b2c17fd3abe977271da25fcf288bfdd69d10'
+  'cloudformation/root.yaml' 'cdaac9844f2a5fddf5a3d2a0166273888bdcc6197078db3bf4640b59b926484b'
   'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
   'cloudformation/ingest.yaml' '85103a9c98f987cbd8ee32ea51dba60f703c0adbd5fcab5256dbc5eace42d0ba'
-  'cloudformation/observability.yaml' '45ca28692ab3b16ed409e0e9ad9a874833d3eab44a024a4495baa29ba66b9219'
-  'cloudformation/processing.yaml' '8f7cc4deafc3845ebd19ee39f613a83d6806ecec69cc8118910fc47231835094'
+  'cloudformation/observability.yaml' 'd052ebfb03cbd1973a20df7a47d0016f6b43aec0a755e3261a7d5d5c47c18a3b'
+  'cloudformation/processing.yaml' '69d061847d86397a56bc8e9df147754efa674ac034d2b0f6e3531230ffc2f941'
 )
 
 # A new account must keep this much concurrency unreserved.
