@@ -9,10 +9,12 @@ use smol_str::SmolStr;
 use crate::{
     active,
     ids::{AttributeId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
-    rule::{Test, composite},
+    instances::Instances,
+    rule::{Test, composite, limits::Limits},
     rule_set::{self, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
-    sample::layout::Layout,
+    sample::{layout::Layout, spelling::Spelling},
     units::{Finite, Millis},
+    value::Value,
 };
 
 /// A rule set, ready to evaluate.
@@ -43,6 +45,8 @@ pub(crate) struct DeviceType {
     /// Readings, then health values; an index into these is a metric's index everywhere.
     pub(crate) metrics: Vec<Metric>,
     pub(crate) reading_by_key: HashMap<SmolStr, u16>,
+    /// How its messages are spelt; none where only the parser reads them.
+    pub(crate) spelling: Option<Spelling>,
     /// Index of the first health value.
     pub(crate) health_from: u16,
     /// A bit for each required reading.
@@ -136,10 +140,21 @@ impl Duration {
 pub(crate) struct Plan {
     /// Indexes into [`DeviceType::rules`], by metric, then by id. A device has one instance for each.
     pub(crate) rules: Vec<u32>,
-    /// For each metric, its part of `rules`.
-    pub(crate) by_metric: Vec<Range<u32>>,
+    /// For each metric, the rules that read it.
+    pub(crate) by_metric: Vec<Readers>,
     /// The part of `rules` that read no samples.
     pub(crate) without_metric: Range<u32>,
+}
+
+/// The rules of a plan that read one metric, arranged so that a sample meets only those that it can change.
+#[derive(Debug, Default)]
+pub(crate) struct Readers {
+    /// Their slots.
+    pub(crate) slots: Range<u32>,
+    /// Those that every sample meets.
+    always: Vec<u32>,
+    /// The others, which a sample meets if it breaches them, or if they are not as they began.
+    limits: Limits,
 }
 
 /// Where a device belongs in a compiled set.
@@ -166,19 +181,20 @@ impl Compiled {
                 rules_by_type.entry(device_type).or_default().push((id, rule));
             }
         }
+        let layout = Layout::new(&set.message);
         let types: Vec<DeviceType> = set
             .device_types
             .iter()
             .map(|(id, device_type)| {
                 let rules = rules_by_type.get(id).map_or(&[][..], Vec::as_slice);
-                DeviceType::new(set, id, device_type, rules, &zone_index)
+                DeviceType::new(set, &layout, id, device_type, rules, &zone_index)
             })
             .collect();
         let mut plans = Vec::new();
         plans.resize_with(types.len() * zones.len(), OnceLock::new);
         Self {
             sha256,
-            layout: Layout::new(&set.message),
+            layout,
             device_id_path: set.message.device_id.clone(),
             max_future_skew: set.message.max_future_skew_ms,
             max_past: set.message.max_past_ms,
@@ -231,6 +247,7 @@ impl Compiled {
 impl DeviceType {
     fn new(
         set: &RuleSet,
+        layout: &Layout,
         id: &DeviceTypeId,
         device_type: &rule_set::DeviceType,
         rules: &[(&RuleId, &rule_set::Rule)],
@@ -292,6 +309,7 @@ impl DeviceType {
         Self {
             id: id.clone(),
             reading_by_key: (0..).zip(device_type.readings.values()).map(|(i, r)| (r.key.clone(), i)).collect(),
+            spelling: Spelling::new(layout, device_type.readings.values().map(|reading| reading.key.as_str())),
             health_from: device_type.readings.len() as u16,
             required: required.fold(0, |mask, (index, _): (u32, _)| mask | 1 << index),
             metrics,
@@ -355,6 +373,42 @@ impl Plan {
             rules.push(index);
             part.end = rules.len() as u32;
         }
+        let by_metric = by_metric.into_iter().map(|slots| Readers::new(device_type, &rules, slots)).collect();
         Self { rules, by_metric, without_metric }
+    }
+}
+
+impl Readers {
+    fn new(device_type: &DeviceType, rules: &[u32], slots: Range<u32>) -> Self {
+        let mut always = Vec::new();
+        let mut comparisons = Vec::new();
+        for slot in slots.clone() {
+            let rule = &device_type.rules[rules[slot as usize] as usize];
+            match (rule.duration, rule.test.limits()) {
+                (Duration::Time { .. }, Some(limits)) => {
+                    comparisons.extend(limits.into_iter().flatten().map(|(operator, limit)| (operator, limit, slot)));
+                }
+                // Every sample moves a window of samples on.
+                (Duration::Samples { .. }, _) | (Duration::Time { .. }, None) => always.push(slot),
+            }
+        }
+        Self { slots, always, limits: Limits::new(&comparisons) }
+    }
+
+    /// The slots of the rules that a value can change, rising, in place of what `met` held. All others would stay
+    /// inactive, as they are.
+    pub(crate) fn meet(&self, value: Value, instances: &Instances, met: &mut Vec<u32>) {
+        met.clear();
+        met.extend_from_slice(&self.always);
+        if let Value::Number(number) = value {
+            let (above, below) = self.limits.breached(number);
+            met.extend_from_slice(above);
+            met.extend_from_slice(below);
+        }
+        met.extend_from_slice(instances.kept_in(&self.slots));
+        if met.len() > self.always.len() {
+            met.sort_unstable();
+            met.dedup();
+        }
     }
 }

@@ -36,8 +36,10 @@ pub(crate) fn earliest(rules: &Compiled, device: &Device) -> Option<(Timestamp, 
     let (device_type, plan) = (rules.device_type(home), rules.plan(home));
     let timezone = rules.timezone(home);
     let mut first = offline(device, device_type.offline_after).map(|due| (due, Timer::Offline, ""));
-    for (slot, rule) in plan.rules.iter().enumerate() {
-        let rule = &device_type.rules[*rule as usize];
+    // A rule that reads samples and is as it began waits for a sample.
+    let kept = device.instances.iter().map(|(slot, _)| slot);
+    for slot in kept.chain(plan.without_metric.clone().map(|slot| slot as usize)) {
+        let rule = &device_type.rules[plan.rules[slot] as usize];
         let Some((due, timer)) = of_instance(rule, device, slot, timezone) else { continue };
         if first.is_none_or(|(known, _, id)| (due, rule.id.as_str()) < (known, id)) {
             first = Some((due, timer, rule.id.as_str()));

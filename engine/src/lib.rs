@@ -7,14 +7,17 @@
 pub mod mutants;
 
 mod active;
+pub mod base64;
 mod chain;
 pub mod compiled;
 pub mod counts;
 pub mod drive;
 mod due;
 pub mod effect;
+mod envelope;
 mod episode;
 pub mod ids;
+mod instances;
 mod machine;
 #[cfg(feature = "memory")]
 pub mod memory;

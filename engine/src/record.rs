@@ -3,12 +3,13 @@
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
+    base64::Buffer,
     drive::StreamRecord,
+    envelope,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
     reason::{Reason, Refusal},
     sample::MESSAGE_BYTES_MAX,
@@ -96,7 +97,27 @@ struct Wrapped<'a> {
 }
 
 /// Reads a record's envelope. The time is its ingest time, which never lies after its arrival in the stream.
-pub(crate) fn read<'a>(record: &StreamRecord<'a>, buffer: &mut Vec<u8>) -> (Timestamp, Result<Record<'a>, Refusal>) {
+pub(crate) fn read<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Timestamp, Result<Record<'a>, Refusal>) {
+    usual(record, buffer).unwrap_or_else(|| general(record, buffer))
+}
+
+/// A message of the usual form, without a parser. `None` says nothing about the record.
+fn usual<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> Option<(Timestamp, Result<Record<'a>, Refusal>)> {
+    let message = envelope::scan(record.data)?;
+    let usual = message.kind == "message"
+        && message.channel == "telemetry"
+        && message.device == message.client
+        && message.device == record.partition_key
+        && is_short_enough(message.payload);
+    if !usual || buffer.decode(message.payload).is_err() {
+        return None;
+    }
+    let telemetry = Record::Telemetry { device: Cow::Borrowed(message.device), payload: Payload::Decoded };
+    Some((Timestamp(message.ingested_at).min(record.arrived_at), Ok(telemetry)))
+}
+
+/// Any record.
+fn general<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Timestamp, Result<Record<'a>, Refusal>) {
     let arrived_at = record.arrived_at;
     match wrapped(record.data) {
         None => {
@@ -134,7 +155,7 @@ fn wrapped(data: &[u8]) -> Option<Result<Wrapped<'_>, Refusal>> {
     }
 }
 
-fn open<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<u8>) -> Result<Record<'a>, Refusal> {
+fn open<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Buffer) -> Result<Record<'a>, Refusal> {
     match wrapped.k.as_deref() {
         Some("message") => open_message(wrapped, partition_key, buffer),
         Some("device") => open_device(wrapped, partition_key).map(Record::Device),
@@ -153,7 +174,7 @@ fn open<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<u8>) -> 
     }
 }
 
-fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<u8>) -> Result<Record<'a>, Refusal> {
+fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Buffer) -> Result<Record<'a>, Refusal> {
     let device = wrapped.d.ok_or_else(|| lacking("d"))?;
     let client = wrapped.c.ok_or_else(|| lacking("c"))?;
     check_identity(&device, &client, "the client")?;
@@ -166,14 +187,10 @@ fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Vec<
         None => return Err(lacking("ch")),
     };
     let payload = wrapped.p.ok_or_else(|| lacking("p"))?;
-    // Base64 makes three bytes four characters: what is too long is not decoded first.
-    if payload.len() / 4 * 3 > MESSAGE_BYTES_MAX + 3 {
+    if !is_short_enough(payload.as_bytes()) {
         return Err(Refusal::new(Reason::TooLarge, format_smolstr!("{MESSAGE_BYTES_MAX} bytes are the most")));
     }
-    buffer.clear();
-    STANDARD
-        .decode_vec(payload.as_bytes(), buffer)
-        .map_err(|_| Refusal::new(Reason::BadBase64, "`p` is not base64"))?;
+    buffer.decode(payload.as_bytes()).map_err(|_| Refusal::new(Reason::BadBase64, "`p` is not base64"))?;
     let payload = Payload::Decoded;
     Ok(match channel {
         Channel::Telemetry => Record::Telemetry { device, payload },
@@ -234,6 +251,11 @@ pub(crate) fn payload<'a, T: Deserialize<'a>>(
         .map_err(|error| Refusal::new(otherwise, format_smolstr!("at line {} column {}", error.line(), error.column())))
 }
 
+/// Base64 makes three bytes four characters: what is too long is not decoded first.
+fn is_short_enough(payload: &[u8]) -> bool {
+    payload.len() / 4 * 3 <= MESSAGE_BYTES_MAX + 3
+}
+
 fn open_device(wrapped: Wrapped<'_>, partition_key: &str) -> Result<Registration, Refusal> {
     let device = wrapped.d.ok_or_else(|| lacking("d"))?;
     check_identity(&device, partition_key, "the partition key")?;
@@ -271,7 +293,7 @@ mod tests {
             arrived_at: Timestamp(1_000),
             data: data.as_bytes(),
         };
-        match read(&record, &mut Vec::new()).1 {
+        match read(&record, &mut Buffer::default()).1 {
             Ok(Record::Telemetry { payload: Payload::Plain(_), .. }) => Ok("plain"),
             Ok(Record::Telemetry { payload: Payload::Decoded, .. }) => Ok("message"),
             Ok(Record::Status { .. }) => Ok("status"),
@@ -339,7 +361,7 @@ mod tests {
                 arrived_at: Timestamp(1_000),
                 data: data.as_bytes(),
             };
-            assert_eq!(read(&record, &mut Vec::new()).0, Timestamp(expected));
+            assert_eq!(read(&record, &mut Buffer::default()).0, Timestamp(expected));
         }
     }
 }

@@ -26,7 +26,8 @@ pub(crate) fn rehome(
     moved.presence = device.presence;
     let Some(old_home) = device.home else { return moved };
     let (old_type, old_plan) = (old.device_type(old_home), old.plan(old_home));
-    let mut instances: Vec<Option<&Instance>> = device.instances.iter().map(Some).collect();
+    let mut instances: Vec<Option<&Instance>> =
+        (0..old_plan.rules.len()).map(|slot| Some(&device.instances[slot])).collect();
 
     if let Some(new_home) = moved.home {
         let (new_type, new_plan) = (new.device_type(new_home), new.plan(new_home));
@@ -47,7 +48,7 @@ pub(crate) fn rehome(
             let old_rule = &old_type.rules[old_plan.rules[before] as usize];
             let (old_metric, metric) = (old_type.metric(old_rule), new_type.metric(rule));
             let same = rule.means_the_same(metric, old_rule, old_metric) || mutant!(ChangedRuleKeepsEpisode);
-            moved.instances[index] = if same {
+            let carried = if same {
                 let mut kept = instance.clone();
                 if let Phase::Firing(firing) = &mut kept.phase {
                     match carry_between(firing.value, old_metric, metric) {
@@ -65,6 +66,9 @@ pub(crate) fn rehome(
                 }
                 cooled(instance)
             };
+            if !carried.is_default() {
+                moved.instances[index] = carried;
+            }
         }
     }
 
@@ -85,7 +89,7 @@ pub(crate) fn rehome_all(old: &Compiled, new: &Compiled, state: &mut ShardState,
     state.touch_all();
     for index in 0..state.devices.len() {
         let device = &state.devices[index];
-        let stands = device.instances.iter().any(|instance| !instance.is_default());
+        let stands = device.instances.iter().any(|(_, instance)| !instance.is_default());
         let moved = rehome(old, new, device, device.registration.clone(), ended);
         if stands {
             state.put(moved);

@@ -9,6 +9,7 @@ use crate::{
     compiled::{Compiled, Home},
     effect::Evidence,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
+    instances::Instances,
     position::Position,
     queue::Queue,
     rule::memory::Memory,
@@ -73,7 +74,7 @@ pub(crate) struct Device {
     /// In the order of its type.
     pub(crate) metrics: Vec<MetricState>,
     /// In the order of its plan.
-    pub(crate) instances: Vec<Instance>,
+    pub(crate) instances: Instances,
     /// The moment at which the queue of timers looks at it.
     pub(crate) queued: Option<Timestamp>,
     touched: bool,
@@ -216,13 +217,24 @@ pub(crate) enum Notice {
 }
 
 impl Instance {
+    /// As it is before the first sample.
+    pub(crate) const BEGINNING: Self = Self {
+        phase: Phase::Inactive,
+        breached: 0,
+        unclear: 0,
+        noticed_at: None,
+        suppressed: 0,
+        memory: None,
+        flaps: None,
+    };
+
     /// Whether the condition held at the last sample.
     pub(crate) fn held(&self) -> bool {
         self.breached & 1 == 1
     }
 
     pub(crate) fn is_default(&self) -> bool {
-        *self == Self::default()
+        *self == Self::BEGINNING
     }
 }
 
@@ -248,7 +260,7 @@ impl Device {
             queued: None,
             metrics: home
                 .map_or(Vec::new(), |home| vec![MetricState::default(); rules.device_type(home).metrics.len()]),
-            instances: home.map_or(Vec::new(), |home| vec![Instance::default(); rules.plan(home).rules.len()]),
+            instances: Instances::default(),
             touched: false,
         }
     }
@@ -354,9 +366,11 @@ impl ShardState {
     }
 
     /// Starts a run: what is here now is committed.
-    pub(crate) fn begin(&mut self) {
+    pub fn begin(&mut self) {
         for index in self.journal.changed.drain(..) {
-            self.devices[index as usize].touched = false;
+            let device = &mut self.devices[index as usize];
+            device.touched = false;
+            device.instances.settle();
         }
         self.journal.before.clone_from(&self.head);
         self.journal.devices = self.devices.len();

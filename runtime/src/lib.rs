@@ -4,14 +4,20 @@
 //! opinion about a sample.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "lambda")]
 pub mod aws;
+#[cfg(feature = "lambda")]
 pub mod config;
 #[cfg(feature = "evaluate")]
 pub mod crumbs;
 pub mod event;
+#[cfg(feature = "lambda")]
 pub mod handler;
+#[cfg(feature = "lambda")]
 pub mod host;
 #[cfg(feature = "deliver")]
 pub mod notify;
+#[cfg(feature = "lambda")]
 pub mod start;
+#[cfg(feature = "lambda")]
 pub mod telemetry;

@@ -15,6 +15,8 @@ use crate::{error::Error, process, tools, workspace};
 pub(crate) enum Benchmark {
     /// `fleetform generate` beside a CDK app and cfn-lint, as whole processes.
     Generator,
+    /// The runtime beside Node, Python and straightforward Rust, on the same events.
+    Runtime,
     /// The stages of the generator by themselves, without a peer.
     Stages,
 }
@@ -23,6 +25,7 @@ pub(crate) enum Benchmark {
 pub(crate) fn run(benchmark: Benchmark, rounds: u32) -> Result<(), Error> {
     match benchmark {
         Benchmark::Generator => generator(rounds),
+        Benchmark::Runtime => runtime(rounds),
         Benchmark::Stages => process::run(&mut workspace::cargo(&[
             "bench",
             "--locked",
@@ -57,6 +60,32 @@ fn generator(rounds: u32) -> Result<(), Error> {
             .args(["--fleetform", workspace::target().join("release/fleetform").as_str()])
             .args(["--cdk", cdk.as_str()])
             .args(["--cfn-lint", tools::LINT.programs().join("cfn-lint").as_str()]),
+    )
+}
+
+fn runtime(rounds: u32) -> Result<(), Error> {
+    process::run(&mut workspace::cargo(&[
+        "build",
+        "--locked",
+        "--quiet",
+        "--release",
+        "--package",
+        "fleetform-consumers",
+    ]))?;
+    process::run(&mut workspace::cargo(&[
+        "build",
+        "--locked",
+        "--quiet",
+        "--package",
+        "fleetform-bench",
+        "--bin",
+        "runtime",
+    ]))?;
+    process::run(
+        Command::new(workspace::target().join("debug/runtime"))
+            .current_dir(workspace::root())
+            .args(["--rounds", &rounds.to_string()])
+            .args(["--consumers", workspace::target().join("release/fleetform-consumers").as_str()]),
     )
 }
 

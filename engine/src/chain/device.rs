@@ -46,10 +46,10 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
         writer.number(u64::from(state.seen));
     }
 
-    let instances = || plan.rules.iter().zip(&device.instances).filter(|(_, instance)| !instance.is_default());
+    let instances = || device.instances.iter().filter(|(_, instance)| !instance.is_default());
     writer.number(instances().count() as u64);
-    for (rule, instance) in instances() {
-        let rule = &device_type.rules[*rule as usize];
+    for (slot, instance) in instances() {
+        let rule = &device_type.rules[plan.rules[slot] as usize];
         writer.name(rule.id.as_str());
         write_instance(writer, instance, device_type.metric(rule), head);
     }

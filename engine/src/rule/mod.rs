@@ -2,6 +2,7 @@
 //! it must hold and who is told is not its business.
 
 pub(crate) mod composite;
+pub(crate) mod limits;
 pub(crate) mod memory;
 mod range;
 mod rate_of_change;
@@ -16,7 +17,7 @@ use crate::{
     compiled::Kind,
     effect::Evidence,
     ids::AttributeId,
-    rule_set::Condition,
+    rule_set::{Condition, Operator},
     units::{Finite, Millis, Timestamp},
     value::Value,
 };
@@ -100,6 +101,35 @@ impl Test {
             | Condition::Flatline { .. }
             | Condition::Count { .. }
             | Condition::Fleet { .. } => Self::Unsampled,
+        }
+    }
+
+    /// Whether it remembers anything of a device.
+    pub(crate) fn remembers(&self) -> bool {
+        match self {
+            Self::Threshold(_)
+            | Self::Range(_)
+            | Self::RateOfChange(_)
+            | Self::State(_)
+            | Self::NoData { .. }
+            | Self::Composite(_)
+            | Self::Unsampled => false,
+            Self::DeviceAlarm { .. } => true,
+        }
+    }
+
+    /// The comparisons of which one holds where the condition does, if they are all that it is: a value is compared
+    /// with numbers that are the same for all devices, and with nothing that came before.
+    pub(crate) fn limits(&self) -> Option<[Option<(Operator, Finite)>; 2]> {
+        match self {
+            Self::Threshold(test) => test.fixed().map(|limit| [Some(limit), None]),
+            Self::Range(test) => Some(test.limits().map(Some)),
+            Self::RateOfChange(_)
+            | Self::State(_)
+            | Self::NoData { .. }
+            | Self::Composite(_)
+            | Self::DeviceAlarm { .. }
+            | Self::Unsampled => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{Finding, Seen};
-use crate::{units::Finite, value::Value};
+use crate::{rule_set::Operator, units::Finite, value::Value};
 
 #[derive(Debug)]
 pub(crate) struct Range {
@@ -14,6 +14,10 @@ pub(crate) struct Range {
 impl Range {
     pub(super) fn new(min: Finite, max: Finite) -> Self {
         Self { min, max }
+    }
+
+    pub(super) fn limits(&self) -> [(Operator, Finite); 2] {
+        [(Operator::Below, self.min), (Operator::Above, self.max)]
     }
 
     pub(super) fn look(&self, seen: &Seen<'_>) -> Option<Finding> {

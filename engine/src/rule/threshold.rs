@@ -2,7 +2,7 @@
 
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{Finding, Seen};
+use super::{Finding, Seen, limits::Limits};
 use crate::{
     ids::AttributeId,
     rule_set::{self, Operator},
@@ -44,6 +44,14 @@ impl Threshold {
         match self.limit {
             Limit::Fixed(value) => value,
             Limit::Attribute(index) => attributes[index],
+        }
+    }
+
+    /// The comparison, if its number is the same for all devices and numbers can be sorted by it.
+    pub(super) fn fixed(&self) -> Option<(Operator, Finite)> {
+        match self.limit {
+            Limit::Fixed(value) if Limits::takes(self.operator) => Some((self.operator, value)),
+            Limit::Fixed(_) | Limit::Attribute(_) => None,
         }
     }
 

@@ -4,6 +4,8 @@
 mod keys;
 pub(crate) mod layout;
 mod parse;
+mod scan;
+pub(crate) mod spelling;
 pub(crate) mod time;
 mod walk;
 

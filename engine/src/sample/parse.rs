@@ -7,6 +7,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::{
     MESSAGE_BYTES_MAX, METRICS_MAX, Sample, Samples, VALUE_MAX,
     layout::Layout,
+    scan,
     walk::{Message, Scalar},
 };
 use crate::{
@@ -32,19 +33,27 @@ pub(super) fn parse(
             format_smolstr!("the message has {} bytes; {MESSAGE_BYTES_MAX} are the most", bytes.len()),
         ));
     }
+    if let Some(spelling) = &device_type.spelling {
+        let mut reader = Reader::new(samples, rules, device_type, device);
+        if scan::read(&mut reader, spelling, bytes).is_ok() {
+            return Ok(());
+        }
+        samples.clear();
+    }
+    general(samples, bytes, rules, device_type, device)
+}
+
+/// Reads any message, by the parser.
+pub(super) fn general(
+    samples: &mut Samples,
+    bytes: &[u8],
+    rules: &Compiled,
+    device_type: &DeviceType,
+    device: &DeviceId,
+) -> Result<(), Refusal> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| Refusal::new(Reason::BadUtf8, format_smolstr!("at byte {}", error.valid_up_to())))?;
-    let mut reader = Reader {
-        layout: &rules.layout,
-        device_type,
-        device,
-        reject_unknown: rules.unknown_reading == UnknownReading::Reject,
-        samples,
-        root: Head::default(),
-        element: Head::default(),
-        batched: false,
-        refusal: None,
-    };
+    let mut reader = Reader::new(samples, rules, device_type, device);
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Message { reader: &mut reader }.deserialize(&mut json).and_then(|()| json.end());
     match (reader.refusal, read) {
@@ -99,6 +108,25 @@ pub(super) enum Level {
 }
 
 impl<'a> Reader<'a> {
+    pub(super) fn new(
+        samples: &'a mut Samples,
+        rules: &'a Compiled,
+        device_type: &'a DeviceType,
+        device: &'a DeviceId,
+    ) -> Self {
+        Self {
+            layout: &rules.layout,
+            device_type,
+            device,
+            reject_unknown: rules.unknown_reading == UnknownReading::Reject,
+            samples,
+            root: Head::default(),
+            element: Head::default(),
+            batched: false,
+            refusal: None,
+        }
+    }
+
     /// Ends the walk. The error that comes back through the library says nothing; the refusal does.
     pub(super) fn refuse<E: de::Error>(&mut self, reason: Reason, detail: impl Into<SmolStr>) -> E {
         self.refusal = Some(Refusal::new(reason, detail));

@@ -12,9 +12,54 @@ const MOMENT_MAX_MS: f64 = 253_402_300_799_999.0;
 /// Reads a time that was written as text. `None` where it is none.
 pub(crate) fn from_text(text: &str, format: TimestampFormat) -> Option<Timestamp> {
     match format {
-        TimestampFormat::Rfc3339 => Timestamp::parse_rfc3339(text),
+        TimestampFormat::Rfc3339 => usual(text.as_bytes()).or_else(|| Timestamp::parse_rfc3339(text)),
         TimestampFormat::EpochS | TimestampFormat::EpochMs => None,
     }
+}
+
+/// `2026-01-31T10:30:00Z`, with or without a fraction, from 1970 on: what nearly every device writes. `None` says
+/// nothing about any other text.
+fn usual(text: &[u8]) -> Option<Timestamp> {
+    const SEPARATORS: [(usize, u8); 5] = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    let (moment, rest) = text.split_first_chunk::<19>()?;
+    if SEPARATORS.iter().any(|(at, separator)| moment[*at] != *separator) {
+        return None;
+    }
+    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10).map(i64::from);
+    let two = |at: usize| Some(digit(moment[at])? * 10 + digit(moment[at + 1])?);
+    let year = two(0)? * 100 + two(2)?;
+    let (month, day, hour, minute, second) = (two(5)?, two(8)?, two(11)?, two(14)?, two(17)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        4 | 6 | 9 | 11 => 30,
+        2 if is_leap => 29,
+        2 => 28,
+        _ => return None,
+    };
+    // A leap second, which is another's business, is not less than 60.
+    if !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 || !(1970..9999).contains(&year) {
+        return None;
+    }
+    let (end, fraction) = rest.split_last()?;
+    if *end != b'Z' {
+        return None;
+    }
+    let ms = match fraction {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            if !digits.iter().all(u8::is_ascii_digit) {
+                return None;
+            }
+            let place = |at: usize| digits.get(at).map_or(0, |byte| i64::from(byte - b'0'));
+            place(0) * 100 + place(1) * 10 + place(2)
+        }
+        _ => return None,
+    };
+    // Years begin in March, so that the day that not every year has is the last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + ms))
 }
 
 /// Reads a time that was written as a number. `None` where it is none.
@@ -62,6 +107,8 @@ pub(super) fn assign(samples: &mut Samples, ingested_at: Timestamp, max_future_s
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{super::Sample, *};
 
     const INGEST: i64 = 1_769_855_400_000;
@@ -106,5 +153,36 @@ mod tests {
         assert_eq!(from_number(INGEST as f64, TimestampFormat::EpochMs), at);
         assert_eq!(from_number(INGEST as f64, TimestampFormat::Rfc3339), None);
         assert_eq!(from_number(1e300, TimestampFormat::EpochMs), None);
+    }
+
+    fn by_jiff(text: &str) -> Option<Timestamp> {
+        Some(Timestamp(text.parse::<jiff::Timestamp>().ok()?.as_millisecond()))
+    }
+
+    #[test]
+    fn every_day_of_four_hundred_years_is_read_as_jiff_reads_it() {
+        let mut read = 0;
+        for year in 1970..2370 {
+            for (month, day) in (1..=13).flat_map(|month| (0..=32).map(move |day| (month, day))) {
+                let text = format!("{year}-{month:02}-{day:02}T23:59:59.987Z");
+                let usual = usual(text.as_bytes());
+                assert_eq!(usual, by_jiff(&text), "{text}");
+                read += usize::from(usual.is_some());
+            }
+        }
+        assert_eq!(read, 146_097);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_without_jiff_is_read_by_jiff_in_the_same_way(
+            text in "(19|20|99|00|[0-9]{2})[0-9]{2}[-/][01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9]([.,]?[0-9]{0,11})([Zz]|[+-]0[0-9]:00|)"
+        ) {
+            let read = usual(text.as_bytes());
+            if read.is_some() {
+                prop_assert_eq!(read, by_jiff(&text));
+            }
+            prop_assert_eq!(from_text(&text, TimestampFormat::Rfc3339), by_jiff(&text));
+        }
     }
 }

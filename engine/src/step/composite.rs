@@ -17,8 +17,8 @@ pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut De
         let rule = &device_type.rules[plan.rules[slot] as usize];
         let Test::Composite(test) = &rule.test else { continue };
         let fires = |id: &crate::ids::RuleId| {
-            plan.rules.iter().zip(&device.instances).any(|(rule, instance)| {
-                matches!(instance.phase, Phase::Firing(_)) && device_type.rules[*rule as usize].id == *id
+            device.instances.iter().any(|(slot, instance)| {
+                matches!(instance.phase, Phase::Firing(_)) && device_type.rules[plan.rules[slot] as usize].id == *id
             })
         };
         let breach = test.holds(fires)

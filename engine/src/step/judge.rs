@@ -36,6 +36,11 @@ impl<'a> Tally<'a> {
         Self { effects, counts, trace, before, due: None }
     }
 
+    /// Whether somebody asks why: then every rule gives an answer, and not only those that a sample can change.
+    pub(super) fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
     /// The place of the next transition among those of its record.
     fn ordinal(&self) -> u32 {
         (self.effects.alerts.len() - self.before) as u32

@@ -13,6 +13,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
+    base64::Buffer,
     compiled::{Compiled, Home},
     counts::Counts,
     drive::StreamRecord,
@@ -41,7 +42,9 @@ pub struct Run {
     /// Every answer to every sample, for those who ask why; `None` does not collect any.
     pub trace: Option<Vec<Judgement>>,
     samples: Samples,
-    payload: Vec<u8>,
+    payload: Buffer,
+    /// Slots of the rules that a sample meets.
+    met: Vec<u32>,
 }
 
 /// How a record was taken.
@@ -69,7 +72,8 @@ impl Run {
             counts: Counts::default(),
             trace: None,
             samples: Samples::default(),
-            payload: Vec::new(),
+            payload: Buffer::default(),
+            met: Vec::new(),
         }
     }
 }
@@ -95,13 +99,13 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
     }
     let taken = match read {
         Ok(Record::Telemetry { device, payload: place }) => {
-            telemetry::take(rules, state, &device, place.bytes(&payload), &moment, run)
+            telemetry::take(rules, state, &device, place.bytes(payload.bytes()), &moment, run)
         }
         Ok(Record::Status { device, payload: place }) => {
-            presence::status(rules, state, &device, place.bytes(&payload), &moment, run)
+            presence::status(rules, state, &device, place.bytes(payload.bytes()), &moment, run)
         }
         Ok(Record::Alarm { device, payload: place }) => {
-            alarm::take(rules, state, &device, place.bytes(&payload), &moment, run)
+            alarm::take(rules, state, &device, place.bytes(payload.bytes()), &moment, run)
         }
         Ok(Record::Lifecycle(lifecycle)) => {
             presence::lifecycle(rules, state, &lifecycle, &moment, run);

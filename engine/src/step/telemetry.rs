@@ -2,15 +2,16 @@
 
 use super::{
     Moment, Run, composite,
-    judge::{Tally, judge},
+    judge::{Tally, judge, rule_of},
     presence, registration,
 };
 use crate::{
-    compiled::Compiled,
+    compiled::{Compiled, Duration},
     episode::{Cause, Scene},
     reason::Refusal,
     rule::{Finding, Seen},
     state::{Device, ShardState},
+    units::Millis,
     value::Value,
     verdict::{Verdict, WhyNot},
 };
@@ -28,7 +29,7 @@ pub(super) fn take(
     let ingested_at = moment.ingested_at;
     run.samples.read(bytes, rules, home, &state.devices[index as usize].registration.id, ingested_at)?;
 
-    let Run { shard, effects, counts, trace, samples, .. } = run;
+    let Run { shard, effects, counts, trace, samples, met, .. } = run;
     counts.unknown_readings += samples.unknown_readings;
     counts.untimed += samples.untimed;
     counts.future += samples.future;
@@ -44,7 +45,7 @@ pub(super) fn take(
         tally.counts.samples += 1;
         tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(scene.delay().0);
         for (metric, value) in &samples.values[sample.values.clone()] {
-            evaluate(&scene, &mut tally, device, *metric, *value);
+            evaluate(&scene, &mut tally, device, *metric, *value, met);
         }
         composite::evaluate(&scene, &mut tally, device);
     }
@@ -53,8 +54,15 @@ pub(super) fn take(
     Ok(())
 }
 
-/// One value of one metric: every rule that reads it moves.
-fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metric: u16, value: Value) {
+/// One value of one metric: every rule that it can change moves. `met` is room for their slots.
+fn evaluate(
+    scene: &Scene<'_>,
+    tally: &mut Tally<'_>,
+    device: &mut Device,
+    metric: u16,
+    value: Value,
+    met: &mut Vec<u32>,
+) {
     let state = &mut device.metrics[usize::from(metric)];
     if state.newest.is_some_and(|newest| scene.at < newest || (scene.at == newest && !mutant!(DuplicateEvaluated))) {
         tally.counts.late += 1;
@@ -67,22 +75,29 @@ fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metri
     state.seen = state.seen.saturating_add(1);
     let seen = state.seen;
 
-    let device_type = scene.rules.device_type(scene.home);
-    let plan = scene.rules.plan(scene.home);
-    for slot in plan.by_metric[usize::from(metric)].clone() {
-        let slot = slot as usize;
-        let rule = &device_type.rules[plan.rules[slot] as usize];
-        let instance = &mut device.instances[slot];
-        let look = Seen { value, at: scene.at, previous, held: instance.held(), attributes: &device.attributes };
-        let found = rule.test.look(&look, &mut instance.memory);
+    let readers = &scene.rules.plan(scene.home).by_metric[usize::from(metric)];
+    if tally.is_traced() {
+        met.clear();
+        met.extend(readers.slots.clone());
+    } else {
+        readers.meet(value, &device.instances, met);
+    }
+    for slot in met.iter().map(|slot| *slot as usize) {
+        let rule = rule_of(scene, slot);
+        let held = device.instances[slot].held();
+        let look = Seen { value, at: scene.at, previous, held, attributes: &device.attributes };
+        let found = match rule.test.remembers() {
+            true => rule.test.look(&look, &mut device.instances[slot].memory),
+            false => rule.test.look(&look, &mut None),
+        };
         let verdict = if seen < rule.min_samples {
             Verdict::Hold(WhyNot::TooFewSamples { seen })
         } else if let Some(finding) = found {
             if rule.active.as_ref().is_none_or(|active| active.covers(scene.at, scene.rules.timezone(scene.home))) {
-                judge(scene, tally, device, slot, finding, gap)
+                judge_sample(scene, tally, device, slot, finding, gap)
             } else {
                 let quiet = Finding { breach: false, clear: true, ..finding };
-                match judge(scene, tally, device, slot, quiet, gap) {
+                match judge_sample(scene, tally, device, slot, quiet, gap) {
                     Verdict::Hold(WhyNot::Inactive) => Verdict::Hold(WhyNot::OutsideHours),
                     verdict => verdict,
                 }
@@ -92,4 +107,22 @@ fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, metri
         };
         tally.note(scene, device, slot, verdict);
     }
+}
+
+/// Moves a rule, unless it is as it began and stays so: then nothing of it is kept.
+fn judge_sample(
+    scene: &Scene<'_>,
+    tally: &mut Tally<'_>,
+    device: &mut Device,
+    slot: usize,
+    finding: Finding,
+    gap: Option<Millis>,
+) -> Verdict {
+    let stays = !finding.breach
+        && !device.instances.keeps(slot)
+        && match rule_of(scene, slot).duration {
+            Duration::Time { .. } => true,
+            Duration::Samples { .. } => finding.clear,
+        };
+    if stays { Verdict::Hold(WhyNot::Inactive) } else { judge(scene, tally, device, slot, finding, gap) }
 }

@@ -1,13 +1,16 @@
 //! What holds for any stream: how it is cut, how often it comes and when it happened change nothing.
 
 use fleetform_engine::{
+    compiled::Compiled,
     effect::{Alert, Notification},
     memory::{Memory, Rows},
+    state::{RuleSetRef, ShardState},
+    step::{Run, step},
 };
 use proptest::prelude::*;
 use serde_json::json;
 
-use crate::support::{Host, START_MS, Stream};
+use crate::support::{EXAMPLE, Host, SHARD, START_MS, Stream};
 
 /// One thing that can come down the stream.
 #[derive(Clone, Debug)]
@@ -171,6 +174,23 @@ fn rows(stream: &Stream, cuts: &[usize], fresh_hosts: bool) -> Rows {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn asking_why_changes_nothing(events in events(60)) {
+        let stream = stream(&events, START_MS);
+        let rules = Compiled::from_bytes(EXAMPLE).unwrap();
+        let outcome = |trace| {
+            let mut state = ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256().into() });
+            let mut run = Run::new(SHARD, 1);
+            run.trace = trace;
+            for record in stream.records(0, stream.records.len()) {
+                step(&rules, &mut state, &record, &mut run);
+            }
+            (run.effects, run.counts)
+        };
+        // With a trace every rule is looked at; without, only those that a sample can change.
+        prop_assert_eq!(outcome(None), outcome(Some(Vec::new())));
+    }
 
     #[test]
     fn replay_changes_nothing(events in events(40), from in any::<prop::sample::Index>()) {

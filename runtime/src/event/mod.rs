@@ -2,5 +2,4 @@
 
 #[cfg(feature = "deliver")]
 pub mod dynamodb;
-#[cfg(feature = "evaluate")]
 pub mod kinesis;

@@ -59,7 +59,7 @@ where
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         let bad_event = |error: &dyn std::fmt::Display| Failure { kind: "bad_event", message: error.to_string() };
         let event = KinesisEvent::parse(&body).map_err(|error| bad_event(&error))?;
-        let batch = event.batch().map_err(|error| bad_event(&error))?;
+        let batch = event.batch();
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)
             .map_err(|error| Failure { kind: "no_randomness", message: format!("no writer token: {error}") })?;

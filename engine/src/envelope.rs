@@ -1,0 +1,139 @@
+//! The envelope of a message as our topic rule writes it, read without a parser: flat, compact, no escapes. Anything
+//! else, however right, is left to the parser, so this answers either as the parser would or not at all.
+
+use memchr::memchr;
+
+/// The fields of a wrapped message. All of them are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Message<'a> {
+    /// `k`
+    pub(crate) kind: &'a str,
+    /// `p`: not looked into. An escape in it is not undone, but then it is not base64.
+    pub(crate) payload: &'a [u8],
+    /// `d`
+    pub(crate) device: &'a str,
+    /// `ch`
+    pub(crate) channel: &'a str,
+    /// `c`
+    pub(crate) client: &'a str,
+    /// `t`, in milliseconds.
+    pub(crate) ingested_at: i64,
+}
+
+/// The longest number that is read: any with so many digits fits.
+const DIGITS_MAX: usize = 18;
+
+/// Reads a record, if it is of that form and has `"ff":1`.
+pub(crate) fn scan(data: &[u8]) -> Option<Message<'_>> {
+    let (mut kind, mut payload, mut device, mut channel, mut client, mut ingested_at) =
+        (None, None, None, None, None, None);
+    let mut marked = false;
+    let mut rest = data.strip_prefix(b"{")?;
+    loop {
+        // A key that comes twice is an error to the parser.
+        let again = match rest {
+            [b'"', b'f', b'f', b'"', b':', b'1', after @ ..] => {
+                rest = after;
+                std::mem::replace(&mut marked, true)
+            }
+            [b'"', b'k', b'"', b':', after @ ..] => put(&mut kind, text(after, &mut rest)?),
+            [b'"', b'p', b'"', b':', b'"', after @ ..] => {
+                let (taken, after) = after.split_at(memchr(b'"', after)?);
+                rest = &after[1..];
+                put(&mut payload, taken)
+            }
+            [b'"', b'd', b'"', b':', after @ ..] => put(&mut device, text(after, &mut rest)?),
+            [b'"', b'c', b'h', b'"', b':', after @ ..] => put(&mut channel, text(after, &mut rest)?),
+            [b'"', b'c', b'"', b':', after @ ..] => put(&mut client, text(after, &mut rest)?),
+            [b'"', b't', b'"', b':', after @ ..] => put(&mut ingested_at, number(after, &mut rest)?),
+            _ => return None,
+        };
+        if again {
+            return None;
+        }
+        match rest {
+            [b',', after @ ..] => rest = after,
+            [b'}'] => break,
+            _ => return None,
+        }
+    }
+    Some(Message {
+        kind: kind.filter(|_| marked)?,
+        payload: payload?,
+        device: device?,
+        channel: channel?,
+        client: client?,
+        ingested_at: ingested_at?,
+    })
+}
+
+/// Keeps a value, and says whether there was one.
+fn put<T>(place: &mut Option<T>, value: T) -> bool {
+    place.replace(value).is_some()
+}
+
+/// A text of printable ASCII without escapes; `rest` is what follows.
+fn text<'a>(from: &'a [u8], rest: &mut &'a [u8]) -> Option<&'a str> {
+    let inner = from.strip_prefix(b"\"")?;
+    let end = inner.iter().position(|byte| matches!(byte, b'"' | b'\\') || !(0x20..0x7f).contains(byte))?;
+    let (taken, after) = inner.split_at(end);
+    *rest = after.strip_prefix(b"\"")?;
+    std::str::from_utf8(taken).ok()
+}
+
+/// A whole number that is not negative, spelt as JSON has it.
+fn number<'a>(from: &'a [u8], rest: &mut &'a [u8]) -> Option<i64> {
+    let digits = from.iter().position(|byte| !byte.is_ascii_digit())?;
+    let (taken, after) = from.split_at(digits);
+    if !(1..=DIGITS_MAX).contains(&digits) || (taken[0] == b'0' && digits > 1) {
+        return None;
+    }
+    *rest = after;
+    Some(taken.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USUAL: &str = r#"{"ff":1,"k":"message","p":"e30=","d":"a","ch":"telemetry","c":"b","t":1769855400000}"#;
+
+    #[test]
+    fn a_message_is_read_in_any_order_of_its_fields() {
+        let message = scan(USUAL.as_bytes()).expect("the usual form");
+        assert_eq!((message.kind, message.payload, message.device), ("message", b"e30=".as_slice(), "a"));
+        assert_eq!((message.channel, message.client, message.ingested_at), ("telemetry", "b", 1_769_855_400_000));
+        let turned = r#"{"t":1769855400000,"c":"b","ch":"telemetry","d":"a","p":"e30=","k":"message","ff":1}"#;
+        assert_eq!(scan(turned.as_bytes()), Some(message));
+    }
+
+    #[test]
+    fn every_surprise_is_left_to_the_parser() {
+        for (from, to) in [
+            ("\"ff\":1", "\"ff\":2"),
+            ("\"ff\":1", "\"ff\":10"),
+            ("\"ff\":1", "\"ff\":1.0"),
+            ("\"ff\":1,", ""),
+            ("\"d\":\"a\"", "\"d\":\"a\\u0062\""),
+            ("\"d\":\"a\"", "\"d\":\"ä\""),
+            ("\"d\":\"a\"", "\"d\":\"a\tb\""),
+            ("\"d\":\"a\"", "\"d\":\"a\",\"d\":\"a\""),
+            ("\"d\":\"a\"", "\"d\":null"),
+            ("\"d\":\"a\"", "\"e\":\"a\""),
+            ("\"t\":1", "\"t\":-1"),
+            ("\"t\":1", "\"t\":01"),
+            ("\"t\":1", "\"t\":1.5"),
+            ("\"t\":1", "\"t\":9999999"),
+            ("}", "} "),
+            ("}", ",}"),
+            ("}", "}}"),
+            ("}", ""),
+            (",", ", "),
+        ] {
+            assert_eq!(scan(USUAL.replace(from, to).as_bytes()), None, "{from} as {to}");
+        }
+        for end in 0..USUAL.len() {
+            assert_eq!(scan(&USUAL.as_bytes()[..end]), None);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! How the keys of a device type's messages are spelt, and the order in which they were last seen.
+//!
+//! Devices of one type send their keys in one order, so the next key is almost always the one that followed last time.
+//! What is remembered is a guess and nothing more: it changes how soon a key is found, never which one.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::layout::{Layout, Node, Place};
+
+/// The most keys that one object can name; more are left to the parser. A set of seen keys is one number.
+const KEYS_MAX: usize = 64;
+/// The deepest that named objects may lie inside each other; deeper ones are left to the parser.
+const LEVELS_MAX: usize = 8;
+/// The bytes of a key that are compared at once.
+const HEAD_BYTES: usize = 16;
+
+/// The objects that a message of one device type is made of. The first is a sample itself.
+#[derive(Debug)]
+pub(crate) struct Spelling {
+    levels: Vec<Level>,
+}
+
+/// The named keys of one object.
+#[derive(Debug)]
+pub(super) struct Level {
+    keys: Vec<Spelt>,
+    /// Whether it is the object of readings.
+    pub(super) readings: bool,
+    /// By the key that was read last, and one for none: the key that came next. One list for messages, one for the
+    /// samples of a batch.
+    next: [Vec<AtomicU8>; 2],
+}
+
+#[derive(Debug)]
+struct Spelt {
+    /// The key in quotes, with its colon.
+    text: Box<[u8]>,
+    /// The first [`HEAD_BYTES`] of it as a number, and which of them count.
+    head: u128,
+    mask: u128,
+    named: Named,
+}
+
+/// What lies at a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    DeviceId,
+    Timestamp,
+    /// The object of readings, which is the level of this index.
+    Readings(usize),
+    Batch,
+    /// The health value of this index.
+    Health(u16),
+    /// The reading of this metric.
+    Reading(u16),
+    /// Another object with named keys: the level of this index.
+    Inside(usize),
+}
+
+impl Spelling {
+    /// Of a type whose readings have these keys, by metric. `None` where messages cannot be read without a parser.
+    pub(crate) fn new<'a>(layout: &Layout, readings: impl Iterator<Item = &'a str>) -> Option<Self> {
+        let mut spelling = Self { levels: Vec::new() };
+        let readings: Vec<(&str, Named)> =
+            readings.zip(0..).map(|(key, metric)| (key, Named::Reading(metric))).collect();
+        spelling.add(&layout.root, &readings)?;
+        Some(spelling)
+    }
+
+    fn add(&mut self, nodes: &[Node], readings: &[(&str, Named)]) -> Option<usize> {
+        let index = self.levels.len();
+        if index >= LEVELS_MAX {
+            return None;
+        }
+        self.levels.push(Level::new(&[], false)?);
+        let mut keys = Vec::new();
+        for node in nodes {
+            let named = match &node.place {
+                Place::DeviceId => Named::DeviceId,
+                Place::Timestamp => Named::Timestamp,
+                Place::Readings => {
+                    self.levels.push(Level::new(readings, true)?);
+                    Named::Readings(self.levels.len() - 1)
+                }
+                Place::Batch => Named::Batch,
+                Place::Health(health) => Named::Health(*health),
+                Place::Inside(inner) => Named::Inside(self.add(inner, readings)?),
+            };
+            keys.push((node.key.as_str(), named));
+        }
+        self.levels[index] = Level::new(&keys, false)?;
+        Some(index)
+    }
+
+    pub(super) fn level(&self, index: usize) -> &Level {
+        &self.levels[index]
+    }
+}
+
+impl Level {
+    fn new(keys: &[(&str, Named)], readings: bool) -> Option<Self> {
+        let none = || std::iter::repeat_with(AtomicU8::default).take(keys.len() + 1).collect();
+        if keys.len() > KEYS_MAX {
+            return None;
+        }
+        let keys: Vec<Spelt> = keys.iter().filter_map(|(key, named)| Spelt::new(key, *named)).collect();
+        Some(Self { next: [none(), none()], keys, readings })
+    }
+
+    /// The key at the front of `rest`, if it is one of the named, by index. `last` is the one before it, `list` which
+    /// order is meant.
+    #[inline]
+    pub(super) fn find(&self, list: usize, last: Option<usize>, rest: &[u8]) -> Option<usize> {
+        let next = &self.next[list][last.map_or(0, |last| last + 1)];
+        let guess = usize::from(next.load(Ordering::Relaxed));
+        if self.keys.get(guess).is_some_and(|key| key.begins(rest)) {
+            return Some(guess);
+        }
+        let found = self.keys.iter().position(|key| key.begins(rest))?;
+        next.store(found as u8, Ordering::Relaxed);
+        Some(found)
+    }
+
+    /// Whether a key, as it stands in a message without escapes, is one of the named.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.keys.iter().any(|named| named.text.get(1..named.text.len() - 2) == Some(key))
+    }
+
+    /// What a key means, and its length with quotes and colon.
+    #[inline]
+    pub(super) fn named(&self, index: usize) -> (Named, usize) {
+        let key = &self.keys[index];
+        (key.named, key.text.len())
+    }
+}
+
+impl Spelt {
+    /// `None` for a key that a message can only hold with escapes, or in more than one way.
+    fn new(key: &str, named: Named) -> Option<Self> {
+        if key.bytes().any(|byte| matches!(byte, b'"' | b'\\') || !(0x20..0x7f).contains(&byte)) {
+            return None;
+        }
+        let text = format!("\"{key}\":").into_bytes().into_boxed_slice();
+        let mut head = [0; HEAD_BYTES];
+        let mut mask = [0; HEAD_BYTES];
+        for (index, byte) in text.iter().take(HEAD_BYTES).enumerate() {
+            (head[index], mask[index]) = (*byte, 0xff);
+        }
+        Some(Self { text, head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask), named })
+    }
+
+    #[inline]
+    fn begins(&self, rest: &[u8]) -> bool {
+        match rest.split_first_chunk::<HEAD_BYTES>() {
+            Some((head, after)) => {
+                (u128::from_le_bytes(*head) ^ self.head) & self.mask == 0
+                    && self.text.get(HEAD_BYTES..).is_none_or(|tail| after.starts_with(tail))
+            }
+            None => rest.starts_with(&self.text),
+        }
+    }
+}
