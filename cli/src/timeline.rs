@@ -122,6 +122,7 @@ impl Reason {
                 WhyNot::Pending { .. } => (false, "pending"),
                 WhyNot::TooFewSamples { .. } => (false, "too_few_samples"),
                 WhyNot::NothingToCompare => (false, "nothing_to_compare"),
+                WhyNot::Learning { .. } => (false, "learning"),
                 WhyNot::AlreadySent => (false, "already_sent"),
                 WhyNot::CoolingDown { .. } => (false, "cooling_down"),
                 WhyNot::TooLate { .. } => (false, "too_late"),
@@ -153,6 +154,9 @@ impl Reason {
                 WhyNot::TooFewSamples { seen: 1 } => "only 1 sample so far".to_owned(),
                 WhyNot::TooFewSamples { seen } => format!("only {seen} samples so far"),
                 WhyNot::NothingToCompare => "there is nothing to compare with yet".to_owned(),
+                WhyNot::Learning { samples } => {
+                    format!("what is normal is not known yet ({samples} samples learned)")
+                }
                 WhyNot::AlreadySent => "somebody was told before".to_owned(),
                 WhyNot::CoolingDown { until } => format!("nobody is told before {}: cooldown", clock.time(*until)),
                 WhyNot::TooLate { delay } => format!("nobody is told: it came {} late", length(*delay)),

@@ -279,10 +279,15 @@ impl DeviceType {
                     id: (*rule_id).clone(),
                     metric: metric.map(|index| index as u16),
                     condition: rule.condition.clone(),
-                    test: Test::new(&rule.condition, metric.map(|index| &metrics[index].kind), &attributes),
+                    test: Test::new(
+                        rule,
+                        metric.map(|index| &metrics[index].kind),
+                        &attributes,
+                        device_type.report_every_ms,
+                    ),
                     duration: match rule.hold {
                         Hold::Duration { duration_ms, on_gap, max_gap_ms } => {
-                            let max_gap = max_gap_ms.unwrap_or(Millis(device_type.report_every_ms.0.saturating_mul(3)));
+                            let max_gap = max_gap_ms.unwrap_or(rule_set::default_max_gap(device_type.report_every_ms));
                             let forget_after = Millis(max_gap.0.saturating_add(device_type.send_every_ms.0));
                             Duration::Time { length: duration_ms, on_gap, max_gap, forget_after }
                         }

@@ -42,9 +42,12 @@ pub(crate) fn advance(
                     *phase = Phase::Inactive;
                     Moved::Stayed
                 }
-                Phase::Inactive if length.0 == 0 => Moved::Fired { since: finding.since.unwrap_or(at) },
                 phase @ Phase::Inactive => {
-                    *phase = Phase::Pending { since: at };
+                    let since = finding.since.unwrap_or(at);
+                    if at.since(since) >= length {
+                        return Moved::Fired { since };
+                    }
+                    *phase = Phase::Pending { since };
                     Moved::Stayed
                 }
                 Phase::Pending { since } => {

@@ -267,7 +267,9 @@ impl Device {
 
     /// Roughly how many bytes it takes in a delta.
     fn encoded_bytes(&self) -> usize {
-        160 + 24 * self.metrics.len() + 16 * self.instances.len()
+        let remembered = self.instances.iter().filter_map(|(_, instance)| instance.memory.as_deref());
+        let remembered: usize = remembered.map(Memory::encoded_bytes).sum();
+        160 + 24 * self.metrics.len() + 16 * self.instances.len() + remembered
     }
 }
 

@@ -50,6 +50,11 @@ pub enum WhyNot {
     },
     /// There is no earlier sample to compare with.
     NothingToCompare,
+    /// The rule does not know yet what is normal for the device.
+    Learning {
+        /// It has learned from so many samples.
+        samples: u32,
+    },
     /// The episode was told of before.
     AlreadySent,
     /// Somebody was told of the rule on this device too short a time ago.

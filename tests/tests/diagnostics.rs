@@ -206,6 +206,27 @@ fn case_08_a_file_too_large_or_too_deep_is_refused_at_once() {
 }
 
 #[test]
+fn case_09_an_anomaly_rule_has_a_least_deviation_and_few_false_alerts() {
+    let rule = |keys: &str| {
+        let keys = format!("type = \"anomaly\"\nwindow = \"1h\"\n{keys}\n");
+        let old = [("type = \"threshold\"\n", keys.as_str()), ("operator = \">\"\n", ""), ("threshold = 60\n", "")];
+        changed(&old, "")
+    };
+    expect(&rule("sensitivity = 6.0"), &[(Code::MissingKey, "high-pressure")]);
+    expect(&rule("sensitivity = 6.0\nmin_std = 0"), &[(Code::OutOfBounds, "0")]);
+    expect(&rule("sensitivity = 6.0\nmin_std = 0.5"), &[]);
+    let often = rule("sensitivity = 3.0\nmin_std = 0.5\nmin_consecutive = 1");
+    expect(&often, &[(Code::FalseAlerts, "3.0")]);
+    // A hundred devices are assumed, with 1,440 samples a day, of which 0.27 % are that far away.
+    let checked = check("platform.toml", &often);
+    let [only] = checked.diagnostics.as_slice() else { panic!("{:#?}", checked.diagnostics) };
+    assert!(!only.is_error() && only.message.contains("about 390 false alerts a day"), "{only:?}");
+    let counted = often.replace("report_every = \"60s\"", "report_every = \"30s\"\ncount = { zone-a = 10_000 }");
+    let [only] = &check("platform.toml", &counted).diagnostics[..] else { panic!("one warning") };
+    assert!(only.message.contains("about 78,000 false alerts a day"), "{only:?}");
+}
+
+#[test]
 fn case_11_a_name_cannot_be_a_path() {
     for name in ["../../x", "a/b", "..", "/etc", "x\\\\y"] {
         let text = changed(&[("[zones.zone-a]", &format!("[zones.\"{name}\"]"))], "");

@@ -2,7 +2,10 @@
 
 use smol_str::SmolStr;
 
-use super::codec::{Malformed, Reader, Writer};
+use super::{
+    codec::{Malformed, Reader, Writer},
+    detector,
+};
 use crate::rule::memory::{ALARMS_MAX, Memory};
 
 pub(super) fn write(writer: &mut Writer, memory: Option<&Memory>) {
@@ -12,6 +15,18 @@ pub(super) fn write(writer: &mut Writer, memory: Option<&Memory>) {
             writer.number(1);
             writer.number(codes.len() as u64);
             codes.iter().for_each(|code| writer.name(code));
+        }
+        Some(Memory::Anomaly(past)) => {
+            writer.number(2);
+            detector::write_past(writer, past);
+        }
+        Some(Memory::Flatline(anchor)) => {
+            writer.number(3);
+            detector::write_anchor(writer, *anchor);
+        }
+        Some(Memory::Count(met)) => {
+            writer.number(4);
+            detector::write_met(writer, met);
         }
     }
 }
@@ -28,6 +43,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Memory>, Malformed>
             let codes = (0..count).map(|_| reader.name(what).map(SmolStr::new)).collect::<Result<_, _>>()?;
             Some(Memory::Alarms(codes))
         }
+        2 => Some(Memory::Anomaly(detector::read_past(reader)?)),
+        3 => Some(Memory::Flatline(detector::read_anchor(reader)?)),
+        4 => Some(Memory::Count(detector::read_met(reader)?)),
         _ => return Err(Malformed(what)),
     })
 }

@@ -2,6 +2,7 @@
 //! as a base. Every object carries its format and a checksum; one that does not fit is an error, never an empty state.
 
 mod codec;
+mod detector;
 mod device;
 pub(crate) mod keys;
 mod memory;

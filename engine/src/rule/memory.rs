@@ -3,6 +3,12 @@
 
 use smol_str::SmolStr;
 
+use super::{
+    anomaly::{Estimate, Past},
+    count::Met,
+    flatline::Anchor,
+};
+
 /// The most alarms of one device that are remembered as active at once.
 pub(crate) const ALARMS_MAX: usize = 16;
 
@@ -11,4 +17,28 @@ pub(crate) const ALARMS_MAX: usize = 16;
 pub(crate) enum Memory {
     /// Codes of the alarms that the device has raised and not ended, sorted.
     Alarms(Vec<SmolStr>),
+    /// What is normal for the device.
+    Anomaly(Past),
+    /// Where a value that does not move stands.
+    Flatline(Anchor),
+    /// When samples met the condition.
+    Count(Met),
+}
+
+impl Memory {
+    /// Roughly how many bytes it takes in a delta.
+    pub(crate) fn encoded_bytes(&self) -> usize {
+        match self {
+            Self::Anomaly(Past { estimate, .. }) => {
+                48 + match estimate {
+                    Estimate::Ewma(_) => 24,
+                    Estimate::Zscore(zscore) => 20 * zscore.buckets.len(),
+                    Estimate::Mad(mad) => 4 * mad.values.len(),
+                }
+            }
+            Self::Alarms(codes) => codes.iter().map(|code| 2 + code.len()).sum(),
+            Self::Flatline(_) => 24,
+            Self::Count(met) => 16 + 4 * met.gaps.len(),
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! The conditions of rules, a file for each kind. A condition looks at one sample and what came before it; how long
 //! it must hold and who is told is not its business.
 
+pub(crate) mod anomaly;
 pub(crate) mod composite;
+pub(crate) mod count;
+pub(crate) mod flatline;
 pub(crate) mod limits;
 pub(crate) mod memory;
 mod range;
@@ -17,7 +20,7 @@ use crate::{
     compiled::Kind,
     effect::Evidence,
     ids::AttributeId,
-    rule_set::{Condition, Operator},
+    rule_set::{self, Condition, CountOf, Hold, OnGap, Operator},
     units::{Finite, Millis, Timestamp},
     value::Value,
 };
@@ -29,6 +32,9 @@ pub(crate) enum Test {
     Range(range::Range),
     RateOfChange(rate_of_change::RateOfChange),
     State(state::State),
+    Anomaly(anomaly::Anomaly),
+    Flatline(flatline::Flatline),
+    Count(count::Count),
     /// Silence moves it.
     NoData {
         /// The longest silence; that of the device type if none.
@@ -69,20 +75,28 @@ pub(crate) struct Finding {
     pub(crate) value: Value,
     /// When the condition began to hold, where that is not for the state machine to say.
     pub(crate) since: Option<Timestamp>,
-    /// What explains a breach.
+    /// What explains the value.
     pub(crate) evidence: Option<Evidence>,
+    /// How many samples a condition has learned from that does not know the device well enough yet.
+    pub(crate) learned: Option<u32>,
 }
 
 impl Finding {
     /// What a condition finds that explains itself.
     pub(crate) fn new(breach: bool, clear: bool, value: Value) -> Self {
-        Self { breach, clear, value, since: None, evidence: None }
+        Self { breach, clear, value, since: None, evidence: None, learned: None }
     }
 }
 
 impl Test {
-    pub(crate) fn new(condition: &Condition, kind: Option<&Kind>, attributes: &[(AttributeId, Finite)]) -> Self {
-        match condition {
+    /// The condition of a rule, as devices of one type meet it.
+    pub(crate) fn new(
+        rule: &rule_set::Rule,
+        kind: Option<&Kind>,
+        attributes: &[(AttributeId, Finite)],
+        report_every: Millis,
+    ) -> Self {
+        match &rule.condition {
             Condition::Threshold { operator, threshold, clear } => {
                 Self::Threshold(threshold::Threshold::new(*operator, threshold, *clear, attributes))
             }
@@ -94,13 +108,49 @@ impl Test {
                 Some(kind) => Self::State(state::State::new(equals, from.as_ref(), kind)),
                 None => unreachable!("a rule set is checked before it is compiled"),
             },
+            Condition::Anomaly {
+                method,
+                window_ms,
+                sensitivity,
+                min_std,
+                min_rel_std,
+                min_consecutive,
+                rebaseline_after_ms,
+                direction,
+            } => Self::Anomaly(anomaly::Anomaly {
+                method: *method,
+                window: *window_ms,
+                sensitivity: *sensitivity,
+                min_std: *min_std,
+                min_rel_std: *min_rel_std,
+                min_consecutive: *min_consecutive,
+                rebaseline_after: *rebaseline_after_ms,
+                direction: *direction,
+                min_samples: rule.min_samples,
+                ring: anomaly::ring(*window_ms, report_every),
+            }),
+            Condition::Flatline { tolerance } => {
+                let (on_gap, max_gap) = match rule.hold {
+                    Hold::Duration { on_gap, max_gap_ms, .. } => (on_gap, max_gap_ms),
+                    Hold::Samples { .. } => (OnGap::Reset, None),
+                };
+                let max_gap = max_gap.unwrap_or(rule_set::default_max_gap(report_every));
+                Self::Flatline(flatline::Flatline { tolerance: *tolerance, on_gap, max_gap })
+            }
+            Condition::Count { of, window_ms, at_least } => {
+                let of = match (of, kind) {
+                    (CountOf::Compared { operator, threshold }, _) => {
+                        count::Of::Compared { operator: *operator, threshold: *threshold }
+                    }
+                    (CountOf::Equal { equals }, Some(kind)) => count::Of::Equal(state::value_of(equals, kind)),
+                    (CountOf::Equal { .. }, None) => unreachable!("a rule set is checked before it is compiled"),
+                };
+                Self::Count(count::Count { of, window: *window_ms, at_least: *at_least })
+            }
             Condition::NoData { after_ms } => Self::NoData { after: *after_ms },
             Condition::Composite { all, any, not } => Self::Composite(composite::Composite::new(all, any, not)),
             Condition::DeviceAlarm { codes } => Self::DeviceAlarm { codes: codes.iter().cloned().collect() },
-            Condition::Anomaly { .. }
-            | Condition::Flatline { .. }
-            | Condition::Count { .. }
-            | Condition::Fleet { .. } => Self::Unsampled,
+            Condition::Fleet { .. } => Self::Unsampled,
         }
     }
 
@@ -114,7 +164,7 @@ impl Test {
             | Self::NoData { .. }
             | Self::Composite(_)
             | Self::Unsampled => false,
-            Self::DeviceAlarm { .. } => true,
+            Self::Anomaly(_) | Self::Flatline(_) | Self::Count(_) | Self::DeviceAlarm { .. } => true,
         }
     }
 
@@ -126,6 +176,9 @@ impl Test {
             Self::Range(test) => Some(test.limits().map(Some)),
             Self::RateOfChange(_)
             | Self::State(_)
+            | Self::Anomaly(_)
+            | Self::Flatline(_)
+            | Self::Count(_)
             | Self::NoData { .. }
             | Self::Composite(_)
             | Self::DeviceAlarm { .. }
@@ -135,12 +188,15 @@ impl Test {
 
     /// Looks at a sample, with what the condition remembers of this device. `None` when there is nothing to compare
     /// it with yet.
-    pub(crate) fn look(&self, seen: &Seen<'_>, _memory: &mut Option<Box<Memory>>) -> Option<Finding> {
+    pub(crate) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         match self {
             Self::Threshold(test) => test.look(seen),
             Self::Range(test) => test.look(seen),
             Self::RateOfChange(test) => test.look(seen),
             Self::State(test) => test.look(seen),
+            Self::Anomaly(test) => test.look(seen, memory),
+            Self::Flatline(test) => test.look(seen, memory),
+            Self::Count(test) => test.look(seen, memory),
             Self::NoData { .. } | Self::Composite(_) | Self::DeviceAlarm { .. } | Self::Unsampled => None,
         }
     }
@@ -152,6 +208,9 @@ impl Test {
             Self::Range(test) => test.limit(),
             Self::RateOfChange(test) => test.limit(),
             Self::State(test) => test.limit(words),
+            Self::Anomaly(test) => test.limit(),
+            Self::Flatline(test) => test.limit(),
+            Self::Count(test) => test.limit(words),
             Self::NoData { after } => match after {
                 Some(after) => smol_str::format_smolstr!("no data for {} ms", after.0),
                 None => SmolStr::new_static("offline"),

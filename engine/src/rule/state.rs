@@ -44,7 +44,7 @@ impl State {
     }
 }
 
-fn value_of(state: &StateValue, kind: &Kind) -> Value {
+pub(super) fn value_of(state: &StateValue, kind: &Kind) -> Value {
     match (state, kind) {
         (StateValue::Word(word), Kind::Enum { index, .. }) => Value::Word(index[word]),
         (StateValue::Bool(truth), _) => Value::Bool(*truth),

@@ -9,11 +9,13 @@ use super::{
 };
 use crate::{
     ids::{MetricId, RuleId},
-    units::Finite,
+    units::{Finite, Millis},
 };
 
 /// The most samples that a count rule waits for.
-pub const COUNT_MAX: u32 = 256;
+pub const COUNT_MAX: u32 = 128;
+/// The longest window that a count rule counts in.
+pub const COUNT_WINDOW_MAX: Millis = Millis::from_secs(30 * 86_400);
 /// The most samples in a row that an anomaly rule waits for.
 pub const CONSECUTIVE_MAX: u32 = 1_000;
 /// The most firings that a flap limit allows: so many times are kept for each rule that fires on a device.
@@ -254,6 +256,9 @@ fn check_condition(condition: &Condition) -> Result<(), Invalid> {
         }
         Condition::Count { window_ms, at_least, .. } => {
             check_length("condition.window_ms", *window_ms, false)?;
+            if *window_ms > COUNT_WINDOW_MAX {
+                return Err(invalid("condition.window_ms", format!("it is above {} ms", COUNT_WINDOW_MAX.0)));
+            }
             check_number("condition.at_least", *at_least, COUNT_MAX)
         }
         Condition::Fleet { threshold, .. } => match threshold {

@@ -22,13 +22,13 @@ use crate::{
 
 pub use check::{ENUM_WORDS_MAX, Invalid, LENGTH_MAX, METRICS_MAX, SAMPLES_OF_MAX};
 pub use check_rule::{
-    ALARM_CODE_CHARACTERS_MAX, COMPOSITE_DEPTH_MAX, COMPOSITE_RULES_MAX, CONSECUTIVE_MAX, COUNT_MAX, FLAP_FIRINGS_MAX,
-    is_alarm_code,
+    ALARM_CODE_CHARACTERS_MAX, COMPOSITE_DEPTH_MAX, COMPOSITE_RULES_MAX, CONSECUTIVE_MAX, COUNT_MAX, COUNT_WINDOW_MAX,
+    FLAP_FIRINGS_MAX, is_alarm_code,
 };
 pub use read::{RULE_SET_BYTES_MAX, RuleSetError};
 pub use rule::{
     Active, AlarmCode, AnomalyMethod, Condition, CountOf, Direction, FlapLimit, FleetLimit, FleetOf, Hold, OnGap,
-    Operator, Rule, StateValue, Threshold, Weekday,
+    Operator, Rule, StateValue, Threshold, Weekday, default_max_gap,
 };
 
 /// The version of the format that this code writes, and the highest that it reads.

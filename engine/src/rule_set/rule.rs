@@ -377,6 +377,11 @@ pub enum Hold {
     },
 }
 
+/// The longest time between two samples that is no gap, unless a rule has its own.
+pub fn default_max_gap(report_every: Millis) -> Millis {
+    Millis(report_every.0.saturating_mul(3))
+}
+
 /// What a gap in the samples does to a condition that is being timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

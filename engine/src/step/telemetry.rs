@@ -86,6 +86,7 @@ fn evaluate(
         let rule = rule_of(scene, slot);
         let held = device.instances[slot].held();
         let look = Seen { value, at: scene.at, previous, held, attributes: &device.attributes };
+        // A condition with a memory learns from samples that count for nothing yet, too.
         let found = match rule.test.remembers() {
             true => rule.test.look(&look, &mut device.instances[slot].memory),
             false => rule.test.look(&look, &mut None),
@@ -94,7 +95,11 @@ fn evaluate(
             Verdict::Hold(WhyNot::TooFewSamples { seen })
         } else if let Some(finding) = found {
             if rule.active.as_ref().is_none_or(|active| active.covers(scene.at, scene.rules.timezone(scene.home))) {
-                judge_sample(scene, tally, device, slot, finding, gap)
+                let learned = finding.learned;
+                match (judge_sample(scene, tally, device, slot, finding, gap), learned) {
+                    (Verdict::Hold(WhyNot::Inactive), Some(samples)) => Verdict::Hold(WhyNot::Learning { samples }),
+                    (verdict, _) => verdict,
+                }
             } else {
                 let quiet = Finding { breach: false, clear: true, ..finding };
                 match judge_sample(scene, tally, device, slot, quiet, gap) {

@@ -44,6 +44,12 @@ enum Event {
     Tick {
         ahead_ms: i64,
     },
+    Probe {
+        device: u8,
+        chlorine: f64,
+        turbidity: f64,
+        lamp: u8,
+    },
     Bad {
         device: u8,
         kind: u8,
@@ -69,6 +75,9 @@ fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
         3 => (device.clone(), 0..8_u8, 1..9_u64)
             .prop_map(|(device, kind, version)| Event::Sign { device, kind, version }),
         2 => (0..90_000_i64).prop_map(|ahead_ms| Event::Tick { ahead_ms }),
+        // Mostly steady, so that a past is learned and something can stand out from it.
+        8 => (0..2_u8, prop_oneof![4 => 4.9..5.1, 1 => 0.0..10.0], prop_oneof![2 => Just(3.0), 2 => 2.0..4.0, 1 => 0.0..100.0], 0..3_u8)
+            .prop_map(|(device, chlorine, turbidity, lamp)| Event::Probe { device, chlorine, turbidity, lamp }),
         1 => (device.clone(), 0..4_u8).prop_map(|(device, kind)| Event::Bad { device, kind }),
         1 => (device, any::<bool>(), 2..6_u64).prop_map(|(device, zone, revision)| Event::Move { device, zone, revision }),
         1 => Just(Event::Again),
@@ -80,9 +89,13 @@ fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
 fn stream(events: &[Event], start: i64) -> Stream {
     let mut stream = Stream::default();
     for device in 0..3 {
-        for (name, device_type) in
-            [("logger", "pressure-logger"), ("pump", "pump"), ("meter", "flow-meter"), ("valve", "valve")]
-        {
+        for (name, device_type) in [
+            ("logger", "pressure-logger"),
+            ("pump", "pump"),
+            ("meter", "flow-meter"),
+            ("valve", "valve"),
+            ("probe", "quality-probe"),
+        ] {
             let fields = json!({ "rev": 1, "type": device_type, "zone": "zone-a" });
             stream.registration(&format!("{name}-{device}"), fields, start);
         }
@@ -121,6 +134,12 @@ fn stream(events: &[Event], start: i64) -> Stream {
             Event::Tick { ahead_ms } => {
                 at += ahead_ms;
                 stream.wrap("tick", "tick", json!({}), at);
+            }
+            Event::Probe { device, chlorine, turbidity, lamp } => {
+                let lamp = ["on", "dim", "off"][usize::from(*lamp)];
+                let readings = json!({ "chlorine": chlorine, "turbidity": turbidity, "lamp": lamp });
+                let payload = json!({ "timestamp": time(at), "readings": readings });
+                stream.message(&format!("probe-{device}"), &payload, at);
             }
             Event::Bad { device, kind } => {
                 let data = ["", "{", r#"{"readings":{"pressure":"1"}}"#, r#"{"ff":1,"k":"later"}"#][usize::from(*kind)];

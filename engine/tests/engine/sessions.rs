@@ -163,6 +163,7 @@ fn told_of(judgement: &Judgement) -> String {
         Verdict::Hold(WhyNot::Inactive) => return standing,
         Verdict::Hold(WhyNot::Pending { until }) => format!("until {}", since_start(until.0)),
         Verdict::Hold(WhyNot::TooFewSamples { seen }) => format!("too few samples ({seen})"),
+        Verdict::Hold(WhyNot::Learning { samples }) => format!("learning ({samples})"),
         Verdict::Hold(WhyNot::NothingToCompare) => "nothing to compare".to_owned(),
         Verdict::Hold(WhyNot::AlreadySent) => "already sent".to_owned(),
         Verdict::Hold(WhyNot::CoolingDown { until }) => format!("cooling down until {}", since_start(until.0)),

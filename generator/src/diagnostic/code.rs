@@ -124,6 +124,8 @@ codes! {
     InvalidSeries = "P064" Error "invalid-series" "a series of a test that cannot be read",
     ImpossibleExpectation = "P065" Error "impossible-expectation" "an expectation that no run of its test can meet",
     TestMissesRule = "P066" Error "test-misses-rule" "a test whose device its rule never meets",
+    FalseAlerts = "P067" Warning "false-alerts" "an anomaly rule that chance alone makes fire",
+    WindowTooShort = "P068" Error "window-too-short" "a window that never holds enough samples",
 }
 
 impl Code {

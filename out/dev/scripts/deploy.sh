@@ -21,14 +21,14 @@ readonly CONFIRM=0
 readonly RESERVED=0
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
-readonly RULE_SET='71bf3b0c4e4754b088f0d486110191b90795009729e1c6f605d56d3e56064e5e'
+readonly RULE_SET='0bafa7a03d3cd3326183142f28ff5d7f86d6510765a1720525f41d9459dfa7c2'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'f4a2cae62542c33c2b2a603634f0534fa5db6d852df9353e056faf8c26b4ee8d'
+  'cloudformation/root.yaml' '1d09db24c5e6f3d2aeb8f8e3c41fb48a13ca14900405864350d7d8ab6db3c305'
   'cloudformation/alerting.yaml' '21b087b5a2397d26168b670aedeed635b733a5f0c1e01915e1c35415ffa192dd'
   'cloudformation/ingest.yaml' '5be2de6243a5e839ec86595f7967107e2ec2bee8adea70dce6ff85cfcb8465ba'
   'cloudformation/observability.yaml' '59c32ad8fc586c6967eb09b3743d462169bbfebf33a12e1c9e8536b8047709b7'
-  'cloudformation/processing.yaml' '5b91bbbc26dfd88e5844c62df0cdc2794084683014b93b45e0a9c003041eb29b'
+  'cloudformation/processing.yaml' 'a45cfca12a26747cb2203399bc4521159a9992ad2edbcafd89c392c925b45bce'
 )
 
 # A new account must keep this much concurrency unreserved.

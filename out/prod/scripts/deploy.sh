@@ -21,14 +21,14 @@ readonly CONFIRM=0
 readonly RESERVED=0
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
-readonly RULE_SET='198485c60d0806881bda2dddeb734d40144968c5cc66f3bc28e12de7b8ae5dfc'
+readonly RULE_SET='56bb568e990cf3aa4fd4b796b487fbcf50784e68783cb2d8220faaf735297415'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'cdaac9844f2a5fddf5a3d2a0166273888bdcc6197078db3bf4640b59b926484b'
+  'cloudformation/root.yaml' '7cf77a186bdc49b3b0e08a10fbd5ec6925cd60fc72f97181d834b46559cb7a67'
   'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
   'cloudformation/ingest.yaml' '85103a9c98f987cbd8ee32ea51dba60f703c0adbd5fcab5256dbc5eace42d0ba'
   'cloudformation/observability.yaml' 'd052ebfb03cbd1973a20df7a47d0016f6b43aec0a755e3261a7d5d5c47c18a3b'
-  'cloudformation/processing.yaml' '69d061847d86397a56bc8e9df147754efa674ac034d2b0f6e3531230ffc2f941'
+  'cloudformation/processing.yaml' 'e62523794fabc66c6e3d36dac1bf3e7cd2557d18b0413e0c3519727d3b33a059'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use fleetform_engine::{
-    effect::{Alert, AlertState, NoticeKind, Notification, Observed, ResolveReason},
+    effect::{Alert, AlertState, Evidence, NoticeKind, Notification, Observed, ResolveReason},
     rule_set::{Condition, Rule, RuleSet},
-    units::{Millis, Timestamp},
+    units::{Finite, Millis, Timestamp},
 };
 use jiff::tz::TimeZone;
 
@@ -103,7 +103,11 @@ fn email(
         Some(metric) => line("Value", &format!("{metric} {}{}", words.value, words.unit)),
         None => line("Value", &words.value),
     }
-    line("Limit", &format!("{}{}", alert.limit, words.unit));
+    line("Limit", &format!("{}{}", alert.limit, words.limit_unit));
+    if let Some(evidence) = &alert.evidence {
+        let (name, value) = explained(evidence, words);
+        line(name, &value);
+    }
     line("Since", &words.since);
     if notification.kind == NoticeKind::Resolved {
         line("Ended", &moment(alert.at, words.timezone));
@@ -125,6 +129,21 @@ fn email(
     text
 }
 
+/// What explains an alert's value, and what that is called.
+fn explained(evidence: &Evidence, words: &Words<'_>) -> (&'static str, String) {
+    match evidence {
+        Evidence::Anomaly { mean, sigma, score, n } => {
+            let unit = &words.unit;
+            let (mean, sigma, score) = (rounded(*mean), rounded(*sigma), rounded(*score));
+            ("Expected", format!("{mean}{unit}, deviation {sigma}{unit}, score {score}, from {n} samples"))
+        }
+        Evidence::Fleet { devices, registered } => ("Devices", format!("{devices} of {registered}")),
+        Evidence::Count { samples } => ("Counted", format!("{samples} samples")),
+        Evidence::Alarm { code } => ("Alarm", code.to_string()),
+        Evidence::Silence { last_ingest } => ("Last heard", moment(*last_ingest, words.timezone)),
+    }
+}
+
 /// The words that a summary may ask for.
 struct Words<'a> {
     alert: &'a Alert,
@@ -135,6 +154,8 @@ struct Words<'a> {
     value: String,
     /// Of the value, with a space before it; empty where it has none.
     unit: String,
+    /// Of the limit, which is not always a value.
+    limit_unit: String,
     since: String,
 }
 
@@ -150,12 +171,16 @@ impl<'a> Words<'a> {
         if let Some(Condition::RateOfChange { per_ms, .. }) = rule.map(|rule| &rule.condition) {
             let _ = write!(unit, " in {}", length(*per_ms));
         }
+        // Deviations and samples are no values.
+        let counts =
+            matches!(rule.map(|rule| &rule.condition), Some(Condition::Anomaly { .. } | Condition::Count { .. }));
         Self {
             alert,
             subject: alert.device.as_ref().map_or("the fleet", |device| device.as_str()),
             zone: zone.map_or(alert.zone.as_str(), |zone| zone.title.as_str()),
             timezone,
             value: value(&alert.value),
+            limit_unit: if counts { String::new() } else { unit.clone() },
             unit,
             since: moment(alert.since, timezone),
         }
@@ -202,17 +227,22 @@ impl<'a> Words<'a> {
     }
 }
 
-/// A value as people read it: at most three decimals, unless it is smaller than they could show.
+/// A value as people read it.
 fn value(value: &Observed) -> String {
     match value {
-        Observed::Number(number) if number.get().abs() < 0.001 => number.to_string(),
-        Observed::Number(number) => {
-            let text = format!("{:.3}", number.get());
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
+        Observed::Number(number) => rounded(*number),
         Observed::Bool(truth) => truth.to_string(),
         Observed::Word(word) => word.to_string(),
     }
+}
+
+/// A number with at most three decimals, unless it is smaller than they could show.
+fn rounded(number: Finite) -> String {
+    if number.get().abs() < 0.001 {
+        return number.to_string();
+    }
+    let text = format!("{:.3}", number.get());
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A unit as people say it: UCUM brackets what is customary and abbreviates degrees.

@@ -97,6 +97,48 @@ fn an_end_says_why() {
 }
 
 #[test]
+fn what_explains_an_alert_is_part_of_the_email() {
+    let email = |condition: Value, limit: &str, evidence: Value| {
+        let mut rules = rules(Value::Null);
+        let rule = rules.rules.values_mut().next().expect("a rule");
+        rule.condition = serde_json::from_value(condition).expect("a condition");
+        let mut notice = notice("firing", json!({ "is": "firing" }), 0);
+        notice.alert.limit = limit.into();
+        notice.alert.evidence = Some(serde_json::from_value(evidence).expect("evidence"));
+        message(&rules, &notice).email
+    };
+    let anomaly = json!({
+        "type": "anomaly", "method": "zscore", "window_ms": 3_600_000, "sensitivity": 6.0, "min_std": 0.5,
+        "min_rel_std": 0.0, "min_consecutive": 3, "rebaseline_after_ms": 1_800_000, "direction": "both"
+    });
+    let evidence = json!({ "kind": "anomaly", "mean": 61.25, "sigma": 0.5, "score": 8.1, "n": 110 });
+    let text = email(anomaly, "6 deviations from the mean", evidence);
+    assert!(
+        text.contains(
+            "Value      pressure 65.3 psi\n\
+             Limit      6 deviations from the mean\n\
+             Expected   61.25 psi, deviation 0.5 psi, score 8.1, from 110 samples\n"
+        ),
+        "{text}"
+    );
+    let count = json!({
+        "type": "count", "of": { "compared": { "operator": ">", "threshold": 60.0 } }, "window_ms": 600_000,
+        "at_least": 3
+    });
+    let text = email(count, "3 samples > 60 in 600000 ms", json!({ "kind": "count", "samples": 3 }));
+    assert!(text.contains("Limit      3 samples > 60 in 600000 ms\nCounted    3 samples\n"), "{text}");
+    let threshold = json!({ "type": "threshold", "operator": ">", "threshold": 60.0 });
+    for (evidence, line) in [
+        (json!({ "kind": "fleet", "devices": 3, "registered": 12 }), "Devices    3 of 12\n"),
+        (json!({ "kind": "alarm", "code": "E42" }), "Alarm      E42\n"),
+        (json!({ "kind": "silence", "last_ingest": 1_769_855_700_000_i64 }), "Last heard 2026-01-31 05:35:00 EST\n"),
+    ] {
+        let text = email(threshold.clone(), "> 60", evidence);
+        assert!(text.contains(&format!("Limit      > 60 psi\n{line}")), "{text}");
+    }
+}
+
+#[test]
 fn an_email_says_everything() {
     let message = message(&rules(json!("{device}")), &notice("firing", json!({ "is": "firing" }), 2));
     assert_eq!(

@@ -51,6 +51,23 @@ pub(super) fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Hold> {
     Some(Hold::Duration { duration_ms: duration, on_gap, max_gap_ms: max_gap })
 }
 
+/// Reports `samples` in a rule of a kind that counts for itself. `instead` says how.
+pub(super) fn check_no_samples(raw: &RawRule, subject: &Subject<'_, '_>, instead: &str) {
+    if raw.samples.is_none() {
+        return;
+    }
+    let context = subject.context;
+    context.report(
+        Diagnostic::new(
+            Code::KeysExclude,
+            context.key(&subject.at.key("samples")),
+            "a rule of this type has no `samples`",
+        )
+        .related(context.value(&subject.at.key("type")), "the rule's type")
+        .help(format!("remove it: {instead}")),
+    );
+}
+
 /// Reports keys that have no meaning beside `samples`.
 fn check_exclusive(raw: &RawRule, subject: &Subject<'_, '_>) {
     let keys =

@@ -3,7 +3,11 @@
 //! Here are the keys that all kinds have; each kind's own are in a file of its own, listed once in [`KINDS`].
 
 pub(crate) mod active;
+mod anomaly;
+mod count;
+mod false_alerts;
 pub(crate) mod flap_limit;
+mod flatline;
 mod hold;
 mod limit;
 mod range;
@@ -14,6 +18,7 @@ mod state;
 mod subject;
 mod summary;
 mod threshold;
+mod window;
 
 use std::collections::BTreeSet;
 
@@ -53,7 +58,8 @@ pub(crate) struct Kind {
 }
 
 /// Every kind of rule.
-pub(crate) const KINDS: [Kind; 4] = [threshold::KIND, range::KIND, rate_of_change::KIND, state::KIND];
+pub(crate) const KINDS: [Kind; 7] =
+    [threshold::KIND, range::KIND, rate_of_change::KIND, state::KIND, anomaly::KIND, flatline::KIND, count::KIND];
 
 impl RawRule {
     /// Checks a rule; nothing if it cannot be evaluated.
@@ -83,12 +89,14 @@ impl RawRule {
         let metric = metric.and_then(|metric| MetricId::new(metric).ok());
         let (condition, hold) = match (&metric, &types) {
             (Some(metric), Some(types)) => {
-                let subject = Subject { id, metric, types, scope, at, context };
+                let subject = Subject { id, metric, types, zones: &zones, scope, at, context };
                 let condition = self.kind.as_ref().and_then(|kind| (KINDS[kind.0].check)(self, &subject));
                 (condition, hold::check(self, &subject))
             }
             _ => (None, None),
         };
+        let learns = matches!(condition, Some(Condition::Anomaly { .. }));
+        let min_samples = self.min_samples.unwrap_or(if learns { anomaly::MIN_SAMPLES } else { 1 });
         let types: BTreeSet<DeviceTypeId> = types?.into_iter().collect();
         self.check_presence(id, &zones, &types, scope, at, context);
         Some(Rule {
@@ -104,7 +112,7 @@ impl RawRule {
                 &at.key("keep_firing_for"),
                 context,
             ),
-            min_samples: self.min_samples.unwrap_or(1),
+            min_samples,
             active: self.active.as_ref().and_then(|active| active::check(active, &at.key("active"), context)),
             flap_limit: Some(self.flap_limit.map_or(FlapLimit::DEFAULT, |limit| limit.0)),
             enabled: self.enabled.unwrap_or(true),

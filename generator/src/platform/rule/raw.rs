@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use fleetform_engine::{
-    rule_set::{Operator, SAMPLES_OF_MAX, StateValue},
+    rule_set::{CONSECUTIVE_MAX, COUNT_MAX, Operator, SAMPLES_OF_MAX, StateValue},
     units::Finite,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -48,7 +48,8 @@ pub(crate) struct RawRule {
     pub(crate) on_gap: Option<RawOnGap>,
     /// The longest time between two samples that is no gap. Default: three times the type's `report_every`.
     pub(crate) max_gap: Option<Duration>,
-    /// Samples of a device that are seen before the first evaluation.
+    /// Samples of a device that are seen before the first evaluation; of an anomaly rule, those that its past must hold,
+    /// 30 unless given.
     #[schemars(range(min = 1, max = 10_000), extend("default" = 1))]
     pub(crate) min_samples: Option<u32>,
     /// Contacts that are told as well as those of the routes.
@@ -96,6 +97,36 @@ pub(crate) struct RawRule {
     pub(crate) equals: Option<RawState>,
     /// The value that it must have come from.
     pub(crate) from: Option<RawState>,
+    /// How mean and deviation are estimated: `ewma` with fading weights, `zscore` over the window, `mad` by medians.
+    #[schemars(extend("default" = "ewma"))]
+    pub(crate) method: Option<RawMethod>,
+    /// How far back samples count.
+    #[schemars(extend("examples" = ["1h"]))]
+    pub(crate) window: Option<Duration>,
+    /// The distance from the mean, in deviations, from which a sample is anomalous.
+    #[schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0))]
+    pub(crate) sensitivity: Option<Finite>,
+    /// The least deviation that is reckoned with, in the metric's unit: smaller changes are never far.
+    #[schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0))]
+    pub(crate) min_std: Option<Finite>,
+    /// The least deviation that is reckoned with, as a share of the mean.
+    #[schemars(with = "Option<f64>", range(min = 0, max = 1), extend("default" = 0))]
+    pub(crate) min_rel_std: Option<Finite>,
+    /// So many anomalous samples in a row raise an alert.
+    #[schemars(range(min = 1, max = CONSECUTIVE_MAX), extend("default" = 3))]
+    pub(crate) min_consecutive: Option<u32>,
+    /// Anomalous samples stay out of the past for so long; what lasts longer is the new normal.
+    #[schemars(extend("default" = "30m"))]
+    pub(crate) rebaseline_after: Option<Duration>,
+    /// Which side of the mean is anomalous.
+    #[schemars(extend("default" = "both"))]
+    pub(crate) direction: Option<RawDirection>,
+    /// The largest distance from where the value stood that is no change.
+    #[schemars(with = "Option<f64>", range(min = 0), extend("default" = 0))]
+    pub(crate) tolerance: Option<Finite>,
+    /// So many samples in the window raise an alert.
+    #[schemars(range(min = 1, max = COUNT_MAX))]
+    pub(crate) at_least: Option<u32>,
 }
 
 /// `samples` as it is written.
@@ -117,6 +148,26 @@ pub(crate) struct RawSamples {
 pub(crate) enum RawOnGap {
     Reset,
     Hold,
+}
+
+/// How an anomaly rule estimates what is normal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawMethod {
+    Ewma,
+    Zscore,
+    Mad,
+}
+
+/// Which side of the mean is anomalous.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawDirection {
+    Both,
+    Up,
+    Down,
 }
 
 /// The source system's form of contacts, inside a rule.

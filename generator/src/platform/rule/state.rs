@@ -40,7 +40,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
 }
 
 /// Whether all values that the rule reads are words or truth values; a report of the first that is not.
-fn check_type(subject: &Subject<'_, '_>) -> bool {
+pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
     let metric = subject.at.key("metric");
     let report = |message: String| {
         subject.context.report(
@@ -67,7 +67,7 @@ fn check_type(subject: &Subject<'_, '_>) -> bool {
 }
 
 /// Reports a state that one of the readings never takes.
-fn check_state(state: &RawState, key: &str, subject: &Subject<'_, '_>) {
+pub(super) fn check_state(state: &RawState, key: &str, subject: &Subject<'_, '_>) {
     let takes = |value: &ValueType| match (value, &state.0) {
         (ValueType::Bool, StateValue::Bool(_)) => true,
         (ValueType::Enum { values }, StateValue::Word(word)) => values.contains(word),

@@ -1,9 +1,9 @@
 //! What a rule is about while it is checked: who reports what, and which of it the rule reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
-    ids::{DeviceTypeId, MetricId, RuleId},
+    ids::{DeviceTypeId, MetricId, RuleId, ZoneId},
     rule_set::ValueType,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Subject<'s, 'd> {
     pub(crate) metric: &'s MetricId,
     /// The device types that it reads.
     pub(crate) types: &'s [DeviceTypeId],
+    /// The zones in which it holds; empty for everywhere.
+    pub(crate) zones: &'s BTreeSet<ZoneId>,
     pub(crate) scope: &'s Scope<'s>,
     pub(crate) at: &'s At<'s>,
     pub(crate) context: &'s Context<'d>,

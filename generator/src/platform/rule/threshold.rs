@@ -45,7 +45,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
 }
 
 /// Whether no value between the bounds meets the condition.
-fn never(operator: Operator, limit: Finite, min: Option<Finite>, max: Option<Finite>) -> bool {
+pub(super) fn never(operator: Operator, limit: Finite, min: Option<Finite>, max: Option<Finite>) -> bool {
     match operator {
         Operator::Above => max.is_some_and(|max| max <= limit),
         Operator::AtLeast => max.is_some_and(|max| max < limit),
@@ -57,7 +57,7 @@ fn never(operator: Operator, limit: Finite, min: Option<Finite>, max: Option<Fin
 }
 
 /// The operator that holds exactly where this one does not.
-fn opposite(operator: Operator) -> Operator {
+pub(super) fn opposite(operator: Operator) -> Operator {
     match operator {
         Operator::Above => Operator::AtMost,
         Operator::AtLeast => Operator::Below,

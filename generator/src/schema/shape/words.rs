@@ -65,6 +65,10 @@ fn example(key: &str, table: &[String], schema: Option<&Value>) -> String {
         (Some("rules"), "per") => "per = \"1m\"",
         (Some("rules"), "min") => "min = 0.0",
         (Some("rules"), "max") => "max = 10.0",
+        (Some("rules"), "window") => "window = \"1h\"",
+        (Some("rules"), "sensitivity") => "sensitivity = 6.0",
+        (Some("rules"), "min_std") => "min_std = 0.5",
+        (Some("rules"), "at_least") => "at_least = 3",
         (Some("rules"), "equals") => "equals = \"fault\"",
         (Some("tests"), "name") => "name = \"fires after five minutes\"",
         (Some("tests"), "rule") => "rule = \"high-pressure\"",
@@ -299,6 +303,9 @@ pub(super) fn out_of_bounds(
         }
         ValidationErrorKind::Maximum { limit } => {
             bounds(format!("`{name}` is {instance}, but must be at most {limit}"), format!("write {limit} or less"))
+        }
+        ValidationErrorKind::ExclusiveMinimum { limit } => {
+            bounds(format!("`{name}` is {instance}, but must be above {limit}"), format!("write more than {limit}"))
         }
         ValidationErrorKind::MaxLength { limit } => {
             bounds(format!("`{name}` is longer than {limit} characters"), "shorten it".to_owned())

@@ -1,0 +1,38 @@
+//! `type = "flatline"`: a value that has not changed for a time, as of a sensor that is stuck.
+
+use fleetform_engine::{
+    rule_set::Condition,
+    units::{Finite, Millis},
+};
+
+use super::{Kind, Subject, hold::check_no_samples, raw::RawRule};
+use crate::diagnostic::{Code, Diagnostic};
+
+pub(super) const KIND: Kind =
+    Kind { words: &["flatline", "FLATLINE"], required: &[], optional: &["tolerance"], shapes: Vec::new, check };
+
+fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
+    subject.check_numeric();
+    check_no_samples(raw, subject, "a flat line is as long as its `duration`");
+    let context = subject.context;
+    match raw.duration {
+        None if raw.samples.is_none() => context.report(
+            Diagnostic::new(
+                Code::MissingKey,
+                context.key(subject.at),
+                format!("`rules.{}` has no `duration`", subject.id),
+            )
+            .help("add the time for which a good sensor never stands still: duration = \"6h\""),
+        ),
+        Some(duration) if duration.0 == Millis(0) => context.report(
+            Diagnostic::new(
+                Code::OutOfBounds,
+                context.value(&subject.at.key("duration")),
+                "any value stands still for no time at all",
+            )
+            .replace("write the time for which a good sensor never stands still: \"6h\"", "\"6h\""),
+        ),
+        None | Some(_) => {}
+    }
+    Some(Condition::Flatline { tolerance: raw.tolerance.unwrap_or(Finite::ZERO) })
+}
