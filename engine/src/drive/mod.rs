@@ -389,6 +389,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
     /// same seed.
     fn token(&mut self) -> [u8; 16] {
         self.tokens += 1;
+        if mutant!(TokenReused) {
+            return [7; 16];
+        }
         let mut hash = Sha256::new();
         hash.update(self.invocation.seed);
         hash.update(self.tokens.to_le_bytes());
