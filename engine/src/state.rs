@@ -279,7 +279,9 @@ impl ShardState {
         Self::from_parts(Head { position: Position::Start, shard_time: Timestamp::default(), rule_set }, Vec::new())
     }
 
-    pub(crate) fn from_parts(head: Head, devices: Vec<Device>) -> Self {
+    pub(crate) fn from_parts(head: Head, mut devices: Vec<Device>) -> Self {
+        // A device may come from another state, in whose run it was touched. Here it is not, or no delta would hold it.
+        devices.iter_mut().for_each(|device| device.touched = false);
         let index = (0..).zip(&devices).map(|(index, device)| (device.registration.id.clone(), index)).collect();
         let journal = Journal {
             before: head.clone(),

@@ -176,7 +176,7 @@ impl Chance {
         }
         // Some requests are so seldom that they would never fail by the same measure.
         let seldom = match request.operation {
-            Operation::Load | Operation::Lineage | Operation::Records => 10,
+            Operation::Load | Operation::Lineage | Operation::Records => 3,
             Operation::List | Operation::Get | Operation::Create | Operation::Publish => 1,
         };
         let drawn = random.below(1_000 / seldom);
