@@ -1,7 +1,10 @@
 //! What a driver keeps between runs. A shard's state is taken out for a run and put back only if the run left it on
 //! the chain; a run that ends in any other way, even by being dropped in the middle, thereby forgets it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use smol_str::SmolStr;
 
@@ -55,7 +58,8 @@ pub(super) struct Unpublished {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     shards: HashMap<SmolStr, Shard>,
-    rule_sets: HashMap<SmolStr, Arc<Compiled>>,
+    /// In the order of their addresses, so that which of the spare ones go is the same in every run.
+    rule_sets: BTreeMap<SmolStr, Arc<Compiled>>,
 }
 
 impl Cache {
