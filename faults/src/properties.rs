@@ -112,7 +112,7 @@ impl Property {
                 let sets = [sets[0].clone(), set.to_bytes()];
                 let at = random.below(log.len() as u64) as usize;
                 let mut reloaded = log.clone();
-                reloaded.insert(at, reload(&log[at].record, &sets[1]));
+                reloaded.insert(at, reload(&log[at], &sets[1]));
                 // The news of it may be the record that notices a moment which had come before the next one.
                 let table = Table::of(&Host::new(&sets, HOUR).deliver(&reloaded, &[]), START_MS, false);
                 return table.is(&Table::of(&Host::new(&sets, HOUR).deliver(log, &[]), START_MS, false));
@@ -235,13 +235,15 @@ fn cuts(random: &mut Random, length: usize, most: u64) -> Vec<usize> {
     cuts
 }
 
-/// The news of a rule set, to come just before a record.
-fn reload(before: &Record, set: &[u8]) -> Put {
+/// The news of a rule set, to come just before a record, and to move the time no further than that one does.
+fn reload(put: &Put, set: &[u8]) -> Put {
+    let before = &put.record;
     let digits = before.sequence.as_str();
     // Numbers lie far apart, and the last digits of none are all nought.
     let (front, back) = digits.split_at(digits.len() - 9);
     let earlier = back.parse::<u64>().unwrap_or(1).saturating_sub(1);
-    let (version, sha256, t) = (1, RuleSet::sha256(set).to_string(), before.arrived_at);
+    let (version, sha256, t) =
+        (1, RuleSet::sha256(set).to_string(), put.claimed.map_or(before.arrived_at, |t| t.min(before.arrived_at)));
     let data = json!({ "ff": 1, "k": "rules", "version": version, "sha256": sha256, "t": t }).to_string();
     let record = Record {
         sequence: SequenceNumber::new(&format!("{front}{earlier:09}")).unwrap_or(before.sequence),
