@@ -1,7 +1,13 @@
 //! A rule set in the form that evaluation wants: everything a sample can meet is found by index, and a device meets
 //! only the rules of its own type, zone and metrics, however many the set holds.
 
-use std::{collections::HashMap, ops::Range, sync::OnceLock};
+mod fleets;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+    sync::OnceLock,
+};
 
 use jiff::tz::TimeZone;
 use smol_str::SmolStr;
@@ -11,11 +17,14 @@ use crate::{
     ids::{AttributeId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
     instances::Instances,
     rule::{Test, composite, limits::Limits},
-    rule_set::{self, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
+    rule_set::{self, Condition, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
     sample::{layout::Layout, spelling::Spelling},
     units::{Finite, Millis},
     value::Value,
 };
+
+pub(crate) use fleets::Belonging;
+use fleets::FleetRule;
 
 /// A rule set, ready to evaluate.
 #[derive(Debug)]
@@ -34,6 +43,10 @@ pub struct Compiled {
     zones: Vec<ZoneId>,
     timezones: Vec<TimeZone>,
     zone_index: HashMap<ZoneId, u16>,
+    /// For each zone, the one that it is part of.
+    parents: Vec<Option<u16>>,
+    /// In the order of their ids.
+    fleets: Vec<FleetRule>,
     /// By type, then zone. Most pairs have no device in a shard, so each is made when it is first asked for.
     plans: Vec<OnceLock<Plan>>,
 }
@@ -117,6 +130,45 @@ pub(crate) enum Duration {
 }
 
 impl Rule {
+    fn new(
+        set: &RuleSet,
+        id: &RuleId,
+        rule: &rule_set::Rule,
+        metric: Option<(u16, &Kind)>,
+        attributes: &[(AttributeId, Finite)],
+        device_type: &rule_set::DeviceType,
+        zone_index: &HashMap<ZoneId, u16>,
+    ) -> Self {
+        let severity = &set.severities[&rule.severity];
+        Self {
+            id: id.clone(),
+            metric: metric.map(|(index, _)| index),
+            condition: rule.condition.clone(),
+            test: Test::new(rule, metric.map(|(_, kind)| kind), attributes, device_type.report_every_ms),
+            duration: match rule.hold {
+                Hold::Duration { duration_ms, on_gap, max_gap_ms } => {
+                    let max_gap = max_gap_ms.unwrap_or(rule_set::default_max_gap(device_type.report_every_ms));
+                    let forget_after = Millis(max_gap.0.saturating_add(device_type.send_every_ms.0));
+                    Duration::Time { length: duration_ms, on_gap, max_gap, forget_after }
+                }
+                Hold::Samples { breach, of } => Duration::Samples { breach, of },
+            },
+            keep_firing_for: rule.keep_firing_for_ms,
+            min_samples: rule.min_samples,
+            shadow: rule.shadow,
+            severity: rule.severity.clone(),
+            cooldown: severity.cooldown_ms,
+            repeat_every: severity.repeat_every_ms,
+            active: rule.active.clone(),
+            flap_limit: rule.flap_limit,
+            zones: (!rule.zones.is_empty()).then(|| {
+                let mut zones: Vec<u16> = rule.zones.iter().map(|zone| zone_index[zone]).collect();
+                zones.sort_unstable();
+                zones
+            }),
+        }
+    }
+
     /// Whether a rule of another set is still the same one. How long the condition must hold, urgency, addressees and
     /// text do not matter: a change of those keeps running episodes.
     pub(crate) fn means_the_same(&self, metric: Option<&Metric>, other: &Self, other_metric: Option<&Metric>) -> bool {
@@ -144,6 +196,8 @@ pub(crate) struct Plan {
     pub(crate) by_metric: Vec<Readers>,
     /// The part of `rules` that read no samples.
     pub(crate) without_metric: Range<u32>,
+    /// The fleets that such devices belong to, in the order of rule and zone.
+    pub(crate) fleets: Vec<Belonging>,
 }
 
 /// The rules of a plan that read one metric, arranged so that a sample meets only those that it can change.
@@ -176,13 +230,20 @@ impl Compiled {
         let zones: Vec<ZoneId> = set.zones.keys().cloned().collect();
         let zone_index: HashMap<ZoneId, u16> = (0..).zip(&zones).map(|(index, id)| (id.clone(), index)).collect();
         let mut rules_by_type: HashMap<&DeviceTypeId, Vec<(&RuleId, &rule_set::Rule)>> = HashMap::new();
+        let mut of_fleets = Vec::new();
+        let mut fleets = Vec::new();
         for (id, rule) in set.rules.iter().filter(|(_, rule)| rule.enabled) {
+            if let Condition::Fleet { of, .. } = &rule.condition {
+                fleets.push(FleetRule::new(id, rule, of));
+                of_fleets.push((id, rule));
+                continue;
+            }
             for device_type in &rule.device_types {
                 rules_by_type.entry(device_type).or_default().push((id, rule));
             }
         }
         let layout = Layout::new(&set.message);
-        let types: Vec<DeviceType> = set
+        let mut types: Vec<DeviceType> = set
             .device_types
             .iter()
             .map(|(id, device_type)| {
@@ -190,6 +251,7 @@ impl Compiled {
                 DeviceType::new(set, &layout, id, device_type, rules, &zone_index)
             })
             .collect();
+        types.push(DeviceType::of_fleets(set, &layout, &of_fleets, &zone_index));
         let mut plans = Vec::new();
         plans.resize_with(types.len() * zones.len(), OnceLock::new);
         Self {
@@ -202,6 +264,8 @@ impl Compiled {
             max_alert_delay: set.max_alert_delay_ms,
             type_index: (0..).zip(&types).map(|(index, device_type)| (device_type.id.clone(), index)).collect(),
             types,
+            parents: set.zones.values().map(|zone| zone_index.get(zone.parent.as_ref()?).copied()).collect(),
+            fleets,
             timezones: set.zones.values().map(|zone| active::timezone(&zone.timezone)).collect(),
             zones,
             zone_index,
@@ -240,7 +304,11 @@ impl Compiled {
 
     pub(crate) fn plan(&self, home: Home) -> &Plan {
         let index = usize::from(home.device_type) * self.zones.len() + usize::from(home.zone);
-        self.plans[index].get_or_init(|| Plan::new(self.device_type(home), home.zone))
+        self.plans[index].get_or_init(|| {
+            let mut plan = Plan::new(self.device_type(home), home.zone);
+            plan.fleets = self.belonging(home, &plan);
+            plan
+        })
     }
 }
 
@@ -269,44 +337,13 @@ impl DeviceType {
         let required = (0..).zip(device_type.readings.values()).filter(|(_, reading)| reading.required);
         let mut compiled: Vec<Rule> = rules
             .iter()
-            .filter_map(|(rule_id, rule)| {
+            .filter_map(|(id, rule)| {
                 let metric = match &rule.metric {
                     Some(id) => Some(metrics.iter().position(|metric| metric.id == *id)?),
                     None => None,
                 };
-                let severity = &set.severities[&rule.severity];
-                Some(Rule {
-                    id: (*rule_id).clone(),
-                    metric: metric.map(|index| index as u16),
-                    condition: rule.condition.clone(),
-                    test: Test::new(
-                        rule,
-                        metric.map(|index| &metrics[index].kind),
-                        &attributes,
-                        device_type.report_every_ms,
-                    ),
-                    duration: match rule.hold {
-                        Hold::Duration { duration_ms, on_gap, max_gap_ms } => {
-                            let max_gap = max_gap_ms.unwrap_or(rule_set::default_max_gap(device_type.report_every_ms));
-                            let forget_after = Millis(max_gap.0.saturating_add(device_type.send_every_ms.0));
-                            Duration::Time { length: duration_ms, on_gap, max_gap, forget_after }
-                        }
-                        Hold::Samples { breach, of } => Duration::Samples { breach, of },
-                    },
-                    keep_firing_for: rule.keep_firing_for_ms,
-                    min_samples: rule.min_samples,
-                    shadow: rule.shadow,
-                    severity: rule.severity.clone(),
-                    cooldown: severity.cooldown_ms,
-                    repeat_every: severity.repeat_every_ms,
-                    active: rule.active.clone(),
-                    flap_limit: rule.flap_limit,
-                    zones: (!rule.zones.is_empty()).then(|| {
-                        let mut zones: Vec<u16> = rule.zones.iter().map(|zone| zone_index[zone]).collect();
-                        zones.sort_unstable();
-                        zones
-                    }),
-                })
+                let metric = metric.map(|index| (index as u16, &metrics[index].kind));
+                Some(Rule::new(set, id, rule, metric, &attributes, device_type, zone_index))
             })
             .collect();
         // Stable, and rules came in the order of their ids.
@@ -322,6 +359,24 @@ impl DeviceType {
             offline_after: device_type.offline_after_ms,
             rules: compiled,
         }
+    }
+
+    /// What stands for a fleet rule in a zone is of this type.
+    fn of_fleets(
+        set: &RuleSet,
+        layout: &Layout,
+        rules: &[(&RuleId, &rule_set::Rule)],
+        zone_index: &HashMap<ZoneId, u16>,
+    ) -> Self {
+        let nothing = rule_set::DeviceType {
+            report_every_ms: Millis(0),
+            send_every_ms: Millis(0),
+            offline_after_ms: Millis(0),
+            readings: BTreeMap::new(),
+            attributes: BTreeMap::new(),
+        };
+        let fleets = Self::new(set, layout, &DeviceTypeId::FLEET, &nothing, rules, zone_index);
+        Self { metrics: Vec::new(), ..fleets }
     }
 
     /// The metric that a rule reads.
@@ -379,7 +434,7 @@ impl Plan {
             part.end = rules.len() as u32;
         }
         let by_metric = by_metric.into_iter().map(|slots| Readers::new(device_type, &rules, slots)).collect();
-        Self { rules, by_metric, without_metric }
+        Self { rules, by_metric, without_metric, fleets: Vec::new() }
     }
 }
 

@@ -43,11 +43,17 @@ pub struct Counts {
     pub registrations: u64,
     /// Registrations ignored, since a newer revision was known.
     pub stale_registrations: u64,
+    /// What devices had to say to fleets: `member` records to put.
+    pub memberships: u64,
+    /// `member` records that said something new.
+    pub members: u64,
+    /// `member` records ignored: what they say was said before, or they belong to an earlier stream.
+    pub stale_members: u64,
     /// Rule sets adopted.
     pub rule_sets: u64,
     /// `rules` records ignored, since their version was not newer.
     pub stale_rule_sets: u64,
-    /// `rules` records ignored, since their set could not be used.
+    /// Rule sets that a record named and that could not be used.
     pub unusable_rule_sets: u64,
     /// Episodes that began.
     pub fired: u64,
@@ -107,6 +113,9 @@ impl Counts {
             unknown_readings,
             registrations,
             stale_registrations,
+            memberships,
+            members,
+            stale_members,
             rule_sets,
             stale_rule_sets,
             unusable_rule_sets,
@@ -148,6 +157,9 @@ impl Counts {
             (&mut self.unknown_readings, unknown_readings),
             (&mut self.registrations, registrations),
             (&mut self.stale_registrations, stale_registrations),
+            (&mut self.memberships, memberships),
+            (&mut self.members, members),
+            (&mut self.stale_members, stale_members),
             (&mut self.rule_sets, rule_sets),
             (&mut self.stale_rule_sets, stale_rule_sets),
             (&mut self.unusable_rule_sets, unusable_rule_sets),

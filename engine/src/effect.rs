@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 
 use crate::{
     ids::{DeviceId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
+    rule_set::FleetOf,
     units::{Finite, Millis, Timestamp},
 };
 
@@ -205,6 +206,57 @@ pub struct Quarantined {
 /// what is cut can only come from a gateway, and would not fit a row of 400 KB once it is base64 itself.
 pub const QUARANTINE_BYTES_MAX: usize = 256 * 1024;
 
+/// What a device is to a fleet rule in one zone from now on: a record that is put on the stream, under the key of that
+/// rule and zone. The fields have the names that they have there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Member {
+    /// The device.
+    #[serde(rename = "d")]
+    pub device: DeviceId,
+    /// The fleet rule.
+    pub rule: RuleId,
+    /// The zone: the device's own, or one that it is part of.
+    pub zone: ZoneId,
+    /// Generation of the stream.
+    pub generation: u32,
+    /// Version of the rule set that was in force.
+    pub version: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: SmolStr,
+    /// Rises with each such record of the device for this rule and zone; one that is not above the last is ignored.
+    pub n: u64,
+    /// Whether it is in the state that is counted.
+    #[serde(rename = "in")]
+    pub inside: bool,
+    /// Whether it belongs to the zone and to the types that the rule is about.
+    pub registered: bool,
+    /// Which state was meant. Under another set the same rule may count another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<FleetOf>,
+    /// Ingest time of the record that made the difference, or the moment at which time alone did.
+    #[serde(rename = "t")]
+    pub at: Timestamp,
+}
+
+impl Member {
+    /// The partition key of its record: one shard sees all that a fleet rule counts in a zone.
+    pub fn partition_key(&self) -> SmolStr {
+        SmolStr::new(DeviceId::of_fleet(&self.rule, &self.zone).as_str())
+    }
+
+    /// Its record.
+    pub fn record(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Wrapped<'a> {
+            ff: u8,
+            k: &'static str,
+            #[serde(flatten)]
+            member: &'a Member,
+        }
+        serde_json::to_vec(&Wrapped { ff: 1, k: "member", member: self }).expect("a member has text keys only")
+    }
+}
+
 /// Everything that a run of records asks the world to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
@@ -214,12 +266,15 @@ pub struct Effects {
     pub notifications: Vec<Notification>,
     /// Records to set aside.
     pub quarantined: Vec<Quarantined>,
+    /// Records to put on the stream.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
 }
 
 impl Effects {
-    /// How many rows there are.
+    /// How many rows and records there are.
     pub fn count(&self) -> usize {
-        self.alerts.len() + self.notifications.len() + self.quarantined.len()
+        self.alerts.len() + self.notifications.len() + self.quarantined.len() + self.members.len()
     }
 
     /// Whether there is nothing to do.

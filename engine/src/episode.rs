@@ -2,7 +2,7 @@
 //! are hashes of what caused them, so that a replay computes the same.
 
 use sha2::{Digest, Sha256};
-use smol_str::{SmolStr, SmolStrBuilder};
+use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
 
 use crate::{
     compiled::{Compiled, DeviceType, Home, Metric, Rule},
@@ -50,11 +50,13 @@ impl Scene<'_> {
 
     /// The name of an episode that begins here.
     pub(crate) fn episode(&self, rule: &RuleId, device: &DeviceId) -> SmolStr {
+        let zone = device.fleet().map(|(_, zone)| format_smolstr!("zone/{zone}"));
+        let subject = zone.as_deref().unwrap_or(device.as_str());
         match self.cause {
-            Cause::Sample(index) => name(&[rule.as_str(), device.as_str(), self.sequence.as_str(), &index.to_string()]),
+            Cause::Sample(index) => name(&[rule.as_str(), subject, self.sequence.as_str(), &index.to_string()]),
             // Which record moves the time past a moment depends on who else sends: the moment does not.
             Cause::Timer { generation } => {
-                name(&[rule.as_str(), device.as_str(), &generation.to_string(), self.shard, &self.at.0.to_string()])
+                name(&[rule.as_str(), subject, &generation.to_string(), self.shard, &self.at.0.to_string()])
             }
         }
     }
@@ -73,11 +75,12 @@ pub(crate) fn alert(
     let device_type: &DeviceType = rules.device_type(home);
     let metric = device_type.metric(rule);
     let words = metric.map_or(&[][..], Metric::words);
+    let is_device = device.fleet.is_none();
     Alert {
         episode: firing.episode.clone(),
         rule: rule.id.clone(),
-        device: Some(device.registration.id.clone()),
-        device_type: Some(device_type.id.clone()),
+        device: is_device.then(|| device.registration.id.clone()),
+        device_type: is_device.then(|| device_type.id.clone()),
         zone: rules.zone(home).clone(),
         severity: rule.severity.clone(),
         metric: metric.map(|metric| metric.id.clone()),

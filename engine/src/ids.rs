@@ -140,3 +140,51 @@ name!(
 name!(
     /// A device: its client id, its thing name and the second level of its topics.
     DeviceId, "device id", is_thing_name, "1 to 128 letters, digits, `:`, `_` or `-`");
+
+/// What the keys of fleets begin with. No device, and no device type, is called so.
+const FLEET: &str = "zone/";
+
+impl DeviceId {
+    /// What stands for a fleet rule in a zone where a device's id would stand, and is the partition key of its records.
+    pub(crate) fn of_fleet(rule: &RuleId, zone: &ZoneId) -> Self {
+        Self(smol_str::format_smolstr!("{FLEET}{zone}/{rule}"))
+    }
+
+    /// The rule and the zone, if this stands for a fleet rule in a zone.
+    pub(crate) fn fleet(&self) -> Option<(RuleId, ZoneId)> {
+        let (zone, rule) = self.0.strip_prefix(FLEET)?.split_once('/')?;
+        Some((RuleId::new(rule).ok()?, ZoneId::new(zone).ok()?))
+    }
+
+    /// Reads what a state has written: the id of a device, or what stands for a fleet rule in a zone.
+    pub(crate) fn stored(text: &str) -> Option<Self> {
+        let fleet = Self(SmolStr::new(text));
+        if fleet.fleet().is_some() { Some(fleet) } else { Self::new(text).ok() }
+    }
+}
+
+impl DeviceTypeId {
+    /// The type of whatever stands for a fleet rule in a zone.
+    pub(crate) const FLEET: Self = Self(SmolStr::new_static(FLEET));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_for_a_fleet_is_the_name_of_no_device() {
+        let (rule, zone) = (RuleId::new("zone-silent").unwrap(), ZoneId::new("zone-a").unwrap());
+        let fleet = DeviceId::of_fleet(&rule, &zone);
+        assert_eq!(fleet.as_str(), "zone/zone-a/zone-silent");
+        assert_eq!(fleet.fleet(), Some((rule, zone)));
+        assert!(DeviceId::new(fleet.as_str()).is_err());
+        assert!(DeviceTypeId::new(DeviceTypeId::FLEET.as_str()).is_err());
+        assert_eq!(DeviceId::stored(fleet.as_str()), Some(fleet));
+        assert_eq!(DeviceId::stored("valve-1").unwrap().fleet(), None);
+        for text in ["zone/", "zone/zone-a", "zone//rule", "zone/zone-a/", "zone/zone-a/Rule", "other/zone-a/rule", ""]
+        {
+            assert_eq!(DeviceId::stored(text), None, "{text:?}");
+        }
+    }
+}

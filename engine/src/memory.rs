@@ -16,7 +16,7 @@ use crate::{
         Clearing, Created, Crumb, Crumbs, Lineage, Listed, Next, Page, PortError, Publisher, ReadFrom, RuleSets,
         Shards, StateLog, StoredRecord,
     },
-    effect::{Alert, Effects, Notification, Quarantined},
+    effect::{Alert, Effects, Member, Notification, Quarantined},
     position::SequenceNumber,
     reshard::HashRange,
     rule_set::RuleSet,
@@ -95,6 +95,8 @@ pub struct Rows {
     pub alerts: BTreeMap<(String, String), Alert>,
     /// By shard and sequence, never changed.
     pub quarantine: BTreeMap<(String, String), Quarantined>,
+    /// Records put on the stream, by partition key, device and number.
+    pub members: BTreeMap<(String, String, u64), Member>,
     /// Rows that were published again under the same key with other content. There must be none.
     pub contradictions: Vec<String>,
 }
@@ -365,6 +367,10 @@ impl Publisher for Memory {
         for record in &effects.quarantined {
             let key = (record.shard.to_string(), record.sequence.to_string());
             self.row(&record.sequence, |rows| insert(&mut rows.quarantine, key.clone(), record)).await?;
+        }
+        for member in &effects.members {
+            let key = (member.partition_key().to_string(), member.device.to_string(), member.n);
+            self.row(&key.0, |rows| insert(&mut rows.members, key.clone(), member)).await?;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What a record of the stream is: a message of a device, a registration, the news of a rule set, or plain telemetry
-//! that a gateway wrote. Who a record is about is decided here, never by a payload.
+//! What a record of the stream is: a message of a device, a registration, the news of a rule set or of a fleet, or plain
+//! telemetry that a gateway wrote. Who a record is about is decided here, never by a payload.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,11 @@ use smol_str::{SmolStr, format_smolstr};
 use crate::{
     base64::Buffer,
     drive::StreamRecord,
+    effect::Member,
     envelope,
-    ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
+    ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
     reason::{Reason, Refusal},
+    rule_set::FleetOf,
     sample::MESSAGE_BYTES_MAX,
     state::Registration,
     units::{Finite, Timestamp},
@@ -34,6 +36,24 @@ pub(crate) enum Record<'a> {
     Device(Registration),
     /// A rule set is to be adopted.
     Rules { version: u64, sha256: SmolStr },
+    /// A device is something else to a fleet than before.
+    Member(Member),
+}
+
+impl Record<'_> {
+    /// The rule set that it names, by version and address.
+    pub(crate) fn rule_set(&self) -> Option<(u64, &SmolStr)> {
+        match self {
+            Self::Rules { version, sha256 } => Some((*version, sha256)),
+            Self::Member(member) => Some((member.version, &member.sha256)),
+            Self::Telemetry { .. }
+            | Self::Status { .. }
+            | Self::Alarm { .. }
+            | Self::Lifecycle(_)
+            | Self::Tick
+            | Self::Device(_) => None,
+        }
+    }
 }
 
 /// Where a message's bytes are.
@@ -94,6 +114,13 @@ struct Wrapped<'a> {
     #[serde(borrow)]
     r: Option<Cow<'a, str>>,
     v: Option<u64>,
+    rule: Option<RuleId>,
+    generation: Option<u32>,
+    n: Option<u64>,
+    #[serde(rename = "in")]
+    inside: Option<bool>,
+    registered: Option<bool>,
+    of: Option<FleetOf>,
 }
 
 /// Reads a record's envelope. The time is its ingest time, which never lies after its arrival in the stream.
@@ -128,7 +155,7 @@ fn general<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Timestamp, Re
         Some(Err(refusal)) => (arrived_at, Err(refusal)),
         Some(Ok(wrapped)) => {
             let ingested_at = wrapped.t.map_or(arrived_at, |t| Timestamp(t).min(arrived_at));
-            (ingested_at, open(wrapped, record.partition_key, buffer))
+            (ingested_at, open(wrapped, record.partition_key, ingested_at, buffer))
         }
     }
 }
@@ -155,18 +182,20 @@ fn wrapped(data: &[u8]) -> Option<Result<Wrapped<'_>, Refusal>> {
     }
 }
 
-fn open<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Buffer) -> Result<Record<'a>, Refusal> {
+fn open<'a>(
+    wrapped: Wrapped<'a>,
+    partition_key: &str,
+    ingested_at: Timestamp,
+    buffer: &mut Buffer,
+) -> Result<Record<'a>, Refusal> {
     match wrapped.k.as_deref() {
         Some("message") => open_message(wrapped, partition_key, buffer),
         Some("device") => open_device(wrapped, partition_key).map(Record::Device),
         Some("rules") => {
-            let version = wrapped.version.ok_or_else(|| lacking("version"))?;
-            let sha256 = wrapped.sha256.ok_or_else(|| lacking("sha256"))?;
-            if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-                return Err(Refusal::new(Reason::BadEnvelope, "`sha256` is not 64 hexadecimal digits"));
-            }
+            let (version, sha256) = rule_set(wrapped.version, wrapped.sha256)?;
             Ok(Record::Rules { version, sha256 })
         }
+        Some("member") => open_member(wrapped, partition_key, ingested_at).map(Record::Member),
         Some("lifecycle") => open_lifecycle(wrapped, partition_key).map(Record::Lifecycle),
         Some("tick") => Ok(Record::Tick),
         Some(_) => Err(Refusal::new(Reason::UnknownKind, "this version does not know the record's kind")),
@@ -269,6 +298,39 @@ fn open_device(wrapped: Wrapped<'_>, partition_key: &str) -> Result<Registration
     })
 }
 
+fn open_member(wrapped: Wrapped<'_>, partition_key: &str, ingested_at: Timestamp) -> Result<Member, Refusal> {
+    let device = wrapped.d.ok_or_else(|| lacking("d"))?;
+    let (version, sha256) = rule_set(wrapped.version, wrapped.sha256)?;
+    let member = Member {
+        device: DeviceId::new(&device).map_err(|error| Refusal::new(Reason::BadEnvelope, error.rule))?,
+        rule: wrapped.rule.ok_or_else(|| lacking("rule"))?,
+        zone: wrapped.zone.ok_or_else(|| lacking("zone"))?,
+        generation: wrapped.generation.ok_or_else(|| lacking("generation"))?,
+        version,
+        sha256,
+        n: wrapped.n.ok_or_else(|| lacking("n"))?,
+        inside: wrapped.inside.ok_or_else(|| lacking("in"))?,
+        registered: wrapped.registered.ok_or_else(|| lacking("registered"))?,
+        of: wrapped.of,
+        at: ingested_at,
+    };
+    if member.partition_key() == partition_key {
+        Ok(member)
+    } else {
+        Err(Refusal::new(Reason::IdentityMismatch, "the partition key is not that of the rule and the zone"))
+    }
+}
+
+/// Version and address of a rule set that a record names.
+fn rule_set(version: Option<u64>, sha256: Option<SmolStr>) -> Result<(u64, SmolStr), Refusal> {
+    let version = version.ok_or_else(|| lacking("version"))?;
+    let sha256 = sha256.ok_or_else(|| lacking("sha256"))?;
+    if sha256.len() != 64 || !sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err(Refusal::new(Reason::BadEnvelope, "`sha256` is not 64 hexadecimal digits"));
+    }
+    Ok((version, sha256))
+}
+
 fn check_identity(device: &str, other: &str, whose: &str) -> Result<(), Refusal> {
     if device == other {
         Ok(())
@@ -302,6 +364,7 @@ mod tests {
             Ok(Record::Tick) => Ok("tick"),
             Ok(Record::Device(_)) => Ok("device"),
             Ok(Record::Rules { .. }) => Ok("rules"),
+            Ok(Record::Member(_)) => Ok("member"),
             Err(refusal) => Err(refusal.reason),
         }
     }

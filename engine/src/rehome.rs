@@ -24,6 +24,8 @@ pub(crate) fn rehome(
     let mut moved = Device::new(registration, new);
     moved.last_ingest = device.last_ingest;
     moved.presence = device.presence;
+    moved.memberships = device.memberships.clone();
+    moved.fleet = device.fleet.clone();
     let Some(old_home) = device.home else { return moved };
     let (old_type, old_plan) = (old.device_type(old_home), old.plan(old_home));
     let mut instances: Vec<Option<&Instance>> =

@@ -8,7 +8,8 @@ use smol_str::SmolStr;
 use crate::{
     compiled::{Compiled, Home},
     effect::Evidence,
-    ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
+    fleet::{Fleet, Memberships},
+    ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
     instances::Instances,
     position::Position,
     queue::Queue,
@@ -60,7 +61,7 @@ struct Journal {
     whole: bool,
 }
 
-/// One device.
+/// One device, or what stands for a fleet rule in a zone.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Device {
     pub(crate) registration: Arc<Registration>,
@@ -75,6 +76,10 @@ pub(crate) struct Device {
     pub(crate) metrics: Vec<MetricState>,
     /// In the order of its plan.
     pub(crate) instances: Instances,
+    /// What it has said to fleets.
+    pub(crate) memberships: Memberships,
+    /// The devices of a zone, if this stands for a fleet rule and not for a device.
+    pub(crate) fleet: Option<Box<Fleet>>,
     /// The moment at which the queue of timers looks at it.
     pub(crate) queued: Option<Timestamp>,
     touched: bool,
@@ -90,6 +95,8 @@ impl Clone for Device {
             presence: self.presence,
             metrics: self.metrics.clone(),
             instances: self.instances.clone(),
+            memberships: self.memberships.clone(),
+            fleet: self.fleet.clone(),
             queued: self.queued,
             touched: false,
         }
@@ -104,6 +111,8 @@ impl Clone for Device {
         self.queued = source.queued;
         self.metrics.clone_from(&source.metrics);
         self.instances.clone_from(&source.instances);
+        self.memberships.clone_from(&source.memberships);
+        self.fleet.clone_from(&source.fleet);
         self.touched = false;
     }
 }
@@ -261,15 +270,32 @@ impl Device {
             metrics: home
                 .map_or(Vec::new(), |home| vec![MetricState::default(); rules.device_type(home).metrics.len()]),
             instances: Instances::default(),
+            memberships: Memberships::default(),
+            fleet: None,
             touched: false,
         }
+    }
+
+    /// What stands for a fleet rule in a zone, of which nothing is known.
+    pub(crate) fn of_fleet(rule: &RuleId, zone: &ZoneId, rules: &Compiled) -> Self {
+        let registration = Registration {
+            id: DeviceId::of_fleet(rule, zone),
+            revision: 0,
+            device_type: DeviceTypeId::FLEET,
+            zone: zone.clone(),
+            attributes: Vec::new(),
+            retired: false,
+        };
+        Self { fleet: Some(Box::default()), ..Self::new(registration.into(), rules) }
     }
 
     /// Roughly how many bytes it takes in a delta.
     fn encoded_bytes(&self) -> usize {
         let remembered = self.instances.iter().filter_map(|(_, instance)| instance.memory.as_deref());
         let remembered: usize = remembered.map(Memory::encoded_bytes).sum();
-        160 + 24 * self.metrics.len() + 16 * self.instances.len() + remembered
+        let members = self.fleet.as_ref().map_or(0, |fleet| fleet.members().len());
+        let fleets = 24 * self.memberships.all().len() + 40 * members;
+        160 + 24 * self.metrics.len() + 16 * self.instances.len() + remembered + fleets
     }
 }
 
@@ -339,13 +365,14 @@ impl ShardState {
         }
     }
 
-    /// Puts a device in its place, new or not.
-    pub(crate) fn put(&mut self, device: Device) {
+    /// Puts a device in its place, new or not, and says which that is.
+    pub(crate) fn put(&mut self, device: Device) -> u32 {
         match self.find(device.registration.id.as_str()) {
             Some(index) => {
                 self.queue.forget(index);
                 let place = self.touch(index);
                 *place = Device { touched: true, queued: None, ..device };
+                index
             }
             None => {
                 let index = self.devices.len() as u32;
@@ -353,6 +380,7 @@ impl ShardState {
                 self.queue.forget(index);
                 self.journal.changed.push(index);
                 self.devices.push(Device { touched: true, queued: None, ..device });
+                index
             }
         }
     }

@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 
 use super::{
     codec::{Malformed, Reader, Writer},
-    memory,
+    fleet, memory,
 };
 use crate::{
     compiled::{Compiled, Kind, Metric},
@@ -30,6 +30,10 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
     }
     write_time(writer, device.last_ingest, head);
     write_presence(writer, device.presence, head);
+    fleet::write_memberships(writer, &device.memberships);
+    if let Some(fleet) = &device.fleet {
+        fleet::write_members(writer, fleet);
+    }
     let Some(home) = device.home else {
         writer.number(0);
         writer.number(0);
@@ -57,9 +61,12 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
 
 pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Result<Device, Malformed> {
     let registration = Registration {
-        id: DeviceId::new(reader.text("a device's id")?).map_err(|_| Malformed("a device's id"))?,
+        id: DeviceId::stored(reader.text("a device's id")?).ok_or(Malformed("a device's id"))?,
         revision: reader.number("a revision")?,
-        device_type: DeviceTypeId::new(reader.name("a device type")?).map_err(|_| Malformed("a device type"))?,
+        device_type: match reader.name("a device type")? {
+            fleets if fleets == DeviceTypeId::FLEET.as_str() => DeviceTypeId::FLEET,
+            name => DeviceTypeId::new(name).map_err(|_| Malformed("a device type"))?,
+        },
         zone: ZoneId::new(reader.name("a zone")?).map_err(|_| Malformed("a zone"))?,
         retired: reader.number("whether a device is retired")? != 0,
         attributes: (0..reader.count("the number of attributes")?)
@@ -72,6 +79,10 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
     let mut device = Device::new(registration.into(), rules);
     device.last_ingest = read_time(reader, head)?;
     device.presence = read_presence(reader, head)?;
+    device.memberships = fleet::read_memberships(reader)?;
+    if device.registration.id.fleet().is_some() {
+        device.fleet = Some(Box::new(fleet::read_members(reader)?));
+    }
     let place = device.home.map(|home| (rules.device_type(home), rules.plan(home)));
 
     for _ in 0..reader.count("the number of metrics")? {

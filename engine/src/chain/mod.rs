@@ -4,6 +4,7 @@
 mod codec;
 mod detector;
 mod device;
+mod fleet;
 pub(crate) mod keys;
 mod memory;
 

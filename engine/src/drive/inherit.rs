@@ -238,12 +238,12 @@ impl Driver {
 /// the other parent that do not go with it end at the child's own beginning.
 fn inherit(parents: Vec<Shard>, lineage: &Lineage, run: &mut Run) -> Option<(ShardState, Arc<Compiled>)> {
     let newest = parents.iter().map(|parent| (parent.state.rule_set().version, &parent.rules));
-    let (_, rules) = newest.max_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.sha256.cmp(&right.sha256)))?;
+    let (version, rules) =
+        newest.max_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.sha256.cmp(&right.sha256)))?;
     let rules = rules.clone();
     let shard_time = parents.iter().map(|parent| parent.state.shard_time()).max().unwrap_or_default();
     let states = parents.into_iter().map(|mut parent| {
-        step::hand_over(&parent.rules, &rules, &mut parent.state, &lineage.first, shard_time, run);
-        parent.state.head.rule_set.sha256 = rules.sha256.clone();
+        step::hand_over(&parent.rules, (&rules, version), &mut parent.state, &lineage.first, shard_time, run);
         reshard::part(parent.state, lineage.range)
     });
     states.reduce(reshard::merge).map(|state| (state, rules))

@@ -448,12 +448,14 @@ struct Size {
     devices: usize,
     alerts: usize,
     quarantined: usize,
+    members: usize,
     bytes: usize,
 }
 
 impl Size {
     const ALERT_BYTES: usize = 1_024;
     const QUARANTINED_BYTES: usize = 512;
+    const MEMBER_BYTES: usize = 384;
 
     fn after(&mut self, shard: &Shard, effects: &Effects) -> usize {
         let (devices, device_bytes) = shard.state.changed_bytes(self.devices);
@@ -461,10 +463,12 @@ impl Size {
         let quarantined = &effects.quarantined[self.quarantined..];
         self.bytes += device_bytes
             + (alerts - self.alerts) * Self::ALERT_BYTES
+            + (effects.members.len() - self.members) * Self::MEMBER_BYTES
             + quarantined.iter().map(|record| record.data.len() + Self::QUARANTINED_BYTES).sum::<usize>();
         self.devices = devices;
         self.alerts = alerts;
         self.quarantined = effects.quarantined.len();
+        self.members = effects.members.len();
         self.bytes
     }
 }

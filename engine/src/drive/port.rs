@@ -64,10 +64,11 @@ pub trait StateLog: Sync {
     fn create(&self, key: &str, bytes: &[u8]) -> impl Future<Output = Created> + Send;
 }
 
-/// Where effects become rows. Every row has a key that a replay computes again, so publishing twice changes nothing.
+/// Where effects become rows and records. Every row has a key that a replay computes again, and every record a number
+/// that its reader compares, so publishing twice changes nothing.
 pub trait Publisher: Sync {
-    /// Puts every row: outbox and quarantine rows if absent, history rows if absent or older. `Ok` only when all of
-    /// them are accepted or were there before.
+    /// Puts every row: outbox and quarantine rows if absent, history rows if absent or older. Puts every member's
+    /// record on the stream, whether or not it is there already. `Ok` only when all of them are accepted.
     fn publish(&self, effects: &Effects) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 

@@ -5,6 +5,7 @@ pub(crate) mod anomaly;
 pub(crate) mod composite;
 pub(crate) mod count;
 pub(crate) mod flatline;
+pub(crate) mod fleet;
 pub(crate) mod limits;
 pub(crate) mod memory;
 mod range;
@@ -47,8 +48,8 @@ pub(crate) enum Test {
         /// Codes that count, sorted; empty for all.
         codes: Vec<SmolStr>,
     },
-    /// Nothing moves it yet.
-    Unsampled,
+    /// What devices say of themselves moves it.
+    Fleet(fleet::Fleet),
 }
 
 /// What a condition may look at.
@@ -150,7 +151,7 @@ impl Test {
             Condition::NoData { after_ms } => Self::NoData { after: *after_ms },
             Condition::Composite { all, any, not } => Self::Composite(composite::Composite::new(all, any, not)),
             Condition::DeviceAlarm { codes } => Self::DeviceAlarm { codes: codes.iter().cloned().collect() },
-            Condition::Fleet { .. } => Self::Unsampled,
+            Condition::Fleet { of, operator, threshold } => Self::Fleet(fleet::Fleet::new(of, *operator, *threshold)),
         }
     }
 
@@ -163,7 +164,7 @@ impl Test {
             | Self::State(_)
             | Self::NoData { .. }
             | Self::Composite(_)
-            | Self::Unsampled => false,
+            | Self::Fleet(_) => false,
             Self::Anomaly(_) | Self::Flatline(_) | Self::Count(_) | Self::DeviceAlarm { .. } => true,
         }
     }
@@ -182,7 +183,7 @@ impl Test {
             | Self::NoData { .. }
             | Self::Composite(_)
             | Self::DeviceAlarm { .. }
-            | Self::Unsampled => None,
+            | Self::Fleet(_) => None,
         }
     }
 
@@ -197,7 +198,7 @@ impl Test {
             Self::Anomaly(test) => test.look(seen, memory),
             Self::Flatline(test) => test.look(seen, memory),
             Self::Count(test) => test.look(seen, memory),
-            Self::NoData { .. } | Self::Composite(_) | Self::DeviceAlarm { .. } | Self::Unsampled => None,
+            Self::NoData { .. } | Self::Composite(_) | Self::DeviceAlarm { .. } | Self::Fleet(_) => None,
         }
     }
 
@@ -218,7 +219,7 @@ impl Test {
             Self::Composite(test) => test.limit(),
             Self::DeviceAlarm { codes } if codes.is_empty() => SmolStr::new_static("any alarm"),
             Self::DeviceAlarm { codes } => codes.join(", ").into(),
-            Self::Unsampled => SmolStr::default(),
+            Self::Fleet(test) => test.limit(),
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{
-    Moment, Run, composite,
+    Moment, Run, composite, fleet,
     judge::{Tally, judge, rule_of},
     presence, registration,
     timers::holds_now,
@@ -67,6 +67,7 @@ pub(super) fn take(
     composite::evaluate(&scene, &mut tally, device);
     let due = tally.due;
     state.look_at(index, due);
+    fleet::report(rules, state, index, moment.ingested_at, run);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 mod alarm;
 mod composite;
+mod fleet;
 mod judge;
 mod presence;
 mod registration;
@@ -86,10 +87,10 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
     }
     let mut payload = std::mem::take(&mut run.payload);
     let (ingested_at, read) = record::read(record, &mut payload);
-    if let Ok(Record::Rules { version, sha256 }) = &read
-        && (*version > state.head.rule_set.version || mutant!(OlderRuleSetAdopted))
+    if let Some((version, sha256)) = read.as_ref().ok().and_then(Record::rule_set)
+        && (version > state.head.rule_set.version || mutant!(OlderRuleSetAdopted))
     {
-        let (version, sha256) = (*version, sha256.clone());
+        let sha256 = sha256.clone();
         run.payload = payload;
         return Stepped::NeedsRuleSet { version, sha256 };
     }
@@ -121,6 +122,10 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
         }
         Ok(Record::Rules { .. }) => {
             run.counts.stale_rule_sets += 1;
+            Ok(())
+        }
+        Ok(Record::Member(member)) => {
+            fleet::take(rules, state, &member, &moment, run);
             Ok(())
         }
         Err(refusal) => Err(refusal),
@@ -163,7 +168,7 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// Takes a `rules` record whose set was loaded: `new` is in force from the next record on.
+/// Takes a record whose set was loaded: `new` is in force from here on. What a `member` record says is taken under it.
 pub fn adopt(
     old: &Compiled,
     new: &Compiled,
@@ -172,17 +177,20 @@ pub fn adopt(
     record: &StreamRecord<'_>,
     run: &mut Run,
 ) {
-    let (ingested_at, _) = record::read(record, &mut run.payload);
+    let (ingested_at, read) = record::read(record, &mut run.payload);
     let moment = Moment::of(record, ingested_at, run);
     timers::run(old, state, &moment, run);
-    move_over(old, new, state, &moment, run);
-    state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
+    move_over(old, new, version, state, &moment, run);
     run.counts.rule_sets += 1;
+    if let Ok(Record::Member(member)) = read {
+        fleet::take(new, state, &member, &moment, run);
+    }
     pass(state, record, ingested_at, run);
 }
 
 /// Brings every device under another rule set; the episodes that do not go with them end here.
-fn move_over(old: &Compiled, new: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
+fn move_over(old: &Compiled, new: &Compiled, version: u64, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
+    state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
     if old.sha256 == new.sha256 {
         return;
     }
@@ -191,19 +199,20 @@ fn move_over(old: &Compiled, new: &Compiled, state: &mut ShardState, moment: &Mo
     rehome::rehome_all(old, new, state, &mut |device, home, rule, instance, reason| {
         end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
     });
+    fleet::adopted(new, state, moment, run);
 }
 
 /// Brings the state of a parent under the rule set that its child begins with, at the child's beginning.
 pub(crate) fn hand_over(
     old: &Compiled,
-    new: &Compiled,
+    (new, version): (&Compiled, u64),
     state: &mut ShardState,
     first: &SequenceNumber,
     shard_time: Timestamp,
     run: &mut Run,
 ) {
     let moment = Moment { sequence: first, ingested_at: shard_time, before: run.effects.alerts.len() };
-    move_over(old, new, state, &moment, run);
+    move_over(old, new, version, state, &moment, run);
 }
 
 /// Passes a record without evaluating it: its bytes are quarantined and nothing else changes, not even the shard's
@@ -214,11 +223,16 @@ pub(crate) fn set_aside(state: &mut ShardState, record: &StreamRecord<'_>, refus
     run.counts.records += 1;
 }
 
-/// Takes a `rules` record whose set cannot be used: the shard stays with the one it has.
+/// Takes a record whose set cannot be used: the shard stays with the one it has. What a `member` record says is kept
+/// for a set that knows its rule.
 pub fn ignore_rule_set(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) {
-    let (ingested_at, _) = record::read(record, &mut run.payload);
-    timers::run(rules, state, &Moment::of(record, ingested_at, run), run);
+    let (ingested_at, read) = record::read(record, &mut run.payload);
+    let moment = Moment::of(record, ingested_at, run);
+    timers::run(rules, state, &moment, run);
     run.counts.unusable_rule_sets += 1;
+    if let Ok(Record::Member(member)) = read {
+        fleet::take(rules, state, &member, &moment, run);
+    }
     pass(state, record, ingested_at, run);
 }
 

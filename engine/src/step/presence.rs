@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::{
-    Moment, Run, composite,
+    Moment, Run, composite, fleet,
     judge::{Tally, judge, rule_of},
     registration,
 };
@@ -79,6 +79,7 @@ pub(super) fn status(
     }
     let due = tally.due;
     state.look_at(index, due);
+    fleet::report(rules, state, index, moment.ingested_at, run);
     Ok(())
 }
 
@@ -118,6 +119,7 @@ pub(super) fn lifecycle(
     }
     let due = tally.due;
     state.look_at(index, due);
+    fleet::report(rules, state, index, moment.ingested_at, run);
 }
 
 /// A device is said to have gone. It has some time to come back.

@@ -3,7 +3,7 @@
 use smol_str::format_smolstr;
 
 use super::{
-    Moment, Run,
+    Moment, Run, fleet,
     judge::{Tally, end},
 };
 use crate::{
@@ -39,8 +39,9 @@ pub(super) fn take(
             })
         }
     };
-    state.put(device);
+    let index = state.put(device);
     run.counts.registrations += 1;
+    fleet::report(rules, state, index, moment.ingested_at, run);
 }
 
 /// Why a registered device belongs nowhere.
@@ -60,7 +61,9 @@ pub(super) fn known(
     state: &ShardState,
     device: &str,
 ) -> Result<(u32, crate::compiled::Home), Refusal> {
-    let Some(index) = state.find(device) else {
+    // What stands for a fleet has a key that a plain record may bear, and is no device.
+    let found = state.find(device).filter(|index| state.devices[*index as usize].fleet.is_none());
+    let Some(index) = found else {
         return Err(Refusal::new(Reason::UnknownDevice, "the device was never registered"));
     };
     let known = &state.devices[index as usize];

@@ -1,7 +1,7 @@
 //! The readings of a device: every rule that reads one of them moves.
 
 use super::{
-    Moment, Run, composite,
+    Moment, Run, composite, fleet,
     judge::{Tally, judge, rule_of},
     presence, registration,
 };
@@ -51,6 +51,7 @@ pub(super) fn take(
     }
     let due = tally.due;
     state.look_at(index, due);
+    fleet::report(rules, state, index, moment.ingested_at, run);
     Ok(())
 }
 

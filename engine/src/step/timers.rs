@@ -1,7 +1,7 @@
 //! The passing of time: everything that is due before a record moves the shard's time past it.
 
 use super::{
-    Moment, Run, composite,
+    Moment, Run, composite, fleet,
     judge::{Tally, judge, resolve, rule_of, tell},
 };
 use crate::{
@@ -45,6 +45,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
         let next = due::earliest(rules, &state.devices[index as usize]);
         debug_assert_ne!(next, Some((due, timer)), "a timer that has run is not due again");
         state.look_at(index, next.filter(|next| *next != (due, timer)).map(|(due, _)| due));
+        fleet::report(rules, state, index, now, run);
         // Later timers of this record never run before this moment.
         state.head.shard_time = now;
     }
@@ -68,9 +69,11 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
             (slot, crate::verdict::Verdict::Hold(crate::verdict::WhyNot::Forgotten))
         }
         Timer::Hold(slot) => {
-            let breach = holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.at);
-            let mut finding = Finding::new(breach, !breach, Value::Bool(breach));
-            finding.evidence = super::alarm::evidence(&device.instances[slot]);
+            let finding = fleet::finding(scene, device, slot).unwrap_or_else(|| {
+                let breach = holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.at);
+                let evidence = super::alarm::evidence(&device.instances[slot]);
+                Finding { evidence, ..Finding::new(breach, !breach, Value::Bool(breach)) }
+            });
             (slot, judge(scene, tally, device, slot, finding, None))
         }
         Timer::Quiet(slot) => {

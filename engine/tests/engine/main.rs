@@ -1,6 +1,7 @@
 //! The engine from outside: records in, rows out, over stores that can fail.
 
 mod expiry_cases;
+mod fleet_cases;
 mod message_cases;
 mod poison_cases;
 mod properties;

@@ -326,6 +326,70 @@ fn a_child_that_dies_at_any_point_of_its_beginning_loses_and_doubles_nothing() {
 }
 
 /// The example with one thing changed.
+/// What devices say goes on the stream, wherever its key belongs by then, twice as a repeated publication puts it.
+fn with_members(stream: &Stream, split: usize, merge: usize) -> (Rows, usize) {
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    let (mut number, mut said) = (0, 0);
+    for (index, put) in stream.records.iter().enumerate() {
+        if index == split {
+            world.drain();
+            world.split("s0", ["s1", "s2"], number);
+        }
+        if index == merge {
+            world.drain();
+            world.merge(["s1", "s2"], "s3", number);
+        }
+        world.put(number, put);
+        number += 1;
+        loop {
+            world.drain();
+            let members: Vec<_> = memory.rows().members.into_values().collect();
+            if members.len() == said {
+                break;
+            }
+            said = members.len();
+            for member in members.iter().chain(&members) {
+                let (key, data) = (member.partition_key().to_string(), member.record());
+                world.put(number, &Put { key, data, arrived_at: put.arrived_at });
+                number += 1;
+            }
+        }
+    }
+    (without_shards(&memory), said)
+}
+
+#[test]
+fn fleets_go_where_their_keys_go_and_devices_go_on_counting_what_they_say() {
+    let mut stream = Stream::default();
+    for device in 0..7 {
+        stream.register(&format!("h-{device}"), "hydrant", if device < 4 { "zone-a" } else { "zone-b" });
+    }
+    for n in 0..9 {
+        for device in 0..7 {
+            let open = (n + device / 4) % 5 < 2;
+            stream.reading(&format!("h-{device}"), json!({ "open": open }), n * MINUTE / 2 + device);
+        }
+    }
+    let (expected, said) = with_members(&stream, usize::MAX, usize::MAX);
+    assert_eq!(expected.contradictions, Vec::<String>::new());
+    let fleets: Vec<_> = expected.alerts.values().filter(|alert| alert.device.is_none()).collect();
+    assert!(said >= 60 && fleets.len() >= 2, "{said} members, {} alerts of fleets", fleets.len());
+    for split in [2, 30] {
+        for merge in [split + 1, split + 19] {
+            let (rows, again) = with_members(&stream, split, merge);
+            assert_eq!((&rows.members, again), (&expected.members, said), "split at {split}, merged at {merge}");
+            let states = |rows: &Rows| -> Vec<_> {
+                let fleets = rows.alerts.values().filter(|alert| alert.device.is_none());
+                let mut all: Vec<_> = fleets.map(|it| (it.subject(), it.since, it.at, it.state.clone())).collect();
+                all.sort_by_key(|(subject, since, ..)| (subject.clone(), *since));
+                all
+            };
+            assert_eq!(states(&rows), states(&expected), "split at {split}, merged at {merge}");
+        }
+    }
+}
+
 fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
     change(&mut set);

@@ -1,8 +1,10 @@
-//! Scripted sessions: lines of samples with the expected verdicts beside them. A session is one device's life under
-//! the example's rules.
+//! Scripted sessions: lines of samples with the expected verdicts beside them. A session is the life of one device, or
+//! of a few, under the example's rules.
 //!
 //! ```text
-//! device pump-0 pump zone-a          registers the device
+//! device pump-0 pump zone-a          registers the device, which all following lines are about
+//! of pump-1                          from here on they are about this one
+//! retire pump-0 pump zone-a          takes it out of service
 //! rule vibration-high                only this rule's verdicts are shown
 //! 0s vibration=20 | inactive         a sample, and where the rule then stands
 //! 10s vibration=20 | firing 0s send  … since when, and whether somebody is told
@@ -74,8 +76,15 @@ fn play(session: &str) -> String {
                 let rev = stream.records.len() + 1;
                 let fields = json!({ "rev": rev, "type": device_type, "zone": zone, "attributes": attributes });
                 stream.registration(id, fields, START_MS);
-                take(&rules, &mut state, &stream);
+                take(&rules, &mut state, &mut stream);
             }
+            ["retire", id, device_type, zone] => {
+                let rev = stream.records.len() + 1;
+                let fields = json!({ "rev": rev, "type": device_type, "zone": zone, "retired": true });
+                stream.registration(id, fields, START_MS);
+                outcome = Some(told(&take(&rules, &mut state, &mut stream), &shown));
+            }
+            ["of", id] => device = (*id).to_owned(),
             ["rule", id] => shown = (*id).to_owned(),
             [at, event, rest @ ..] if event.starts_with('!') => {
                 let at = START_MS + milliseconds(at);
@@ -98,7 +107,7 @@ fn play(session: &str) -> String {
                     }
                     _ => panic!("no such event: {script}"),
                 }
-                let run = take(&rules, &mut state, &stream);
+                let run = take(&rules, &mut state, &mut stream);
                 outcome = Some(told(&run, &shown));
             }
             [at, rest @ ..] => {
@@ -110,7 +119,7 @@ fn play(session: &str) -> String {
                 let readings: Map<String, Value> = readings.iter().map(|word| reading(word)).collect();
                 let time = jiff::Timestamp::from_millisecond(START_MS + at).unwrap().to_string();
                 stream.message(&device, &json!({ "timestamp": time, "readings": readings }), START_MS + arrived);
-                let run = take(&rules, &mut state, &stream);
+                let run = take(&rules, &mut state, &mut stream);
                 outcome = Some(told(&run, &shown));
             }
         }
@@ -122,12 +131,19 @@ fn play(session: &str) -> String {
     played
 }
 
-fn take(rules: &Compiled, state: &mut ShardState, stream: &Stream) -> Run {
+/// Takes the newest record, and then what it made devices say to fleets.
+fn take(rules: &Compiled, state: &mut ShardState, stream: &mut Stream) -> Run {
     let mut run = Run::new(SHARD, 1);
     run.trace = Some(Vec::new());
-    let last = stream.records.len() - 1;
-    for record in stream.records(last, last + 1) {
-        assert_eq!(step::step(rules, state, &record, &mut run), step::Stepped::Done);
+    let mut next = stream.records.len() - 1;
+    while next < stream.records.len() {
+        for record in stream.records(next, next + 1) {
+            assert_eq!(step::step(rules, state, &record, &mut run), step::Stepped::Done);
+        }
+        for member in run.effects.members.drain(..) {
+            stream.put(&member.partition_key(), member.record(), member.at.0);
+        }
+        next += 1;
     }
     run
 }
@@ -160,7 +176,7 @@ fn told_of(judgement: &Judgement) -> String {
         Verdict::Hold(WhyNot::Flapping { until }) => format!("flapping until {}", since_start(until.0)),
         Verdict::Hold(WhyNot::OutsideHours) => "outside hours".to_owned(),
         Verdict::Hold(WhyNot::Forgotten) => "forgotten".to_owned(),
-        Verdict::Hold(WhyNot::Inactive) => return standing,
+        Verdict::Hold(WhyNot::Inactive) => String::new(),
         Verdict::Hold(WhyNot::Pending { until }) => format!("until {}", since_start(until.0)),
         Verdict::Hold(WhyNot::TooFewSamples { seen }) => format!("too few samples ({seen})"),
         Verdict::Hold(WhyNot::Learning { samples }) => format!("learning ({samples})"),
@@ -171,8 +187,10 @@ fn told_of(judgement: &Judgement) -> String {
         Verdict::Hold(WhyNot::Shadow) => "shadow".to_owned(),
         Verdict::Hold(WhyNot::NeverSent) => "never sent".to_owned(),
     };
+    let zone = judgement.device.as_str().strip_prefix("zone/").and_then(|key| key.split_once('/'));
+    let standing = zone.map_or(standing.clone(), |(zone, _)| format!("{zone} {standing}"));
     let at = if judgement.by_timer { format!(" at {}", since_start(judgement.at.0)) } else { String::new() };
-    format!("{standing}, {verdict}{at}")
+    if verdict.is_empty() { standing } else { format!("{standing}, {verdict}{at}") }
 }
 
 fn since_start(ms: i64) -> String {
