@@ -43,7 +43,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip and deliver.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip and jobs.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -178,12 +178,13 @@ check_file() {
 
 check_artifacts() {
   local name
-  for name in evaluate deliver; do
-    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds both in target/lambda'
+  for name in evaluate deliver jobs; do
+    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds them in target/lambda'
     [[ $(head -c 2 -- "$ARTIFACTS/$name.zip") == PK ]] || fail "$ARTIFACTS/$name.zip is not a zip file"
   done
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
+  JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -457,6 +458,7 @@ upload_all() {
   list_keys rules/ >>"$WORK/keys"
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
+  upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -557,7 +559,7 @@ deploy_platform() {
   find_bucket
   upload_all
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
-    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY"
+    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY"
   take_version
   announce
   if ((DRY_RUN)); then return; fi
@@ -605,7 +607,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip and deliver.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip and jobs.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -31,7 +31,7 @@ impl Place {
         fs::create_dir_all(place.path("bin")).unwrap();
         fs::create_dir_all(place.path("stub/objects")).unwrap();
         fs::create_dir_all(place.path("artifacts")).unwrap();
-        for name in ["evaluate", "deliver"] {
+        for name in ["evaluate", "deliver", "jobs"] {
             fs::write(place.path(&format!("artifacts/{name}.zip")), format!("PK {name}")).unwrap();
         }
         let aws = place.path("bin/aws");
@@ -200,6 +200,7 @@ fn case_18_a_dry_run_changes_nothing_and_says_everything() {
         "create stack my-water-dev-artifacts",
         "evaluate.zip",
         "deliver.zip",
+        "jobs.zip",
         "rules/",
         "create stack my-water-dev by",
         "rule-set version 1",

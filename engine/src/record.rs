@@ -80,10 +80,17 @@ impl<'a> Payload<'a> {
 pub(crate) struct Lifecycle<'a> {
     pub(crate) device: Cow<'a, str>,
     pub(crate) connected: bool,
-    /// Rises with each connection of the client: the order of events that come in any order.
+    /// Rises with each connection of the client. Its connect and its disconnect have the same.
     pub(crate) version: u64,
     /// A second connection of the same client pushed this one off.
     pub(crate) duplicate: bool,
+}
+
+impl Lifecycle<'_> {
+    /// The place among the client's events, which come in any order: by connection, and of one connection its end last.
+    pub(crate) fn order(&self) -> u64 {
+        self.version.saturating_mul(2).saturating_add(u64::from(!self.connected))
+    }
 }
 
 /// The fields of all wrapped kinds, none of them believed to be there.

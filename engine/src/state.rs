@@ -208,8 +208,8 @@ pub(crate) struct Flaps {
 /// Whether a device is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Presence {
-    /// Version of the newest connect or disconnect that counted.
-    pub(crate) version: Option<u64>,
+    /// Place of the newest connect or disconnect that counted among those of the client.
+    pub(crate) order: Option<u64>,
     /// Ingest time at which it was last said to have gone, unless it has come back.
     pub(crate) gone_at: Option<Timestamp>,
     /// Since when it is offline, by the shard's time.

@@ -80,6 +80,11 @@ impl Timestamp {
         Self(self.0.saturating_add_unsigned(length.0))
     }
 
+    /// The moment so long before.
+    pub fn before(self, length: Millis) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(length.0).unwrap_or(i64::MAX)))
+    }
+
     /// Reads a moment as RFC 3339 writes it, with an offset; parts of a millisecond are cut off. `None` where it is none.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         text.parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))

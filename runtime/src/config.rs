@@ -68,8 +68,6 @@ pub struct Common {
     pub platform: PlatformName,
     /// The environment, a dimension of every metric.
     pub environment: EnvironmentId,
-    /// The bucket with the rule sets.
-    pub artifact_bucket: String,
 }
 
 impl Common {
@@ -79,7 +77,6 @@ impl Common {
             platform: variables.parsed("FLEETFORM_PLATFORM", "a platform name", |text| PlatformName::new(text).ok())?,
             environment: variables
                 .parsed("FLEETFORM_ENVIRONMENT", "an environment id", |text| EnvironmentId::new(text).ok())?,
-            artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
         })
     }
 }
@@ -89,6 +86,8 @@ impl Common {
 pub struct Evaluate {
     /// What every function knows.
     pub common: Common,
+    /// The bucket with the rule sets.
+    pub artifact_bucket: String,
     /// The rule set of a shard that never had one: SHA-256 in hexadecimal.
     pub rule_set_sha256: String,
     /// The bucket of the state log.
@@ -117,18 +116,17 @@ impl Evaluate {
     /// Reads what the `evaluate` handler knows.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         let seconds = |name| variables.parsed(name, "a whole number of seconds", |text| text.parse().ok());
-        let number = |name| variables.parsed(name, "a whole number", |text| text.parse().ok());
+        let number = |name| number(variables, name);
         Ok(Self {
             common: Common::read(variables)?,
+            artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
             rule_set_sha256: variables.parsed(
                 "FLEETFORM_RULE_SET_SHA256",
                 "64 lowercase hexadecimal digits",
                 |text| is_sha256(text).then(|| text.to_owned()),
             )?,
             state_bucket: variables.required("FLEETFORM_STATE_BUCKET")?,
-            stream_arn: variables.parsed("FLEETFORM_STREAM_ARN", "the ARN of a stream", |text| {
-                text.starts_with("arn:").then(|| text.to_owned())
-            })?,
+            stream_arn: stream_arn(variables)?,
             record_age_max: Millis::from_secs(seconds("FLEETFORM_RECORD_AGE_MAX_S")?),
             stream_generation: number("FLEETFORM_STREAM_GENERATION")?,
             state_repair: number("FLEETFORM_STATE_REPAIR")?,
@@ -146,6 +144,8 @@ impl Evaluate {
 pub struct Notify {
     /// What every function knows.
     pub common: Common,
+    /// The bucket with the rule sets.
+    pub artifact_bucket: String,
     /// The table of deliveries.
     pub deliveries_table: String,
     /// The table of notices to send.
@@ -161,6 +161,7 @@ impl Notify {
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,
+            artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
             deliveries_table: variables.required("FLEETFORM_DELIVERIES_TABLE")?,
             outbox_table: variables.required("FLEETFORM_OUTBOX_TABLE")?,
             topic_arn_prefix: variables.parsed(
@@ -171,6 +172,46 @@ impl Notify {
             sms_origination: variables.optional("FLEETFORM_SMS_ORIGINATION"),
         })
     }
+}
+
+/// What the `sweep` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sweep {
+    /// What every function knows.
+    pub common: Common,
+    /// The bucket of the state log.
+    pub state_bucket: String,
+    /// ARN of the telemetry stream.
+    pub stream_arn: String,
+    /// Part of every key of the state log; a new stream gets a new one.
+    pub stream_generation: u32,
+    /// Part of every key of the state log; a repaired chain gets a new one.
+    pub state_repair: u32,
+    /// The table of notices to send.
+    pub outbox_table: String,
+}
+
+impl Sweep {
+    /// Reads what the `sweep` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            common: Common::read(variables)?,
+            state_bucket: variables.required("FLEETFORM_STATE_BUCKET")?,
+            stream_arn: stream_arn(variables)?,
+            stream_generation: number(variables, "FLEETFORM_STREAM_GENERATION")?,
+            state_repair: number(variables, "FLEETFORM_STATE_REPAIR")?,
+            outbox_table: variables.required("FLEETFORM_OUTBOX_TABLE")?,
+        })
+    }
+}
+
+fn stream_arn(variables: &Variables<'_>) -> Result<String, ConfigError> {
+    variables
+        .parsed("FLEETFORM_STREAM_ARN", "the ARN of a stream", |text| text.starts_with("arn:").then(|| text.to_owned()))
+}
+
+fn number(variables: &Variables<'_>, name: &'static str) -> Result<u32, ConfigError> {
+    variables.parsed(name, "a whole number", |text| text.parse().ok())
 }
 
 /// Whether a text is a SHA-256 as artifacts spell it.
@@ -212,6 +253,7 @@ mod tests {
             let lookup = |name: &str| variables.get(name).cloned();
             let variables = Variables::new(&lookup);
             Evaluate::read(&variables)?;
+            Sweep::read(&variables)?;
             Notify::read(&variables)
         };
         assert_eq!(read(&variables).expect("complete").sms_origination, None);

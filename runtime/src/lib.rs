@@ -18,6 +18,10 @@ pub mod host;
 #[cfg(feature = "deliver")]
 pub mod notify;
 #[cfg(feature = "lambda")]
+pub mod outbox;
+#[cfg(feature = "lambda")]
 pub mod start;
+#[cfg(feature = "jobs")]
+pub mod sweep;
 #[cfg(feature = "lambda")]
 pub mod telemetry;

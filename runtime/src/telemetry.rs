@@ -154,7 +154,6 @@ mod tests {
         let common = Common {
             platform: PlatformName::new("riverton").expect("a name"),
             environment: EnvironmentId::new("dev").expect("an id"),
-            artifact_bucket: "b".to_owned(),
         };
         let mut metrics = Metrics::default();
         assert!(metrics.lines(&common, Timestamp(5)).is_empty());

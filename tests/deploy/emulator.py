@@ -35,7 +35,7 @@ os.environ.update(
 
 from ministack import app  # noqa: E402
 from ministack.core.responses import request_scope  # noqa: E402
-from ministack.services import iot, kinesis, lambda_svc  # noqa: E402
+from ministack.services import iot, kinesis, lambda_svc, scheduler  # noqa: E402
 from ministack.services.cloudformation import _stacks, provisioners, stacks  # noqa: E402
 
 
@@ -130,9 +130,11 @@ def accept_alarms_on_expressions() -> None:
 
 def leave_event_sources_to_the_test() -> None:
     """AWS retries, bisects and gives up on batches as the mapping says; the emulator's pollers do none of it. The
-    test has a poller of its own, and two of them would deliver everything twice."""
+    test has a poller of its own, and two of them would deliver everything twice. For the same reason it invokes what a
+    schedule would."""
     lambda_svc._poll_kinesis = lambda: False
     lambda_svc._poll_dynamodb_streams = lambda: False
+    scheduler._tick_schedules = lambda: None
 
 
 keep_attributes_of_unchanged_resources()

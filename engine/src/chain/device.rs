@@ -196,14 +196,14 @@ fn read_instance(reader: &mut Reader<'_>, metric: Option<&Metric>, head: &Head) 
 }
 
 fn write_presence(writer: &mut Writer, presence: Presence, head: &Head) {
-    writer.number(presence.version.map_or(0, |version| version.saturating_add(1)));
+    writer.number(presence.order.map_or(0, |order| order.saturating_add(1)));
     write_time(writer, presence.gone_at, head);
     write_time(writer, presence.offline_since, head);
 }
 
 fn read_presence(reader: &mut Reader<'_>, head: &Head) -> Result<Presence, Malformed> {
     Ok(Presence {
-        version: reader.number("a version of presence")?.checked_sub(1),
+        order: reader.number("a place of presence")?.checked_sub(1),
         gone_at: read_time(reader, head)?,
         offline_since: read_time(reader, head)?,
     })

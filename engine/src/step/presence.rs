@@ -15,13 +15,15 @@ use crate::{
     reason::{Reason, Refusal},
     record::{Lifecycle, payload},
     rule::{Finding, Test},
-    state::{Device, Phase, ShardState},
+    state::{Device, Phase, Presence, ShardState},
+    units::{Millis, Timestamp},
     value::Value,
 };
 
 /// A device has sent something: it is there.
 pub(super) fn alive(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     device.last_ingest = device.last_ingest.max(Some(scene.ingested_at));
+    device.presence.count_anew(scene.ingested_at);
     device.presence.gone_at = None;
     back(scene, tally, device);
 }
@@ -44,6 +46,11 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
         }
     }
 }
+
+/// Half of the "approximately one hour" without a connection after which the broker counts a client's connections from
+/// 0 again: far longer than an event is late, and surely shorter than the hour ("Lifecycle events", AWS IoT Core
+/// developer guide).
+const COUNTED_ANEW_AFTER: Millis = Millis::from_secs(1_800);
 
 #[derive(Deserialize)]
 struct Status<'a> {
@@ -83,6 +90,16 @@ pub(super) fn status(
     Ok(())
 }
 
+impl Presence {
+    /// The broker counts the connections of a client anew once it has been away for about an hour: what the version
+    /// was before says nothing about those that follow.
+    fn count_anew(&mut self, now: Timestamp) {
+        if self.gone_at.is_some_and(|gone| now.since(gone) >= COUNTED_ANEW_AFTER) {
+            self.order = None;
+        }
+    }
+}
+
 /// Takes what the broker says of a connection. It comes out of order and twice; the version tells.
 pub(super) fn lifecycle(
     rules: &Compiled,
@@ -96,9 +113,10 @@ pub(super) fn lifecycle(
         run.counts.unread += 1;
         return;
     };
-    let known = state.devices[index as usize].presence.version;
+    let mut presence = state.devices[index as usize].presence;
+    presence.count_anew(moment.ingested_at);
     // Who is pushed off by a second connection of the same client has not gone.
-    if known.is_some_and(|known| lifecycle.version <= known) || lifecycle.duplicate {
+    if presence.order.is_some_and(|known| lifecycle.order() <= known) || lifecycle.duplicate {
         run.counts.stale_presence += 1;
         return;
     }
@@ -106,7 +124,7 @@ pub(super) fn lifecycle(
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
     let scene = moment.scene(rules, home, shard);
     let device = state.touch(index);
-    device.presence.version = Some(lifecycle.version);
+    device.presence.order = Some(lifecycle.order());
     if lifecycle.connected {
         device.presence.gone_at = None;
         let silent = due::offline_by_silence(device, rules.device_type(home).offline_after);

@@ -1,7 +1,8 @@
 //! Records that come twice, in any batches, or broken: what must come out of the stream whatever comes in.
 
-use crate::support::{Host, START_MS, Stream};
+use crate::support::{EXAMPLE, Host, START_MS, Stream, settings};
 use fleetform_engine::{
+    drive::Settings,
     effect::{AlertState, NoticeKind, ResolveReason},
     memory::{Memory, Rows},
 };
@@ -279,6 +280,55 @@ fn the_source_systems_message_is_processed_and_its_alert_fires_once_and_again_af
     assert_eq!(firings(&stream, "high-pressure"), [(360, 60)]);
     pressure(&mut stream, 780, 65.0);
     assert_eq!(firings(&stream, "high-pressure"), [(360, 60), (780, 480)]);
+}
+
+/// Seconds after the start at which `valve-offline` fired, of a valve that is missed only after two hours of silence and
+/// sends a position at 0 s; events are (seconds, connected, version).
+fn gone(events: &[(i64, bool, u64)]) -> Vec<i64> {
+    let mut rules: Value = serde_json::from_slice(EXAMPLE).expect("a rule set");
+    rules["device_types"]["valve"]["offline_after_ms"] = json!(7_200_000);
+    let memory = Memory::new();
+    let rule_set_sha256 = memory.add_rule_set(&serde_json::to_vec(&rules).expect("JSON"));
+    let mut stream = Stream::default();
+    stream.register("valve-0", "valve", "zone-a");
+    stream.reading("valve-0", json!({ "position": 1.0 }), 0);
+    for (seconds, connected, version) in events {
+        let fields = match connected {
+            true => json!({ "e": "connected", "v": version }),
+            false => json!({ "e": "disconnected", "v": version, "r": "CONNECTION_LOST" }),
+        };
+        stream.wrap("lifecycle", "valve-0", fields, START_MS + seconds * SECOND);
+    }
+    let last = events.last().map_or(0, |(seconds, ..)| seconds * SECOND);
+    stream.wrap("tick", "tick", json!({}), START_MS + last + 10 * MINUTE);
+    Host::with(&memory, Settings { rule_set_sha256, ..settings(&memory) }).deliver_all(&stream);
+    let rows = memory.rows().outbox.into_values();
+    let firings = rows.filter(|notification| {
+        notification.alert.rule.as_str() == "valve-offline" && notification.kind == NoticeKind::Firing
+    });
+    let mut at: Vec<i64> = firings.map(|notification| (notification.alert.at.0 - START_MS) / SECOND).collect();
+    at.sort_unstable();
+    at
+}
+
+/// The broker gives both ends of a connection one version ("Lifecycle events", AWS IoT Core developer guide).
+#[test]
+fn a_disconnect_has_the_version_of_its_connect() {
+    assert_eq!(gone(&[(10, true, 6), (20, false, 6)]), [140]);
+    // Out of order, and twice.
+    assert_eq!(gone(&[(10, false, 6), (20, true, 6)]), [130]);
+    assert_eq!(gone(&[(10, true, 6), (20, false, 6), (25, true, 6)]), [140]);
+    // Back under a new connection before the grace is over.
+    assert_eq!(gone(&[(10, true, 6), (20, false, 6), (100, true, 7), (101, false, 6)]), Vec::<i64>::new());
+}
+
+/// It counts the connections of a client from 0 again once that has been away for about an hour.
+#[test]
+fn versions_that_begin_anew_are_taken() {
+    let away = 20 + 3_600;
+    assert_eq!(gone(&[(10, true, 6), (20, false, 6), (away, true, 0), (away + 60, false, 0)]), [140, away + 180]);
+    // Two minutes away is no reason to count anew: these are old events that come late.
+    assert_eq!(gone(&[(10, true, 6), (20, false, 6), (60, true, 7), (90, false, 0)]), Vec::<i64>::new());
 }
 
 #[test]

@@ -32,12 +32,15 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let message = raw.message.as_ref().unwrap_or(&Default::default()).check(&at("message"), context);
     let mqtt = raw.mqtt.as_ref().unwrap_or(&Default::default()).check(&at("mqtt"), context);
     let identity = raw.identity.as_ref().unwrap_or(&Default::default()).check(&at("identity"), context);
+    let no_processor = Default::default();
+    let raw_processor = raw.processor.as_ref().unwrap_or(&no_processor);
+    let sweep_every = raw_processor.check_sweep_every(&at("processor"), context);
     let types_at = at("device_types");
     let device_types: BTreeMap<_, _> = (raw.device_types.iter().flat_map(|types| &types.0))
-        .map(|(id, raw)| (id.clone(), raw.check(id, &message, &types_at.key(id.as_str()), context)))
+        .map(|(id, raw)| (id.clone(), raw.check(id, &message, sweep_every, &types_at.key(id.as_str()), context)))
         .collect();
     let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
-    let processor = raw.processor.as_ref().unwrap_or(&Default::default()).check(&stream, &at("processor"), context);
+    let processor = raw_processor.check(&stream, sweep_every, &at("processor"), context);
     let severities = severity::check(raw.severities.as_ref(), context);
     let channels = raw.channels.as_ref().map(|raw| raw.check()).unwrap_or_default();
     let contacts = check_contacts(raw, &channels, context);

@@ -25,9 +25,6 @@ const REPORT_EVERY: &str = "60s";
 /// A device counts as offline after this many missed messages, unless the file says otherwise.
 const MISSED_MESSAGES: u64 = 3;
 
-/// How often silent shards are looked at, which bounds how soon silence is seen.
-const SWEEP_EVERY: Millis = Millis::from_secs(60);
-
 /// `[device_types.X]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,8 +35,8 @@ pub(crate) struct RawDeviceType {
     /// Time between two messages; longer than `report_every` where messages carry several samples. Default:
     /// `report_every`.
     pub(crate) send_every: Option<Duration>,
-    /// Silence after which a device counts as offline. Default: three times `send_every`, at least 60s more than
-    /// twice.
+    /// Silence after which a device counts as offline. Default: three times `send_every`, at least
+    /// `processor.sweep_every` more than twice.
     pub(crate) offline_after: Option<Duration>,
     /// Expected devices in each zone, from which shards are checked.
     pub(crate) count: Option<BTreeMap<String, u32>>,
@@ -105,16 +102,28 @@ pub struct Reading {
     pub required: bool,
 }
 
+/// The shortest silence of a device that says anything: two messages may be late or lost, and then somebody must look.
+pub(crate) fn least_silence(sweep_every: Millis, send_every: Millis) -> Millis {
+    Millis(sweep_every.0 + 2 * send_every.0)
+}
+
 impl RawDeviceType {
     /// Checks a device type.
-    pub(crate) fn check(&self, id: &DeviceTypeId, message: &Message, at: &At<'_>, context: &Context<'_>) -> DeviceType {
+    pub(crate) fn check(
+        &self,
+        id: &DeviceTypeId,
+        message: &Message,
+        sweep_every: Millis,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> DeviceType {
         let report_every =
             Bounds::new("100ms", "7d").check(self.report_every, REPORT_EVERY, &at.key("report_every"), context);
         let send_every = self.check_send_every(report_every, message, at, context);
         DeviceType {
             report_every,
             send_every,
-            offline_after: self.check_offline_after(send_every, at, context),
+            offline_after: self.check_offline_after(send_every, sweep_every, at, context),
             count: self.check_count(id, &at.key("count"), context),
             readings: self.check_readings(message, &at.key("readings"), context),
             attributes: self.check_attributes(&at.key("attributes"), context),
@@ -150,30 +159,39 @@ impl RawDeviceType {
         send_every
     }
 
-    fn check_offline_after(&self, send_every: Millis, at: &At<'_>, context: &Context<'_>) -> Millis {
+    fn check_offline_after(
+        &self,
+        send_every: Millis,
+        sweep_every: Millis,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Millis {
         let place = at.key("offline_after");
-        let least = Millis(SWEEP_EVERY.0 + 2 * send_every.0);
+        let least = least_silence(sweep_every, send_every);
         let default = Millis((MISSED_MESSAGES * send_every.0).max(least.0));
         let Some(given) = Bounds::new("1s", "365d").check_given(self.offline_after, &place, context) else {
             return default;
         };
         if given < least {
             let needed = Duration::write(least);
-            context.report(
-                Diagnostic::new(
-                    Code::OfflineTooSoon,
-                    context.value(&place),
-                    format!(
-                        "a device that sends every `{}` cannot be told to be offline after `{}`",
-                        Duration::write(send_every),
-                        Duration::write(given)
-                    ),
-                )
-                .replace(
-                    format!("it takes 60s and two messages; write: offline_after = \"{needed}\""),
-                    format!("\"{needed}\""),
-                ),
+            let message = format!(
+                "a device that sends every `{}` cannot be told to be offline after `{}`",
+                Duration::write(send_every),
+                Duration::write(given)
             );
+            let processor = At::root("processor");
+            let swept = processor.key("sweep_every");
+            let mut diagnostic = Diagnostic::new(Code::OfflineTooSoon, context.value(&place), message);
+            if context.is_written(&swept) {
+                diagnostic = diagnostic.related(context.value(&swept), "silence is seen this often");
+            }
+            context.report(diagnostic.replace(
+                format!(
+                    "it takes {} until silence is seen, and two messages; write: offline_after = \"{needed}\"",
+                    Duration::write(sweep_every)
+                ),
+                format!("\"{needed}\""),
+            ));
         }
         given
     }

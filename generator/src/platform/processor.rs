@@ -17,6 +17,7 @@ const BATCH_SIZE: u32 = 500;
 const BATCH_WINDOW: &str = "2s";
 const MAX_RECORD_AGE: &str = "6h";
 const CHECKPOINT_EVERY: &str = "2m";
+const SWEEP_EVERY: &str = "1m";
 const MAX_ALERT_DELAY: &str = "15m";
 
 /// Memory of a function, in MiB ("Lambda quotas", AWS Lambda developer guide).
@@ -45,6 +46,9 @@ pub(crate) struct RawProcessor {
     /// Longest time between two full copies of a shard's state, 10s to 24h.
     #[schemars(extend("default" = CHECKPOINT_EVERY))]
     pub(crate) checkpoint_every: Option<Duration>,
+    /// How often silent shards are told the time, on which being offline and no data depend: 1m to 1h in whole minutes.
+    #[schemars(extend("default" = SWEEP_EVERY))]
+    pub(crate) sweep_every: Option<Duration>,
     /// A firing seen later than this goes to the history only.
     #[schemars(extend("default" = MAX_ALERT_DELAY))]
     pub(crate) max_alert_delay: Option<Duration>,
@@ -68,6 +72,8 @@ pub struct Processor {
     pub max_record_age: Millis,
     /// Longest time between two bases of a shard's state.
     pub checkpoint_every: Millis,
+    /// How often silent shards are told the time, in whole minutes.
+    pub sweep_every: Millis,
     /// A firing seen later than this goes to the history only.
     pub max_alert_delay: Millis,
     /// Reserved concurrency.
@@ -98,8 +104,14 @@ impl Arch {
 }
 
 impl RawProcessor {
-    /// Checks the table, and its times against the stream's.
-    pub(crate) fn check(&self, stream: &Stream, at: &At<'_>, context: &Context<'_>) -> Processor {
+    /// Checks how often silent shards are told the time. A schedule by rate counts whole minutes ("Schedule types in
+    /// EventBridge Scheduler", Amazon EventBridge Scheduler user guide).
+    pub(crate) fn check_sweep_every(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
+        Bounds::new("1m", "1h").in_whole("1m").check(self.sweep_every, SWEEP_EVERY, &at.key("sweep_every"), context)
+    }
+
+    /// Checks the rest of the table, and its times against the stream's.
+    pub(crate) fn check(&self, stream: &Stream, sweep_every: Millis, at: &At<'_>, context: &Context<'_>) -> Processor {
         let length = |key: &str, value, default, least, most, whole| {
             Bounds::new(least, most).in_whole(whole).check(value, default, &at.key(key), context)
         };
@@ -124,6 +136,7 @@ impl RawProcessor {
             batch_window: length("batch_window", self.batch_window, BATCH_WINDOW, "0s", "300s", "1s"),
             max_record_age,
             checkpoint_every: length("checkpoint_every", self.checkpoint_every, CHECKPOINT_EVERY, "10s", "24h", "1s"),
+            sweep_every,
             max_alert_delay: length("max_alert_delay", self.max_alert_delay, MAX_ALERT_DELAY, "10s", "24h", "1ms"),
             reserved: self.reserved,
         }

@@ -18,6 +18,9 @@ use crate::cfn::{
     value::{Text, logical_id},
 };
 
+/// The index of the notices that are not settled, by a digit of their id and by when they were last put into the stream.
+pub(crate) const OPEN_INDEX: &str = "open";
+
 /// What other stacks need of this one.
 pub(crate) struct Outputs {
     pub(crate) outbox_name: Output,
@@ -33,7 +36,8 @@ pub(crate) struct Outputs {
 pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Outputs) {
     let mut stack = site.stack("alerting", "notices to send, the alert history and the topics of the contacts");
     let key = stack.import(&ingest.key_arn);
-    let outbox = stack.add("OutboxTable", Table::new("id", None, &key).with_stream());
+    let outbox = stack
+        .add("OutboxTable", Table::new("id", None, &key).with_index(OPEN_INDEX, "open", "touched_at").with_stream());
     let alerts = stack.add("AlertsTable", Table::new("device", Some("episode"), &key));
     let deliveries = stack.add("DeliveriesTable", Table::new("notification", Some("target"), &key));
     let outputs = Outputs {

@@ -33,19 +33,46 @@ pub(crate) struct Outputs {
     pub(crate) stream_arn: Output,
 }
 
-/// A channel that devices send on.
-pub(crate) struct Sent<'a> {
+/// What a topic rule takes from the broker.
+pub(crate) struct Source {
     /// Its word in records, topics and names.
     pub(crate) name: &'static str,
-    topic: &'a Topic,
+    id: &'static str,
+    description: &'static str,
+    sql: String,
+    /// The level of the topic that is the device, counted from 1.
+    device_level: usize,
 }
 
-/// The channels that devices send on.
-pub(crate) fn channels<'a>(site: &Site<'a>) -> [Sent<'a>; 3] {
+/// What the topic rules take: what devices send on their channels, and what the broker says of their connections.
+pub(crate) fn sources(site: &Site<'_>) -> [Source; 4] {
     let mqtt = &site.platform.mqtt;
-    [("telemetry", &mqtt.telemetry), ("status", &mqtt.status), ("alerts", &mqtt.alerts)]
-        .map(|(name, topic)| Sent { name, topic })
+    let sent = |id, name, topic: &Topic| Source {
+        name,
+        id,
+        description: "Wraps a message without trusting it and puts it on the telemetry stream",
+        sql: message_sql(name, topic),
+        device_level: topic.device_level(),
+    };
+    [
+        sent("TelemetryTopicRule", "telemetry", &mqtt.telemetry),
+        sent("StatusTopicRule", "status", &mqtt.status),
+        sent("AlertsTopicRule", "alerts", &mqtt.alerts),
+        Source {
+            name: "lifecycle",
+            id: "LifecycleTopicRule",
+            description: "Puts what the broker says of connections on the telemetry stream",
+            sql: LIFECYCLE_SQL.to_owned(),
+            device_level: 5,
+        },
+    ]
 }
+
+/// The statement that takes what the broker says of a connection, under `$aws/events/presence/<event>/<client>`. An
+/// event without a reason, as a connect is, leaves the field out. The event's own time is no more exact than two
+/// minutes, so it is not asked ("Lifecycle events", AWS IoT Core developer guide).
+const LIFECYCLE_SQL: &str = "SELECT 1 AS ff, 'lifecycle' AS k, topic(5) AS d, topic(4) AS e, versionNumber AS v, \
+                             disconnectReason AS r, timestamp() AS t FROM '$aws/events/presence/+/+'";
 
 /// The stacks: one, and more where there are very many zones or device types.
 pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
@@ -94,34 +121,29 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
             encryption::encrypt("EncryptObjects", &key),
         ],
     );
-    for sent in channels(site) {
+    for source in sources(site) {
         let rule = TopicRule {
-            rule_name: site.topic_rule(sent.name),
+            rule_name: site.topic_rule(source.name),
             topic_rule_payload: TopicRulePayload {
-                description: "Wraps a message without trusting it and puts it on the telemetry stream",
+                description: source.description,
                 aws_iot_sql_version: "2016-03-23",
-                sql: sql(&sent),
+                sql: source.sql,
                 rule_disabled: false,
                 actions: vec![Action::Kinesis(KinesisAction {
                     stream_name: stream.reference(),
                     // One device, one shard: its records stay in order.
-                    partition_key: format!("${{topic({})}}", sent.topic.device_level()),
+                    partition_key: format!("${{topic({})}}", source.device_level),
                     role_arn: to_stream.arn(),
                 })],
                 // The record that arrives there holds the original bytes, the rule and the reason.
                 error_action: Action::S3(S3Action {
                     bucket_name: errors.reference(),
-                    key: format!("{}/${{parse_time(\"yyyy/MM/dd\", timestamp())}}/${{newuuid()}}", sent.name),
+                    key: format!("{}/${{parse_time(\"yyyy/MM/dd\", timestamp())}}/${{newuuid()}}", source.name),
                     role_arn: to_errors.arn(),
                 }),
             },
         };
-        let id = match sent.name {
-            "telemetry" => "TelemetryTopicRule",
-            "status" => "StatusTopicRule",
-            _ => "AlertsTopicRule",
-        };
-        stack.add(id, rule);
+        stack.add(source.id, rule);
     }
     for (id, name, document) in device_policies(site) {
         let policy_document = document
@@ -164,12 +186,12 @@ pub(crate) fn device_policies(
 }
 
 /// The statement that wraps a message: its bytes as they came, and what the connection says of it.
-fn sql(sent: &Sent<'_>) -> String {
-    let device = sent.topic.device_level();
+fn message_sql(name: &str, topic: &Topic) -> String {
+    let device = topic.device_level();
     // The channel is read off the topic where the topic spells it, and is a constant where it does not.
-    let level = sent.topic.after.iter().position(|level| level == sent.name);
-    let channel = level.map_or_else(|| format!("'{}'", sent.name), |at| format!("topic({})", device + 1 + at));
-    let filter = sent.topic.with_device("+");
+    let level = topic.after.iter().position(|level| level == name);
+    let channel = level.map_or_else(|| format!("'{name}'"), |at| format!("topic({})", device + 1 + at));
+    let filter = topic.with_device("+");
     format!(
         "SELECT 1 AS ff, 'message' AS k, encode(*, 'base64') AS p, topic({device}) AS d, {channel} AS ch, \
          clientid() AS c, timestamp() AS t FROM '{filter}'"

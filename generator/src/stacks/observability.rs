@@ -30,6 +30,13 @@ const ALARM_ACTIONS_MAX: usize = 5;
 /// Age of the oldest record that a function has yet to see, in milliseconds, at which somebody must look.
 const ITERATOR_AGE_MAX_MS: u64 = 300_000;
 
+/// How far the newest full copy of a shard's state may be behind, in milliseconds: from then on only the deltas of many
+/// hours stand between a cold start and the state.
+const BASE_BEHIND_MAX_MS: u64 = 86_400_000;
+
+/// Seconds in which every chain is looked at at least twice.
+const CHAINS_LOOKED_AT_S: u32 = 3 * 3_600;
+
 /// Name space of the runtime's own metrics.
 const NAMESPACE: &str = "fleetform";
 
@@ -79,6 +86,8 @@ pub(crate) fn stacks(
             add_alarm(&mut stack, watch, actions);
         }
     }
+    let actions = audience.actions(&mut stack, "Ops", &everybody);
+    add_silence_alarm(site, &mut stack, actions);
     if let Some(quarantine) = &observe.quarantine {
         let actions = audience.actions(&mut stack, "Quarantine", &quarantine.to);
         let watch = Watch {
@@ -106,8 +115,9 @@ struct Names {
     stream: Text,
     evaluate: Text,
     notify: Text,
-    mappings: [Text; 2],
-    dead_letters: [Text; 2],
+    sweep: Text,
+    mappings: Vec<Text>,
+    dead_letters: [Text; 3],
     tables: [(&'static str, Text); 4],
 }
 
@@ -119,13 +129,18 @@ impl Names {
         processing: &processing::Outputs,
     ) -> Self {
         let mut import = |output: &Output| stack.import(output);
-        let (evaluate, notify) = (&processing.evaluate, &processing.notify);
+        let (evaluate, notify, sweep) = (&processing.evaluate, &processing.notify, &processing.sweep);
         Self {
             stream: import(&ingest.stream_name),
             evaluate: import(&evaluate.name),
             notify: import(&notify.name),
-            mappings: [import(&evaluate.mapping_id), import(&notify.mapping_id)],
-            dead_letters: [import(&evaluate.dead_letters_name), import(&notify.dead_letters_name)],
+            sweep: import(&sweep.name),
+            mappings: [evaluate, notify, sweep]
+                .into_iter()
+                .filter_map(|one| one.mapping_id.as_ref())
+                .map(&mut import)
+                .collect(),
+            dead_letters: [evaluate, notify, sweep].map(|one| import(&one.dead_letters_name)),
             tables: [
                 ("AlertsTableThrottleAlarm", import(&alerting.alerts_name)),
                 ("DeliveriesTableThrottleAlarm", import(&alerting.deliveries_name)),
@@ -182,6 +197,28 @@ fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
         },
         Watch {
             periods: 3,
+            ..five_minutes("SweepErrorsAlarm", "Sweep keeps failing", vec![lambda("Errors", &names.sweep)])
+        },
+        Watch {
+            periods: 3,
+            ..five_minutes(
+                "SweepThrottlesAlarm",
+                "Sweep is throttled: the account has too little concurrency left",
+                vec![lambda("Throttles", &names.sweep)],
+            )
+        },
+        Watch {
+            stat: "Maximum",
+            period_s: CHAINS_LOOKED_AT_S,
+            above: BASE_BEHIND_MAX_MS - 1,
+            ..five_minutes(
+                "BaseBehindAlarm",
+                "No full copy of a shard's state has been written for a day",
+                vec![own_metric(site, "BaseBehindMs")],
+            )
+        },
+        Watch {
+            periods: 3,
             ..five_minutes(
                 "EvaluateThrottlesAlarm",
                 "Evaluate is throttled: the account has too little concurrency left",
@@ -210,7 +247,7 @@ fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
         five_minutes(
             "LostFailuresAlarm",
             "Records that were given up did not reach the failure bucket",
-            [&names.evaluate, &names.notify]
+            [&names.evaluate, &names.notify, &names.sweep]
                 .into_iter()
                 .flat_map(|function| {
                     [lambda("DestinationDeliveryFailures", function), lambda("DeadLetterErrors", function)]
@@ -272,10 +309,10 @@ fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
 }
 
 fn rule_metrics(site: &Site<'_>, name: &'static str, action: &'static str) -> Vec<Metric> {
-    ingest::channels(site)
+    ingest::sources(site)
         .iter()
-        .map(|sent| {
-            let rule = site.topic_rule(sent.name).into();
+        .map(|source| {
+            let rule = site.topic_rule(source.name).into();
             metric("AWS/IoT", name, [("ActionType", &action.into()), ("RuleName", &rule)])
         })
         .collect()
@@ -334,6 +371,32 @@ fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {
             // Nothing happened, so nothing was counted.
             treat_missing_data: "notBreaching",
             metrics,
+        },
+    );
+}
+
+/// An alarm on what does not happen: no open shard was told the time in as long as three sweeps, at least five minutes.
+fn add_silence_alarm(site: &Site<'_>, stack: &mut Stack, actions: Vec<Text>) {
+    let sweep_every_s = u32::try_from(site.platform.processor.sweep_every.as_secs()).unwrap_or(u32::MAX);
+    let metric_stat =
+        MetricStat { metric: own_metric(site, "Ticks"), period: (3 * sweep_every_s).max(300), stat: "Sum" };
+    stack.add(
+        "SweepSilentAlarm",
+        Alarm {
+            alarm_description: "Silent shards are told no time: nobody is missed, and no alert ends by itself"
+                .to_owned(),
+            alarm_actions: actions,
+            comparison_operator: "LessThanThreshold",
+            threshold: 1,
+            evaluation_periods: 1,
+            // Nobody counted, so nothing happened.
+            treat_missing_data: "breaching",
+            metrics: vec![MetricQuery {
+                id: SmolStr::new("m1"),
+                expression: None,
+                metric_stat: Some(metric_stat),
+                return_data: true,
+            }],
         },
     );
 }
@@ -414,17 +477,19 @@ fn dashboard(site: &Site<'_>, names: &Names) -> Text {
         names.iter().map(|name| line(own_metric(site, name), stat)).collect()
     };
     let lambda = |name: &'static str, stat: &str| -> Vec<Value> {
-        [&names.evaluate, &names.notify]
+        [&names.evaluate, &names.notify, &names.sweep]
             .into_iter()
             .map(|function| line(metric("AWS/Lambda", name, [("FunctionName", function)]), stat))
             .collect()
     };
     let stream = |name: &'static str| line(metric("AWS/Kinesis", name, [("StreamName", &names.stream)]), "Sum");
-    let graphs: [(&str, Vec<Value>); 8] = [
+    let graphs: [(&str, Vec<Value>); 10] = [
         ("Records and quarantined records", own(&["Records", "Quarantined"], "Sum")),
         ("Transitions and failed deliveries", own(&["Transitions", "DeliveryFailures"], "Sum")),
         ("Age of the newest evaluated record", own(&["EventLagMs"], "Maximum")),
         ("Age of the oldest waiting record", lambda("IteratorAge", "Maximum")),
+        ("Ticks and notices that were put in again", own(&["Ticks", "Redriven"], "Sum")),
+        ("How far the newest full copy of a state is behind", own(&["BaseBehindMs"], "Maximum")),
         ("Errors", lambda("Errors", "Sum")),
         ("Duration", lambda("Duration", "p99")),
         ("Records on the stream", vec![stream("IncomingRecords"), stream("WriteProvisionedThroughputExceeded")]),

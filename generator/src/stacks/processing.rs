@@ -1,4 +1,6 @@
-//! The stack `processing`: the functions of the runtime, what feeds them and where they keep their state.
+//! The stack `processing`: the functions of the runtime, what feeds or wakes them and where they keep their state.
+
+mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +37,7 @@ const TOPICS_BY_NAME_MAX: usize = 30;
 pub(crate) struct Outputs {
     pub(crate) evaluate: FunctionOutputs,
     pub(crate) notify: FunctionOutputs,
+    pub(crate) sweep: FunctionOutputs,
     pub(crate) quarantine_name: Output,
 }
 
@@ -42,7 +45,8 @@ pub(crate) struct Outputs {
 pub(crate) struct FunctionOutputs {
     pub(crate) name: Output,
     pub(crate) dead_letters_name: Output,
-    pub(crate) mapping_id: Output,
+    /// None where nothing feeds it.
+    pub(crate) mapping_id: Option<Output>,
 }
 
 /// What the stack is built from besides the platform.
@@ -87,6 +91,7 @@ pub(crate) fn stacks(
 
     let evaluate = add_evaluate(site, &mut stack, &given, ingest, alerting, &state, &quarantine, rule_set_sha256);
     let notify = add_notify(site, &mut stack, &given, alerting);
+    let sweep = sweep::add(site, &mut stack, &given, ingest, alerting, &state);
     stack.output("StateBucketName", "Name of the bucket of the state log", state.reference());
     stack.output(
         "FailureBucketName",
@@ -95,7 +100,7 @@ pub(crate) fn stacks(
     );
     let quarantine_name =
         stack.output("QuarantineTableName", "Name of the table of quarantined records", quarantine.reference());
-    let outputs = Outputs { evaluate, notify, quarantine_name };
+    let outputs = Outputs { evaluate, notify, sweep, quarantine_name };
     (vec![stack], outputs)
 }
 
@@ -157,7 +162,8 @@ fn add_evaluate(
         statements.push(Statement::allow("FanOut", consume, [Target::One(consumer.clone())]));
     }
     statements.extend(common_statements(given));
-    let mut environment = common_environment(site, given);
+    let mut environment = common_environment(site);
+    environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone());
     let generation = site.platform.stream.generation.to_string();
     environment.extend([
         ("FLEETFORM_RULE_SET_SHA256", rule_set_sha256.into()),
@@ -194,7 +200,11 @@ fn add_evaluate(
     FunctionOutputs {
         name: stack.output("EvaluateFunctionName", "Name of the function evaluate", added.function.reference()),
         dead_letters_name: dead_letters(stack, &added, "EvaluateDeadLettersName"),
-        mapping_id: stack.output("EvaluateEventSourceId", "Id of the event source of evaluate", mapping.reference()),
+        mapping_id: Some(stack.output(
+            "EvaluateEventSourceId",
+            "Id of the event source of evaluate",
+            mapping.reference(),
+        )),
     }
 }
 
@@ -217,7 +227,8 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     }
     statements.extend(secrets(site));
     statements.extend(common_statements(given));
-    let mut environment = common_environment(site, given);
+    let mut environment = common_environment(site);
+    environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone());
     environment.extend([
         ("FLEETFORM_DELIVERIES_TABLE", stack.import(&alerting.deliveries_name)),
         ("FLEETFORM_OUTBOX_TABLE", stack.import(&alerting.outbox_name)),
@@ -253,7 +264,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     FunctionOutputs {
         name: stack.output("NotifyFunctionName", "Name of the function notify", added.function.reference()),
         dead_letters_name: dead_letters(stack, &added, "NotifyDeadLettersName"),
-        mapping_id: stack.output("NotifyEventSourceId", "Id of the event source of notify", mapping.reference()),
+        mapping_id: Some(stack.output("NotifyEventSourceId", "Id of the event source of notify", mapping.reference())),
     }
 }
 
@@ -265,7 +276,7 @@ fn code(stack: &mut Stack, given: &Given, key: &'static str, description: &'stat
     Code { bucket: given.artifact_bucket.clone(), key: stack.parameter(key, description) }
 }
 
-/// What both functions may do: read rule sets, and leave what they could not process.
+/// What the functions that are fed by a stream may do: read rule sets, and leave what they could not process.
 fn common_statements(given: &Given) -> Vec<Statement<Text>> {
     let artifacts = bucket::bucket_arn(&given.artifact_bucket);
     let mut statements = vec![
@@ -293,9 +304,8 @@ fn common_statements(given: &Given) -> Vec<Statement<Text>> {
     statements
 }
 
-fn common_environment(site: &Site<'_>, given: &Given) -> BTreeMap<&'static str, Text> {
+fn common_environment(site: &Site<'_>) -> BTreeMap<&'static str, Text> {
     BTreeMap::from([
-        ("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone()),
         ("FLEETFORM_PLATFORM", site.platform.name.as_str().into()),
         ("FLEETFORM_ENVIRONMENT", site.platform.environment.id.as_str().into()),
     ])

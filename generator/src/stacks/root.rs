@@ -31,7 +31,7 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 12] = [
     "AlertsTableName",
     "DeliveriesTableName",
     "EvaluateFunctionName",
@@ -41,6 +41,7 @@ const SHOWN: [&str; 11] = [
     "QuarantineTableName",
     "RuleErrorBucketName",
     "StateBucketName",
+    "SweepFunctionName",
     "TelemetryStreamArn",
     "TelemetryStreamName",
 ];

@@ -84,6 +84,7 @@ pub(crate) fn platform() -> Platform {
             batch_window: Millis::from_secs(2),
             max_record_age: Millis::from_secs(6 * 3_600),
             checkpoint_every: Millis::from_secs(120),
+            sweep_every: Millis::from_secs(60),
             max_alert_delay: Millis::from_secs(900),
             reserved: Some(10),
         },

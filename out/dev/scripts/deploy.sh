@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='0bafa7a03d3cd3326183142f28ff5d7f86d6510765a1720525f41d9459dfa7c2'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '1d09db24c5e6f3d2aeb8f8e3c41fb48a13ca14900405864350d7d8ab6db3c305'
-  'cloudformation/alerting.yaml' '21b087b5a2397d26168b670aedeed635b733a5f0c1e01915e1c35415ffa192dd'
-  'cloudformation/ingest.yaml' '5be2de6243a5e839ec86595f7967107e2ec2bee8adea70dce6ff85cfcb8465ba'
-  'cloudformation/observability.yaml' '59c32ad8fc586c6967eb09b3743d462169bbfebf33a12e1c9e8536b8047709b7'
-  'cloudformation/processing.yaml' 'a45cfca12a26747cb2203399bc4521159a9992ad2edbcafd89c392c925b45bce'
+  'cloudformation/root.yaml' '5b6a503e2236a65cd638365fd76315344b7fd90f5cb1484820b56b11604c2a2b'
+  'cloudformation/alerting.yaml' '3943fc52ce7656ace645b04370b3922424729bab5813ada0af819a7cb6457575'
+  'cloudformation/ingest.yaml' 'ee5f3ae489af4987f93228f6e46e06eae8335d96ad0faca922c8daea9785476b'
+  'cloudformation/observability.yaml' 'ad6701401af6288665869908be3adf2c4cfe6907185f8abfbeac919e4cd7f79a'
+  'cloudformation/processing.yaml' '7cc3fe2acd460f3e38c033fefdc2bf2fed0a132b936000423417afd989620dda'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -47,7 +47,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip and deliver.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip and jobs.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -182,12 +182,13 @@ check_file() {
 
 check_artifacts() {
   local name
-  for name in evaluate deliver; do
-    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds both in target/lambda'
+  for name in evaluate deliver jobs; do
+    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds them in target/lambda'
     [[ $(head -c 2 -- "$ARTIFACTS/$name.zip") == PK ]] || fail "$ARTIFACTS/$name.zip is not a zip file"
   done
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
+  JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -461,6 +462,7 @@ upload_all() {
   list_keys rules/ >>"$WORK/keys"
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
+  upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -561,7 +563,7 @@ deploy_platform() {
   find_bucket
   upload_all
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
-    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY"
+    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY"
   take_version
   announce
   if ((DRY_RUN)); then return; fi
@@ -609,7 +611,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip and deliver.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip and jobs.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

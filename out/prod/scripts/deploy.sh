@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='56bb568e990cf3aa4fd4b796b487fbcf50784e68783cb2d8220faaf735297415'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '7cf77a186bdc49b3b0e08a10fbd5ec6925cd60fc72f97181d834b46559cb7a67'
-  'cloudformation/alerting.yaml' '397f56e75171d2bb741022b3299948b51b8d4f31c1869db3218a94e9886e10cf'
-  'cloudformation/ingest.yaml' '85103a9c98f987cbd8ee32ea51dba60f703c0adbd5fcab5256dbc5eace42d0ba'
-  'cloudformation/observability.yaml' 'd052ebfb03cbd1973a20df7a47d0016f6b43aec0a755e3261a7d5d5c47c18a3b'
-  'cloudformation/processing.yaml' 'e62523794fabc66c6e3d36dac1bf3e7cd2557d18b0413e0c3519727d3b33a059'
+  'cloudformation/root.yaml' 'f139b2a1e643c5da49f5fae9cb86d7270dcd185b42557f0a53fb35b0853f1b81'
+  'cloudformation/alerting.yaml' '898a3b532759ffb5c5e2d8bee4de75609b56ffc031e875fd673ff314adc86317'
+  'cloudformation/ingest.yaml' '275cbcba78c7ad7c6628de23350ea6062e703b420a4ee8130422ebe7818a9d07'
+  'cloudformation/observability.yaml' 'cdd107e74296a9f22dec9ea91dbeafaaf7c743669c27c5be8cb1df358bcb5a83'
+  'cloudformation/processing.yaml' '3458be85c92d37ad39bd4e0e8950fe87ec68672a02ddd7f5b3e0a956e06408f1'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -47,7 +47,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip and deliver.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip and jobs.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -182,12 +182,13 @@ check_file() {
 
 check_artifacts() {
   local name
-  for name in evaluate deliver; do
-    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds both in target/lambda'
+  for name in evaluate deliver jobs; do
+    [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds them in target/lambda'
     [[ $(head -c 2 -- "$ARTIFACTS/$name.zip") == PK ]] || fail "$ARTIFACTS/$name.zip is not a zip file"
   done
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
+  JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -461,6 +462,7 @@ upload_all() {
   list_keys rules/ >>"$WORK/keys"
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
+  upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -561,7 +563,7 @@ deploy_platform() {
   find_bucket
   upload_all
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
-    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY"
+    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY"
   take_version
   announce
   if ((DRY_RUN)); then return; fi
@@ -609,7 +611,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip and deliver.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip and jobs.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -23,6 +23,7 @@ use crate::{
     aws::describe,
     handler::notify::Outbox,
     notify::delivery::{Claim, Deliveries, Ending},
+    outbox::{OPEN, TOUCHED_AT},
 };
 
 /// How long a row lives: longer than its notice may be delivered again.
@@ -167,18 +168,21 @@ impl Outbox for DynamoDeliveries {
     async fn close(&self, notification: &str, all_sent: bool) -> Result<(), PortError> {
         let update = self
             .notice(notification)
-            .update_expression("SET #status = :status")
+            .update_expression("SET #status = :status REMOVE #open")
             .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#open", OPEN)
             .expression_attribute_values(":status", text(if all_sent { "sent" } else { "failed" }));
         conditional("UpdateItem outbox", update).await.map(drop)
     }
 
-    async fn requeue(&self, notification: &str, requeued: u64) -> Result<(), PortError> {
+    async fn requeue(&self, notification: &str, requeued: u64, now: Timestamp) -> Result<(), PortError> {
         let same = if requeued == 0 { "attribute_not_exists(requeued)" } else { "requeued = :requeued" };
         let mut update = self
             .notice(notification)
-            .update_expression("ADD requeued :one")
+            .update_expression("SET #touched_at = :now ADD requeued :one")
             .condition_expression(format!("attribute_exists(id) AND {same}"))
+            .expression_attribute_names("#touched_at", TOUCHED_AT)
+            .expression_attribute_values(":now", number(now.0))
             .expression_attribute_values(":one", number(1));
         if requeued > 0 {
             update = update.expression_attribute_values(":requeued", AttributeValue::N(requeued.to_string()));

@@ -7,13 +7,18 @@
 pub mod deliveries;
 #[cfg(feature = "evaluate")]
 pub mod publisher;
+#[cfg(any(feature = "evaluate", feature = "deliver"))]
 pub mod rule_sets;
 #[cfg(feature = "deliver")]
 pub mod secrets;
 #[cfg(feature = "evaluate")]
 pub mod shards;
-#[cfg(feature = "evaluate")]
+#[cfg(any(feature = "evaluate", feature = "jobs"))]
 pub mod state_log;
+#[cfg(feature = "jobs")]
+pub mod ticks;
+#[cfg(feature = "jobs")]
+pub mod waiting;
 
 use std::time::Duration;
 
@@ -86,7 +91,7 @@ impl Access {
     }
 
     /// A client of Kinesis.
-    #[cfg(feature = "evaluate")]
+    #[cfg(any(feature = "evaluate", feature = "jobs"))]
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.config)
     }

@@ -19,7 +19,10 @@ use futures_util::{TryStreamExt as _, stream};
 use serde::Serialize;
 use smol_str::SmolStr;
 
-use crate::aws::{CALLS_AT_ONCE, describe};
+use crate::{
+    aws::{CALLS_AT_ONCE, describe},
+    outbox::{OPEN, TOUCHED_AT, shelf},
+};
 
 /// How long outbox and quarantine rows live. Redelivery may come 30 days later; the rest is for the way there.
 const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
@@ -59,6 +62,8 @@ impl DynamoPublisher {
             .item("notification", json(notification)?)
             .item("created_at", number(notification.created_at.0))
             .item("status", text("new"))
+            .item(OPEN, text(shelf(&notification.id)))
+            .item(TOUCHED_AT, number(notification.created_at.0))
             .item("expires_at", expiry(notification.created_at, ROW_LIFE))
             .condition_expression("attribute_not_exists(id)"))
     }

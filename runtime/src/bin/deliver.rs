@@ -31,7 +31,7 @@ async fn notify() -> Result<(), StartError> {
             sns: SnsSender::new(access.sns(), config.topic_arn_prefix, config.sms_origination),
             webhooks: WebhookSender::new(reqwest::Client::builder(), AddressPolicy::PUBLIC, secrets)?,
         },
-        rule_sets: RuleSets::new(access.s3(), config.common.artifact_bucket.clone()),
+        rule_sets: RuleSets::new(access.s3(), config.artifact_bucket),
         clock: telemetry::now,
     };
     if let Err(error) = handler.deliveries.connect().await {

@@ -41,7 +41,7 @@ async fn evaluate() -> Result<(), StartError> {
         config.quarantine_table,
         config.alert_retention,
     );
-    let rule_sets = RuleSets::new(s3, config.common.artifact_bucket.clone());
+    let rule_sets = RuleSets::new(s3, config.artifact_bucket);
 
     // Connections, and the set that most shards are on, while Lambda still gives a full core. What fails here is asked
     // again when it is needed, where there is an answer to give.

@@ -133,11 +133,8 @@ fn run(handler: &impl Handler, body: Bytes, left: Millis) -> (Result<BatchRespon
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut metrics = Metrics::default();
     let answer = runtime.block_on(handler.handle(body, Deadline::at(NOW.after(left)), &mut metrics));
-    let common = crate::config::Common {
-        platform: "p".parse().expect("a name"),
-        environment: "dev".parse().expect("an id"),
-        artifact_bucket: String::new(),
-    };
+    let common =
+        crate::config::Common { platform: "p".parse().expect("a name"), environment: "dev".parse().expect("an id") };
     (answer, metrics.lines(&common, NOW).join("\n"))
 }
 

@@ -5,3 +5,5 @@
 pub mod evaluate;
 #[cfg(feature = "deliver")]
 pub mod notify;
+#[cfg(feature = "jobs")]
+pub mod sweep;

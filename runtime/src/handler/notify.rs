@@ -23,6 +23,7 @@ use crate::{
         delivery::{Courier, Delivered, Deliveries},
         gateway::Gateway,
     },
+    outbox::OPEN_MAX,
     telemetry::{Metrics, Unit},
 };
 
@@ -32,8 +33,6 @@ const EPISODES_AT_ONCE: usize = 16;
 /// The longest rest of an invocation that finds nothing but notices whose time has not come. It bounds how often
 /// those go round, and how long a new notice behind them waits.
 const REST_MAX: Millis = Millis(5_000);
-/// How long a notice goes round. Then it stays in the outbox as it is, and is counted as a failure.
-const OPEN_MAX: Millis = Millis(24 * 60 * 60 * 1_000);
 
 /// The port to the outbox itself.
 pub trait Outbox: Sync {
@@ -42,7 +41,12 @@ pub trait Outbox: Sync {
 
     /// Puts an open notice into the stream once more, unless somebody has since its row was read: `requeued` is how
     /// often it had gone round by then. So however often a batch is delivered, one image of a row goes round.
-    fn requeue(&self, notification: &str, requeued: u64) -> impl Future<Output = Result<(), PortError>> + Send;
+    fn requeue(
+        &self,
+        notification: &str,
+        requeued: u64,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// The handler with its ports.
@@ -176,7 +180,7 @@ impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
     async fn send_round<'a>(&self, rows: &'a [Row<'_>], open: Vec<usize>) -> Option<&'a str> {
         let requeue = async |index: usize| {
             let Row { notification: Some(notification), requeued, .. } = &rows[index] else { return None };
-            match self.deliveries.requeue(&notification.id, *requeued).await {
+            match self.deliveries.requeue(&notification.id, *requeued, (self.clock)()).await {
                 Ok(()) => None,
                 Err(error) => {
                     tracing::warn!(notification = %notification.id, reason = %error, "a notice could not go round");

@@ -61,7 +61,7 @@ impl Outbox for Tables {
         Ok(())
     }
 
-    async fn requeue(&self, notification: &str, requeued: u64) -> Result<(), PortError> {
+    async fn requeue(&self, notification: &str, requeued: u64, _: Timestamp) -> Result<(), PortError> {
         if self.refuses_requeue_of.contains(notification) {
             return Err(PortError("throttled".to_owned()));
         }

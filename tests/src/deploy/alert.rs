@@ -16,10 +16,10 @@ const DEVICE: &str = "sensor-001";
 
 /// What goes on from one part of the test to the next.
 pub(super) struct Raised {
-    evaluate: Consumer,
-    notify: Consumer,
-    stream: String,
-    outbox: String,
+    pub(super) evaluate: Consumer,
+    pub(super) notify: Consumer,
+    pub(super) stream: String,
+    pub(super) outbox: String,
     /// A queue that is subscribed to the contact's e-mail topic, since nobody reads e-mails here.
     queue: String,
 }
@@ -199,7 +199,7 @@ impl Test {
         Ok(())
     }
 
-    fn rows(&self, table: &str) -> Result<Vec<Value>, Failure> {
+    pub(super) fn rows(&self, table: &str) -> Result<Vec<Value>, Failure> {
         Ok(self.aws.list(&["dynamodb", "scan", "--table-name", table], "Items")?)
     }
 

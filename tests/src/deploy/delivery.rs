@@ -31,7 +31,7 @@ pub(super) type Shards = BTreeMap<String, Vec<Value>>;
 
 impl Test {
     /// The function whose name is this output of the root stack, with the zip that its parameter names.
-    pub(super) async fn consumer(&self, name_output: &str, key_parameter: &str) -> Result<Consumer, Failure> {
+    pub(super) async fn function(&self, name_output: &str, key_parameter: &str) -> Result<LambdaHost, Failure> {
         let name = self.output(name_output)?;
         let found = self.aws.call(&["lambda", "get-function-configuration", "--function-name", &name])?;
         let number = |key: &str| found[key].as_u64().ok_or_else(|| format!("{name} has no {key}"));
@@ -52,8 +52,14 @@ impl Test {
             region: REGION.to_owned(),
             environment,
             log: self.setup.work.join(format!("{name_output}.log")),
-            name: name.clone(),
+            name,
         };
+        Ok(LambdaHost::new(function).await?)
+    }
+
+    /// Such a function with the stream that feeds it.
+    pub(super) async fn consumer(&self, name_output: &str, key_parameter: &str) -> Result<Consumer, Failure> {
+        let name = self.output(name_output)?;
         let listed = ["lambda", "list-event-source-mappings", "--function-name", &name];
         let mapping = self.aws.list(&listed, "EventSourceMappings")?.pop().ok_or("no event source mapping")?;
         let patterns = mapping["FilterCriteria"]["Filters"].as_array().cloned().unwrap_or_default();
@@ -61,7 +67,7 @@ impl Test {
             .iter()
             .map(|filter| serde_json::from_str(filter["Pattern"].as_str().unwrap_or_default()))
             .collect::<Result<_, _>>()?;
-        let host = LambdaHost::new(function).await?;
+        let host = self.function(name_output, key_parameter).await?;
         let mapping = Mapping::read(&mapping);
         let mapping = Mapping { retries_max: mapping.retries_max.min(RETRIES_MAX), ..mapping };
         Ok(Consumer { host, mapping, filters, positions: BTreeMap::new() })
@@ -177,6 +183,15 @@ impl Consumer {
             all.failures.extend(delivery.failures);
         }
         Ok(all)
+    }
+
+    /// Loses records, as an event source does that gave them up.
+    pub(super) fn lose(&mut self, shards: &Shards) {
+        for (shard, records) in shards {
+            if let Some(last) = records.last().and_then(event_source::sequence_number) {
+                self.positions.insert(shard.clone(), last.to_owned());
+            }
+        }
     }
 
     /// Takes over at the place in the stream where another one stopped.

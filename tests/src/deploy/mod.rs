@@ -7,6 +7,7 @@ mod platform;
 mod script;
 mod services;
 mod stacks;
+mod sweep;
 
 use std::{
     error::Error,
@@ -22,7 +23,7 @@ use crate::{aws::Aws, emulator::Emulator, transcript::Transcript, webhook::Recei
 pub struct Setup {
     /// The `fleetform` command.
     pub fleetform: Utf8PathBuf,
-    /// The folder that holds `evaluate.zip` and `deliver.zip`.
+    /// The folder that holds `evaluate.zip`, `deliver.zip` and `jobs.zip`.
     pub artifacts: Utf8PathBuf,
     /// The Python that the emulator is installed for.
     pub python: Utf8PathBuf,
@@ -81,6 +82,7 @@ impl Test {
         self.bad_records_are_set_aside(&mut raised).await?;
         self.update()?;
         self.adopt_rules(&mut raised).await?;
+        self.sweep(&mut raised).await?;
         self.delete()
     }
 }

@@ -94,12 +94,26 @@ impl Test {
             self.transcript
                 .check("has a destination for what fails", destination.is_some_and(|arn| arn.starts_with("arn:")));
         }
+        self.schedule()
+    }
+
+    fn schedule(&mut self) -> Result<(), Failure> {
+        let name = self.output("SweepFunctionName")?;
+        let function = self.aws.call(&["lambda", "get-function-configuration", "--function-name", &name])?;
+        self.transcript.equal("handler of SweepFunctionName", &function["Handler"], "sweep");
+        let schedules = self.aws.list(&["scheduler", "list-schedules"], "Schedules")?;
+        self.transcript.equal("one schedule", schedules.len(), 1);
+        let Some(schedule) = schedules.first() else { return Ok(()) };
+        let schedule = schedule["Name"].as_str().unwrap_or_default();
+        let schedule = self.aws.call(&["scheduler", "get-schedule", "--name", schedule])?;
+        self.transcript.equal("it comes each minute", &schedule["ScheduleExpression"], "rate(1 minute)");
+        self.transcript.equal("and wakes sweep", &schedule["Target"]["Arn"], &function["FunctionArn"]);
         Ok(())
     }
 
     fn device_registry(&mut self) -> Result<(), Failure> {
         let rules = self.aws.list(&["iot", "list-topic-rules"], "rules")?;
-        self.transcript.equal("topic rules for telemetry, status and alerts", rules.len(), 3);
+        self.transcript.equal("topic rules for telemetry, status, alerts and lifecycle events", rules.len(), 4);
         for rule in &rules {
             let name = rule["ruleName"].as_str().unwrap_or_default();
             let answer = self.aws.call(&["iot", "get-topic-rule", "--rule-name", name])?;
@@ -107,7 +121,8 @@ impl Test {
             self.transcript.equal(&format!("SQL version of {name}"), &rule["awsIotSqlVersion"], "2016-03-23");
             self.transcript.check(&format!("{name} has an error action"), rule["errorAction"]["s3"].is_object());
             let key = rule["actions"][0]["kinesis"]["partitionKey"].as_str();
-            self.transcript.equal(&format!("{name} keeps a device on one shard"), key, Some("${topic(2)}"));
+            let device = if name.ends_with("_lifecycle") { "${topic(5)}" } else { "${topic(2)}" };
+            self.transcript.equal(&format!("{name} keeps a device on one shard"), key, Some(device));
         }
         for policy in self.aws.list(&["iot", "list-policies"], "policies")? {
             let name = policy["policyName"].as_str().unwrap_or_default();

@@ -19,6 +19,8 @@ pub(crate) struct Table {
     #[serde(rename = "SSESpecification")]
     pub(crate) sse_specification: SseSpecification,
     pub(crate) time_to_live_specification: TimeToLive,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) global_secondary_indexes: Vec<GlobalSecondaryIndex>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) stream_specification: Option<StreamSpecification>,
 }
@@ -35,6 +37,21 @@ pub(crate) struct AttributeDefinition {
 pub(crate) struct KeySchema {
     pub(crate) attribute_name: &'static str,
     pub(crate) key_type: &'static str,
+}
+
+/// Some of the rows by other keys: those that have them.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct GlobalSecondaryIndex {
+    pub(crate) index_name: &'static str,
+    pub(crate) key_schema: [KeySchema; 2],
+    pub(crate) projection: Projection,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Projection {
+    pub(crate) projection_type: &'static str,
 }
 
 #[derive(Serialize)]
@@ -81,8 +98,23 @@ impl Table {
             point_in_time_recovery_specification: PointInTimeRecovery { point_in_time_recovery_enabled: true },
             sse_specification: SseSpecification { enabled: true, kind: "KMS", key: key.clone() },
             time_to_live_specification: TimeToLive { attribute_name: "expires_at", enabled: true },
+            global_secondary_indexes: Vec::new(),
             stream_specification: None,
         }
+    }
+
+    /// The table with an index of the rows that have a text and a number of these names, by the text and then by the
+    /// number. It holds nothing of a row but keys.
+    pub(crate) fn with_index(mut self, name: &'static str, partition: &'static str, sort: &'static str) -> Self {
+        let definition = |attribute_name, attribute_type| AttributeDefinition { attribute_name, attribute_type };
+        self.attribute_definitions.extend([definition(partition, "S"), definition(sort, "N")]);
+        let key = |attribute_name, key_type| KeySchema { attribute_name, key_type };
+        self.global_secondary_indexes.push(GlobalSecondaryIndex {
+            index_name: name,
+            key_schema: [key(partition, "HASH"), key(sort, "RANGE")],
+            projection: Projection { projection_type: "KEYS_ONLY" },
+        });
+        self
     }
 
     /// The table with a stream of its new rows.

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cfn::{stack::Resource, value::Text};
+use crate::cfn::{
+    stack::{Handle, Resource},
+    value::Text,
+};
 
 /// A function.
 #[derive(Serialize)]
@@ -63,6 +66,12 @@ pub(crate) struct LoggingConfig {
 
 impl Resource for Function {
     const TYPE: &'static str = "AWS::Lambda::Function";
+}
+
+impl Handle<Function> {
+    pub(crate) fn arn(&self) -> Text {
+        self.attribute("Arn")
+    }
 }
 
 /// What reads a stream and invokes a function.

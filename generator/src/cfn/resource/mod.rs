@@ -11,6 +11,7 @@ pub(crate) mod kms;
 pub(crate) mod lambda;
 pub(crate) mod logs;
 pub(crate) mod s3;
+pub(crate) mod scheduler;
 pub(crate) mod sns;
 pub(crate) mod sqs;
 

@@ -110,7 +110,13 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
                 let payload = &properties["TopicRulePayload"];
                 must(payload["AwsIotSqlVersion"] == "2016-03-23", "has an old SQL version");
                 must(payload["ErrorAction"]["S3"].get("BucketName").is_some(), "loses messages");
-                must(payload["Actions"][0]["Kinesis"]["PartitionKey"] == "${topic(2)}", "mixes devices");
+                let device = if at.contains("Lifecycle") { "${topic(5)}" } else { "${topic(2)}" };
+                must(payload["Actions"][0]["Kinesis"]["PartitionKey"] == device, "mixes devices");
+            }
+            "AWS::Scheduler::Schedule" => {
+                must(set("/Target/DeadLetterConfig/Arn"), "loses events");
+                must(set("/Target/RetryPolicy/MaximumRetryAttempts"), "has no retry policy");
+                must(set("/Target/RetryPolicy/MaximumEventAgeInSeconds"), "has no retry policy");
             }
             "AWS::CloudWatch::Alarm" => {
                 let actions = properties["AlarmActions"].as_array().unwrap();

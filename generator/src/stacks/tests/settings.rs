@@ -30,6 +30,12 @@ fn topic_rules_follow_the_device_level_of_the_topics() {
     );
     assert_eq!(payload("TelemetryTopicRule")["Actions"][0]["Kinesis"]["PartitionKey"], "${topic(3)}");
     assert!(sql("AlertsTopicRule").contains("'alerts' AS ch"));
+    assert_eq!(
+        sql("LifecycleTopicRule"),
+        "SELECT 1 AS ff, 'lifecycle' AS k, topic(5) AS d, topic(4) AS e, versionNumber AS v, disconnectReason AS r, \
+         timestamp() AS t FROM '$aws/events/presence/+/+'"
+    );
+    assert_eq!(payload("LifecycleTopicRule")["Actions"][0]["Kinesis"]["PartitionKey"], "${topic(5)}");
 }
 
 #[test]
@@ -108,4 +114,34 @@ fn evaluate_may_ask_the_stream_where_a_shard_came_from_and_read_it_back() {
     let variables = &resources["EvaluateFunction"]["Properties"]["Environment"]["Variables"];
     assert_eq!(variables["FLEETFORM_RECORD_AGE_MAX_S"], "21600");
     assert!(variables["FLEETFORM_STREAM_ARN"].is_object());
+}
+
+#[test]
+fn sweep_is_woken_as_often_as_the_file_says_and_alone_deletes_state() {
+    let mut platform = platform();
+    for (seconds, expression, silence_s) in
+        [(60, "rate(1 minute)", 300), (120, "rate(2 minutes)", 360), (3_600, "rate(60 minutes)", 10_800)]
+    {
+        platform.processor.sweep_every = Millis::from_secs(seconds);
+        let templates = trees(&platform);
+        let schedule = &templates["processing.yaml"]["Resources"]["SweepSchedule"]["Properties"];
+        assert_eq!(schedule["ScheduleExpression"], expression);
+        let alarm = &templates["observability.yaml"]["Resources"]["SweepSilentAlarm"]["Properties"];
+        assert_eq!(alarm["Metrics"][0]["MetricStat"]["Period"], silence_s);
+        assert_eq!((&alarm["TreatMissingData"], &alarm["Threshold"]), (&"breaching".into(), &1.into()));
+    }
+    let templates = trees(&platform);
+    let deleting: Vec<String> = resources(&templates)
+        .into_iter()
+        .flat_map(|(at, _, resource)| {
+            let statements = resource["Properties"]["PolicyDocument"]["Statement"].as_array().cloned();
+            statements.unwrap_or_default().into_iter().map(move |statement| (at.clone(), statement))
+        })
+        .filter(|(_, statement)| statement["Effect"] == "Allow" && statement["Action"].to_string().contains("Delete"))
+        .map(|(at, statement)| format!("{at} {}", statement["Resource"]))
+        .collect();
+    assert_eq!(deleting.len(), 1, "{deleting:?}");
+    let only = &deleting[0];
+    assert!(only.starts_with("processing.yaml/SweepPolicy") || only.contains("SweepPolicy"), "{only}");
+    assert!(only.contains("/log/*") && only.contains("/base/*") && !only.contains("/start/"), "{only}");
 }

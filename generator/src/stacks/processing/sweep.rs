@@ -1,0 +1,107 @@
+//! The function `sweep` and what wakes it.
+
+use fleetform_policy::iam::{Statement, Target};
+
+use super::{FunctionOutputs, Given, code, common_environment, dead_letters};
+use crate::{
+    cfn::{
+        resource::{
+            s3::Bucket,
+            scheduler::{DeadLetterConfig, FlexibleTimeWindow, RetryPolicy, Schedule, Target as ScheduleTarget},
+        },
+        stack::{Handle, Stack},
+        value::Text,
+    },
+    stacks::{
+        alerting, bucket, encryption,
+        function::{self, Plan},
+        ingest,
+        site::Site,
+    },
+};
+
+/// Memory, in MiB: it waits for other services, and keeps little.
+const MEMORY_MIB: u32 = 256;
+/// Seconds that one sweep may take. The next may begin meanwhile: a sweep that is done twice does nothing twice.
+const TIMEOUT_S: u32 = 120;
+/// How long an event is kept that cannot be handed over, and how often that is tried again. A later sweep does all that
+/// an earlier one would have done.
+const EVENT_AGE_MAX_S: u32 = 60;
+const RETRIES_MAX: u32 = 2;
+
+pub(super) fn add(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    given: &Given,
+    ingest: &ingest::Outputs,
+    alerting: &alerting::Outputs,
+    state: &Handle<Bucket>,
+) -> FunctionOutputs {
+    let platform = site.platform;
+    let stream_arn = stack.import(&ingest.stream_arn);
+    let outbox_arn = stack.import(&alerting.outbox_arn);
+    let open_index = Text::concat([outbox_arn.clone(), "/index/".into(), alerting::OPEN_INDEX.into()]);
+    let statements = vec![
+        Statement::allow("TellTime", ["kinesis:ListShards", "kinesis:PutRecords"], [Target::One(stream_arn.clone())]),
+        Statement::allow("ListState", ["s3:ListBucket"], [Target::One(state.arn())]),
+        // No other role deletes anything of the state, and what a chain began with is deleted by none.
+        Statement::allow(
+            "ClearState",
+            ["s3:DeleteObject"],
+            ["log/", "base/"].map(|prefix| bucket::objects(&state.arn(), prefix)),
+        ),
+        Statement::allow("FindNotices", ["dynamodb:Query"], [Target::One(open_index)]),
+        Statement::allow("TouchNotices", ["dynamodb:UpdateItem"], [Target::One(outbox_arn)]),
+    ];
+    let mut environment = common_environment(site);
+    environment.extend([
+        ("FLEETFORM_STATE_BUCKET", state.reference()),
+        ("FLEETFORM_STREAM_ARN", stream_arn),
+        ("FLEETFORM_STREAM_GENERATION", platform.stream.generation.to_string().into()),
+        ("FLEETFORM_STATE_REPAIR", "0".into()),
+        ("FLEETFORM_OUTBOX_TABLE", stack.import(&alerting.outbox_name)),
+    ]);
+    let plan = Plan {
+        id: "Sweep",
+        handler: "sweep",
+        description: "Tells silent shards the time and clears away what nobody needs",
+        code: code(stack, given, "JobsCodeKey", "Key of the zip of the function sweep"),
+        memory_mib: MEMORY_MIB,
+        timeout_s: TIMEOUT_S,
+        reserved: None,
+        environment,
+        statements,
+    };
+    let added = function::add(site, stack, &given.key, plan);
+    let role = site.role(
+        stack,
+        "SweepSchedule",
+        "Lets the schedule wake the function sweep",
+        "scheduler.amazonaws.com",
+        [
+            Statement::allow("Wake", ["lambda:InvokeFunction"], [Target::One(added.function.arn())]),
+            Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(added.dead_letters.arn())]),
+            encryption::use_key("Key", &given.key),
+        ],
+    );
+    stack.add(
+        "SweepSchedule",
+        Schedule {
+            description: "Wakes the function sweep",
+            schedule_expression: Schedule::every_minutes(platform.processor.sweep_every.as_secs() / 60),
+            flexible_time_window: FlexibleTimeWindow { mode: "OFF" },
+            state: "ENABLED",
+            target: ScheduleTarget {
+                arn: added.function.arn(),
+                role_arn: role.arn(),
+                dead_letter_config: DeadLetterConfig { arn: added.dead_letters.arn() },
+                retry_policy: RetryPolicy { event_age_max_s: EVENT_AGE_MAX_S, retries_max: RETRIES_MAX },
+            },
+        },
+    );
+    FunctionOutputs {
+        name: stack.output("SweepFunctionName", "Name of the function sweep", added.function.reference()),
+        dead_letters_name: dead_letters(stack, &added, "SweepDeadLettersName"),
+        mapping_id: None,
+    }
+}

@@ -1,0 +1,158 @@
+//! `sweep`: from time to time it tells every open shard the time, clears away what nobody needs of the shards' chains,
+//! and puts notices that nobody has delivered into the stream once more.
+//!
+//! The three have nothing to do with each other: one that fails keeps none of the others back. What has expired of a
+//! chain, and when a silent device is missed, is the engine's to say.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use fleetform_engine::{
+    drive::{self, BASE_BEHIND_MAX, Clearing, Expired, PortError, StateLog},
+    units::{Millis, Timestamp},
+};
+use futures_util::{StreamExt as _, stream};
+use smol_str::SmolStr;
+
+use crate::{
+    host::{BatchResponse, Deadline, Failure, Handler},
+    sweep::{
+        redrive::{self, Outbox},
+        ticks::{self, Stream, Ticked},
+    },
+    telemetry::{Metrics, Unit},
+};
+
+/// Chains that are looked at at once.
+const CHAINS_AT_ONCE: usize = 8;
+/// A chain is looked at so often by one environment. It takes four lists, which are paid for.
+const CHAIN_EVERY: Millis = Millis::from_secs(50 * 60);
+
+/// The handler with its ports.
+#[derive(Debug)]
+pub struct Sweep<L, S, O> {
+    /// Where states are kept.
+    pub log: L,
+    /// The telemetry stream.
+    pub stream: S,
+    /// The notices.
+    pub outbox: O,
+    /// `stream.generation`: part of every key of the log.
+    pub generation: u32,
+    /// How often the chains were repaired: part of every key of the log.
+    pub repair: u32,
+    /// The time now.
+    pub clock: fn() -> Timestamp,
+    looked_at: Mutex<HashMap<SmolStr, Timestamp>>,
+}
+
+impl<L, S, O> Sweep<L, S, O> {
+    /// A handler that has looked at no chain yet.
+    pub fn new((log, stream, outbox): (L, S, O), (generation, repair): (u32, u32), clock: fn() -> Timestamp) -> Self {
+        Self { log, stream, outbox, generation, repair, clock, looked_at: Mutex::default() }
+    }
+}
+
+impl<L, S, O> Handler for Sweep<L, S, O>
+where
+    L: StateLog + Clearing + Send,
+    S: Stream + Send,
+    O: Outbox + Send,
+{
+    async fn handle(&self, _: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
+        // Ticks first: people wait for what depends on them.
+        let ticked = ticks::tell(&self.stream, self.clock).await;
+        let redriven = redrive::redrive(&self.outbox, (self.clock)()).await;
+        let cleared = self.clear(deadline).await;
+
+        let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        let Ticked { told, missed } = ticked.as_ref().copied().unwrap_or_default();
+        metrics.put("Ticks", Unit::Count, count(told));
+        metrics.put("Redriven", Unit::Count, count(redriven.as_ref().copied().unwrap_or_default()));
+        if let Ok(Some(expired)) = &cleared {
+            metrics.put("ExpiredObjects", Unit::Count, count(expired.deltas + expired.bases));
+            metrics.put("BaseBehindMs", Unit::Milliseconds, expired.base_behind.0.cast_signed());
+        }
+        tracing::info!(told, missed, redriven = redriven.as_ref().ok(), "swept");
+        let failures: Vec<String> = [
+            ticked.err().map(|error| format!("ticks: {error}")),
+            (missed > 0).then(|| format!("ticks: {missed} shards were not reached")),
+            redriven.err().map(|error| format!("outbox: {error}")),
+            cleared.err().map(|error| format!("chains: {error}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if failures.is_empty() {
+            return Ok(BatchResponse::default());
+        }
+        Err(Failure { kind: "unavailable", message: failures.join("; ") })
+    }
+}
+
+impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
+    /// Looks at the chains whose time has come: the sum of what was deleted, and the farthest that a newest base is
+    /// behind. None if no chain was looked at.
+    async fn clear(&self, deadline: Deadline) -> Result<Option<Expired>, drive::Failure> {
+        let shards = drive::shards(&self.log, self.generation, self.repair).await?;
+        let now = (self.clock)();
+        let due = shards.iter().filter(|shard| self.is_due(shard, now));
+        let looks: Vec<_> = stream::iter(due)
+            .map(async |shard| (shard, self.clear_one(shard, deadline).await))
+            .buffer_unordered(CHAINS_AT_ONCE)
+            .collect()
+            .await;
+        let (mut sum, mut failure) = (None, None);
+        for (shard, look) in looks {
+            match look {
+                Ok(expired) => {
+                    let so_far = sum.get_or_insert_with(Expired::default);
+                    so_far.deltas += expired.deltas;
+                    so_far.bases += expired.bases;
+                    so_far.base_behind = so_far.base_behind.max(expired.base_behind);
+                    if expired.base_behind >= BASE_BEHIND_MAX {
+                        let behind_s = expired.base_behind.as_secs();
+                        tracing::error!(shard = %shard, behind_s, "no base is written for this shard any more");
+                    }
+                    self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.clone(), now);
+                }
+                Err(error) => {
+                    tracing::warn!(shard = %shard, reason = %error, "a chain could not be cleared");
+                    failure = Some(error);
+                }
+            }
+        }
+        failure.map_or(Ok(sum), Err)
+    }
+
+    fn is_due(&self, shard: &SmolStr, now: Timestamp) -> bool {
+        let looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        looked_at.get(shard).is_none_or(|looked_at| now.since(*looked_at) >= CHAIN_EVERY)
+    }
+
+    /// Clears one chain, a thousand objects at a time, for as long as there is anything to clear.
+    async fn clear_one(&self, shard: &str, deadline: Deadline) -> Result<Expired, drive::Failure> {
+        let mut sum = Expired::default();
+        loop {
+            let now = (self.clock)();
+            if deadline.left(now) == Millis(0) {
+                let error = PortError("the deadline came".to_owned());
+                return Err(drive::Failure::Unavailable { doing: "clearing a chain", error });
+            }
+            let expired = drive::expire(&self.log, self.generation, self.repair, shard, now).await?;
+            sum.deltas += expired.deltas;
+            sum.bases += expired.bases;
+            sum.base_behind = expired.base_behind;
+            if expired.deltas + expired.bases == 0 {
+                return Ok(sum);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "sweep_tests.rs"]
+mod tests;

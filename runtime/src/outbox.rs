@@ -1,0 +1,39 @@
+//! What the rows of the outbox have besides their notice, so that whoever looks for those that nobody has delivered
+//! finds them without reading the others. Three sides agree on it: who puts a row, who delivers it, who looks again.
+
+use fleetform_engine::units::Millis;
+
+/// The index of the rows that are still open: by [`OPEN`], then [`TOUCHED_AT`].
+pub const OPEN_INDEX: &str = "open";
+/// Present while a notice is not settled, and then the [`shelf`] of its row. Without it a row is in no index.
+pub const OPEN: &str = "open";
+/// When a row was last put into its table's stream, in milliseconds.
+pub const TOUCHED_AT: &str = "touched_at";
+
+/// How long a notice goes round. Then it stays in the outbox as it is, and is counted as a failure.
+pub const OPEN_MAX: Millis = Millis::from_secs(24 * 60 * 60);
+/// An open notice that nobody has touched for so long is put into the stream once more.
+pub const REDRIVE_AFTER: Millis = Millis::from_secs(120);
+
+/// All shelves. A thousand devices may fall silent in one second, and an index takes a thousand writes a second for
+/// each of its keys ("Best practices for designing and using partition keys", Amazon DynamoDB developer guide).
+pub const SHELVES: [&str; 16] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f"];
+
+/// The shelf of a notice: its id is a hash in hexadecimal, so any digit spreads them evenly.
+pub fn shelf(notification: &str) -> &'static str {
+    let digit = notification.bytes().next().and_then(|byte| char::from(byte).to_digit(16)).unwrap_or_default();
+    SHELVES[digit as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_has_a_shelf() {
+        assert_eq!((shelf("0a"), shelf("f3"), shelf("7b"), shelf("zz"), shelf("")), ("0", "f", "7", "0", "0"));
+        for (index, name) in SHELVES.iter().enumerate() {
+            assert_eq!((shelf(name), format!("{index:x}").as_str()), (*name, *name));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Notices that are open and that nobody has touched for a while: whoever was to deliver them has lost them. Their rows
+//! are changed, which puts them into their table's stream once more, and the deliverer claims what it sends as always.
+//! So a notice that is looked at twice is still sent once.
+
+use fleetform_engine::{drive::PortError, units::Timestamp};
+use futures_util::{StreamExt as _, stream};
+use smol_str::SmolStr;
+
+use crate::outbox::{OPEN_MAX, REDRIVE_AFTER};
+
+/// Notices in one sweep: the oldest first, the others in the next.
+pub const REDRIVEN_MAX: usize = 1_000;
+/// Rows that are changed at once.
+const AT_ONCE: usize = 16;
+
+/// A notice that nobody has touched for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id.
+    pub notification: SmolStr,
+    /// When its row was last put into the stream.
+    pub touched_at: Timestamp,
+}
+
+/// The port to the outbox, for whoever looks after it.
+pub trait Outbox: Sync {
+    /// Open notices that were last touched between two moments, the first one included, at most so many.
+    fn waiting(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Waiting>, PortError>> + Send;
+
+    /// Puts a notice into the stream once more, unless it was settled or touched meanwhile: whether it was put.
+    fn touch(&self, waiting: &Waiting, now: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
+}
+
+/// Puts notices that nobody has touched for two minutes into the stream once more, and says how many. A day after it was
+/// last touched a notice is too old to be told.
+pub async fn redrive<O: Outbox>(outbox: &O, now: Timestamp) -> Result<usize, PortError> {
+    let (from, until) = (now.before(OPEN_MAX), now.before(REDRIVE_AFTER));
+    let waiting = outbox.waiting(from, until, REDRIVEN_MAX).await?;
+    let touched = stream::iter(&waiting).map(|waiting| outbox.touch(waiting, now)).buffer_unordered(AT_ONCE);
+    let touched: Vec<Result<bool, PortError>> = touched.collect().await;
+    // One that cannot be changed keeps none of the others back.
+    touched.into_iter().try_fold(0, |sum, touched| Ok(sum + usize::from(touched?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Mutex};
+
+    use fleetform_engine::units::Millis;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000_000);
+
+    /// A row: whether it is open, and when it was touched.
+    type Row = (bool, Timestamp);
+
+    struct Table(Mutex<BTreeMap<SmolStr, Row>>);
+
+    impl Outbox for Table {
+        async fn waiting(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
+            let rows = self.0.lock().unwrap();
+            let waiting = rows.iter().filter(|(_, (open, at))| *open && (from..until).contains(at));
+            Ok(waiting.take(limit).map(|(id, (_, at))| Waiting { notification: id.clone(), touched_at: *at }).collect())
+        }
+
+        async fn touch(&self, waiting: &Waiting, now: Timestamp) -> Result<bool, PortError> {
+            if waiting.notification == "throttled" {
+                return Err(PortError("throttled".to_owned()));
+            }
+            let mut rows = self.0.lock().unwrap();
+            let row = rows.get_mut(&waiting.notification).unwrap();
+            // What happened between the look and the touch.
+            if waiting.notification == "settled-meanwhile" {
+                row.0 = false;
+            }
+            let holds = *row == (true, waiting.touched_at);
+            if holds {
+                row.1 = now;
+            }
+            Ok(holds)
+        }
+    }
+
+    fn table(rows: &[(&str, bool, u64)]) -> Table {
+        let row =
+            |(id, open, age_s): &(&str, bool, u64)| (SmolStr::new(id), (*open, NOW.before(Millis::from_secs(*age_s))));
+        Table(Mutex::new(rows.iter().map(row).collect()))
+    }
+
+    #[tokio::test]
+    async fn only_open_notices_of_the_right_age_go_round_again_and_once_in_two_minutes() {
+        let table = table(&[
+            ("fresh", true, 119),
+            ("just-two-minutes", true, 120),
+            ("lost", true, 121),
+            ("lost-long-ago", true, 80_000),
+            ("too-old", true, 86_401),
+            ("sent", false, 500),
+            ("settled-meanwhile", true, 500),
+        ]);
+        assert_eq!(redrive(&table, NOW).await, Ok(2));
+        assert_eq!(redrive(&table, NOW.after(Millis::from_secs(60))).await, Ok(2), "those that were too young before");
+        assert_eq!(redrive(&table, NOW.after(Millis::from_secs(119))).await, Ok(0));
+        assert_eq!(redrive(&table, NOW.after(Millis::from_secs(121))).await, Ok(2), "nobody has delivered them yet");
+    }
+
+    #[tokio::test]
+    async fn one_row_that_cannot_be_changed_keeps_no_other_back() {
+        let table = table(&[("a", true, 200), ("throttled", true, 300), ("z", true, 200)]);
+        assert!(redrive(&table, NOW).await.is_err());
+        let rows = table.0.lock().unwrap();
+        assert_eq!((rows["a"].1, rows["z"].1), (NOW, NOW));
+    }
+}
