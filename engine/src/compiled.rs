@@ -201,7 +201,7 @@ pub(crate) struct Plan {
 }
 
 /// The rules of a plan that read one metric, arranged so that a sample meets only those that it can change.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Readers {
     /// Their slots.
     pub(crate) slots: Range<u32>,
@@ -455,6 +455,17 @@ impl Readers {
         Self { slots, always, limits: Limits::new(&comparisons) }
     }
 
+    /// Whether a value changes no rule: nearly all do not.
+    #[inline]
+    pub(crate) fn stay(&self, value: Value, instances: &Instances) -> bool {
+        self.always.is_empty()
+            && match value {
+                Value::Number(number) => self.limits.hold(number),
+                Value::Bool(_) | Value::Word(_) => true,
+            }
+            && instances.kept_in(&self.slots).next().is_none()
+    }
+
     /// The slots of the rules that a value can change, rising, in place of what `met` held. All others would stay
     /// inactive, as they are.
     pub(crate) fn meet(&self, value: Value, instances: &Instances, met: &mut Vec<u32>) {
@@ -465,7 +476,7 @@ impl Readers {
             met.extend_from_slice(above);
             met.extend_from_slice(below);
         }
-        met.extend_from_slice(instances.kept_in(&self.slots));
+        met.extend(instances.kept_in(&self.slots));
         if met.len() > self.always.len() {
             met.sort_unstable();
             met.dedup();

@@ -23,6 +23,42 @@ pub(crate) struct Message<'a> {
 /// The longest number that is read: any with so many digits fits.
 const DIGITS_MAX: usize = 18;
 
+/// A message on the channel `telemetry`, of a device that published it itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Telemetry<'a> {
+    /// `p`, as in [`Message`].
+    pub(crate) payload: &'a [u8],
+    /// `t`, in milliseconds.
+    pub(crate) ingested_at: i64,
+}
+
+/// Milliseconds since 1970 have so many digits from 2001 to 2286.
+const MOMENT_DIGITS: usize = 13;
+
+/// Reads what nearly every record is, by its length: the topic rule's own words around the payload, with the device
+/// that the record is of. `None` says nothing about it.
+pub(crate) fn telemetry<'a>(data: &'a [u8], device: &str) -> Option<Telemetry<'a>> {
+    const WORDS: [&[u8]; 5] =
+        [br#"{"ff":1,"k":"message","p":""#, br#"","d":""#, br#"","ch":"telemetry","c":""#, br#"","t":"#, b"}"];
+    const AROUND: usize = {
+        let [a, b, c, d, e] = WORDS;
+        a.len() + b.len() + c.len() + d.len() + e.len() + MOMENT_DIGITS
+    };
+    let device = device.as_bytes();
+    // Whatever an escape or a parser would make something else of.
+    if device.iter().fold(false, |strange, byte| strange | matches!(byte, b'"' | b'\\') | !(0x20..0x7f).contains(byte))
+    {
+        return None;
+    }
+    let length = data.len().checked_sub(AROUND)?.checked_sub(2 * device.len())?;
+    let (payload, rest) = data.strip_prefix(WORDS[0])?.split_at_checked(length)?;
+    let rest = rest.strip_prefix(WORDS[1])?.strip_prefix(device)?;
+    let rest = rest.strip_prefix(WORDS[2])?.strip_prefix(device)?;
+    let mut rest = rest.strip_prefix(WORDS[3])?;
+    let ingested_at = number(rest, &mut rest)?;
+    (rest == WORDS[4]).then_some(Telemetry { payload, ingested_at })
+}
+
 /// Reads a record, if it is of that form and has `"ff":1`.
 pub(crate) fn scan(data: &[u8]) -> Option<Message<'_>> {
     let (mut kind, mut payload, mut device, mut channel, mut client, mut ingested_at) =
@@ -105,6 +141,29 @@ mod tests {
         assert_eq!((message.channel, message.client, message.ingested_at), ("telemetry", "b", 1_769_855_400_000));
         let turned = r#"{"t":1769855400000,"c":"b","ch":"telemetry","d":"a","p":"e30=","k":"message","ff":1}"#;
         assert_eq!(scan(turned.as_bytes()), Some(message));
+    }
+
+    #[test]
+    fn telemetry_is_read_by_its_length() {
+        let message = scan(USUAL.replace("\"c\":\"b\"", "\"c\":\"a\"").as_bytes()).map(|message| message.ingested_at);
+        let own = USUAL.replace("\"c\":\"b\"", "\"c\":\"a\"");
+        let read = telemetry(own.as_bytes(), "a").expect("the usual form");
+        assert_eq!((read.payload, Some(read.ingested_at)), (b"e30=".as_slice(), message));
+        assert_eq!(telemetry(USUAL.as_bytes(), "a"), None, "of another client");
+        assert_eq!(telemetry(own.as_bytes(), "b"), None);
+        let strange = own.replace("\"a\"", "\"a\\\\b\"");
+        assert_eq!(telemetry(strange.as_bytes(), "a\\\\b"), None);
+        for end in 0..own.len() {
+            assert_eq!(telemetry(&own.as_bytes()[..end], "a"), None);
+        }
+        for (from, to) in
+            [("1769855400000", "0769855400000"), ("1769855400000", "176985540000"), ("message", "massage")]
+        {
+            assert_eq!(telemetry(own.replace(from, to).as_bytes(), "a"), None, "{from} as {to}");
+        }
+        // What is no base64 is for the decoder to find.
+        let quoted = own.replace("e30=", "e3\",\"");
+        assert_eq!(telemetry(quoted.as_bytes(), "a").map(|read| read.payload), Some(b"e3\",\"".as_slice()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! are hashes of what caused them, so that a replay computes the same.
 
 use sha2::{Digest, Sha256};
-use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
     compiled::{Compiled, DeviceType, Home, Metric, Rule},
@@ -51,9 +51,12 @@ impl Scene<'_> {
     /// The name of an episode that begins here.
     pub(crate) fn episode(&self, rule: &RuleId, device: &DeviceId) -> SmolStr {
         let zone = device.fleet().map(|(_, zone)| format_smolstr!("zone/{zone}"));
+        let mut digits = [0; DIGITS_MAX];
         let subject = zone.as_deref().unwrap_or(device.as_str());
         match self.cause {
-            Cause::Sample(index) => name(&[rule.as_str(), subject, self.sequence.as_str(), &index.to_string()]),
+            Cause::Sample(index) => {
+                name(&[rule.as_str(), subject, self.sequence.as_str(), decimal(index, &mut digits)])
+            }
             // Which record moves the time past a moment depends on who else sends: the moment does not.
             Cause::Timer { generation } => {
                 name(&[rule.as_str(), subject, &generation.to_string(), self.shard, &self.at.0.to_string()])
@@ -65,7 +68,7 @@ impl Scene<'_> {
 /// The row of an episode as it stands here.
 pub(crate) fn alert(
     scene: &Scene<'_>,
-    ordinal: u32,
+    (sequence, ordinal): (SmolStr, u32),
     device: &Device,
     rule: &Rule,
     firing: &Firing,
@@ -92,7 +95,7 @@ pub(crate) fn alert(
         limit: rule.test.limit(&device.attributes, words),
         duration_ms: rule.duration.length(),
         shard: SmolStr::new(scene.shard),
-        sequence: scene.sequence.padded(),
+        sequence,
         ordinal,
         evidence: firing.evidence.clone(),
         rule_set: rules.sha256.clone(),
@@ -108,12 +111,26 @@ pub(crate) fn notification(alert: Alert, kind: NoticeKind, n: u32, suppressed: u
         NoticeKind::Flapping => "flapping",
     };
     Notification {
-        id: name(&[alert.episode.as_str(), word, &n.to_string()]),
+        id: name(&[alert.episode.as_str(), word, decimal(n, &mut [0; DIGITS_MAX])]),
         kind,
         suppressed,
         created_at: alert.ingested_at,
         alert,
     }
+}
+
+/// The most digits of a number of an episode or a notice.
+const DIGITS_MAX: usize = 10;
+
+/// A number as text, in a buffer.
+fn decimal(mut number: u32, buffer: &mut [u8; DIGITS_MAX]) -> &str {
+    let mut from = DIGITS_MAX;
+    while number > 0 || from == DIGITS_MAX {
+        from -= 1;
+        buffer[from] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    std::str::from_utf8(&buffer[from..]).unwrap_or_default()
 }
 
 /// 128 bits of the hash of texts, in hexadecimal. None of the texts holds the byte between them.
@@ -123,11 +140,23 @@ fn name(parts: &[&str]) -> SmolStr {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let mut text = SmolStrBuilder::new();
-    for byte in &hash.finalize()[..16] {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+    let mut text = [b'0'; 32];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(hash.finalize()) {
+        for (digit, half) in digits.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = b"0123456789abcdef"[usize::from(half)];
         }
     }
-    text.finish()
+    SmolStr::new(std::str::from_utf8(&text).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_everywhere() {
+        for number in [0, 7, 10, 1_234_567_890, u32::MAX] {
+            assert_eq!(decimal(number, &mut [0; DIGITS_MAX]), number.to_string());
+        }
+    }
 }

@@ -8,10 +8,8 @@ use crate::state::Instance;
 /// Instances by slot. A slot that is not kept is as it began.
 #[derive(Debug, Default)]
 pub(crate) struct Instances {
-    /// Rising.
-    slots: Vec<u32>,
-    /// In the order of `slots`.
-    kept: Vec<Instance>,
+    /// By rising slot.
+    kept: Vec<(u32, Instance)>,
 }
 
 static BEGINNING: Instance = Instance::BEGINNING;
@@ -19,45 +17,43 @@ static BEGINNING: Instance = Instance::BEGINNING;
 impl Instances {
     /// Every slot that is not as it began, and perhaps some that are again.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Instance)> {
-        self.slots.iter().map(|slot| *slot as usize).zip(&self.kept)
+        self.kept.iter().map(|(slot, instance)| (*slot as usize, instance))
     }
 
     /// The slots of a part that may not be as they began, rising.
-    pub(crate) fn kept_in(&self, part: &Range<u32>) -> &[u32] {
-        // Nothing is kept for most devices.
-        if self.slots.is_empty() {
-            return &[];
-        }
-        let from = self.slots.partition_point(|slot| *slot < part.start);
-        let to = self.slots.partition_point(|slot| *slot < part.end);
-        &self.slots[from..to]
+    #[inline]
+    pub(crate) fn kept_in(&self, part: &Range<u32>) -> impl Iterator<Item = u32> {
+        self.kept.iter().map(|(slot, _)| *slot).filter(|slot| part.contains(slot))
     }
 
     /// Whether a slot may not be as it began.
+    #[inline]
     pub(crate) fn keeps(&self, slot: usize) -> bool {
-        !self.slots.is_empty() && self.slots.binary_search(&(slot as u32)).is_ok()
+        self.place(slot).is_ok()
     }
 
     /// Lets go of those that are as they began.
     pub(crate) fn settle(&mut self) {
-        if self.kept.iter().any(Instance::is_default) {
-            let mut kept = self.kept.iter();
-            self.slots.retain(|_| kept.next().is_some_and(|instance| !instance.is_default()));
-            self.kept.retain(|instance| !instance.is_default());
-        }
+        self.kept.retain(|(_, instance)| !instance.is_default());
     }
 
     /// How many are kept.
     pub(crate) fn len(&self) -> usize {
         self.kept.len()
     }
+
+    #[inline]
+    fn place(&self, slot: usize) -> Result<usize, usize> {
+        self.kept.binary_search_by_key(&(slot as u32), |(slot, _)| *slot)
+    }
 }
 
 impl Index<usize> for Instances {
     type Output = Instance;
+    #[inline]
     fn index(&self, slot: usize) -> &Instance {
-        match self.slots.binary_search(&(slot as u32)) {
-            Ok(at) => &self.kept[at],
+        match self.place(slot) {
+            Ok(at) => &self.kept[at].1,
             Err(_) => &BEGINNING,
         }
     }
@@ -65,24 +61,18 @@ impl Index<usize> for Instances {
 
 impl IndexMut<usize> for Instances {
     fn index_mut(&mut self, slot: usize) -> &mut Instance {
-        let slot = slot as u32;
-        let at = self.slots.binary_search(&slot).unwrap_or_else(|at| {
-            self.slots.insert(at, slot);
-            self.kept.insert(at, Instance::BEGINNING);
+        let at = self.place(slot).unwrap_or_else(|at| {
+            self.kept.insert(at, (slot as u32, Instance::BEGINNING));
             at
         });
-        &mut self.kept[at]
+        &mut self.kept[at].1
     }
 }
 
-impl Clone for Instances {
-    fn clone(&self) -> Self {
-        Self { slots: self.slots.clone(), kept: self.kept.clone() }
-    }
-
-    fn clone_from(&mut self, source: &Self) {
-        self.slots.clone_from(&source.slots);
-        self.kept.clone_from(&source.kept);
+/// Of instances by rising slot.
+impl FromIterator<(u32, Instance)> for Instances {
+    fn from_iter<I: IntoIterator<Item = (u32, Instance)>>(instances: I) -> Self {
+        Self { kept: instances.into_iter().collect() }
     }
 }
 
@@ -105,11 +95,12 @@ mod tests {
         instances[7].phase = Phase::Pending { since: Timestamp(1) };
         instances[3].breached = 1;
         instances[5].breached = 0;
-        assert_eq!(instances.kept_in(&(3..7)), [3, 5]);
+        assert!(instances.kept_in(&(3..7)).eq([3, 5]));
         assert!(instances.keeps(5) && !instances.keeps(4));
-        let same = instances.clone();
+        let same: Instances = instances.iter().map(|(slot, kept)| (slot as u32, kept.clone())).collect();
         instances.settle();
-        assert_eq!((instances.len(), instances.kept_in(&(0..9))), (2, [3, 7].as_slice()));
+        assert_eq!(instances.len(), 2);
+        assert!(instances.kept_in(&(0..9)).eq([3, 7]));
         assert_eq!(instances, same);
         assert_eq!(instances[7].phase, Phase::Pending { since: Timestamp(1) });
     }

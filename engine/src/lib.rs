@@ -19,6 +19,7 @@ mod episode;
 pub mod fleet;
 pub mod ids;
 mod instances;
+mod journal;
 mod machine;
 #[cfg(feature = "memory")]
 pub mod memory;

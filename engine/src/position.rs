@@ -25,18 +25,23 @@ pub struct SequenceNumber {
 impl SequenceNumber {
     /// Reads decimal digits; leading zeros do not count.
     pub fn new(text: &str) -> Result<Self, InvalidSequence> {
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Self::from_digits(text.as_bytes())
+    }
+
+    /// Reads decimal digits as they stand in bytes.
+    pub fn from_digits(text: &[u8]) -> Result<Self, InvalidSequence> {
+        // Without an early end, so that many are looked at at once.
+        let plain = text.iter().fold(true, |plain, byte| plain & byte.is_ascii_digit());
+        if text.is_empty() || !plain {
             return Err(InvalidSequence);
         }
-        let significant = match text.trim_start_matches('0') {
-            "" => "0",
-            digits => digits,
-        };
+        let from = text.iter().position(|byte| *byte != b'0').unwrap_or(text.len() - 1);
+        let significant = &text[from..];
         if significant.len() > SEQUENCE_DIGITS_MAX {
             return Err(InvalidSequence);
         }
         let mut digits = [0; SEQUENCE_DIGITS_MAX];
-        digits[..significant.len()].copy_from_slice(significant.as_bytes());
+        digits[..significant.len()].copy_from_slice(significant);
         Ok(Self { length: significant.len() as u8, digits })
     }
 

@@ -137,6 +137,13 @@ pub(crate) fn read<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Times
 
 /// A message of the usual form, without a parser. `None` says nothing about the record.
 fn usual<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> Option<(Timestamp, Result<Record<'a>, Refusal>)> {
+    if let Some(envelope::Telemetry { payload, ingested_at }) = envelope::telemetry(record.data, record.partition_key)
+        && is_short_enough(payload)
+        && buffer.decode(payload).is_ok()
+    {
+        let telemetry = Record::Telemetry { device: Cow::Borrowed(record.partition_key), payload: Payload::Decoded };
+        return Some((Timestamp(ingested_at).min(record.arrived_at), Ok(telemetry)));
+    }
     let message = envelope::scan(record.data)?;
     let usual = message.kind == "message"
         && message.channel == "telemetry"

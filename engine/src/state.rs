@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::FixedState;
 use smol_str::SmolStr;
 
 use crate::{
@@ -11,6 +12,7 @@ use crate::{
     fleet::{Fleet, Memberships},
     ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
     instances::Instances,
+    journal::Journal,
     position::Position,
     queue::Queue,
     rule::memory::Memory,
@@ -32,7 +34,9 @@ pub struct RuleSetRef {
 pub struct ShardState {
     pub(crate) head: Head,
     pub(crate) devices: Vec<Device>,
-    index: HashMap<DeviceId, u32>,
+    /// By a hash that is the same in every process. Only a registration adds to it, and the platform's own people
+    /// register devices: nobody else can choose ids that fall together.
+    index: HashMap<DeviceId, u32, FixedState>,
     /// When the passing of time alone changes something.
     pub(crate) queue: Queue,
     journal: Journal,
@@ -45,20 +49,6 @@ pub(crate) struct Head {
     /// The highest ingest time seen.
     pub(crate) shard_time: Timestamp,
     pub(crate) rule_set: RuleSetRef,
-}
-
-/// What a run has touched since [`ShardState::begin`].
-#[derive(Debug)]
-struct Journal {
-    before: Head,
-    /// How many devices there were.
-    devices: usize,
-    /// Devices touched, each once. Those that were there before have a copy at the same index in `copies`, which is
-    /// kept longer than it is in use so that its buffers serve the next run.
-    changed: Vec<u32>,
-    copies: Vec<Device>,
-    /// Every device was touched: there is no copy to go back to.
-    whole: bool,
 }
 
 /// One device, or what stands for a fleet rule in a zone.
@@ -82,39 +72,8 @@ pub(crate) struct Device {
     pub(crate) fleet: Option<Box<Fleet>>,
     /// The moment at which the queue of timers looks at it.
     pub(crate) queued: Option<Timestamp>,
-    touched: bool,
-}
-
-impl Clone for Device {
-    fn clone(&self) -> Self {
-        Self {
-            registration: self.registration.clone(),
-            home: self.home,
-            attributes: self.attributes.clone(),
-            last_ingest: self.last_ingest,
-            presence: self.presence,
-            metrics: self.metrics.clone(),
-            instances: self.instances.clone(),
-            memberships: self.memberships.clone(),
-            fleet: self.fleet.clone(),
-            queued: self.queued,
-            touched: false,
-        }
-    }
-
-    fn clone_from(&mut self, source: &Self) {
-        self.registration.clone_from(&source.registration);
-        self.home = source.home;
-        self.attributes.clone_from(&source.attributes);
-        self.last_ingest = source.last_ingest;
-        self.presence = source.presence;
-        self.queued = source.queued;
-        self.metrics.clone_from(&source.metrics);
-        self.instances.clone_from(&source.instances);
-        self.memberships.clone_from(&source.memberships);
-        self.fleet.clone_from(&source.fleet);
-        self.touched = false;
-    }
+    /// Its place in the journal, if the run has touched it.
+    noted: Option<u32>,
 }
 
 /// What is set for a device when it is registered.
@@ -272,7 +231,7 @@ impl Device {
             instances: Instances::default(),
             memberships: Memberships::default(),
             fleet: None,
-            touched: false,
+            noted: None,
         }
     }
 
@@ -290,7 +249,7 @@ impl Device {
     }
 
     /// Roughly how many bytes it takes in a delta.
-    fn encoded_bytes(&self) -> usize {
+    pub(crate) fn encoded_bytes(&self) -> usize {
         let remembered = self.instances.iter().filter_map(|(_, instance)| instance.memory.as_deref());
         let remembered: usize = remembered.map(Memory::encoded_bytes).sum();
         let members = self.fleet.as_ref().map_or(0, |fleet| fleet.members().len());
@@ -307,15 +266,9 @@ impl ShardState {
 
     pub(crate) fn from_parts(head: Head, mut devices: Vec<Device>) -> Self {
         // A device may come from another state, in whose run it was touched. Here it is not, or no delta would hold it.
-        devices.iter_mut().for_each(|device| device.touched = false);
+        devices.iter_mut().for_each(|device| device.noted = None);
         let index = (0..).zip(&devices).map(|(index, device)| (device.registration.id.clone(), index)).collect();
-        let journal = Journal {
-            before: head.clone(),
-            devices: devices.len(),
-            changed: Vec::new(),
-            copies: Vec::new(),
-            whole: false,
-        };
+        let journal = Journal::new(head.clone(), devices.len());
         Self { head, devices, index, queue: Queue::everything(), journal }
     }
 
@@ -341,19 +294,8 @@ impl ShardState {
     /// A device for changing it: from here on it is part of the run's delta.
     pub(crate) fn touch(&mut self, index: u32) -> &mut Device {
         let device = &mut self.devices[index as usize];
-        if !device.touched {
-            let at = self.journal.changed.len();
-            self.journal.changed.push(index);
-            if (index as usize) < self.journal.devices && !self.journal.whole {
-                match self.journal.copies.get_mut(at) {
-                    Some(copy) => copy.clone_from(device),
-                    None => {
-                        // Devices made in this run have no copy; a spare one keeps the two lists in step.
-                        self.journal.copies.resize(at + 1, device.clone());
-                    }
-                }
-            }
-            device.touched = true;
+        if device.noted.is_none() {
+            device.noted = Some(self.journal.note(index, device));
         }
         device
     }
@@ -370,16 +312,18 @@ impl ShardState {
         match self.find(device.registration.id.as_str()) {
             Some(index) => {
                 self.queue.forget(index);
-                let place = self.touch(index);
-                *place = Device { touched: true, queued: None, ..device };
+                let noted = self.touch(index).noted;
+                let place = &mut self.devices[index as usize];
+                noted.iter().for_each(|noted| self.journal.registered_anew(*noted, place));
+                *place = Device { noted, queued: None, ..device };
                 index
             }
             None => {
                 let index = self.devices.len() as u32;
                 self.index.insert(device.registration.id.clone(), index);
                 self.queue.forget(index);
-                self.journal.changed.push(index);
-                self.devices.push(Device { touched: true, queued: None, ..device });
+                let noted = Some(self.journal.note(index, &device));
+                self.devices.push(Device { noted, queued: None, ..device });
                 index
             }
         }
@@ -387,8 +331,8 @@ impl ShardState {
 
     /// Puts a device in its place without making it part of the delta.
     pub(crate) fn replace(&mut self, index: usize, device: Device) {
-        let touched = self.devices[index].touched;
-        self.devices[index] = Device { touched, queued: None, ..device };
+        let noted = self.devices[index].noted;
+        self.devices[index] = Device { noted, queued: None, ..device };
         self.queue.forget(index as u32);
     }
 
@@ -399,14 +343,12 @@ impl ShardState {
 
     /// Starts a run: what is here now is committed.
     pub fn begin(&mut self) {
-        for index in self.journal.changed.drain(..) {
-            let device = &mut self.devices[index as usize];
-            device.touched = false;
+        for index in self.journal.changed() {
+            let device = &mut self.devices[*index as usize];
+            device.noted = None;
             device.instances.settle();
         }
-        self.journal.before.clone_from(&self.head);
-        self.journal.devices = self.devices.len();
-        self.journal.whole = false;
+        self.journal.begin(&self.head, self.devices.len());
     }
 
     /// Goes back to where the run started. `false` when there is no way back: the state means nothing then.
@@ -415,29 +357,30 @@ impl ShardState {
         if self.journal.whole {
             return false;
         }
-        for (at, index) in self.journal.changed.drain(..).enumerate() {
-            if (index as usize) < self.journal.devices {
-                std::mem::swap(&mut self.devices[index as usize], &mut self.journal.copies[at]);
-                self.devices[index as usize].queued = None;
-                self.queue.forget(index);
-            }
-        }
         for device in self.devices.drain(self.journal.devices..) {
             self.index.remove(device.registration.id.as_str());
         }
+        self.journal.restore(&mut self.devices);
+        for index in self.journal.changed() {
+            if let Some(device) = self.devices.get_mut(*index as usize) {
+                (device.queued, device.noted) = (None, None);
+                self.queue.forget(*index);
+            }
+        }
         self.head.clone_from(&self.journal.before);
+        self.journal.begin(&self.head, self.devices.len());
         true
     }
 
     /// The devices that the run has touched.
     pub(crate) fn changed(&self) -> impl ExactSizeIterator<Item = &Device> {
-        self.journal.changed.iter().map(|index| &self.devices[*index as usize])
+        self.journal.changed().iter().map(|index| &self.devices[*index as usize])
     }
 
     /// Roughly how many bytes the touched devices take in a delta.
     pub(crate) fn changed_bytes(&self, from: usize) -> (usize, usize) {
-        let changed = &self.journal.changed[from..];
+        let changed = &self.journal.changed()[from..];
         let bytes = changed.iter().map(|index| self.devices[*index as usize].encoded_bytes()).sum();
-        (self.journal.changed.len(), bytes)
+        (self.journal.changed().len(), bytes)
     }
 }

@@ -52,7 +52,8 @@ fn crates_see_only_what_the_architecture_says() {
         ("fleetform-generator", &["fleetform-engine", "fleetform-policy"]),
         ("fleetform-runtime", &["fleetform-engine"]),
         ("fleetform-faults", &["fleetform-engine"]),
-        ("fleetform-consumers", &["fleetform-engine", "fleetform-runtime"]),
+        ("fleetform-allocations", &[]),
+        ("fleetform-consumers", &["fleetform-allocations", "fleetform-engine", "fleetform-runtime"]),
         ("fleetform", &["fleetform-engine", "fleetform-generator", "fleetform-policy"]),
     ] {
         let reached = reach(&graph, package);
@@ -67,6 +68,7 @@ fn every_package_of_the_workspace_is_spoken_for() {
     let names: BTreeSet<_> = graph.keys().cloned().collect();
     let known = BTreeSet::from([
         "fleetform",
+        "fleetform-allocations",
         "fleetform-bench",
         "fleetform-consumers",
         "fleetform-engine",

@@ -6,6 +6,7 @@ mod bench;
 mod deploy_test;
 mod error;
 mod generate;
+mod instructions;
 mod lambda;
 mod lint;
 mod packages;
@@ -58,6 +59,12 @@ enum Command {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
     },
+    /// Count the instructions that a record costs by valgrind, and compare them with `bench/instructions.json`.
+    Instructions {
+        /// Make the counts the budget.
+        #[arg(long)]
+        update: bool,
+    },
     /// Run linters over `out/` and over the output of every fixture.
     Lint,
     /// Simulate everything that can go wrong around the engine, over more than a million records.
@@ -77,6 +84,7 @@ fn main() -> ExitCode {
         Command::DeployTest => deploy_test::run(),
         Command::Lambda { arch, profile } => lambda::run(arch, profile),
         Command::Bench { benchmark, rounds } => bench::run(benchmark, rounds),
+        Command::Instructions { update } => instructions::run(update),
         Command::Lint => lint::run(),
         Command::Simulate => simulate::run(),
         Command::Test { quick } => test::run(quick),

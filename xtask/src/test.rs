@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use crate::{deploy_test, error::Error, generate, lint, packages, process, simulate, steps::Steps, tools, workspace};
+use crate::{
+    deploy_test, error::Error, generate, instructions, lint, packages, process, simulate, steps::Steps, tools,
+    workspace,
+};
 
 /// Runs everything; with `quick`, all but what takes minutes.
 pub(crate) fn run(quick: bool) -> Result<(), Error> {
@@ -26,6 +29,11 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
         steps.skip("linters and the deploy test", "--quick was given");
     } else {
         steps.run("fault simulation", simulate::run);
+        if instructions::valgrind_is_installed() {
+            steps.run("instructions of a record", || instructions::run(false));
+        } else {
+            steps.skip("instructions of a record", "valgrind is not installed; the published workflow has it");
+        }
         steps.run("linters", lint::run);
         steps.run("deploy test", deploy_test::run);
     }

@@ -32,6 +32,8 @@ pub struct Size {
     pub records: usize,
     /// Devices that they are of.
     pub devices: usize,
+    /// Samples in a thousand that cross the thresholds.
+    pub crossings_per_mille: u64,
     /// Records in a thousand that are no message.
     pub malformed_per_mille: u64,
     /// Samples in a message: one is written as such, more as a batch.
@@ -39,7 +41,8 @@ pub struct Size {
 }
 
 /// The usual case.
-pub const USUAL: Size = Size { events: 40, records: 1_000, devices: 2_000, malformed_per_mille: 1, samples: 1 };
+pub const USUAL: Size =
+    Size { events: 40, records: 1_000, devices: 2_000, crossings_per_mille: 10, malformed_per_mille: 1, samples: 1 };
 
 /// A corpus.
 #[derive(Clone, Debug)]
@@ -88,8 +91,8 @@ fn write_record(event: &mut String, random: &mut Random, number: usize, size: Si
     let device = device(random.below(size.devices as u64) as usize);
     let ingested_at = START_MS + STEP_MS * number as i64;
     let payload = match random.below(1_000) < size.malformed_per_mille {
-        true => malformed(random, &device, ingested_at),
-        false => message(random, &device, ingested_at, size.samples),
+        true => malformed(random, size, &device, ingested_at),
+        false => message(random, size, &device, ingested_at),
     };
     let data = format!(
         r#"{{"ff":1,"k":"message","p":"{}","d":"{device}","ch":"telemetry","c":"{device}","t":{ingested_at}}}"#,
@@ -117,26 +120,27 @@ fn write_record(event: &mut String, random: &mut Random, number: usize, size: Si
 }
 
 /// A message as a device sends it: samples a millisecond apart where there are several.
-fn message(random: &mut Random, device: &str, ingested_at: i64, samples: usize) -> String {
+fn message(random: &mut Random, size: Size, device: &str, ingested_at: i64) -> String {
+    let samples = size.samples;
     if samples == 1 {
-        return sample(random, Some(device), ingested_at - LAG_MS);
+        return sample(random, size, Some(device), ingested_at - LAG_MS);
     }
     let mut message = format!(r#"{{"deviceId":"{device}","records":["#);
     for index in 0..samples {
         if index > 0 {
             message.push(',');
         }
-        message.push_str(&sample(random, None, ingested_at - LAG_MS - (samples - 1 - index) as i64));
+        message.push_str(&sample(random, size, None, ingested_at - LAG_MS - (samples - 1 - index) as i64));
     }
     message.push_str("]}");
     message
 }
 
-fn sample(random: &mut Random, device: Option<&str>, at: i64) -> String {
-    // One sample in a hundred crosses the thresholds, half of those one more than the others.
-    let crossing = match random.below(200) {
-        0 => Some("100.5"),
-        1 => Some("101.5"),
+fn sample(random: &mut Random, size: Size, device: Option<&str>, at: i64) -> String {
+    // Half of those that cross thresholds cross one more than the others.
+    let crossing = match random.below(2_000) {
+        lot if lot < size.crossings_per_mille => Some("100.5"),
+        lot if lot < 2 * size.crossings_per_mille => Some("101.5"),
         _ => None,
     };
     let mut text = String::from("{");
@@ -157,8 +161,8 @@ fn sample(random: &mut Random, device: Option<&str>, at: i64) -> String {
 }
 
 /// Half are cut short, half have text where a number belongs.
-fn malformed(random: &mut Random, device: &str, ingested_at: i64) -> String {
-    let message = sample(random, Some(device), ingested_at - LAG_MS);
+fn malformed(random: &mut Random, size: Size, device: &str, ingested_at: i64) -> String {
+    let message = sample(random, size, Some(device), ingested_at - LAG_MS);
     match random.below(2) {
         0 => message[..message.len() - 1 - random.below(40) as usize].to_owned(),
         _ => {

@@ -1,11 +1,9 @@
 //! What reading alone costs with the fastest libraries that there are: borrowed, typed event and envelope by sonic-rs,
 //! base64 with AVX2 into a buffer that is used again, and the message as a value of sonic-rs.
 
-use fleetform_consumers::tally::Tally;
+use fleetform_consumers::{Failure, Pass, tally::Tally};
 use serde::Deserialize;
 use sonic_rs::{JsonContainerTrait as _, JsonValueTrait as _, Value};
-
-use crate::{Failure, Pass};
 
 #[derive(Deserialize)]
 struct Event<'a> {

@@ -1,26 +1,32 @@
 //! One Rust consumer over one corpus: a pass that is not counted, then counted passes, each from a fresh state. Prints
 //! what it found and the processor time of the counted passes as a line of JSON.
 
-mod allocations;
 mod limit;
-mod ours;
 mod straightforward;
+
+#[cfg(feature = "system-allocator")]
+use std::alloc::System as Memory;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
+use fleetform_allocations::Counting;
 use fleetform_consumers::{
+    Failure, Pass,
     corpus::{Size, USUAL},
     folder::{self, Folder},
+    ours,
     tally::{Answer, Tally},
 };
+#[cfg(not(feature = "system-allocator"))]
+use mimalloc::MiMalloc as Memory;
 use rustix::time::{ClockId, clock_gettime};
 
 const SEED: u64 = 20_260_131;
 const SMALL: Size = Size { events: 8, devices: 200, ..USUAL };
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: Counting<Memory> = Counting(Memory);
 
 #[derive(Parser)]
 struct Arguments {
@@ -34,6 +40,9 @@ struct Arguments {
     /// Print the allocations of each pass's second half too, when every device has been seen.
     #[arg(long)]
     allocations: bool,
+    /// Do not ask for the time: valgrind does not bear the way in which that is done.
+    #[arg(long)]
+    untimed: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -47,16 +56,6 @@ enum Consumer {
     /// What reading alone costs with the fastest libraries: a typed event, base64-simd, a value of sonic-rs. It finds
     /// malformed records and evaluates no rule.
     Limit,
-}
-
-type Failure = Box<dyn std::error::Error>;
-
-/// A consumer with a state, for one pass.
-trait Pass {
-    /// Takes an event as Lambda sends it.
-    fn event(&mut self, body: &[u8]) -> Result<(), Failure>;
-    /// What it found.
-    fn tally(&self) -> Tally;
 }
 
 fn main() -> ExitCode {
@@ -83,10 +82,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             Consumer::Limit => Box::new(limit::Limit::default()),
         })
     };
-    let (tally, ..) = pass(start()?, &folder)?;
+    let (tally, ..) = pass(start()?, &folder, arguments.untimed)?;
     let mut answer = Answer { tally, cpu_s: 0.0, passes: arguments.passes, allocations: None };
     for _ in 0..arguments.passes {
-        let (tally, cpu_s, allocations) = pass(start()?, &folder)?;
+        let (tally, cpu_s, allocations) = pass(start()?, &folder, arguments.untimed)?;
         if tally != answer.tally {
             return Err(format!("passes differ: {tally:?} after {:?}", answer.tally).into());
         }
@@ -101,17 +100,18 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// One pass: what it found, its processor time in seconds, and the allocations of its second half, when every device
 /// has been seen.
-fn pass(mut pass: Box<dyn Pass + '_>, folder: &Folder) -> Result<(Tally, f64, u64), Failure> {
+fn pass(mut pass: Box<dyn Pass + '_>, folder: &Folder, untimed: bool) -> Result<(Tally, f64, u64), Failure> {
     let events = &folder.corpus.events;
+    let cpu_s = || if untimed { 0.0 } else { cpu_s() };
     let began = cpu_s();
     let mut allocated = 0;
     for (index, event) in events.iter().enumerate() {
         if index == events.len() / 2 {
-            allocated = allocations::count();
+            allocated = fleetform_allocations::count();
         }
         pass.event(event)?;
     }
-    Ok((pass.tally(), cpu_s() - began, allocations::count() - allocated))
+    Ok((pass.tally(), cpu_s() - began, fleetform_allocations::count() - allocated))
 }
 
 /// Processor time of this process, in seconds.

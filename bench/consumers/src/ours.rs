@@ -6,11 +6,6 @@ use std::{
     time::Duration,
 };
 
-use fleetform_consumers::{
-    corpus::{DEVICE_TYPE, SHARD, START_MS},
-    folder::Folder,
-    tally::Tally,
-};
 use fleetform_engine::{
     compiled::Compiled,
     counts::Counts,
@@ -28,10 +23,16 @@ use fleetform_engine::{
 use fleetform_runtime::event::kinesis::KinesisEvent;
 use serde_json::json;
 
-use crate::{Failure, Pass};
+use crate::{
+    Failure, Pass,
+    corpus::{DEVICE_TYPE, SHARD, START_MS},
+    folder::Folder,
+    tally::Tally,
+};
 
 /// What every pass begins with.
-pub(crate) struct Prepared {
+#[derive(Debug)]
+pub struct Prepared {
     rules: Compiled,
     rule_set: Vec<u8>,
     /// Registrations: partition key and data.
@@ -39,7 +40,11 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    pub(crate) fn new(folder: &Folder) -> Result<Self, Failure> {
+    /// Of a corpus.
+    ///
+    /// # Errors
+    /// If its rule set is none.
+    pub fn new(folder: &Folder) -> Result<Self, Failure> {
         let registration = |(device, zone): (&String, &String)| {
             let record = json!({ "ff": 1, "k": "device", "d": device, "rev": 1, "type": DEVICE_TYPE, "zone": zone });
             (device.clone(), record.to_string().into_bytes())
@@ -77,14 +82,19 @@ fn tally(counts: &Counts, registered: u64) -> Tally {
 }
 
 /// Reads and evaluates. Nothing is written.
-pub(crate) struct Evaluate<'a> {
+#[derive(Debug)]
+pub struct Evaluate<'a> {
     prepared: &'a Prepared,
     state: ShardState,
     run: Run,
 }
 
 impl<'a> Evaluate<'a> {
-    pub(crate) fn new(prepared: &'a Prepared) -> Result<Self, Failure> {
+    /// From the beginning, with every device registered.
+    ///
+    /// # Errors
+    /// If the devices cannot be registered.
+    pub fn new(prepared: &'a Prepared) -> Result<Self, Failure> {
         let sha256 = prepared.rules.sha256().into();
         let mut state = ShardState::new(RuleSetRef { version: 0, sha256 });
         let mut run = Run::new(SHARD, 1);
@@ -113,7 +123,8 @@ impl Pass for Evaluate<'_> {
 }
 
 /// Reads, evaluates, packs and commits.
-pub(crate) struct Commit<'a> {
+#[derive(Debug)]
+pub struct Commit<'a> {
     prepared: &'a Prepared,
     store: Store<'a>,
     driver: Driver,
@@ -182,7 +193,11 @@ impl RuleSets for Store<'_> {
 }
 
 impl<'a> Commit<'a> {
-    pub(crate) fn new(prepared: &'a Prepared) -> Result<Self, Failure> {
+    /// From the beginning, with every device registered.
+    ///
+    /// # Errors
+    /// If the devices cannot be registered.
+    pub fn new(prepared: &'a Prepared) -> Result<Self, Failure> {
         let settings = Settings {
             generation: 1,
             repair: 0,

@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_consumers::{
+    Failure, Pass,
     folder::Folder,
     rules::{COOLDOWN_MS, Rule},
     tally::Tally,
 };
 use serde_json::Value;
-
-use crate::{Failure, Pass};
 
 pub(crate) struct Straightforward<'a> {
     rules: &'a [Rule],

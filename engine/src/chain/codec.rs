@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use smol_str::SmolStr;
 
 /// Bytes that are not what they should be, by what was being read.
@@ -13,10 +14,16 @@ pub(super) struct Malformed(pub(super) &'static str);
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     pub(super) bytes: Vec<u8>,
-    names: HashMap<SmolStr, u64>,
+    names: HashMap<SmolStr, u64, FixedState>,
 }
 
 impl Writer {
+    /// One with room for so many bytes.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), names: HashMap::default() }
+    }
+
+    #[inline]
     pub(super) fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.bytes.push(number as u8 | 0x80);

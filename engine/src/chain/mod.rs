@@ -17,7 +17,7 @@ use crate::{
     effect::Effects,
     position::{Position, SequenceNumber},
     rehome,
-    state::{Head, RuleSetRef, ShardState},
+    state::{Device, Head, RuleSetRef, ShardState},
     units::Timestamp,
 };
 
@@ -73,7 +73,7 @@ pub(crate) fn write_delta(
     rules: &Compiled,
     effects: &Effects,
 ) -> Vec<u8> {
-    let mut writer = open(Kind::Delta);
+    let mut writer = open(Kind::Delta, state.changed().map(Device::encoded_bytes).sum::<usize>() + HEAD_BYTES);
     writer.bytes.extend_from_slice(&author.token);
     writer.signed(author.deadline.0);
     write_position(&mut writer, from);
@@ -81,7 +81,9 @@ pub(crate) fn write_delta(
     let effects = if effects.is_empty() {
         Vec::new()
     } else {
-        serde_json::to_vec(effects).expect("effects have text keys and finite numbers only")
+        let mut json = Vec::with_capacity(effects.count() * ROW_BYTES);
+        serde_json::to_writer(&mut json, effects).expect("effects have text keys and finite numbers only");
+        json
     };
     writer.blob(&effects);
     writer.number(state.changed().len() as u64);
@@ -94,7 +96,7 @@ pub(crate) fn write_delta(
 /// Writes the end of a chain: nothing follows `position`. Whoever seals writes the same bytes, since nobody but the
 /// first to do so has anything to add.
 pub(crate) fn write_seal(position: Position) -> Vec<u8> {
-    let mut writer = open(Kind::Seal);
+    let mut writer = open(Kind::Seal, HEAD_BYTES);
     write_position(&mut writer, position);
     close(writer)
 }
@@ -168,7 +170,7 @@ impl Delta<'_> {
 
 /// Writes a whole state.
 pub(crate) fn write_base(state: &ShardState, rules: &Compiled) -> Vec<u8> {
-    let mut writer = open(Kind::Base);
+    let mut writer = open(Kind::Base, HEAD_BYTES);
     write_head(&mut writer, &state.head);
     writer.number(state.devices.len() as u64);
     for device in &state.devices {
@@ -210,8 +212,13 @@ impl Base<'_> {
     }
 }
 
-fn open(kind: Kind) -> Writer {
-    let mut writer = Writer::default();
+/// About as many bytes as a row of the effects takes.
+const ROW_BYTES: usize = 1_024;
+/// About as many bytes as an object has around its devices and its effects.
+const HEAD_BYTES: usize = 512;
+
+fn open(kind: Kind, bytes: usize) -> Writer {
+    let mut writer = Writer::with_room(bytes);
     writer.bytes.extend_from_slice(MAGIC);
     writer.bytes.extend_from_slice(&CHAIN_FORMAT.to_le_bytes());
     writer.bytes.push(kind as u8);

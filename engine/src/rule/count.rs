@@ -27,7 +27,7 @@ pub(crate) enum Of {
 }
 
 /// Times of the last samples that met the condition, as many as are asked for. There is at least one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Met {
     /// Time of the first of them.
     pub(crate) oldest: Timestamp,
@@ -35,6 +35,17 @@ pub(crate) struct Met {
     pub(crate) newest: Timestamp,
     /// Milliseconds from each to the next.
     pub(crate) gaps: VecDeque<u32>,
+}
+
+impl Clone for Met {
+    fn clone(&self) -> Self {
+        Self { gaps: self.gaps.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        (self.oldest, self.newest) = (source.oldest, source.newest);
+        self.gaps.clone_from(&source.gaps);
+    }
 }
 
 impl Count {

@@ -4,8 +4,10 @@
 use crate::{rule_set::Operator, units::Finite};
 
 /// Rules of one metric in the order of their limits.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Limits {
+    /// A value from here to there breaches none.
+    within: (f64, f64),
     /// What a value must exceed, rising, with the slots of the rules.
     above: (Vec<f64>, Vec<u32>),
     /// What a value must fall below, falling.
@@ -30,7 +32,16 @@ impl Limits {
         }
         above.sort_by(|one, other| one.0.total_cmp(&other.0));
         below.sort_by(|one, other| other.0.total_cmp(&one.0));
-        Self { above: above.into_iter().unzip(), below: below.into_iter().unzip() }
+        let lowest = below.first().map_or(f64::NEG_INFINITY, |first| first.0);
+        let highest = above.first().map_or(f64::INFINITY, |first| first.0);
+        Self { within: (lowest, highest), above: above.into_iter().unzip(), below: below.into_iter().unzip() }
+    }
+
+    /// Whether a value breaches none.
+    #[inline]
+    pub(crate) fn hold(&self, value: Finite) -> bool {
+        let (lowest, highest) = self.within;
+        lowest <= value.get() && value.get() <= highest
     }
 
     /// Whether a comparison can be one of these.
@@ -46,15 +57,9 @@ impl Limits {
     pub(crate) fn breached(&self, value: Finite) -> (&[u32], &[u32]) {
         let value = value.get();
         let (limits, slots) = &self.above;
-        let above = match limits.first() {
-            Some(first) if value > *first => &slots[..limits.partition_point(|limit| value > *limit)],
-            Some(_) | None => &[],
-        };
+        let above = &slots[..limits.partition_point(|limit| value > *limit)];
         let (limits, slots) = &self.below;
-        let below = match limits.first() {
-            Some(first) if value < *first => &slots[..limits.partition_point(|limit| value < *limit)],
-            Some(_) | None => &[],
-        };
+        let below = &slots[..limits.partition_point(|limit| value < *limit)];
         (above, below)
     }
 }
@@ -87,6 +92,7 @@ mod tests {
             for value in values.into_iter().map(finite) {
                 let (above, below) = sorted.breached(value);
                 let mut found = [above, below].concat();
+                prop_assert_eq!(sorted.hold(value), found.is_empty());
                 found.sort_unstable();
                 let holds = |(operator, limit, _): &&(Operator, Finite, u32)| operator.holds(value, *limit);
                 let expected: Vec<u32> = comparisons.iter().filter(holds).map(|(.., slot)| *slot).collect();

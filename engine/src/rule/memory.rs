@@ -13,7 +13,7 @@ use super::{
 pub(crate) const ALARMS_MAX: usize = 16;
 
 /// The memory of one condition on one device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Memory {
     /// Codes of the alarms that the device has raised and not ended, sorted.
     Alarms(Vec<SmolStr>),
@@ -23,6 +23,27 @@ pub(crate) enum Memory {
     Flatline(Anchor),
     /// When samples met the condition.
     Count(Met),
+}
+
+impl Clone for Memory {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Alarms(codes) => Self::Alarms(codes.clone()),
+            Self::Anomaly(past) => Self::Anomaly(past.clone()),
+            Self::Flatline(anchor) => Self::Flatline(*anchor),
+            Self::Count(met) => Self::Count(met.clone()),
+        }
+    }
+
+    /// Into the buffers that are there, where the kind is the same: every record makes a copy.
+    fn clone_from(&mut self, source: &Self) {
+        match (self, source) {
+            (Self::Alarms(codes), Self::Alarms(from)) => codes.clone_from(from),
+            (Self::Anomaly(past), Self::Anomaly(from)) => past.clone_from(from),
+            (Self::Count(met), Self::Count(from)) => met.clone_from(from),
+            (place, source) => *place = source.clone(),
+        }
+    }
 }
 
 impl Memory {

@@ -6,6 +6,7 @@ pub(crate) mod layout;
 mod parse;
 mod scan;
 pub(crate) mod spelling;
+mod template;
 pub(crate) mod time;
 mod walk;
 
@@ -35,6 +36,8 @@ pub struct Samples {
     pub(crate) values: Vec<(u16, Value)>,
     /// Values at the root of a batched message, which may lie before and after its samples.
     root: Vec<(u16, Value)>,
+    /// Where the values of a message stand that a template may be made of.
+    read: Vec<template::Read>,
     /// Readings that the device type does not declare.
     pub(crate) unknown_readings: u64,
     pub(crate) untimed: u64,
@@ -55,10 +58,11 @@ pub(crate) struct Sample {
 
 impl Samples {
     fn clear(&mut self) {
-        let Self { samples, values, root, unknown_readings, untimed, future, too_old } = self;
+        let Self { samples, values, root, read, unknown_readings, untimed, future, too_old } = self;
         samples.clear();
         values.clear();
         root.clear();
+        read.clear();
         (*unknown_readings, *untimed, *future, *too_old) = (0, 0, 0, 0);
     }
 

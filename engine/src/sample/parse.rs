@@ -66,9 +66,10 @@ pub(super) fn general(
 /// The library's own complaints. Its message is not passed on: it may quote the payload.
 fn from_json(error: &serde_json::Error) -> Refusal {
     let place = format_smolstr!("at line {} column {}", error.line(), error.column());
-    if error.to_string().starts_with("number out of range") {
+    let text = error.to_string();
+    if text.starts_with("number out of range") {
         Refusal::new(Reason::BadNumber, place)
-    } else if error.to_string().starts_with("recursion limit") {
+    } else if text.starts_with("recursion limit") {
         Refusal::new(Reason::TooDeep, place)
     } else {
         Refusal::new(Reason::BadJson, place)
@@ -179,7 +180,6 @@ impl<'a> Reader<'a> {
         let required = self.device_type.required;
         let head = self.head(level);
         let (readings, missing) = (head.readings, required & !head.present);
-        let given = head.given;
         match readings {
             // A batched message may have health values of its own and need not have readings.
             None if level == Level::Root && self.batched => {}
@@ -199,11 +199,17 @@ impl<'a> Reader<'a> {
                 start
             }
         };
+        self.keep(level, start);
+        Ok(())
+    }
+
+    /// Makes a sample of the values from `start` on, if there are any.
+    pub(super) fn keep(&mut self, level: Level, start: usize) {
+        let given = self.head(level).given;
         let end = self.samples.values.len();
         if start < end {
             self.samples.samples.push(Sample { given, at: Timestamp::default(), values: start..end });
         }
-        Ok(())
     }
 }
 

@@ -12,12 +12,16 @@ use serde::de::value::Error as Refused;
 use super::{
     parse::{Level as Which, Reader},
     spelling::{Named, Spelling},
+    template::Read,
     time,
     walk::Scalar,
 };
+use crate::{rule_set::TimestampFormat, units::Timestamp};
 
 /// Keys that the platform does not name, in one object. They are compared one by one, so more are left to the parser.
 const STRANGE_KEYS_MAX: usize = 8;
+/// The length of `2026-01-31T10:30:00.250Z`.
+const USUAL_TIME_BYTES: usize = 24;
 
 /// The message is to be read by the parser.
 #[derive(Debug)]
@@ -31,28 +35,62 @@ impl From<Refused> for Surprise {
 
 /// Reads a message. After a surprise the samples mean nothing.
 pub(super) fn read(reader: &mut Reader<'_>, spelling: &Spelling, message: &[u8]) -> Result<(), Surprise> {
-    let mut scan = Scan { reader, spelling, rest: message };
-    scan.reader.begin(Which::Root);
+    let mut scan = Scan { reader, spelling, message, rest: message, learns: false };
     scan.space();
     match scan.rest.first() {
-        Some(b'{') => {
-            scan.object(0, Which::Root)?;
-            scan.reader.finish::<Refused>(Which::Root)?;
+        Some(b'{') => scan.sample(Which::Root)?,
+        Some(b'[') => {
+            scan.reader.begin(Which::Root);
+            scan.batch()?;
         }
-        Some(b'[') => scan.batch()?,
         Some(_) | None => return Err(Surprise),
     }
     scan.space();
     if scan.rest.is_empty() { Ok(()) } else { Err(Surprise) }
 }
 
-struct Scan<'s, 'r, 'm> {
-    reader: &'s mut Reader<'r>,
+pub(super) struct Scan<'s, 'r, 'm> {
+    pub(super) reader: &'s mut Reader<'r>,
     spelling: &'s Spelling,
-    rest: &'m [u8],
+    message: &'m [u8],
+    pub(super) rest: &'m [u8],
+    /// Whether a template is to be made of what is read.
+    learns: bool,
 }
 
 impl<'m> Scan<'_, '_, 'm> {
+    /// The message itself or a sample of a batch.
+    fn sample(&mut self, which: Which) -> Result<(), Surprise> {
+        let templates = self.spelling.templates(which);
+        self.reader.begin(which);
+        if templates.read(self, which) {
+            return Ok(());
+        }
+        let from = self.at();
+        self.learns = templates.has_room();
+        self.reader.samples.read.clear();
+        self.object(0, which)?;
+        self.reader.finish::<Refused>(which)?;
+        if self.learns {
+            let object = self.message.get(from..self.at()).unwrap_or_default();
+            templates.learn(object, from, &self.reader.samples.read, self.reader.device_type);
+            self.learns = false;
+        }
+        Ok(())
+    }
+
+    fn at(&self) -> usize {
+        self.message.len() - self.rest.len()
+    }
+
+    /// Keeps where a value stood that began at `from`.
+    fn note(&mut self, from: usize, named: Option<Named>, is_reading: bool) {
+        if self.learns {
+            let to = self.at();
+            self.reader.samples.read.push(Read { from, to, named, is_reading });
+        }
+    }
+
     /// An object of a level, from its brace to its brace.
     fn object(&mut self, level: usize, which: Which) -> Result<(), Surprise> {
         let keys = self.spelling.level(level);
@@ -95,7 +133,9 @@ impl<'m> Scan<'_, '_, 'm> {
                     }
                     *strange.get_mut(strangers).ok_or(Surprise)? = key;
                     strangers += 1;
+                    let from = self.at();
                     self.scalar()?;
+                    self.note(from, None, readings);
                     if readings {
                         if self.reader.reject_unknown {
                             return Err(Surprise);
@@ -114,6 +154,7 @@ impl<'m> Scan<'_, '_, 'm> {
     }
 
     fn value(&mut self, named: Named, which: Which) -> Result<(), Surprise> {
+        let from = self.at();
         match named {
             Named::Reading(metric) => {
                 let scalar = self.scalar()?;
@@ -132,27 +173,40 @@ impl<'m> Scan<'_, '_, 'm> {
                     return Err(Surprise);
                 }
             }
-            Named::Timestamp => {
-                let scalar = self.scalar()?;
-                let format = self.reader.layout.timestamp_format;
-                self.reader.head(which).given = match &scalar {
-                    Scalar::Text(text) => time::from_text(text, format),
-                    Scalar::Number(number) => time::from_number(*number, format),
-                    Scalar::Null | Scalar::Bool(_) | Scalar::Object | Scalar::Array => None,
-                };
-            }
+            Named::Timestamp => self.reader.head(which).given = self.time()?,
             Named::Readings(level) => {
                 self.reader.head(which).readings = Some(0);
-                self.object(level, which)?;
+                return self.object(level, which);
             }
-            Named::Inside(level) => self.object(level, which)?,
+            Named::Inside(level) => return self.object(level, which),
             Named::Batch if which == Which::Root => {
                 self.reader.batched = true;
-                self.batch()?;
+                self.learns = false;
+                return self.batch();
             }
             Named::Batch => return Err(Surprise),
         }
+        self.note(from, Some(named), false);
         Ok(())
+    }
+
+    /// The time of a sample, if it is one.
+    #[inline]
+    pub(super) fn time(&mut self) -> Result<Option<Timestamp>, Surprise> {
+        let format = self.reader.layout.timestamp_format;
+        if let [b'"', text @ ..] = self.rest
+            && let Some((text, [b'"', after @ ..])) = text.split_at_checked(USUAL_TIME_BYTES)
+            && format == TimestampFormat::Rfc3339
+            && let Some(time) = time::usual(text)
+        {
+            self.rest = after;
+            return Ok(Some(time));
+        }
+        Ok(match self.scalar()? {
+            Scalar::Text(text) => time::from_text(&text, format),
+            Scalar::Number(number) => time::from_number(number, format),
+            Scalar::Null | Scalar::Bool(_) | Scalar::Object | Scalar::Array => None,
+        })
     }
 
     /// An array of samples, from its bracket to its bracket.
@@ -163,9 +217,7 @@ impl<'m> Scan<'_, '_, 'm> {
             return Ok(());
         }
         loop {
-            self.reader.begin(Which::Element);
-            self.object(0, Which::Element)?;
-            self.reader.finish::<Refused>(Which::Element)?;
+            self.sample(Which::Element)?;
             self.space();
             if self.skip(b']') {
                 return Ok(());
@@ -177,7 +229,7 @@ impl<'m> Scan<'_, '_, 'm> {
 
     /// A value that is neither an object nor an array.
     #[inline]
-    fn scalar(&mut self) -> Result<Scalar<'m>, Surprise> {
+    pub(super) fn scalar(&mut self) -> Result<Scalar<'m>, Surprise> {
         match self.rest.first().ok_or(Surprise)? {
             b'-' | b'0'..=b'9' => {
                 let (number, length) = number(self.rest).ok_or(Surprise)?;
@@ -236,50 +288,51 @@ impl<'m> Scan<'_, '_, 'm> {
 }
 
 /// A number spelt as JSON has it, and its length. Only numbers that one division makes exactly: at most 2^53 without
-/// the point, at most 22 digits after it, no exponent.
+/// the point, at most 18 digits, no exponent.
 #[inline]
-fn number(text: &[u8]) -> Option<(f64, usize)> {
+pub(super) fn number(text: &[u8]) -> Option<(f64, usize)> {
     const EXACT_MAX: u64 = 1 << 53;
-    const POWERS: [f64; 23] = [
-        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-        1e20, 1e21, 1e22,
-    ];
+    /// So many digits never overflow.
+    const DIGITS_MAX: usize = 18;
+    const POWERS: [f64; DIGITS_MAX + 1] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
     let negative = text.first() == Some(&b'-');
-    let from = usize::from(negative);
-    let (whole, mut at) = digits(text, from, 0)?;
-    if at == from || (text[from] == b'0' && at > from + 1) {
+    let mut rest = if negative { &text[1..] } else { text };
+    let from = rest.len();
+    let mut number = 0;
+    digits(&mut rest, &mut number);
+    let whole = from - rest.len();
+    if whole == 0 || (whole > 1 && text[usize::from(negative)] == b'0') {
         return None;
     }
-    let (number, places) = if text.get(at) == Some(&b'.') {
-        let (number, end) = digits(text, at + 1, whole)?;
-        let places = end - at - 1;
-        at = end;
+    let mut places = 0;
+    if let [b'.', after @ ..] = rest {
+        rest = after;
+        digits(&mut rest, &mut number);
+        places = after.len() - rest.len();
         if places == 0 {
             return None;
         }
-        (number, places)
-    } else {
-        (whole, 0)
-    };
-    if number > EXACT_MAX || matches!(text.get(at), Some(b'e' | b'E')) {
+    }
+    if whole + places > DIGITS_MAX || number > EXACT_MAX || matches!(rest, [b'e' | b'E', ..]) {
         return None;
     }
     // Both are exact, so the quotient is the nearest number to what was written.
-    let value = number as f64 / POWERS.get(places)?;
-    Some((if negative { -value } else { value }, at))
+    let value = number as f64 / POWERS[places];
+    Some((if negative { -value } else { value }, text.len() - rest.len()))
 }
 
-/// Reads digits on to a number, and says where they end. `None` where it grows too large.
+/// Reads digits on to a number. What it comes to after more digits than fit means nothing.
 #[inline]
-fn digits(text: &[u8], mut at: usize, mut number: u64) -> Option<(u64, usize)> {
-    while let Some(digit) = text.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|digit| *digit < 10) {
-        if number > u64::MAX / 16 {
-            return None;
+fn digits(rest: &mut &[u8], number: &mut u64) {
+    while let [byte, after @ ..] = *rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            break;
         }
-        number = number * 10 + u64::from(digit);
-        at += 1;
+        *number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+        *rest = after;
     }
-    Some((number, at))
 }
 
 #[cfg(test)]

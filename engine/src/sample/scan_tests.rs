@@ -37,22 +37,28 @@ fn home(rules: &Compiled) -> Home {
     rules.home(&"pump".parse().unwrap(), &"zone-a".parse().unwrap()).unwrap()
 }
 
+/// How the type's messages are spelt, with no template learned yet.
+fn spelling(rules: &Compiled) -> Spelling {
+    let readings = &rules.device_type(home(rules)).metrics[..usize::from(rules.device_type(home(rules)).health_from)];
+    Spelling::new(&rules.layout, readings.iter().map(|metric| metric.key.as_str())).expect("plain keys")
+}
+
 /// What the scan comes to, if it does, and what the parser comes to.
-fn both(rules: &Compiled, message: &[u8]) -> (Option<Samples>, Result<Samples, Refusal>) {
+fn both(rules: &Compiled, spelling: &Spelling, message: &[u8]) -> (Option<Samples>, Result<Samples, Refusal>) {
     let device_type = rules.device_type(home(rules));
     let device = DeviceId::new("pump-1").unwrap();
     let mut scanned = Samples::default();
     let mut reader = Reader::new(&mut scanned, rules, device_type, &device);
-    let spelling = device_type.spelling.as_ref().expect("plain keys");
     let done = read(&mut reader, spelling, message).is_ok();
+    scanned.read.clear();
     let mut parsed = Samples::default();
     let read = parse::general(&mut parsed, message, rules, device_type, &device);
     (done.then_some(scanned), read.map(|()| parsed))
 }
 
 /// Whether the message was scanned. Panics where the parser comes to something else.
-fn check(rules: &Compiled, message: &[u8]) -> bool {
-    match both(rules, message) {
+fn check_as(rules: &Compiled, spelling: &Spelling, message: &[u8]) -> bool {
+    match both(rules, spelling, message) {
         (None, _) => false,
         (Some(scanned), parsed) => {
             let parsed = parsed.unwrap_or_else(|refusal| panic!("scanned {:?}, but {refusal:?}", text(message)));
@@ -60,6 +66,14 @@ fn check(rules: &Compiled, message: &[u8]) -> bool {
             true
         }
     }
+}
+
+/// The same, at first and again by what was learned.
+fn check(rules: &Compiled, message: &[u8]) -> bool {
+    let spelling = spelling(rules);
+    let scanned = check_as(rules, &spelling, message);
+    assert_eq!(check_as(rules, &spelling, message), scanned, "{:?}", text(message));
+    scanned
 }
 
 fn text(message: &[u8]) -> String {
@@ -91,6 +105,23 @@ fn usual_messages_are_scanned() {
     ] {
         assert!(check(nested, message.as_bytes()), "{message}");
     }
+}
+
+#[test]
+fn what_was_read_once_is_read_by_its_template() {
+    let rules = &rule_sets()[0];
+    let spelling = spelling(rules);
+    let templates = spelling.templates(Which::Root);
+    let later = USUAL.replace("2.75", "3.5").replace("10:30:00.250", "10:31:00.000").replace("running", "stopped");
+    assert!(templates.has_room());
+    for message in [USUAL, &later, &later.replace(':', ": "), &later.replace(',', " ,"), &later.replace("-65", "-5")] {
+        assert!(check_as(rules, &spelling, message.as_bytes()));
+    }
+    assert!(templates.has_room(), "three spellings");
+    assert!(check_as(rules, &spelling, later.replace('}', " }").as_bytes()));
+    assert!(!templates.has_room(), "four");
+    assert!(check_as(rules, &spelling, later.replace('{', "{ ").as_bytes()), "a fifth is read without");
+    assert!(spelling.templates(Which::Element).has_room());
 }
 
 #[test]
@@ -213,7 +244,38 @@ proptest! {
         let mut message = USUAL.as_bytes().to_vec();
         let at = at.index(message.len());
         message[at] = byte;
-        check(&rule_sets()[0], &message);
+        let rules = &rule_sets()[0];
+        check(rules, &message);
+        // By the template of the message as it was, too, alone and as a sample of a batch.
+        let spelling = spelling(rules);
+        prop_assert!(check_as(rules, &spelling, USUAL.as_bytes()));
+        check_as(rules, &spelling, &message);
+        let batch = |one: &[u8]| [b"[", USUAL.as_bytes(), b",", one, b"]"].concat();
+        prop_assert!(check_as(rules, &spelling, &batch(USUAL.as_bytes())));
+        check_as(rules, &spelling, &batch(&message));
+    }
+
+    #[test]
+    fn a_message_is_read_alike_by_the_template_of_any_other(messages in prop::collection::vec(pieces(), 1..7)) {
+        for rules in rule_sets() {
+            let spelling = spelling(rules);
+            for message in messages.iter().chain(&messages) {
+                check_as(rules, &spelling, message.as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn other_values_are_read_by_a_template_as_the_parser_reads_them(
+        values in prop::collection::vec(("-?[0-9]{1,4}(\\.[0-9]{0,4})?", "true|false|null|0", "running|stopped|x", "[ -~]{0,9}", "-?[0-9]{1,3}"), 1..5)
+    ) {
+        let rules = &rule_sets()[0];
+        let spelling = spelling(rules);
+        prop_assert!(check_as(rules, &spelling, USUAL.as_bytes()));
+        for (vibration, open, state, note, battery) in values {
+            let message = USUAL.replace("2.75", &vibration).replace("true", &open).replace("running", &state);
+            check_as(rules, &spelling, message.replace("all is well", &note).replace("85", &battery).as_bytes());
+        }
     }
 
     #[test]

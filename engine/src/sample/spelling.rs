@@ -5,7 +5,11 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::layout::{Layout, Node, Place};
+use super::{
+    layout::{Layout, Node, Place},
+    parse::Level as Which,
+    template::Templates,
+};
 
 /// The most keys that one object can name; more are left to the parser. A set of seen keys is one number.
 const KEYS_MAX: usize = 64;
@@ -18,6 +22,8 @@ const HEAD_BYTES: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Spelling {
     levels: Vec<Level>,
+    /// Of whole messages, and of the samples of a batch.
+    templates: [Templates; 2],
 }
 
 /// The named keys of one object.
@@ -34,11 +40,17 @@ pub(super) struct Level {
 #[derive(Debug)]
 struct Spelt {
     /// The key in quotes, with its colon.
+    text: Words,
+    named: Named,
+}
+
+/// A text that messages are compared with.
+#[derive(Debug)]
+pub(super) struct Words {
     text: Box<[u8]>,
     /// The first [`HEAD_BYTES`] of it as a number, and which of them count.
     head: u128,
     mask: u128,
-    named: Named,
 }
 
 /// What lies at a key.
@@ -60,7 +72,7 @@ pub(super) enum Named {
 impl Spelling {
     /// Of a type whose readings have these keys, by metric. `None` where messages cannot be read without a parser.
     pub(crate) fn new<'a>(layout: &Layout, readings: impl Iterator<Item = &'a str>) -> Option<Self> {
-        let mut spelling = Self { levels: Vec::new() };
+        let mut spelling = Self { levels: Vec::new(), templates: Default::default() };
         let readings: Vec<(&str, Named)> =
             readings.zip(0..).map(|(key, metric)| (key, Named::Reading(metric))).collect();
         spelling.add(&layout.root, &readings)?;
@@ -92,6 +104,15 @@ impl Spelling {
         Some(index)
     }
 
+    #[inline]
+    pub(super) fn templates(&self, which: Which) -> &Templates {
+        let [of_messages, of_elements] = &self.templates;
+        match which {
+            Which::Root => of_messages,
+            Which::Element => of_elements,
+        }
+    }
+
     pub(super) fn level(&self, index: usize) -> &Level {
         &self.levels[index]
     }
@@ -113,24 +134,24 @@ impl Level {
     pub(super) fn find(&self, list: usize, last: Option<usize>, rest: &[u8]) -> Option<usize> {
         let next = &self.next[list][last.map_or(0, |last| last + 1)];
         let guess = usize::from(next.load(Ordering::Relaxed));
-        if self.keys.get(guess).is_some_and(|key| key.begins(rest)) {
+        if self.keys.get(guess).is_some_and(|key| key.text.begins(rest)) {
             return Some(guess);
         }
-        let found = self.keys.iter().position(|key| key.begins(rest))?;
+        let found = self.keys.iter().position(|key| key.text.begins(rest))?;
         next.store(found as u8, Ordering::Relaxed);
         Some(found)
     }
 
     /// Whether a key, as it stands in a message without escapes, is one of the named.
     pub(super) fn has(&self, key: &[u8]) -> bool {
-        self.keys.iter().any(|named| named.text.get(1..named.text.len() - 2) == Some(key))
+        self.keys.iter().any(|named| named.text.text.get(1..named.text.text.len() - 2) == Some(key))
     }
 
     /// What a key means, and its length with quotes and colon.
     #[inline]
     pub(super) fn named(&self, index: usize) -> (Named, usize) {
         let key = &self.keys[index];
-        (key.named, key.text.len())
+        (key.named, key.text.text.len())
     }
 }
 
@@ -140,13 +161,24 @@ impl Spelt {
         if key.bytes().any(|byte| matches!(byte, b'"' | b'\\') || !(0x20..0x7f).contains(&byte)) {
             return None;
         }
-        let text = format!("\"{key}\":").into_bytes().into_boxed_slice();
+        Some(Self { text: Words::new(format!("\"{key}\":").as_bytes()), named })
+    }
+}
+
+impl Words {
+    pub(super) fn new(text: &[u8]) -> Self {
         let mut head = [0; HEAD_BYTES];
         let mut mask = [0; HEAD_BYTES];
         for (index, byte) in text.iter().take(HEAD_BYTES).enumerate() {
             (head[index], mask[index]) = (*byte, 0xff);
         }
-        Some(Self { text, head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask), named })
+        Self { text: text.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask) }
+    }
+
+    /// What follows it, if `rest` begins with it.
+    #[inline]
+    pub(super) fn after<'m>(&self, rest: &'m [u8]) -> Option<&'m [u8]> {
+        if self.begins(rest) { rest.get(self.text.len()..) } else { None }
     }
 
     #[inline]

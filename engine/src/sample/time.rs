@@ -17,18 +17,29 @@ pub(crate) fn from_text(text: &str, format: TimestampFormat) -> Option<Timestamp
     }
 }
 
+/// The digits of a moment, with its separators in place of theirs: what a moment differs from this in are its digits.
+const MOMENT: u128 = u128::from_le_bytes(*b"0000-00-00T00:00");
+/// Where digits are.
+const DIGITS: u128 = u128::from_le_bytes(*b"\xff\xff\xff\xff\0\xff\xff\0\xff\xff\0\xff\xff\0\xff\xff");
+/// Added to a digit, it leaves the upper half of its byte empty; added to anything larger, it does not.
+const ABOVE_NINE: u128 = DIGITS & u128::from_le_bytes([6; 16]);
+const UPPER_HALVES: u128 = u128::from_le_bytes([0xf0; 16]);
+
 /// `2026-01-31T10:30:00Z`, with or without a fraction, from 1970 on: what nearly every device writes. `None` says
 /// nothing about any other text.
-fn usual(text: &[u8]) -> Option<Timestamp> {
-    const SEPARATORS: [(usize, u8); 5] = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    let (moment, rest) = text.split_first_chunk::<19>()?;
-    if SEPARATORS.iter().any(|(at, separator)| moment[*at] != *separator) {
+#[inline]
+pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
+    let (moment, rest) = text.split_first_chunk::<16>()?;
+    let digits = u128::from_le_bytes(*moment) ^ MOMENT;
+    if digits & !DIGITS != 0 || (digits | digits.wrapping_add(ABOVE_NINE)) & UPPER_HALVES != 0 {
         return None;
     }
-    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|digit| *digit < 10).map(i64::from);
-    let two = |at: usize| Some(digit(moment[at])? * 10 + digit(moment[at + 1])?);
-    let year = two(0)? * 100 + two(2)?;
-    let (month, day, hour, minute, second) = (two(5)?, two(8)?, two(11)?, two(14)?, two(17)?);
+    let digits = digits.to_le_bytes();
+    let two = |at: usize| i64::from(digits[at]) * 10 + i64::from(digits[at + 1]);
+    let (year, month, day, hour, minute) = (two(0) * 100 + two(2), two(5), two(8), two(11), two(14));
+    let digit = |byte: u8| Some(i64::from(byte.wrapping_sub(b'0'))).filter(|digit| *digit < 10);
+    let ([b':', tens, ones], rest) = rest.split_first_chunk::<3>()? else { return None };
+    let second = digit(*tens)? * 10 + digit(*ones)?;
     let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
@@ -41,13 +52,10 @@ fn usual(text: &[u8]) -> Option<Timestamp> {
     if !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 || !(1970..9999).contains(&year) {
         return None;
     }
-    let (end, fraction) = rest.split_last()?;
-    if *end != b'Z' {
-        return None;
-    }
-    let ms = match fraction {
-        [] => 0,
-        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+    let ms = match rest {
+        [b'Z'] => 0,
+        [b'.', a, b, c, b'Z'] => digit(*a)? * 100 + digit(*b)? * 10 + digit(*c)?,
+        [b'.', digits @ .., b'Z'] if (1..=9).contains(&digits.len()) => {
             if !digits.iter().all(u8::is_ascii_digit) {
                 return None;
             }

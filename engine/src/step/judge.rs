@@ -1,6 +1,8 @@
 //! What a finding does to a rule on a device, and what that means to the world: episodes begin and end, and somebody is
 //! told or not.
 
+use smol_str::SmolStr;
+
 use crate::{
     compiled::Rule,
     counts::Counts,
@@ -15,6 +17,9 @@ use crate::{
     verdict::{self, Judgement, Standing, Verdict, Why, WhyNot},
 };
 
+/// Transitions that a batch makes room for once it has one.
+const TRANSITIONS_USUAL: usize = 32;
+
 /// Where the outcome of a record goes.
 pub(super) struct Tally<'a> {
     pub(super) effects: &'a mut Effects,
@@ -22,6 +27,8 @@ pub(super) struct Tally<'a> {
     trace: Option<&'a mut Vec<Judgement>>,
     /// How many transitions there were before this record.
     before: usize,
+    /// The record's sequence number as its rows have it, once there is one.
+    sequence: Option<SmolStr>,
     /// The earliest moment at which time alone changes something about the device.
     pub(super) due: Option<Timestamp>,
 }
@@ -33,7 +40,7 @@ impl<'a> Tally<'a> {
         trace: Option<&'a mut Vec<Judgement>>,
         before: usize,
     ) -> Self {
-        Self { effects, counts, trace, before, due: None }
+        Self { effects, counts, trace, before, sequence: None, due: None }
     }
 
     /// Whether somebody asks why: then every rule gives an answer, and not only those that a sample can change.
@@ -41,14 +48,25 @@ impl<'a> Tally<'a> {
         self.trace.is_some()
     }
 
-    /// The place of the next transition among those of its record.
-    fn ordinal(&self) -> u32 {
-        (self.effects.alerts.len() - self.before) as u32
+    /// A batch with one transition has a few: they are not made room for one by one.
+    fn make_room(&mut self) {
+        let Effects { alerts, notifications, .. } = &mut *self.effects;
+        if alerts.capacity() == 0 {
+            alerts.reserve(TRANSITIONS_USUAL);
+            notifications.reserve(TRANSITIONS_USUAL);
+        }
+    }
+
+    /// The place of the next transition in the stream: its record, and its place among those of the record.
+    fn place(&mut self, scene: &Scene<'_>) -> (SmolStr, u32) {
+        let sequence = self.sequence.get_or_insert_with(|| scene.sequence.padded()).clone();
+        (sequence, (self.effects.alerts.len() - self.before) as u32)
     }
 
     /// The place of the transition that a notice tells of: the last one, if this record has made any.
-    fn last_ordinal(&self) -> u32 {
-        self.ordinal().saturating_sub(1)
+    fn last_place(&mut self, scene: &Scene<'_>) -> (SmolStr, u32) {
+        let (sequence, next) = self.place(scene);
+        (sequence, next.saturating_sub(1))
     }
 
     /// Something about the device changes at this moment unless a record comes before.
@@ -145,14 +163,10 @@ fn follow(
                 repeats: 0,
             };
             tally.counts.fired += 1;
-            tally.effects.alerts.push(episode::alert(
-                scene,
-                tally.ordinal(),
-                device,
-                rule,
-                &firing,
-                AlertState::Firing,
-            ));
+            let place = tally.place(scene);
+            let alert = episode::alert(scene, place, device, rule, &firing, AlertState::Firing);
+            tally.make_room();
+            tally.effects.alerts.push(alert);
             let instance = &mut device.instances[slot];
             instance.phase = Phase::Firing(Box::new(firing));
             let starts_flapping = fired(instance, rule, scene.ingested_at);
@@ -169,8 +183,7 @@ fn follow(
             verdict
         }
         Moved::Resolved => {
-            let mut over = instance.clone();
-            instance.phase = Phase::Inactive;
+            let mut over = Instance { phase: std::mem::take(&mut instance.phase), ..Instance::BEGINNING };
             if let Phase::Firing(firing) = &mut over.phase {
                 firing.value = finding.value;
             }
@@ -195,7 +208,7 @@ pub(super) fn end(
     reason: ResolveReason,
 ) {
     let Phase::Firing(firing) = over.phase else { return };
-    let alert = episode::alert(scene, tally.ordinal(), device, rule, &firing, AlertState::Resolved { reason });
+    let alert = episode::alert(scene, tally.place(scene), device, rule, &firing, AlertState::Resolved { reason });
     tally.counts.resolved += 1;
     if firing.notice == Notice::Given {
         tally.counts.notifications += 1;
@@ -237,7 +250,7 @@ fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, 
     let Phase::Firing(firing) = &mut device.instances[slot].phase else { return Verdict::Hold(WhyNot::Inactive) };
     firing.notice = Notice::Owed { counted: true };
     let firing = firing.clone();
-    let alert = episode::alert(scene, tally.last_ordinal(), device, rule, &firing, AlertState::Firing);
+    let alert = episode::alert(scene, tally.last_place(scene), device, rule, &firing, AlertState::Firing);
     let instance = &mut device.instances[slot];
     instance.noticed_at = Some(scene.ingested_at);
     instance.suppressed = instance.suppressed.saturating_add(1);
@@ -268,7 +281,7 @@ pub(super) fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device
             let held_back = std::mem::take(suppressed);
             tally.counts.notifications += 1;
             if let Phase::Firing(firing) = &device.instances[slot].phase {
-                let alert = episode::alert(scene, tally.last_ordinal(), device, rule, firing, AlertState::Firing);
+                let alert = episode::alert(scene, tally.last_place(scene), device, rule, firing, AlertState::Firing);
                 let notice = episode::notification(alert, kind, firing.repeats, held_back);
                 tally.effects.notifications.push(notice);
             }

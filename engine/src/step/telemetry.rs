@@ -6,7 +6,7 @@ use super::{
     presence, registration,
 };
 use crate::{
-    compiled::{Compiled, Duration},
+    compiled::{Compiled, Duration, Plan},
     episode::{Cause, Scene},
     reason::Refusal,
     rule::{Finding, Seen},
@@ -37,6 +37,7 @@ pub(super) fn take(
     if samples.values.is_empty() {
         counts.heartbeats += 1;
     }
+    let plan = rules.plan(home);
     let device = state.touch(index);
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
     presence::alive(&moment.scene(rules, home, shard), &mut tally, device);
@@ -45,7 +46,7 @@ pub(super) fn take(
         tally.counts.samples += 1;
         tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(scene.delay().0);
         for (metric, value) in &samples.values[sample.values.clone()] {
-            evaluate(&scene, &mut tally, device, *metric, *value, met);
+            evaluate(&scene, plan, &mut tally, device, *metric, *value, met);
         }
         composite::evaluate(&scene, &mut tally, device);
     }
@@ -56,8 +57,10 @@ pub(super) fn take(
 }
 
 /// One value of one metric: every rule that it can change moves. `met` is room for their slots.
+#[inline]
 fn evaluate(
     scene: &Scene<'_>,
+    plan: &Plan,
     tally: &mut Tally<'_>,
     device: &mut Device,
     metric: u16,
@@ -76,10 +79,12 @@ fn evaluate(
     state.seen = state.seen.saturating_add(1);
     let seen = state.seen;
 
-    let readers = &scene.rules.plan(scene.home).by_metric[usize::from(metric)];
+    let readers = &plan.by_metric[usize::from(metric)];
     if tally.is_traced() {
         met.clear();
         met.extend(readers.slots.clone());
+    } else if readers.stay(value, &device.instances) {
+        return;
     } else {
         readers.meet(value, &device.instances, met);
     }

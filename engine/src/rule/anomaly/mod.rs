@@ -42,7 +42,7 @@ pub(crate) struct Anomaly {
 }
 
 /// What an anomaly rule remembers of one device.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Past {
     /// Time of the first sample.
     pub(crate) since: Timestamp,
@@ -70,7 +70,7 @@ pub(crate) struct Outliers {
 }
 
 /// Mean and deviation in the making, by method.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Estimate {
     Ewma(Ewma),
     Zscore(Zscore),
@@ -84,6 +84,40 @@ struct Expected {
     sigma: f64,
     /// Samples that they rest on.
     n: u32,
+}
+
+impl Clone for Past {
+    fn clone(&self) -> Self {
+        Self { estimate: self.estimate.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        let Self { since, newest, origin, learned, outliers, estimate } = self;
+        (*since, *newest, *origin) = (source.since, source.newest, source.origin);
+        (*learned, *outliers) = (source.learned, source.outliers);
+        estimate.clone_from(&source.estimate);
+    }
+}
+
+impl Clone for Estimate {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Ewma(ewma) => Self::Ewma(*ewma),
+            Self::Zscore(zscore) => Self::Zscore(zscore.clone()),
+            Self::Mad(mad) => Self::Mad(mad.clone()),
+        }
+    }
+
+    fn clone_from(&mut self, source: &Self) {
+        match (self, source) {
+            (Self::Zscore(zscore), Self::Zscore(from)) => {
+                zscore.clock = from.clock;
+                zscore.buckets.clone_from(&from.buckets);
+            }
+            (Self::Mad(mad), Self::Mad(from)) => mad.values.clone_from(&from.values),
+            (place, source) => *place = source.clone(),
+        }
+    }
 }
 
 impl Anomaly {

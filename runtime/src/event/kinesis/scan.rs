@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use fleetform_engine::{base64::decode_onto, units::Timestamp};
+use fleetform_engine::{base64::decode_onto, position::SequenceNumber, units::Timestamp};
 use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -63,29 +63,27 @@ pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
         let (mut id, mut key, mut sequence, mut arrived_at) = (None, None, None, None);
         for (before, part) in &words.before {
             rest = rest.strip_prefix(*before)?;
-            if *part == Part::ArrivedAt {
-                arrived_at = Some(milliseconds(&mut rest)?);
-                continue;
-            }
-            let (found, after) = rest.split_at(memchr(b'"', rest)?);
-            rest = after;
             match part {
-                Part::Id => id = Some(plain(found)?),
-                Part::PartitionKey => key = Some(plain(found)?),
-                Part::SequenceNumber => sequence = Some(plain(found)?),
-                Part::Data => decode_onto(found, &mut data).ok()?,
-                Part::ArrivedAt => {}
+                Part::Id => id = Some(quoted(&mut rest)?),
+                Part::PartitionKey => key = Some(plain(&mut rest)?),
+                Part::SequenceNumber => sequence = Some(quoted(&mut rest)?),
+                Part::Data => decode_onto(quoted(&mut rest)?, &mut data).ok()?,
+                Part::ArrivedAt => arrived_at = Some(milliseconds(&mut rest)?),
             }
         }
         rest = rest.strip_prefix(words.after)?;
-        let sequence = sequence?;
-        let of = id?.strip_suffix(sequence)?.strip_suffix(':')?;
-        if *shard.get_or_insert(of) != of {
-            return None;
+        // Digits, so that what the id ends with is plain as well.
+        let digits = sequence?;
+        let sequence = SequenceNumber::from_digits(digits).ok()?;
+        let of = id?.strip_suffix(digits)?.strip_suffix(b":")?;
+        match shard {
+            Some(shard) if shard.as_bytes() == of => {}
+            Some(_) => return None,
+            None => shard = Some(checked(of)?),
         }
         records.push(Record {
             partition_key: Cow::Borrowed(key?),
-            sequence: sequence.parse().ok()?,
+            sequence,
             arrived_at: arrived_at?,
             data: data.len(),
         });
@@ -131,10 +129,32 @@ fn place(whole: &[u8], text: &str) -> Option<Range<usize>> {
     (end <= whole.len()).then_some(start..end)
 }
 
-/// A text that means what it looks like: printable ASCII without escapes.
-fn plain(text: &[u8]) -> Option<&str> {
-    let strange = text.iter().fold(false, |strange, byte| strange | (*byte == b'\\') | !(0x20..0x7f).contains(byte));
-    if strange { None } else { std::str::from_utf8(text).ok() }
+/// What stands before the next quote. `rest` begins with the quote afterwards.
+#[inline]
+fn quoted<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (found, after) = rest.split_at(memchr(b'"', rest)?);
+    *rest = after;
+    Some(found)
+}
+
+/// A short text before the next quote that means what it looks like.
+#[inline]
+fn plain<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let end = rest.iter().position(|byte| *byte == b'"' || !is_plain(*byte))?;
+    let (found, after) = rest.split_at(end);
+    *rest = after;
+    // The words that follow begin with a quote: another byte that ended the text is a surprise there.
+    std::str::from_utf8(found).ok()
+}
+
+/// The same of a text that was found already.
+fn checked(text: &[u8]) -> Option<&str> {
+    if text.iter().all(|byte| is_plain(*byte)) { std::str::from_utf8(text).ok() } else { None }
+}
+
+/// Printable ASCII but for the backslash.
+fn is_plain(byte: u8) -> bool {
+    byte != b'\\' && (0x20..0x7f).contains(&byte)
 }
 
 /// Seconds with at most three decimals, as milliseconds. `rest` is what follows.

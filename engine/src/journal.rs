@@ -1,0 +1,237 @@
+//! What a run has touched of a state, and how that was before, so that a run that lost a race can be undone.
+//!
+//! Every record touches a device, so a copy must cost little: the copies of all devices lie in lists, one after the
+//! other, whose room serves the next run. Nothing is allocated once a run has been as large.
+
+use std::sync::Arc;
+
+use crate::{
+    compiled::Home,
+    fleet::{Fleet, Memberships},
+    instances::Instances,
+    rule::memory::Memory,
+    state::{Device, Firing, Flaps, Head, Instance, MetricState, Phase, Presence, Registration},
+    units::{Finite, Timestamp},
+};
+
+/// What a run has touched since [`Journal::begin`].
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) before: Head,
+    /// How many devices there were.
+    pub(crate) devices: usize,
+    /// Every device was touched: there is no copy to go back to.
+    pub(crate) whole: bool,
+    /// Devices touched, each once.
+    changed: Vec<u32>,
+    /// As they were, in the order of `changed`. Of devices that are new it says nothing.
+    copies: Vec<Copied>,
+    metrics: Vec<MetricState>,
+    instances: Vec<CopiedInstance>,
+    firings: Pool<Firing>,
+    memories: Pool<Memory>,
+    flaps: Pool<Flaps>,
+}
+
+/// A device as it was. Its parts in the lists end where these say, and begin where those of the one before end.
+#[derive(Debug, Default)]
+struct Copied {
+    last_ingest: Option<Timestamp>,
+    presence: Presence,
+    metrics: usize,
+    instances: usize,
+    memberships: Memberships,
+    fleet: Option<Box<Fleet>>,
+    /// What it was registered as, where the run has registered it anew.
+    registered: Option<Registered>,
+}
+
+/// What follows from a registration.
+#[derive(Debug)]
+struct Registered {
+    registration: Arc<Registration>,
+    home: Option<Home>,
+    attributes: Arc<[Finite]>,
+}
+
+#[derive(Debug)]
+struct CopiedInstance {
+    slot: u32,
+    phase: CopiedPhase,
+    breached: u64,
+    unclear: u64,
+    noticed_at: Option<Timestamp>,
+    suppressed: u32,
+    /// Whether the next memory and the next firings of the lists are its own.
+    remembers: bool,
+    flaps: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum CopiedPhase {
+    Inactive,
+    Pending {
+        since: Timestamp,
+    },
+    /// The next of the list.
+    Firing,
+}
+
+/// Values whose buffers serve the next run.
+#[derive(Debug)]
+struct Pool<T> {
+    kept: Vec<T>,
+    used: usize,
+}
+
+impl<T: Clone> Pool<T> {
+    const EMPTY: Self = Self { kept: Vec::new(), used: 0 };
+
+    fn push(&mut self, value: &T) {
+        match self.kept.get_mut(self.used) {
+            Some(spare) => spare.clone_from(value),
+            None => self.kept.push(value.clone()),
+        }
+        self.used += 1;
+    }
+}
+
+impl Journal {
+    /// Of a state with so many devices, none of them touched.
+    pub(crate) fn new(before: Head, devices: usize) -> Self {
+        Self {
+            before,
+            devices,
+            whole: false,
+            changed: Vec::new(),
+            copies: Vec::new(),
+            metrics: Vec::new(),
+            instances: Vec::new(),
+            firings: Pool::EMPTY,
+            memories: Pool::EMPTY,
+            flaps: Pool::EMPTY,
+        }
+    }
+
+    /// The devices touched, in the order in which they were.
+    pub(crate) fn changed(&self) -> &[u32] {
+        &self.changed
+    }
+
+    /// Notes that a device changes from here on, and keeps what it is if it was there before. The place of the note
+    /// is for [`Journal::registered_anew`].
+    pub(crate) fn note(&mut self, index: u32, device: &Device) -> u32 {
+        let place = self.changed.len() as u32;
+        self.changed.push(index);
+        let mut copied = Copied::default();
+        if (index as usize) < self.devices && !self.whole {
+            copied.last_ingest = device.last_ingest;
+            copied.presence = device.presence;
+            copied.memberships.clone_from(&device.memberships);
+            copied.fleet.clone_from(&device.fleet);
+            self.metrics.extend_from_slice(&device.metrics);
+            for (slot, instance) in device.instances.iter() {
+                self.keep(slot as u32, instance);
+            }
+        }
+        copied.metrics = self.metrics.len();
+        copied.instances = self.instances.len();
+        self.copies.push(copied);
+        place
+    }
+
+    fn keep(&mut self, slot: u32, instance: &Instance) {
+        let Instance { phase, breached, unclear, noticed_at, suppressed, memory, flaps } = instance;
+        let phase = match phase {
+            Phase::Inactive => CopiedPhase::Inactive,
+            Phase::Pending { since } => CopiedPhase::Pending { since: *since },
+            Phase::Firing(firing) => {
+                self.firings.push(firing);
+                CopiedPhase::Firing
+            }
+        };
+        memory.iter().for_each(|memory| self.memories.push(memory));
+        flaps.iter().for_each(|flaps| self.flaps.push(flaps));
+        self.instances.push(CopiedInstance {
+            slot,
+            phase,
+            breached: *breached,
+            unclear: *unclear,
+            noticed_at: *noticed_at,
+            suppressed: *suppressed,
+            remembers: memory.is_some(),
+            flaps: flaps.is_some(),
+        });
+    }
+
+    /// Keeps what a device that was noted before is registered as, at the first time that this changes.
+    pub(crate) fn registered_anew(&mut self, place: u32, device: &Device) {
+        if let Some(copied) = self.copies.get_mut(place as usize) {
+            copied.registered.get_or_insert_with(|| Registered {
+                registration: device.registration.clone(),
+                home: device.home,
+                attributes: device.attributes.clone(),
+            });
+        }
+    }
+
+    /// Puts every device that was there before back to what it was.
+    pub(crate) fn restore(&mut self, devices: &mut [Device]) {
+        let mut metrics = self.metrics.iter();
+        let mut instances = self.instances.iter();
+        let mut firings = self.firings.kept.iter();
+        let mut memories = self.memories.kept.iter();
+        let mut flaps = self.flaps.kept.iter();
+        let (mut metrics_from, mut instances_from) = (0, 0);
+        for (copied, index) in self.copies.iter_mut().zip(&self.changed) {
+            let kept = instances.by_ref().take(copied.instances - instances_from).map(|kept| {
+                let phase = match kept.phase {
+                    CopiedPhase::Inactive => Phase::Inactive,
+                    CopiedPhase::Pending { since } => Phase::Pending { since },
+                    CopiedPhase::Firing => firings.next().cloned().map_or(Phase::Inactive, |f| Phase::Firing(f.into())),
+                };
+                let instance = Instance {
+                    phase,
+                    breached: kept.breached,
+                    unclear: kept.unclear,
+                    noticed_at: kept.noticed_at,
+                    suppressed: kept.suppressed,
+                    memory: memories.by_ref().take(usize::from(kept.remembers)).next().cloned().map(Box::new),
+                    flaps: flaps.by_ref().take(usize::from(kept.flaps)).next().cloned().map(Box::new),
+                };
+                (kept.slot, instance)
+            });
+            let kept: Instances = kept.collect();
+            let values = metrics.by_ref().take(copied.metrics - metrics_from).copied();
+            (metrics_from, instances_from) = (copied.metrics, copied.instances);
+            if (*index as usize) >= self.devices {
+                continue;
+            }
+            let device = &mut devices[*index as usize];
+            device.metrics.clear();
+            device.metrics.extend(values);
+            device.instances = kept;
+            device.last_ingest = copied.last_ingest;
+            device.presence = copied.presence;
+            device.memberships = std::mem::take(&mut copied.memberships);
+            device.fleet = copied.fleet.take();
+            if let Some(Registered { registration, home, attributes }) = copied.registered.take() {
+                (device.registration, device.home, device.attributes) = (registration, home, attributes);
+            }
+        }
+    }
+
+    /// Starts a run over so many devices: what is here now is committed.
+    pub(crate) fn begin(&mut self, head: &Head, devices: usize) {
+        self.before.clone_from(head);
+        self.devices = devices;
+        self.whole = false;
+        self.changed.clear();
+        self.copies.clear();
+        self.metrics.clear();
+        self.instances.clear();
+        self.firings.used = 0;
+        self.memories.used = 0;
+        self.flaps.used = 0;
+    }
+}
