@@ -104,18 +104,20 @@ pub(crate) fn alert(
 
 /// The notice of an alert. `n` counts the notices of one kind in one episode.
 pub(crate) fn notification(alert: Alert, kind: NoticeKind, n: u32, suppressed: u32) -> Notification {
-    let word = match kind {
-        NoticeKind::Firing => "firing",
-        NoticeKind::Resolved => "resolved",
-        NoticeKind::Repeat => "repeat",
-        NoticeKind::Flapping => "flapping",
-    };
-    Notification {
-        id: name(&[alert.episode.as_str(), word, decimal(n, &mut [0; DIGITS_MAX])]),
-        kind,
-        suppressed,
-        created_at: alert.ingested_at,
-        alert,
+    let id = Notification::id_of(&alert.episode, kind, n);
+    Notification { id, kind, suppressed, created_at: alert.ingested_at, alert }
+}
+
+impl Notification {
+    /// The id of an episode's notice: of the n-th of its kind, from nought. A beginning is told of once.
+    pub fn id_of(episode: &str, kind: NoticeKind, n: u32) -> SmolStr {
+        let word = match kind {
+            NoticeKind::Firing => "firing",
+            NoticeKind::Resolved => "resolved",
+            NoticeKind::Repeat => "repeat",
+            NoticeKind::Flapping => "flapping",
+        };
+        name(&[episode, word, decimal(n, &mut [0; DIGITS_MAX])])
     }
 }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::{
     effect::Alert,
-    ids::{ContactId, ZoneId},
-    rule_set::{Channel, Contact, Match, Recipient, RuleSet},
+    ids::{ContactId, RuleId, ZoneId},
+    rule_set::{Channel, Condition, Contact, FleetOf, Match, Recipient, RuleSet, Zone},
 };
 
 /// One way to one contact. A notice is delivered once to each target, however many routes lead there.
@@ -64,12 +64,45 @@ pub fn covers(matches: &Match, alert: &Alert) -> bool {
         }
 }
 
+/// The fleet rules, each with a zone, whose alerts speak for a device's alert while they fire: those that count it, in its
+/// zone or around it. A fleet of silent devices counts alerts of silence.
+pub fn fleets(rules: &RuleSet, alert: &Alert) -> Vec<(RuleId, ZoneId)> {
+    let Some(device_type) = alert.device.as_ref().and(alert.device_type.as_ref()) else { return Vec::new() };
+    let is_silence = matches!(rules.rules.get(&alert.rule).map(|rule| &rule.condition), Some(Condition::NoData { .. }));
+    let told = rules.rules.iter().filter(|(_, rule)| rule.enabled && !rule.shadow);
+    let counting = told.filter(|(_, rule)| match &rule.condition {
+        Condition::Fleet { of: FleetOf::Rule(of), .. } => *of == alert.rule && rule.device_types.contains(device_type),
+        Condition::Fleet { of: FleetOf::Offline, .. } => is_silence && rule.device_types.contains(device_type),
+        Condition::Threshold { .. }
+        | Condition::Range { .. }
+        | Condition::RateOfChange { .. }
+        | Condition::State { .. }
+        | Condition::Anomaly { .. }
+        | Condition::NoData { .. }
+        | Condition::Flatline { .. }
+        | Condition::Count { .. }
+        | Condition::Composite { .. }
+        | Condition::DeviceAlarm { .. } => false,
+    });
+    counting
+        .flat_map(|(id, rule)| {
+            let covered =
+                around(rules, &alert.zone).filter(|(zone, _)| rule.zones.is_empty() || rule.zones.contains(*zone));
+            covered.map(|(zone, _)| (id.clone(), zone.clone()))
+        })
+        .collect()
+}
+
 /// The contacts of a zone and of every zone that it is part of.
 fn zone_contacts<'a>(rules: &'a RuleSet, zone: &'a ZoneId) -> impl Iterator<Item = &'a ContactId> {
+    around(rules, zone).flat_map(|(_, zone)| &zone.contacts)
+}
+
+/// A zone, and every zone that it is part of.
+fn around<'a>(rules: &'a RuleSet, zone: &'a ZoneId) -> impl Iterator<Item = (&'a ZoneId, &'a Zone)> {
     // A set written by other code might hold a cycle of parents: no chain is longer than there are zones.
-    std::iter::successors(rules.zones.get(zone), |zone| rules.zones.get(zone.parent.as_ref()?))
+    std::iter::successors(rules.zones.get_key_value(zone), |(_, zone)| rules.zones.get_key_value(zone.parent.as_ref()?))
         .take(rules.zones.len())
-        .flat_map(|zone| &zone.contacts)
 }
 
 fn add(targets: &mut BTreeSet<Target>, rules: &RuleSet, contact: &ContactId, channels: &BTreeSet<Channel>) {
@@ -188,5 +221,41 @@ mod tests {
             json!([{ "match": {}, "to": [{ "contact": "scada" }], "channels": ["webhook"], "continue": false }]);
         check(json!([]), &alert("told", "high", "north"), "scada#webhook");
         check(routes, &alert("told", "high", "north"), "scada#webhook");
+    }
+
+    #[test]
+    fn a_fleet_speaks_for_what_it_counts_in_its_zone_and_around_it() {
+        let mut set = serde_json::to_value(rules(json!([]))).unwrap();
+        let rule = |condition: Value| {
+            let mut rule = set["rules"]["told"].clone();
+            rule.as_object_mut().unwrap().remove("metric");
+            rule["condition"] = condition;
+            rule
+        };
+        let fleet = |of: Value| {
+            let threshold = json!({ "percent": 20.0 });
+            rule(json!({ "type": "fleet", "of": of, "operator": ">", "threshold": threshold }))
+        };
+        let (mut of_told, mut here, mut trial) =
+            (fleet(json!({ "rule": "told" })), fleet(json!("offline")), Value::Null);
+        here["zones"] = json!(["north"]);
+        trial.clone_from(&of_told);
+        trial["shadow"] = json!(true);
+        of_told["device_types"] = json!(["pump"]);
+        let silence = rule(json!({ "type": "no_data" }));
+        set["rules"]["silence"] = silence;
+        (set["rules"]["many-told"], set["rules"]["silent"], set["rules"]["trial"]) = (of_told, here, trial);
+        let set: RuleSet = serde_json::from_value(set).unwrap();
+        let names = |alert: &Alert| -> Vec<String> {
+            fleets(&set, alert).iter().map(|(rule, zone)| format!("{zone}/{rule}")).collect()
+        };
+        assert_eq!(names(&alert("told", "high", "north")), ["north/many-told", "city/many-told"]);
+        assert_eq!(names(&alert("silence", "high", "north")), ["north/silent"]);
+        assert_eq!(names(&alert("silence", "high", "city")), Vec::<String>::new());
+        assert_eq!(names(&alert("other", "high", "north")), Vec::<String>::new());
+        let of_other_type = Alert { device_type: Some("meter".parse().unwrap()), ..alert("told", "high", "north") };
+        assert_eq!(names(&of_other_type), Vec::<String>::new());
+        // A fleet's own alert is about no device.
+        assert_eq!(names(&Alert { device: None, ..alert("told", "high", "north") }), Vec::<String>::new());
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     compiled::Rule,
     episode::Scene,
-    ids::{DeviceId, MetricId, RuleId},
+    ids::{DeviceId, MetricId, RuleId, ZoneId},
     state::{Firing, Instance, Notice, Phase},
     units::{Millis, Timestamp},
 };
@@ -85,7 +85,7 @@ pub enum WhyNot {
 /// One answer, with what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// The device.
+    /// The device; of a fleet rule, what stands for it in a zone: see [`Judgement::zone`].
     pub device: DeviceId,
     /// The rule.
     pub rule: RuleId,
@@ -99,6 +99,13 @@ pub struct Judgement {
     pub standing: Standing,
     /// The answer.
     pub verdict: Verdict,
+}
+
+impl Judgement {
+    /// The zone, if the rule is a fleet rule: then there is no device.
+    pub fn zone(&self) -> Option<ZoneId> {
+        self.device.fleet().map(|(_, zone)| zone)
+    }
 }
 
 /// Where a rule stands on a device.

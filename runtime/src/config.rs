@@ -150,6 +150,8 @@ pub struct Notify {
     pub deliveries_table: String,
     /// The table of notices to send.
     pub outbox_table: String,
+    /// The table of the alert history.
+    pub alerts_table: String,
     /// What the ARN of every topic begins with; `<contact>-<channel>` follows.
     pub topic_arn_prefix: String,
     /// Number or name that text messages come from; none where no contact has a phone.
@@ -164,6 +166,7 @@ impl Notify {
             artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
             deliveries_table: variables.required("FLEETFORM_DELIVERIES_TABLE")?,
             outbox_table: variables.required("FLEETFORM_OUTBOX_TABLE")?,
+            alerts_table: variables.required("FLEETFORM_ALERTS_TABLE")?,
             topic_arn_prefix: variables.parsed(
                 "FLEETFORM_TOPIC_ARN_PREFIX",
                 "the beginning of a topic's ARN, ending in `-`",

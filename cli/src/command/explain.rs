@@ -6,9 +6,10 @@ use fleetform_engine::{
     compiled::Compiled,
     effect::AlertState,
     ids::{DeviceId, RuleId},
-    rule_set::RuleSet,
-    session::{self, Answer, Session},
+    rule_set::{Condition, Rule, RuleSet},
+    session::{self, Answer, Place, Session},
     units::Timestamp,
+    verdict::Judgement,
 };
 use fleetform_generator::{Registration, platform::Platform, rule_set};
 use serde_json::{Value, json};
@@ -23,7 +24,8 @@ use crate::{
 /// Say step by step why a rule did or did not fire on a device
 ///
 /// Takes a log of what devices sent, puts it through the engine that evaluates the stream, and prints where the rule
-/// stood after each record of the device, and why. A line of the log is a message as a device sends it, a record as the
+/// stood after each record of the device, and why. A fleet rule is told of in the device's zone, at the records of all
+/// devices that change anything there. A line of the log is a message as a device sends it, a record as the
 /// stream has it, or a record with its place: `{"kind":"rec","shard","seq","pk","arr","data_b64"}`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
@@ -144,7 +146,7 @@ impl Story<'_> {
         let values = self.values(record);
         let before = self.rows.len();
         for judgement in &answer.judgements {
-            if judgement.rule != *self.rule || judgement.device != *self.device {
+            if judgement.rule != *self.rule || !self.is_about(judgement) {
                 continue;
             }
             let own = values.iter().find(|(at, _)| *at == Some(judgement.at));
@@ -154,6 +156,8 @@ impl Story<'_> {
                 line: Some(record.line),
                 came: if judgement.by_timer {
                     timeline::TIME_ALONE.to_owned()
+                } else if judgement.zone().is_some() {
+                    format!("said by {}", record.partition_key)
                 } else {
                     own.map(|(_, value)| value.clone()).unwrap_or_default()
                 },
@@ -170,10 +174,28 @@ impl Story<'_> {
                 at: record.arrived_at,
                 line: Some(record.line),
                 came: said.join(" "),
-                standing: self.session.place(self.device, self.rule).map(|place| place.standing),
+                standing: self.place().map(|place| place.standing),
                 reason: Reason::Unjudged { word, text },
                 marks: Vec::new(),
             });
+        }
+    }
+
+    /// Whether an answer is about the device, or for a fleet rule about its zone.
+    fn is_about(&self, judgement: &Judgement) -> bool {
+        match judgement.zone() {
+            Some(zone) => self.session.zone(self.device) == Some(&zone),
+            None => judgement.device == *self.device,
+        }
+    }
+
+    /// Where the rule stands on the device, or in its zone.
+    fn place(&self) -> Option<Place> {
+        let is_fleet = |rule: &Rule| matches!(rule.condition, Condition::Fleet { .. });
+        if self.set.rules.get(self.rule).is_some_and(is_fleet) {
+            self.session.fleet(self.session.zone(self.device)?, self.rule)
+        } else {
+            self.session.place(self.device, self.rule)
         }
     }
 
@@ -232,7 +254,7 @@ impl Story<'_> {
 
     /// Says what stands at the end, where that needs a word.
     fn close(&self) {
-        if self.session.place(self.device, self.rule).is_some() {
+        if self.place().is_some() {
             return;
         }
         let (rule, device) = (self.rule, self.device);

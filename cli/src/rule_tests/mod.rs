@@ -80,8 +80,8 @@ pub(crate) fn run(path: &Utf8Path, text: &str, platform: &Platform, filter: Opti
         rule.enabled
             && !about.contains(*id)
             && match rule.condition {
-                // No test can be about these.
-                Condition::Fleet { .. } | Condition::DeviceAlarm { .. } => false,
+                // No test can be about one.
+                Condition::DeviceAlarm { .. } => false,
                 Condition::Threshold { .. }
                 | Condition::Range { .. }
                 | Condition::RateOfChange { .. }
@@ -90,6 +90,7 @@ pub(crate) fn run(path: &Utf8Path, text: &str, platform: &Platform, filter: Opti
                 | Condition::Flatline { .. }
                 | Condition::Count { .. }
                 | Condition::NoData { .. }
+                | Condition::Fleet { .. }
                 | Condition::Composite { .. } => true,
             }
     });

@@ -1,23 +1,23 @@
 //! One test on the engine: its samples one after the other, time passing in between, and every expectation held
 //! against where the rule stands at its time.
 
-use std::iter::Peekable;
+use std::{collections::BTreeMap, iter::Peekable};
 
 use fleetform_engine::{
     compiled::Compiled,
     effect::{Alert, AlertState, NoticeKind, Observed},
     ids::{DeviceId, MetricId},
-    rule_set::RuleSet,
-    session::{Answer, Session},
+    rule_set::{Condition, RuleSet},
+    session::{Answer, Place, Session},
     state::Registration,
     units::{Millis, Timestamp},
     verdict::{Judgement, Standing},
 };
-use fleetform_generator::platform::rule_test::{Expectation, ExpectedState, RuleTest};
+use fleetform_generator::platform::rule_test::{Expectation, ExpectedState, RuleTest, Series};
 
 use crate::timeline::{self, Clock, Reason, Row};
 
-/// The device of every test.
+/// The first device of every test; others have a number behind this.
 const DEVICE: &str = "test-device";
 
 /// A test that was run.
@@ -61,33 +61,49 @@ pub(crate) fn run(set: &RuleSet, rules: &Compiled, test: &RuleTest) -> Ran {
     if !set.rules.get(&test.rule).is_some_and(|rule| rule.enabled) {
         return Ran { rows: Vec::new(), end: End::Skipped };
     }
+    let more = (1..).map(|number: usize| DeviceId::new(&format!("{DEVICE}-{number}")).expect("letters and digits"));
+    let others = test.others.iter().flat_map(|(count, series)| std::iter::repeat_n(series, *count as usize));
+    let first = (DeviceId::new(DEVICE).expect("letters"), &test.series);
+    let devices: Vec<(DeviceId, &BTreeMap<MetricId, Series>)> =
+        std::iter::once(first).chain(more.zip(others)).collect();
     let mut trial = Trial {
         session: Session::new(set, rules),
         test,
-        device: DeviceId::new(DEVICE).expect("a name of letters"),
+        device: devices[0].0.clone(),
+        is_fleet: set.rules.get(&test.rule).is_some_and(|rule| matches!(rule.condition, Condition::Fleet { .. })),
         heard: Heard::default(),
         rows: Vec::new(),
         failures: Vec::new(),
     };
-    let registration = Registration {
-        id: trial.device.clone(),
-        revision: 1,
-        device_type: test.device_type.clone(),
-        zone: test.zone.clone(),
-        attributes: test.attributes.clone(),
-        retired: false,
-    };
-    trial.session.register(&registration, test.start);
+    for (id, _) in &devices {
+        let registration = Registration {
+            id: id.clone(),
+            revision: 1,
+            device_type: test.device_type.clone(),
+            zone: test.zone.clone(),
+            attributes: test.attributes.clone(),
+            retired: false,
+        };
+        trial.session.register(&registration, test.start);
+    }
     let mut expected = test.expect.iter().peekable();
-    let mut series: Vec<_> = test.series.iter().map(|(metric, series)| (metric, series.values())).collect();
+    let mut sent: Vec<_> = devices
+        .iter()
+        .map(|(id, series)| (id, series.iter().map(|(metric, series)| (metric, series.values())).collect::<Vec<_>>()))
+        .collect();
     for number in 0..test.samples() {
         let at = Millis(number * test.every.0);
         trial.expect_before(&mut expected, at);
-        let values: Vec<(MetricId, Observed)> = series
-            .iter_mut()
-            .filter_map(|(metric, values)| values.next().flatten().map(|value| ((*metric).clone(), value)))
+        let samples: Vec<Sample<'_>> = (sent.iter_mut())
+            .map(|(id, series)| {
+                let values = series
+                    .iter_mut()
+                    .filter_map(|(metric, values)| values.next().flatten().map(|value| ((*metric).clone(), value)));
+                (&**id, values.collect())
+            })
+            .filter(|(_, values): &Sample<'_>| !values.is_empty())
             .collect();
-        trial.step(at, &values);
+        trial.step(at, &samples);
         trial.expect_at(&mut expected, at);
     }
     // A time behind the last sample is at most one `every` away: the check has seen to it.
@@ -96,10 +112,15 @@ pub(crate) fn run(set: &RuleSet, rules: &Compiled, test: &RuleTest) -> Ran {
     Ran { rows: trial.rows, end }
 }
 
+/// What one device sends at one time.
+type Sample<'d> = (&'d DeviceId, Vec<(MetricId, Observed)>);
+
 struct Trial<'t> {
     session: Session<'t>,
     test: &'t RuleTest,
     device: DeviceId,
+    /// The rule stands in a zone and not on a device.
+    is_fleet: bool,
     heard: Heard,
     rows: Vec<Row>,
     failures: Vec<Failure>,
@@ -110,18 +131,38 @@ impl<'t> Trial<'t> {
         self.test.start.after(at)
     }
 
-    /// A sample, or nothing but time where no metric has a value.
-    fn step(&mut self, at: Millis, values: &[(MetricId, Observed)]) {
+    /// The samples of a time, or nothing but time where no metric has a value.
+    fn step(&mut self, at: Millis, samples: &[Sample<'_>]) {
         let moment = self.moment(at);
-        let answer = if values.is_empty() {
-            self.session.tick(moment)
+        let mut answer = if samples.is_empty() { self.session.tick(moment) } else { Answer::default() };
+        let mut said = Vec::new();
+        for (device, values) in samples {
+            let Answer { judgements, effects, .. } = self.session.sample(device, moment, values);
+            answer.judgements.extend(judgements);
+            answer.effects.alerts.extend(effects.alerts);
+            answer.effects.notifications.extend(effects.notifications);
+            answer.effects.quarantined.extend(effects.quarantined);
+            if **device == self.device {
+                said.extend(values.iter().map(|(metric, value)| format!("{metric}={}", timeline::value(value))));
+            }
+        }
+        let others = samples.iter().filter(|(device, _)| **device != self.device).count();
+        match (said.is_empty(), others) {
+            (true, 0) => said.push("nothing".to_owned()),
+            (_, 0) => {}
+            (true, others) => said.push(format!("{others} others")),
+            (false, others) => said.push(format!("and {others} others")),
+        }
+        self.follow(moment, said.join(" "), samples.is_empty(), answer);
+    }
+
+    /// Where the rule stands: on the device, or in its zone.
+    fn place(&self) -> Option<Place> {
+        if self.is_fleet {
+            self.session.fleet(&self.test.zone, &self.test.rule)
         } else {
-            self.session.sample(&self.device, moment, values)
-        };
-        let said: Vec<String> =
-            values.iter().map(|(metric, value)| format!("{metric}={}", timeline::value(value))).collect();
-        let came = if said.is_empty() { "nothing".to_owned() } else { said.join(" ") };
-        self.follow(moment, came, values.is_empty(), answer);
+            self.session.place(&self.device, &self.test.rule)
+        }
     }
 
     /// Holds everything that is expected before a time against where the rule stands when it comes.
@@ -143,6 +184,7 @@ impl<'t> Trial<'t> {
     fn follow(&mut self, at: Timestamp, came: String, is_time_alone: bool, answer: Answer) {
         let (by_timer, by_sample): (Vec<&Judgement>, Vec<&Judgement>) = (answer.judgements.iter())
             .filter(|judgement| judgement.rule == self.test.rule)
+            .filter(|judgement| judgement.zone().is_none_or(|zone| zone == self.test.zone))
             .partition(|judgement| judgement.by_timer);
         for judgement in &by_timer {
             self.rows.push(Row {
@@ -165,10 +207,12 @@ impl<'t> Trial<'t> {
             (None, None) => Some(Reason::Unjudged { word: "not_evaluated", text: String::new() }),
         };
         if let Some(reason) = reason {
-            let standing = self.session.place(&self.device, &self.test.rule).map(|place| place.standing);
+            let standing = self.place().map(|place| place.standing);
             self.rows.push(Row { at, line: None, came, standing, reason, marks: Vec::new() });
         }
-        for alert in answer.effects.alerts.into_iter().filter(|alert| alert.rule == self.test.rule) {
+        // A fleet rule stands in the zones around the test's, too.
+        let is_here = |alert: &Alert| alert.rule == self.test.rule && alert.zone == self.test.zone;
+        for alert in answer.effects.alerts.into_iter().filter(is_here) {
             if alert.state == AlertState::Firing {
                 self.heard = Heard::default();
             }
@@ -202,7 +246,7 @@ impl<'t> Trial<'t> {
     /// In what way the rule does not stand where it must.
     fn differences(&self, expected: &Expectation) -> Vec<String> {
         let clock = Clock::From(self.test.start);
-        let place = self.session.place(&self.device, &self.test.rule);
+        let place = self.place();
         let over = self.heard.alert.as_ref().filter(|alert| alert.state != AlertState::Firing);
         let (state, value, told) = match place.as_ref().map(|place| place.standing) {
             None => return vec!["the rule does not cover the device".to_owned()],

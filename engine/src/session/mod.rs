@@ -14,7 +14,7 @@ use crate::{
     counts::Counts,
     drive::StreamRecord,
     effect::{Effects, Observed},
-    ids::{DeviceId, MetricId, RuleId},
+    ids::{DeviceId, MetricId, RuleId, ZoneId},
     position::SequenceNumber,
     rule_set::{MessageFormat, RuleSet},
     state::{Phase, Registration, RuleSetRef, ShardState},
@@ -97,25 +97,45 @@ impl<'r> Session<'r> {
         self.take("tick", record.to_string().as_bytes(), at)
     }
 
-    /// Any record of a stream. One that names another rule set is counted as unusable: a session has only its own.
+    /// Any record of a stream, and what it makes devices say to fleets. One that names another rule set is counted as
+    /// unusable: a session has only its own.
     pub fn take(&mut self, partition_key: &str, data: &[u8], arrived_at: Timestamp) -> Answer {
-        self.taken += 1;
-        let sequence = SequenceNumber::from(self.taken);
-        let record = StreamRecord { sequence, partition_key, arrived_at, data };
         let mut run = Run::new(SHARD, GENERATION);
         run.trace = Some(Vec::new());
-        match step::step(self.rules, &mut self.state, &record, &mut run) {
-            Stepped::Done => {}
-            Stepped::NeedsRuleSet { .. } => step::ignore_rule_set(self.rules, &mut self.state, &record, &mut run),
+        self.step(partition_key, data, arrived_at, &mut run);
+        let said = run.effects.members.clone();
+        for member in &said {
+            self.step(&member.partition_key(), &member.record(), arrived_at, &mut run);
         }
         // What a session has seen is never undone, so no copies of it need be kept.
         self.state.begin();
         Answer { judgements: run.trace.unwrap_or_default(), effects: run.effects, counts: run.counts }
     }
 
+    fn step(&mut self, partition_key: &str, data: &[u8], arrived_at: Timestamp, run: &mut Run) {
+        self.taken += 1;
+        let sequence = SequenceNumber::from(self.taken);
+        let record = StreamRecord { sequence, partition_key, arrived_at, data };
+        match step::step(self.rules, &mut self.state, &record, run) {
+            Stepped::Done => {}
+            Stepped::NeedsRuleSet { .. } => step::ignore_rule_set(self.rules, &mut self.state, &record, run),
+        }
+    }
+
+    /// The zone of a device, if it was ever registered.
+    pub fn zone(&self, device: &DeviceId) -> Option<&ZoneId> {
+        let index = self.state.find(device.as_str())?;
+        Some(&self.state.devices[index as usize].registration.zone)
+    }
+
     /// Whether a device was ever registered.
     pub fn is_registered(&self, device: &DeviceId) -> bool {
         self.state.find(device.as_str()).is_some()
+    }
+
+    /// Where a fleet rule stands in a zone; nothing if no device there was ever registered that it counts.
+    pub fn fleet(&self, zone: &ZoneId, rule: &RuleId) -> Option<Place> {
+        self.place(&DeviceId::of_fleet(rule, zone), rule)
     }
 
     /// Where a rule stands on a device; nothing if the device is not registered or the rule does not cover it.
@@ -140,7 +160,7 @@ impl<'r> Session<'r> {
 mod tests {
     use super::*;
     use crate::{
-        ids::{DeviceTypeId, ZoneId},
+        ids::DeviceTypeId,
         units::Finite,
         verdict::{Verdict, Why},
     };
@@ -224,6 +244,31 @@ mod tests {
         let standing = session.place(&device, &rule).map(|place| place.standing);
         // More than a minute of silence is a minute and a millisecond.
         assert_eq!(standing, Some(Standing::Firing { since: Timestamp(60_001) }));
+    }
+
+    #[test]
+    fn a_fleet_hears_at_once_what_its_devices_say() {
+        let example = example();
+        let mut session = Session::new(&example.0, &example.1);
+        let (zone, rule) = (ZoneId::new("zone-a").unwrap(), RuleId::new("hydrants-open").unwrap());
+        assert_eq!(session.fleet(&zone, &rule), None);
+        for n in 0..6_i32 {
+            let id = DeviceId::new(&format!("h-{n}")).unwrap();
+            let registration = Registration {
+                id: id.clone(),
+                revision: 1,
+                device_type: DeviceTypeId::new("hydrant").unwrap(),
+                zone: zone.clone(),
+                attributes: Vec::new(),
+                retired: false,
+            };
+            session.register(&registration, Timestamp(0));
+            let open = (MetricId::new("open").unwrap(), Observed::Bool(n < 3));
+            session.sample(&id, Timestamp(1_000 + i64::from(n)), &[open]);
+        }
+        let place = session.fleet(&zone, &rule).unwrap();
+        assert_eq!(place.value, Some(number(3.0)));
+        assert!(matches!(place.standing, Standing::Firing { .. }));
     }
 
     #[test]

@@ -47,11 +47,14 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);
     let rules_at = at("rules");
     let scope = Scope::new(&zones, &device_types, &message);
-    let rules: BTreeMap<_, _> = (raw.rules.iter().flat_map(|rules| &rules.0))
+    let mut rules: BTreeMap<_, _> = (raw.rules.iter().flat_map(|rules| &rules.0))
         .filter_map(|(id, raw)| {
             raw.check(id, &scope, &rules_at.key(id.as_str()), context).map(|rule| (id.clone(), rule))
         })
         .collect();
+    if let Some(raw) = &raw.rules {
+        rule::fleet::complete(&mut rules, &raw.0, &scope, &rules_at, context);
+    }
     rule::shadow::check(&rules, &severities, &routes, &rules_at, context);
     let all_rules_good = raw.rules.as_ref().is_none_or(|raw| raw.0.len() == rules.len());
     route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);

@@ -126,6 +126,7 @@ codes! {
     TestMissesRule = "P066" Error "test-misses-rule" "a test whose device its rule never meets",
     FalseAlerts = "P067" Warning "false-alerts" "an anomaly rule that chance alone makes fire",
     WindowTooShort = "P068" Error "window-too-short" "a window that never holds enough samples",
+    FleetTooSmall = "P069" Warning "fleet-too-small" "a fleet rule without a zone that has enough devices",
 }
 
 impl Code {

@@ -155,6 +155,8 @@ fn add_evaluate(
             ["log/", "base/", "start/"].map(|prefix| bucket::objects(&state.arn(), prefix)),
         ),
         Statement::allow("ListState", ["s3:ListBucket"], [Target::One(state.arn())]),
+        // What devices say to fleets, on the stream that it came from.
+        Statement::allow("PutMembers", ["kinesis:PutRecords"], [Target::One(stream_arn.clone())]),
         Statement::allow("Publish", ["dynamodb:PutItem"], [outbox_arn, alerts_arn, quarantine.arn()].map(Target::One)),
     ];
     if let Some(consumer) = &consumer {
@@ -212,13 +214,15 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     let outbox_arn = stack.import(&alerting.outbox_arn);
     let outbox_stream_arn = stack.import(&alerting.outbox_stream_arn);
     let deliveries_arn = stack.import(&alerting.deliveries_arn);
+    let alerts_arn = stack.import(&alerting.alerts_arn);
     let mut statements = vec![
         Statement::allow(
             "ReadOutbox",
             ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"],
             [Target::One(outbox_stream_arn.clone())],
         ),
-        Statement::allow("CloseNotices", ["dynamodb:UpdateItem"], [Target::One(outbox_arn)]),
+        Statement::allow("CloseNotices", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(outbox_arn)]),
+        Statement::allow("ReadFleets", ["dynamodb:GetItem"], [Target::One(alerts_arn)]),
         Statement::allow("ClaimDeliveries", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(deliveries_arn)]),
     ];
     let topics = topics(site);
@@ -232,6 +236,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     environment.extend([
         ("FLEETFORM_DELIVERIES_TABLE", stack.import(&alerting.deliveries_name)),
         ("FLEETFORM_OUTBOX_TABLE", stack.import(&alerting.outbox_name)),
+        ("FLEETFORM_ALERTS_TABLE", stack.import(&alerting.alerts_name)),
         ("FLEETFORM_TOPIC_ARN_PREFIX", Text::arn("sns", [format!("{}-", site.name).into()])),
     ]);
     if let Some(sms) = &site.platform.channels.sms {

@@ -21,14 +21,14 @@ readonly CONFIRM=0
 readonly RESERVED=0
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
-readonly RULE_SET='0bafa7a03d3cd3326183142f28ff5d7f86d6510765a1720525f41d9459dfa7c2'
+readonly RULE_SET='c051e020acbac2eca7f818c37df2301f552f1d95ef67be8c6a111262f0eb88d2'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '5b6a503e2236a65cd638365fd76315344b7fd90f5cb1484820b56b11604c2a2b'
+  'cloudformation/root.yaml' '78c1ff2f0bea543a766f22c97d763c7b0fce718be88f69ded696a436f510f3e1'
   'cloudformation/alerting.yaml' '3943fc52ce7656ace645b04370b3922424729bab5813ada0af819a7cb6457575'
   'cloudformation/ingest.yaml' 'ee5f3ae489af4987f93228f6e46e06eae8335d96ad0faca922c8daea9785476b'
   'cloudformation/observability.yaml' 'ad6701401af6288665869908be3adf2c4cfe6907185f8abfbeac919e4cd7f79a'
-  'cloudformation/processing.yaml' '7cc3fe2acd460f3e38c033fefdc2bf2fed0a132b936000423417afd989620dda'
+  'cloudformation/processing.yaml' '9dc57b00a5b869c421fabe349443f0423be64d387b9d58c6ff22a4c411d39135'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -14,15 +14,19 @@ use aws_sdk_dynamodb::{
 };
 use fleetform_engine::{
     drive::PortError,
+    ids::{RuleId, ZoneId},
     routing::Target,
     units::{Millis, Timestamp},
 };
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    aws::describe,
+    aws::{FLEET, describe},
     handler::notify::Outbox,
-    notify::delivery::{Claim, Deliveries, Ending},
+    notify::{
+        delivery::{Claim, Deliveries, Ending},
+        fleet::Fleets,
+    },
     outbox::{OPEN, TOUCHED_AT},
 };
 
@@ -31,20 +35,21 @@ const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
 /// Partition key of the rows of webhooks that want nothing more. No notice has it: theirs are hashes.
 const DISABLED: &str = "disabled";
 
-/// The tables of deliveries and of notices.
+/// The tables of deliveries, of notices and of alerts.
 #[derive(Debug)]
 pub struct DynamoDeliveries {
     client: Client,
     deliveries: String,
     outbox: String,
+    alerts: String,
     /// Webhooks that are known not to be disabled are asked about again only when one answers 410.
     enabled: Mutex<HashSet<String>>,
 }
 
 impl DynamoDeliveries {
-    /// Keeps deliveries in one table and marks notices as settled in the other.
-    pub fn new(client: Client, deliveries: String, outbox: String) -> Self {
-        Self { client, deliveries, outbox, enabled: Mutex::default() }
+    /// Keeps deliveries in one table, marks notices as settled in the next, and reads alerts in the last.
+    pub fn new(client: Client, deliveries: String, outbox: String, alerts: String) -> Self {
+        Self { client, deliveries, outbox, alerts, enabled: Mutex::default() }
     }
 
     /// Opens a connection, so that the first notice need not wait for it. Any answer of the service will do.
@@ -191,6 +196,50 @@ impl Outbox for DynamoDeliveries {
     }
 }
 
+impl Fleets for DynamoDeliveries {
+    async fn is_firing(&self, rule: &RuleId, zone: &ZoneId) -> Result<bool, PortError> {
+        let row = self
+            .client
+            .get_item()
+            .table_name(&self.alerts)
+            .key("device", text(&format!("zone/{zone}")))
+            .key("episode", text(&format!("{FLEET}{rule}")))
+            .consistent_read(true);
+        let found = row.send().await.map_err(|error| PortError(describe("GetItem alerts", &error)))?;
+        Ok(found.item.is_some_and(|row| status(&row, "state") == Some("firing")))
+    }
+
+    async fn hold(&self, notification: &str, held_for: &str) -> Result<(), PortError> {
+        let update = self
+            .notice(notification)
+            .update_expression("SET #status = :held, held_for = :held_for REMOVE #open")
+            .condition_expression("attribute_exists(id) AND #status = :new")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#open", OPEN)
+            .expression_attribute_values(":new", text("new"))
+            .expression_attribute_values(":held", text("held"))
+            .expression_attribute_values(":held_for", text(held_for));
+        conditional("UpdateItem outbox", update).await.map(drop)
+    }
+
+    async fn was_held(&self, notification: &str) -> Result<bool, PortError> {
+        let row = self.client.get_item().table_name(&self.outbox).key("id", text(notification)).consistent_read(true);
+        let found = row.send().await.map_err(|error| PortError(describe("GetItem outbox", &error)))?;
+        Ok(found.item.is_some_and(|row| status(&row, "status") == Some("held")))
+    }
+
+    async fn speak(&self, notification: &str) -> Result<(), PortError> {
+        let update = self
+            .notice(notification)
+            .update_expression("SET #status = :told")
+            .condition_expression("attribute_exists(id) AND #status = :held")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":held", text("held"))
+            .expression_attribute_values(":told", text("told"));
+        conditional("UpdateItem outbox", update).await.map(drop)
+    }
+}
+
 type Row = HashMap<String, AttributeValue>;
 
 /// Sends an update: the new attributes, or the row as it is where the condition does not hold.
@@ -210,14 +259,17 @@ async fn conditional(call: &str, update: UpdateItemFluentBuilder) -> Result<Resu
 
 /// Why a claim was not granted, from the row as it is.
 fn held(row: &Row) -> Claim {
-    let status = row.get("status").and_then(|status| status.as_s().ok()).map(String::as_str);
     let until = |name| Timestamp(field(row, name).unwrap_or(0));
-    match status {
+    match status(row, "status") {
         Some("sent") => Claim::Settled { sent: true },
         Some("failed") if !row.contains_key("not_before") => Claim::Settled { sent: false },
         Some("failed") => Claim::Held { until: until("not_before") },
         _ => Claim::Held { until: until("lease_until") },
     }
+}
+
+fn status<'a>(row: &'a Row, name: &str) -> Option<&'a str> {
+    row.get(name)?.as_s().ok().map(String::as_str)
 }
 
 fn key(target: &Target) -> String {

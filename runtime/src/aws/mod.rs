@@ -6,6 +6,8 @@
 #[cfg(feature = "deliver")]
 pub mod deliveries;
 #[cfg(feature = "evaluate")]
+pub mod members;
+#[cfg(feature = "evaluate")]
 pub mod publisher;
 #[cfg(any(feature = "evaluate", feature = "deliver"))]
 pub mod rule_sets;
@@ -31,6 +33,8 @@ use aws_types::SdkConfig;
 
 use crate::config::{ConfigError, Variables};
 
+/// What stands before a fleet rule where an alert's row has its episode: the row of its newest transition in a zone.
+const FLEET: &str = "rule/";
 /// Time for a connection with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Time for one attempt of a call.

@@ -11,8 +11,9 @@ use aws_sdk_dynamodb::{
     types::AttributeValue,
 };
 use fleetform_engine::{
-    drive::{PortError, Publisher},
+    drive::PortError,
     effect::{Alert, AlertState, Effects, Notification, Quarantined},
+    ids::{RuleId, ZoneId},
     units::{Millis, Timestamp},
 };
 use futures_util::{TryStreamExt as _, stream};
@@ -20,7 +21,7 @@ use serde::Serialize;
 use smol_str::SmolStr;
 
 use crate::{
-    aws::{CALLS_AT_ONCE, describe},
+    aws::{CALLS_AT_ONCE, FLEET, describe},
     outbox::{OPEN, TOUCHED_AT, shelf},
 };
 
@@ -68,7 +69,7 @@ impl DynamoPublisher {
             .condition_expression("attribute_not_exists(id)"))
     }
 
-    fn alert(&self, alert: &Alert) -> Result<PutItemFluentBuilder, PortError> {
+    fn alert(&self, alert: &Alert, row: &str) -> Result<PutItemFluentBuilder, PortError> {
         let version = text(&alert.version());
         let state = match alert.state {
             AlertState::Firing => "firing",
@@ -79,7 +80,7 @@ impl DynamoPublisher {
             .put_item()
             .table_name(&self.alerts)
             .item("device", text(&alert.subject()))
-            .item("episode", text(&alert.episode))
+            .item("episode", text(row))
             .item("alert", json(alert)?)
             .item("rule", text(alert.rule.as_str()))
             .item("zone", text(alert.zone.as_str()))
@@ -105,8 +106,9 @@ impl DynamoPublisher {
     }
 }
 
-impl Publisher for DynamoPublisher {
-    async fn publish(&self, effects: &Effects) -> Result<(), PortError> {
+impl DynamoPublisher {
+    /// Puts every row. `Ok` only when all of them are there.
+    pub(super) async fn put(&self, effects: &Effects) -> Result<(), PortError> {
         let mut puts =
             Vec::with_capacity(effects.notifications.len() + effects.alerts.len() + effects.quarantined.len());
         for notification in &effects.notifications {
@@ -118,7 +120,15 @@ impl Publisher for DynamoPublisher {
             last.insert((alert.subject(), alert.episode.as_str()), alert);
         }
         for alert in last.into_values() {
-            puts.push(self.alert(alert)?);
+            puts.push(self.alert(alert, &alert.episode)?);
+        }
+        // Whether a fleet fires is asked for by its rule and zone, so its newest transition has a row of its own.
+        let mut newest: HashMap<(&ZoneId, &RuleId), &Alert> = HashMap::new();
+        for alert in effects.alerts.iter().filter(|alert| alert.device.is_none()) {
+            newest.insert((&alert.zone, &alert.rule), alert);
+        }
+        for alert in newest.into_values() {
+            puts.push(self.alert(alert, &format!("{FLEET}{}", alert.rule))?);
         }
         puts.extend(effects.quarantined.iter().map(|record| self.quarantined(record)));
         stream::iter(puts.into_iter().map(Ok)).try_for_each_concurrent(CALLS_AT_ONCE, accepted).await

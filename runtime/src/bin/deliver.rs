@@ -26,7 +26,12 @@ async fn notify() -> Result<(), StartError> {
     let access = Access::read(&variables)?;
     let secrets = AwsSecrets::new(access.secrets_manager(), access.ssm());
     let handler = Notify {
-        deliveries: DynamoDeliveries::new(access.dynamodb(), config.deliveries_table, config.outbox_table),
+        deliveries: DynamoDeliveries::new(
+            access.dynamodb(),
+            config.deliveries_table,
+            config.outbox_table,
+            config.alerts_table,
+        ),
         gateway: AwsGateway {
             sns: SnsSender::new(access.sns(), config.topic_arn_prefix, config.sms_origination),
             webhooks: WebhookSender::new(reqwest::Client::builder(), AddressPolicy::PUBLIC, secrets)?,

@@ -4,7 +4,14 @@ use std::process::ExitCode;
 
 use fleetform_engine::drive::Settings;
 use fleetform_runtime::{
-    aws::{Access, publisher::DynamoPublisher, rule_sets::RuleSets, shards::KinesisShards, state_log::S3StateLog},
+    aws::{
+        Access,
+        members::{AwsPublisher, KinesisMembers},
+        publisher::DynamoPublisher,
+        rule_sets::RuleSets,
+        shards::KinesisShards,
+        state_log::S3StateLog,
+    },
     config::{self, Variables},
     crumbs::FileCrumbs,
     handler::evaluate::Evaluate,
@@ -34,23 +41,26 @@ async fn evaluate() -> Result<(), StartError> {
     };
     let s3 = access.s3();
     let log = S3StateLog::new(s3.clone(), config.state_bucket);
-    let publisher = DynamoPublisher::new(
+    let rows = DynamoPublisher::new(
         access.dynamodb(),
         config.outbox_table,
         config.alerts_table,
         config.quarantine_table,
         config.alert_retention,
     );
+    let kinesis = access.kinesis();
+    let members = KinesisMembers::new(kinesis.clone(), config.stream_arn.clone());
+    let publisher = AwsPublisher { rows, members };
     let rule_sets = RuleSets::new(s3, config.artifact_bucket);
 
     // Connections, and the set that most shards are on, while Lambda still gives a full core. What fails here is asked
     // again when it is needed, where there is an answer to give.
     let (state, rows, rules) =
-        futures_util::join!(log.connect(), publisher.connect(), rule_sets.bytes(&config.rule_set_sha256));
+        futures_util::join!(log.connect(), publisher.rows.connect(), rule_sets.bytes(&config.rule_set_sha256));
     for error in [state.err(), rows.err(), rules.err()].into_iter().flatten() {
         tracing::warn!(reason = %error, "not ready yet");
     }
-    let shards = KinesisShards::new(access.kinesis(), config.stream_arn);
+    let shards = KinesisShards::new(kinesis, config.stream_arn);
     let crumbs = FileCrumbs::new(std::env::temp_dir());
     let handler = Evaluate::new(settings, (log, publisher, rule_sets, shards, crumbs), telemetry::now);
     host::serve(handler, &config.common).await

@@ -120,6 +120,8 @@ fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {
         ("BasesFailed", counts.bases_failed),
         ("ExpiredEffects", counts.expired_effects),
         ("LeftBehind", counts.left_behind),
+        ("Memberships", counts.memberships),
+        ("Members", counts.members),
         ("Seals", counts.seals),
         ("UnusableRuleSets", counts.unusable_rule_sets),
     ] {

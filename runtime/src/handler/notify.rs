@@ -21,6 +21,7 @@ use crate::{
     host::{BatchResponse, Deadline, Failure, Handler},
     notify::{
         delivery::{Courier, Delivered, Deliveries},
+        fleet::{self, Fleets},
         gateway::Gateway,
     },
     outbox::OPEN_MAX,
@@ -78,13 +79,15 @@ enum Done {
     Settled(Delivered),
     /// It is to be delivered again.
     Open(Delivered),
+    /// Nobody is told: a fleet's alert speaks for it.
+    Held,
     /// It stays in the outbox as it is: this code cannot read it, or it went round for too long.
     LeftAlone,
 }
 
 impl<D, G, R> Handler for Notify<D, G, R>
 where
-    D: Deliveries + Outbox + Send,
+    D: Deliveries + Outbox + Fleets + Send,
     G: Gateway + Send,
     R: drive::RuleSets + Send,
 {
@@ -98,7 +101,7 @@ where
         let one_episode = |indices: Vec<usize>| async {
             let mut done = Vec::with_capacity(indices.len());
             for index in indices {
-                done.push((index, self.one_row(rows[index].notification.as_ref(), &rule_sets, deadline).await));
+                done.push((index, self.one_row(&rows[index], &rule_sets, deadline).await));
             }
             done
         };
@@ -110,7 +113,7 @@ where
             .collect()
             .await;
 
-        let (mut sent, mut failures, mut open) = (0, 0, Vec::new());
+        let (mut sent, mut failures, mut held, mut open) = (0, 0, 0, Vec::new());
         let mut not_before: Option<Timestamp> = None;
         for (index, done) in &done {
             let delivered = match done {
@@ -120,6 +123,10 @@ where
                     let first = delivered.not_before.unwrap_or((self.clock)());
                     not_before = Some(not_before.map_or(first, |known| known.min(first)));
                     delivered
+                }
+                Done::Held => {
+                    held += 1;
+                    continue;
                 }
                 Done::LeftAlone => {
                     failures += 1;
@@ -131,7 +138,10 @@ where
         }
         metrics.put("Notices", Unit::Count, i64::try_from(done.len()).unwrap_or(i64::MAX));
         metrics.put("DeliveryFailures", Unit::Count, failures);
-        tracing::info!(notices = done.len(), sent, failures, open = open.len(), "delivered");
+        if held > 0 {
+            metrics.put("HeldForFleets", Unit::Count, held);
+        }
+        tracing::info!(notices = done.len(), sent, failures, held, open = open.len(), "delivered");
         if open.len() == done.len()
             && let Some(not_before) = not_before
         {
@@ -142,14 +152,14 @@ where
     }
 }
 
-impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
+impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
     async fn one_row(
         &self,
-        notification: Option<&Notification>,
+        row: &Row<'_>,
         rule_sets: &HashMap<SmolStr, Option<Arc<RuleSet>>>,
         deadline: Deadline,
     ) -> Done {
-        let Some(notification) = notification else { return Done::LeftAlone };
+        let Some(notification) = &row.notification else { return Done::LeftAlone };
         if (self.clock)().since(notification.created_at) > OPEN_MAX {
             tracing::error!(notification = %notification.id, "a notice is too old to be delivered");
             return Done::LeftAlone;
@@ -163,6 +173,10 @@ impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
                 ..Delivered::default()
             });
         };
+        // One that has gone round may have reached somebody.
+        if row.requeued == 0 && self.is_held(rules, notification).await {
+            return Done::Held;
+        }
         let courier = Courier { deliveries: &self.deliveries, gateway: &self.gateway, deadline, clock: self.clock };
         let delivered = courier.deliver(rules, notification).await;
         if !delivered.is_settled() {
@@ -173,6 +187,26 @@ impl<D: Deliveries + Outbox, G: Gateway, R: drive::RuleSets> Notify<D, G, R> {
             return Done::Open(delivered);
         }
         Done::Settled(delivered)
+    }
+
+    /// Whether a fleet's alert speaks for a notice, which is then kept from being told. Where nobody can say, it is told.
+    async fn is_held(&self, rules: &RuleSet, notification: &Notification) -> bool {
+        let held = async || {
+            let Some(held_for) = fleet::held_for(&self.deliveries, rules, notification).await? else { return Ok(None) };
+            self.deliveries.hold(&notification.id, &held_for).await?;
+            Ok::<_, PortError>(Some(held_for))
+        };
+        match held().await {
+            Ok(None) => false,
+            Ok(Some(held_for)) => {
+                tracing::info!(notification = %notification.id, rule = %notification.alert.rule, held_for, "held");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(notification = %notification.id, reason = %error, "no word of a fleet, so it is told");
+                false
+            }
+        }
     }
 
     /// Puts open notices to the end of the line. Where that fails the stream has to deliver them again from here: the

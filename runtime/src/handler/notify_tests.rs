@@ -6,6 +6,8 @@ use std::{
 };
 
 use fleetform_engine::{
+    effect::NoticeKind,
+    ids::{RuleId, ZoneId},
     routing::Target,
     rule_set::{Channel, RuleSet},
 };
@@ -23,6 +25,9 @@ struct Tables {
     closed: Mutex<Vec<(String, bool)>>,
     requeued: Mutex<Vec<(String, u64)>>,
     refuses_requeue_of: BTreeSet<&'static str>,
+    firing: Mutex<BTreeSet<String>>,
+    held: Mutex<BTreeMap<String, String>>,
+    no_word: bool,
 }
 
 impl Deliveries for Tables {
@@ -70,6 +75,29 @@ impl Outbox for Tables {
     }
 }
 
+impl Fleets for Tables {
+    async fn is_firing(&self, rule: &RuleId, zone: &ZoneId) -> Result<bool, PortError> {
+        if self.no_word {
+            return Err(PortError("throttled".to_owned()));
+        }
+        Ok(self.firing.lock().unwrap().contains(&format!("{zone}/{rule}")))
+    }
+
+    async fn hold(&self, notification: &str, held_for: &str) -> Result<(), PortError> {
+        self.held.lock().unwrap().insert(notification.to_owned(), held_for.to_owned());
+        Ok(())
+    }
+
+    async fn was_held(&self, notification: &str) -> Result<bool, PortError> {
+        Ok(self.held.lock().unwrap().contains_key(notification))
+    }
+
+    async fn speak(&self, notification: &str) -> Result<(), PortError> {
+        self.held.lock().unwrap().remove(notification);
+        Ok(())
+    }
+}
+
 /// A gateway whose webhook is down for some notices, and which notes what it was given.
 #[derive(Default)]
 struct Receivers {
@@ -113,6 +141,14 @@ fn handler(down_for: &[&'static str], refuses_requeue_of: &[&'static str]) -> No
         "rules": {}
     }))
     .expect("a rule set");
+    with(&rules, down_for, refuses_requeue_of)
+}
+
+fn with(
+    rules: &RuleSet,
+    down_for: &[&'static str],
+    refuses_requeue_of: &[&'static str],
+) -> Notify<Tables, Receivers, OneSet> {
     Notify {
         deliveries: Tables { refuses_requeue_of: refuses_requeue_of.iter().copied().collect(), ..Tables::default() },
         gateway: Receivers { down_for: down_for.iter().copied().collect(), sent: Mutex::default() },
@@ -225,4 +261,83 @@ fn an_event_of_another_kind_fails_as_a_whole() {
         runtime.block_on(handler.handle(body, Deadline::at(NOW), &mut Metrics::default())).expect_err("a failure");
     assert_eq!(failure.kind, "bad_event");
     assert!(!failure.message.contains("payload"));
+}
+
+/// The handler under a set whose fleet rule `many` counts devices of type `t` on which `r` fires.
+fn with_fleet() -> Notify<Tables, Receivers, OneSet> {
+    let mut set: Value = serde_json::from_slice(&handler(&[], &[]).rule_sets.0).unwrap();
+    set["device_types"]["t"] = json!({
+        "report_every_ms": 1_000, "send_every_ms": 1_000, "offline_after_ms": 9_000, "attributes": {},
+        "readings": { "pressure": { "key": "pressure", "value": { "type": "float" }, "required": true, "unit": "" } },
+    });
+    set["severities"]["high"] = json!({ "rank": 1, "cooldown_ms": 0 });
+    let rule = |condition: Value| {
+        json!({
+            "condition": condition, "severity": "high", "device_types": ["t"], "keep_firing_for_ms": 0,
+            "hold": { "by": "duration", "duration_ms": 0, "on_gap": "reset" }, "min_samples": 0, "enabled": true,
+            "shadow": false
+        })
+    };
+    set["rules"]["r"] = rule(json!({ "type": "threshold", "operator": ">", "threshold": 60.0 }));
+    set["rules"]["r"]["metric"] = json!("pressure");
+    let threshold = json!({ "devices": 5.0 });
+    set["rules"]["many"] =
+        rule(json!({ "type": "fleet", "of": { "rule": "r" }, "operator": ">", "threshold": threshold }));
+    with(&serde_json::from_value(set).expect("a rule set"), &[], &[])
+}
+
+/// A notice of the episode `e`, as the outbox has it.
+fn of_kind(sequence: u32, kind: NoticeKind, n: u32) -> Value {
+    let id = Notification::id_of("e", kind, n);
+    let mut notification = notice(&id, "e", "set");
+    notification["kind"] = serde_json::to_value(kind).unwrap();
+    image(sequence, &id, &notification, "new", None)
+}
+
+fn sent(handler: &Notify<Tables, Receivers, OneSet>) -> usize {
+    std::mem::take(&mut *handler.gateway.sent.lock().unwrap()).len()
+}
+
+#[test]
+fn while_a_fleet_fires_its_devices_own_notices_are_held_with_its_name() {
+    let handler = with_fleet();
+    handler.deliveries.firing.lock().unwrap().insert("z/many".to_owned());
+    let answer = handle(&handler, &[of_kind(1, NoticeKind::Firing, 0)]);
+    assert_eq!((answer, sent(&handler)), (BatchResponse::default(), 0));
+    let firing = Notification::id_of("e", NoticeKind::Firing, 0);
+    assert_eq!(handler.deliveries.held.lock().unwrap()[firing.as_str()], "zone/z/many");
+    assert!(handler.deliveries.closed.lock().unwrap().is_empty());
+    // Who was not told of the beginning is not told of the end, whatever the fleet does by then.
+    handler.deliveries.firing.lock().unwrap().clear();
+    handle(&handler, &[of_kind(2, NoticeKind::Resolved, 0)]);
+    assert_eq!(sent(&handler), 0);
+}
+
+#[test]
+fn what_began_before_the_fleet_is_ended_and_what_outlives_it_is_told_again() {
+    let handler = with_fleet();
+    handle(&handler, &[of_kind(1, NoticeKind::Firing, 0)]);
+    assert_eq!(sent(&handler), 2);
+    handler.deliveries.firing.lock().unwrap().insert("z/many".to_owned());
+    handle(&handler, &[of_kind(2, NoticeKind::Repeat, 1)]);
+    assert_eq!(sent(&handler), 0);
+    handle(&handler, &[of_kind(3, NoticeKind::Resolved, 0)]);
+    assert_eq!(sent(&handler), 2);
+
+    let handler = with_fleet();
+    handler.deliveries.firing.lock().unwrap().insert("z/many".to_owned());
+    handle(&handler, &[of_kind(1, NoticeKind::Firing, 0)]);
+    handler.deliveries.firing.lock().unwrap().clear();
+    handle(&handler, &[of_kind(2, NoticeKind::Repeat, 1)]);
+    assert_eq!(sent(&handler), 2);
+    handle(&handler, &[of_kind(3, NoticeKind::Resolved, 0)]);
+    assert_eq!(sent(&handler), 2);
+}
+
+#[test]
+fn without_word_of_the_fleet_everybody_is_told() {
+    let mut handler = with_fleet();
+    handler.deliveries.no_word = true;
+    handle(&handler, &[of_kind(1, NoticeKind::Firing, 0)]);
+    assert_eq!(sent(&handler), 2);
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use fleetform_engine::{
     effect::{Alert, AlertState, Evidence, NoticeKind, Notification, Observed, ResolveReason},
-    rule_set::{Condition, Rule, RuleSet},
+    rule_set::{Condition, FleetLimit, Rule, RuleSet},
     units::{Finite, Millis, Timestamp},
 };
 use jiff::tz::TimeZone;
@@ -101,7 +101,7 @@ fn email(
     line("Zone", &format!("{} ({})", words.zone, alert.zone));
     match &alert.metric {
         Some(metric) => line("Value", &format!("{metric} {}{}", words.value, words.unit)),
-        None => line("Value", &words.value),
+        None => line("Value", &format!("{}{}", words.value, words.unit)),
     }
     line("Limit", &format!("{}{}", alert.limit, words.limit_unit));
     if let Some(evidence) = &alert.evidence {
@@ -171,9 +171,17 @@ impl<'a> Words<'a> {
         if let Some(Condition::RateOfChange { per_ms, .. }) = rule.map(|rule| &rule.condition) {
             let _ = write!(unit, " in {}", length(*per_ms));
         }
-        // Deviations and samples are no values.
-        let counts =
-            matches!(rule.map(|rule| &rule.condition), Some(Condition::Anomaly { .. } | Condition::Count { .. }));
+        if let Some(Condition::Fleet { threshold, .. }) = rule.map(|rule| &rule.condition) {
+            unit.push_str(match threshold {
+                FleetLimit::Devices(_) => " devices",
+                FleetLimit::Percent(_) => " % of devices",
+            });
+        }
+        // Deviations and samples are no values, and the limit of a fleet has its unit.
+        let counts = matches!(
+            rule.map(|rule| &rule.condition),
+            Some(Condition::Anomaly { .. } | Condition::Count { .. } | Condition::Fleet { .. })
+        );
         Self {
             alert,
             subject: alert.device.as_ref().map_or("the fleet", |device| device.as_str()),

@@ -105,6 +105,9 @@ fn what_explains_an_alert_is_part_of_the_email() {
         let mut notice = notice("firing", json!({ "is": "firing" }), 0);
         notice.alert.limit = limit.into();
         notice.alert.evidence = Some(serde_json::from_value(evidence).expect("evidence"));
+        if !rule.condition.reads_samples() {
+            (notice.alert.metric, notice.alert.device, notice.alert.device_type) = (None, None, None);
+        }
         message(&rules, &notice).email
     };
     let anomaly = json!({
@@ -127,6 +130,12 @@ fn what_explains_an_alert_is_part_of_the_email() {
     });
     let text = email(count, "3 samples > 60 in 600000 ms", json!({ "kind": "count", "samples": 3 }));
     assert!(text.contains("Limit      3 samples > 60 in 600000 ms\nCounted    3 samples\n"), "{text}");
+    let fleet = json!({ "type": "fleet", "of": "offline", "operator": ">", "threshold": { "percent": 20.0 } });
+    let text = email(fleet, "> 20 % of devices", json!({ "kind": "fleet", "devices": 5, "registered": 12 }));
+    assert!(
+        text.contains("Value      65.3 % of devices\nLimit      > 20 % of devices\nDevices    5 of 12\n"),
+        "{text}"
+    );
     let threshold = json!({ "type": "threshold", "operator": ">", "threshold": 60.0 });
     for (evidence, line) in [
         (json!({ "kind": "fleet", "devices": 3, "registered": 12 }), "Devices    3 of 12\n"),

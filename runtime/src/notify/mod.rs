@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod delivery;
+pub mod fleet;
 pub mod gateway;
 pub mod message;
 pub mod retry;

@@ -15,7 +15,7 @@ use crate::check::bounds::Bounds;
 
 pub(super) const KIND: Kind = Kind {
     words: &["anomaly", "ANOMALY"],
-    required: &["window", "sensitivity", "min_std"],
+    required: &["metric", "window", "sensitivity", "min_std"],
     optional: &["method", "min_rel_std", "min_consecutive", "rebaseline_after", "direction"],
     shapes: Vec::new,
     check,

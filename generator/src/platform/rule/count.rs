@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) const KIND: Kind = Kind {
     words: &["count", "COUNT"],
-    required: &["window", "at_least"],
+    required: &["metric", "window", "at_least"],
     optional: &["operator", "threshold", "equals"],
     // Samples are compared with one number; with each device's own, a threshold rule with `samples` counts.
     shapes: || vec![("threshold", json!({ "type": "number" }))],

@@ -9,7 +9,7 @@ use super::{Kind, Subject, hold::check_no_samples, raw::RawRule};
 use crate::diagnostic::{Code, Diagnostic};
 
 pub(super) const KIND: Kind =
-    Kind { words: &["flatline", "FLATLINE"], required: &[], optional: &["tolerance"], shapes: Vec::new, check };
+    Kind { words: &["flatline", "FLATLINE"], required: &["metric"], optional: &["tolerance"], shapes: Vec::new, check };
 
 fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     subject.check_numeric();

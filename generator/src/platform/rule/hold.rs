@@ -68,6 +68,28 @@ pub(super) fn check_no_samples(raw: &RawRule, subject: &Subject<'_, '_>, instead
     );
 }
 
+/// Reports keys about samples in a rule of a kind that reads none.
+pub(super) fn check_no_sample_keys(raw: &RawRule, subject: &Subject<'_, '_>) {
+    let keys = [
+        ("samples", raw.samples.is_some()),
+        ("on_gap", raw.on_gap.is_some()),
+        ("max_gap", raw.max_gap.is_some()),
+        ("min_samples", raw.min_samples.is_some()),
+    ];
+    for (key, _) in keys.iter().filter(|(_, given)| *given) {
+        let context = subject.context;
+        context.report(
+            Diagnostic::new(
+                Code::KeysExclude,
+                context.key(&subject.at.key(key)),
+                format!("a rule of this type has no `{key}`"),
+            )
+            .related(context.value(&subject.at.key("type")), "the rule's type")
+            .help("remove it: the rule reads no samples"),
+        );
+    }
+}
+
 /// Reports keys that have no meaning beside `samples`.
 fn check_exclusive(raw: &RawRule, subject: &Subject<'_, '_>) {
     let keys =

@@ -44,7 +44,7 @@ pub(crate) fn check_reach(
         Diagnostic::new(
             Code::ThresholdOutOfReach,
             subject.context.value(&subject.at.key(key)),
-            format!("the condition of rule `{}` {what} by `{}`", subject.id, subject.metric),
+            format!("the condition of rule `{}` {what} by `{}`", subject.id, subject.metric()),
         )
         .related(subject.reading_span(device_type, related), format!("bounds of `{device_type}`"))
         .help(format!("its values lie between {} and {}", shown(min), shown(max))),

@@ -8,6 +8,7 @@ mod count;
 mod false_alerts;
 pub(crate) mod flap_limit;
 mod flatline;
+pub(crate) mod fleet;
 mod hold;
 mod limit;
 mod range;
@@ -57,9 +58,24 @@ pub(crate) struct Kind {
     check: fn(&RawRule, &Subject<'_, '_>) -> Option<Condition>,
 }
 
+impl Kind {
+    /// Whether it looks at the samples of a metric.
+    fn reads_samples(&self) -> bool {
+        self.required.contains(&"metric")
+    }
+}
+
 /// Every kind of rule.
-pub(crate) const KINDS: [Kind; 7] =
-    [threshold::KIND, range::KIND, rate_of_change::KIND, state::KIND, anomaly::KIND, flatline::KIND, count::KIND];
+pub(crate) const KINDS: [Kind; 8] = [
+    threshold::KIND,
+    range::KIND,
+    rate_of_change::KIND,
+    state::KIND,
+    anomaly::KIND,
+    flatline::KIND,
+    count::KIND,
+    fleet::KIND,
+];
 
 impl RawRule {
     /// Checks a rule; nothing if it cannot be evaluated.
@@ -84,23 +100,31 @@ impl RawRule {
         if let Some(summary) = &self.summary {
             summary::check(summary, &at.key("summary"), context);
         }
-        let metric = self.metric.as_deref();
-        let types = metric.and_then(|metric| self.check_metric(id, metric, named, scope, at, context));
-        let metric = metric.and_then(|metric| MetricId::new(metric).ok());
+        let kind = self.kind.as_ref().map(|kind| &KINDS[kind.0]);
+        let (metric, types) = if kind.is_none_or(Kind::reads_samples) {
+            let metric = self.metric.as_deref();
+            let types = metric.and_then(|metric| self.check_metric(id, metric, named, scope, at, context));
+            (Some(metric.and_then(|metric| MetricId::new(metric).ok())), types)
+        } else {
+            let all = || scope.device_types.keys().cloned().collect();
+            let types: Vec<DeviceTypeId> = if self.device_types.is_none() { all() } else { named };
+            (None, (!types.is_empty()).then_some(types))
+        };
         let (condition, hold) = match (&metric, &types) {
-            (Some(metric), Some(types)) => {
+            (Some(Some(_)) | None, Some(types)) => {
+                let metric = metric.as_ref().and_then(Option::as_ref);
                 let subject = Subject { id, metric, types, zones: &zones, scope, at, context };
-                let condition = self.kind.as_ref().and_then(|kind| (KINDS[kind.0].check)(self, &subject));
+                let condition = kind.and_then(|kind| (kind.check)(self, &subject));
                 (condition, hold::check(self, &subject))
             }
-            _ => (None, None),
+            (Some(None), _) | (_, None) => (None, None),
         };
         let learns = matches!(condition, Some(Condition::Anomaly { .. }));
         let min_samples = self.min_samples.unwrap_or(if learns { anomaly::MIN_SAMPLES } else { 1 });
         let types: BTreeSet<DeviceTypeId> = types?.into_iter().collect();
         self.check_presence(id, &zones, &types, scope, at, context);
         Some(Rule {
-            metric: Some(metric?),
+            metric: metric.map_or(Some(None), |metric| metric.map(Some))?,
             condition: condition?,
             severity: severity?,
             zones,

@@ -6,7 +6,7 @@ use super::{Kind, RawRule, Subject, limit::check_reach};
 use crate::diagnostic::{Code, Diagnostic};
 
 pub(super) const KIND: Kind =
-    Kind { words: &["range", "RANGE"], required: &["min", "max"], optional: &[], shapes: Vec::new, check };
+    Kind { words: &["range", "RANGE"], required: &["metric", "min", "max"], optional: &[], shapes: Vec::new, check };
 
 fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     let numeric = subject.check_numeric();

@@ -12,7 +12,7 @@ use crate::check::bounds::Bounds;
 
 pub(super) const KIND: Kind = Kind {
     words: &["rate_of_change", "RATE_OF_CHANGE"],
-    required: &["operator", "threshold", "per"],
+    required: &["metric", "operator", "threshold", "per"],
     optional: &["clear"],
     shapes: || {
         // A rate is hardly ever exactly a number, and is not compared with an attribute.

@@ -24,7 +24,6 @@ pub(crate) struct RawRule {
     #[schemars(required)]
     pub(crate) kind: Option<KindWord>,
     /// What it reads: a reading of a device type, or a health value of `message.health`.
-    #[schemars(required)]
     pub(crate) metric: Option<String>,
     /// How urgent its alerts are.
     #[schemars(required)]
@@ -80,7 +79,8 @@ pub(crate) struct RawRule {
     pub(crate) flap_limit: Option<FlapLimitWord>,
     /// How a value is compared with the threshold.
     pub(crate) operator: Option<OperatorWord>,
-    /// What a value is compared with: a number, or each device's own attribute.
+    /// What a value is compared with: a number, or each device's own attribute; of a fleet rule, a number of devices or a
+    /// percentage of them.
     pub(crate) threshold: Option<RawThreshold>,
     /// The value at whose far side an alert clears. Default: the threshold.
     #[schemars(with = "Option<f64>")]
@@ -127,6 +127,11 @@ pub(crate) struct RawRule {
     /// So many samples in the window raise an alert.
     #[schemars(range(min = 1, max = COUNT_MAX))]
     pub(crate) at_least: Option<u32>,
+    /// Which devices are counted: those that are `offline`, or those on which the rule of this name fires.
+    pub(crate) of: Option<String>,
+    /// Devices are counted by zone, with the zones in it.
+    #[schemars(extend("default" = "zone"))]
+    pub(crate) group_by: Option<RawGroupBy>,
 }
 
 /// `samples` as it is written.
@@ -168,6 +173,14 @@ pub(crate) enum RawDirection {
     Both,
     Up,
     Down,
+}
+
+/// How a fleet rule groups devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawGroupBy {
+    Zone,
 }
 
 /// The source system's form of contacts, inside a rule.
@@ -251,6 +264,8 @@ impl JsonSchema for OperatorWord {
 pub(crate) enum RawThreshold {
     /// The same for all devices.
     Fixed(Finite),
+    /// A percentage.
+    Share(String),
     /// Each device's own.
     Attribute {
         /// The attribute.
@@ -269,7 +284,7 @@ impl JsonSchema for RawThreshold {
     }
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": ["number", "object"],
+            "type": ["number", "object", "string"],
             "properties": {
                 "attribute": { "type": "string", "description": "An attribute of the device types." },
                 "default": { "type": "number", "description": "For devices and device types without it." },

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) const KIND: Kind =
-    Kind { words: &["state", "STATE"], required: &["equals"], optional: &["from"], shapes: Vec::new, check };
+    Kind { words: &["state", "STATE"], required: &["metric", "equals"], optional: &["from"], shapes: Vec::new, check };
 
 fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     let comparable = check_type(subject);
@@ -52,7 +52,8 @@ pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
     if subject.readings().next().is_none() {
         return report(format!(
             "rule `{}` compares states, but the health value `{}` is a number",
-            subject.id, subject.metric
+            subject.id,
+            subject.metric()
         ));
     }
     let other =
@@ -60,7 +61,8 @@ pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
     match other {
         Some((device_type, _)) => report(format!(
             "rule `{}` compares states, but `{}` of `{device_type}` is neither `enum` nor `bool`",
-            subject.id, subject.metric
+            subject.id,
+            subject.metric()
         )),
         None => true,
     }
@@ -79,7 +81,7 @@ pub(super) fn check_state(state: &RawState, key: &str, subject: &Subject<'_, '_>
         StateValue::Word(word) => shown(word),
     };
     let place = subject.at.key(key);
-    let message = format!("`{}` of `{device_type}` is never `{written}`", subject.metric);
+    let message = format!("`{}` of `{device_type}` is never `{written}`", subject.metric());
     let diagnostic = Diagnostic::new(Code::ImpossibleState, subject.context.value(&place), message);
     subject.context.report(match &reading.value {
         ValueType::Enum { values } => {

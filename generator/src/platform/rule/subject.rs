@@ -46,7 +46,8 @@ impl<'p> Scope<'p> {
 /// A rule during its check: what it is about.
 pub(crate) struct Subject<'s, 'd> {
     pub(crate) id: &'s RuleId,
-    pub(crate) metric: &'s MetricId,
+    /// None for kinds that read no samples.
+    pub(crate) metric: Option<&'s MetricId>,
     /// The device types that it reads.
     pub(crate) types: &'s [DeviceTypeId],
     /// The zones in which it holds; empty for everywhere.
@@ -57,10 +58,15 @@ pub(crate) struct Subject<'s, 'd> {
 }
 
 impl<'s> Subject<'s, '_> {
+    /// The name of its metric; kinds that read none do not ask.
+    pub(crate) fn metric(&self) -> &'s str {
+        self.metric.map_or("", MetricId::as_str)
+    }
+
     /// The readings that it reads; health values have none.
     pub(crate) fn readings(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s Reading)> {
         self.types.iter().filter_map(|id| {
-            let reading = self.scope.device_types.get(id)?.readings.get(self.metric)?;
+            let reading = self.scope.device_types.get(id)?.readings.get(self.metric?)?;
             Some((id, reading))
         })
     }
@@ -70,7 +76,7 @@ impl<'s> Subject<'s, '_> {
         let types = At::root("device_types");
         let table = types.key(device_type.as_str());
         let readings = table.key("readings");
-        let reading = readings.key(self.metric.as_str());
+        let reading = readings.key(self.metric());
         self.context.value(&reading.key(key))
     }
 
@@ -86,7 +92,8 @@ impl<'s> Subject<'s, '_> {
                 self.context.value(&self.at.key("metric")),
                 format!(
                     "rule `{}` compares numbers, but `{}` of `{device_type}` is not a number",
-                    self.id, self.metric
+                    self.id,
+                    self.metric()
                 ),
             )
             .related(self.reading_span(device_type, "type"), "its type")

@@ -5,6 +5,7 @@ use fleetform_engine::{
     rule_set::{Condition, Operator, Threshold},
     units::Finite,
 };
+use serde_json::json;
 
 use super::{
     Kind, Subject,
@@ -15,9 +16,10 @@ use crate::diagnostic::{Code, Diagnostic};
 
 pub(super) const KIND: Kind = Kind {
     words: &["threshold", "THRESHOLD"],
-    required: &["operator", "threshold"],
+    required: &["metric", "operator", "threshold"],
     optional: &["clear"],
-    shapes: Vec::new,
+    // A share is one of devices, which fleet rules compare.
+    shapes: || vec![("threshold", json!({ "type": ["number", "object"] }))],
     check,
 };
 
@@ -26,6 +28,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     let operator = raw.operator.as_ref()?.0;
     let threshold = match raw.threshold.as_ref()? {
         RawThreshold::Fixed(value) => Threshold::Fixed(*value),
+        RawThreshold::Share(_) => return None,
         RawThreshold::Attribute { attribute, default } => {
             check_attribute(attribute.as_deref()?, subject);
             Threshold::Attribute { attribute: AttributeId::new(attribute.as_deref()?).ok()?, default: (*default)? }

@@ -1,6 +1,6 @@
 //! `expect` of a test: where its rule must stand at a time.
 
-use fleetform_engine::{effect::Observed, ids::SeverityId, units::Millis};
+use fleetform_engine::{effect::Observed, ids::SeverityId, rule_set::Condition, units::Millis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -160,6 +160,9 @@ impl RawExpectation {
 
 /// The value that is expected, if the rule can ever compare such a one.
 fn check_value(value: &RawItem, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Observed> {
+    if let (Condition::Fleet { .. }, RawItem::Number(number)) = (&subject.rule.condition, value) {
+        return Some(Observed::Number(*number));
+    }
     let Some(metric) = &subject.rule.metric else {
         let message = format!("rule `{}` reads no samples, so its alerts have no value to expect", subject.rule_id);
         context.report(Diagnostic::new(Code::ImpossibleExpectation, context.value(at), message).help("remove `value`"));

@@ -55,6 +55,8 @@ pub struct RuleTest {
     pub every: Millis,
     /// What the device sends, by metric. A metric whose series is over is left out from there on.
     pub series: BTreeMap<MetricId, Series>,
+    /// More devices of the type in the zone, for a fleet rule: how many, and what each of them sends.
+    pub others: Vec<(u32, BTreeMap<MetricId, Series>)>,
     /// Where the rule must stand, by rising time.
     pub expect: Vec<Expectation>,
     /// Where the test begins in its file, in bytes: a report points there.
@@ -64,8 +66,13 @@ pub struct RuleTest {
 impl RuleTest {
     /// How many samples there are, gaps included: the longest series counts.
     pub fn samples(&self) -> u64 {
-        self.series.values().map(Series::samples).max().unwrap_or(0)
+        longest(&self.series, &self.others)
     }
+}
+
+fn longest(series: &BTreeMap<MetricId, Series>, others: &[(u32, BTreeMap<MetricId, Series>)]) -> u64 {
+    let all = others.iter().flat_map(|(_, series)| series.values()).chain(series.values());
+    all.map(Series::samples).max().unwrap_or(0)
 }
 
 /// Checks all tests of a file against the platform of one environment.
@@ -148,8 +155,9 @@ impl RawRuleTest {
         let subject = Subject { rule_id, rule, type_id, device_type, platform };
         let covered = check_covered(&subject, &zone, at, context);
         let attributes = device.check_attributes(&subject, &device_at.key("attributes"), context);
-        let series = self.check_series(&subject, &at.key("series"), context);
-        let samples = series.values().map(Series::samples).max().unwrap_or(0);
+        let series = check_series(self.series.as_ref(), &subject, &at.key("series"), context);
+        let others = self.check_others(&subject, at, context);
+        let samples = longest(&series, &others);
         let expect_at = at.key("expect");
         let mut expect: Vec<Expectation> = (self.expect.iter().flatten().enumerate())
             .filter_map(|(index, raw)| raw.check(&subject, every, samples, &expect_at.index(index), context))
@@ -165,6 +173,7 @@ impl RawRuleTest {
             start: start.unwrap_or_default(),
             every,
             series,
+            others,
             expect,
             place: context.key(at).start,
         })
@@ -186,24 +195,56 @@ impl RawRuleTest {
         moment
     }
 
-    fn check_series(&self, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> BTreeMap<MetricId, Series> {
-        let mut checked = BTreeMap::new();
-        for (metric, raw) in self.series.iter().flatten() {
-            let place = at.key(metric);
-            let Some(values) = check_metric(metric, subject, &place, context) else { continue };
-            let series = raw.check(metric, values, subject, &place, context);
-            if series.samples() > u64::from(SAMPLES_MAX) {
-                let message =
-                    format!("the series of `{metric}` has {} samples; {SAMPLES_MAX} are the most", series.samples());
-                context.report(
-                    Diagnostic::new(Code::OutOfBounds, context.value(&place), message)
-                        .help("shorten it, or make `every` longer"),
-                );
-            }
-            checked.extend(MetricId::new(metric).ok().map(|metric| (metric, series)));
+    fn check_others(
+        &self,
+        subject: &Subject<'_>,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Vec<(u32, BTreeMap<MetricId, Series>)> {
+        let place = at.key("others");
+        if self.others.is_some() && !matches!(subject.rule.condition, Condition::Fleet { .. }) {
+            let message = format!("rule `{}` is about one device, and no other changes it", subject.rule_id);
+            let rules = At::root("rules");
+            let rule_at = rules.key(subject.rule_id.as_str());
+            context.report(
+                Diagnostic::new(Code::KeysExclude, context.key(&place), message)
+                    .related(context.key(&rule_at), "the rule")
+                    .help("remove `others`"),
+            );
         }
-        checked
+        let others = self.others.iter().flatten().enumerate();
+        others
+            .map(|(index, others)| {
+                let series_at = place.index(index);
+                let series_at = series_at.key("series");
+                (others.count.unwrap_or(1), check_series(others.series.as_ref(), subject, &series_at, context))
+            })
+            .collect()
     }
+}
+
+fn check_series(
+    raw: Option<&BTreeMap<String, RawSeries>>,
+    subject: &Subject<'_>,
+    at: &At<'_>,
+    context: &Context<'_>,
+) -> BTreeMap<MetricId, Series> {
+    let mut checked = BTreeMap::new();
+    for (metric, raw) in raw.into_iter().flatten() {
+        let place = at.key(metric);
+        let Some(values) = check_metric(metric, subject, &place, context) else { continue };
+        let series = raw.check(metric, values, subject, &place, context);
+        if series.samples() > u64::from(SAMPLES_MAX) {
+            let message =
+                format!("the series of `{metric}` has {} samples; {SAMPLES_MAX} are the most", series.samples());
+            context.report(
+                Diagnostic::new(Code::OutOfBounds, context.value(&place), message)
+                    .help("shorten it, or make `every` longer"),
+            );
+        }
+        checked.extend(MetricId::new(metric).ok().map(|metric| (metric, series)));
+    }
+    checked
 }
 
 /// Reports a test whose device the rule never meets.
@@ -231,7 +272,6 @@ fn check_covered(subject: &Subject<'_>, zone: &ZoneId, at: &At<'_>, context: &Co
         return report(&device.key("zone"), message, format!("it holds in {}", listing(&zones)));
     }
     let why = match rule.condition {
-        Condition::Fleet { .. } => "it is about a zone, and a test has one device",
         Condition::DeviceAlarm { .. } => "it reads alarms, and a test sends samples",
         Condition::Threshold { .. }
         | Condition::Range { .. }
@@ -241,6 +281,7 @@ fn check_covered(subject: &Subject<'_>, zone: &ZoneId, at: &At<'_>, context: &Co
         | Condition::Flatline { .. }
         | Condition::Count { .. }
         | Condition::NoData { .. }
+        | Condition::Fleet { .. }
         | Condition::Composite { .. } => return true,
     };
     report(&at.key("rule"), format!("rule `{rule_id}` cannot be tested here: {why}"), "remove the test".to_owned())

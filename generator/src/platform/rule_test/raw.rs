@@ -16,6 +16,9 @@ use crate::schema::types::Duration;
 /// The most tests of a file.
 pub(crate) const TESTS_MAX: u32 = 2_000;
 
+/// The most devices that send the same.
+pub(crate) const OTHERS_MAX: u32 = 1_000;
+
 /// An item of `[[tests]]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,6 +41,9 @@ pub(crate) struct RawRuleTest {
     /// gap `_` leaves the metric out; where all have a gap, nothing is sent.
     #[schemars(required, extend("minProperties" = 1))]
     pub(crate) series: Option<BTreeMap<String, RawSeries>>,
+    /// More devices of the same type and zone, for a fleet rule.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) others: Option<Vec<RawOthers>>,
     /// Where the rule must stand.
     #[schemars(required, length(min = 1, max = 1_000))]
     pub(crate) expect: Option<Vec<RawExpectation>>,
@@ -57,6 +63,18 @@ pub(crate) struct RawTestDevice {
     /// Its own values of its type's attributes.
     #[schemars(with = "Option<BTreeMap<String, f64>>")]
     pub(crate) attributes: Option<BTreeMap<String, Finite>>,
+}
+
+/// An item of `others` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOthers {
+    /// So many devices.
+    #[schemars(range(min = 1, max = OTHERS_MAX), extend("default" = 1))]
+    pub(crate) count: Option<u32>,
+    /// What each of them sends, by metric, as in `series` of the test.
+    #[schemars(required, extend("minProperties" = 1))]
+    pub(crate) series: Option<BTreeMap<String, RawSeries>>,
 }
 
 /// A series as it is written.

@@ -14,7 +14,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{
         contact::PHONE_PATTERN,
-        rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN},
+        rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN, fleet::PERCENT_PATTERN},
     },
     schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
     source::Document,
@@ -69,6 +69,7 @@ fn example(key: &str, table: &[String], schema: Option<&Value>) -> String {
         (Some("rules"), "sensitivity") => "sensitivity = 6.0",
         (Some("rules"), "min_std") => "min_std = 0.5",
         (Some("rules"), "at_least") => "at_least = 3",
+        (Some("rules"), "of") => "of = \"offline\"",
         (Some("rules"), "equals") => "equals = \"fault\"",
         (Some("tests"), "name") => "name = \"fires after five minutes\"",
         (Some("tests"), "rule") => "rule = \"high-pressure\"",
@@ -264,6 +265,8 @@ pub(super) fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Rang
             .help("two digits for the hour and two for the minute, such as \"06:00\""),
         FLAP_LIMIT_PATTERN => new(Code::InvalidDuration, format!("`{text}` is not a number of firings in a time"))
             .help("1 to 100 firings in a minute, an hour or a day, such as \"5/h\""),
+        PERCENT_PATTERN => new(Code::ValueNotAllowed, format!("`{text}` is no part of a fleet"))
+            .help("a number of devices such as 5, or a percentage of them such as \"20%\""),
         KEBAB_PATTERN => new(Code::InvalidName, format!("`{text}` cannot be `{name}`"))
             .help("a lowercase letter, then up to 62 lowercase letters, digits or `-`"),
         _ => match name {

@@ -1,0 +1,55 @@
+//! Whose place a fleet's alert takes: while it fires, the alerts of its devices that it counts are recorded and not told
+//! one by one. Which fleets those are is the engine's to say (`engine::routing`).
+
+use fleetform_engine::{
+    drive::PortError,
+    effect::{NoticeKind, Notification},
+    ids::{RuleId, ZoneId},
+    routing,
+    rule_set::RuleSet,
+};
+
+/// The port to what fleets and their devices' notices have come to.
+pub trait Fleets: Sync {
+    /// Whether the newest alert of a fleet rule in a zone is firing.
+    fn is_firing(&self, rule: &RuleId, zone: &ZoneId) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Keeps a new notice from being told, and the alert that it is held for.
+    fn hold(&self, notification: &str, held_for: &str) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Whether a notice was kept from being told.
+    fn was_held(&self, notification: &str) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// The episode of a notice that was held is told of after all.
+    fn speak(&self, notification: &str) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// The alert that a notice is held for, as `zone/<zone>/<rule>`; none if it is to be told. An end is told to those who
+/// were told of the beginning.
+pub async fn held_for<F: Fleets>(
+    fleets: &F,
+    rules: &RuleSet,
+    notification: &Notification,
+) -> Result<Option<String>, PortError> {
+    let alert = &notification.alert;
+    let speakers = routing::fleets(rules, alert);
+    let beginning = || Notification::id_of(&alert.episode, NoticeKind::Firing, 0);
+    let name = |rule: &RuleId, zone: &ZoneId| format!("zone/{zone}/{rule}");
+    match notification.kind {
+        NoticeKind::Resolved => {
+            let Some((rule, zone)) = speakers.first() else { return Ok(None) };
+            Ok(fleets.was_held(&beginning()).await?.then(|| name(rule, zone)))
+        }
+        NoticeKind::Firing | NoticeKind::Repeat | NoticeKind::Flapping => {
+            for (rule, zone) in &speakers {
+                if fleets.is_firing(rule, zone).await? {
+                    return Ok(Some(name(rule, zone)));
+                }
+            }
+            if notification.kind == NoticeKind::Repeat && !speakers.is_empty() {
+                fleets.speak(&beginning()).await?;
+            }
+            Ok(None)
+        }
+    }
+}
