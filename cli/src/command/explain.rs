@@ -11,7 +11,14 @@ use fleetform_engine::{
     units::Timestamp,
     verdict::Judgement,
 };
-use fleetform_generator::{Registration, platform::Platform, rule_set};
+use fleetform_generator::{
+    Registration,
+    platform::{
+        Platform,
+        rule_test::{ALARM_OFF, ALARM_ON},
+    },
+    rule_set,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -203,7 +210,11 @@ impl Story<'_> {
     fn values(&self, record: &Logged) -> Vec<(Option<Timestamp>, String)> {
         let Some(message) = &record.message else { return Vec::new() };
         let Some(metric) = self.set.rules.get(self.rule).and_then(|rule| rule.metric.as_ref()) else {
-            return Vec::new();
+            // Without a metric, what a device says in words is its alarms.
+            let code = message.get("code").and_then(Value::as_str);
+            let alarm = code.zip(message.get("active").and_then(Value::as_bool));
+            let word = |active| if active { ALARM_ON } else { ALARM_OFF };
+            return alarm.map(|(code, active)| (None, format!("alarm {code} {}", word(active)))).into_iter().collect();
         };
         let format = &self.set.message;
         let keys: Vec<&str> = self

@@ -7,11 +7,7 @@ mod run;
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8Path;
-use fleetform_engine::{
-    compiled::Compiled,
-    ids::RuleId,
-    rule_set::{Condition, RuleSet},
-};
+use fleetform_engine::{compiled::Compiled, ids::RuleId, rule_set::RuleSet};
 use fleetform_generator::{
     platform::{Platform, rule_test::RuleTest},
     rule_set,
@@ -76,24 +72,7 @@ pub(crate) fn run(path: &Utf8Path, text: &str, platform: &Platform, filter: Opti
             tests.push(Tested { file: file.path.to_string(), line, test, ran });
         }
     }
-    let untested = platform.rules.iter().filter(|(id, rule)| {
-        rule.enabled
-            && !about.contains(*id)
-            && match rule.condition {
-                // No test can be about one.
-                Condition::DeviceAlarm { .. } => false,
-                Condition::Threshold { .. }
-                | Condition::Range { .. }
-                | Condition::RateOfChange { .. }
-                | Condition::Anomaly { .. }
-                | Condition::State { .. }
-                | Condition::Flatline { .. }
-                | Condition::Count { .. }
-                | Condition::NoData { .. }
-                | Condition::Fleet { .. }
-                | Condition::Composite { .. } => true,
-            }
-    });
+    let untested = platform.rules.iter().filter(|(id, rule)| rule.enabled && !about.contains(*id));
     let untested = untested.map(|(id, _)| id.clone()).collect();
     Ok(Results { environment: platform.environment.id.to_string(), tests, untested })
 }

@@ -13,7 +13,7 @@ use fleetform_engine::{
     units::{Millis, Timestamp},
     verdict::{Judgement, Standing},
 };
-use fleetform_generator::platform::rule_test::{Expectation, ExpectedState, RuleTest, Series};
+use fleetform_generator::platform::rule_test::{ALARM_OFF, ALARM_ON, Expectation, ExpectedState, RuleTest, Series};
 
 use crate::timeline::{self, Clock, Reason, Row};
 
@@ -91,6 +91,7 @@ pub(crate) fn run(set: &RuleSet, rules: &Compiled, test: &RuleTest) -> Ran {
         .iter()
         .map(|(id, series)| (id, series.iter().map(|(metric, series)| (metric, series.values())).collect::<Vec<_>>()))
         .collect();
+    let mut alarms: Vec<_> = test.alarms.iter().map(|(code, series)| (code, series.values())).collect();
     for number in 0..test.samples() {
         let at = Millis(number * test.every.0);
         trial.expect_before(&mut expected, at);
@@ -103,13 +104,21 @@ pub(crate) fn run(set: &RuleSet, rules: &Compiled, test: &RuleTest) -> Ran {
             })
             .filter(|(_, values): &Sample<'_>| !values.is_empty())
             .collect();
-        trial.step(at, &samples);
+        let changes: Vec<(&str, bool)> = (alarms.iter_mut())
+            .filter_map(|(code, words)| Some((code.as_str(), is_raised(&words.next().flatten()?))))
+            .collect();
+        trial.step(at, &samples, &changes);
         trial.expect_at(&mut expected, at);
     }
     // A time behind the last sample is at most one `every` away: the check has seen to it.
     trial.expect_before(&mut expected, Millis(u64::MAX));
     let end = if trial.failures.is_empty() { End::Passed } else { End::Failed(trial.failures) };
     Ran { rows: trial.rows, end }
+}
+
+/// Whether the word of an alarm raises it.
+fn is_raised(word: &Observed) -> bool {
+    matches!(word, Observed::Word(word) if word == ALARM_ON)
 }
 
 /// What one device sends at one time.
@@ -131,20 +140,27 @@ impl<'t> Trial<'t> {
         self.test.start.after(at)
     }
 
-    /// The samples of a time, or nothing but time where no metric has a value.
-    fn step(&mut self, at: Millis, samples: &[Sample<'_>]) {
+    /// The samples and alarms of a time, or nothing but time where there are none.
+    fn step(&mut self, at: Millis, samples: &[Sample<'_>], alarms: &[(&str, bool)]) {
         let moment = self.moment(at);
-        let mut answer = if samples.is_empty() { self.session.tick(moment) } else { Answer::default() };
+        let is_time_alone = samples.is_empty() && alarms.is_empty();
+        let mut answer = if is_time_alone { self.session.tick(moment) } else { Answer::default() };
         let mut said = Vec::new();
-        for (device, values) in samples {
-            let Answer { judgements, effects, .. } = self.session.sample(device, moment, values);
+        let mut add = |Answer { judgements, effects, .. }: Answer| {
             answer.judgements.extend(judgements);
             answer.effects.alerts.extend(effects.alerts);
             answer.effects.notifications.extend(effects.notifications);
             answer.effects.quarantined.extend(effects.quarantined);
+        };
+        for (device, values) in samples {
+            add(self.session.sample(device, moment, values));
             if **device == self.device {
                 said.extend(values.iter().map(|(metric, value)| format!("{metric}={}", timeline::value(value))));
             }
+        }
+        for (code, active) in alarms {
+            add(self.session.alarm(&self.device, moment, code, *active));
+            said.push(format!("alarm {code} {}", if *active { ALARM_ON } else { ALARM_OFF }));
         }
         let others = samples.iter().filter(|(device, _)| **device != self.device).count();
         match (said.is_empty(), others) {
@@ -153,7 +169,7 @@ impl<'t> Trial<'t> {
             (true, others) => said.push(format!("{others} others")),
             (false, others) => said.push(format!("and {others} others")),
         }
-        self.follow(moment, said.join(" "), samples.is_empty(), answer);
+        self.follow(moment, said.join(" "), is_time_alone, answer);
     }
 
     /// Where the rule stands: on the device, or in its zone.
@@ -168,7 +184,7 @@ impl<'t> Trial<'t> {
     /// Holds everything that is expected before a time against where the rule stands when it comes.
     fn expect_before(&mut self, expected: &mut Peekable<std::slice::Iter<'t, Expectation>>, before: Millis) {
         while let Some(next) = expected.next_if(|next| next.at < before) {
-            self.step(next.at, &[]);
+            self.step(next.at, &[], &[]);
             self.check(next);
             self.expect_at(expected, next.at);
         }

@@ -38,6 +38,12 @@ pub(super) fn wrapped(
     json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": "telemetry", "c": device, "t": at }).to_string()
 }
 
+/// An alarm as the topic rule wraps it.
+pub(super) fn alarm(device: &DeviceId, at: Timestamp, code: &str, active: bool) -> String {
+    let payload = STANDARD.encode(json!({ "code": code, "active": active }).to_string());
+    json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": "alerts", "c": device, "t": at }).to_string()
+}
+
 /// The newest time that a message states for itself; nothing if it states none that can be read.
 pub fn moment(format: &MessageFormat, message: &Value) -> Option<Timestamp> {
     samples(format, message).into_iter().filter_map(|(at, _)| at).max()

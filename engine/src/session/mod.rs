@@ -91,6 +91,12 @@ impl<'r> Session<'r> {
         self.take(device.as_str(), record.as_bytes(), at)
     }
 
+    /// An alarm that a device raises or ends, as it comes on its channel `alerts`.
+    pub fn alarm(&mut self, device: &DeviceId, at: Timestamp, code: &str, active: bool) -> Answer {
+        let record = message::alarm(device, at, code, active);
+        self.take(device.as_str(), record.as_bytes(), at)
+    }
+
     /// Nothing but the passing of time, as the sweep tells it to a silent shard.
     pub fn tick(&mut self, at: Timestamp) -> Answer {
         let record = json!({ "ff": 1, "k": "tick", "t": at });

@@ -127,6 +127,7 @@ codes! {
     FalseAlerts = "P067" Warning "false-alerts" "an anomaly rule that chance alone makes fire",
     WindowTooShort = "P068" Error "window-too-short" "a window that never holds enough samples",
     FleetTooSmall = "P069" Warning "fleet-too-small" "a fleet rule without a zone that has enough devices",
+    RuleCycle = "P070" Error "rule-cycle" "composite rules that read each other",
 }
 
 impl Code {

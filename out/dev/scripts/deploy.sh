@@ -21,14 +21,14 @@ readonly CONFIRM=0
 readonly RESERVED=0
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
-readonly RULE_SET='c051e020acbac2eca7f818c37df2301f552f1d95ef67be8c6a111262f0eb88d2'
+readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '78c1ff2f0bea543a766f22c97d763c7b0fce718be88f69ded696a436f510f3e1'
+  'cloudformation/root.yaml' '854dc4fd189f06767108ff5497fb60d1cb6c7e8ee9e89a98883bff943b985d5d'
   'cloudformation/alerting.yaml' '3943fc52ce7656ace645b04370b3922424729bab5813ada0af819a7cb6457575'
   'cloudformation/ingest.yaml' 'ee5f3ae489af4987f93228f6e46e06eae8335d96ad0faca922c8daea9785476b'
   'cloudformation/observability.yaml' 'ad6701401af6288665869908be3adf2c4cfe6907185f8abfbeac919e4cd7f79a'
-  'cloudformation/processing.yaml' '9dc57b00a5b869c421fabe349443f0423be64d387b9d58c6ff22a4c411d39135'
+  'cloudformation/processing.yaml' '9663507e3ed5efe2b4f9e920acc051002788b774a195c9a5b2a402b005407670'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -21,14 +21,14 @@ readonly CONFIRM=0
 readonly RESERVED=0
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
-readonly RULE_SET='6693638842acffdce8104da41d2faf5d9784c976b18a77f270dd95d26a987c7f'
+readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '3286fec69a83f4c9ecaffa51b5c6803d4e0439a976791ee67f550e7a7a418302'
+  'cloudformation/root.yaml' '65d5734f0d086140c33be0fea3b7ef6f9fdb5f9888920f5922b898d715948484'
   'cloudformation/alerting.yaml' '898a3b532759ffb5c5e2d8bee4de75609b56ffc031e875fd673ff314adc86317'
   'cloudformation/ingest.yaml' '275cbcba78c7ad7c6628de23350ea6062e703b420a4ee8130422ebe7818a9d07'
   'cloudformation/observability.yaml' 'cdd107e74296a9f22dec9ea91dbeafaaf7c743669c27c5be8cb1df358bcb5a83'
-  'cloudformation/processing.yaml' '1a5a7f5ab2e54dddfde4a47e420a3ed979bbae0dcf56932155a4e723a4824c2e'
+  'cloudformation/processing.yaml' 'a1c2e35e963bea67815fcfea97455a86cca8d377a2d312c6e2286b23536bfa4f'
 )
 
 # A new account must keep this much concurrency unreserved.

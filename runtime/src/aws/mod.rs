@@ -34,6 +34,7 @@ use aws_types::SdkConfig;
 use crate::config::{ConfigError, Variables};
 
 /// What stands before a fleet rule where an alert's row has its episode: the row of its newest transition in a zone.
+#[cfg(any(feature = "evaluate", feature = "deliver"))]
 const FLEET: &str = "rule/";
 /// Time for a connection with TLS.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);

@@ -34,7 +34,7 @@ impl Test {
             outbox: self.output("OutboxTableName")?,
             queue: self.subscribe_queue()?,
         };
-        self.register_device()?;
+        self.register_device(DEVICE)?;
         // One plain record, as a producer without MQTT puts it; the others as the topic rule wraps what a device sends.
         self.put_record(&raised.stream, &message(360, json!(45.2)))?;
         for age_s in [300, 240, 180, 120, 60, 0] {
@@ -160,16 +160,16 @@ impl Test {
     }
 
     /// By the stream's name: the emulator folds the names that it makes to lower case, so the command cannot find it.
-    fn register_device(&mut self) -> Result<(), Failure> {
+    pub(super) fn register_device(&mut self, device: &str) -> Result<(), Failure> {
         let stream = self.output("TelemetryStreamName")?;
         let output = Command::new(&self.setup.fleetform)
-            .args(["devices", "add", DEVICE, "--type", "pressure-logger", "--zone", "zone-a"])
+            .args(["devices", "add", device, "--type", "pressure-logger", "--zone", "zone-a"])
             .args(["--file", self.platform_file().as_str(), "--env", "test", "--stream", &stream])
             .env_clear()
             .envs(self.aws.environment())
             .output()?;
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-        self.transcript.check("fleetform devices add", output.status.success());
+        self.transcript.check(&format!("fleetform devices add {device}"), output.status.success());
         if output.status.success() { Ok(()) } else { Err(printed.into()) }
     }
 
@@ -183,6 +183,10 @@ impl Test {
     }
 
     fn put_record(&self, stream: &str, data: &[u8]) -> Result<(), Failure> {
+        self.put_record_of(DEVICE, stream, data)
+    }
+
+    pub(super) fn put_record_of(&self, device: &str, stream: &str, data: &[u8]) -> Result<(), Failure> {
         let file = self.setup.work.join("record.json");
         std::fs::write(&file, data)?;
         let data = format!("fileb://{file}");
@@ -192,7 +196,7 @@ impl Test {
             "--stream-name",
             stream,
             "--partition-key",
-            DEVICE,
+            device,
             "--data",
             &data,
         ])?;
@@ -240,7 +244,7 @@ impl Test {
     }
 }
 
-fn notification(row: Option<&Value>) -> Result<Value, Failure> {
+pub(super) fn notification(row: Option<&Value>) -> Result<Value, Failure> {
     let text = row.and_then(|row| row["notification"]["S"].as_str()).ok_or("no notification in the row")?;
     Ok(serde_json::from_str(text)?)
 }

@@ -5,13 +5,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Failure, Test, alert::Raised, delivery::Shards};
+use super::{
+    Failure, Test,
+    alert::{Raised, notification},
+    delivery::Shards,
+};
 use crate::lambda_host::Outcome;
+
+/// A device that was heard of once.
+const SILENT_DEVICE: &str = "sensor-002";
 
 impl Test {
     pub(super) async fn sweep(&mut self, raised: &mut Raised) -> Result<(), Failure> {
         self.transcript.part("a sweep: the time for every shard, and a notice that its event source has lost");
         let lost = self.lose_a_notice(raised)?;
+        self.register_device(SILENT_DEVICE)?;
+        self.put_record_of(SILENT_DEVICE, &raised.stream, &twenty_minutes_ago())?;
         let mut sweep = self.function("SweepFunctionName", "JobsCodeKey").await?;
         let swept = sweep.invoke(&json!({})).await?;
         self.transcript.equal("sweep did all of it", swept, Outcome::Returned(json!({ "batchItemFailures": [] })));
@@ -20,6 +29,12 @@ impl Test {
         self.transcript.equal("each shard has one tick", ticks(&records), vec![1, 1]);
         let delivery = raised.evaluate.deliver(&records).await?;
         self.transcript.equal("evaluate took them", delivery.failures, Vec::<String>::new());
+        let rows = self.rows(&raised.outbox)?;
+        let notices = rows.iter().map(|row| notification(Some(row))).collect::<Result<Vec<_>, _>>()?;
+        let silent: Vec<_> = notices.iter().filter(|notice| notice["alert"]["rule"] == "silent").collect();
+        self.transcript.equal("the silent device is missed, once", silent.len(), 1);
+        let device = silent.first().map(|notice| notice["alert"]["device"].clone());
+        self.transcript.equal("by its name", device, Some(json!(SILENT_DEVICE)));
         let quarantined = self.rows(&self.output("QuarantineTableName")?)?.len();
         self.transcript.equal("none of them is in quarantine", quarantined, 4);
 
@@ -59,6 +74,15 @@ impl Test {
         raised.notify.lose(&records);
         Ok(id)
     }
+}
+
+/// A message of the silent device, as the topic rule wrapped it twenty minutes ago.
+fn twenty_minutes_ago() -> Vec<u8> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let at = u64::try_from((now - Duration::from_secs(1_200)).as_millis()).expect("a time of our days");
+    let message = json!({ "deviceId": SILENT_DEVICE, "readings": { "pressure": 50.0 } });
+    let (d, p) = (SILENT_DEVICE, STANDARD.encode(message.to_string()));
+    json!({ "ff": 1, "k": "message", "p": p, "d": d, "ch": "telemetry", "c": d, "t": at }).to_string().into_bytes()
 }
 
 /// How many records of each shard say nothing but the time.

@@ -114,6 +114,7 @@ mod tests {
                 start: Timestamp(0),
                 every: Millis(1_000),
                 series: Default::default(),
+                alarms: Default::default(),
                 others: Vec::new(),
                 expect: Vec::new(),
                 place: 0,

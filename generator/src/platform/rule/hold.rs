@@ -16,6 +16,9 @@ use crate::{
     source::At,
 };
 
+/// No time is waited for.
+pub(super) const AT_ONCE: Hold = Hold::Duration { duration_ms: Millis(0), on_gap: OnGap::Reset, max_gap_ms: None };
+
 /// Checks `samples`, or `duration`, `on_gap` and `max_gap`.
 pub(super) fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Hold> {
     if let Some(samples) = &raw.samples {

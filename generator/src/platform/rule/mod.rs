@@ -4,13 +4,16 @@
 
 pub(crate) mod active;
 mod anomaly;
+pub(crate) mod composite;
 mod count;
+pub(crate) mod device_alarm;
 mod false_alerts;
 pub(crate) mod flap_limit;
 mod flatline;
 pub(crate) mod fleet;
 mod hold;
 mod limit;
+mod no_data;
 mod range;
 mod rate_of_change;
 mod raw;
@@ -66,7 +69,7 @@ impl Kind {
 }
 
 /// Every kind of rule.
-pub(crate) const KINDS: [Kind; 8] = [
+pub(crate) const KINDS: [Kind; 11] = [
     threshold::KIND,
     range::KIND,
     rate_of_change::KIND,
@@ -74,6 +77,9 @@ pub(crate) const KINDS: [Kind; 8] = [
     anomaly::KIND,
     flatline::KIND,
     count::KIND,
+    no_data::KIND,
+    device_alarm::KIND,
+    composite::KIND,
     fleet::KIND,
 ];
 
@@ -115,7 +121,9 @@ impl RawRule {
                 let metric = metric.as_ref().and_then(Option::as_ref);
                 let subject = Subject { id, metric, types, zones: &zones, scope, at, context };
                 let condition = kind.and_then(|kind| (kind.check)(self, &subject));
-                (condition, hold::check(self, &subject))
+                // The silence itself is what is waited for.
+                let is_silence = matches!(condition, Some(Condition::NoData { .. }));
+                (condition, if is_silence { Some(hold::AT_ONCE) } else { hold::check(self, &subject) })
             }
             (Some(None), _) | (_, None) => (None, None),
         };

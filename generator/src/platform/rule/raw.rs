@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use fleetform_engine::{
-    rule_set::{CONSECUTIVE_MAX, COUNT_MAX, Operator, SAMPLES_OF_MAX, StateValue},
+    rule_set::{COMPOSITE_RULES_MAX, CONSECUTIVE_MAX, COUNT_MAX, Operator, SAMPLES_OF_MAX, StateValue},
     units::Finite,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -34,7 +34,8 @@ pub(crate) struct RawRule {
     /// Device types that it reads. Default: all that have the metric.
     #[schemars(length(min = 1))]
     pub(crate) device_types: Option<Vec<String>>,
-    /// How long the condition must hold before the rule fires.
+    /// How long the condition must hold before the rule fires. Of a `no_data` rule: how long a device must be silent; the
+    /// default is then its type's `offline_after`.
     #[schemars(extend("default" = "0s"))]
     pub(crate) duration: Option<Duration>,
     /// Instead of `duration`: the condition must hold in so many of the last samples.
@@ -127,6 +128,18 @@ pub(crate) struct RawRule {
     /// So many samples in the window raise an alert.
     #[schemars(range(min = 1, max = COUNT_MAX))]
     pub(crate) at_least: Option<u32>,
+    /// Rules that must all fire on the device.
+    #[schemars(length(min = 1, max = COMPOSITE_RULES_MAX))]
+    pub(crate) all: Option<Vec<String>>,
+    /// Rules of which one must fire on the device.
+    #[schemars(length(min = 1, max = COMPOSITE_RULES_MAX))]
+    pub(crate) any: Option<Vec<String>>,
+    /// Rules of which none may fire on the device.
+    #[schemars(length(min = 1, max = COMPOSITE_RULES_MAX))]
+    pub(crate) not: Option<Vec<String>>,
+    /// Codes of the alarms that count. Default: all.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) codes: Option<Vec<String>>,
     /// Which devices are counted: those that are `offline`, or those on which the rule of this name fires.
     pub(crate) of: Option<String>,
     /// Devices are counted by zone, with the zones in it.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fleetform_engine::{
     ids::{DeviceTypeId, MetricId, RuleId, ZoneId},
     rule_set::ValueType,
+    units::Millis,
 };
 
 use crate::{
@@ -23,6 +24,8 @@ pub(crate) struct Scope<'p> {
     pub(crate) zones: &'p Zones,
     pub(crate) device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
     pub(crate) message: &'p Message,
+    /// How often silence is seen.
+    pub(crate) sweep_every: Millis,
     pub(super) metrics: BTreeMap<&'p str, Vec<(&'p DeviceTypeId, &'p Reading)>>,
 }
 
@@ -32,6 +35,7 @@ impl<'p> Scope<'p> {
         zones: &'p Zones,
         device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
         message: &'p Message,
+        sweep_every: Millis,
     ) -> Self {
         let mut metrics: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (id, device_type) in device_types {
@@ -39,7 +43,7 @@ impl<'p> Scope<'p> {
                 metrics.entry(metric.as_str()).or_default().push((id, reading));
             }
         }
-        Self { zones, device_types, message, metrics }
+        Self { zones, device_types, message, sweep_every, metrics }
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
     ids::{AttributeId, DeviceTypeId, MetricId, RuleId, ZoneId},
-    rule_set::{Condition, Rule, ValueType},
+    rule_set::{AlarmCode, Condition, Rule, ValueType},
     units::{Finite, Millis, Timestamp},
 };
 use smol_str::SmolStr;
@@ -20,7 +20,7 @@ use raw::{RawSeries, RawTestDevice};
 pub use series::Series;
 use series::{SAMPLES_MAX, Values};
 
-use super::{Platform, device_type::DeviceType};
+use super::{Platform, device_type::DeviceType, rule::device_alarm::check_code};
 use crate::{
     check::{
         bounds::Bounds,
@@ -55,6 +55,8 @@ pub struct RuleTest {
     pub every: Millis,
     /// What the device sends, by metric. A metric whose series is over is left out from there on.
     pub series: BTreeMap<MetricId, Series>,
+    /// Alarms of the device by code: the words [`ALARM_ON`] and [`ALARM_OFF`].
+    pub alarms: BTreeMap<AlarmCode, Series>,
     /// More devices of the type in the zone, for a fleet rule: how many, and what each of them sends.
     pub others: Vec<(u32, BTreeMap<MetricId, Series>)>,
     /// Where the rule must stand, by rising time.
@@ -66,12 +68,24 @@ pub struct RuleTest {
 impl RuleTest {
     /// How many samples there are, gaps included: the longest series counts.
     pub fn samples(&self) -> u64 {
-        longest(&self.series, &self.others)
+        longest(&self.series, &self.alarms, &self.others)
     }
 }
 
-fn longest(series: &BTreeMap<MetricId, Series>, others: &[(u32, BTreeMap<MetricId, Series>)]) -> u64 {
-    let all = others.iter().flat_map(|(_, series)| series.values()).chain(series.values());
+/// The word for an alarm that is raised.
+pub const ALARM_ON: &str = "on";
+/// The word for an alarm that is over.
+pub const ALARM_OFF: &str = "off";
+
+/// What an alarm does in a test.
+static ALARM_WORDS: [SmolStr; 2] = [SmolStr::new_static(ALARM_ON), SmolStr::new_static(ALARM_OFF)];
+
+fn longest(
+    series: &BTreeMap<MetricId, Series>,
+    alarms: &BTreeMap<AlarmCode, Series>,
+    others: &[(u32, BTreeMap<MetricId, Series>)],
+) -> u64 {
+    let all = others.iter().flat_map(|(_, series)| series.values()).chain(series.values()).chain(alarms.values());
     all.map(Series::samples).max().unwrap_or(0)
 }
 
@@ -157,7 +171,8 @@ impl RawRuleTest {
         let attributes = device.check_attributes(&subject, &device_at.key("attributes"), context);
         let series = check_series(self.series.as_ref(), &subject, &at.key("series"), context);
         let others = self.check_others(&subject, at, context);
-        let samples = longest(&series, &others);
+        let alarms = self.check_alarms(&subject, &at.key("alarms"), context);
+        let samples = longest(&series, &alarms, &others);
         let expect_at = at.key("expect");
         let mut expect: Vec<Expectation> = (self.expect.iter().flatten().enumerate())
             .filter_map(|(index, raw)| raw.check(&subject, every, samples, &expect_at.index(index), context))
@@ -173,6 +188,7 @@ impl RawRuleTest {
             start: start.unwrap_or_default(),
             every,
             series,
+            alarms,
             others,
             expect,
             place: context.key(at).start,
@@ -193,6 +209,18 @@ impl RawRuleTest {
             );
         }
         moment
+    }
+
+    fn check_alarms(&self, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> BTreeMap<AlarmCode, Series> {
+        let mut alarms = BTreeMap::new();
+        for (text, raw) in self.alarms.iter().flatten() {
+            let place = at.key(text);
+            let Some(code) = check_code(text, context.key(&place), context) else { continue };
+            let series = raw.check(text, Values::Words(&ALARM_WORDS), subject, &place, context);
+            check_length(text, &series, &place, context);
+            alarms.insert(code, series);
+        }
+        alarms
     }
 
     fn check_others(
@@ -234,17 +262,20 @@ fn check_series(
         let place = at.key(metric);
         let Some(values) = check_metric(metric, subject, &place, context) else { continue };
         let series = raw.check(metric, values, subject, &place, context);
-        if series.samples() > u64::from(SAMPLES_MAX) {
-            let message =
-                format!("the series of `{metric}` has {} samples; {SAMPLES_MAX} are the most", series.samples());
-            context.report(
-                Diagnostic::new(Code::OutOfBounds, context.value(&place), message)
-                    .help("shorten it, or make `every` longer"),
-            );
-        }
+        check_length(metric, &series, &place, context);
         checked.extend(MetricId::new(metric).ok().map(|metric| (metric, series)));
     }
     checked
+}
+
+fn check_length(name: &str, series: &Series, at: &At<'_>, context: &Context<'_>) {
+    if series.samples() > u64::from(SAMPLES_MAX) {
+        let message =
+            format!("the series of `{}` has {} samples; {SAMPLES_MAX} are the most", shown(name), series.samples());
+        context.report(
+            Diagnostic::new(Code::OutOfBounds, context.value(at), message).help("shorten it, or make `every` longer"),
+        );
+    }
 }
 
 /// Reports a test whose device the rule never meets.
@@ -271,20 +302,7 @@ fn check_covered(subject: &Subject<'_>, zone: &ZoneId, at: &At<'_>, context: &Co
         let message = format!("rule `{rule_id}` does not hold in zone `{zone}`");
         return report(&device.key("zone"), message, format!("it holds in {}", listing(&zones)));
     }
-    let why = match rule.condition {
-        Condition::DeviceAlarm { .. } => "it reads alarms, and a test sends samples",
-        Condition::Threshold { .. }
-        | Condition::Range { .. }
-        | Condition::RateOfChange { .. }
-        | Condition::Anomaly { .. }
-        | Condition::State { .. }
-        | Condition::Flatline { .. }
-        | Condition::Count { .. }
-        | Condition::NoData { .. }
-        | Condition::Fleet { .. }
-        | Condition::Composite { .. } => return true,
-    };
-    report(&at.key("rule"), format!("rule `{rule_id}` cannot be tested here: {why}"), "remove the test".to_owned())
+    true
 }
 
 /// What values a metric takes; a report of one that no sample of the device can have.

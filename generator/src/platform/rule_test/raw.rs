@@ -41,6 +41,9 @@ pub(crate) struct RawRuleTest {
     /// gap `_` leaves the metric out; where all have a gap, nothing is sent.
     #[schemars(required, extend("minProperties" = 1))]
     pub(crate) series: Option<BTreeMap<String, RawSeries>>,
+    /// Alarms that the device raises and ends itself, by code: `on`, `off`, or `_` for nothing, at the times of the samples.
+    #[schemars(length(max = 100), extend("minProperties" = 1))]
+    pub(crate) alarms: Option<BTreeMap<String, RawSeries>>,
     /// More devices of the same type and zone, for a fleet rule.
     #[schemars(length(min = 1, max = 100))]
     pub(crate) others: Option<Vec<RawOthers>>,
