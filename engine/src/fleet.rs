@@ -58,7 +58,7 @@ impl Fleet {
     /// Whether a record says anything that was not said before.
     pub(crate) fn is_news(&self, news: &effect::Member) -> bool {
         let known = self.members.get(&news.device);
-        known.is_none_or(|known| (news.generation, news.n) > (known.generation, known.n))
+        known.is_none_or(|known| (news.generation, news.n) > (known.generation, known.n)) || mutant!(StaleMemberApplied)
     }
 
     /// Takes what a record says.

@@ -97,6 +97,8 @@ mod switch {
         UnavailableRuleSetIgnored,
         /// An older rule set is adopted.
         OlderRuleSetAdopted,
+        /// What a device said to a fleet before counts again.
+        StaleMemberApplied,
         /// An older registration is applied.
         OlderRegistrationApplied,
         /// What the passing of time does is done after the record that notices it.

@@ -5,6 +5,7 @@
 //! against `docs/semantics.md`.
 
 mod condition;
+mod fleet;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub(crate) use condition::row;
 use condition::{Found, covers, is_at_home, judge, stable_at};
+pub(crate) use fleet::said;
 
 use crate::{
     stream::Shard,
@@ -24,6 +26,8 @@ pub(crate) struct Expected {
     pub(crate) notices: Vec<String>,
     pub(crate) alerts: Vec<String>,
     pub(crate) quarantine: Vec<String>,
+    /// What devices said to fleets.
+    pub(crate) members: Vec<String>,
 }
 
 struct Oracle<'a> {
@@ -43,6 +47,10 @@ struct Device {
     series: HashMap<String, Vec<(i64, Value)>>,
     lives: BTreeMap<String, Life>,
     heard: Option<i64>,
+    /// The last that it has said, by fleet rule and zone.
+    said: BTreeMap<(String, String), Value>,
+    /// The newest that devices have said, where this is a fleet.
+    members: BTreeMap<String, Value>,
 }
 
 /// Everything that one rule has seen on one device since it last began anew.
@@ -94,10 +102,12 @@ enum Timer {
     Quiet(i64),
     Notice,
     Silence,
+    Hold,
 }
 
 /// Works out the rows of every shard of a stream that starts with a rule set. `sets` are those that can be had.
-pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Value>) -> Vec<Expected> {
+/// Beside them stands in words which fleets do not know the last that a device has said.
+pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Value>) -> (Vec<Expected>, Vec<String>) {
     let mut done: Vec<Oracle<'_>> = Vec::new();
     for (index, shard) in shards.iter().enumerate() {
         let (devices, episodes, out) = Default::default();
@@ -113,6 +123,11 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
             if let Err(reason) = oracle.take(put, &at, sets) {
                 oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));
             }
+            // Whatever has changed about a device is said at the record's end.
+            if let Some((id, mut device)) = oracle.devices.remove_entry(&put.record.partition_key) {
+                oracle.speak(&mut device);
+                oracle.devices.insert(id, device);
+            }
         }
         done.push(oracle);
     }
@@ -122,7 +137,8 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
         let own = std::mem::take(episodes).into_iter().filter(|(name, _)| known.insert(name.clone()));
         out.alerts = own.map(|(_, row)| row).collect();
     }
-    done.into_iter().map(|oracle| oracle.out).collect()
+    let unheard = fleet::unheard(&done);
+    (done.into_iter().map(|oracle| oracle.out).collect(), unheard)
 }
 
 fn begins(shards: &[Shard], index: usize) -> bool {
@@ -141,6 +157,11 @@ impl<'a> Oracle<'a> {
             for (id, device) in parent.devices.iter().filter(|(id, _)| shard.range.takes(id)) {
                 let mut device = device.clone();
                 self.rehome(&mut device, None, &at, newest.set);
+                if !std::ptr::eq(parent.set, newest.set) {
+                    self.set = newest.set;
+                    self.look_around(&mut device, &at);
+                    self.set = parent.set;
+                }
                 self.devices.insert(id.clone(), device);
             }
         }
@@ -154,7 +175,9 @@ impl<'a> Oracle<'a> {
             let mut now = self.time;
             while let Some((due, rule, timer)) = self.due(&device).filter(|(due, _, _)| *due <= until) {
                 now = now.max(due);
-                self.ring(&mut device, &rule, timer, &Moment { t: now, ingest: now, ..at.clone() });
+                let at = Moment { t: now, ingest: now, ..at.clone() };
+                self.ring(&mut device, &rule, timer, &at);
+                self.speak(&mut device);
             }
             self.devices.insert(id, device);
         }
@@ -173,6 +196,10 @@ impl<'a> Oracle<'a> {
                 let forget = pending && rule["hold"]["on_gap"] == "reset";
                 let forget = device.heard.filter(|_| forget).map(|heard| heard + self.max_gap(rule, device).1 + 1);
                 let silence = silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
+                if let (Some(since), true) = (fleet::since(looks), device.registration["fleet"] == **id) {
+                    let length = rule["hold"]["duration_ms"].as_i64().unwrap_or(0);
+                    return Some((since + length, id.clone(), Timer::Hold));
+                }
                 return forget.map(|due| (due, id.clone(), Timer::Forget)).or(silence);
             };
             let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
@@ -197,6 +224,7 @@ impl<'a> Oracle<'a> {
         match timer {
             Timer::Forget => life.forgotten = life.looks.len(),
             Timer::Notice => self.tell(&mut life, (id, rule), &device.registration, at),
+            Timer::Hold => self.look(&mut life, (id, rule), &device.registration, self.count(device), false, at),
             Timer::Silence => self.fire(&mut life, (id, rule), &device.registration, (at.t, true.into()), at),
             Timer::Quiet(t) => {
                 if let Some(episode) = life.open.take() {
@@ -224,14 +252,26 @@ impl<'a> Oracle<'a> {
             }
             Fact::Rules(version, sha256) => {
                 if let Some(set) = sets.get(sha256).filter(|_| *version > self.version) {
-                    for (id, mut device) in std::mem::take(&mut self.devices) {
-                        self.rehome(&mut device, None, at, set);
-                        self.devices.insert(id, device);
-                    }
-                    (self.version, self.set) = (*version, set);
+                    self.adopt(*version, set, at);
                 }
                 Ok(())
             }
+            Fact::Member(member) => {
+                self.member(member, at, sets);
+                Ok(())
+            }
+        }
+    }
+
+    fn adopt(&mut self, version: u64, set: &'a Value, at: &Moment) {
+        for (id, mut device) in std::mem::take(&mut self.devices) {
+            self.rehome(&mut device, None, at, set);
+            self.devices.insert(id, device);
+        }
+        (self.version, self.set) = (version, set);
+        for (id, mut device) in std::mem::take(&mut self.devices) {
+            self.look_around(&mut device, at);
+            self.devices.insert(id, device);
         }
     }
 
@@ -242,7 +282,7 @@ impl<'a> Oracle<'a> {
         let at_home = is_at_home(set, &device.registration);
         for (id, mut life) in std::mem::take(&mut device.lives) {
             let (old, new) = (&self.set["rules"][&id], &set["rules"][&id]);
-            let covered = at_home && covers(new, &device.registration);
+            let covered = at_home && covers(&id, new, &device.registration);
             let alike = ["metric", "condition"].iter().all(|key| old[key] == new[key]);
             if !(covered && alike && old["hold"]["by"] == new["hold"]["by"]) {
                 let gone = if device.registration["retired"] == true { "DeviceRetired" } else { "RuleRemoved" };
@@ -374,7 +414,8 @@ impl<'a> Oracle<'a> {
         (since, value): (i64, Value),
         at: &Moment,
     ) {
-        let name = format!("{id} {} {} {} {}", registration["d"], at.sequence, at.sample, at.t);
+        let (device, fleet) = (&registration["d"], &registration["fleet_zone"]);
+        let name = format!("{id} {device} {fleet} {} {} {}", at.sequence, at.sample, at.t);
         let episode = Episode { name, since, from: life.looks.len(), value, told: false, counted: false };
         self.history(id, registration, at, &episode, "Firing");
         life.open = Some(episode);
@@ -444,7 +485,7 @@ impl<'a> Oracle<'a> {
     fn rules(&self, registration: &Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
         let rules = self.set["rules"].as_object().filter(|_| is_at_home(self.set, registration));
         let registration = registration.clone();
-        rules.into_iter().flatten().filter(move |(_, rule)| covers(rule, &registration))
+        rules.into_iter().flatten().filter(move |(id, rule)| covers(id, rule, &registration))
     }
 
     fn severity(&self, rule: &Value) -> &'a Value {

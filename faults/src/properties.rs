@@ -261,7 +261,8 @@ fn timeless(set: &[u8]) -> Result<Vec<u8>, String> {
         *severity = json!({ "rank": severity["rank"], "cooldown_ms": 0 });
     }
     let rules = set["rules"].as_object_mut().ok_or("a set has rules")?;
-    rules.retain(|_, rule| rule["condition"]["type"] != "no_data");
+    // A fleet rule may count silence, and what devices say to it comes in the order of the devices.
+    rules.retain(|_, rule| rule["condition"]["type"] != "no_data" && rule["condition"]["type"] != "fleet");
     for (_, rule) in rules {
         rule["keep_firing_for_ms"] = json!(0);
         if rule["hold"]["by"] == "duration" {

@@ -8,6 +8,11 @@ use crate::random::Random;
 pub(crate) fn first(random: &mut Random) -> Value {
     let reading = |key: &str, value: Value, required: bool| json!({ "key": key, "value": value, "required": required, "unit": "" });
     let zone = || json!({ "title": "A zone", "timezone": "UTC", "contacts": ["oncall"] });
+    let within = |parent: &str| {
+        let mut zone = zone();
+        zone["parent"] = json!(parent);
+        zone
+    };
     json!({
         "format_version": 1, "platform": "simulated", "environment": "dev",
         "message": {
@@ -16,7 +21,7 @@ pub(crate) fn first(random: &mut Random) -> Value {
             "max_future_skew_ms": 120_000, "max_past_ms": 86_400_000, "unknown_reading": "store",
         },
         "max_alert_delay_ms": 900_000,
-        "zones": { "zone-a": zone(), "zone-b": zone() },
+        "zones": { "city": zone(), "zone-a": within("city"), "zone-b": within("city") },
         "device_types": {
             "meter": {
                 "report_every_ms": 60_000, "send_every_ms": 60_000, "offline_after_ms": 600_000,
@@ -79,6 +84,14 @@ fn rules(random: &mut Random) -> Value {
             "device_types": ["meter", "pump"], "hold": { "by": "duration", "duration_ms": 0, "on_gap": "reset" },
             "keep_firing_for_ms": 0, "min_samples": 0, "enabled": true, "shadow": false,
         }),
+        "many-low": json!({
+            "condition": {
+                "type": "fleet", "of": { "rule": random.pick(&["low-battery", "silent", "low-battery"]) }, "operator": ">=",
+                "threshold": { "percent": random.between(10, 60) as f64 },
+            },
+            "severity": "critical", "device_types": ["meter", "pump"], "hold": held(10 * random.between(0, 12), "reset", None),
+            "keep_firing_for_ms": 10_000 * random.between(0, 12), "min_samples": 0, "enabled": true, "shadow": false,
+        }),
         "off": rule("vibration", json!({ "type": "threshold", "operator": "<", "threshold": 5.0 }),
             "low", &["pump"], held(0, "reset", None)),
     });
@@ -122,13 +135,19 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             4 if rule["hold"]["by"] == "duration" && rule["metric"].is_string() => {
                 rule["hold"]["duration_ms"] = json!(random.between(0, 20) * 10_000);
             }
+            5 if rule["condition"]["type"] == "fleet" => {
+                let threshold = rule["condition"]["threshold"]["percent"].as_f64().unwrap_or_default();
+                rule["condition"]["threshold"] = json!({ "percent": (threshold / 2.0).round() });
+                rule["condition"]["of"] = json!({ "rule": random.pick(&["low-battery", "silent", "low-battery"]) });
+            }
             5 if rule["condition"]["threshold"].is_number() => {
                 let threshold = rule["condition"]["threshold"].as_f64().unwrap_or_default();
                 // Towards the side from which a clear value stays on its own.
                 let step = if rule["condition"]["operator"] == "<" { -1.0 } else { 1.0 };
                 rule["condition"]["threshold"] = json!(threshold + step);
             }
-            6 if ids.len() > 8 => {
+            // What a fleet rule counts must be there.
+            6 if ids.len() > 8 && id != "low-battery" && id != "silent" => {
                 set["rules"].as_object_mut().map(|rules| rules.remove(&id));
             }
             _ => {

@@ -19,6 +19,7 @@ use fleetform_engine::{
 use crate::{
     clock::{Clock, InvocationNumber, digest},
     fate::{Fate, Faults, Operation, Request},
+    stream::next_number,
     world::Record,
 };
 
@@ -40,6 +41,11 @@ struct Inner {
     rule_sets: BTreeMap<String, Vec<u8>>,
     rows: Rows,
     stream: Vec<Listed>,
+    /// Records that the engine has put, by the place of their shard, and that no event source has seen yet.
+    put: Vec<(usize, Arc<Record>)>,
+    /// Whether the stream takes what the engine puts. A case's log is whole as it is: what devices say there to fleets
+    /// is among its records, or nobody hears it.
+    takes_records: bool,
     faults: Faults,
 }
 
@@ -162,6 +168,8 @@ impl Services {
             rule_sets: BTreeMap::new(),
             rows: Rows::default(),
             stream: Vec::new(),
+            put: Vec::new(),
+            takes_records: false,
             faults,
         };
         Self { clock, inner: Mutex::new(inner) }
@@ -188,8 +196,23 @@ impl Services {
         self.lock().faults = Faults::None;
     }
 
+    /// Every record of every shard, those that the engine has put among them.
+    pub(crate) fn records(&self) -> Vec<Vec<Arc<Record>>> {
+        self.lock().stream.iter().map(|shard| shard.records.clone()).collect()
+    }
+
     pub(crate) fn rows(&self) -> Rows {
         self.lock().rows.clone()
+    }
+
+    /// From now on the stream takes what the engine puts.
+    pub(crate) fn take_records(&self) {
+        self.lock().takes_records = true;
+    }
+
+    /// The records that were put since this was last asked, each with the place of its shard.
+    pub(crate) fn take_put(&self) -> Vec<(usize, Arc<Record>)> {
+        std::mem::take(&mut self.lock().put)
     }
 
     /// The keys of all objects, with their sizes.
@@ -235,6 +258,21 @@ impl Services {
 }
 
 impl Inner {
+    /// Puts a record where its key belongs by now.
+    fn put(&mut self, key: &str, data: Vec<u8>, now: i64) {
+        let is_open =
+            |shard: &Listed| shard.opened_at <= now && shard.closed_at.is_none_or(|closed_at| now < closed_at);
+        let takes = |shard: &Listed| is_open(shard) && shard.lineage.range.takes(key);
+        let Some(index) = self.stream.iter().position(takes).filter(|_| self.takes_records) else { return };
+        let shard = &mut self.stream[index];
+        let at = shard.records.partition_point(|record| record.arrived_at <= now);
+        let last = at.checked_sub(1).map_or(shard.lineage.first, |last| shard.records[last].sequence);
+        let record =
+            Arc::new(Record { sequence: next_number(&last), partition_key: key.to_owned(), arrived_at: now, data });
+        shard.records.insert(at, record.clone());
+        self.put.push((index, record));
+    }
+
     /// Carries out what was held up on its way until now.
     fn land(&mut self, now: i64) {
         if self.late.is_empty() {
@@ -456,6 +494,10 @@ impl Publisher for Connection {
         }
         for row in &effects.quarantined {
             self.call(Operation::Publish, &row.sequence, |inner, _| inner.rows.set_aside(row)).await?;
+        }
+        for member in &effects.members {
+            let key = member.partition_key();
+            self.call(Operation::Publish, &key, |inner, now| inner.put(&key, member.record(), now)).await?;
         }
         Ok(())
     }

@@ -1,7 +1,10 @@
 //! One seed from beginning to end: a log, a fleet of environments, everything that goes wrong, and what came of it
 //! beside what should have.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use fleetform_engine::{
     drive::{Lineage, Settings},
@@ -18,8 +21,9 @@ use crate::{
     random::Random,
     services::{Listed, Rows, Services},
     source::{Next, Source},
-    workload::{START_MS, Workload},
-    world::{Happened, World},
+    stream::Shard,
+    workload::{Fact, Put, START_MS, Workload},
+    world::{Happened, Record, World},
 };
 
 /// Without faults, everything is to be done after so much virtual time.
@@ -44,6 +48,8 @@ pub struct Report {
     pub failed: u64,
     /// Outbox rows.
     pub notices: u64,
+    /// What devices had to say to fleets.
+    pub members: u64,
     /// Hash of everything that happened, in order.
     pub trace: u64,
     /// What is wrong, in words; nothing when all is well.
@@ -87,6 +93,7 @@ impl<'a> Simulation<'a> {
         let clock = Arc::new(Clock::new(START_MS));
         let chance = Chance::new(random.fork(), START_MS, workload.ends_at);
         let services = Arc::new(Services::new(clock.clone(), Faults::Chance(Box::new(chance))));
+        services.take_records();
         let addresses: Vec<String> = workload.rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
         let world = World::new(clock, services, random.fork());
         let mut sources = Vec::new();
@@ -149,6 +156,11 @@ impl<'a> Simulation<'a> {
             late = clock.now() > self.workload.ends_at + DRAIN_MS;
             if late {
                 break;
+            }
+            // What was put until now has come before anything that is delivered from now on.
+            for (shard, record) in self.world.services.take_put() {
+                self.sources[shard].put(record);
+                self.poll_after(shard, 0);
             }
             self.take(happened);
         }
@@ -276,17 +288,49 @@ impl<'a> Simulation<'a> {
             report.phantom += 1;
             report.wrong.push(format!("written twice with different content: {contradiction}"));
         }
-        let expected = expected(self.workload);
+        let records = self.world.services.records();
+        let shards = with_members(&self.workload.shards, &records);
+        let (expected, members, unheard) = expected(self.workload, &shards);
         let found = found(&rows, 0);
         for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
             report.compare(table, expected, found);
         }
+        // What is put more than once says the same, so each counts once.
+        let said = records.iter().flatten().filter_map(|record| member(record)).map(|member| oracle::said(&member));
+        report.members = members.len() as u64;
+        report.compare("members", members.into_iter().collect(), said.collect::<BTreeSet<_>>().into_iter().collect());
+        report.wrong.extend(unheard.into_iter().take(SHOWN));
         report
     }
 }
 
-/// What the oracle says of all shards: outbox, history, quarantine.
-fn expected(workload: &Workload) -> [Vec<String>; 3] {
+/// What a record that the engine has put says.
+fn member(record: &Record) -> Option<Value> {
+    if !record.partition_key.starts_with("zone/") {
+        return None;
+    }
+    serde_json::from_slice(&record.data).ok()
+}
+
+/// The log with what the engine has put into it.
+fn with_members(shards: &[Shard], records: &[Vec<Arc<Record>>]) -> Vec<Shard> {
+    let whole = |(shard, records): (&Shard, &Vec<Arc<Record>>)| {
+        let mut known = shard.records.iter().peekable();
+        let puts = records.iter().filter_map(|record| match member(record) {
+            Some(member) => {
+                let claimed = member["t"].as_i64();
+                Some(Put { record: record.clone(), claimed, fact: Fact::Member(member) })
+            }
+            None => known.next().cloned(),
+        });
+        Shard { records: puts.collect(), ..shard.clone() }
+    };
+    shards.iter().zip(records).map(whole).collect()
+}
+
+/// What the oracle says of all shards: outbox, history and quarantine, what devices must have said to fleets, and which
+/// fleets have not heard of it.
+fn expected(workload: &Workload, shards: &[Shard]) -> ([Vec<String>; 3], BTreeSet<String>, Vec<String>) {
     let sets: Vec<Value> =
         workload.rule_sets.iter().map(|set| serde_json::from_slice(set).unwrap_or_default()).collect();
     let by_address: HashMap<String, Value> = workload
@@ -296,13 +340,15 @@ fn expected(workload: &Workload) -> [Vec<String>; 3] {
         .map(|(bytes, set)| (RuleSet::sha256(bytes).to_string(), set.clone()))
         .collect();
     let mut all = [Vec::new(), Vec::new(), Vec::new()];
-    let shards = oracle::expect(&workload.shards, &sets[0], &by_address);
-    for (shard, oracle::Expected { notices, alerts, quarantine }) in workload.shards.iter().zip(shards) {
+    let (rows, unheard) = oracle::expect(shards, &sets[0], &by_address);
+    let mut said = BTreeSet::new();
+    for (shard, oracle::Expected { notices, alerts, quarantine, members }) in shards.iter().zip(rows) {
+        said.extend(members);
         for (all, rows) in all.iter_mut().zip([notices, alerts, quarantine]) {
             all.extend(rows.into_iter().map(|row| format!("{}:{row}", shard.name.trim_start_matches("shardId-"))));
         }
     }
-    all
+    (all, said, unheard)
 }
 
 /// What is in the tables, in the oracle's words: outbox, history, quarantine. Times count from `start`.

@@ -56,6 +56,16 @@ impl Source {
         }
     }
 
+    /// A record has come. All that was delivered came before it.
+    pub(crate) fn put(&mut self, record: Arc<Record>) {
+        let at = self.records.partition_point(|before| before.sequence < record.sequence);
+        debug_assert!(
+            at >= self.done && self.parts.iter().all(|(_, to)| at >= *to),
+            "it is newer than what was delivered"
+        );
+        self.records.insert(at, record);
+    }
+
     /// Whether every record is done.
     pub(crate) fn is_drained(&self) -> bool {
         self.done == self.records.len() && self.parts.is_empty() && self.in_flight.is_none()

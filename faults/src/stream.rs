@@ -10,6 +10,20 @@ use crate::{
     world::Record,
 };
 
+/// Numbers between two records of a log, for those that come while it runs.
+const NUMBERS_FREE: u64 = 1 << 16;
+
+fn numbered(number: u64) -> SequenceNumber {
+    let digits = format!("49590338271490256608559692538361571095{number:018}");
+    SequenceNumber::new(&digits).expect("digits are a sequence number")
+}
+
+/// The number after another one.
+pub(crate) fn next_number(last: &SequenceNumber) -> SequenceNumber {
+    let digits = last.as_str();
+    numbered(digits[digits.len() - 18..].parse::<u64>().map_or(0, |number| number + 1))
+}
+
 /// One shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
@@ -39,7 +53,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// So many shards that share the keys.
     pub(crate) fn new(random: &mut Random, shards: u64, at: i64) -> Self {
-        let mut stream = Self { shards: Vec::new(), number: random.below(1 << 40) };
+        let mut stream = Self { shards: Vec::new(), number: random.below(1 << 50) };
         let part = u128::MAX / u128::from(shards);
         for index in 0..shards {
             let first = part * u128::from(index) + u128::from(index > 0);
@@ -69,9 +83,8 @@ impl Stream {
     }
 
     fn number(&mut self) -> SequenceNumber {
-        self.number += 1;
-        SequenceNumber::new(&format!("49590338271490256608559692538361571095{:018}", self.number))
-            .expect("digits are a sequence number")
+        self.number += NUMBERS_FREE;
+        numbered(self.number)
     }
 
     /// Indexes of the shards that take records.

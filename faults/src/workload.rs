@@ -55,6 +55,8 @@ pub(crate) enum Fact {
     Device(String, Value),
     /// A rule set of this version and address is to be adopted.
     Rules(u64, String),
+    /// The engine says what a device is to a fleet.
+    Member(Value),
 }
 
 /// One sample as a device means it.

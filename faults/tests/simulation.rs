@@ -14,6 +14,8 @@ fn nothing_is_lost_doubled_or_made_up() {
     }
     let notices: u64 = reports.iter().map(|report| report.notices).sum();
     assert!(notices > 500, "the logs are worth the test: {notices} notices");
+    let members: u64 = reports.iter().map(|report| report.members).sum();
+    assert!(members > 500, "devices have much to say to fleets: {members}");
     assert!(reports.iter().any(|report| report.failed > 100), "much goes wrong");
 }
 

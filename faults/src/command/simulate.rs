@@ -71,9 +71,10 @@ fn summary(reports: &[Report], began: Instant) -> ExitCode {
     }
     let trace = reports.iter().fold(0_u64, |trace, report| trace.rotate_left(7) ^ report.trace);
     anstream::println!(
-        "{} seeds, {} records in {} deliveries, {} outbox rows: {} lost, {} duplicate, {} phantom; {} seeds are wrong; trace {trace:016x}",
+        "{} seeds, {} records and {} words to fleets in {} deliveries, {} outbox rows: {} lost, {} duplicate, {} phantom; {} seeds are wrong; trace {trace:016x}",
         reports.len(),
         sum(|report| report.records),
+        sum(|report| report.members),
         sum(|report| report.invocations),
         sum(|report| report.notices),
         sum(|report| report.lost),

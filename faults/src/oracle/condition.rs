@@ -53,16 +53,22 @@ pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registrat
     Some(Found { breach, clear: clear && !breach, value })
 }
 
-/// Whether a set knows a device's type and zone, and it is in service.
+/// Whether a set knows a device's type and zone, and it is in service. A fleet has no type.
 pub(super) fn is_at_home(set: &Value, registration: &Value) -> bool {
     let known = |of: &str, key: &str| set[of].get(registration[key].as_str().unwrap_or_default()).is_some();
-    registration["retired"] != true && known("zones", "zone") && known("device_types", "type")
+    let of_type = registration["fleet"].is_string() || known("device_types", "type");
+    registration["retired"] != true && known("zones", "zone") && of_type
 }
 
-/// Whether a rule is in force for a device.
-pub(super) fn covers(rule: &Value, registration: &Value) -> bool {
+/// Whether a rule is in force for a device, or for a fleet.
+pub(super) fn covers(id: &str, rule: &Value, registration: &Value) -> bool {
     let has = |key: &str, value: &Value| rule[key].as_array().is_none_or(|of| of.contains(value));
-    rule["enabled"] == true && has("device_types", &registration["type"]) && has("zones", &registration["zone"])
+    let is_fleet = rule["condition"]["type"] == "fleet";
+    let of_kind = match registration["fleet"].as_str() {
+        Some(fleet) => is_fleet && fleet == id,
+        None => !is_fleet && has("device_types", &registration["type"]),
+    };
+    rule["enabled"] == true && of_kind && has("zones", &registration["zone"])
 }
 
 fn number(value: &Value) -> f64 {
