@@ -58,7 +58,7 @@ fn check_source(platform: &Platform, source: &Source<'_>) -> (Vec<RuleTest>, Vec
     let declared = declared(platform);
     let context = Context::new(&document, &declared);
     text::check(&pruned, &context);
-    let tests = match serde_json::from_value::<RawTests>(pruned) {
+    let tests = match RawTests::deserialize(&*pruned) {
         Ok(raw) => rule_test::check(raw.tests.as_ref(), platform, &At::root("tests"), &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.

@@ -64,6 +64,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
 
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
+    let last = raw.environments.iter().flat_map(|all| all.0.keys()).rfind(|id| part.has(id.as_str()));
     for (id, environment) in raw.environments.iter().flat_map(|environments| &environments.0) {
         let environment = environment.check(id, &environments_at.key(id.as_str()), context);
         if !part.has(id.as_str()) {
@@ -90,7 +91,8 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
             channels: channels.clone(),
             routes: routes.clone(),
             alert_retention,
-            rules: rules.clone(),
+            // They are most of a large platform, and after the last nobody asks for them.
+            rules: if Some(id) == last { std::mem::take(&mut rules) } else { rules.clone() },
             tests: Vec::new(),
             observe: observe.clone(),
             security,

@@ -14,11 +14,12 @@ pub use beside::{CheckedTests, check_tests};
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
-    platform::Project,
+    platform::{Project, RawFile},
     schema::shape,
     source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
 };
@@ -117,7 +118,7 @@ fn check_document(
     let context = context::Context::new(document, value);
     text::check(&pruned, &context);
     let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
-    let project: Option<Project> = match serde_json::from_value(pruned) {
+    let project: Option<Project> = match RawFile::deserialize(&*pruned) {
         Ok(raw) => meaning::check(&raw, part, &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.

@@ -51,8 +51,7 @@ fn walk(value: &Value, at: &At<'_>, context: &Context<'_>) {
 }
 
 fn check_text(text: &str, at: &At<'_>, context: &Context<'_>) {
-    // Plain text is nearly all text.
-    if text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'$' | b'{') || byte == b' ') {
+    if is_plain(text) {
         return;
     }
     let prose = matches!(at.steps().as_slice(), [Step::Key("platform"), Step::Key("description")]);
@@ -61,8 +60,16 @@ fn check_text(text: &str, at: &At<'_>, context: &Context<'_>) {
     }
 }
 
+/// Whether there is nothing to look for. Nearly all text is plain.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'$' | b'{') || byte == b' ')
+}
+
 /// What is wrong with a text. Prose may have more than one line.
 fn problem(text: &str, prose: bool) -> Option<&'static str> {
+    if is_plain(text) {
+        return None;
+    }
     if text.contains("{{resolve:") {
         return Some("CloudFormation would replace `{{resolve:` by a secret");
     }

@@ -145,7 +145,8 @@ pub(crate) struct RawFile {
     /// How long things are kept.
     pub(crate) retention: Option<retention::RawRetention>,
     /// What must hold for an alert.
-    pub(crate) rules: Option<Table<RuleId, rule::RawRule>>,
+    // Boxed: half of a map's room may be empty, and there may be ten thousand of these.
+    pub(crate) rules: Option<Table<RuleId, Box<rule::RawRule>>>,
     /// Tests of the rules: what a device sends, and where a rule must stand then.
     #[schemars(length(max = rule_test::TESTS_MAX))]
     pub(crate) tests: Option<Vec<rule_test::RawRuleTest>>,

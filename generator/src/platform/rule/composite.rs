@@ -89,7 +89,7 @@ type Reach = BTreeMap<DeviceTypeId, Option<BTreeSet<ZoneId>>>;
 /// device types read those on which it can fire.
 pub(crate) fn complete(
     rules: &mut BTreeMap<RuleId, Rule>,
-    raw: &BTreeMap<RuleId, RawRule>,
+    raw: &BTreeMap<RuleId, Box<RawRule>>,
     at: &At<'_>,
     context: &Context<'_>,
 ) {
@@ -239,7 +239,7 @@ fn report_fleets(
     id: &RuleId,
     named: &Named,
     rules: &BTreeMap<RuleId, Rule>,
-    raw: &BTreeMap<RuleId, RawRule>,
+    raw: &BTreeMap<RuleId, Box<RawRule>>,
     at: &At<'_>,
     context: &Context<'_>,
 ) {
@@ -247,7 +247,7 @@ fn report_fleets(
         |name: &&RuleId| rules.get(*name).is_some_and(|rule| matches!(rule.condition, Condition::Fleet { .. }));
     for name in named.rules().filter(is_fleet) {
         let place = at.key(id.as_str());
-        let Some((key, index)) = written(raw.get(id), name) else { continue };
+        let Some((key, index)) = written(raw.get(id).map(Box::as_ref), name) else { continue };
         let (list_at, other) = (place.key(key), at.key(name.as_str()));
         context.report(
             Diagnostic::new(

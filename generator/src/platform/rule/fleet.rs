@@ -102,7 +102,7 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
 /// device types count those of the rule that it names.
 pub(crate) fn complete(
     rules: &mut BTreeMap<RuleId, Rule>,
-    raw: &BTreeMap<RuleId, RawRule>,
+    raw: &BTreeMap<RuleId, Box<RawRule>>,
     scope: &Scope<'_>,
     at: &At<'_>,
     context: &Context<'_>,

@@ -4,7 +4,7 @@
 
 mod words;
 
-use std::{ops::Range, sync::LazyLock};
+use std::{borrow::Cow, ops::Range, sync::LazyLock};
 
 use jsonschema::{ValidationError, Validator, error::ValidationErrorKind};
 use serde_json::Value;
@@ -52,18 +52,18 @@ impl Problem {
     }
 }
 
-/// The value without what is wrong with its shape, and what is wrong. Nothing is said about `spoilt` places.
-pub(crate) fn check(
+/// The value without what is wrong with its shape, and what is wrong. Nothing is said about `spoilt` places, which are
+/// all those that could not be said in JSON and more. A value without fault is not copied.
+pub(crate) fn check<'v>(
     shape: &Shape,
-    value: &Value,
+    value: &'v Value,
     document: &Document<'_>,
     spoilt: &[Range<usize>],
-) -> (Value, Vec<Diagnostic>) {
-    let mut pruned = value.clone();
+) -> (Cow<'v, Value>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let Some(validator) = &*shape.validator else {
         let message = "the schema of this version cannot be compiled";
-        return (pruned, vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
+        return (Cow::Borrowed(value), vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
     };
     let mut removals = Vec::new();
     let mut found = Vec::new();
@@ -83,11 +83,15 @@ pub(crate) fn check(
     // The later items of a list first, so that the earlier ones keep their numbers.
     removals.sort_by(|a, b| compare_pointers(b, a));
     removals.dedup();
+    if removals.is_empty() && spoilt.is_empty() {
+        return (Cow::Borrowed(value), diagnostics);
+    }
+    let mut pruned = value.clone();
     for pointer in removals {
         remove(&mut pruned, &pointer);
     }
     strip_null(&mut pruned);
-    (pruned, diagnostics)
+    (Cow::Owned(pruned), diagnostics)
 }
 
 /// Orders paths so that items of one list stand by number.
