@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod command;
+#[cfg(feature = "aws")]
+mod deployed;
 mod folder;
 mod input;
 mod record_log;
@@ -17,6 +19,10 @@ mod timeline;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// A large platform file becomes a few million small values.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = command::Arguments::parse();

@@ -11,6 +11,8 @@ pub struct Counts {
     pub records: u64,
     /// Records that the state had applied already.
     pub skipped: u64,
+    /// Records that were put on the stream once more.
+    pub redriven: u64,
     /// Samples evaluated.
     pub samples: u64,
     /// Records set aside, by reason.
@@ -98,6 +100,7 @@ impl Counts {
             event_lag_ms_max,
             records,
             skipped,
+            redriven,
             samples,
             heartbeats,
             unread,
@@ -142,6 +145,7 @@ impl Counts {
         for (total, part) in [
             (&mut self.records, records),
             (&mut self.skipped, skipped),
+            (&mut self.redriven, redriven),
             (&mut self.samples, samples),
             (&mut self.heartbeats, heartbeats),
             (&mut self.unread, unread),

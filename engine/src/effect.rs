@@ -196,6 +196,8 @@ pub struct Quarantined {
     pub shard: SmolStr,
     /// Its sequence number, zero-padded.
     pub sequence: SmolStr,
+    /// Its partition key: the device, where a gateway wrote it.
+    pub partition_key: SmolStr,
     /// Ingest time.
     pub ingested_at: Timestamp,
     /// The record's bytes as they came, base64, cut to [`QUARANTINE_BYTES_MAX`] bytes before encoding.

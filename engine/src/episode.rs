@@ -24,6 +24,8 @@ pub(crate) struct Scene<'a> {
     /// The sample's time.
     pub(crate) at: Timestamp,
     pub(crate) ingested_at: Timestamp,
+    /// When the platform could act on it: at its ingest, unless it was put on the stream once more.
+    pub(crate) known_at: Timestamp,
 }
 
 /// What makes a transition.
@@ -45,7 +47,7 @@ impl Scene<'_> {
 
     /// How long the sample took to get here.
     pub(crate) fn delay(&self) -> Millis {
-        self.ingested_at.since(self.at)
+        self.known_at.since(self.at)
     }
 
     /// The name of an episode that begins here.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::{
-    base64::Buffer,
+    base64::{Buffer, decode_onto},
     drive::StreamRecord,
     effect::Member,
     envelope,
@@ -38,6 +38,8 @@ pub(crate) enum Record<'a> {
     Rules { version: u64, sha256: SmolStr },
     /// A device is something else to a fleet than before.
     Member(Member),
+    /// A record that was set aside or given up, once more, as it came.
+    Redriven { original: Vec<u8> },
 }
 
 impl Record<'_> {
@@ -51,7 +53,8 @@ impl Record<'_> {
             | Self::Alarm { .. }
             | Self::Lifecycle(_)
             | Self::Tick
-            | Self::Device(_) => None,
+            | Self::Device(_)
+            | Self::Redriven { .. } => None,
         }
     }
 }
@@ -212,6 +215,7 @@ fn open<'a>(
         Some("member") => open_member(wrapped, partition_key, ingested_at).map(Record::Member),
         Some("lifecycle") => open_lifecycle(wrapped, partition_key).map(Record::Lifecycle),
         Some("tick") => Ok(Record::Tick),
+        Some("redrive") => open_redriven(&wrapped),
         Some(_) => Err(Refusal::new(Reason::UnknownKind, "this version does not know the record's kind")),
         None => Err(lacking("k")),
     }
@@ -292,6 +296,14 @@ pub(crate) fn payload<'a, T: Deserialize<'a>>(
     }
     serde_json::from_str(text)
         .map_err(|error| Refusal::new(otherwise, format_smolstr!("at line {} column {}", error.line(), error.column())))
+}
+
+fn open_redriven<'a>(wrapped: &Wrapped<'_>) -> Result<Record<'a>, Refusal> {
+    wrapped.t.ok_or_else(|| lacking("t"))?;
+    let payload = wrapped.p.as_ref().ok_or_else(|| lacking("p"))?;
+    let mut original = Vec::new();
+    decode_onto(payload.as_bytes(), &mut original).map_err(|_| Refusal::new(Reason::BadBase64, "`p` is not base64"))?;
+    Ok(Record::Redriven { original })
 }
 
 /// Base64 makes three bytes four characters: what is too long is not decoded first.
@@ -379,6 +391,7 @@ mod tests {
             Ok(Record::Device(_)) => Ok("device"),
             Ok(Record::Rules { .. }) => Ok("rules"),
             Ok(Record::Member(_)) => Ok("member"),
+            Ok(Record::Redriven { .. }) => Ok("redriven"),
             Err(refusal) => Err(refusal.reason),
         }
     }
@@ -401,6 +414,10 @@ mod tests {
         assert_eq!(reason(r#"{"ff":1,"k":"tick","t":1}"#), Ok("tick"));
         let device = r#"{"ff":1,"k":"device","d":"sensor-001","rev":1,"type":"pump","zone":"zone-a","t":1}"#;
         assert_eq!(reason(device), Ok("device"));
+        let redriven = r#"{"ff":1,"k":"redrive","p":"e30=","t":1}"#;
+        assert_eq!(reason(redriven), Ok("redriven"));
+        assert_eq!(reason(&redriven.replace(r#","t":1"#, "")), Err(Reason::BadEnvelope));
+        assert_eq!(reason(&redriven.replace("e30=", "e30")), Err(Reason::BadBase64));
         let rules = format!(r#"{{"ff":1,"k":"rules","version":1,"sha256":"{}","t":1}}"#, "0".repeat(64));
         assert_eq!(reason(&rules), Ok("rules"));
     }

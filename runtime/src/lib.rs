@@ -4,9 +4,9 @@
 //! opinion about a sample.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "storage")]
 pub mod aws;
-#[cfg(feature = "lambda")]
+#[cfg(feature = "storage")]
 pub mod config;
 #[cfg(feature = "evaluate")]
 pub mod crumbs;

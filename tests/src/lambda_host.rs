@@ -8,6 +8,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
+    path::Path,
     process::Stdio,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -16,13 +17,14 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{self, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use camino::Utf8PathBuf;
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
@@ -71,6 +73,8 @@ pub enum Outcome {
 /// One execution environment. The program is started by the first invocation, and again by the first after it ended.
 pub struct LambdaHost {
     function: Function,
+    /// Its `/tmp`, which outlives its programs.
+    scratch: TempDir,
     address: SocketAddr,
     queue: Queue,
     waiting: Waiting,
@@ -122,7 +126,7 @@ impl LambdaHost {
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .with_state(api);
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self { function, address, queue, waiting, running: None, invocations: 0 })
+        Ok(Self { function, scratch: TempDir::new()?, address, queue, waiting, running: None, invocations: 0 })
     }
 
     /// Runs the function on an event.
@@ -145,7 +149,8 @@ impl LambdaHost {
         if ended {
             let (calls, receiver) = mpsc::channel(1);
             *self.queue.lock().expect("no one panics with it") = Arc::new(Mutex::new(receiver));
-            self.running = Some(Running { bootstrap: start(&self.function, self.address)?, calls });
+            self.running =
+                Some(Running { bootstrap: start(&self.function, self.scratch.path(), self.address)?, calls });
         }
         let running = self.running.as_mut().expect("it was started above");
         let call = Call { id, event: Bytes::from(event.to_string()), deadline_ms };
@@ -164,6 +169,19 @@ impl LambdaHost {
         Ok(outcome)
     }
 
+    /// Runs the function on an event, and ends the program if it has not answered after a while: a host that is lost
+    /// in the middle of its work.
+    pub async fn invoke_for(&mut self, event: &Value, host_lasts: Duration) -> io::Result<Outcome> {
+        match tokio::time::timeout(host_lasts, self.invoke(event)).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.kill().await?;
+                self.waiting.lock().await.clear();
+                Ok(Outcome::Exited)
+            }
+        }
+    }
+
     /// Ends the program at once, as when a host is lost. The next invocation is a cold start.
     pub async fn kill(&mut self) -> io::Result<()> {
         match self.running.take() {
@@ -178,7 +196,7 @@ impl LambdaHost {
     }
 }
 
-fn start(function: &Function, address: SocketAddr) -> io::Result<Child> {
+fn start(function: &Function, scratch: &Path, address: SocketAddr) -> io::Result<Child> {
     let log = std::fs::File::options().create(true).append(true).open(&function.log)?;
     Command::new(&function.bootstrap)
         .env_clear()
@@ -197,6 +215,7 @@ fn start(function: &Function, address: SocketAddr) -> io::Result<Child> {
             ("TZ", ":UTC"),
             ("PATH", "/usr/bin:/bin"),
         ])
+        .env("TMPDIR", scratch)
         .envs(&function.environment)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -220,7 +239,7 @@ async fn next(State(api): State<Api>) -> Response {
     (headers, call.event).into_response()
 }
 
-async fn response(State(api): State<Api>, Path(id): Path<String>, body: Bytes) -> StatusCode {
+async fn response(State(api): State<Api>, extract::Path(id): extract::Path<String>, body: Bytes) -> StatusCode {
     let outcome = match serde_json::from_slice(&body) {
         Ok(value) => Outcome::Returned(value),
         Err(error) => Outcome::Failed { kind: "Runtime.BadResponse".to_owned(), message: error.to_string() },
@@ -228,7 +247,12 @@ async fn response(State(api): State<Api>, Path(id): Path<String>, body: Bytes) -
     finish(&api, &id, outcome).await
 }
 
-async fn error(State(api): State<Api>, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn error(
+    State(api): State<Api>,
+    extract::Path(id): extract::Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     finish(&api, &id, reported(&headers, &body)).await
 }
 

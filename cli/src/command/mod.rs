@@ -7,7 +7,11 @@ mod devices;
 mod explain;
 mod generate;
 mod init;
+#[cfg(feature = "aws")]
+mod redrive;
 mod schema;
+#[cfg(feature = "aws")]
+mod state;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +41,10 @@ enum Command {
     Schema(schema::Schema),
     #[cfg(feature = "aws")]
     Devices(devices::Devices),
+    #[cfg(feature = "aws")]
+    Redrive(redrive::Redrive),
+    #[cfg(feature = "aws")]
+    State(state::State),
     Completions(completions::Completions),
 }
 
@@ -52,6 +60,10 @@ impl Arguments {
             Command::Schema(schema) => schema.run(),
             #[cfg(feature = "aws")]
             Command::Devices(devices) => devices.run(),
+            #[cfg(feature = "aws")]
+            Command::Redrive(redrive) => redrive.run(),
+            #[cfg(feature = "aws")]
+            Command::State(state) => state.run(),
             Command::Completions(completions) => completions.run(),
         }
     }

@@ -47,6 +47,10 @@ pub(super) fn take(
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
     let scene = moment.scene(rules, home, shard);
     let device = state.touch(index);
+    if presence::is_history(&scene, device) {
+        tally.counts.late += 1;
+        return Ok(());
+    }
     tally.counts.alarms += 1;
     presence::alive(&scene, &mut tally, device);
     for slot in rules.plan(home).without_metric.clone() {

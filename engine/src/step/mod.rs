@@ -21,7 +21,7 @@ use crate::{
     effect::{Effects, QUARANTINE_BYTES_MAX, Quarantined},
     episode::{Cause, Scene},
     position::{Position, SequenceNumber},
-    reason::Refusal,
+    reason::{Reason, Refusal},
     record::{self, Record},
     rehome,
     sample::Samples,
@@ -86,17 +86,63 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
         return Stepped::Done;
     }
     let mut payload = std::mem::take(&mut run.payload);
-    let (ingested_at, read) = record::read(record, &mut payload);
+    let stepped = match record::read(record, &mut payload) {
+        (ingested_at, Ok(Record::Redriven { original })) => {
+            let original = StreamRecord { data: &original, arrived_at: ingested_at, ..*record };
+            let (ingested_at, read) = record::read(&original, &mut payload);
+            let read = read.and_then(may_come_again);
+            take(rules, state, &original, (ingested_at, read), Coming::Again, &payload, run)
+        }
+        read => take(rules, state, record, read, Coming::First, &payload, run),
+    };
+    run.payload = payload;
+    stepped
+}
+
+/// How often a record has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Coming {
+    First,
+    Again,
+}
+
+/// What the platform itself puts on the stream is made again by whoever put it.
+fn may_come_again(record: Record<'_>) -> Result<Record<'_>, Refusal> {
+    match record {
+        Record::Telemetry { .. }
+        | Record::Status { .. }
+        | Record::Alarm { .. }
+        | Record::Lifecycle(_)
+        | Record::Device(_) => Ok(record),
+        Record::Tick | Record::Rules { .. } | Record::Member(_) | Record::Redriven { .. } => Err(does_not_come_again()),
+    }
+}
+
+fn does_not_come_again() -> Refusal {
+    Refusal::new(Reason::BadEnvelope, "a record of this kind is not put again")
+}
+
+fn take(
+    rules: &Compiled,
+    state: &mut ShardState,
+    record: &StreamRecord<'_>,
+    (ingested_at, read): (Timestamp, Result<Record<'_>, Refusal>),
+    coming: Coming,
+    payload: &Buffer,
+    run: &mut Run,
+) -> Stepped {
     if let Some((version, sha256)) = read.as_ref().ok().and_then(Record::rule_set)
         && (version > state.head.rule_set.version || mutant!(OlderRuleSetAdopted))
     {
-        let sha256 = sha256.clone();
-        run.payload = payload;
-        return Stepped::NeedsRuleSet { version, sha256 };
+        return Stepped::NeedsRuleSet { version, sha256: sha256.clone() };
     }
-    let moment = Moment::of(record, ingested_at, run);
+    let mut moment = Moment::of(record, ingested_at, run);
     if !mutant!(TimersAfterRecord) {
         timers::run(rules, state, &moment, run);
+    }
+    if coming == Coming::Again {
+        run.counts.redriven += 1;
+        moment.known_at = state.head.shard_time.max(ingested_at);
     }
     let taken = match read {
         Ok(Record::Telemetry { device, payload: place }) => {
@@ -128,14 +174,17 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
             fleet::take(rules, state, &member, &moment, run);
             Ok(())
         }
+        Ok(Record::Redriven { .. }) => Err(does_not_come_again()),
         Err(refusal) => Err(refusal),
     };
     if mutant!(TimersAfterRecord) {
         timers::run(rules, state, &moment, run);
     }
-    run.payload = payload;
     if let Err(refusal) = taken {
         quarantine(record, ingested_at, refusal, run);
+    }
+    if coming == Coming::First {
+        run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     }
     pass(state, record, ingested_at, run);
     Stepped::Done
@@ -145,13 +194,16 @@ pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>,
 struct Moment<'a> {
     sequence: &'a SequenceNumber,
     ingested_at: Timestamp,
+    /// When the platform could act on it: at its ingest, or now if it is put on the stream once more.
+    known_at: Timestamp,
     /// How many transitions there were before it.
     before: usize,
 }
 
 impl<'a> Moment<'a> {
     fn of(record: &'a StreamRecord<'_>, ingested_at: Timestamp, run: &Run) -> Self {
-        Self { sequence: &record.sequence, ingested_at, before: run.effects.alerts.len() }
+        let before = run.effects.alerts.len();
+        Self { sequence: &record.sequence, ingested_at, known_at: ingested_at, before }
     }
 
     /// A scene at the record itself, by its ingest time.
@@ -164,6 +216,7 @@ impl<'a> Moment<'a> {
             cause: Cause::Sample(0),
             at: self.ingested_at,
             ingested_at: self.ingested_at,
+            known_at: self.known_at,
         }
     }
 }
@@ -182,6 +235,7 @@ pub fn adopt(
     timers::run(old, state, &moment, run);
     move_over(old, new, version, state, &moment, run);
     run.counts.rule_sets += 1;
+    run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     if let Ok(Record::Member(member)) = read {
         fleet::take(new, state, &member, &moment, run);
     }
@@ -211,7 +265,8 @@ pub(crate) fn hand_over(
     shard_time: Timestamp,
     run: &mut Run,
 ) {
-    let moment = Moment { sequence: first, ingested_at: shard_time, before: run.effects.alerts.len() };
+    let before = run.effects.alerts.len();
+    let moment = Moment { sequence: first, ingested_at: shard_time, known_at: shard_time, before };
     move_over(old, new, version, state, &moment, run);
 }
 
@@ -230,6 +285,7 @@ pub fn ignore_rule_set(rules: &Compiled, state: &mut ShardState, record: &Stream
     let moment = Moment::of(record, ingested_at, run);
     timers::run(rules, state, &moment, run);
     run.counts.unusable_rule_sets += 1;
+    run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     if let Ok(Record::Member(member)) = read {
         fleet::take(rules, state, &member, &moment, run);
     }
@@ -241,7 +297,6 @@ fn pass(state: &mut ShardState, record: &StreamRecord<'_>, ingested_at: Timestam
     state.head.position = Position::After(record.sequence);
     state.head.shard_time = state.head.shard_time.max(ingested_at);
     run.counts.records += 1;
-    run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
 }
 
 pub(crate) fn quarantine(record: &StreamRecord<'_>, ingested_at: Timestamp, refusal: Refusal, run: &mut Run) {
@@ -257,6 +312,7 @@ pub(crate) fn quarantine(record: &StreamRecord<'_>, ingested_at: Timestamp, refu
         detail,
         shard: run.shard.clone(),
         sequence: record.sequence.padded(),
+        partition_key: SmolStr::new(record.partition_key),
         ingested_at,
         data: STANDARD.encode(&record.data[..kept]),
     });

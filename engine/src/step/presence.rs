@@ -20,6 +20,12 @@ use crate::{
     value::Value,
 };
 
+/// Whether a record that is put on the stream once more tells of a time beyond which the device has been heard of.
+pub(super) fn is_history(scene: &Scene<'_>, device: &Device) -> bool {
+    let newest = device.last_ingest.max(device.presence.gone_at);
+    scene.known_at > scene.ingested_at && newest >= Some(scene.ingested_at)
+}
+
 /// A device has sent something: it is there.
 pub(super) fn alive(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     device.last_ingest = device.last_ingest.max(Some(scene.ingested_at));
@@ -78,6 +84,10 @@ pub(super) fn status(
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
     let scene = moment.scene(rules, home, shard);
     let device = state.touch(index);
+    if is_history(&scene, device) {
+        tally.counts.late += 1;
+        return Ok(());
+    }
     if online {
         alive(&scene, &mut tally, device);
         composite::evaluate(&scene, &mut tally, device);

@@ -40,11 +40,14 @@ pub(super) fn take(
     let plan = rules.plan(home);
     let device = state.touch(index);
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
-    presence::alive(&moment.scene(rules, home, shard), &mut tally, device);
+    let scene = moment.scene(rules, home, shard);
+    if !presence::is_history(&scene, device) {
+        presence::alive(&scene, &mut tally, device);
+    }
     for (number, sample) in (0..).zip(&samples.samples) {
         let scene = Scene { cause: Cause::Sample(number), at: sample.at, ..moment.scene(rules, home, shard) };
         tally.counts.samples += 1;
-        tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(scene.delay().0);
+        tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(ingested_at.since(sample.at).0);
         for (metric, value) in &samples.values[sample.values.clone()] {
             evaluate(&scene, plan, &mut tally, device, *metric, *value, met);
         }

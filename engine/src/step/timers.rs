@@ -35,6 +35,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
             cause: Cause::Timer { generation: run.generation },
             at: now,
             ingested_at: now,
+            known_at: now,
             ..moment.scene(rules, home, &run.shard)
         };
         let mut tally = Tally::new(&mut run.effects, &mut run.counts, run.trace.as_mut(), moment.before);

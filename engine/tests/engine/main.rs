@@ -5,6 +5,7 @@ mod fleet_cases;
 mod message_cases;
 mod poison_cases;
 mod properties;
+mod redrive_cases;
 mod repair_cases;
 mod reshard_cases;
 mod rule_set;

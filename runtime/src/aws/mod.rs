@@ -13,9 +13,9 @@ pub mod publisher;
 pub mod rule_sets;
 #[cfg(feature = "deliver")]
 pub mod secrets;
-#[cfg(feature = "evaluate")]
+#[cfg(feature = "state")]
 pub mod shards;
-#[cfg(any(feature = "evaluate", feature = "jobs"))]
+#[cfg(feature = "state")]
 pub mod state_log;
 #[cfg(feature = "jobs")]
 pub mod ticks;
@@ -25,7 +25,7 @@ pub mod waiting;
 use std::time::Duration;
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_sdk_dynamodb::{
+use aws_sdk_s3::{
     config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata, SdkError},
 };
@@ -48,7 +48,7 @@ const ATTEMPTS_MAX: u32 = 3;
 #[cfg(feature = "evaluate")]
 const CALLS_AT_ONCE: usize = 24;
 
-/// Credentials, region and endpoint: what every client needs.
+/// Credentials, region and endpoint: what every client needs, from the environment of a function.
 #[derive(Clone, Debug)]
 pub struct Access {
     config: SdkConfig,
@@ -85,6 +85,7 @@ impl Access {
     }
 
     /// A client of DynamoDB.
+    #[cfg(feature = "lambda")]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.config)
     }
@@ -96,7 +97,7 @@ impl Access {
     }
 
     /// A client of Kinesis.
-    #[cfg(any(feature = "evaluate", feature = "jobs"))]
+    #[cfg(feature = "state")]
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.config)
     }

@@ -99,6 +99,7 @@ impl DynamoPublisher {
             .item("id", text(&format!("{}#{}", record.shard, record.sequence)))
             .item("reason", text(&record.reason))
             .item("detail", text(&record.detail))
+            .item("partition_key", text(&record.partition_key))
             .item("data", text(&record.data))
             .item("ingested_at", number(record.ingested_at.0))
             .item("expires_at", expiry(record.ingested_at, ROW_LIFE))

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{ACCOUNT, Failure, REGION, Test, delivery::Consumer, platform::SECRET_KEY};
 use crate::webhook;
 
-const DEVICE: &str = "sensor-001";
+pub(super) const DEVICE: &str = "sensor-001";
 
 /// What goes on from one part of the test to the next.
 pub(super) struct Raised {
@@ -154,7 +154,7 @@ impl Test {
     }
 
     /// The function as the update left it, at the place in the stream where the one before stopped.
-    async fn renewed(&self, raised: &Raised) -> Result<Consumer, Failure> {
+    pub(super) async fn renewed(&self, raised: &Raised) -> Result<Consumer, Failure> {
         let consumer = self.consumer("EvaluateFunctionName", "EvaluateCodeKey").await?;
         Ok(consumer.continuing(&raised.evaluate))
     }
@@ -250,7 +250,7 @@ pub(super) fn notification(row: Option<&Value>) -> Result<Value, Failure> {
 }
 
 /// A message of a device whose clock was right, sent so many seconds ago.
-fn message(age_s: u64, pressure: Value) -> Vec<u8> {
+pub(super) fn message(age_s: u64, pressure: Value) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     json!({
         "deviceId": DEVICE,
@@ -273,7 +273,7 @@ fn wrapped(payload: &[u8]) -> Vec<u8> {
         .into_bytes()
 }
 
-fn rfc3339(epoch_s: u64) -> String {
+pub(super) fn rfc3339(epoch_s: u64) -> String {
     let second = jiff::Timestamp::from_second(i64::try_from(epoch_s).expect("a time of our days"));
     second.expect("a time of our days").to_string()
 }

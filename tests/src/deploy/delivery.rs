@@ -1,7 +1,7 @@
 //! From deployed streams to deployed functions: reads streams by their interfaces, makes the events that Lambda would
 //! make of them, and runs the program that lies in the artifact bucket.
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{ACCOUNT, Failure, REGION, Test};
 use crate::{
     event_source::{self, Delivery, Mapping},
-    lambda_host::{Function, LambdaHost},
+    lambda_host::{Function, LambdaHost, Outcome},
 };
 
 /// Rounds of reading after which a shard must have been read to its end.
@@ -86,7 +86,7 @@ impl Test {
         self.aws.call(&["s3api", "get-object", "--bucket", &bucket, "--key", key, zip.as_str()])?;
         let mut archive = zip::ZipArchive::new(fs::File::open(&zip)?)?;
         let mut file = archive.by_name("bootstrap")?;
-        std::io::copy(&mut file, &mut fs::File::create(&program)?)?;
+        io::copy(&mut file, &mut fs::File::create(&program)?)?;
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
         Ok(program)
     }
@@ -105,7 +105,7 @@ impl Test {
         for shard in self.aws.list(&["kinesis", "list-shards", "--stream-name", stream], "Shards")? {
             let id = shard["ShardId"].as_str().ok_or("a shard without id")?;
             let mut words = vec!["kinesis", "get-shard-iterator", "--stream-name", stream, "--shard-id", id];
-            words.extend(consumer.from(id));
+            words.extend(consumer.from(id, "--starting-sequence-number"));
             let records = self.read_shard("kinesis", &words)?;
             shards.insert(id.to_owned(), records.iter().map(|record| kinesis_record(record, id, &arn)).collect());
         }
@@ -121,7 +121,7 @@ impl Test {
         for shard in answer["StreamDescription"]["Shards"].as_array().into_iter().flatten() {
             let id = shard["ShardId"].as_str().ok_or("a shard without id")?;
             let mut words = vec!["dynamodbstreams", "get-shard-iterator", "--stream-arn", arn, "--shard-id", id];
-            words.extend(consumer.from(id));
+            words.extend(consumer.from(id, "--sequence-number"));
             let records = self.read_shard("dynamodbstreams", &words)?;
             shards.insert(id.to_owned(), records.iter().map(|record| table_record(record, arn)).collect());
         }
@@ -147,18 +147,25 @@ impl Test {
 }
 
 impl Consumer {
-    /// Where to read a shard from.
-    fn from(&self, shard: &str) -> Vec<&str> {
+    /// Where to read a shard from. Each service has an option of its own for the number.
+    fn from<'a>(&'a self, shard: &str, option: &'a str) -> Vec<&'a str> {
         match self.positions.get(shard) {
-            Some(position) => {
-                vec!["--shard-iterator-type", "AFTER_SEQUENCE_NUMBER", "--starting-sequence-number", position]
-            }
+            Some(position) => vec!["--shard-iterator-type", "AFTER_SEQUENCE_NUMBER", option, position],
             None => vec!["--shard-iterator-type", "TRIM_HORIZON"],
         }
     }
 
     /// Runs the function on records, as its mapping says, shard after shard.
     pub(super) async fn deliver(&mut self, shards: &Shards) -> Result<Delivery, Failure> {
+        self.deliver_with(shards, async |host, event| host.invoke(event).await).await
+    }
+
+    /// The same, with a way of one's own to run the function on an event.
+    pub(super) async fn deliver_with(
+        &mut self,
+        shards: &Shards,
+        mut invoke: impl AsyncFnMut(&mut LambdaHost, &Value) -> io::Result<Outcome>,
+    ) -> Result<Delivery, Failure> {
         let mut all = Delivery::default();
         for (shard, records) in shards {
             let (host, filters) = (&mut self.host, &self.filters);
@@ -166,9 +173,9 @@ impl Consumer {
                 records.iter().filter(|record| event_source::passes(filters, record)).cloned().collect();
             let mut broken = None;
             let delivery = event_source::deliver(self.mapping, &wanted, async |event: &Value| {
-                host.invoke(event).await.unwrap_or_else(|error| {
+                invoke(host, event).await.unwrap_or_else(|error| {
                     broken = Some(error);
-                    crate::lambda_host::Outcome::Exited
+                    Outcome::Exited
                 })
             })
             .await;
@@ -197,6 +204,11 @@ impl Consumer {
     /// Takes over at the place in the stream where another one stopped.
     pub(super) fn continuing(self, other: &Self) -> Self {
         Self { positions: other.positions.clone(), ..self }
+    }
+
+    /// The same with smaller batches.
+    pub(super) fn in_batches_of(self, records_max: usize) -> Self {
+        Self { mapping: Mapping { batch_records_max: records_max, ..self.mapping }, ..self }
     }
 
     /// Ends the function's program, as when its host is lost.

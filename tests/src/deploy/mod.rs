@@ -2,11 +2,15 @@
 //! out at the other. Each part is asserted through the services' own interfaces.
 
 mod alert;
+mod command;
+mod crash;
 mod delivery;
 mod platform;
+mod redrive;
 mod script;
 mod services;
 mod stacks;
+mod state;
 mod sweep;
 
 use std::{
@@ -83,6 +87,10 @@ impl Test {
         self.update()?;
         self.adopt_rules(&mut raised).await?;
         self.sweep(&mut raised).await?;
+        self.programs_are_killed_in_mid_batch(&mut raised).await?;
+        self.two_environments_share_a_shard(&mut raised).await?;
+        self.records_are_put_again(&mut raised).await?;
+        self.state_is_shown_and_repaired()?;
         self.delete()
     }
 }

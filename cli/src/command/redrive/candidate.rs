@@ -1,0 +1,69 @@
+//! A record that may be put on the stream once more, and the form that it has then.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fleetform_engine::units::Timestamp;
+use serde::Deserialize;
+use serde_json::json;
+
+/// A record to put.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Candidate {
+    /// Why it was not evaluated.
+    pub(super) reason: String,
+    pub(super) partition_key: String,
+    /// The bytes to put.
+    pub(super) data: Vec<u8>,
+    pub(super) origin: Origin,
+}
+
+/// Where a record was found, and is marked once it has been put.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Origin {
+    /// A row of the quarantine.
+    Quarantine {
+        /// Its key.
+        id: String,
+    },
+    /// An object of the failure bucket, with all of its records.
+    Failures {
+        /// Its key.
+        key: String,
+    },
+}
+
+/// A record as it goes on the stream once more, with the time at which it first came. Nothing for what the platform
+/// itself put there, which is made again by whoever made it: ticks, news of rule sets, memberships, overrides.
+pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Vec<u8>> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        ff: u64,
+        k: String,
+    }
+    match serde_json::from_slice::<Envelope>(original) {
+        Ok(Envelope { ff: 1, k }) if k == "redrive" => return Some(original.to_vec()),
+        Ok(Envelope { ff: 1, k }) if !matches!(k.as_str(), "message" | "lifecycle" | "device") => return None,
+        // A device's message, or none at all: the engine says which.
+        Ok(_) | Err(_) => {}
+    }
+    let record = json!({ "ff": 1, "k": "redrive", "p": STANDARD.encode(original), "t": ingested_at.0 });
+    Some(record.to_string().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_goes_with_the_time_at_which_it_came() {
+        let put = again(b"{\"readings\":{}}", Timestamp(5)).expect("a gateway's record");
+        let put: serde_json::Value = serde_json::from_slice(&put).expect("JSON");
+        assert_eq!(put, json!({ "ff": 1, "k": "redrive", "p": "eyJyZWFkaW5ncyI6e319", "t": 5 }));
+        let once = again(put.to_string().as_bytes(), Timestamp(9)).expect("put again before");
+        assert_eq!(once, put.to_string().into_bytes(), "with the time of the first");
+        for (kind, goes) in [("message", true), ("device", true), ("tick", false), ("rules", false), ("member", false)]
+        {
+            let record = json!({ "ff": 1, "k": kind });
+            assert_eq!(again(record.to_string().as_bytes(), Timestamp(5)).is_some(), goes, "{kind}");
+        }
+    }
+}

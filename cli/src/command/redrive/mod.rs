@@ -1,0 +1,125 @@
+//! `fleetform redrive`.
+
+mod candidate;
+mod failures;
+mod put;
+mod quarantine;
+
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    deployed::{Deployed, Target, s3},
+    terminal::{Stop, print, tell},
+};
+use candidate::Candidate;
+
+/// Put records on the stream once more that were set aside or given up
+///
+/// They go with the time at which they first came. What is late by then is kept in history and nobody is told of it.
+/// What was put again once is marked, and not put another time.
+#[derive(Args, Debug)]
+pub(crate) struct Redrive {
+    #[command(flatten)]
+    target: Target,
+    /// From where; may be given twice; unless given, from both
+    #[arg(long, value_name = "PLACE")]
+    from: Vec<Place>,
+    /// Only records that were set aside for this reason; may be given for each reason
+    #[arg(long, value_name = "REASON")]
+    reason: Vec<String>,
+    /// Say what would be put, and put nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Where records wait that were not evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Place {
+    /// The table of records that were set aside
+    Quarantine,
+    /// The bucket of records that the event source gave up
+    Failures,
+}
+
+/// Records that are to be put, and those that are not, counted by why.
+#[derive(Debug, Default)]
+struct Found {
+    candidates: Vec<Candidate>,
+    left: BTreeMap<&'static str, usize>,
+}
+
+impl Found {
+    fn leave(&mut self, why: &'static str) {
+        *self.left.entry(why).or_default() += 1;
+    }
+}
+
+impl Redrive {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        self.target.with(async |deployed: Deployed| {
+            let mut found = Found::default();
+            if self.is_from(Place::Quarantine) {
+                let client = aws_sdk_dynamodb::Client::new(&deployed.config);
+                quarantine::find(&client, &deployed.quarantine_table, &self.reason, &mut found).await?;
+            }
+            // What was given up has no reason of its own.
+            if self.is_from(Place::Failures)
+                && self.reason.is_empty()
+                && let Some(bucket) = &deployed.mapping.failure_bucket
+            {
+                failures::find(&s3(&deployed.config), bucket, &mut found).await?;
+            }
+            print(&text(&found))?;
+            if self.dry_run {
+                tell("nothing was put");
+                return Ok(());
+            }
+            put::put(&deployed, found.candidates).await
+        })
+    }
+
+    fn is_from(&self, place: Place) -> bool {
+        self.from.is_empty() || self.from.contains(&place)
+    }
+}
+
+/// How many records there are for each reason, and what stays where it is.
+fn text(found: &Found) -> String {
+    let mut reasons = BTreeMap::<&str, usize>::new();
+    for candidate in &found.candidates {
+        *reasons.entry(candidate.reason.as_str()).or_default() += 1;
+    }
+    let mut text = String::new();
+    for (reason, count) in reasons {
+        text.push_str(&format!("{count:>9}  {reason}\n"));
+    }
+    text.push_str(&format!("{:>9}  to put\n", found.candidates.len()));
+    for (why, count) in &found.left {
+        text.push_str(&format!("{count:>9}  left: {why}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{candidate::Origin, *};
+
+    #[test]
+    fn records_are_counted_by_reason() {
+        let candidate = |reason: &str| Candidate {
+            reason: reason.to_owned(),
+            partition_key: "sensor-001".to_owned(),
+            data: Vec::new(),
+            origin: Origin::Quarantine { id: "1".to_owned() },
+        };
+        let mut found = Found::default();
+        found.candidates.extend([candidate("wrong_type"), candidate("given_up"), candidate("wrong_type")]);
+        found.leave("put again before");
+        assert_eq!(
+            text(&found),
+            "        1  given_up\n        2  wrong_type\n        3  to put\n        1  left: put again before\n"
+        );
+    }
+}

@@ -1,0 +1,221 @@
+//! A deployed platform as its function `evaluate` sees it: where its state, its stream and what was set aside are.
+//!
+//! What a chain means is the engine's to say, and how its objects are read and written the runtime's.
+
+use std::{
+    collections::HashMap,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_lambda::{
+    error::DisplayErrorContext, operation::get_function_configuration::GetFunctionConfigurationOutput,
+    types::EventSourceMappingConfiguration,
+};
+use clap::Args;
+use fleetform_engine::{
+    drive::Settings,
+    units::{Millis, Timestamp},
+};
+use fleetform_generator::platform::Platform;
+use fleetform_runtime::aws::{rule_sets::RuleSets, shards::KinesisShards, state_log::S3StateLog};
+
+use crate::{
+    input::{self, DEFAULT_FILE},
+    terminal::Stop,
+};
+
+/// The platform as its function `evaluate` sees it.
+pub(crate) struct Deployed {
+    /// How long one run of it may take.
+    pub(crate) time_out: Millis,
+    /// Its view of the state log.
+    pub(crate) settings: Settings,
+    pub(crate) log: S3StateLog,
+    pub(crate) rule_sets: RuleSets,
+    pub(crate) stream: KinesisShards,
+    pub(crate) stream_arn: String,
+    /// The table of records that were set aside.
+    pub(crate) quarantine_table: String,
+    /// Credentials and region of the clients.
+    pub(crate) config: SdkConfig,
+    /// What feeds it.
+    pub(crate) mapping: Mapping,
+}
+
+/// An event source of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its state, as Lambda spells it.
+    pub(crate) state: String,
+    /// Since when.
+    pub(crate) since: Timestamp,
+    /// The bucket that keeps what it gave up.
+    pub(crate) failure_bucket: Option<String>,
+}
+
+impl Deployed {
+    /// Finds the function, unless it is named, and asks it where everything is.
+    pub(crate) async fn find(platform: &Platform, function: Option<&str>) -> Result<Self, Stop> {
+        let region = Region::new(platform.environment.region.to_string());
+        let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+        let lambda = aws_sdk_lambda::Client::new(&config);
+        let function = match function {
+            Some(name) => name.to_owned(),
+            None => find(&lambda, platform).await?,
+        };
+        let found = lambda.get_function_configuration().function_name(&function).send().await;
+        let found = found.map_err(|error| failed(&format!("read the configuration of `{function}`"), error))?;
+        check_account(platform, &function, found.function_arn().unwrap_or_default())?;
+        let stream = variable::<String>(&found, "FLEETFORM_STREAM_ARN")?;
+        let mappings = lambda.list_event_source_mappings().function_name(&function).event_source_arn(&stream);
+        let mappings = mappings.send().await.map_err(|error| failed("list event sources", error))?;
+        let mappings = mappings.event_source_mappings.unwrap_or_default();
+        let [mapping] = mappings.as_slice() else {
+            return Err(Stop::failed(format_args!("`{function}` has {} event sources on {stream}", mappings.len())));
+        };
+        Ok(Self {
+            time_out: Millis::from_secs(found.timeout().and_then(|seconds| seconds.try_into().ok()).unwrap_or(900)),
+            settings: Settings {
+                generation: variable(&found, "FLEETFORM_STREAM_GENERATION")?,
+                repair: variable(&found, "FLEETFORM_STATE_REPAIR")?,
+                rule_set_sha256: variable(&found, "FLEETFORM_RULE_SET_SHA256")?,
+                checkpoint_every: Millis::from_secs(variable(&found, "FLEETFORM_CHECKPOINT_EVERY_S")?),
+                record_age_max: Millis::from_secs(variable(&found, "FLEETFORM_RECORD_AGE_MAX_S")?),
+            },
+            log: S3StateLog::new(s3(&config), variable(&found, "FLEETFORM_STATE_BUCKET")?),
+            rule_sets: RuleSets::new(s3(&config), variable(&found, "FLEETFORM_ARTIFACT_BUCKET")?),
+            stream: KinesisShards::new(aws_sdk_kinesis::Client::new(&config), stream.clone()),
+            stream_arn: stream,
+            quarantine_table: variable(&found, "FLEETFORM_QUARANTINE_TABLE")?,
+            mapping: Mapping::read(mapping)?,
+            config,
+        })
+    }
+}
+
+impl Mapping {
+    fn read(mapping: &EventSourceMappingConfiguration) -> Result<Self, Stop> {
+        let since = mapping.last_modified().and_then(|at| at.to_millis().ok());
+        match (mapping.uuid(), mapping.state(), since) {
+            (Some(id), Some(state), Some(since)) => {
+                let destination = mapping.destination_config().and_then(|destinations| destinations.on_failure());
+                let arn = destination.and_then(|destination| destination.destination()).unwrap_or_default();
+                let failure_bucket = arn.split_once(":s3:::").map(|(_, bucket)| bucket.to_owned());
+                Ok(Self { id: id.to_owned(), state: state.to_owned(), since: Timestamp(since), failure_bucket })
+            }
+            _ => Err(Stop::failed("Lambda does not say how the event source stands")),
+        }
+    }
+}
+
+/// Which deployed platform.
+#[derive(Args, Debug)]
+pub(crate) struct Target {
+    /// The function `evaluate`; unless given, the one that the environment's stack made
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// The platform file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: camino::Utf8PathBuf,
+}
+
+impl Target {
+    /// Does something with the deployed platform.
+    pub(crate) fn with<T>(&self, act: impl AsyncFnOnce(Deployed) -> Result<T, Stop>) -> Result<T, Stop> {
+        let project = input::project(&self.file)?;
+        let environment = match &self.env {
+            Some(name) => input::environment(&project, name)?,
+            None => &project.default_environment,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
+        runtime.block_on(async {
+            let platform = &project.environments[environment];
+            act(Deployed::find(platform, self.function.as_deref()).await?).await
+        })
+    }
+}
+
+pub(crate) fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
+    // An endpoint of one's own serves buckets by path; bucket names are no host names there.
+    let own = config.endpoint_url().is_some();
+    aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(own).build())
+}
+
+/// The function that CloudFormation named after the environment's stack.
+async fn find(lambda: &aws_sdk_lambda::Client, platform: &Platform) -> Result<String, Stop> {
+    let stack = format!("{}-{}-", platform.deploy.prefix, platform.environment.id);
+    let mut pages = lambda.list_functions().into_paginator().send();
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| failed("list functions", error))?;
+        let names = page.functions.unwrap_or_default().into_iter().filter_map(|function| function.function_name);
+        found.extend(names.filter(|name| is_evaluate(name, &stack)));
+    }
+    match found.as_slice() {
+        [name] => Ok(name.clone()),
+        [] => Err(Stop::failed(format_args!("there is no function `evaluate` of `{}`", stack.trim_end_matches('-')))
+            .help("deploy the environment, or name the function with --function")),
+        several => Err(Stop::failed(format_args!("these may all be the function `evaluate`: {}", several.join(", ")))
+            .help("name it with --function: it is the output EvaluateFunctionName of the stack `processing`")),
+    }
+}
+
+fn is_evaluate(name: &str, stack: &str) -> bool {
+    name.strip_prefix(stack).is_some_and(|rest| {
+        rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.contains("EvaluateFunction")
+    })
+}
+
+/// Ends the command if the function lies in another account than the platform file says.
+fn check_account(platform: &Platform, function: &str, arn: &str) -> Result<(), Stop> {
+    let account = arn.split(':').nth(4).unwrap_or_default();
+    if account == platform.environment.account {
+        return Ok(());
+    }
+    Err(Stop::failed(format_args!(
+        "function `{function}` lies in account {account}, and environment `{}` in {}",
+        platform.environment.id, platform.environment.account
+    ))
+    .help("take credentials of the right account"))
+}
+
+fn variable<T: FromStr>(function: &GetFunctionConfigurationOutput, name: &str) -> Result<T, Stop> {
+    let variables = function.environment().and_then(|environment| environment.variables());
+    let value = variables.and_then(|variables: &HashMap<String, String>| variables.get(name));
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
+        Stop::failed(format_args!("the function has no usable variable `{name}`"))
+            .help("is it the function `evaluate`, deployed by this version?")
+    })
+}
+
+/// The time now.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A call that did not succeed.
+pub(crate) fn failed(what: &str, error: impl std::error::Error) -> Stop {
+    Stop::failed(format_args!("cannot {what}: {}", DisplayErrorContext(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_evaluate;
+
+    #[test]
+    fn another_environments_function_is_not_taken() {
+        let stack = "riverton-water-dev-";
+        assert!(is_evaluate("riverton-water-dev-Processing-1A2B-EvaluateFunction-9Z8Y", stack));
+        assert!(!is_evaluate("riverton-water-dev-Processing-1A2B-NotifyFunction-9Z8Y", stack));
+        assert!(!is_evaluate("riverton-water-dev-2-Processing-1A2B-EvaluateFunction-9Z8Y", stack));
+    }
+}

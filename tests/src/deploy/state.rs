@@ -1,0 +1,54 @@
+//! The command that looks at states, on the chains that the deployed programs have written.
+
+use std::fs;
+
+use super::{Failure, Test, command::Ran};
+
+impl Test {
+    pub(super) fn state_is_shown_and_repaired(&mut self) -> Result<(), Failure> {
+        self.transcript.part("fleetform state show");
+        let shown = self.state(&["show"])?;
+        self.transcript.equal("it succeeds", shown.code, Some(0));
+        self.transcript.equal("it shows both shards", shown.printed.matches("shard shardId-").count(), 2);
+        self.transcript.check("and their rule sets", shown.printed.matches("rule set   version 2").count() == 2);
+        self.note(&shown);
+
+        self.transcript.part("the same, with a delta that is cut short");
+        let bucket = self.output("StateBucketName")?;
+        let listed = ["s3api", "list-objects-v2", "--bucket", &bucket, "--prefix", "log/"];
+        let newest = self.aws.list(&listed, "Contents")?.pop().ok_or("the state log is empty")?;
+        let key = newest["Key"].as_str().ok_or("an object without a key")?;
+        let file = self.setup.work.join("delta");
+        self.aws.call(&["s3api", "get-object", "--bucket", &bucket, "--key", key, file.as_str()])?;
+        let whole = fs::read(&file)?;
+        fs::write(&file, &whole[..whole.len() / 2])?;
+        self.aws.call(&["s3api", "put-object", "--bucket", &bucket, "--key", key, "--body", file.as_str()])?;
+        let shown = self.state(&["show"])?;
+        self.transcript.equal("case_34: it ends with 1", shown.code, Some(1));
+        self.transcript.check("case_34: it names the object", shown.printed.contains(&format!("broken     {key}")));
+
+        self.transcript.part("fleetform state repair");
+        let refused = self.state(&["repair"])?;
+        self.transcript.equal("it refuses while the event source may run", refused.code, Some(1));
+        self.transcript.check("and says how to disable it", refused.told.contains("--no-enabled"));
+        // The emulator orders sequence numbers as texts and finds nothing by one without its leading zeros, so that the
+        // stream seems to have lost what is missing. What is evaluated again is shown by the engine's own tests.
+        let refused = self.state(&["repair", "--dry-run"])?;
+        self.transcript.equal("it refuses to lose records unasked", refused.code, Some(1));
+        self.transcript.check("and says how to go on", refused.told.contains("--accept-loss"));
+        let plan = self.state(&["repair", "--dry-run", "--accept-loss"])?;
+        self.transcript.equal("case_34: --dry-run succeeds", plan.code, Some(0));
+        self.transcript.check("case_34: it would evaluate records again", plan.printed.contains("records again"));
+        self.transcript.check("and wrote nothing", plan.told.contains("nothing was written"));
+        self.note(&plan);
+        let under_one = ["s3api", "list-objects-v2", "--bucket", &bucket, "--prefix", "start/1/1/"];
+        self.transcript.equal("no chain of another number is there", self.aws.list(&under_one, "Contents")?.len(), 0);
+        fs::write(&file, whole)?;
+        self.aws.call(&["s3api", "put-object", "--bucket", &bucket, "--key", key, "--body", file.as_str()])?;
+        Ok(())
+    }
+
+    fn state(&self, arguments: &[&str]) -> Result<Ran, Failure> {
+        self.command(&[&["state"], arguments].concat())
+    }
+}
