@@ -132,7 +132,9 @@ fn take(
     run: &mut Run,
 ) -> Stepped {
     if let Some((version, sha256)) = read.as_ref().ok().and_then(Record::rule_set)
-        && (version > state.head.rule_set.version || mutant!(OlderRuleSetAdopted))
+        && (version > state.head.rule_set.version
+            // By what devices say, the bug would have shards pull each other back and forth without end.
+            || (matches!(read, Ok(Record::Rules { .. })) && mutant!(OlderRuleSetAdopted)))
     {
         return Stepped::NeedsRuleSet { version, sha256: sha256.clone() };
     }
