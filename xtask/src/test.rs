@@ -28,6 +28,7 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
         steps.skip("fault simulation", "--quick was given; the tests have a short one");
         steps.skip("linters and the deploy test", "--quick was given");
     } else {
+        steps.run("the command by itself", command_alone);
         steps.run("fault simulation", simulate::run);
         if instructions::valgrind_is_installed() {
             steps.run("instructions of a record", || instructions::run(false));
@@ -42,6 +43,13 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
 
 fn cargo(arguments: &[&str]) -> Result<(), Error> {
     process::run(&mut workspace::cargo(arguments))
+}
+
+/// The command as README's first line builds it, and without its network part: then its libraries have fewer features
+/// than in the whole workspace, and what they leave out must not be missed.
+fn command_alone() -> Result<(), Error> {
+    cargo(&["check", "--locked", "--quiet"])?;
+    cargo(&["check", "--locked", "--quiet", "--no-default-features"])
 }
 
 /// Unit and integration tests, by nextest where it is installed.

@@ -9,7 +9,7 @@ pub mod deliveries;
 pub mod members;
 #[cfg(feature = "evaluate")]
 pub mod publisher;
-#[cfg(any(feature = "evaluate", feature = "deliver"))]
+#[cfg(any(feature = "state", feature = "deliver"))]
 pub mod rule_sets;
 #[cfg(feature = "deliver")]
 pub mod secrets;
