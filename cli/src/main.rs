@@ -9,6 +9,7 @@ mod command;
 mod deployed;
 mod folder;
 mod input;
+mod proof;
 mod record_log;
 mod rule_tests;
 #[cfg(feature = "aws")]

@@ -9,6 +9,7 @@ mod check;
 pub mod diagnostic;
 mod output;
 pub mod platform;
+pub mod prove;
 mod registration;
 mod render;
 mod rule_set;

@@ -7,6 +7,7 @@ mod devices;
 mod explain;
 mod generate;
 mod init;
+mod prove;
 #[cfg(feature = "aws")]
 mod redrive;
 mod schema;
@@ -37,6 +38,7 @@ enum Command {
     Check(check::Check),
     Test(test::Test),
     Generate(generate::Generate),
+    Prove(prove::Prove),
     Explain(explain::Explain),
     Schema(schema::Schema),
     #[cfg(feature = "aws")]
@@ -56,6 +58,7 @@ impl Arguments {
             Command::Check(check) => check.run(),
             Command::Test(test) => test.run(),
             Command::Generate(generate) => generate.run(),
+            Command::Prove(prove) => prove.run(),
             Command::Explain(explain) => explain.run(),
             Command::Schema(schema) => schema.run(),
             #[cfg(feature = "aws")]

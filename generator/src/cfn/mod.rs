@@ -4,6 +4,7 @@
 //! resource comes from having added it ([`stack::Handle`]) and whatever refers to a parameter from having declared it,
 //! so a dangling reference cannot be written. Nothing here knows what a platform is.
 
+pub(crate) mod fill;
 pub(crate) mod resource;
 pub(crate) mod stack;
 pub(crate) mod value;

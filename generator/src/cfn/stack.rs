@@ -257,6 +257,14 @@ impl Stack {
         self.resources.keys()
     }
 
+    /// The properties of a resource, overrides included.
+    ///
+    /// # Panics
+    /// If the stack has no such resource.
+    pub(crate) fn properties(&self, id: &str) -> &Value {
+        &self.resources[id].properties
+    }
+
     /// Each policy resource that covers more than one thing: logical id, statement, reason.
     #[cfg(test)]
     pub(crate) fn wide_resources(&self) -> &[(SmolStr, &'static str, &'static str)] {

@@ -145,11 +145,7 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
         };
         stack.add(source.id, rule);
     }
-    for (id, name, document) in device_policies(site) {
-        let policy_document = document
-            .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
-        stack.add(id, Policy { policy_name: site.iot_name(name), policy_document });
-    }
+    add_policies(site, &mut stack);
     let outputs = Outputs {
         key_arn: stack.output("KeyArn", "ARN of the key that encrypts the platform", key),
         access_log_bucket: stack.output("AccessLogBucketName", "Name of the bucket that takes access logs", access_log),
@@ -162,6 +158,15 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
         errors.reference(),
     );
     (registry::add(site, stack), outputs)
+}
+
+/// Adds the policies of a device.
+pub(crate) fn add_policies(site: &Site<'_>, stack: &mut Stack) {
+    for (id, name, document) in device_policies(site) {
+        let policy_document = document
+            .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
+        stack.add(id, Policy { policy_name: site.iot_name(name), policy_document });
+    }
 }
 
 /// The policies of a device: logical id, name, document.

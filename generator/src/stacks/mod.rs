@@ -14,17 +14,18 @@ mod observability;
 mod processing;
 mod registry;
 mod root;
-mod site;
+pub(crate) mod site;
 mod spread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_policy::iot;
+use serde_json::Value;
 use smol_str::SmolStr;
 
 pub use crate::cfn::value::logical_id;
 use crate::{
-    cfn::{stack::Stack, yaml::Sorted},
+    cfn::{fill::Place, stack::Stack, yaml::Sorted},
     platform::Platform,
 };
 use site::Site;
@@ -37,22 +38,49 @@ pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, St
     root.templates.into_iter().chain(apart).map(|(name, text)| (format!("{name}.yaml"), text)).collect()
 }
 
-/// The IoT policies of a device: file name, JSON. They are those of the stack `ingest` with the environment's account
-/// and region filled in.
+/// The IoT policies of a device: file name, JSON.
 pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
-    documents(platform)
+    let documents = iot_policy_documents(platform).into_iter();
+    documents
         .map(|(name, document)| {
-            let value = serde_json::to_value(&document).expect("a policy document has only text keys");
-            let mut text = serde_json::to_string_pretty(&Sorted(&value)).expect("a tree is written as it is");
+            let mut text = serde_json::to_string_pretty(&Sorted(&document)).expect("a tree is written as it is");
             text.push('\n');
             (format!("{name}.json"), text)
         })
         .collect()
 }
 
+/// The same documents by name, as trees. They are those of the stack `ingest`, overrides included, with the
+/// environment's partition, account and region filled in. What an override lets refer to anything else stays as it is.
+pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<&'static str, Value> {
+    let site = Site::new(platform);
+    let mut stack = site.stack("policies", "");
+    ingest::add_policies(&site, &mut stack);
+    let environment = &platform.environment;
+    let place = Place { partition: partition(platform), region: &environment.region, account: &environment.account };
+    let document = |id| place.fill(&stack.properties(id)["PolicyDocument"]);
+    ingest::device_policies(&site).into_iter().map(|(id, name, _)| (name, document(id))).collect()
+}
+
+/// How the ARNs of a platform's resources in AWS IoT begin.
+pub fn iot_arn(platform: &Platform) -> String {
+    let environment = &platform.environment;
+    format!("arn:{}:iot:{}:{}", partition(platform), environment.region, environment.account)
+}
+
+fn partition(platform: &Platform) -> &'static str {
+    match platform.environment.region.as_str() {
+        region if region.starts_with("cn-") => "aws-cn",
+        region if region.starts_with("us-gov-") => "aws-us-gov",
+        region if region.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    }
+}
+
 /// Length of each of those policies as AWS IoT counts it, against [`iot::DOCUMENT_CHARS_MAX`].
 pub fn iot_policy_chars(platform: &Platform) -> BTreeMap<&'static str, usize> {
-    documents(platform).map(|(name, document)| (name, iot::document_chars(&document))).collect()
+    let documents = iot_policy_documents(platform).into_iter();
+    documents.map(|(name, document)| (name, iot::document_chars(&document))).collect()
 }
 
 /// Logical ids of all resources of all templates: what `[overrides.<LogicalId>]` may name.
@@ -83,21 +111,6 @@ pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<
 /// Stacks that the root does not nest.
 fn apart(site: &Site<'_>) -> Vec<Stack> {
     artifacts::stack(site).into_iter().chain([account::stack(site)]).collect()
-}
-
-fn documents(platform: &Platform) -> impl Iterator<Item = (&'static str, fleetform_policy::iam::Document<String>)> {
-    let site = Site::new(platform);
-    let environment = &platform.environment;
-    let partition = match environment.region.as_str() {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        region if region.starts_with("eusc-") => "aws-eusc",
-        _ => "aws",
-    };
-    let prefix = format!("arn:{partition}:iot:{}:{}", environment.region, environment.account);
-    ingest::device_policies(&site).into_iter().map(move |(_, name, document)| {
-        (name, document.map(|resource| format!("{prefix}:{}/{}", resource.kind.as_str(), resource.name)))
-    })
 }
 
 #[cfg(test)]

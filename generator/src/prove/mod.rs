@@ -1,0 +1,143 @@
+//! The proof that no device can speak for another, and that each can do what it must.
+//!
+//! From a platform follow the cases: who tries what, and whether AWS IoT must let them. Each is put to the policies as
+//! they are rendered, overrides included, by the evaluator of `fleetform_policy`; a case that ends otherwise than it must is a
+//! surprise. What must be is told here from the platform alone, never from a policy. Nothing here prints.
+
+mod cases;
+
+use std::collections::BTreeMap;
+
+use fleetform_policy::{
+    audit::{Finding, audit},
+    evaluate::{Certificate, Connection, Outcome, Policy, ThingReading, Unreadable, attempt},
+};
+use serde_json::Value;
+
+pub use cases::Column;
+use cases::{Client, Planned, planned};
+
+use crate::{platform::Platform, stacks};
+
+/// What came out for one environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// Length of each policy, in characters as AWS IoT counts them.
+    pub policies: BTreeMap<String, usize>,
+    /// Every case, in the order of device types and rows.
+    pub cases: Vec<Case>,
+    /// What the audits report.
+    pub findings: Vec<Finding>,
+    /// Policies of which some part is not understood. The cases are then decided without them, and nothing is proved.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// One case and its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// The device type whose device tries.
+    pub device_type: String,
+    /// What is tried, the same for all whom it is tried on.
+    pub row: &'static str,
+    /// On whom.
+    pub column: Column,
+    /// Who tries.
+    pub client: String,
+    /// What exactly.
+    pub operation: String,
+    /// Whether it must be allowed.
+    pub must: bool,
+    /// Whether it is.
+    pub is: bool,
+    /// The statement that decided, or what is missing.
+    pub why: String,
+}
+
+impl Case {
+    /// Whether it ended otherwise than it must.
+    pub fn is_surprise(&self) -> bool {
+        self.must != self.is
+    }
+}
+
+impl Proof {
+    /// The cases that ended otherwise than they must.
+    pub fn surprises(&self) -> impl Iterator<Item = &Case> {
+        self.cases.iter().filter(|case| case.is_surprise())
+    }
+
+    /// Whether there is nothing to report.
+    pub fn holds(&self) -> bool {
+        self.unreadable.is_empty() && self.findings.is_empty() && self.surprises().next().is_none()
+    }
+}
+
+/// Puts every case of a platform to its policies.
+pub fn prove(platform: &Platform) -> Proof {
+    prove_documents(platform, &stacks::iot_policy_documents(platform))
+}
+
+/// The same with other policies than the platform's own, by name.
+pub fn prove_documents(platform: &Platform, documents: &BTreeMap<&'static str, Value>) -> Proof {
+    let mut proof =
+        Proof { policies: BTreeMap::new(), cases: Vec::new(), findings: Vec::new(), unreadable: Vec::new() };
+    let mut policies = Vec::new();
+    for (name, document) in documents {
+        match Policy::read(name, document) {
+            Ok(policy) => {
+                proof.policies.insert((*name).to_owned(), policy.chars());
+                policies.push(policy);
+            }
+            Err(unreadable) => proof.unreadable.push(unreadable),
+        }
+    }
+    proof.findings = audit(&policies);
+    let arn = stacks::iot_arn(platform);
+    proof.cases = planned(platform).into_iter().map(|planned| decide(planned, &policies, &arn)).collect();
+    proof
+}
+
+/// Decides a case under both readings of whose thing a client is and with every subject that its certificate may have. It
+/// ends as it must only if it always does.
+fn decide(planned: Planned, policies: &[Policy], arn: &str) -> Case {
+    let Planned { device_type, row, column, client, operation, must } = planned;
+    let mut outcomes =
+        connections(&client).into_iter().map(|connection| attempt(policies, arn, &connection, &operation));
+    let first = outcomes.next().expect("a client has a connection");
+    let outcome = outcomes.find(|outcome| outcome.is_allowed() != must).unwrap_or(first);
+    let is = outcome.is_allowed();
+    let why = match outcome {
+        Outcome::Allowed { by } => format!("{by} allows it"),
+        Outcome::Refused(refusal) => {
+            let what = format!("{} on `{}`", refusal.action, refusal.resource);
+            match refusal.by {
+                Some(by) => format!("{by} denies {what}"),
+                None => format!("nothing allows {what}"),
+            }
+        }
+    };
+    Case { device_type, row, column, client: client.to_string(), operation: cases::text(&operation), must, is, why }
+}
+
+/// The connections that a client may be, each once.
+fn connections(client: &Client) -> Vec<Connection> {
+    let mut connections = Vec::new();
+    for subject in &client.subjects {
+        let certificate = Certificate { thing: client.certificate_of.clone(), common_name: subject.clone() };
+        let possible = match &client.client_id {
+            Some(id) => ThingReading::ALL
+                .map(|reading| Connection::mqtt(&certificate, id, client.is_registered, reading))
+                .to_vec(),
+            None => vec![Connection::https(&certificate)],
+        };
+        for connection in possible {
+            if !connections.contains(&connection) {
+                connections.push(connection);
+            }
+        }
+    }
+    connections
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,339 @@
+//! What an audit says of an IoT policy by its text alone.
+//!
+//! Two checks are those of AWS IoT Device Defender, as its developer guide describes them; the third is our own and
+//! stricter: a policy names its actions and its resources exactly, and each resource is the device's own. That no device
+//! can act as another is not shown here but by [`crate::evaluate`].
+
+use crate::{
+    evaluate::{Actions, Part, Pattern, Policy, Resources, Statement, Variable},
+    iot::DOCUMENT_CHARS_MAX,
+};
+
+/// Something that an audit would report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The policy.
+    pub policy: String,
+    /// The statement, by its `Sid` or its number; none if it is the whole document.
+    pub statement: Option<String>,
+    /// The check.
+    pub check: Check,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// A check of policies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Device Defender's "AWS IoT policies overly permissive".
+    OverlyPermissive,
+    /// Device Defender's "AWS IoT policy potentially misconfigured".
+    PotentialMisconfiguration,
+    /// Our own: exact actions, exact resources, each with the name of the thing.
+    Exact,
+}
+
+impl Check {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::OverlyPermissive, Self::PotentialMisconfiguration, Self::Exact];
+
+    /// Its name, which for Device Defender's is the one in its API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OverlyPermissive => "IOT_POLICY_OVERLY_PERMISSIVE_CHECK",
+            Self::PotentialMisconfiguration => "IOT_POLICY_POTENTIAL_MISCONFIGURATION_CHECK",
+            Self::Exact => "EXACT",
+        }
+    }
+}
+
+/// The actions whose resources must not be broad. `iot:Receive` is not among them: what a device receives it must have
+/// subscribed to.
+const DATA_PLANE: [&str; 11] = [
+    "iot:Connect",
+    "iot:Publish",
+    "iot:RetainPublish",
+    "iot:Subscribe",
+    "iot:DeleteThingShadow",
+    "iot:GetThingShadow",
+    "iot:UpdateThingShadow",
+    "iot:DescribeJobExecution",
+    "iot:GetPendingJobExecutions",
+    "iot:StartNextPendingJobExecution",
+    "iot:UpdateJobExecution",
+];
+
+/// The actions that a device needs.
+const OF_DEVICES: [&str; 5] = ["iot:Connect", "iot:Publish", "iot:Receive", "iot:RetainPublish", "iot:Subscribe"];
+
+/// Runs every check over every policy.
+pub fn audit(policies: &[Policy]) -> Vec<Finding> {
+    policies.iter().flat_map(audit_one).collect()
+}
+
+fn audit_one(policy: &Policy) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut report = |statement: Option<&Statement>, check, problem| {
+        findings.push(Finding {
+            policy: policy.name().to_owned(),
+            statement: statement.map(|statement| statement.label().to_owned()),
+            check,
+            problem,
+        });
+    };
+    if policy.chars() > DOCUMENT_CHARS_MAX {
+        let problem = format!("it has {} characters, and AWS IoT takes {DOCUMENT_CHARS_MAX}", policy.chars());
+        report(None, Check::Exact, problem);
+    }
+    for statement in policy.statements() {
+        if statement.denies() {
+            deny_problems(policy, statement)
+                .into_iter()
+                .for_each(|problem| report(Some(statement), Check::PotentialMisconfiguration, problem));
+        } else {
+            if let Some(problem) = breadth(statement) {
+                report(Some(statement), Check::OverlyPermissive, problem);
+            }
+            inexact(statement).into_iter().for_each(|problem| report(Some(statement), Check::Exact, problem));
+        }
+    }
+    findings
+}
+
+/// "Policy allows broad access to IoT data plane actions": which, and by what.
+fn breadth(statement: &Statement) -> Option<String> {
+    let patterns = match statement.resources() {
+        Resources::Only(patterns) => patterns,
+        Resources::AllBut(_) => {
+            let any = DATA_PLANE.iter().any(|action| statement.covers_action(action));
+            return any.then(|| "it allows every resource but those that it names".to_owned());
+        }
+    };
+    let broad = |action: &str, pattern: &Pattern| match first_wildcard(pattern, action == "iot:Subscribe") {
+        Some(at) => !is_bound_before(pattern, at),
+        // A client id is anybody's to choose.
+        None => {
+            action == "iot:Connect"
+                && pattern.parts().contains(&Part::Variable(Variable::ClientId))
+                && !statement.asks_for_attachment()
+        }
+    };
+    DATA_PLANE.iter().filter(|action| statement.covers_action(action)).find_map(|action| {
+        let pattern = patterns.iter().find(|pattern| broad(action, pattern))?;
+        Some(format!("it allows broad access: {action} on `{}`", pattern.text()))
+    })
+}
+
+/// Where a pattern becomes a wildcard. In a filter, MQTT's own count as well.
+fn first_wildcard(pattern: &Pattern, is_filter: bool) -> Option<usize> {
+    pattern.parts().iter().position(|part| match part {
+        Part::AnyRun | Part::AnyOne => true,
+        Part::Literal(character) => is_filter && matches!(character, '+' | '#'),
+        Part::Variable(_) => false,
+    })
+}
+
+/// Whether a variable stands before a place of a pattern as a whole level, so that what follows is one device's.
+fn is_bound_before(pattern: &Pattern, end: usize) -> bool {
+    let parts = &pattern.parts()[..end];
+    parts
+        .iter()
+        .enumerate()
+        .any(|(at, part)| matches!(part, Part::Variable(_)) && is_level(pattern, at) && parts.get(at + 1).is_some())
+}
+
+/// Whether a part is a whole level of a topic or a name.
+fn is_level(pattern: &Pattern, at: usize) -> bool {
+    let parts = pattern.parts();
+    let starts = at.checked_sub(1).is_some_and(|before| parts[before] == Part::Literal('/'));
+    starts && parts.get(at + 1).is_none_or(|after| *after == Part::Literal('/'))
+}
+
+/// What Device Defender finds doubtful in a statement that denies.
+fn deny_problems(policy: &Policy, statement: &Statement) -> Vec<String> {
+    let (Resources::Only(patterns) | Resources::AllBut(patterns)) = statement.resources();
+    let mut problems = Vec::new();
+    for pattern in patterns {
+        if pattern.parts().iter().any(|part| matches!(part, Part::Literal('+' | '#'))) {
+            let text = pattern.text();
+            problems.push(format!("it denies `{text}`, in which MQTT's wildcards are plain characters"));
+        }
+        if statement.covers_action("iot:Subscribe") && is_undone(policy, pattern) {
+            let text = pattern.text();
+            problems.push(format!(
+                "it denies subscribing to `{text}`, but a wider filter is allowed, and nothing denies receiving"
+            ));
+        }
+    }
+    problems
+}
+
+/// Whether a denied filter can be gone around: by subscribing to a wider one and receiving what was meant to be denied.
+fn is_undone(policy: &Policy, denied: &Pattern) -> bool {
+    let Some(topic) = denied.text().split_once(":topicfilter/").map(|(arn, name)| format!("{arn}:topic/{name}")) else {
+        return false;
+    };
+    let over = |action: &str, is_deny: bool, text: &str| {
+        policy.statements().iter().any(|statement| {
+            statement.denies() == is_deny
+                && statement.covers_action(action)
+                && match statement.resources() {
+                    Resources::Only(patterns) => patterns.iter().any(|pattern| pattern.is_over_text(text)),
+                    Resources::AllBut(_) => true,
+                }
+        })
+    };
+    over("iot:Subscribe", false, denied.text()) && !over("iot:Receive", true, &topic)
+}
+
+/// What in a statement that allows is not exact.
+fn inexact(statement: &Statement) -> Vec<String> {
+    let mut problems = Vec::new();
+    match statement.actions() {
+        Actions::Only(actions) => {
+            let others = actions.iter().filter(|action| !OF_DEVICES.contains(&action.as_str()));
+            problems.extend(others.map(|action| format!("`{action}` is no action that a device needs")));
+        }
+        Actions::AllBut(_) => problems.push("`NotAction` allows actions that nobody has named".to_owned()),
+    }
+    match statement.resources() {
+        Resources::Only(patterns) => problems.extend(patterns.iter().filter_map(inexact_resource)),
+        Resources::AllBut(_) => problems.push("`NotResource` allows resources that nobody has named".to_owned()),
+    }
+    if statement.covers_action("iot:Connect") && !statement.asks_for_attachment() {
+        let problem = "it allows iot:Connect without the condition that the thing is attached to the certificate";
+        problems.push(problem.to_owned());
+    }
+    problems
+}
+
+fn inexact_resource(pattern: &Pattern) -> Option<String> {
+    let text = pattern.text();
+    let parts = pattern.parts();
+    if parts.iter().any(|part| matches!(part, Part::AnyRun | Part::AnyOne)) {
+        return Some(format!("`{text}` has a wildcard, which does not stop at a `/`"));
+    }
+    if parts.iter().any(|part| matches!(part, Part::Literal('+' | '#'))) {
+        return Some(format!("`{text}` has a wildcard of MQTT's, which is a plain character in a policy"));
+    }
+    let thing = Part::Variable(Variable::ThingName);
+    let is_own = parts.iter().enumerate().any(|(at, part)| *part == thing && is_level(pattern, at));
+    (!is_own).then(|| format!("`{text}` does not have the name of the thing as one of its levels"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const ARN: &str = "arn:aws:iot:us-east-1:111111111111";
+    const THING: &str = "${iot:Connection.Thing.ThingName}";
+
+    fn found(statements: Value) -> Vec<(Check, String)> {
+        let document = json!({ "Version": "2012-10-17", "Statement": statements });
+        let policy = Policy::read("core", &document).unwrap();
+        audit(&[policy]).into_iter().map(|finding| (finding.check, finding.problem)).collect()
+    }
+
+    fn checks(statements: Value) -> Vec<Check> {
+        found(statements).into_iter().map(|(check, _)| check).collect()
+    }
+
+    fn allow(action: &str, resource: &str) -> Value {
+        json!({ "Effect": "Allow", "Action": action, "Resource": format!("{ARN}:{resource}") })
+    }
+
+    fn attached(mut statement: Value) -> Value {
+        statement["Condition"] = json!({ "Bool": { "iot:Connection.Thing.IsAttached": "true" } });
+        statement
+    }
+
+    /// The examples of the page "AWS IoT policies overly permissive", each with what the page says of it.
+    #[test]
+    fn the_examples_of_the_guide_are_judged_as_it_judges_them() {
+        let own = |action: &str, kind: &str, rest: &str| allow(action, &format!("{kind}/$aws/things/{THING}{rest}"));
+        for (statement, is_broad) in [
+            (allow("iot:Connect", "client/*"), true),
+            (allow("iot:Connect", "client/${iot:ClientId}"), true),
+            (attached(allow("iot:Connect", "client/${iot:ClientId}")), false),
+            (attached(allow("iot:Connect", &format!("client/{THING}"))), false),
+            (allow("iot:Publish", "topic/$aws/things/*/shadow/update"), true),
+            (allow("iot:Publish", "topic/$aws/things/*"), true),
+            (own("iot:Publish", "topic", "/shadow/*"), false),
+            (allow("iot:Subscribe", "topicfilter/$aws/things/*"), true),
+            (allow("iot:Subscribe", "topicfilter/$aws/things/#"), true),
+            (allow("iot:Subscribe", "topic/$aws/things/+/shadow/update"), true),
+            (own("iot:Subscribe", "topicfilter", "/shadow/*"), false),
+            (own("iot:Subscribe", "topicfilter", "/jobs/*"), false),
+            (allow("iot:Receive", "topic/$aws/things/*"), false),
+            (allow("iot:GetThingShadow", "thing/*"), true),
+            (allow("iot:GetThingShadow", "thing/MyThing1"), false),
+            // What the page does not show.
+            (allow("iot:*", "topic/x"), false),
+            (json!({ "Effect": "Allow", "Action": "*", "Resource": "*" }), true),
+            (own("iot:Publish", "topic", "*"), true),
+            (json!({ "Effect": "Allow", "Action": "iot:Publish", "NotResource": "x" }), true),
+            (json!({ "Effect": "Allow", "NotAction": "iot:Publish", "Resource": "*" }), true),
+        ] {
+            let broad = checks(json!([statement])).contains(&Check::OverlyPermissive);
+            assert_eq!(broad, is_broad, "{statement}");
+        }
+    }
+
+    /// The examples of the page "AWS IoT policy potentially misconfigured".
+    #[test]
+    fn denials_that_do_not_deny_are_found() {
+        let statement = |effect: &str, action: &str, resource: &str| json!({ "Effect": effect, "Action": action, "Resource": format!("{ARN}:{resource}") });
+        let policy = |filter: &str, denies_receiving: bool| {
+            let mut statements = vec![
+                statement("Allow", "iot:Subscribe", "topicfilter/building/*"),
+                statement("Deny", "iot:Subscribe", filter),
+                statement("Allow", "iot:Receive", "topic/building/*"),
+            ];
+            if denies_receiving {
+                statements.push(statement("Deny", "iot:Receive", "topic/building/control_room/*"));
+            }
+            checks(Value::from(statements)).contains(&Check::PotentialMisconfiguration)
+        };
+        assert!(policy("topicfilter/building/control_room/#", false));
+        assert!(policy("topicfilter/building/control_room/*", false));
+        assert!(!policy("topicfilter/building/control_room/*", true));
+        assert!(!policy("topicfilter/elsewhere/*", false));
+    }
+
+    #[test]
+    fn what_is_not_exact_is_named() {
+        let own = format!("topic/sensors/{THING}/x");
+        for (statement, problem) in [
+            (allow("iot:CreatePolicy", &own), "`iot:CreatePolicy` is no action"),
+            (allow("iot:*", &own), "`iot:*` is no action"),
+            (allow("iot:Receive", &format!("{own}/*")), "has a wildcard, which does not stop"),
+            (allow("iot:Receive", "topic/sensors/#"), "is a plain character"),
+            (allow("iot:Receive", "topic/news"), "does not have the name of the thing"),
+            (allow("iot:Receive", &format!("topic/x-{THING}/y")), "does not have the name of the thing"),
+            (allow("iot:Receive", "topic/${iot:ClientId}/y"), "does not have the name of the thing"),
+            (allow("iot:Connect", &format!("client/{THING}")), "without the condition"),
+            (
+                json!({ "Effect": "Allow", "NotAction": "iot:Connect", "Resource": format!("{ARN}:{own}") }),
+                "`NotAction`",
+            ),
+            (
+                json!({ "Effect": "Allow", "Action": "iot:Publish", "NotResource": format!("{ARN}:{own}") }),
+                "`NotResource`",
+            ),
+        ] {
+            let found = found(json!([statement]));
+            let named = found.iter().any(|(check, text)| *check == Check::Exact && text.contains(problem));
+            assert!(named, "{statement}: {found:?}");
+        }
+        assert_eq!(found(json!([allow("iot:Publish", &own)])), []);
+    }
+
+    #[test]
+    fn a_document_may_be_too_long() {
+        let topics: Vec<String> = (0..40).map(|n| format!("{ARN}:topic/sensors/{THING}/{n}")).collect();
+        let found = found(json!([{ "Effect": "Allow", "Action": "iot:Publish", "Resource": topics }]));
+        assert!(matches!(&found[..], [(Check::Exact, problem)] if problem.contains("AWS IoT takes 2048")), "{found:?}");
+    }
+}
