@@ -6,6 +6,7 @@
 
 mod cfn;
 mod check;
+mod contract;
 pub mod diagnostic;
 mod output;
 pub mod platform;

@@ -5,6 +5,7 @@
 use fleetform_engine::{ids::EnvironmentId, rule_set::FORMAT_VERSION};
 
 use crate::{
+    contract,
     output::{MANIFEST, Manifest, RuleSetAddress, Tree},
     platform::{Platform, Project},
     rule_set::RuleSetArtifact,
@@ -45,6 +46,7 @@ fn environment(platform: &Platform) -> Tree {
     for (name, document) in stacks::iot_policies(platform) {
         tree.insert(format!("iot/policies/{name}"), document);
     }
+    tree.insert_below("contracts", contract::contracts(platform));
     for (name, template) in stacks {
         tree.insert(format!("cloudformation/{name}"), template);
     }

@@ -9,6 +9,7 @@ mod generate;
 mod instructions;
 mod lambda;
 mod lint;
+mod npm;
 mod packages;
 mod process;
 mod simulate;

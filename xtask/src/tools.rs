@@ -9,7 +9,7 @@ use std::{fs, process::Command};
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, process, workspace};
+use crate::{error::Error, npm, process, workspace};
 
 /// The emulator of AWS that the deploy test runs against.
 pub(crate) const EMULATOR: ToolSet = ToolSet { name: "emulator" };
@@ -91,7 +91,13 @@ impl ToolSet {
 /// Installs what is missing or of another version.
 pub(crate) fn run() -> Result<(), Error> {
     let python = python()?;
-    SETS.iter().try_for_each(|set| set.install(&python))
+    SETS.iter().try_for_each(|set| set.install(&python))?;
+    if npm::is_installed() {
+        npm::typescript()?;
+    } else {
+        anstream::eprintln!("typescript: npm is not installed, so contracts in TypeScript are not compiled");
+    }
+    Ok(())
 }
 
 /// A Python that is new enough. The default name first: it is the one the user chose.

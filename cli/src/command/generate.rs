@@ -13,7 +13,7 @@ use crate::{
 /// The folder that is written unless another is named.
 const DEFAULT_OUT: &str = "out";
 
-/// Write stacks, policies, rule sets and scripts
+/// Write stacks, policies, rule sets, scripts and contracts
 ///
 /// Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
 /// changed or removed, and a run that is killed leaves the folder as it was.
