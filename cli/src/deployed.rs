@@ -10,8 +10,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::{
-    error::DisplayErrorContext, operation::get_function_configuration::GetFunctionConfigurationOutput,
-    types::EventSourceMappingConfiguration,
+    operation::get_function_configuration::GetFunctionConfigurationOutput, types::EventSourceMappingConfiguration,
 };
 use clap::Args;
 use fleetform_engine::{
@@ -22,8 +21,16 @@ use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::{rule_sets::RuleSets, shards::KinesisShards, state_log::S3StateLog};
 
 use crate::{
+    found::{Sought, check_account, failed},
     input::{self, DEFAULT_FILE},
     terminal::Stop,
+};
+
+const SOUGHT: Sought = Sought {
+    what: "the function `evaluate`",
+    logical_id: "EvaluateFunction",
+    option: "--function",
+    output: "EvaluateFunctionName",
 };
 
 /// The platform as its function `evaluate` sees it.
@@ -69,7 +76,7 @@ impl Deployed {
         };
         let found = lambda.get_function_configuration().function_name(&function).send().await;
         let found = found.map_err(|error| failed(&format!("read the configuration of `{function}`"), error))?;
-        check_account(platform, &function, found.function_arn().unwrap_or_default())?;
+        check_account(platform, &format!("function `{function}`"), found.function_arn().unwrap_or_default())?;
         let stream = variable::<String>(&found, "FLEETFORM_STREAM_ARN")?;
         let mappings = lambda.list_event_source_mappings().function_name(&function).event_source_arn(&stream);
         let mappings = mappings.send().await.map_err(|error| failed("list event sources", error))?;
@@ -149,42 +156,15 @@ pub(crate) fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(own).build())
 }
 
-/// The function that CloudFormation named after the environment's stack.
+/// The function that the environment's stack made.
 async fn find(lambda: &aws_sdk_lambda::Client, platform: &Platform) -> Result<String, Stop> {
-    let stack = format!("{}-{}-", platform.deploy.prefix, platform.environment.id);
     let mut pages = lambda.list_functions().into_paginator().send();
-    let mut found = Vec::new();
+    let mut names = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| failed("list functions", error))?;
-        let names = page.functions.unwrap_or_default().into_iter().filter_map(|function| function.function_name);
-        found.extend(names.filter(|name| is_evaluate(name, &stack)));
+        names.extend(page.functions.unwrap_or_default().into_iter().filter_map(|function| function.function_name));
     }
-    match found.as_slice() {
-        [name] => Ok(name.clone()),
-        [] => Err(Stop::failed(format_args!("there is no function `evaluate` of `{}`", stack.trim_end_matches('-')))
-            .help("deploy the environment, or name the function with --function")),
-        several => Err(Stop::failed(format_args!("these may all be the function `evaluate`: {}", several.join(", ")))
-            .help("name it with --function: it is the output EvaluateFunctionName of the stack `processing`")),
-    }
-}
-
-fn is_evaluate(name: &str, stack: &str) -> bool {
-    name.strip_prefix(stack).is_some_and(|rest| {
-        rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.contains("EvaluateFunction")
-    })
-}
-
-/// Ends the command if the function lies in another account than the platform file says.
-fn check_account(platform: &Platform, function: &str, arn: &str) -> Result<(), Stop> {
-    let account = arn.split(':').nth(4).unwrap_or_default();
-    if account == platform.environment.account {
-        return Ok(());
-    }
-    Err(Stop::failed(format_args!(
-        "function `{function}` lies in account {account}, and environment `{}` in {}",
-        platform.environment.id, platform.environment.account
-    ))
-    .help("take credentials of the right account"))
+    SOUGHT.among(names, platform)
 }
 
 fn variable<T: FromStr>(function: &GetFunctionConfigurationOutput, name: &str) -> Result<T, Stop> {
@@ -200,22 +180,4 @@ fn variable<T: FromStr>(function: &GetFunctionConfigurationOutput, name: &str) -
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// A call that did not succeed.
-pub(crate) fn failed(what: &str, error: impl std::error::Error) -> Stop {
-    Stop::failed(format_args!("cannot {what}: {}", DisplayErrorContext(error)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_evaluate;
-
-    #[test]
-    fn another_environments_function_is_not_taken() {
-        let stack = "riverton-water-dev-";
-        assert!(is_evaluate("riverton-water-dev-Processing-1A2B-EvaluateFunction-9Z8Y", stack));
-        assert!(!is_evaluate("riverton-water-dev-Processing-1A2B-NotifyFunction-9Z8Y", stack));
-        assert!(!is_evaluate("riverton-water-dev-2-Processing-1A2B-EvaluateFunction-9Z8Y", stack));
-    }
 }

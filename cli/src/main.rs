@@ -8,6 +8,8 @@ mod command;
 #[cfg(feature = "aws")]
 mod deployed;
 mod folder;
+#[cfg(feature = "aws")]
+mod found;
 mod input;
 mod proof;
 mod record_log;

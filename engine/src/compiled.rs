@@ -6,7 +6,7 @@ mod fleets;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use jiff::tz::TimeZone;
@@ -14,12 +14,13 @@ use smol_str::SmolStr;
 
 use crate::{
     active,
-    ids::{AttributeId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
+    ids::{AttributeId, ContactId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
     instances::Instances,
+    overrides::{Override, Overrides},
     rule::{Test, composite, limits::Limits},
     rule_set::{self, Condition, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
     sample::{layout::Layout, spelling::Spelling},
-    units::{Finite, Millis},
+    units::{Finite, Millis, Timestamp},
     value::Value,
 };
 
@@ -31,6 +32,12 @@ use fleets::FleetRule;
 pub struct Compiled {
     /// SHA-256 of the artifact.
     pub(crate) sha256: SmolStr,
+    /// The set as the artifact has it, for when its overrides change.
+    set: Arc<RuleSet>,
+    /// What is set for its rules apart from the artifact.
+    pub(crate) overrides: Arc<Overrides>,
+    /// When the first of those ends.
+    pub(crate) overrides_end: Option<Timestamp>,
     pub(crate) layout: Layout,
     /// Path of the device's own id in a payload.
     pub(crate) device_id_path: SmolStr,
@@ -109,9 +116,16 @@ pub(crate) struct Rule {
     pub(crate) repeat_every: Option<Millis>,
     pub(crate) active: Option<rule_set::Active>,
     pub(crate) flap_limit: Option<rule_set::FlapLimit>,
+    /// Nobody is told of a firing before.
+    pub(crate) muted_until: Option<Timestamp>,
+    /// Who is told in place of those that the routes name.
+    pub(crate) contacts: Option<Arc<[ContactId]>>,
     /// Indexes of its zones, sorted; none for everywhere.
     zones: Option<Vec<u16>>,
 }
+
+/// A rule as it is in force, and what is set for it apart from its set.
+type RuleInForce<'a> = (&'a RuleId, &'a rule_set::Rule, Option<&'a Override>);
 
 /// How long a condition must hold.
 #[derive(Clone, Copy, Debug)]
@@ -132,8 +146,7 @@ pub(crate) enum Duration {
 impl Rule {
     fn new(
         set: &RuleSet,
-        id: &RuleId,
-        rule: &rule_set::Rule,
+        (id, rule, row): RuleInForce<'_>,
         metric: Option<(u16, &Kind)>,
         attributes: &[(AttributeId, Finite)],
         device_type: &rule_set::DeviceType,
@@ -161,6 +174,8 @@ impl Rule {
             repeat_every: severity.repeat_every_ms,
             active: rule.active.clone(),
             flap_limit: rule.flap_limit,
+            muted_until: row.and_then(|row| row.muted_until),
+            contacts: row.and_then(|row| row.contacts.clone()),
             zones: (!rule.zones.is_empty()).then(|| {
                 let mut zones: Vec<u16> = rule.zones.iter().map(|zone| zone_index[zone]).collect();
                 zones.sort_unstable();
@@ -222,24 +237,53 @@ impl Compiled {
     /// Reads and compiles an artifact; its address is computed from the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RuleSetError> {
         let set = RuleSet::from_bytes(bytes)?;
-        Ok(Self::new(&set, RuleSet::sha256(bytes)))
+        Ok(Self::build(set.into(), RuleSet::sha256(bytes), Arc::default()))
     }
 
     /// Compiles a set that has passed its checks.
     pub fn new(set: &RuleSet, sha256: SmolStr) -> Self {
+        Self::build(Arc::new(set.clone()), sha256, Arc::default())
+    }
+
+    /// The same set under other overrides.
+    pub(crate) fn under(self: &Arc<Self>, overrides: &Arc<Overrides>) -> Arc<Self> {
+        if self.overrides == *overrides {
+            return self.clone();
+        }
+        Self::build(self.set.clone(), self.sha256.clone(), overrides.clone()).into()
+    }
+
+    /// The set as its artifact has it.
+    pub(crate) fn set(&self) -> &RuleSet {
+        &self.set
+    }
+
+    /// Whether both are the same set under the same overrides.
+    pub(crate) fn is_same_as(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256 && self.overrides == other.overrides
+    }
+
+    fn build(source: Arc<RuleSet>, sha256: SmolStr, overrides: Arc<Overrides>) -> Self {
+        let set = &*source;
+        let in_force = overrides.in_force(set);
+        let rules = set.rules.iter().map(|(id, rule)| match in_force.get(id) {
+            Some((row, rule)) => (id, rule, Some(*row)),
+            None => (id, rule, None),
+        });
         let zones: Vec<ZoneId> = set.zones.keys().cloned().collect();
         let zone_index: HashMap<ZoneId, u16> = (0..).zip(&zones).map(|(index, id)| (id.clone(), index)).collect();
-        let mut rules_by_type: HashMap<&DeviceTypeId, Vec<(&RuleId, &rule_set::Rule)>> = HashMap::new();
+        let mut rules_by_type: HashMap<&DeviceTypeId, Vec<RuleInForce<'_>>> = HashMap::new();
         let mut of_fleets = Vec::new();
         let mut fleets = Vec::new();
-        for (id, rule) in set.rules.iter().filter(|(_, rule)| rule.enabled) {
-            if let Condition::Fleet { of, .. } = &rule.condition {
-                fleets.push(FleetRule::new(id, rule, of));
-                of_fleets.push((id, rule));
+        for rule in rules.filter(|(_, rule, _)| rule.enabled) {
+            let (id, meant, _) = rule;
+            if let Condition::Fleet { of, .. } = &meant.condition {
+                fleets.push(FleetRule::new(id, meant, of));
+                of_fleets.push(rule);
                 continue;
             }
-            for device_type in &rule.device_types {
-                rules_by_type.entry(device_type).or_default().push((id, rule));
+            for device_type in &meant.device_types {
+                rules_by_type.entry(device_type).or_default().push(rule);
             }
         }
         let layout = Layout::new(&set.message);
@@ -256,6 +300,9 @@ impl Compiled {
         plans.resize_with(types.len() * zones.len(), OnceLock::new);
         Self {
             sha256,
+            set: source.clone(),
+            overrides_end: overrides.first_end(),
+            overrides: overrides.clone(),
             layout,
             device_id_path: set.message.device_id.clone(),
             max_future_skew: set.message.max_future_skew_ms,
@@ -318,7 +365,7 @@ impl DeviceType {
         layout: &Layout,
         id: &DeviceTypeId,
         device_type: &rule_set::DeviceType,
-        rules: &[(&RuleId, &rule_set::Rule)],
+        rules: &[RuleInForce<'_>],
         zone_index: &HashMap<ZoneId, u16>,
     ) -> Self {
         let readings = device_type.readings.iter().map(|(id, reading)| Metric {
@@ -337,13 +384,13 @@ impl DeviceType {
         let required = (0..).zip(device_type.readings.values()).filter(|(_, reading)| reading.required);
         let mut compiled: Vec<Rule> = rules
             .iter()
-            .filter_map(|(id, rule)| {
-                let metric = match &rule.metric {
+            .filter_map(|in_force| {
+                let metric = match &in_force.1.metric {
                     Some(id) => Some(metrics.iter().position(|metric| metric.id == *id)?),
                     None => None,
                 };
                 let metric = metric.map(|index| (index as u16, &metrics[index].kind));
-                Some(Rule::new(set, id, rule, metric, &attributes, device_type, zone_index))
+                Some(Rule::new(set, *in_force, metric, &attributes, device_type, zone_index))
             })
             .collect();
         // Stable, and rules came in the order of their ids.
@@ -362,12 +409,7 @@ impl DeviceType {
     }
 
     /// What stands for a fleet rule in a zone is of this type.
-    fn of_fleets(
-        set: &RuleSet,
-        layout: &Layout,
-        rules: &[(&RuleId, &rule_set::Rule)],
-        zone_index: &HashMap<ZoneId, u16>,
-    ) -> Self {
+    fn of_fleets(set: &RuleSet, layout: &Layout, rules: &[RuleInForce<'_>], zone_index: &HashMap<ZoneId, u16>) -> Self {
         let nothing = rule_set::DeviceType {
             report_every_ms: Millis(0),
             send_every_ms: Millis(0),

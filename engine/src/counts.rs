@@ -57,6 +57,14 @@ pub struct Counts {
     pub stale_rule_sets: u64,
     /// Rule sets that a record named and that could not be used.
     pub unusable_rule_sets: u64,
+    /// Overrides of rules that came into force.
+    pub overrides: u64,
+    /// Overrides that ended at the moment that they named.
+    pub ended_overrides: u64,
+    /// Overrides ignored, since a newer revision was known.
+    pub stale_overrides: u64,
+    /// Overrides ignored, since the rule cannot be as they say.
+    pub unusable_overrides: u64,
     /// Episodes that began.
     pub fired: u64,
     /// Episodes that ended.
@@ -122,6 +130,10 @@ impl Counts {
             rule_sets,
             stale_rule_sets,
             unusable_rule_sets,
+            overrides,
+            ended_overrides,
+            stale_overrides,
+            unusable_overrides,
             fired,
             resolved,
             notifications,
@@ -167,6 +179,10 @@ impl Counts {
             (&mut self.rule_sets, rule_sets),
             (&mut self.stale_rule_sets, stale_rule_sets),
             (&mut self.unusable_rule_sets, unusable_rule_sets),
+            (&mut self.overrides, overrides),
+            (&mut self.ended_overrides, ended_overrides),
+            (&mut self.stale_overrides, stale_overrides),
+            (&mut self.unusable_overrides, unusable_overrides),
             (&mut self.fired, fired),
             (&mut self.resolved, resolved),
             (&mut self.notifications, notifications),

@@ -91,11 +91,16 @@ pub(crate) fn of_instance(
             let again = firing.quiet_since.and_then(|_| silence(rule, device, timezone));
             let again = again.map(|due| (due, Timer::Silence(slot)));
             let notice = match firing.notice {
-                Notice::Given => rule.repeat_every.zip(instance.noticed_at).map(|(every, last)| last.after(every)),
+                Notice::Given => {
+                    let again = rule.repeat_every.zip(instance.noticed_at).map(|(every, last)| last.after(every));
+                    again.map(|again| rule.muted_until.map_or(again, |until| again.max(until)))
+                }
                 Notice::Owed { counted: true } => {
                     let cooled = instance.noticed_at.map(|last| last.after(rule.cooldown));
                     let flaps = instance.flaps.as_ref();
-                    cooled.max(flaps.zip(rule.flap_limit).and_then(|(flaps, limit)| flaps.stable_at(limit.per_ms)))
+                    let stable = flaps.zip(rule.flap_limit).and_then(|(flaps, limit)| flaps.stable_at(limit.per_ms));
+                    // What was muted and is so no longer is due at once.
+                    cooled.max(stable).max(rule.muted_until).or(Some(firing.since))
                 }
                 Notice::Owed { counted: false } => None,
             };

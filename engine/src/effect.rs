@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
 
 use crate::{
-    ids::{DeviceId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
+    ids::{ContactId, DeviceId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
     rule_set::FleetOf,
     units::{Finite, Millis, Timestamp},
 };
@@ -183,6 +183,9 @@ pub struct Notification {
     pub suppressed: u32,
     /// Ingest time of the record that caused it.
     pub created_at: Timestamp,
+    /// Who is told in place of those that the routes name; none where operators have set nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<ContactId>,
 }
 
 /// A record that was set aside: a row of the quarantine, keyed by shard and sequence.

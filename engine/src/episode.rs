@@ -104,10 +104,11 @@ pub(crate) fn alert(
     }
 }
 
-/// The notice of an alert. `n` counts the notices of one kind in one episode.
-pub(crate) fn notification(alert: Alert, kind: NoticeKind, n: u32, suppressed: u32) -> Notification {
+/// The notice of an alert of a rule. `n` counts the notices of one kind in one episode.
+pub(crate) fn notification(alert: Alert, rule: &Rule, kind: NoticeKind, n: u32, suppressed: u32) -> Notification {
     let id = Notification::id_of(&alert.episode, kind, n);
-    Notification { id, kind, suppressed, created_at: alert.ingested_at, alert }
+    let contacts = rule.contacts.as_deref().map(<[_]>::to_vec).unwrap_or_default();
+    Notification { id, kind, suppressed, created_at: alert.ingested_at, contacts, alert }
 }
 
 impl Notification {

@@ -23,6 +23,7 @@ mod journal;
 mod machine;
 #[cfg(feature = "memory")]
 pub mod memory;
+pub mod overrides;
 pub mod position;
 mod queue;
 pub mod reason;

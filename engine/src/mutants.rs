@@ -99,6 +99,8 @@ mod switch {
         OlderRuleSetAdopted,
         /// What a device said to a fleet before counts again.
         StaleMemberApplied,
+        /// An older row of an override is applied.
+        OverrideRevisionIgnored,
         /// An older registration is applied.
         OlderRegistrationApplied,
         /// What the passing of time does is done after the record that notices it.

@@ -11,7 +11,8 @@ use crate::{
     drive::StreamRecord,
     effect::Member,
     envelope,
-    ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
+    ids::{AttributeId, ContactId, DeviceId, DeviceTypeId, RuleId, ZoneId},
+    overrides::{CONTACTS_MAX, Override},
     reason::{Reason, Refusal},
     rule_set::FleetOf,
     sample::MESSAGE_BYTES_MAX,
@@ -36,6 +37,8 @@ pub(crate) enum Record<'a> {
     Device(Registration),
     /// A rule set is to be adopted.
     Rules { version: u64, sha256: SmolStr },
+    /// Operators have set something for a rule, or set it no longer.
+    Override { rule: RuleId, row: Override },
     /// A device is something else to a fleet than before.
     Member(Member),
     /// A record that was set aside or given up, once more, as it came.
@@ -54,6 +57,7 @@ impl Record<'_> {
             | Self::Lifecycle(_)
             | Self::Tick
             | Self::Device(_)
+            | Self::Override { .. }
             | Self::Redriven { .. } => None,
         }
     }
@@ -131,6 +135,12 @@ struct Wrapped<'a> {
     inside: Option<bool>,
     registered: Option<bool>,
     of: Option<FleetOf>,
+    enabled: Option<bool>,
+    threshold: Option<Finite>,
+    muted_until: Option<i64>,
+    contacts: Option<Vec<ContactId>>,
+    until: Option<i64>,
+    removed: Option<bool>,
 }
 
 /// Reads a record's envelope. The time is its ingest time, which never lies after its arrival in the stream.
@@ -213,6 +223,7 @@ fn open<'a>(
             Ok(Record::Rules { version, sha256 })
         }
         Some("member") => open_member(wrapped, partition_key, ingested_at).map(Record::Member),
+        Some("override") => open_override(wrapped),
         Some("lifecycle") => open_lifecycle(wrapped, partition_key).map(Record::Lifecycle),
         Some("tick") => Ok(Record::Tick),
         Some("redrive") => open_redriven(&wrapped),
@@ -324,6 +335,28 @@ fn open_device(wrapped: Wrapped<'_>, partition_key: &str) -> Result<Registration
     })
 }
 
+fn open_override<'a>(wrapped: Wrapped<'_>) -> Result<Record<'a>, Refusal> {
+    let rule = wrapped.rule.ok_or_else(|| lacking("rule"))?;
+    let revision = wrapped.rev.ok_or_else(|| lacking("rev"))?;
+    if wrapped.contacts.as_ref().is_some_and(|contacts| contacts.len() > CONTACTS_MAX) {
+        let detail = format_smolstr!("`contacts` holds more than {CONTACTS_MAX}");
+        return Err(Refusal::new(Reason::BadEnvelope, detail));
+    }
+    let row = if wrapped.removed == Some(true) {
+        Override { revision, ..Override::default() }
+    } else {
+        Override {
+            revision,
+            enabled: wrapped.enabled,
+            threshold: wrapped.threshold,
+            muted_until: wrapped.muted_until.map(Timestamp),
+            contacts: wrapped.contacts.map(Into::into),
+            until: wrapped.until.map(Timestamp),
+        }
+    };
+    Ok(Record::Override { rule, row })
+}
+
 fn open_member(wrapped: Wrapped<'_>, partition_key: &str, ingested_at: Timestamp) -> Result<Member, Refusal> {
     let device = wrapped.d.ok_or_else(|| lacking("d"))?;
     let (version, sha256) = rule_set(wrapped.version, wrapped.sha256)?;
@@ -390,6 +423,7 @@ mod tests {
             Ok(Record::Tick) => Ok("tick"),
             Ok(Record::Device(_)) => Ok("device"),
             Ok(Record::Rules { .. }) => Ok("rules"),
+            Ok(Record::Override { .. }) => Ok("override"),
             Ok(Record::Member(_)) => Ok("member"),
             Ok(Record::Redriven { .. }) => Ok("redriven"),
             Err(refusal) => Err(refusal.reason),
@@ -420,6 +454,13 @@ mod tests {
         assert_eq!(reason(&redriven.replace("e30=", "e30")), Err(Reason::BadBase64));
         let rules = format!(r#"{{"ff":1,"k":"rules","version":1,"sha256":"{}","t":1}}"#, "0".repeat(64));
         assert_eq!(reason(&rules), Ok("rules"));
+        let row =
+            r#"{"ff":1,"k":"override","rule":"high-pressure","rev":1,"threshold":70.5,"contacts":["crew"],"t":1}"#;
+        assert_eq!(reason(row), Ok("override"));
+        assert_eq!(reason(&row.replace("70.5", "\"70.5\"")), Err(Reason::BadEnvelope));
+        assert_eq!(reason(&row.replace(r#","rev":1"#, "")), Err(Reason::BadEnvelope));
+        let many = format!("[{}]", vec![r#""crew""#; CONTACTS_MAX + 1].join(","));
+        assert_eq!(reason(&row.replace(r#"["crew"]"#, &many)), Err(Reason::BadEnvelope));
     }
 
     #[test]

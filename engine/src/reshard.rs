@@ -35,13 +35,15 @@ pub(crate) fn part(state: ShardState, range: HashRange) -> ShardState {
     from_parts(head, state.devices.into_iter().filter(kept).collect())
 }
 
-/// The state of two shards as one. Both are under the same rule set, which is the newer of theirs.
+/// The state of two shards as one. Both are under the same rule set, which is the newer of theirs, and under the same
+/// overrides.
 pub(crate) fn merge(one: ShardState, other: ShardState) -> ShardState {
     debug_assert_eq!(one.head.rule_set.sha256, other.head.rule_set.sha256);
+    debug_assert_eq!(one.head.overrides, other.head.overrides);
     let newer = if other.head.rule_set.version > one.head.rule_set.version { &other } else { &one };
     let rule_set = newer.head.rule_set.clone();
     let shard_time = one.head.shard_time.max(other.head.shard_time);
-    let head = Head { position: Position::Start, shard_time, rule_set };
+    let head = Head { position: Position::Start, shard_time, rule_set, overrides: one.head.overrides };
     let mut devices = one.devices;
     devices.extend(other.devices);
     from_parts(head, devices)

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    effect::Alert,
+    effect::{Alert, Notification},
     ids::{ContactId, RuleId, ZoneId},
     rule_set::{Channel, Condition, Contact, FleetOf, Match, Recipient, RuleSet, Zone},
 };
@@ -17,6 +17,16 @@ pub struct Target {
     pub contact: ContactId,
     /// The way.
     pub channel: Channel,
+}
+
+/// The targets of a notice, each once, in the order of contact and channel: those of its alert, or the contacts that
+/// operators have set in their place. Where the set knows none of them any more, the routes say who is told.
+pub fn notice_targets(rules: &RuleSet, notification: &Notification) -> BTreeSet<Target> {
+    let mut set = BTreeSet::new();
+    for contact in &notification.contacts {
+        add(&mut set, rules, contact, &BTreeSet::from(Channel::ALL));
+    }
+    if set.is_empty() { targets(rules, &notification.alert) } else { set }
 }
 
 /// The targets of an alert's notices, each once, in the order of contact and channel.

@@ -13,6 +13,7 @@ use crate::{
     ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
     instances::Instances,
     journal::Journal,
+    overrides::{Override, Overrides},
     position::Position,
     queue::Queue,
     rule::memory::Memory,
@@ -43,12 +44,14 @@ pub struct ShardState {
 }
 
 /// The part of a state that belongs to no device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) position: Position,
     /// The highest ingest time seen.
     pub(crate) shard_time: Timestamp,
     pub(crate) rule_set: RuleSetRef,
+    /// What is set for its rules apart from the set.
+    pub(crate) overrides: Arc<Overrides>,
 }
 
 /// One device, or what stands for a fleet rule in a zone.
@@ -261,7 +264,8 @@ impl Device {
 impl ShardState {
     /// The state before the first record.
     pub fn new(rule_set: RuleSetRef) -> Self {
-        Self::from_parts(Head { position: Position::Start, shard_time: Timestamp::default(), rule_set }, Vec::new())
+        let (shard_time, overrides) = (Timestamp::default(), Arc::default());
+        Self::from_parts(Head { position: Position::Start, shard_time, rule_set, overrides }, Vec::new())
     }
 
     pub(crate) fn from_parts(head: Head, mut devices: Vec<Device>) -> Self {
@@ -285,6 +289,11 @@ impl ShardState {
     /// The rule set that it evaluates.
     pub fn rule_set(&self) -> &RuleSetRef {
         &self.head.rule_set
+    }
+
+    /// What is set for rules apart from the rule set, by rule.
+    pub fn overrides(&self) -> impl ExactSizeIterator<Item = (&RuleId, &Override)> {
+        self.head.overrides.iter()
     }
 
     pub(crate) fn find(&self, device: &str) -> Option<u32> {

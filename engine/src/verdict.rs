@@ -72,6 +72,11 @@ pub enum WhyNot {
         /// Ingest time from which it counts as stable, unless it fires again.
         until: Timestamp,
     },
+    /// Operators have muted the rule.
+    Muted {
+        /// The moment of the shard's time from which it is told again.
+        until: Timestamp,
+    },
     /// The condition does not count outside the rule's hours.
     OutsideHours,
     /// The samples have stopped before the condition had held for long enough.
@@ -147,9 +152,11 @@ pub(crate) fn on_firing(
     if rule.shadow {
         return Verdict::Hold(WhyNot::Shadow);
     }
+    let muted = rule.muted_until.filter(|until| scene.ingested_at < *until);
     if firing.notice == Notice::Given {
         let again = rule.repeat_every.zip(noticed_at).map(|(every, last)| last.after(every));
         return match again {
+            Some(_) if let Some(until) = muted => Verdict::Hold(WhyNot::Muted { until }),
             Some(again) if scene.ingested_at >= again => Verdict::Send(Why::Repeated),
             Some(_) | None => Verdict::Hold(WhyNot::AlreadySent),
         };
@@ -157,6 +164,9 @@ pub(crate) fn on_firing(
     let delay = scene.delay();
     if delay > scene.rules.max_alert_delay {
         return Verdict::Hold(WhyNot::TooLate { delay });
+    }
+    if let Some(until) = muted {
+        return Verdict::Hold(WhyNot::Muted { until });
     }
     if let Some(until) = stable_at {
         return Verdict::Hold(WhyNot::Flapping { until });

@@ -6,6 +6,8 @@
 
 mod condition;
 mod fleet;
+mod overrides;
+mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,6 +16,7 @@ use serde_json::Value;
 pub(crate) use condition::row;
 use condition::{Found, covers, is_at_home, judge, stable_at};
 pub(crate) use fleet::said;
+use overrides::{Kept, contacts, muted};
 
 use crate::{
     stream::Shard,
@@ -31,8 +34,14 @@ pub(crate) struct Expected {
 }
 
 struct Oracle<'a> {
+    /// The set that was adopted.
+    adopted: &'a Value,
+    /// The same with its rules as the rows want them.
     set: &'a Value,
     version: u64,
+    /// What is set for rules apart from the set, by rule.
+    rows: BTreeMap<String, Value>,
+    kept: &'a Kept,
     /// The highest ingest time.
     time: i64,
     devices: BTreeMap<String, Device>,
@@ -97,21 +106,15 @@ struct Moment {
     ingest: i64,
 }
 
-enum Timer {
-    Forget,
-    Quiet(i64),
-    Notice,
-    Silence,
-    Hold,
-}
-
 /// Works out the rows of every shard of a stream that starts with a rule set. `sets` are those that can be had.
 /// Beside them stands in words which fleets do not know the last that a device has said.
 pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Value>) -> (Vec<Expected>, Vec<String>) {
+    let kept = Kept::default();
     let mut done: Vec<Oracle<'_>> = Vec::new();
     for (index, shard) in shards.iter().enumerate() {
-        let (devices, episodes, out) = Default::default();
-        let mut oracle = Oracle { set: first, version: 0, time: 0, devices, episodes, out };
+        let (rows, devices, episodes, out) = Default::default();
+        let (adopted, kept) = (first, &kept);
+        let mut oracle = Oracle { adopted, set: first, version: 0, rows, kept, time: 0, devices, episodes, out };
         // A shard begins with its first record, or with that of a shard that came from it.
         if begins(shards, index) {
             oracle.inherit(shard, &shard.parents.iter().map(|parent| &done[*parent]).collect::<Vec<_>>());
@@ -151,88 +154,28 @@ impl<'a> Oracle<'a> {
     fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
         let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
         (self.version, self.time) = (newest.version, parents.iter().map(|parent| parent.time).max().unwrap_or(0));
+        for (rule, row) in parents.iter().flat_map(|parent| &parent.rows) {
+            if self.rows.get(rule).is_none_or(|known| row["rev"].as_u64() > known["rev"].as_u64()) {
+                self.rows.insert(rule.clone(), row.clone());
+            }
+        }
+        self.adopted = newest.adopted;
+        let set = self.in_force(newest.adopted);
         let at = Moment { sequence: shard.first.to_string(), sample: 0, t: self.time, ingest: self.time };
         for parent in parents {
             self.set = parent.set;
             for (id, device) in parent.devices.iter().filter(|(id, _)| shard.range.takes(id)) {
                 let mut device = device.clone();
-                self.rehome(&mut device, None, &at, newest.set);
-                if !std::ptr::eq(parent.set, newest.set) {
-                    self.set = newest.set;
+                self.rehome(&mut device, None, &at, set, None);
+                if parent.adopted != newest.adopted || parent.rows != self.rows {
+                    self.set = set;
                     self.look_around(&mut device, &at);
                     self.set = parent.set;
                 }
                 self.devices.insert(id.clone(), device);
             }
         }
-        self.set = newest.set;
-    }
-
-    /// Lets the shard's time pass up to a record.
-    fn wait(&mut self, at: &Moment) {
-        let until = self.time.max(at.ingest);
-        for (id, mut device) in std::mem::take(&mut self.devices) {
-            let mut now = self.time;
-            while let Some((due, rule, timer)) = self.due(&device).filter(|(due, _, _)| *due <= until) {
-                now = now.max(due);
-                let at = Moment { t: now, ingest: now, ..at.clone() };
-                self.ring(&mut device, &rule, timer, &at);
-                self.speak(&mut device);
-            }
-            self.devices.insert(id, device);
-        }
-        self.time = until;
-    }
-
-    /// What time alone does next to a device.
-    fn due(&self, device: &Device) -> Option<(i64, String, Timer)> {
-        let rules = self.rules(&device.registration).filter_map(|(id, rule)| {
-            let ms = |value: &Value| value.as_i64();
-            let Some(Life { looks, forgotten, open, told_at, firings, .. }) = device.lives.get(id) else {
-                return silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
-            };
-            let Some(episode) = open else {
-                let pending = looks.len() > *forgotten && looks.last().is_some_and(|look| look.breach);
-                let forget = pending && rule["hold"]["on_gap"] == "reset";
-                let forget = device.heard.filter(|_| forget).map(|heard| heard + self.max_gap(rule, device).1 + 1);
-                let silence = silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
-                if let (Some(since), true) = (fleet::since(looks), device.registration["fleet"] == **id) {
-                    let length = rule["hold"]["duration_ms"].as_i64().unwrap_or(0);
-                    return Some((since + length, id.clone(), Timer::Hold));
-                }
-                return forget.map(|due| (due, id.clone(), Timer::Forget)).or(silence);
-            };
-            let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
-            let keep = ms(&rule["keep_firing_for_ms"]).unwrap_or(0);
-            let quiet = first.map(|look| (look.ingest + keep, id.clone(), Timer::Quiet(look.t + keep)));
-            let severity = self.severity(rule);
-            let stable = stable_at(firings, rule, i64::MIN);
-            let notice = match (episode.told, episode.counted) {
-                (true, _) => ms(&severity["repeat_every_ms"]).zip(*told_at).map(|(every, told)| told + every),
-                (false, true) => told_at.map(|told| told + ms(&severity["cooldown_ms"]).unwrap_or(0)).max(stable),
-                (false, false) => None,
-            };
-            let notice = notice.filter(|_| rule["shadow"] != true).map(|due| (due, id.clone(), Timer::Notice));
-            quiet.into_iter().chain(notice).min_by_key(|(due, _, _)| *due)
-        });
-        rules.min_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)))
-    }
-
-    fn ring(&mut self, device: &mut Device, id: &str, timer: Timer, at: &Moment) {
-        let mut life = device.lives.remove(id).unwrap_or_default();
-        let rule = &self.set["rules"][id];
-        match timer {
-            Timer::Forget => life.forgotten = life.looks.len(),
-            Timer::Notice => self.tell(&mut life, (id, rule), &device.registration, at),
-            Timer::Hold => self.look(&mut life, (id, rule), &device.registration, self.count(device), false, at),
-            Timer::Silence => self.fire(&mut life, (id, rule), &device.registration, (at.t, true.into()), at),
-            Timer::Quiet(t) => {
-                if let Some(episode) = life.open.take() {
-                    self.close(id, &device.registration, &Moment { t: at.t.max(t), ..at.clone() }, &episode, "Cleared");
-                }
-            }
-        }
-        device.lives.insert(id.to_owned(), life);
+        self.set = set;
     }
 
     fn take(&mut self, put: &Put, at: &Moment, sets: &'a HashMap<String, Value>) -> Result<(), &'static str> {
@@ -245,7 +188,7 @@ impl<'a> Oracle<'a> {
             Fact::Device(id, registration) => {
                 let mut device = self.devices.remove(id).unwrap_or_default();
                 if device.registration.is_null() || registration["rev"].as_u64() > device.registration["rev"].as_u64() {
-                    self.rehome(&mut device, Some(registration), at, self.set);
+                    self.rehome(&mut device, Some(registration), at, self.set, None);
                 }
                 self.devices.insert(id.clone(), device);
                 Ok(())
@@ -256,6 +199,10 @@ impl<'a> Oracle<'a> {
                 }
                 Ok(())
             }
+            Fact::Override(row) => {
+                self.override_rule(row, at);
+                Ok(())
+            }
             Fact::Member(member) => {
                 self.member(member, at, sets);
                 Ok(())
@@ -264,19 +211,26 @@ impl<'a> Oracle<'a> {
     }
 
     fn adopt(&mut self, version: u64, set: &'a Value, at: &Moment) {
+        (self.version, self.adopted) = (version, set);
+        self.change(at, None);
+    }
+
+    /// Brings every device under the set and the rows that are in force now.
+    fn change(&mut self, at: &Moment, reason: Option<&str>) {
+        let set = self.in_force(self.adopted);
         for (id, mut device) in std::mem::take(&mut self.devices) {
-            self.rehome(&mut device, None, at, set);
+            self.rehome(&mut device, None, at, set, reason);
             self.devices.insert(id, device);
         }
-        (self.version, self.set) = (version, set);
+        self.set = set;
         for (id, mut device) in std::mem::take(&mut self.devices) {
             self.look_around(&mut device, at);
             self.devices.insert(id, device);
         }
     }
 
-    /// A device under another registration, another set, or both.
-    fn rehome(&mut self, device: &mut Device, to: Option<&Value>, at: &Moment, set: &'a Value) {
+    /// A device under another registration, another set, or both. Episodes end for a reason of their own, or for this one.
+    fn rehome(&mut self, device: &mut Device, to: Option<&Value>, at: &Moment, set: &'a Value, reason: Option<&str>) {
         let to = to.unwrap_or(&device.registration).clone();
         let before = std::mem::replace(&mut device.registration, to);
         let at_home = is_at_home(set, &device.registration);
@@ -287,7 +241,8 @@ impl<'a> Oracle<'a> {
             if !(covered && alike && old["hold"]["by"] == new["hold"]["by"]) {
                 let gone = if device.registration["retired"] == true { "DeviceRetired" } else { "RuleRemoved" };
                 if let Some(episode) = life.open.take() {
-                    self.close(&id, &before, at, &episode, if covered { "RuleChanged" } else { gone });
+                    let changed = if covered { "RuleChanged" } else { gone };
+                    self.close(&id, &before, at, &episode, reason.unwrap_or(changed));
                 }
                 (life.looks, life.forgotten) = (Vec::new(), 0);
             }
@@ -420,8 +375,11 @@ impl<'a> Oracle<'a> {
         self.history(id, registration, at, &episode, "Firing");
         life.open = Some(episode);
         let flapped = stable_at(&life.firings, rule, at.ingest).is_some();
-        life.firings.push(at.ingest);
-        if flapped || rule["shadow"] == true || stable_at(&life.firings, rule, at.ingest).is_none() {
+        let muted = muted(rule, at);
+        if !muted {
+            life.firings.push(at.ingest);
+        }
+        if muted || flapped || rule["shadow"] == true || stable_at(&life.firings, rule, at.ingest).is_none() {
             return self.tell(life, (id, rule), registration, at);
         }
         life.told_at = Some(at.ingest);
@@ -435,14 +393,14 @@ impl<'a> Oracle<'a> {
         let severity = self.severity(rule);
         let over = |key: &str| life.told_at.zip(severity[key].as_i64()).is_none_or(|(told, ms)| at.ingest >= told + ms);
         if episode.told {
-            if severity["repeat_every_ms"].is_number() && over("repeat_every_ms") {
+            if severity["repeat_every_ms"].is_number() && over("repeat_every_ms") && !muted(rule, at) {
                 life.told_at = Some(at.ingest);
                 let suppressed = std::mem::take(&mut life.held_back);
                 self.notice(life, id, registration, at, ("Repeat", suppressed));
             }
         } else if at.ingest - at.t > 900_000 {
             // Too old to be news.
-        } else if stable_at(&life.firings, rule, at.ingest).is_some() || !over("cooldown_ms") {
+        } else if stable_at(&life.firings, rule, at.ingest).is_some() || !over("cooldown_ms") || muted(rule, at) {
             life.held_back += u64::from(!std::mem::replace(&mut episode.counted, true));
         } else {
             (episode.told, life.told_at) = (true, Some(at.ingest));
@@ -454,7 +412,8 @@ impl<'a> Oracle<'a> {
     fn notice(&mut self, life: &Life, id: &str, registration: &Value, at: &Moment, (kind, suppressed): (&str, u64)) {
         if let Some(episode) = &life.open {
             let row = self.row(id, registration, at, episode, "Firing");
-            self.out.notices.push(format!("{row} {kind} suppressed={suppressed}"));
+            let to = contacts(&self.set["rules"][id]);
+            self.out.notices.push(format!("{row} {kind} suppressed={suppressed}{to}"));
         }
     }
 
@@ -462,7 +421,8 @@ impl<'a> Oracle<'a> {
         self.history(id, registration, at, episode, reason);
         if episode.told {
             let row = self.row(id, registration, at, episode, reason);
-            self.out.notices.push(format!("{row} Resolved suppressed=0"));
+            let to = contacts(&self.set["rules"][id]);
+            self.out.notices.push(format!("{row} Resolved suppressed=0{to}"));
         }
     }
 
@@ -499,10 +459,4 @@ impl<'a> Oracle<'a> {
         let max_gap = rule["hold"]["max_gap_ms"].as_i64().unwrap_or(3 * ms(&of["report_every_ms"]));
         (max_gap, max_gap + ms(&of["send_every_ms"]))
     }
-}
-
-/// When a rule about silence fires.
-fn silence(rule: &Value, device: &Device) -> Option<i64> {
-    let after = rule["condition"]["after_ms"].as_i64().filter(|_| rule["condition"]["type"] == "no_data");
-    after.zip(device.heard).map(|(after, heard)| heard + after + 1)
 }

@@ -12,7 +12,7 @@ use fleetform_engine::{
     rule_set::RuleSet,
     units::Millis,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     clock::{Call, Clock, Event, InvocationNumber},
@@ -356,7 +356,8 @@ pub(crate) fn found(rows: &Rows, start: i64) -> [Vec<String>; 3] {
     let shard = |name: &str| name.trim_start_matches("shardId-").to_owned();
     let notices = rows.outbox.iter().map(|notice| {
         let row = alert(&notice.alert, start);
-        format!("{}:{row} {:?} suppressed={}", shard(&notice.alert.shard), notice.kind, notice.suppressed)
+        let to = if notice.contacts.is_empty() { String::new() } else { format!(" to={}", json!(notice.contacts)) };
+        format!("{}:{row} {:?} suppressed={}{to}", shard(&notice.alert.shard), notice.kind, notice.suppressed)
     });
     let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(&row.shard), alert(row, start)));
     let quarantine = rows

@@ -2,7 +2,7 @@
 //! rolled out, all drawn from a seed. Beside the bytes of a record stands what was meant by it, so that nobody need
 //! parse it again to know; what should come of it is not known here.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::rule_set::RuleSet;
@@ -55,6 +55,8 @@ pub(crate) enum Fact {
     Device(String, Value),
     /// A rule set of this version and address is to be adopted.
     Rules(u64, String),
+    /// Operators set something for a rule, with these fields.
+    Override(Value),
     /// The engine says what a device is to a fleet.
     Member(Value),
 }
@@ -102,6 +104,7 @@ impl Workload {
         let reshards = random.below(4) * random.below(2);
         let mut at: Vec<usize> = (0..reshards).map(|_| random.below(records as u64) as usize).collect();
         at.sort_unstable();
+        writer.revisions = random.per_mille(700).then(BTreeMap::new);
         writer.fill(records, step / shard_count as i64, &at);
         Self { shards: writer.stream.shards, rule_sets, ends_at: START_MS + length + 60_000, rollouts }
     }
@@ -133,6 +136,8 @@ struct Writer<'a> {
     rule_sets: &'a [Vec<u8>],
     rollouts: &'a [i64],
     last: Option<Put>,
+    /// The newest revision of each rule's row; none where nobody sets anything.
+    revisions: Option<BTreeMap<String, u64>>,
 }
 
 impl<'a> Writer<'a> {
@@ -150,7 +155,7 @@ impl<'a> Writer<'a> {
                 running: true,
             })
             .collect();
-        Self { start, random, stream, devices, rule_sets, rollouts, last: None }
+        Self { start, random, stream, devices, rule_sets, rollouts, last: None, revisions: None }
     }
 
     /// One record a step, and the stream resharded before some of them.
@@ -218,6 +223,53 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Operators change a row, and every shard is told. What does not reach a shard, or comes again, is a relay that
+    /// has failed or tried again.
+    fn override_rule(&mut self, at: i64) {
+        let Some(revisions) = &mut self.revisions else { return };
+        let random = &mut self.random;
+        let rule = *random.pick(&[
+            "high-pressure",
+            "very-hot",
+            "pressure-held",
+            "vibration-high",
+            "temperature-range",
+            "burst",
+            "low-battery",
+            "silent",
+            "off",
+            "many-low",
+        ]);
+        let revision = revisions.entry(rule.to_owned()).or_default();
+        if !random.per_mille(200) {
+            *revision += 1 + random.below(2);
+        }
+        let mut row = json!({ "ff": 1, "k": "override", "rule": rule, "rev": *revision, "t": at });
+        match random.below(10) {
+            0..2 => row["enabled"] = json!(random.per_mille(400)),
+            2..4 => row["muted_until"] = json!(at + random.between(-60_000, 1_800_000)),
+            4..7 => row["threshold"] = json!(random.between(5, 110)),
+            7 => row["contacts"] = json!([random.pick(&["oncall", "oncall", "nobody"])]),
+            8 => row["removed"] = json!(true),
+            _ => {
+                row["enabled"] = json!(true);
+                row["muted_until"] = json!(at + random.between(0, 600_000));
+                row["contacts"] = json!(["oncall"]);
+            }
+        }
+        if random.per_mille(500) {
+            row["until"] = json!(at + random.between(-10_000, 1_200_000));
+        }
+        let text = row.to_string();
+        for shard in self.stream.open_shards() {
+            let times = if self.random.per_mille(100) { 0 } else { 1 + self.random.below(2) * self.random.below(2) };
+            for _ in 0..times {
+                let fact = Fact::Override(row.clone());
+                self.stream.put_into(&mut self.random, shard, "override", &text, at, Some(at), fact);
+            }
+        }
+    }
+
     fn anything(&mut self, at: i64) {
         let device = self.random.below(self.devices.len() as u64) as usize;
         match self.random.below(1_000) {
@@ -229,11 +281,12 @@ impl<'a> Writer<'a> {
                 self.devices[device].revision = self.devices[device].revision.max(1) + 1;
             }
             12..45 => self.bad(device, at),
-            45..75 => {
+            45..72 => {
                 if let Some(Put { record, claimed, fact }) = self.last.clone() {
                     self.put(&record.partition_key, &String::from_utf8_lossy(&record.data), at, claimed, fact);
                 }
             }
+            72..75 => self.override_rule(at),
             75..80 => self.devices[device].silent_until = at + self.random.between(60_000, 900_000),
             _ => {
                 if self.devices[device].silent_until <= at {

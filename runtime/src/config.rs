@@ -208,6 +208,22 @@ impl Sweep {
     }
 }
 
+/// What the `relay` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relay {
+    /// What every function knows.
+    pub common: Common,
+    /// ARN of the telemetry stream.
+    pub stream_arn: String,
+}
+
+impl Relay {
+    /// Reads what the `relay` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self { common: Common::read(variables)?, stream_arn: stream_arn(variables)? })
+    }
+}
+
 fn stream_arn(variables: &Variables<'_>) -> Result<String, ConfigError> {
     variables
         .parsed("FLEETFORM_STREAM_ARN", "the ARN of a stream", |text| text.starts_with("arn:").then(|| text.to_owned()))
@@ -257,6 +273,7 @@ mod tests {
             let variables = Variables::new(&lookup);
             Evaluate::read(&variables)?;
             Sweep::read(&variables)?;
+            Relay::read(&variables)?;
             Notify::read(&variables)
         };
         assert_eq!(read(&variables).expect("complete").sms_origination, None);

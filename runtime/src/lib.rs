@@ -11,6 +11,8 @@ pub mod config;
 #[cfg(feature = "evaluate")]
 pub mod crumbs;
 pub mod event;
+#[cfg(feature = "jobs")]
+pub mod every_shard;
 #[cfg(feature = "lambda")]
 pub mod handler;
 #[cfg(feature = "lambda")]
@@ -19,6 +21,8 @@ pub mod host;
 pub mod notify;
 #[cfg(feature = "lambda")]
 pub mod outbox;
+#[cfg(feature = "jobs")]
+pub mod relay;
 #[cfg(feature = "lambda")]
 pub mod start;
 #[cfg(feature = "jobs")]

@@ -22,6 +22,11 @@ pub struct UnknownHandler {
 }
 
 impl UnknownHandler {
+    /// Of a binary that has several, which it names in `known`.
+    pub fn new(found: String, known: &'static str) -> Self {
+        Self { found, known }
+    }
+
     /// Of a binary that has one handler.
     pub fn unless(variables: &Variables<'_>, known: &'static str) -> Result<(), StartError> {
         match variables.required("_HANDLER")? {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,7 +36,7 @@ use crate::{
 /// What every pass begins with.
 #[derive(Debug)]
 pub struct Prepared {
-    rules: Compiled,
+    rules: Arc<Compiled>,
     rule_set: Vec<u8>,
     /// Registrations: partition key and data.
     registrations: Vec<(String, Vec<u8>)>,
@@ -50,7 +53,7 @@ impl Prepared {
             (device.clone(), record.to_string().into_bytes())
         };
         Ok(Self {
-            rules: Compiled::from_bytes(&folder.rule_set)?,
+            rules: Compiled::from_bytes(&folder.rule_set)?.into(),
             rule_set: folder.rule_set.clone(),
             registrations: folder.devices.iter().map(registration).collect(),
         })

@@ -1,5 +1,7 @@
 //! `fleetform explain`.
 
+use std::sync::Arc;
+
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
 use fleetform_engine::{
@@ -93,9 +95,9 @@ impl Explain {
         })?;
         let device = DeviceId::new(&self.device).map_err(Stop::bad_input)?;
         let log = record_log::read(&self.log, &set.message, device.as_str())?;
-        let rules = Compiled::new(&set, RuleSet::sha256(&set.to_bytes()));
+        let rules = Arc::new(Compiled::new(&set, RuleSet::sha256(&set.to_bytes())));
         let mut story =
-            Story { set: &set, rule, device: &device, session: Session::new(&set, &rules), rows: Vec::new() };
+            Story { set: &set, rule, device: &device, session: Session::new(&set, rules.clone()), rows: Vec::new() };
         if let (Some(registered), Some(first)) = (self.registration(platform)?, log.records.first()) {
             // Any registration in the log is newer.
             story.session.take(device.as_str(), &registered.record(0, first.arrived_at), first.arrived_at);

@@ -9,6 +9,8 @@ mod generate;
 mod init;
 mod prove;
 #[cfg(feature = "aws")]
+mod overrides;
+#[cfg(feature = "aws")]
 mod redrive;
 mod schema;
 #[cfg(feature = "aws")]
@@ -44,6 +46,8 @@ enum Command {
     #[cfg(feature = "aws")]
     Devices(devices::Devices),
     #[cfg(feature = "aws")]
+    Override(overrides::Override),
+    #[cfg(feature = "aws")]
     Redrive(redrive::Redrive),
     #[cfg(feature = "aws")]
     State(state::State),
@@ -63,6 +67,8 @@ impl Arguments {
             Command::Schema(schema) => schema.run(),
             #[cfg(feature = "aws")]
             Command::Devices(devices) => devices.run(),
+            #[cfg(feature = "aws")]
+            Command::Override(command) => command.run(),
             #[cfg(feature = "aws")]
             Command::Redrive(redrive) => redrive.run(),
             #[cfg(feature = "aws")]

@@ -4,7 +4,10 @@ mod files;
 pub(crate) mod report;
 mod run;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use camino::Utf8Path;
 use fleetform_engine::{compiled::Compiled, ids::RuleId, rule_set::RuleSet};
@@ -57,7 +60,7 @@ pub(crate) fn run(path: &Utf8Path, text: &str, platform: &Platform, filter: Opti
     let mut files = vec![TestFile { path: path.to_owned(), text: text.to_owned(), tests: platform.tests.clone() }];
     files.extend(files::beside(path, platform)?);
     let set = relaxed(rule_set(platform));
-    let rules = Compiled::new(&set, RuleSet::sha256(&set.to_bytes()));
+    let rules = Arc::new(Compiled::new(&set, RuleSet::sha256(&set.to_bytes())));
     let about: BTreeSet<RuleId> =
         files.iter().flat_map(|file| file.tests.iter().map(|test| test.rule.clone())).collect();
     let mut tests = Vec::new();

@@ -1,7 +1,7 @@
 //! One test on the engine: its samples one after the other, time passing in between, and every expectation held
 //! against where the rule stands at its time.
 
-use std::{collections::BTreeMap, iter::Peekable};
+use std::{collections::BTreeMap, iter::Peekable, sync::Arc};
 
 use fleetform_engine::{
     compiled::Compiled,
@@ -57,7 +57,7 @@ struct Heard {
 }
 
 /// Runs a test. The set is the one that `rules` was compiled from.
-pub(crate) fn run(set: &RuleSet, rules: &Compiled, test: &RuleTest) -> Ran {
+pub(crate) fn run(set: &RuleSet, rules: &Arc<Compiled>, test: &RuleTest) -> Ran {
     if !set.rules.get(&test.rule).is_some_and(|rule| rule.enabled) {
         return Ran { rows: Vec::new(), end: End::Skipped };
     }
@@ -67,7 +67,7 @@ pub(crate) fn run(set: &RuleSet, rules: &Compiled, test: &RuleTest) -> Ran {
     let devices: Vec<(DeviceId, &BTreeMap<MetricId, Series>)> =
         std::iter::once(first).chain(more.zip(others)).collect();
     let mut trial = Trial {
-        session: Session::new(set, rules),
+        session: Session::new(set, rules.clone()),
         test,
         device: devices[0].0.clone(),
         is_fleet: set.rules.get(&test.rule).is_some_and(|rule| matches!(rule.condition, Condition::Fleet { .. })),

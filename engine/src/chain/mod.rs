@@ -7,6 +7,7 @@ mod device;
 mod fleet;
 pub(crate) mod keys;
 mod memory;
+mod overrides;
 
 use codec::{Malformed, Reader, Writer};
 use sha2::{Digest, Sha256};
@@ -152,7 +153,7 @@ impl Delta<'_> {
         old: &Compiled,
         new: &Compiled,
     ) -> Result<Effects, Unreadable> {
-        if old.sha256 != new.sha256 {
+        if !old.is_same_as(new) {
             // The episodes that end are among the effects of the delta.
             rehome::rehome_all(old, new, state, &mut |_, _, _, _, _| {});
         }
@@ -291,6 +292,7 @@ fn write_head(writer: &mut Writer, head: &Head) {
     writer.signed(head.shard_time.0);
     writer.number(head.rule_set.version);
     writer.text(&head.rule_set.sha256);
+    overrides::write(writer, &head.overrides);
 }
 
 fn read_head(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
@@ -301,5 +303,6 @@ fn read_head(reader: &mut Reader<'_>) -> Result<Head, Malformed> {
             version: reader.number("the rule set's version")?,
             sha256: SmolStr::new(reader.text("the rule set's hash")?),
         },
+        overrides: overrides::read(reader)?.into(),
     })
 }

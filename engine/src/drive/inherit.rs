@@ -234,13 +234,14 @@ impl Driver {
     }
 }
 
-/// The state that a child begins with, and the rule set that it is under: the newer of its parents' sets. Episodes of
-/// the other parent that do not go with it end at the child's own beginning.
+/// The state that a child begins with, and the rule set that it is under: the newer of its parents' sets, under the newest
+/// of their overrides. Episodes of a parent that do not go with it end at the child's own beginning.
 fn inherit(parents: Vec<Shard>, lineage: &Lineage, run: &mut Run) -> Option<(ShardState, Arc<Compiled>)> {
     let newest = parents.iter().map(|parent| (parent.state.rule_set().version, &parent.rules));
     let (version, rules) =
         newest.max_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.sha256.cmp(&right.sha256)))?;
-    let rules = rules.clone();
+    let overrides = parents.iter().map(|parent| parent.state.head.overrides.clone());
+    let rules = rules.under(&overrides.reduce(|one, other| one.merge(&other).into()).unwrap_or_default());
     let shard_time = parents.iter().map(|parent| parent.state.shard_time()).max().unwrap_or_default();
     let states = parents.into_iter().map(|mut parent| {
         step::hand_over(&parent.rules, (&rules, version), &mut parent.state, &lineage.first, shard_time, run);

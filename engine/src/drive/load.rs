@@ -89,7 +89,7 @@ impl Driver {
         if keys.base(base.head.position) != key {
             return Err(broken(key)(Unreadable(format!("it holds the state at {}", base.head.position))));
         }
-        let rules = self.adopted(rule_sets, &base.head.rule_set.sha256).await?;
+        let rules = self.adopted(rule_sets, &base.head.rule_set.sha256).await?.under(&base.head.overrides);
         let state = base.state(&rules).map_err(broken(key))?;
         Ok(Shard::begun(state, rules, deadline))
     }
@@ -162,6 +162,7 @@ impl Driver {
         } else {
             self.adopted(rule_sets, &delta.head.rule_set.sha256).await?
         };
+        let rules = rules.under(&delta.head.overrides);
         let written_by = delta.written_by;
         let effects = delta.apply(&mut shard.state, &shard.rules, &rules).map_err(broken(key))?;
         shard.rules = rules;

@@ -21,6 +21,7 @@ mod survey;
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -64,7 +65,7 @@ pub const DELTAS_PER_BASE: u32 = 64;
 const DEADLINE_EVERY: usize = 8;
 
 /// How one record is taken: [`step::step`], or for a test something that fails.
-pub type Step = fn(&Compiled, &mut ShardState, &StreamRecord<'_>, &mut Run) -> Stepped;
+pub type Step = fn(&Arc<Compiled>, &mut ShardState, &StreamRecord<'_>, &mut Run) -> Stepped;
 
 /// Drives batches through the engine. A host keeps one for its life.
 #[derive(Debug)]
@@ -286,7 +287,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                 let Some(stepped) = guarded(|| step(&shard.rules, &mut shard.state, record, run)) else {
                     return panicked;
                 };
-                if let Stepped::NeedsRuleSet { version, sha256 } = stepped {
+                if let Stepped::Overridden(rules) = stepped {
+                    shard.rules = rules;
+                } else if let Stepped::NeedsRuleSet { version, sha256 } = stepped {
                     // What ends a process while it waits is not the record's fault.
                     self.alone(None);
                     let loaded = match driver.rule_set(self.ports.rule_sets, &sha256).await {
@@ -300,14 +303,12 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                     }
                     let taken = guarded(|| match loaded {
                         Loaded::Usable(rules) => {
-                            step::adopt(&shard.rules, &rules, version, &mut shard.state, record, run);
-                            shard.rules = rules;
+                            step::adopt(&shard.rules, &rules, version, &mut shard.state, record, run)
                         }
                         Loaded::Unusable(_) => step::ignore_rule_set(&shard.rules, &mut shard.state, record, run),
                     });
-                    if taken.is_none() {
-                        return panicked;
-                    }
+                    let Some(rules) = taken else { return panicked };
+                    shard.rules = rules;
                 }
             }
             let full = size.after(shard, &run.effects) >= DELTA_BYTES_CUT;

@@ -217,17 +217,21 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
                 let Some(stepped) = guarded(|| step(&shard.rules, &mut shard.state, &record, run)) else {
                     return Ok(Replayed::Panicked(record.sequence));
                 };
-                let Stepped::NeedsRuleSet { version, sha256 } = stepped else { continue };
-                match driver.rule_set(self.rule_sets, &sha256).await? {
-                    Loaded::Usable(rules) => {
-                        let adopt = || step::adopt(&shard.rules, &rules, version, &mut shard.state, &record, run);
-                        if guarded(adopt).is_none() {
-                            return Ok(Replayed::Panicked(record.sequence));
-                        }
+                let (version, sha256) = match stepped {
+                    Stepped::Done => continue,
+                    Stepped::Overridden(rules) => {
                         shard.rules = rules;
+                        continue;
                     }
+                    Stepped::NeedsRuleSet { version, sha256 } => (version, sha256),
+                };
+                let loaded = driver.rule_set(self.rule_sets, &sha256).await?;
+                let taken = guarded(|| match loaded {
+                    Loaded::Usable(rules) => step::adopt(&shard.rules, &rules, version, &mut shard.state, &record, run),
                     Loaded::Unusable(_) => step::ignore_rule_set(&shard.rules, &mut shard.state, &record, run),
-                }
+                });
+                let Some(rules) = taken else { return Ok(Replayed::Panicked(record.sequence)) };
+                shard.rules = rules;
             }
             match page.next {
                 Next::More(token) => from = ReadFrom::Token(token),

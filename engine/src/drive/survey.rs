@@ -5,6 +5,8 @@ use smol_str::SmolStr;
 use super::{Driver, Failure, PortError, RuleSets, Settings, StateLog, cache::Shard, load::unavailable};
 use crate::{
     chain::{self, keys::Keys},
+    ids::RuleId,
+    overrides::Override,
     position::Position,
     state::RuleSetRef,
     units::Timestamp,
@@ -27,7 +29,7 @@ pub struct Broken {
 }
 
 /// How the chain of one shard stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Survey {
     /// The shard.
     pub shard: SmolStr,
@@ -47,6 +49,8 @@ pub struct Survey {
     pub devices: usize,
     /// Of these, how many are retired.
     pub retired: usize,
+    /// What is set for rules there apart from the rule set, and rows that set nothing any more.
+    pub overrides: Vec<(RuleId, Override)>,
     /// Whether the chain ends there for good.
     pub sealed: bool,
     /// What cannot be read: bases newer than that one, and the first delta that does not follow.
@@ -95,6 +99,7 @@ pub async fn survey<L: StateLog, R: RuleSets>(
         rule_set: None,
         devices: 0,
         retired: 0,
+        overrides: Vec::new(),
         sealed: false,
         broken,
     };
@@ -108,6 +113,7 @@ pub async fn survey<L: StateLog, R: RuleSets>(
             rule_set: Some(shard.state.rule_set().clone()),
             devices: shard.state.devices.len(),
             retired: shard.state.devices.iter().filter(|device| device.registration.retired).count(),
+            overrides: shard.state.overrides().map(|(rule, row)| (rule.clone(), row.clone())).collect(),
             sealed: shard.sealed,
             ..empty
         },

@@ -28,7 +28,8 @@ pub const COMPOSITE_DEPTH_MAX: usize = 8;
 pub const ALARM_CODE_CHARACTERS_MAX: usize = 64;
 
 impl RuleSet {
-    pub(super) fn check_rule(&self, id: &RuleId, rule: &Rule) -> Result<(), Invalid> {
+    /// Whether a rule agrees with the set and with itself.
+    pub(crate) fn check_rule(&self, id: &RuleId, rule: &Rule) -> Result<(), Invalid> {
         known(&self.severities, &rule.severity, || "severity".into(), "severity")?;
         for id in &rule.zones {
             known(&self.zones, id, || "zones".into(), "zone")?;

@@ -4,7 +4,7 @@
 
 mod message;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 use smol_str::SmolStr;
@@ -35,7 +35,7 @@ const GENERATION: u32 = 1;
 #[derive(Debug)]
 pub struct Session<'r> {
     message: &'r MessageFormat,
-    rules: &'r Compiled,
+    rules: Arc<Compiled>,
     state: ShardState,
     taken: u64,
 }
@@ -62,7 +62,7 @@ pub struct Place {
 
 impl<'r> Session<'r> {
     /// A shard before its first record. `rules` is the set in its compiled form, which many sessions can share.
-    pub fn new(set: &'r RuleSet, rules: &'r Compiled) -> Self {
+    pub fn new(set: &'r RuleSet, rules: Arc<Compiled>) -> Self {
         let state = ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() });
         Self { message: &set.message, rules, state, taken: 0 }
     }
@@ -122,9 +122,12 @@ impl<'r> Session<'r> {
         self.taken += 1;
         let sequence = SequenceNumber::from(self.taken);
         let record = StreamRecord { sequence, partition_key, arrived_at, data };
-        match step::step(self.rules, &mut self.state, &record, run) {
+        match step::step(&self.rules, &mut self.state, &record, run) {
             Stepped::Done => {}
-            Stepped::NeedsRuleSet { .. } => step::ignore_rule_set(self.rules, &mut self.state, &record, run),
+            Stepped::Overridden(rules) => self.rules = rules,
+            Stepped::NeedsRuleSet { .. } => {
+                self.rules = step::ignore_rule_set(&self.rules, &mut self.state, &record, run);
+            }
         }
     }
 
@@ -177,12 +180,12 @@ mod tests {
         Observed::Number(Finite::new(value).unwrap())
     }
 
-    fn example() -> (RuleSet, Compiled) {
-        (RuleSet::from_bytes(EXAMPLE).unwrap(), Compiled::from_bytes(EXAMPLE).unwrap())
+    fn example() -> (RuleSet, Arc<Compiled>) {
+        (RuleSet::from_bytes(EXAMPLE).unwrap(), Compiled::from_bytes(EXAMPLE).unwrap().into())
     }
 
-    fn session<'r>((set, rules): &'r (RuleSet, Compiled)) -> (Session<'r>, DeviceId, RuleId) {
-        let mut session = Session::new(set, rules);
+    fn session<'r>((set, rules): &'r (RuleSet, Arc<Compiled>)) -> (Session<'r>, DeviceId, RuleId) {
+        let mut session = Session::new(set, rules.clone());
         let device = DeviceId::new("logger-0").unwrap();
         let registration = Registration {
             id: device.clone(),
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn silence_is_noticed_by_ticks_alone() {
         let example = example();
-        let mut session = Session::new(&example.0, &example.1);
+        let mut session = Session::new(&example.0, example.1.clone());
         let (device, rule) = (DeviceId::new("valve-0").unwrap(), RuleId::new("valve-offline").unwrap());
         let registration = Registration {
             id: device.clone(),
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn a_fleet_hears_at_once_what_its_devices_say() {
         let example = example();
-        let mut session = Session::new(&example.0, &example.1);
+        let mut session = Session::new(&example.0, example.1.clone());
         let (zone, rule) = (ZoneId::new("zone-a").unwrap(), RuleId::new("hydrants-open").unwrap());
         assert_eq!(session.fleet(&zone, &rule), None);
         for n in 0..6_i32 {

@@ -169,7 +169,9 @@ fn follow(
             tally.effects.alerts.push(alert);
             let instance = &mut device.instances[slot];
             instance.phase = Phase::Firing(Box::new(firing));
-            let starts_flapping = fired(instance, rule, scene.ingested_at);
+            // A firing that nobody hears of does not count as one too many.
+            let muted = rule.muted_until.is_some_and(|until| scene.ingested_at < until);
+            let starts_flapping = !muted && fired(instance, rule, scene.ingested_at);
             let verdict = if starts_flapping && !rule.shadow {
                 tell_flapping(scene, tally, device, slot, rule)
             } else {
@@ -212,7 +214,7 @@ pub(super) fn end(
     tally.counts.resolved += 1;
     if firing.notice == Notice::Given {
         tally.counts.notifications += 1;
-        tally.effects.notifications.push(episode::notification(alert.clone(), NoticeKind::Resolved, 0, 0));
+        tally.effects.notifications.push(episode::notification(alert.clone(), rule, NoticeKind::Resolved, 0, 0));
     }
     tally.effects.alerts.push(alert);
 }
@@ -255,7 +257,7 @@ fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, 
     instance.noticed_at = Some(scene.ingested_at);
     instance.suppressed = instance.suppressed.saturating_add(1);
     tally.counts.notifications += 1;
-    tally.effects.notifications.push(episode::notification(alert, NoticeKind::Flapping, 0, instance.suppressed));
+    tally.effects.notifications.push(episode::notification(alert, rule, NoticeKind::Flapping, 0, instance.suppressed));
     Verdict::Send(Why::Flapping)
 }
 
@@ -282,11 +284,11 @@ pub(super) fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device
             tally.counts.notifications += 1;
             if let Phase::Firing(firing) = &device.instances[slot].phase {
                 let alert = episode::alert(scene, tally.last_place(scene), device, rule, firing, AlertState::Firing);
-                let notice = episode::notification(alert, kind, firing.repeats, held_back);
+                let notice = episode::notification(alert, rule, kind, firing.repeats, held_back);
                 tally.effects.notifications.push(notice);
             }
         }
-        Verdict::Hold(WhyNot::CoolingDown { .. } | WhyNot::Flapping { .. })
+        Verdict::Hold(WhyNot::CoolingDown { .. } | WhyNot::Flapping { .. } | WhyNot::Muted { .. })
             if firing.notice == Notice::Owed { counted: false } =>
         {
             firing.notice = Notice::Owed { counted: true };

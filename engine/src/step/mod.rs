@@ -5,10 +5,13 @@ mod alarm;
 mod composite;
 mod fleet;
 mod judge;
+mod overrides;
 mod presence;
 mod registration;
 mod telemetry;
 mod timers;
+
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use smol_str::{SmolStr, format_smolstr};
@@ -18,7 +21,7 @@ use crate::{
     compiled::{Compiled, Home},
     counts::Counts,
     drive::StreamRecord,
-    effect::{Effects, QUARANTINE_BYTES_MAX, Quarantined},
+    effect::{Effects, QUARANTINE_BYTES_MAX, Quarantined, ResolveReason},
     episode::{Cause, Scene},
     position::{Position, SequenceNumber},
     reason::{Reason, Refusal},
@@ -49,10 +52,12 @@ pub struct Run {
 }
 
 /// How a record was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Stepped {
     /// It is part of the state.
     Done,
+    /// It is part of the state, and other overrides than before are in force: these are the rules from here on.
+    Overridden(Arc<Compiled>),
     /// It names a newer rule set, which must be loaded first: then [`adopt`] or [`ignore_rule_set`]. Nothing has
     /// changed so far.
     NeedsRuleSet {
@@ -80,7 +85,7 @@ impl Run {
 }
 
 /// Takes one record. A record that the state has applied before is skipped.
-pub fn step(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
+pub fn step(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
     if state.head.position.covers(&record.sequence) && !mutant!(PositionNotChecked) {
         run.counts.skipped += 1;
         return Stepped::Done;
@@ -114,7 +119,9 @@ fn may_come_again(record: Record<'_>) -> Result<Record<'_>, Refusal> {
         | Record::Alarm { .. }
         | Record::Lifecycle(_)
         | Record::Device(_) => Ok(record),
-        Record::Tick | Record::Rules { .. } | Record::Member(_) | Record::Redriven { .. } => Err(does_not_come_again()),
+        Record::Tick | Record::Rules { .. } | Record::Override { .. } | Record::Member(_) | Record::Redriven { .. } => {
+            Err(does_not_come_again())
+        }
     }
 }
 
@@ -123,7 +130,7 @@ fn does_not_come_again() -> Refusal {
 }
 
 fn take(
-    rules: &Compiled,
+    rules: &Arc<Compiled>,
     state: &mut ShardState,
     record: &StreamRecord<'_>,
     (ingested_at, read): (Timestamp, Result<Record<'_>, Refusal>),
@@ -139,9 +146,11 @@ fn take(
         return Stepped::NeedsRuleSet { version, sha256: sha256.clone() };
     }
     let mut moment = Moment::of(record, ingested_at, run);
+    let mut in_force = None;
     if !mutant!(TimersAfterRecord) {
-        timers::run(rules, state, &moment, run);
+        in_force = overrides::time_passes(rules, state, &moment, run);
     }
+    let rules = &in_force.clone().unwrap_or_else(|| rules.clone());
     if coming == Coming::Again {
         run.counts.redriven += 1;
         moment.known_at = state.head.shard_time.max(ingested_at);
@@ -172,6 +181,10 @@ fn take(
             run.counts.stale_rule_sets += 1;
             Ok(())
         }
+        Ok(Record::Override { rule, row }) => {
+            in_force = overrides::take(rules, state, (&rule, &row), &moment, run).or(in_force);
+            Ok(())
+        }
         Ok(Record::Member(member)) => {
             fleet::take(rules, state, &member, &moment, run);
             Ok(())
@@ -180,7 +193,8 @@ fn take(
         Err(refusal) => Err(refusal),
     };
     if mutant!(TimersAfterRecord) {
-        timers::run(rules, state, &moment, run);
+        let rules = in_force.as_ref().unwrap_or(rules);
+        in_force = overrides::time_passes(rules, state, &moment, run).or(in_force);
     }
     if let Err(refusal) = taken {
         quarantine(record, ingested_at, refusal, run);
@@ -189,7 +203,7 @@ fn take(
         run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     }
     pass(state, record, ingested_at, run);
-    Stepped::Done
+    in_force.map_or(Stepped::Done, Stepped::Overridden)
 }
 
 /// The record that everything in a step happens at.
@@ -223,42 +237,59 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// Takes a record whose set was loaded: `new` is in force from here on. What a `member` record says is taken under it.
+/// Takes a record whose set was loaded: `new`, under the shard's overrides, is in force from here on. What a `member`
+/// record says is taken under it. The rules in force.
 pub fn adopt(
-    old: &Compiled,
-    new: &Compiled,
+    old: &Arc<Compiled>,
+    new: &Arc<Compiled>,
     version: u64,
     state: &mut ShardState,
     record: &StreamRecord<'_>,
     run: &mut Run,
-) {
+) -> Arc<Compiled> {
     let (ingested_at, read) = record::read(record, &mut run.payload);
     let moment = Moment::of(record, ingested_at, run);
-    timers::run(old, state, &moment, run);
-    move_over(old, new, version, state, &moment, run);
+    let in_force = overrides::time_passes(old, state, &moment, run);
+    let old = in_force.as_ref().unwrap_or(old);
+    let new = new.under(&state.head.overrides);
+    state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
+    move_over(old, &new, Change::RuleSet, state, &moment, run);
     run.counts.rule_sets += 1;
     run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     if let Ok(Record::Member(member)) = read {
-        fleet::take(new, state, &member, &moment, run);
+        fleet::take(&new, state, &member, &moment, run);
     }
     pass(state, record, ingested_at, run);
+    new
 }
 
-/// Brings every device under another rule set; the episodes that do not go with them end here.
-fn move_over(old: &Compiled, new: &Compiled, version: u64, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
-    state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
-    if old.sha256 == new.sha256 {
+/// Why other rules are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Another rule set was adopted.
+    RuleSet,
+    /// Operators have set something, or what they have set has ended.
+    Overrides,
+}
+
+/// Brings every device under other rules; the episodes that do not go with them end here.
+fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
+    if old.is_same_as(new) {
         return;
     }
     let Run { shard, effects, counts, .. } = run;
     let mut tally = Tally::new(effects, counts, None, moment.before);
     rehome::rehome_all(old, new, state, &mut |device, home, rule, instance, reason| {
+        let reason = match why {
+            Change::RuleSet => reason,
+            Change::Overrides => ResolveReason::Overridden,
+        };
         end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
     });
     fleet::adopted(new, state, moment, run);
 }
 
-/// Brings the state of a parent under the rule set that its child begins with, at the child's beginning.
+/// Brings the state of a parent under the rules that its child begins with, at the child's beginning.
 pub(crate) fn hand_over(
     old: &Compiled,
     (new, version): (&Compiled, u64),
@@ -269,7 +300,9 @@ pub(crate) fn hand_over(
 ) {
     let before = run.effects.alerts.len();
     let moment = Moment { sequence: first, ingested_at: shard_time, known_at: shard_time, before };
-    move_over(old, new, version, state, &moment, run);
+    state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
+    state.head.overrides = new.overrides.clone();
+    move_over(old, new, Change::RuleSet, state, &moment, run);
 }
 
 /// Passes a record without evaluating it: its bytes are quarantined and nothing else changes, not even the shard's
@@ -281,17 +314,23 @@ pub(crate) fn set_aside(state: &mut ShardState, record: &StreamRecord<'_>, refus
 }
 
 /// Takes a record whose set cannot be used: the shard stays with the one it has. What a `member` record says is kept
-/// for a set that knows its rule.
-pub fn ignore_rule_set(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) {
+/// for a set that knows its rule. The rules in force.
+pub fn ignore_rule_set(
+    rules: &Arc<Compiled>,
+    state: &mut ShardState,
+    record: &StreamRecord<'_>,
+    run: &mut Run,
+) -> Arc<Compiled> {
     let (ingested_at, read) = record::read(record, &mut run.payload);
     let moment = Moment::of(record, ingested_at, run);
-    timers::run(rules, state, &moment, run);
+    let rules = overrides::time_passes(rules, state, &moment, run).unwrap_or_else(|| rules.clone());
     run.counts.unusable_rule_sets += 1;
     run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     if let Ok(Record::Member(member)) = read {
-        fleet::take(rules, state, &member, &moment, run);
+        fleet::take(&rules, state, &member, &moment, run);
     }
     pass(state, record, ingested_at, run);
+    rules
 }
 
 /// The record is part of the state from here on.

@@ -3,6 +3,7 @@
 mod expiry_cases;
 mod fleet_cases;
 mod message_cases;
+mod override_cases;
 mod poison_cases;
 mod properties;
 mod redrive_cases;

@@ -3,7 +3,10 @@
 
 use std::{
     cell::Cell,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,7 +64,7 @@ fn details_left_out(mut rows: Rows) -> Rows {
     rows
 }
 
-fn panics(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
+fn panics(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
     if record.data == POISON {
         // Half of the work is done before it fails.
         let half = StreamRecord { data: b"{}", ..*record };
@@ -114,7 +117,7 @@ thread_local! {
     static DEAD: Cell<bool> = const { Cell::new(false) };
 }
 
-fn dies(rules: &Compiled, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
+fn dies(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
     if record.data == POISON {
         DEAD.set(true);
     }

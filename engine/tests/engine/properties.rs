@@ -1,5 +1,7 @@
 //! What holds for any stream: how it is cut, how often it comes and when it happened change nothing.
 
+use std::sync::Arc;
+
 use fleetform_engine::{
     compiled::Compiled,
     effect::{Alert, Notification},
@@ -197,7 +199,7 @@ proptest! {
     #[test]
     fn asking_why_changes_nothing(events in events(60)) {
         let stream = stream(&events, START_MS);
-        let rules = Compiled::from_bytes(EXAMPLE).unwrap();
+        let rules = Arc::new(Compiled::from_bytes(EXAMPLE).unwrap());
         let outcome = |trace| {
             let mut state = ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256().into() });
             let mut run = Run::new(SHARD, 1);

@@ -11,17 +11,18 @@
 //! 10s @25s vibration=20 | …          taken at 10 s, arrived at 25 s
 //! 90s !tick | firing 61s, send at 61s  time alone passes; a verdict that no sample made says when it was made
 //! 90s !status offline                 a message on the channel `status`; `!alarm leak on` one on `alerts`
+//! 90s !override burst rev=1 enabled=false until=300s   what operators set for a rule
 //! 90s !disconnected 5 CLIENT_ERROR    what the broker says of the connection, with its version
 //! ```
 //! `UPDATE_SESSIONS=1` writes what happened into the files instead of comparing.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
 use fleetform_engine::{
     compiled::Compiled,
     rule_set::RuleSet,
     state::{RuleSetRef, ShardState},
-    step::{self, Run},
+    step::{self, Run, Stepped},
     verdict::{Judgement, Standing, Verdict, Why, WhyNot},
 };
 use serde_json::{Map, Value, json};
@@ -58,7 +59,7 @@ fn every_session_goes_as_it_is_written() {
 /// The session with what happens beside its samples.
 fn play(session: &str) -> String {
     let bytes = RuleSet::from_bytes(EXAMPLE).unwrap().to_bytes();
-    let rules = Compiled::from_bytes(&bytes).unwrap();
+    let mut rules = Arc::new(Compiled::from_bytes(&bytes).unwrap());
     let mut state = ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256().into() });
     let mut stream = Stream::default();
     let (mut device, mut shown) = (String::new(), String::new());
@@ -76,13 +77,13 @@ fn play(session: &str) -> String {
                 let rev = stream.records.len() + 1;
                 let fields = json!({ "rev": rev, "type": device_type, "zone": zone, "attributes": attributes });
                 stream.registration(id, fields, START_MS);
-                take(&rules, &mut state, &mut stream);
+                take(&mut rules, &mut state, &mut stream);
             }
             ["retire", id, device_type, zone] => {
                 let rev = stream.records.len() + 1;
                 let fields = json!({ "rev": rev, "type": device_type, "zone": zone, "retired": true });
                 stream.registration(id, fields, START_MS);
-                outcome = Some(told(&take(&rules, &mut state, &mut stream), &shown));
+                outcome = Some(told(&take(&mut rules, &mut state, &mut stream), &shown));
             }
             ["of", id] => device = (*id).to_owned(),
             ["rule", id] => shown = (*id).to_owned(),
@@ -98,6 +99,17 @@ fn play(session: &str) -> String {
                         let fields = json!({ "e": "disconnected", "v": number(version), "r": reason });
                         stream.wrap("lifecycle", &device, fields, at);
                     }
+                    ("override", [rule, fields @ ..]) => {
+                        let mut row = Map::from_iter([("rule".to_owned(), json!(rule))]);
+                        for (key, value) in fields.iter().map(|word| reading(word)) {
+                            let value = match value.as_str() {
+                                Some(at) if key.ends_with("until") => json!(START_MS + milliseconds(at)),
+                                Some(_) | None => value,
+                            };
+                            row.insert(key, value);
+                        }
+                        stream.wrap("override", "override", Value::Object(row), at);
+                    }
                     ("status", [status]) => {
                         stream.wrapped(&device, json!({ "status": status }).to_string().as_bytes(), "status", at);
                     }
@@ -107,7 +119,7 @@ fn play(session: &str) -> String {
                     }
                     _ => panic!("no such event: {script}"),
                 }
-                let run = take(&rules, &mut state, &mut stream);
+                let run = take(&mut rules, &mut state, &mut stream);
                 outcome = Some(told(&run, &shown));
             }
             [at, rest @ ..] => {
@@ -119,7 +131,7 @@ fn play(session: &str) -> String {
                 let readings: Map<String, Value> = readings.iter().map(|word| reading(word)).collect();
                 let time = jiff::Timestamp::from_millisecond(START_MS + at).unwrap().to_string();
                 stream.message(&device, &json!({ "timestamp": time, "readings": readings }), START_MS + arrived);
-                let run = take(&rules, &mut state, &mut stream);
+                let run = take(&mut rules, &mut state, &mut stream);
                 outcome = Some(told(&run, &shown));
             }
         }
@@ -132,13 +144,17 @@ fn play(session: &str) -> String {
 }
 
 /// Takes the newest record, and then what it made devices say to fleets.
-fn take(rules: &Compiled, state: &mut ShardState, stream: &mut Stream) -> Run {
+fn take(rules: &mut Arc<Compiled>, state: &mut ShardState, stream: &mut Stream) -> Run {
     let mut run = Run::new(SHARD, 1);
     run.trace = Some(Vec::new());
     let mut next = stream.records.len() - 1;
     while next < stream.records.len() {
         for record in stream.records(next, next + 1) {
-            assert_eq!(step::step(rules, state, &record, &mut run), step::Stepped::Done);
+            match step::step(rules, state, &record, &mut run) {
+                Stepped::Done => {}
+                Stepped::Overridden(changed) => *rules = changed,
+                Stepped::NeedsRuleSet { .. } => panic!("a session has one rule set"),
+            }
         }
         for member in run.effects.members.drain(..) {
             stream.put(&member.partition_key(), member.record(), member.at.0);
@@ -174,6 +190,7 @@ fn told_of(judgement: &Judgement) -> String {
         Verdict::Send(Why::Repeated) => "send again".to_owned(),
         Verdict::Send(Why::Flapping) => "send flapping".to_owned(),
         Verdict::Hold(WhyNot::Flapping { until }) => format!("flapping until {}", since_start(until.0)),
+        Verdict::Hold(WhyNot::Muted { until }) => format!("muted until {}", since_start(until.0)),
         Verdict::Hold(WhyNot::OutsideHours) => "outside hours".to_owned(),
         Verdict::Hold(WhyNot::Forgotten) => "forgotten".to_owned(),
         Verdict::Hold(WhyNot::Inactive) => String::new(),

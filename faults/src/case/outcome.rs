@@ -59,7 +59,7 @@ impl Outcome {
             .filter_map(|bytes| Some((RuleSet::sha256(bytes).to_string(), RuleSet::from_bytes(bytes).ok()?)))
             .collect();
         for (row, put) in rows.outbox.iter().zip(&rows.put) {
-            let targets = sets.get(row.alert.rule_set.as_str()).map(|set| routing::targets(set, &row.alert));
+            let targets = sets.get(row.alert.rule_set.as_str()).map(|set| routing::notice_targets(set, row));
             for target in targets.into_iter().flatten() {
                 self.deliveries.push(json!({
                     "id": row.id, "kind": row.kind, "rule": row.alert.rule, "device": row.alert.device,

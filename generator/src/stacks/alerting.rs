@@ -30,16 +30,22 @@ pub(crate) struct Outputs {
     pub(crate) alerts_arn: Output,
     pub(crate) deliveries_name: Output,
     pub(crate) deliveries_arn: Output,
+    pub(crate) configuration_name: Output,
+    pub(crate) configuration_stream_arn: Output,
 }
 
 /// The stacks: one, and more where there are very many contacts.
 pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Outputs) {
     let mut stack = site.stack("alerting", "notices to send, the alert history and the topics of the contacts");
     let key = stack.import(&ingest.key_arn);
-    let outbox = stack
-        .add("OutboxTable", Table::new("id", None, &key).with_index(OPEN_INDEX, "open", "touched_at").with_stream());
+    let outbox = stack.add(
+        "OutboxTable",
+        Table::new("id", None, &key).with_index(OPEN_INDEX, "open", "touched_at").with_stream("NEW_IMAGE"),
+    );
     let alerts = stack.add("AlertsTable", Table::new("device", Some("episode"), &key));
     let deliveries = stack.add("DeliveriesTable", Table::new("notification", Some("target"), &key));
+    let configuration =
+        stack.add("AlertConfigurationTable", Table::new("rule", None, &key).with_stream("NEW_AND_OLD_IMAGES"));
     let outputs = Outputs {
         outbox_name: stack.output("OutboxTableName", "Name of the table of notices to send", outbox.reference()),
         outbox_arn: stack.output("OutboxTableArn", "ARN of the table of notices to send", outbox.arn()),
@@ -48,6 +54,16 @@ pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, 
         alerts_arn: stack.output("AlertsTableArn", "ARN of the table of alerts", alerts.arn()),
         deliveries_name: stack.output("DeliveriesTableName", "Name of the table of deliveries", deliveries.reference()),
         deliveries_arn: stack.output("DeliveriesTableArn", "ARN of the table of deliveries", deliveries.arn()),
+        configuration_name: stack.output(
+            "AlertConfigurationTableName",
+            "Name of the table of what operators set for rules",
+            configuration.reference(),
+        ),
+        configuration_stream_arn: stack.output(
+            "AlertConfigurationStreamArn",
+            "ARN of that table's stream",
+            configuration.stream_arn(),
+        ),
     };
     let items = site.topics().map(|(contact, channel)| {
         let addresses = addresses(site, contact, channel);

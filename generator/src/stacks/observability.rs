@@ -1,5 +1,7 @@
 //! The stack `observability`: alarms, each with somebody who hears it, and a dashboard.
 
+mod watches;
+
 use std::collections::BTreeSet;
 
 use fleetform_engine::{ids::ContactId, rule_set::Channel};
@@ -11,11 +13,13 @@ use super::{
     ingest, processing,
     site::Site,
 };
+use watches::{Watch, metric, own_metric, watches};
+
 use crate::{
     cfn::{
         resource::{
             budgets::{Budget, BudgetData, Notification, NotificationWithSubscribers, Spend, Subscriber},
-            cloudwatch::{Alarm, Dashboard, Dimension, Metric, MetricQuery, MetricStat},
+            cloudwatch::{Alarm, Dashboard, Metric, MetricQuery, MetricStat},
             sns::Topic,
         },
         stack::{Output, Stack},
@@ -26,32 +30,6 @@ use crate::{
 
 /// Most actions that an alarm takes for one state.
 const ALARM_ACTIONS_MAX: usize = 5;
-
-/// Age of the oldest record that a function has yet to see, in milliseconds, at which somebody must look.
-const ITERATOR_AGE_MAX_MS: u64 = 300_000;
-
-/// How far the newest full copy of a shard's state may be behind, in milliseconds: from then on only the deltas of many
-/// hours stand between a cold start and the state.
-const BASE_BEHIND_MAX_MS: u64 = 86_400_000;
-
-/// Seconds in which every chain is looked at at least twice.
-const CHAINS_LOOKED_AT_S: u32 = 3 * 3_600;
-
-/// Name space of the runtime's own metrics.
-const NAMESPACE: &str = "fleetform";
-
-/// What is watched, and when it is too much.
-struct Watch {
-    id: &'static str,
-    description: String,
-    /// Their sum is compared.
-    metrics: Vec<Metric>,
-    stat: &'static str,
-    period_s: u32,
-    periods: u32,
-    /// Above this, the alarm goes off.
-    above: u64,
-}
 
 /// The stack.
 pub(crate) fn stacks(
@@ -115,10 +93,11 @@ struct Names {
     stream: Text,
     evaluate: Text,
     notify: Text,
+    relay: Text,
     sweep: Text,
     mappings: Vec<Text>,
-    dead_letters: [Text; 3],
-    tables: [(&'static str, Text); 4],
+    dead_letters: [Text; 4],
+    tables: [(&'static str, Text); 5],
 }
 
 impl Names {
@@ -129,19 +108,21 @@ impl Names {
         processing: &processing::Outputs,
     ) -> Self {
         let mut import = |output: &Output| stack.import(output);
-        let (evaluate, notify, sweep) = (&processing.evaluate, &processing.notify, &processing.sweep);
+        let processing::Outputs { evaluate, notify, relay, sweep, .. } = processing;
         Self {
             stream: import(&ingest.stream_name),
             evaluate: import(&evaluate.name),
             notify: import(&notify.name),
+            relay: import(&relay.name),
             sweep: import(&sweep.name),
-            mappings: [evaluate, notify, sweep]
+            mappings: [evaluate, notify, relay, sweep]
                 .into_iter()
                 .filter_map(|one| one.mapping_id.as_ref())
                 .map(&mut import)
                 .collect(),
-            dead_letters: [evaluate, notify, sweep].map(|one| import(&one.dead_letters_name)),
+            dead_letters: [evaluate, notify, relay, sweep].map(|one| import(&one.dead_letters_name)),
             tables: [
+                ("AlertConfigurationThrottleAlarm", import(&alerting.configuration_name)),
                 ("AlertsTableThrottleAlarm", import(&alerting.alerts_name)),
                 ("DeliveriesTableThrottleAlarm", import(&alerting.deliveries_name)),
                 ("OutboxTableThrottleAlarm", import(&alerting.outbox_name)),
@@ -149,196 +130,11 @@ impl Names {
             ],
         }
     }
-}
 
-/// What is watched in every platform.
-fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
-    let five_minutes = |id, description: &str, metrics| Watch {
-        id,
-        description: description.to_owned(),
-        metrics,
-        stat: "Sum",
-        period_s: 300,
-        periods: 1,
-        above: 0,
-    };
-    let lambda = |name, function: &Text| metric("AWS/Lambda", name, [("FunctionName", function)]);
-    let stream = |name| metric("AWS/Kinesis", name, [("StreamName", &names.stream)]);
-    let mut watches = vec![
-        Watch {
-            stat: "Maximum",
-            period_s: 60,
-            periods: 5,
-            above: ITERATOR_AGE_MAX_MS,
-            ..five_minutes(
-                "EvaluateIteratorAgeAlarm",
-                "Records wait for minutes before evaluate sees them",
-                vec![lambda("IteratorAge", &names.evaluate)],
-            )
-        },
-        Watch {
-            stat: "Maximum",
-            period_s: 60,
-            periods: 5,
-            above: ITERATOR_AGE_MAX_MS,
-            ..five_minutes(
-                "NotifyIteratorAgeAlarm",
-                "Notices wait for minutes before notify sees them",
-                vec![lambda("IteratorAge", &names.notify)],
-            )
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes("EvaluateErrorsAlarm", "Evaluate keeps failing", vec![lambda("Errors", &names.evaluate)])
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes("NotifyErrorsAlarm", "Notify keeps failing", vec![lambda("Errors", &names.notify)])
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes("SweepErrorsAlarm", "Sweep keeps failing", vec![lambda("Errors", &names.sweep)])
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes(
-                "SweepThrottlesAlarm",
-                "Sweep is throttled: the account has too little concurrency left",
-                vec![lambda("Throttles", &names.sweep)],
-            )
-        },
-        Watch {
-            stat: "Maximum",
-            period_s: CHAINS_LOOKED_AT_S,
-            above: BASE_BEHIND_MAX_MS - 1,
-            ..five_minutes(
-                "BaseBehindAlarm",
-                "No full copy of a shard's state has been written for a day",
-                vec![own_metric(site, "BaseBehindMs")],
-            )
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes(
-                "EvaluateThrottlesAlarm",
-                "Evaluate is throttled: the account has too little concurrency left",
-                vec![lambda("Throttles", &names.evaluate)],
-            )
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes(
-                "NotifyThrottlesAlarm",
-                "Notify is throttled: the account has too little concurrency left",
-                vec![lambda("Throttles", &names.notify)],
-            )
-        },
-        five_minutes(
-            "GivenUpAlarm",
-            "An event source gave records up: they are in the failure bucket",
-            names
-                .mappings
-                .iter()
-                .map(|id| {
-                    metric("AWS/Lambda", "OnFailureDestinationDeliveredEventCount", [("EventSourceMappingUUID", id)])
-                })
-                .collect(),
-        ),
-        five_minutes(
-            "LostFailuresAlarm",
-            "Records that were given up did not reach the failure bucket",
-            [&names.evaluate, &names.notify, &names.sweep]
-                .into_iter()
-                .flat_map(|function| {
-                    [lambda("DestinationDeliveryFailures", function), lambda("DeadLetterErrors", function)]
-                })
-                .collect(),
-        ),
-        Watch {
-            stat: "Maximum",
-            ..five_minutes(
-                "DeadLettersAlarm",
-                "A queue of dead letters is not empty",
-                names
-                    .dead_letters
-                    .iter()
-                    .map(|queue| metric("AWS/SQS", "ApproximateNumberOfMessagesVisible", [("QueueName", queue)]))
-                    .collect(),
-            )
-        },
-        five_minutes(
-            "TopicRuleFailuresAlarm",
-            "Messages did not reach the telemetry stream: they are in the rule error bucket",
-            rule_metrics(site, "Failure", "Kinesis"),
-        ),
-        five_minutes(
-            "TopicRuleLossAlarm",
-            "Messages reached neither the telemetry stream nor the rule error bucket",
-            rule_metrics(site, "ErrorActionFailure", "S3"),
-        ),
-        Watch {
-            periods: 3,
-            ..five_minutes(
-                "StreamThrottlesAlarm",
-                "The telemetry stream has too few shards for what is written and read",
-                vec![stream("WriteProvisionedThroughputExceeded"), stream("ReadProvisionedThroughputExceeded")],
-            )
-        },
-        five_minutes(
-            "DeliveryFailuresAlarm",
-            "A notice could not be delivered to one of its targets",
-            vec![own_metric(site, "DeliveryFailures")],
-        ),
-        five_minutes(
-            "LeftBehindAlarm",
-            "A shard was closed before some of its records were evaluated: they are in the failure bucket",
-            vec![own_metric(site, "LeftBehind")],
-        ),
-        five_minutes(
-            "PoisonAlarm",
-            "The engine failed on a record: it is in the quarantine",
-            vec![reason_metric(site, "Quarantined", "killer"), reason_metric(site, "Quarantined", "panic")],
-        ),
-    ];
-    watches.extend(names.tables.iter().map(|(id, table)| {
-        let throttles = ["ReadThrottleEvents", "WriteThrottleEvents"]
-            .map(|name| metric("AWS/DynamoDB", name, [("TableName", table)]));
-        five_minutes(id, "A table is throttled", throttles.to_vec())
-    }));
-    watches
-}
-
-fn rule_metrics(site: &Site<'_>, name: &'static str, action: &'static str) -> Vec<Metric> {
-    ingest::sources(site)
-        .iter()
-        .map(|source| {
-            let rule = site.topic_rule(source.name).into();
-            metric("AWS/IoT", name, [("ActionType", &action.into()), ("RuleName", &rule)])
-        })
-        .collect()
-}
-
-fn metric<const N: usize>(
-    namespace: &'static str,
-    name: &'static str,
-    dimensions: [(&'static str, &Text); N],
-) -> Metric {
-    let dimensions = dimensions.map(|(name, value)| Dimension { name, value: value.clone() }).into();
-    Metric { namespace, metric_name: name, dimensions }
-}
-
-/// A metric of the runtime, over all its reasons.
-fn own_metric(site: &Site<'_>, name: &'static str) -> Metric {
-    let platform = site.platform.name.as_str().into();
-    let environment = site.platform.environment.id.as_str().into();
-    metric(NAMESPACE, name, [("Environment", &environment), ("Platform", &platform)])
-}
-
-/// A metric of the runtime, for one of its reasons.
-fn reason_metric(site: &Site<'_>, name: &'static str, reason: &'static str) -> Metric {
-    let mut metric = own_metric(site, name);
-    metric.dimensions.push(Dimension { name: "Reason", value: reason.into() });
-    metric
+    /// Every function.
+    fn functions(&self) -> [&Text; 4] {
+        [&self.evaluate, &self.notify, &self.relay, &self.sweep]
+    }
 }
 
 fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {
@@ -477,7 +273,8 @@ fn dashboard(site: &Site<'_>, names: &Names) -> Text {
         names.iter().map(|name| line(own_metric(site, name), stat)).collect()
     };
     let lambda = |name: &'static str, stat: &str| -> Vec<Value> {
-        [&names.evaluate, &names.notify, &names.sweep]
+        names
+            .functions()
             .into_iter()
             .map(|function| line(metric("AWS/Lambda", name, [("FunctionName", function)]), stat))
             .collect()

@@ -1,5 +1,6 @@
 //! The stack `processing`: the functions of the runtime, what feeds or wakes them and where they keep their state.
 
+mod relay;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,7 @@ const TOPICS_BY_NAME_MAX: usize = 30;
 pub(crate) struct Outputs {
     pub(crate) evaluate: FunctionOutputs,
     pub(crate) notify: FunctionOutputs,
+    pub(crate) relay: FunctionOutputs,
     pub(crate) sweep: FunctionOutputs,
     pub(crate) quarantine_name: Output,
 }
@@ -91,6 +93,7 @@ pub(crate) fn stacks(
 
     let evaluate = add_evaluate(site, &mut stack, &given, ingest, alerting, &state, &quarantine, rule_set_sha256);
     let notify = add_notify(site, &mut stack, &given, alerting);
+    let relay = relay::add(site, &mut stack, &given, ingest, alerting);
     let sweep = sweep::add(site, &mut stack, &given, ingest, alerting, &state);
     stack.output("StateBucketName", "Name of the bucket of the state log", state.reference());
     stack.output(
@@ -100,7 +103,7 @@ pub(crate) fn stacks(
     );
     let quarantine_name =
         stack.output("QuarantineTableName", "Name of the table of quarantined records", quarantine.reference());
-    let outputs = Outputs { evaluate, notify, sweep, quarantine_name };
+    let outputs = Outputs { evaluate, notify, relay, sweep, quarantine_name };
     (vec![stack], outputs)
 }
 
@@ -163,7 +166,8 @@ fn add_evaluate(
         let consume = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
         statements.push(Statement::allow("FanOut", consume, [Target::One(consumer.clone())]));
     }
-    statements.extend(common_statements(given));
+    statements.extend(keep_failures(given));
+    statements.extend(read_rule_sets(given));
     let mut environment = common_environment(site);
     environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone());
     let generation = site.platform.stream.generation.to_string();
@@ -216,11 +220,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     let deliveries_arn = stack.import(&alerting.deliveries_arn);
     let alerts_arn = stack.import(&alerting.alerts_arn);
     let mut statements = vec![
-        Statement::allow(
-            "ReadOutbox",
-            ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"],
-            [Target::One(outbox_stream_arn.clone())],
-        ),
+        read_table_stream("ReadOutbox", &outbox_stream_arn),
         Statement::allow("CloseNotices", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(outbox_arn)]),
         Statement::allow("ReadFleets", ["dynamodb:GetItem"], [Target::One(alerts_arn)]),
         Statement::allow("ClaimDeliveries", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(deliveries_arn)]),
@@ -230,7 +230,8 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
         statements.push(Statement::allow("PublishToTopics", ["sns:Publish"], topics));
     }
     statements.extend(secrets(site));
-    statements.extend(common_statements(given));
+    statements.extend(keep_failures(given));
+    statements.extend(read_rule_sets(given));
     let mut environment = common_environment(site);
     environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone());
     environment.extend([
@@ -281,14 +282,26 @@ fn code(stack: &mut Stack, given: &Given, key: &'static str, description: &'stat
     Code { bucket: given.artifact_bucket.clone(), key: stack.parameter(key, description) }
 }
 
-/// What the functions that are fed by a stream may do: read rule sets, and leave what they could not process.
-fn common_statements(given: &Given) -> Vec<Statement<Text>> {
-    let artifacts = bucket::bucket_arn(&given.artifact_bucket);
-    let mut statements = vec![
-        Statement::allow("ReadRuleSets", ["s3:GetObject"], [bucket::objects(&artifacts, "rules/")]),
+/// Reading the stream of a table.
+fn read_table_stream(id: &'static str, stream_arn: &Text) -> Statement<Text> {
+    let actions =
+        ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"];
+    Statement::allow(id, actions, [Target::One(stream_arn.clone())])
+}
+
+/// What the functions that are fed by a stream may do: leave what they could not process.
+fn keep_failures(given: &Given) -> [Statement<Text>; 2] {
+    [
         Statement::allow("KeepFailures", ["s3:PutObject"], [bucket::objects(&given.failures.arn(), "")]),
         Statement::allow("FindFailures", ["s3:ListBucket"], [Target::One(given.failures.arn())]),
-    ];
+    ]
+}
+
+/// Reading rule sets.
+fn read_rule_sets(given: &Given) -> Vec<Statement<Text>> {
+    let artifacts = bucket::bucket_arn(&given.artifact_bucket);
+    let mut statements =
+        vec![Statement::allow("ReadRuleSets", ["s3:GetObject"], [bucket::objects(&artifacts, "rules/")])];
     match &given.artifact_key {
         Decryption::PlatformKey => {}
         Decryption::ArtifactKey(key) => statements.push(encryption::decrypt("ArtifactKey", key)),

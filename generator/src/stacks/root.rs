@@ -31,7 +31,8 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 14] = [
+    "AlertConfigurationTableName",
     "AlertsTableName",
     "DeliveriesTableName",
     "EvaluateFunctionName",
@@ -39,6 +40,7 @@ const SHOWN: [&str; 12] = [
     "NotifyFunctionName",
     "OutboxTableName",
     "QuarantineTableName",
+    "RelayFunctionName",
     "RuleErrorBucketName",
     "StateBucketName",
     "SweepFunctionName",

@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '854dc4fd189f06767108ff5497fb60d1cb6c7e8ee9e89a98883bff943b985d5d'
-  'cloudformation/alerting.yaml' '3943fc52ce7656ace645b04370b3922424729bab5813ada0af819a7cb6457575'
+  'cloudformation/root.yaml' 'c73f29569f0f90005e5bc5557639c0021c5c262f6acc507effe461300897555f'
+  'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' 'ee5f3ae489af4987f93228f6e46e06eae8335d96ad0faca922c8daea9785476b'
-  'cloudformation/observability.yaml' 'ad6701401af6288665869908be3adf2c4cfe6907185f8abfbeac919e4cd7f79a'
-  'cloudformation/processing.yaml' '9663507e3ed5efe2b4f9e920acc051002788b774a195c9a5b2a402b005407670'
+  'cloudformation/observability.yaml' '1d3ced7366474a1f949af16a054ae90d6382a454639afa5dc8b2155b56d7bc00'
+  'cloudformation/processing.yaml' 'b3f1a43e71952c4dc604b19469328cebbf186aa863a7ef231910b2cda0f88f94'
 )
 
 # A new account must keep this much concurrency unreserved.

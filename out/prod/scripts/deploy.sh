@@ -24,11 +24,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '65d5734f0d086140c33be0fea3b7ef6f9fdb5f9888920f5922b898d715948484'
-  'cloudformation/alerting.yaml' '898a3b532759ffb5c5e2d8bee4de75609b56ffc031e875fd673ff314adc86317'
+  'cloudformation/root.yaml' '17c9a7f525510d34905ee0588e8ff18f204237600aba41db336e40cfde17efb5'
+  'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '275cbcba78c7ad7c6628de23350ea6062e703b420a4ee8130422ebe7818a9d07'
-  'cloudformation/observability.yaml' 'cdd107e74296a9f22dec9ea91dbeafaaf7c743669c27c5be8cb1df358bcb5a83'
-  'cloudformation/processing.yaml' 'a1c2e35e963bea67815fcfea97455a86cca8d377a2d312c6e2286b23536bfa4f'
+  'cloudformation/observability.yaml' 'df721155db7dbd7902cf1020b9a1725d1c57f06a6ba4d8c8ca74eeb580f380fa'
+  'cloudformation/processing.yaml' '8e5d37f93bbab868d37fc6e993bcc75311d706365bf3b3ef4a266e1b23ac975b'
 )
 
 # A new account must keep this much concurrency unreserved.

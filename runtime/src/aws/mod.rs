@@ -5,6 +5,8 @@
 
 #[cfg(feature = "deliver")]
 pub mod deliveries;
+#[cfg(feature = "jobs")]
+pub mod every_shard;
 #[cfg(feature = "evaluate")]
 pub mod members;
 #[cfg(feature = "evaluate")]
@@ -17,8 +19,6 @@ pub mod secrets;
 pub mod shards;
 #[cfg(feature = "state")]
 pub mod state_log;
-#[cfg(feature = "jobs")]
-pub mod ticks;
 #[cfg(feature = "jobs")]
 pub mod waiting;
 

@@ -1,11 +1,11 @@
-//! The binary that does what comes from time to time. Handler: `sweep`.
+//! The binary that does what comes from time to time. Handlers: `sweep` and `relay`.
 
 use std::process::ExitCode;
 
 use fleetform_runtime::{
-    aws::{Access, state_log::S3StateLog, ticks::KinesisTicks, waiting::DynamoOutbox},
+    aws::{Access, every_shard::KinesisStream, state_log::S3StateLog, waiting::DynamoOutbox},
     config::{self, Variables},
-    handler::sweep::Sweep,
+    handler::{relay::Relay, sweep::Sweep},
     host,
     start::{self, StartError, UnknownHandler},
     telemetry,
@@ -15,17 +15,30 @@ use fleetform_runtime::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    start::run(sweep)
+    start::run(serve)
 }
 
-async fn sweep() -> Result<(), StartError> {
+async fn serve() -> Result<(), StartError> {
     let variables = Variables::new(&config::process);
-    UnknownHandler::unless(&variables, "sweep")?;
-    let config = config::Sweep::read(&variables)?;
-    let access = Access::read(&variables)?;
+    match variables.required("_HANDLER")? {
+        handler if handler == "sweep" => sweep(&variables).await,
+        handler if handler == "relay" => relay(&variables).await,
+        handler => Err(UnknownHandler::new(handler, "sweep and relay").into()),
+    }
+}
+
+async fn sweep(variables: &Variables<'_>) -> Result<(), StartError> {
+    let config = config::Sweep::read(variables)?;
+    let access = Access::read(variables)?;
     let log = S3StateLog::new(access.s3(), config.state_bucket);
-    let stream = KinesisTicks::new(access.kinesis(), config.stream_arn);
+    let stream = KinesisStream::new(access.kinesis(), config.stream_arn);
     let outbox = DynamoOutbox::new(access.dynamodb(), config.outbox_table);
     let place = (config.stream_generation, config.state_repair);
     host::serve(Sweep::new((log, stream, outbox), place, telemetry::now), &config.common).await
+}
+
+async fn relay(variables: &Variables<'_>) -> Result<(), StartError> {
+    let config = config::Relay::read(variables)?;
+    let stream = KinesisStream::new(Access::read(variables)?.kinesis(), config.stream_arn);
+    host::serve(Relay { stream, clock: telemetry::now }, &config.common).await
 }

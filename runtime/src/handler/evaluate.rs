@@ -122,7 +122,9 @@ fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {
         ("LeftBehind", counts.left_behind),
         ("Memberships", counts.memberships),
         ("Members", counts.members),
+        ("Overrides", counts.overrides),
         ("Seals", counts.seals),
+        ("UnusableOverrides", counts.unusable_overrides),
         ("UnusableRuleSets", counts.unusable_rule_sets),
     ] {
         // Nothing to see is nothing to pay for: alarms on these treat missing data as good.

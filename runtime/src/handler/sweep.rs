@@ -18,11 +18,9 @@ use futures_util::{StreamExt as _, stream};
 use smol_str::SmolStr;
 
 use crate::{
+    every_shard::{self, Stream, Told},
     host::{BatchResponse, Deadline, Failure, Handler},
-    sweep::{
-        redrive::{self, Outbox},
-        ticks::{self, Stream, Ticked},
-    },
+    sweep::redrive::{self, Outbox},
     telemetry::{Metrics, Unit},
 };
 
@@ -64,12 +62,12 @@ where
 {
     async fn handle(&self, _: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         // Ticks first: people wait for what depends on them.
-        let ticked = ticks::tell(&self.stream, self.clock).await;
+        let ticked = every_shard::tell(&self.stream, "tick", || tick((self.clock)())).await;
         let redriven = redrive::redrive(&self.outbox, (self.clock)()).await;
         let cleared = self.clear(deadline).await;
 
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
-        let Ticked { told, missed } = ticked.as_ref().copied().unwrap_or_default();
+        let Told { told, missed } = ticked.as_ref().copied().unwrap_or_default();
         metrics.put("Ticks", Unit::Count, count(told));
         metrics.put("Redriven", Unit::Count, count(redriven.as_ref().copied().unwrap_or_default()));
         if let Ok(Some(expired)) = &cleared {
@@ -151,6 +149,12 @@ impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
             }
         }
     }
+}
+
+/// A record that says nothing but the time: a shard's time moves with its records, and what is due on its devices waits
+/// for that.
+fn tick(now: Timestamp) -> Vec<u8> {
+    format!(r#"{{"ff":1,"k":"tick","t":{}}}"#, now.0).into_bytes()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use fleetform_engine::{
 use serde_json::json;
 
 use super::*;
-use crate::sweep::{redrive::Waiting, ticks::Shard};
+use crate::{every_shard::Shard, sweep::redrive::Waiting};
 
 const START: Timestamp = Timestamp(1_769_855_400_000);
 const DAY_MS: i64 = 86_400_000;
@@ -67,6 +67,7 @@ impl Stream for OneShard {
 
     async fn put(
         &self,
+        _: &str,
         record: &[u8],
         hash_keys: &std::collections::BTreeSet<u128>,
     ) -> Result<std::collections::BTreeSet<u128>, PortError> {

@@ -137,7 +137,7 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
     /// Delivers a notice to every target that does not have it yet, to all of them at once.
     pub async fn deliver(&self, rules: &RuleSet, notification: &Notification) -> Delivered {
         let message = message(rules, notification);
-        let targets = routing::targets(rules, &notification.alert);
+        let targets = routing::notice_targets(rules, notification);
         if targets.is_empty() {
             tracing::warn!(notification = %notification.id, rule = %notification.alert.rule, "no target");
         }

@@ -251,10 +251,9 @@ pub(super) fn notification(row: Option<&Value>) -> Result<Value, Failure> {
 
 /// A message of a device whose clock was right, sent so many seconds ago.
 pub(super) fn message(age_s: u64, pressure: Value) -> Vec<u8> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     json!({
         "deviceId": DEVICE,
-        "timestamp": rfc3339(now - age_s),
+        "timestamp": rfc3339_ago(age_s),
         "readings": { "flowRate": 125.5, "pressure": pressure, "temperature": 18.3 },
         "batteryLevel": 85,
         "signalStrength": -65,
@@ -271,6 +270,12 @@ fn wrapped(payload: &[u8]) -> Vec<u8> {
     json!({ "ff": 1, "k": "message", "p": payload, "d": DEVICE, "ch": "telemetry", "c": DEVICE, "t": now })
         .to_string()
         .into_bytes()
+}
+
+/// The moment so many seconds ago.
+pub(super) fn rfc3339_ago(age_s: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+    rfc3339(now - age_s)
 }
 
 pub(super) fn rfc3339(epoch_s: u64) -> String {

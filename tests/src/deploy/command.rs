@@ -14,10 +14,15 @@ pub(super) struct Ran {
 impl Test {
     /// By the function's name: the emulator makes names of its own, by which the command cannot find it.
     pub(super) fn command(&self, words: &[&str]) -> Result<Ran, Failure> {
-        let function = self.output("EvaluateFunctionName")?;
+        self.command_on(words, ["--function", &self.output("EvaluateFunctionName")?])
+    }
+
+    /// The same on something else that is named.
+    pub(super) fn command_on(&self, words: &[&str], named: [&str; 2]) -> Result<Ran, Failure> {
         let output = Command::new(&self.setup.fleetform)
             .args(words)
-            .args(["--file", self.platform_file().as_str(), "--env", "test", "--function", &function])
+            .args(["--file", self.platform_file().as_str(), "--env", "test"])
+            .args(named)
             .env_clear()
             .envs(self.aws.environment())
             .env("AWS_REGION", REGION)

@@ -5,6 +5,7 @@ mod alert;
 mod command;
 mod crash;
 mod delivery;
+mod overrides;
 mod platform;
 mod redrive;
 mod script;
@@ -90,6 +91,7 @@ impl Test {
         self.programs_are_killed_in_mid_batch(&mut raised).await?;
         self.two_environments_share_a_shard(&mut raised).await?;
         self.records_are_put_again(&mut raised).await?;
+        self.operators_set_a_rule(&mut raised).await?;
         self.state_is_shown_and_repaired()?;
         self.delete()
     }

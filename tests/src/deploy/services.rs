@@ -27,6 +27,7 @@ impl Test {
             ("OutboxTableName", vec!["id"]),
             ("AlertsTableName", vec!["device", "episode"]),
             ("QuarantineTableName", vec!["id"]),
+            ("AlertConfigurationTableName", vec!["rule"]),
             ("DeliveriesTableName", vec!["notification", "target"]),
         ] {
             let name = self.output(output)?;

@@ -10,7 +10,7 @@ use super::{
     Found,
     candidate::{Candidate, Origin, again},
 };
-use crate::{deployed::failed, terminal::Stop};
+use crate::{found::failed, terminal::Stop};
 
 /// The tag of an object whose records were put again.
 pub(super) const TAG: &str = "redriven-at";

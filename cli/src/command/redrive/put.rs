@@ -12,7 +12,8 @@ use super::{
     quarantine::MARK,
 };
 use crate::{
-    deployed::{Deployed, failed, now, s3},
+    deployed::{Deployed, now, s3},
+    found::failed,
     terminal::{Stop, tell},
 };
 

@@ -8,7 +8,7 @@ use super::{
     Found,
     candidate::{Candidate, Origin, again},
 };
-use crate::{deployed::failed, terminal::Stop};
+use crate::{found::failed, terminal::Stop};
 
 /// The attribute of a row that was put again.
 pub(super) const MARK: &str = "redriven_at";

@@ -3,6 +3,7 @@
 use clap::Args;
 use fleetform_engine::{
     drive::{self, Settings, Survey},
+    overrides::Override,
     units::Timestamp,
 };
 
@@ -59,6 +60,9 @@ fn text(survey: &Survey, now: Timestamp) -> String {
             text.push_str(&format!("  deltas     {} after it\n", survey.deltas));
             text.push_str(&format!("  rule set   version {}, {}\n", rule_set.version, rule_set.sha256));
             text.push_str(&format!("  devices    {}, of which {} are retired\n", survey.devices, survey.retired));
+            for (rule, row) in &survey.overrides {
+                text.push_str(&format!("  override   {rule} at revision {}: {}\n", row.revision, set(row)));
+            }
             text.push_str(if survey.sealed { "  sealed     yes: its children go on\n" } else { "  sealed     no\n" });
         }
         _ => text.push_str(&format!("  base       none of {} can be read\n", survey.bases)),
@@ -67,10 +71,27 @@ fn text(survey: &Survey, now: Timestamp) -> String {
     text
 }
 
+/// What a row sets.
+fn set(row: &Override) -> String {
+    let moment =
+        |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| at.0.to_string(), |at| at.to_string());
+    let Override { revision: _, enabled, threshold, muted_until, contacts, until } = row;
+    let parts = [
+        enabled.map(|enabled| if enabled { "on" } else { "off" }.to_owned()),
+        threshold.map(|threshold| format!("threshold {threshold}")),
+        muted_until.map(|until| format!("muted until {}", moment(until))),
+        contacts.as_ref().map(|contacts| format!("tells {} contacts", contacts.len())),
+        until.map(|until| format!("ends {}", moment(until))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
 #[cfg(test)]
 mod tests {
     use fleetform_engine::{
         drive::Broken,
+        ids::RuleId,
         position::{Position, SequenceNumber},
         state::RuleSetRef,
     };
@@ -79,6 +100,7 @@ mod tests {
 
     #[test]
     fn a_chain_is_told_of_with_what_is_broken() {
+        let row = Override { revision: 7, enabled: Some(false), until: Some(Timestamp(0)), ..Override::default() };
         let survey = Survey {
             shard: "shardId-000000000000".into(),
             bases: 3,
@@ -89,6 +111,7 @@ mod tests {
             rule_set: Some(RuleSetRef { version: 2, sha256: "ab".into() }),
             devices: 5,
             retired: 1,
+            overrides: vec![(RuleId::new("very-hot").expect("an id"), row)],
             sealed: false,
             broken: vec![Broken { key: "log/1/0/x/9".into(), problem: "it is cut short".into(), newer: false }],
         };
@@ -96,7 +119,8 @@ mod tests {
             text(&survey, Timestamp(72_000)),
             "shard shardId-000000000000\n  position   495, 62 s behind\n  \
              base       start, the newest of 3 that can be read\n  deltas     4 after it\n  \
-             rule set   version 2, ab\n  devices    5, of which 1 are retired\n  sealed     no\n  \
+             rule set   version 2, ab\n  devices    5, of which 1 are retired\n  \
+             override   very-hot at revision 7: off, ends 1970-01-01T00:00:00Z\n  sealed     no\n  \
              broken     log/1/0/x/9: it is cut short\n"
         );
         let none = Survey { base: None, ..survey };

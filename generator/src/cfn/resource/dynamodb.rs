@@ -118,8 +118,8 @@ impl Table {
     }
 
     /// The table with a stream of its new rows.
-    pub(crate) fn with_stream(self) -> Self {
-        Self { stream_specification: Some(StreamSpecification { stream_view_type: "NEW_IMAGE" }), ..self }
+    pub(crate) fn with_stream(self, stream_view_type: &'static str) -> Self {
+        Self { stream_specification: Some(StreamSpecification { stream_view_type }), ..self }
     }
 }
 

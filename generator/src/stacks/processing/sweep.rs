@@ -65,7 +65,7 @@ pub(super) fn add(
         id: "Sweep",
         handler: "sweep",
         description: "Tells silent shards the time and clears away what nobody needs",
-        code: code(stack, given, "JobsCodeKey", "Key of the zip of the function sweep"),
+        code: code(stack, given, "JobsCodeKey", "Key of the zip of the functions relay and sweep"),
         memory_mib: MEMORY_MIB,
         timeout_s: TIMEOUT_S,
         reserved: None,

@@ -1,4 +1,4 @@
-//! The telemetry stream in Kinesis, for whoever tells its shards the time.
+//! The telemetry stream in Kinesis, for whoever has something to tell to each of its shards.
 
 use std::collections::BTreeSet;
 
@@ -7,29 +7,27 @@ use fleetform_engine::{drive::PortError, reshard::HashRange};
 
 use crate::{
     aws::describe,
-    sweep::ticks::{Shard, Stream},
+    every_shard::{Shard, Stream},
 };
 
 /// Records in one request ("PutRecords", Amazon Kinesis Data Streams API).
 const PUT_RECORDS_MAX: usize = 500;
-/// The partition key of ticks, which says nothing: they go by their hash key.
-const PARTITION_KEY: &str = "tick";
 
 /// The telemetry stream.
 #[derive(Debug)]
-pub struct KinesisTicks {
+pub struct KinesisStream {
     client: Client,
     stream_arn: String,
 }
 
-impl KinesisTicks {
+impl KinesisStream {
     /// The stream with this ARN.
     pub fn new(client: Client, stream_arn: String) -> Self {
         Self { client, stream_arn }
     }
 }
 
-impl Stream for KinesisTicks {
+impl Stream for KinesisStream {
     async fn shards(&self) -> Result<Vec<Shard>, PortError> {
         let mut shards = Vec::new();
         let mut call = self.client.list_shards().stream_arn(&self.stream_arn);
@@ -46,14 +44,19 @@ impl Stream for KinesisTicks {
         }
     }
 
-    async fn put(&self, record: &[u8], hash_keys: &BTreeSet<u128>) -> Result<BTreeSet<u128>, PortError> {
+    async fn put(
+        &self,
+        partition_key: &str,
+        record: &[u8],
+        hash_keys: &BTreeSet<u128>,
+    ) -> Result<BTreeSet<u128>, PortError> {
         let mut refused = BTreeSet::new();
         let hash_keys: Vec<u128> = hash_keys.iter().copied().collect();
         for keys in hash_keys.chunks(PUT_RECORDS_MAX) {
             let entries = keys.iter().map(|key| {
                 PutRecordsRequestEntry::builder()
                     .data(Blob::new(record))
-                    .partition_key(PARTITION_KEY)
+                    .partition_key(partition_key)
                     .explicit_hash_key(key.to_string())
                     .build()
             });

@@ -4,10 +4,10 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use super::*;
 
-const NOW: Timestamp = Timestamp(1_769_855_400_000);
+const RECORD: &[u8] = br#"{"ff":1,"k":"tick","t":1769855400000}"#;
 
-fn clock() -> Timestamp {
-    NOW
+fn record() -> Vec<u8> {
+    RECORD.to_vec()
 }
 
 /// What happens to the stream just before a call, by the number of the call.
@@ -23,7 +23,7 @@ enum Change {
 
 struct Inner {
     shards: Vec<Shard>,
-    ticks: BTreeMap<SmolStr, Vec<Vec<u8>>>,
+    records: BTreeMap<SmolStr, Vec<Vec<u8>>>,
     calls: usize,
     changes: Vec<(usize, Change)>,
 }
@@ -83,7 +83,8 @@ impl Stream for Resharded {
         Ok(inner.shards.clone())
     }
 
-    async fn put(&self, record: &[u8], hash_keys: &BTreeSet<u128>) -> Result<BTreeSet<u128>, PortError> {
+    async fn put(&self, key: &str, record: &[u8], hash_keys: &BTreeSet<u128>) -> Result<BTreeSet<u128>, PortError> {
+        assert_eq!(key, "tick");
         let mut inner = self.0.lock().unwrap();
         let refused = inner.begin();
         let mut left = BTreeSet::new();
@@ -94,14 +95,14 @@ impl Stream for Resharded {
             }
             let takes = |shard: &&Shard| shard.is_open && (shard.range.first..=shard.range.last).contains(key);
             let id = inner.shards.iter().find(takes).expect("open shards take every key").id.clone();
-            inner.ticks.entry(id).or_default().push(record.to_vec());
+            inner.records.entry(id).or_default().push(record.to_vec());
         }
         Ok(left)
     }
 }
 
 fn stream(shards: usize, changes: &[(usize, Change)]) -> Resharded {
-    let mut inner = Inner { shards: Vec::new(), ticks: BTreeMap::new(), calls: 0, changes: changes.to_vec() };
+    let mut inner = Inner { shards: Vec::new(), records: BTreeMap::new(), calls: 0, changes: changes.to_vec() };
     inner.add(HashRange::ALL);
     for at in 1..shards {
         inner.changes.insert(0, (usize::MAX, Change::Split(at)));
@@ -118,33 +119,33 @@ fn stream(shards: usize, changes: &[(usize, Change)]) -> Resharded {
     Resharded(Mutex::new(inner))
 }
 
-/// Every shard that is open in the end has a tick.
-async fn check(shards: usize, changes: &[(usize, Change)]) -> Ticked {
+/// Every shard that is open in the end has the record.
+async fn check(shards: usize, changes: &[(usize, Change)]) -> Told {
     let stream = stream(shards, changes);
-    let ticked = tell(&stream, clock).await.expect("the port answers");
+    let told = tell(&stream, "tick", record).await.expect("the port answers");
     let inner = stream.0.lock().unwrap();
     let open = inner.open();
     for index in &open {
         let id = &inner.shards[*index].id;
-        assert!(inner.ticks.contains_key(id), "{id} was left out by {changes:?}");
+        assert!(inner.records.contains_key(id), "{id} was left out by {changes:?}");
     }
-    assert_eq!(ticked, Ticked { told: open.len(), missed: 0 }, "{changes:?}");
-    ticked
+    assert_eq!(told, Told { told: open.len(), missed: 0 }, "{changes:?}");
+    told
 }
 
 #[tokio::test]
-async fn a_quiet_stream_gets_one_tick_a_shard() {
+async fn a_quiet_stream_gets_one_record_a_shard() {
     let stream = stream(3, &[]);
-    assert_eq!(tell(&stream, clock).await, Ok(Ticked { told: 3, missed: 0 }));
+    assert_eq!(tell(&stream, "tick", record).await, Ok(Told { told: 3, missed: 0 }));
     let inner = stream.0.lock().unwrap();
-    assert_eq!(inner.ticks.values().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(inner.records.values().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
     assert_eq!(inner.calls, 3);
-    let record = &inner.ticks.values().next().unwrap()[0];
-    assert_eq!(std::str::from_utf8(record), Ok(r#"{"ff":1,"k":"tick","t":1769855400000}"#));
+    let record = &inner.records.values().next().unwrap()[0];
+    assert_eq!(record, RECORD);
 }
 
 #[tokio::test]
-async fn ticks_reach_every_open_shard_whatever_is_split_or_merged_meanwhile() {
+async fn a_record_reaches_every_open_shard_whatever_is_split_or_merged_meanwhile() {
     for shards in 1..=3 {
         for call in 0..6 {
             for at in 0..shards {
@@ -162,9 +163,9 @@ async fn ticks_reach_every_open_shard_whatever_is_split_or_merged_meanwhile() {
 }
 
 #[tokio::test]
-async fn what_a_sweep_cannot_reach_is_said() {
-    // The first shard takes nothing for the whole sweep.
+async fn what_cannot_be_reached_is_said() {
+    // The first shard takes nothing for the whole time.
     let refused: Vec<(usize, Change)> = (0..100).map(|call| (call, Change::Throttle(0))).collect();
     let stream = stream(2, &refused);
-    assert_eq!(tell(&stream, clock).await, Ok(Ticked { told: 1, missed: 1 }));
+    assert_eq!(tell(&stream, "tick", record).await, Ok(Told { told: 1, missed: 1 }));
 }

@@ -1,0 +1,109 @@
+//! `fleetform override`: what operators set for rules while the platform runs, without a deployment.
+
+mod list;
+mod row;
+mod set;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use clap::{Args, Subcommand};
+use fleetform_generator::platform::Platform;
+
+use crate::{
+    found::{Sought, check_account, failed},
+    input::{self, DEFAULT_FILE},
+    terminal::Stop,
+};
+
+const SOUGHT: Sought = Sought {
+    what: "the alert configuration table",
+    logical_id: "AlertConfigurationTable",
+    option: "--table",
+    output: "AlertConfigurationTableName",
+};
+
+/// Turn a rule off, mute it, or give it another threshold or other contacts while the platform runs
+#[derive(Args, Debug)]
+pub(crate) struct Override {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(list::List),
+    Set(set::Set),
+    Clear(set::Clear),
+}
+
+impl Override {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        match self.command {
+            Command::List(list) => list.run(),
+            Command::Set(set) => set.run(),
+            Command::Clear(clear) => clear.run(),
+        }
+    }
+}
+
+/// Whose alert configuration.
+#[derive(Args, Debug)]
+struct Target {
+    /// The table; unless given, the one that the environment's stack made
+    #[arg(long, value_name = "NAME")]
+    table: Option<String>,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// The platform file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: camino::Utf8PathBuf,
+}
+
+/// The table of a deployed platform.
+struct Table {
+    client: Client,
+    name: String,
+}
+
+impl Target {
+    /// The platform as the file has it.
+    fn platform(&self) -> Result<Platform, Stop> {
+        let mut project = input::project(&self.file)?;
+        let environment = match &self.env {
+            Some(name) => input::environment(&project, name)?.clone(),
+            None => project.default_environment.clone(),
+        };
+        Ok(project.environments.remove(&environment).expect("an environment of the file is in the project"))
+    }
+
+    /// Does something with the deployed table.
+    fn with<T>(&self, platform: &Platform, act: impl AsyncFnOnce(Table) -> Result<T, Stop>) -> Result<T, Stop> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
+        runtime.block_on(async {
+            let region = Region::new(platform.environment.region.to_string());
+            let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+            let client = Client::new(&config);
+            let name = match &self.table {
+                Some(name) => name.clone(),
+                None => find(&client, platform).await?,
+            };
+            let described = client.describe_table().table_name(&name).send().await;
+            let described = described.map_err(|error| failed(&format!("find table `{name}`"), error))?;
+            let arn = described.table.and_then(|table| table.table_arn).unwrap_or_default();
+            check_account(platform, &format!("table `{name}`"), &arn)?;
+            act(Table { client, name }).await
+        })
+    }
+}
+
+/// The table that the environment's stack made.
+async fn find(client: &Client, platform: &Platform) -> Result<String, Stop> {
+    let mut pages = client.list_tables().into_paginator().send();
+    let mut names = Vec::new();
+    while let Some(page) = pages.next().await {
+        names.extend(page.map_err(|error| failed("list tables", error))?.table_names.unwrap_or_default());
+    }
+    SOUGHT.among(names, platform)
+}

@@ -1,0 +1,75 @@
+//! What CloudFormation named after an environment's stack: a logical id follows the stack's name, and it begins with a
+//! capital letter, as no other environment's name does.
+
+use aws_sdk_lambda::error::DisplayErrorContext;
+use fleetform_generator::platform::Platform;
+
+use crate::terminal::Stop;
+
+/// What is looked for among everything that the account has in the region.
+pub(crate) struct Sought {
+    /// In words, with its article.
+    pub(crate) what: &'static str,
+    /// Its logical id.
+    pub(crate) logical_id: &'static str,
+    /// The option that names it instead.
+    pub(crate) option: &'static str,
+    /// The output that says its name.
+    pub(crate) output: &'static str,
+}
+
+impl Sought {
+    /// The one of these names that it has.
+    pub(crate) fn among(&self, names: impl IntoIterator<Item = String>, platform: &Platform) -> Result<String, Stop> {
+        let Self { what, option, output, .. } = self;
+        let stack = format!("{}-{}", platform.deploy.prefix, platform.environment.id);
+        let found: Vec<String> = names.into_iter().filter(|name| self.is_it(name, &stack)).collect();
+        match found.as_slice() {
+            [name] => Ok(name.clone()),
+            [] => Err(Stop::failed(format_args!("{what} of `{stack}` is not there"))
+                .help(format_args!("deploy the environment, or name it with {option}"))),
+            several => Err(Stop::failed(format_args!("these may all be {what}: {}", several.join(", ")))
+                .help(format_args!("name it with {option}: it is the stack's output {output}"))),
+        }
+    }
+
+    fn is_it(&self, name: &str, stack: &str) -> bool {
+        let rest = name.strip_prefix(stack).and_then(|rest| rest.strip_prefix('-'));
+        rest.is_some_and(|rest| {
+            rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.contains(self.logical_id)
+        })
+    }
+}
+
+/// Ends the command if something lies in another account than the platform file says.
+pub(crate) fn check_account(platform: &Platform, what: &str, arn: &str) -> Result<(), Stop> {
+    let account = arn.split(':').nth(4).unwrap_or_default();
+    if account == platform.environment.account {
+        return Ok(());
+    }
+    Err(Stop::failed(format_args!(
+        "{what} lies in account {account}, and environment `{}` in {}",
+        platform.environment.id, platform.environment.account
+    ))
+    .help("take credentials of the right account"))
+}
+
+/// A call that did not succeed.
+pub(crate) fn failed(what: &str, error: impl std::error::Error) -> Stop {
+    Stop::failed(format_args!("cannot {what}: {}", DisplayErrorContext(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_another_environment_is_not_taken() {
+        let sought = Sought { what: "the stream", logical_id: "TelemetryStream", option: "--stream", output: "Name" };
+        let is_it = |name| sought.is_it(name, "riverton-water-dev");
+        assert!(is_it("riverton-water-dev-Ingest-1A2B3C-TelemetryStream-9Z8Y7X"));
+        assert!(!is_it("riverton-water-dev-2-Ingest-1A2B3C-TelemetryStream-9Z8Y7X"));
+        assert!(!is_it("riverton-water-prod-Ingest-1A2B3C-TelemetryStream-9Z8Y7X"));
+        assert!(!is_it("riverton-water-dev-Ingest-1A2B3C-OtherStream-9Z8Y7X"));
+    }
+}

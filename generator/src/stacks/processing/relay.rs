@@ -1,0 +1,61 @@
+//! The function `relay`, which tells the shards of the telemetry stream what operators set for rules.
+
+use fleetform_policy::iam::{Statement, Target};
+
+use super::{FunctionOutputs, Given, code, common_environment, dead_letters, keep_failures, read_table_stream};
+use crate::{
+    cfn::{resource::lambda::EventSourceMapping, stack::Stack},
+    stacks::{
+        alerting,
+        function::{self, Plan},
+        ingest,
+        site::Site,
+    },
+};
+
+/// Memory, in MiB: it waits for the stream, and keeps nothing.
+const MEMORY_MIB: u32 = 256;
+/// Seconds that a batch may take: some requests for each of its rows.
+const TIMEOUT_S: u32 = 60;
+/// Rows in a batch. What a batch was stopped at comes again with all that follows.
+const BATCH_SIZE: u32 = 10;
+
+pub(super) fn add(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    given: &Given,
+    ingest: &ingest::Outputs,
+    alerting: &alerting::Outputs,
+) -> FunctionOutputs {
+    let stream_arn = stack.import(&ingest.stream_arn);
+    let configuration_stream_arn = stack.import(&alerting.configuration_stream_arn);
+    let mut statements = vec![
+        read_table_stream("ReadConfiguration", &configuration_stream_arn),
+        Statement::allow("TellShards", ["kinesis:ListShards", "kinesis:PutRecords"], [Target::One(stream_arn.clone())]),
+    ];
+    statements.extend(keep_failures(given));
+    let mut environment = common_environment(site);
+    environment.insert("FLEETFORM_STREAM_ARN", stream_arn);
+    let plan = Plan {
+        id: "Relay",
+        handler: "relay",
+        description: "Tells the shards what operators set for rules",
+        code: code(stack, given, "JobsCodeKey", "Key of the zip of the functions relay and sweep"),
+        memory_mib: MEMORY_MIB,
+        timeout_s: TIMEOUT_S,
+        reserved: None,
+        environment,
+        statements,
+    };
+    let added = function::add(site, stack, &given.key, plan);
+    let mapping = EventSourceMapping {
+        batch_size: BATCH_SIZE,
+        ..function::mapping(configuration_stream_arn, &added.function, given.failures.arn())
+    };
+    let mapping = stack.add("RelayEventSource", mapping);
+    FunctionOutputs {
+        name: stack.output("RelayFunctionName", "Name of the function relay", added.function.reference()),
+        dead_letters_name: dead_letters(stack, &added, "RelayDeadLettersName"),
+        mapping_id: Some(stack.output("RelayEventSourceId", "Id of the event source of relay", mapping.reference())),
+    }
+}
