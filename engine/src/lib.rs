@@ -25,6 +25,8 @@ mod machine;
 pub mod memory;
 pub mod overrides;
 pub mod position;
+#[cfg(feature = "probes")]
+pub mod probe;
 mod queue;
 pub mod reason;
 mod record;

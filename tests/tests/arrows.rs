@@ -54,6 +54,7 @@ fn crates_see_only_what_the_architecture_says() {
         ("fleetform-faults", &["fleetform-engine"]),
         ("fleetform-allocations", &[]),
         ("fleetform-consumers", &["fleetform-allocations", "fleetform-engine", "fleetform-runtime"]),
+        ("fleetform-fuzz", &["fleetform-allocations", "fleetform-engine", "fleetform-runtime"]),
         ("fleetform", &["fleetform-engine", "fleetform-generator", "fleetform-policy", "fleetform-runtime"]),
     ] {
         let reached = reach(&graph, package);
@@ -73,6 +74,7 @@ fn every_package_of_the_workspace_is_spoken_for() {
         "fleetform-consumers",
         "fleetform-engine",
         "fleetform-faults",
+        "fleetform-fuzz",
         "fleetform-generator",
         "fleetform-policy",
         "fleetform-runtime",

@@ -213,6 +213,50 @@ impl Base<'_> {
     }
 }
 
+/// Reads an object of a chain with its checksum set right, writes what it holds and reads that again: both are the same.
+#[cfg(feature = "probes")]
+pub(crate) fn probe(bytes: &[u8], rules: &Compiled) -> Result<&'static str, Unreadable> {
+    let mut bytes = bytes.to_vec();
+    if let Some((body, checksum)) = bytes.split_last_chunk_mut::<CHECKSUM_BYTES>() {
+        checksum.copy_from_slice(&Sha256::digest(&*body));
+    }
+    let (kind, mut reader) = opened(&bytes)?;
+    match kind {
+        Kind::Base => {
+            let state = read_base(&bytes)?.state(rules)?;
+            let written = write_base(&state, rules);
+            let again = read_base(&written)?.state(rules)?;
+            assert!(again.head == state.head && again.devices == state.devices, "a base changes when it is written");
+            assert_eq!(write_base(&again, rules), written, "a base is written in two ways");
+            Ok("a base")
+        }
+        Kind::Delta => {
+            reader.take(16, "the token")?;
+            reader.signed("a deadline")?;
+            let from = read_position(&mut reader)?;
+            let begin = || ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() });
+            let applied = |bytes: &[u8], state: &mut ShardState| match read_link(bytes, from)? {
+                Link::Delta(delta) => Ok((delta.written_by, delta.apply(state, rules, rules)?)),
+                Link::Seal => Err(Unreadable("it is of another kind".into())),
+            };
+            let (mut state, mut again) = (begin(), begin());
+            let (deadline, effects) = applied(&bytes, &mut state)?;
+            (0..state.devices.len()).for_each(|index| drop(state.touch(index as u32)));
+            let written = write_delta(Author { token: [7; 16], deadline }, from, &state, rules, &effects);
+            state.begin();
+            let (deadline_again, effects_again) = applied(&written, &mut again)?;
+            assert_eq!((deadline_again, effects_again), (deadline, effects), "a delta changes when it is written");
+            assert!(again.head == state.head && again.devices == state.devices, "a delta changes when it is written");
+            Ok("a delta")
+        }
+        Kind::Seal => {
+            let position = read_position(&mut reader)?;
+            assert!(matches!(read_link(&write_seal(position), position), Ok(Link::Seal)), "a seal is no seal");
+            Ok("a seal")
+        }
+    }
+}
+
 /// About as many bytes as a row of the effects takes.
 const ROW_BYTES: usize = 1_024;
 /// About as many bytes as an object has around its devices and its effects.

@@ -80,4 +80,27 @@ impl Samples {
         time::assign(self, ingested_at, rules.max_future_skew, rules.max_past);
         Ok(())
     }
+
+    /// Everything but what only reading is done with.
+    #[cfg(feature = "probes")]
+    pub(crate) fn shown(&self) -> String {
+        let Self { samples, values, root, read: _, unknown_readings, untimed, future, too_old } = self;
+        format!("{:?}", (samples, values, root, unknown_readings, untimed, future, too_old))
+    }
+}
+
+/// Reads a device's message as [`Samples::read`] does, by the parser alone.
+#[cfg(feature = "probes")]
+pub(crate) fn read_by_parser(
+    samples: &mut Samples,
+    bytes: &[u8],
+    rules: &Compiled,
+    home: Home,
+    device: &DeviceId,
+    ingested_at: Timestamp,
+) -> Result<(), Refusal> {
+    parse::checked(bytes)?;
+    parse::general(samples, bytes, rules, rules.device_type(home), device)?;
+    time::assign(samples, ingested_at, rules.max_future_skew, rules.max_past);
+    Ok(())
 }

@@ -27,12 +27,7 @@ pub(super) fn parse(
     device_type: &DeviceType,
     device: &DeviceId,
 ) -> Result<(), Refusal> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(Refusal::new(
-            Reason::TooLarge,
-            format_smolstr!("the message has {} bytes; {MESSAGE_BYTES_MAX} are the most", bytes.len()),
-        ));
-    }
+    checked(bytes)?;
     if let Some(spelling) = &device_type.spelling {
         let mut reader = Reader::new(samples, rules, device_type, device);
         if scan::read(&mut reader, spelling, bytes).is_ok() {
@@ -41,6 +36,15 @@ pub(super) fn parse(
         samples.clear();
     }
     general(samples, bytes, rules, device_type, device)
+}
+
+/// Makes sure that a message is not too large to be read.
+pub(super) fn checked(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes.len() <= MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    let detail = format_smolstr!("the message has {} bytes; {MESSAGE_BYTES_MAX} are the most", bytes.len());
+    Err(Refusal::new(Reason::TooLarge, detail))
 }
 
 /// Reads any message, by the parser.
