@@ -1,7 +1,7 @@
 //! Doors for fuzzing: whatever the engine reads from outside, with what must hold for any bytes at all. A door panics
 //! where something does not hold, and says in a word what became of the bytes.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use crate::{
     base64::Buffer,
@@ -14,7 +14,7 @@ use crate::{
     rule_set::RuleSet,
     sample::{self, Samples},
     state::{RuleSetRef, ShardState},
-    step::{Run, step},
+    step::{Run, Stepped, step},
     units::Timestamp,
 };
 
@@ -59,7 +59,7 @@ pub fn payload(rules: &Compiled, message: &[u8]) -> String {
 
 /// An object of a chain, its checksum set right: or nothing behind it would ever be read. What can be read can be
 /// written, and is the same when it is read again.
-pub fn link(rules: &Compiled, bytes: &[u8]) -> String {
+pub fn link(rules: &Arc<Compiled>, bytes: &[u8]) -> String {
     match chain::probe(bytes, rules) {
         Ok(word) => word.to_owned(),
         Err(unreadable) => {
@@ -71,11 +71,13 @@ pub fn link(rules: &Compiled, bytes: &[u8]) -> String {
 
 /// A delta and a base as they are after some records.
 pub fn chain(rule_set: &[u8], records: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
-    let rules = Compiled::from_bytes(rule_set).expect("a rule set");
+    let mut rules = Arc::new(Compiled::from_bytes(rule_set).expect("a rule set"));
     let mut state = ShardState::new(RuleSetRef { version: 0, sha256: RuleSet::sha256(rule_set) });
     let mut run = Run::new("shardId-000000000000", 1);
     for (number, data) in (1..).zip(records) {
-        step(&rules, &mut state, &stream_record(number, data), &mut run);
+        if let Stepped::Overridden(changed) = step(&rules, &mut state, &stream_record(number, data), &mut run) {
+            rules = changed;
+        }
     }
     let author = Author { token: [7; 16], deadline: NOW };
     let delta = chain::write_delta(author, Position::Start, &state, &rules, &run.effects);

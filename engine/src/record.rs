@@ -149,7 +149,10 @@ pub(crate) fn read<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Times
 }
 
 /// A message of the usual form, without a parser. `None` says nothing about the record.
-pub(crate) fn usual<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> Option<(Timestamp, Result<Record<'a>, Refusal>)> {
+pub(crate) fn usual<'a>(
+    record: &StreamRecord<'a>,
+    buffer: &mut Buffer,
+) -> Option<(Timestamp, Result<Record<'a>, Refusal>)> {
     if let Some(envelope::Telemetry { payload, ingested_at }) = envelope::telemetry(record.data, record.partition_key)
         && is_short_enough(payload)
         && buffer.decode(payload).is_ok()

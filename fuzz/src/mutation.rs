@@ -9,18 +9,54 @@ const BYTES_MAX: usize = 512 * 1024;
 
 /// Pieces that readers treat in a way of their own.
 const WORDS: [&[u8]; 40] = [
-    b"\"", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"null", b"true", b"false", b"0", b"-0", b"-1", b"1e400", b"1e15",
-    b"1.0000000000000001", b"9007199254740993", b"18446744073709551616", b"0.1", b"\\u0061", b"\\ud800", b"\xc3\xa4",
-    b"\xff", b"\xef\xbb\xbf", b" ", b"\n\t", b"\"ff\":1", b"\"k\":\"message\"", b"\"p\":\"\"", b"\"readings\":{}",
-    b"\"records\":[]", b"\"deviceId\":\"pump-1\"", b"\"timestamp\":\"2026-02-30T10:30:00.000Z\"", b"==", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
-    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x00", b"FFLG\x01\x00", b"shardId-000000000001",
+    b"\"",
+    b"\\",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"null",
+    b"true",
+    b"false",
+    b"0",
+    b"-0",
+    b"-1",
+    b"1e400",
+    b"1e15",
+    b"1.0000000000000001",
+    b"9007199254740993",
+    b"18446744073709551616",
+    b"0.1",
+    b"\\u0061",
+    b"\\ud800",
+    b"\xc3\xa4",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b" ",
+    b"\n\t",
+    b"\"ff\":1",
+    b"\"k\":\"message\"",
+    b"\"p\":\"\"",
+    b"\"readings\":{}",
+    b"\"records\":[]",
+    b"\"deviceId\":\"pump-1\"",
+    b"\"timestamp\":\"2026-02-30T10:30:00.000Z\"",
+    b"==",
+    b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
+    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    b"\x00",
+    b"FFLG\x01\x00",
+    b"shardId-000000000001",
 ];
 
 /// An input made from one of the corpus, with parts of another.
 pub(crate) fn mutated(random: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = corpus[random.usize(..corpus.len())].clone();
     for _ in 0..random.usize(1..=CHANGES_MAX) {
-        change(random, &mut input, &corpus[random.usize(..corpus.len())]);
+        let other = &corpus[random.usize(..corpus.len())];
+        change(random, &mut input, other);
     }
     input.truncate(BYTES_MAX);
     input

@@ -1,7 +1,7 @@
 //! What is fuzzed: everything that reads bytes from outside, with what must hold for any bytes at all. A target panics
 //! where something does not hold, and says in a word what became of the input: one with a new word joins the corpus.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use fleetform_engine::{compiled::Compiled, probe, rule_set::RuleSet};
 use fleetform_runtime::event::kinesis::KinesisEvent;
@@ -24,7 +24,8 @@ pub(crate) enum Target {
 }
 
 /// The rule set that messages and chains are read under.
-static RULES: LazyLock<Compiled> = LazyLock::new(|| Compiled::from_bytes(RULE_SET).expect("the fixture is a rule set"));
+static RULES: LazyLock<Arc<Compiled>> =
+    LazyLock::new(|| Arc::new(Compiled::from_bytes(RULE_SET).expect("the fixture is a rule set")));
 
 /// One with every kind of rule.
 pub(crate) const RULE_SET: &[u8] = include_bytes!("../../engine/tests/fixtures/rule-set.json");
@@ -98,6 +99,8 @@ fn rule_set(input: &[u8]) -> String {
             let rules = Compiled::new(&set, RuleSet::sha256(input));
             probe::payload(&rules, br#"{"deviceId":"pump-1","readings":{}}"#)
         }
-        Err(error) => error.to_string().split(|c: char| c.is_ascii_digit() || c == '`').next().unwrap_or_default().to_owned(),
+        Err(error) => {
+            error.to_string().split(|c: char| c.is_ascii_digit() || c == '`').next().unwrap_or_default().to_owned()
+        }
     }
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod deploy_test;
 mod error;
+mod fuzz;
 mod generate;
 mod instructions;
 mod lambda;
@@ -68,6 +69,15 @@ enum Command {
     },
     /// Run linters over `out/` and over the output of every fixture.
     Lint,
+    /// Give everything that reads bytes from outside inputs that nobody would write.
+    Fuzz {
+        /// Inputs of a short run, times this.
+        #[arg(long, default_value_t = 1)]
+        times: u64,
+        /// What inputs are made from, besides the corpus in `fuzz/corpus/`.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Simulate everything that can go wrong around the engine, over more than a million records.
     Simulate,
     /// Run every check and test. What a pipeline runs.
@@ -87,6 +97,7 @@ fn main() -> ExitCode {
         Command::Bench { benchmark, rounds } => bench::run(benchmark, rounds),
         Command::Instructions { update } => instructions::run(update),
         Command::Lint => lint::run(),
+        Command::Fuzz { times, seed } => fuzz::run(times, seed),
         Command::Simulate => simulate::run(),
         Command::Test { quick } => test::run(quick),
     };

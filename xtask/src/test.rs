@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::{
-    deploy_test, error::Error, generate, instructions, lint, packages, process, simulate, steps::Steps, tools,
+    deploy_test, error::Error, fuzz, generate, instructions, lint, packages, process, simulate, steps::Steps, tools,
     workspace,
 };
 
@@ -26,10 +26,12 @@ pub(crate) fn run(quick: bool) -> Result<(), Error> {
     licences(&mut steps);
     if quick {
         steps.skip("fault simulation", "--quick was given; the tests have a short one");
+        steps.skip("inputs that nobody would write", "--quick was given");
         steps.skip("linters and the deploy test", "--quick was given");
     } else {
         steps.run("the command by itself", command_alone);
         steps.run("fault simulation", simulate::run);
+        steps.run("inputs that nobody would write", || fuzz::run(1, 1));
         if instructions::valgrind_is_installed() {
             steps.run("instructions of a record", || instructions::run(false));
         } else {

@@ -89,11 +89,15 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
         let name = reader.name("a metric")?;
         let (device_type, _) = place.ok_or(Malformed("a metric without a device type"))?;
         let index = device_type.metric_of(name).ok_or(Malformed("a metric that its rule set does not know"))?;
-        device.metrics[index] = MetricState {
+        let state = MetricState {
             newest: read_time(reader, head)?,
             value: read_value(reader, Some(&device_type.metrics[index]))?,
             seen: u32::try_from(reader.number("a number of samples")?).map_err(|_| Malformed("a number of samples"))?,
         };
+        if state.seen == 0 {
+            return Err(Malformed("a metric without a sample"));
+        }
+        device.metrics[index] = state;
     }
     for _ in 0..reader.count("the number of rules")? {
         let name = reader.name("a rule")?;
@@ -104,7 +108,11 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
             .position(|rule| device_type.rules[*rule as usize].id.as_str() == name)
             .ok_or(Malformed("a rule that its rule set does not know"))?;
         let rule = &device_type.rules[plan.rules[slot] as usize];
-        device.instances[slot] = read_instance(reader, device_type.metric(rule), head)?;
+        let instance = read_instance(reader, device_type.metric(rule), head)?;
+        if instance.is_default() {
+            return Err(Malformed("a rule that stands as it began"));
+        }
+        device.instances[slot] = instance;
     }
     Ok(device)
 }

@@ -215,7 +215,7 @@ impl Base<'_> {
 
 /// Reads an object of a chain with its checksum set right, writes what it holds and reads that again: both are the same.
 #[cfg(feature = "probes")]
-pub(crate) fn probe(bytes: &[u8], rules: &Compiled) -> Result<&'static str, Unreadable> {
+pub(crate) fn probe(bytes: &[u8], rules: &std::sync::Arc<Compiled>) -> Result<&'static str, Unreadable> {
     let mut bytes = bytes.to_vec();
     if let Some((body, checksum)) = bytes.split_last_chunk_mut::<CHECKSUM_BYTES>() {
         checksum.copy_from_slice(&Sha256::digest(&*body));
@@ -223,7 +223,9 @@ pub(crate) fn probe(bytes: &[u8], rules: &Compiled) -> Result<&'static str, Unre
     let (kind, mut reader) = opened(&bytes)?;
     match kind {
         Kind::Base => {
-            let state = read_base(&bytes)?.state(rules)?;
+            let base = read_base(&bytes)?;
+            let rules = &rules.under(&base.head.overrides);
+            let state = base.state(rules)?;
             let written = write_base(&state, rules);
             let again = read_base(&written)?.state(rules)?;
             assert!(again.head == state.head && again.devices == state.devices, "a base changes when it is written");
@@ -236,13 +238,19 @@ pub(crate) fn probe(bytes: &[u8], rules: &Compiled) -> Result<&'static str, Unre
             let from = read_position(&mut reader)?;
             let begin = || ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() });
             let applied = |bytes: &[u8], state: &mut ShardState| match read_link(bytes, from)? {
-                Link::Delta(delta) => Ok((delta.written_by, delta.apply(state, rules, rules)?)),
+                Link::Delta(delta) => {
+                    let rules = rules.under(&delta.head.overrides);
+                    Ok((delta.written_by, delta.apply(state, &rules, &rules)?))
+                }
                 Link::Seal => Err(Unreadable("it is of another kind".into())),
             };
             let (mut state, mut again) = (begin(), begin());
             let (deadline, effects) = applied(&bytes, &mut state)?;
-            (0..state.devices.len()).for_each(|index| drop(state.touch(index as u32)));
-            let written = write_delta(Author { token: [7; 16], deadline }, from, &state, rules, &effects);
+            for index in 0..state.devices.len() {
+                state.touch(index as u32);
+            }
+            let rules = rules.under(&state.head.overrides);
+            let written = write_delta(Author { token: [7; 16], deadline }, from, &state, &rules, &effects);
             state.begin();
             let (deadline_again, effects_again) = applied(&written, &mut again)?;
             assert_eq!((deadline_again, effects_again), (deadline, effects), "a delta changes when it is written");

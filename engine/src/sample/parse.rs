@@ -33,7 +33,14 @@ pub(super) fn parse(
         if scan::read(&mut reader, spelling, bytes).is_ok() {
             return Ok(());
         }
+        let refusal = reader.refusal.take();
         samples.clear();
+        // The parser would come to the same value by the same text, unless the text is none.
+        if let Some(refusal) = refusal
+            && std::str::from_utf8(bytes).is_ok()
+        {
+            return Err(refusal);
+        }
     }
     general(samples, bytes, rules, device_type, device)
 }

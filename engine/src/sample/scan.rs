@@ -1,8 +1,8 @@
 //! A message read straight from its bytes, as devices almost always write one: the platform's keys, plain numbers,
 //! texts without escapes. Anything else is a surprise, and the parser reads the message from its beginning.
 //!
-//! What the parts mean is asked of the same [`Reader`] that the parser asks, so that both come to the same samples. A
-//! refusal is a surprise too: only the parser refuses.
+//! What the parts mean is asked of the same [`Reader`] that the parser asks, so that both come to the same samples, or to
+//! the same refusal: up to what is refused, the text was no surprise.
 
 use std::borrow::Cow;
 
@@ -66,6 +66,7 @@ impl<'m> Scan<'_, '_, 'm> {
         if templates.read(self, which) {
             return Ok(());
         }
+        self.reader.refusal = None;
         let from = self.at();
         self.learns = templates.has_room();
         self.reader.samples.read.clear();
