@@ -2,12 +2,17 @@
 //!
 //! What is measured and what a figure means is the business of `bench/`.
 
-use std::process::Command;
+use std::{fs, process::Command};
 
 use camino::Utf8PathBuf;
 use clap::ValueEnum;
+use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, npm, process, tools, workspace};
+use crate::{
+    error::Error,
+    lambda::{self, Arch, Profile},
+    process, tools, workspace,
+};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -16,6 +21,8 @@ pub(crate) enum Benchmark {
     Generator,
     /// The runtime beside Node, Python and straightforward Rust, on the same events.
     Runtime,
+    /// A cold start of `evaluate`, as it is deployed, beside a bootstrap of Node that does nothing.
+    ColdStart,
     /// The stages of the generator by themselves, without a peer.
     Stages,
 }
@@ -25,6 +32,7 @@ pub(crate) fn run(benchmark: Benchmark, rounds: u32) -> Result<(), Error> {
     match benchmark {
         Benchmark::Generator => generator(rounds),
         Benchmark::Runtime => runtime(rounds),
+        Benchmark::ColdStart => cold_start(rounds),
         Benchmark::Stages => process::run(&mut workspace::cargo(&[
             "bench",
             "--locked",
@@ -39,7 +47,9 @@ pub(crate) fn run(benchmark: Benchmark, rounds: u32) -> Result<(), Error> {
 fn generator(rounds: u32) -> Result<(), Error> {
     tools::run()?;
     let cdk = cdk()?;
-    process::run(&mut workspace::cargo(&["build", "--locked", "--quiet", "--release", "--package", "fleetform"]))?;
+    // As a pipeline builds it that only checks and generates: the peers have no part that talks to AWS either.
+    let ours = ["build", "--locked", "--quiet", "--release", "--package", "fleetform", "--no-default-features"];
+    process::run(&mut workspace::cargo(&ours))?;
     // These two start the programs that are measured and count what they wrote, so how fast they are does not matter.
     process::run(&mut workspace::cargo(&[
         "build",
@@ -59,6 +69,18 @@ fn generator(rounds: u32) -> Result<(), Error> {
             .args(["--fleetform", workspace::target().join("release/fleetform").as_str()])
             .args(["--cdk", cdk.as_str()])
             .args(["--cfn-lint", tools::LINT.programs().join("cfn-lint").as_str()]),
+    )
+}
+
+fn cold_start(rounds: u32) -> Result<(), Error> {
+    let evaluate = lambda::build("evaluate", Arch::X86_64, Profile::Lambda)?;
+    let program = ["build", "--locked", "--quiet", "--package", "fleetform-bench", "--bin", "cold-start"];
+    process::run(&mut workspace::cargo(&program))?;
+    process::run(
+        Command::new(workspace::target().join("debug/cold-start"))
+            .current_dir(workspace::root())
+            .args(["--rounds", &rounds.to_string()])
+            .args(["--evaluate", evaluate.as_str()]),
     )
 }
 
@@ -90,5 +112,32 @@ fn runtime(rounds: u32) -> Result<(), Error> {
 
 /// The CDK app with what its lock file names, below `.tools/`. It is left as it is while neither has changed.
 fn cdk() -> Result<Utf8PathBuf, Error> {
-    npm::install("cdk", "bench/peers/cdk", &["app.js", "package.json", "package-lock.json"])
+    const FILES: [&str; 3] = ["app.js", "package.json", "package-lock.json"];
+    let source = workspace::root().join("bench/peers/cdk");
+    let folder = workspace::root().join(".tools/cdk");
+    fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    let mut digest = Sha256::new();
+    for name in FILES {
+        let path = source.join(name);
+        let bytes = fs::read(&path).map_err(Error::file(path))?;
+        digest.update(&bytes);
+        let copy = folder.join(name);
+        fs::write(&copy, &bytes).map_err(Error::file(copy))?;
+    }
+    let wanted: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let stamp = folder.join("installed");
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        anstream::eprintln!("cdk: as listed in bench/peers/cdk/package-lock.json");
+        return Ok(folder);
+    }
+    anstream::eprintln!("cdk: installing bench/peers/cdk/package-lock.json");
+    process::run(Command::new("npm").current_dir(&folder).args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--silent",
+    ]))?;
+    fs::write(&stamp, wanted).map_err(Error::file(stamp))?;
+    Ok(folder)
 }

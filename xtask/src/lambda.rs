@@ -101,7 +101,7 @@ pub(crate) fn folder(profile: Profile) -> Utf8PathBuf {
 }
 
 /// Builds one binary by itself, so that it is compiled with its own feature and nothing that another one needs.
-fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8PathBuf, Error> {
+pub(crate) fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8PathBuf, Error> {
     match profile {
         Profile::Dev => {
             workspace::build()?;
