@@ -1,7 +1,7 @@
 //! Contracts of device types: what is generated compiles in its language, and a message that it writes is one that the
 //! runtime's own parser takes and its schema describes.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, process::Command, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -57,7 +57,7 @@ fn schema(tree: &Tree, message: &str) -> jsonschema::Validator {
 /// A shard that knows one device, and takes what it sends.
 struct Runtime {
     set: RuleSet,
-    rules: Compiled,
+    rules: Arc<Compiled>,
 }
 
 impl Runtime {
@@ -65,13 +65,13 @@ impl Runtime {
         let bytes = tree.get("dev/rules/rule-set.json").expect("the rule set");
         Self {
             set: RuleSet::from_bytes(bytes).expect("a rule set"),
-            rules: Compiled::from_bytes(bytes).expect("a rule set"),
+            rules: Arc::new(Compiled::from_bytes(bytes).expect("a rule set")),
         }
     }
 
     /// What the engine makes of a payload that comes on a channel.
     fn take(&self, channel: &str, payload: &str) -> Answer {
-        let mut session = Session::new(&self.set, &self.rules);
+        let mut session = Session::new(&self.set, self.rules.clone());
         let registration = Registration {
             id: DeviceId::new(DEVICE).expect("a device id"),
             revision: 1,

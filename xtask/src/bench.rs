@@ -2,16 +2,15 @@
 //!
 //! What is measured and what a figure means is the business of `bench/`.
 
-use std::{fs, process::Command};
+use std::process::Command;
 
 use camino::Utf8PathBuf;
 use clap::ValueEnum;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::Error,
     lambda::{self, Arch, Profile},
-    process, tools, workspace,
+    npm, process, tools, workspace,
 };
 
 /// What can be measured.
@@ -112,32 +111,5 @@ fn runtime(rounds: u32) -> Result<(), Error> {
 
 /// The CDK app with what its lock file names, below `.tools/`. It is left as it is while neither has changed.
 fn cdk() -> Result<Utf8PathBuf, Error> {
-    const FILES: [&str; 3] = ["app.js", "package.json", "package-lock.json"];
-    let source = workspace::root().join("bench/peers/cdk");
-    let folder = workspace::root().join(".tools/cdk");
-    fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
-    let mut digest = Sha256::new();
-    for name in FILES {
-        let path = source.join(name);
-        let bytes = fs::read(&path).map_err(Error::file(path))?;
-        digest.update(&bytes);
-        let copy = folder.join(name);
-        fs::write(&copy, &bytes).map_err(Error::file(copy))?;
-    }
-    let wanted: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let stamp = folder.join("installed");
-    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
-        anstream::eprintln!("cdk: as listed in bench/peers/cdk/package-lock.json");
-        return Ok(folder);
-    }
-    anstream::eprintln!("cdk: installing bench/peers/cdk/package-lock.json");
-    process::run(Command::new("npm").current_dir(&folder).args([
-        "ci",
-        "--ignore-scripts",
-        "--no-audit",
-        "--no-fund",
-        "--silent",
-    ]))?;
-    fs::write(&stamp, wanted).map_err(Error::file(stamp))?;
-    Ok(folder)
+    npm::install("cdk", "bench/peers/cdk", &["app.js", "package.json", "package-lock.json"])
 }

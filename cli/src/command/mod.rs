@@ -7,9 +7,9 @@ mod devices;
 mod explain;
 mod generate;
 mod init;
-mod prove;
 #[cfg(feature = "aws")]
 mod overrides;
+mod prove;
 #[cfg(feature = "aws")]
 mod redrive;
 mod schema;
