@@ -27,4 +27,4 @@ pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};
 pub use registration::{Registration, RegistrationError};
 pub use render::{Selection, render};
 pub use rule_set::{RuleSetArtifact, rule_set};
-pub use schema::schema;
+pub use schema::{duration, schema};

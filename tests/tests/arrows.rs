@@ -52,10 +52,14 @@ fn crates_see_only_what_the_architecture_says() {
         ("fleetform-generator", &["fleetform-engine", "fleetform-policy"]),
         ("fleetform-runtime", &["fleetform-engine"]),
         ("fleetform-faults", &["fleetform-engine"]),
+        ("fleetform-fleet", &["fleetform-engine"]),
         ("fleetform-allocations", &[]),
         ("fleetform-consumers", &["fleetform-allocations", "fleetform-engine", "fleetform-runtime"]),
         ("fleetform-fuzz", &["fleetform-allocations", "fleetform-engine", "fleetform-runtime"]),
-        ("fleetform", &["fleetform-engine", "fleetform-generator", "fleetform-policy", "fleetform-runtime"]),
+        (
+            "fleetform",
+            &["fleetform-engine", "fleetform-fleet", "fleetform-generator", "fleetform-policy", "fleetform-runtime"],
+        ),
     ] {
         let reached = reach(&graph, package);
         let beyond: Vec<_> = ours(&reached).into_iter().filter(|name| !allowed.contains(name)).collect();
@@ -74,6 +78,7 @@ fn every_package_of_the_workspace_is_spoken_for() {
         "fleetform-consumers",
         "fleetform-engine",
         "fleetform-faults",
+        "fleetform-fleet",
         "fleetform-fuzz",
         "fleetform-generator",
         "fleetform-policy",
@@ -86,7 +91,7 @@ fn every_package_of_the_workspace_is_spoken_for() {
 #[test]
 fn pure_crates_reach_no_executor_no_tls_and_no_aws() {
     let graph = graph();
-    for package in ["fleetform-engine", "fleetform-policy", "fleetform-generator"] {
+    for package in ["fleetform-engine", "fleetform-policy", "fleetform-generator", "fleetform-fleet"] {
         let impure: Vec<_> = reach(&graph, package).into_iter().filter(|name| is_impure(name)).collect();
         assert!(impure.is_empty(), "{package} reaches {impure:?}");
     }

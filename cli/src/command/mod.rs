@@ -13,6 +13,7 @@ mod prove;
 #[cfg(feature = "aws")]
 mod redrive;
 mod schema;
+mod simulate;
 #[cfg(feature = "aws")]
 mod state;
 mod test;
@@ -42,6 +43,7 @@ enum Command {
     Generate(generate::Generate),
     Prove(prove::Prove),
     Explain(explain::Explain),
+    Simulate(simulate::Simulate),
     Schema(schema::Schema),
     #[cfg(feature = "aws")]
     Devices(devices::Devices),
@@ -64,6 +66,7 @@ impl Arguments {
             Command::Generate(generate) => generate.run(),
             Command::Prove(prove) => prove.run(),
             Command::Explain(explain) => explain.run(),
+            Command::Simulate(simulate) => simulate.run(),
             Command::Schema(schema) => schema.run(),
             #[cfg(feature = "aws")]
             Command::Devices(devices) => devices.run(),

@@ -23,17 +23,17 @@ pub(super) fn wrapped(
 ) -> String {
     let mut message = Map::new();
     let mut readings = Map::new();
-    put(&mut message, &format.device_id, json!(device));
-    put(&mut message, &format.timestamp, written(at, format.timestamp_format));
+    put_at_path(&mut message, &format.device_id, json!(device));
+    put_at_path(&mut message, &format.timestamp, write_time(at, format.timestamp_format));
     for (metric, value) in values {
         match format.health.get(metric) {
-            Some(path) => put(&mut message, path, json!(value)),
+            Some(path) => put_at_path(&mut message, path, json!(value)),
             None => {
                 readings.insert(key(metric), json!(value));
             }
         }
     }
-    put(&mut message, &format.readings, Value::Object(readings));
+    put_at_path(&mut message, &format.readings, Value::Object(readings));
     let payload = STANDARD.encode(Value::Object(message).to_string());
     json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": "telemetry", "c": device, "t": at }).to_string()
 }
@@ -69,7 +69,8 @@ fn read(format: &MessageFormat, sample: &Value) -> Option<Timestamp> {
     }
 }
 
-fn written(at: Timestamp, format: TimestampFormat) -> Value {
+/// A moment as a message states it.
+pub fn write_time(at: Timestamp, format: TimestampFormat) -> Value {
     match format {
         // A moment that no calendar holds is left to the ingest time, as for a device without a clock.
         TimestampFormat::Rfc3339 => at.to_rfc3339().map_or(Value::Null, Value::String),
@@ -78,15 +79,15 @@ fn written(at: Timestamp, format: TimestampFormat) -> Value {
     }
 }
 
-/// Puts a value at a path. Paths do not overlap: the rule set's check has seen to it.
-fn put(message: &mut Map<String, Value>, path: &str, value: Value) {
+/// Puts a value at a path: keys joined by `.`. Paths do not overlap: the rule set's check has seen to it.
+pub fn put_at_path(message: &mut Map<String, Value>, path: &str, value: Value) {
     match path.split_once('.') {
         None => {
             message.insert(path.to_owned(), value);
         }
         Some((key, rest)) => {
             if let Value::Object(inner) = message.entry(key).or_insert_with(|| Value::Object(Map::new())) {
-                put(inner, rest, value);
+                put_at_path(inner, rest, value);
             }
         }
     }
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_time_of_a_batch_is_that_of_its_newest_sample() {
-        let sample = |ms: u64| json!({ "timestamp": written(START.after(Millis(ms)), TimestampFormat::Rfc3339) });
+        let sample = |ms: u64| json!({ "timestamp": write_time(START.after(Millis(ms)), TimestampFormat::Rfc3339) });
         let newest = Some(START.after(Millis(2_000)));
         assert_eq!(moment(&format(), &json!([sample(0), sample(2_000), sample(1_000)])), newest);
         assert_eq!(moment(&format(), &json!({ "records": [sample(2_000), sample(0), 7] })), newest);

@@ -23,7 +23,7 @@ use crate::{
     verdict::{Judgement, Standing},
 };
 
-pub use message::{at_path, moment, samples};
+pub use message::{at_path, moment, put_at_path, samples, write_time};
 
 /// The name of a session's only shard.
 const SHARD: &str = "session";

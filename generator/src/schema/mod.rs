@@ -22,3 +22,8 @@ pub fn schema() -> String {
     text.push('\n');
     text
 }
+
+/// A length of time as the platform file writes it, such as `90s` or `5m`.
+pub fn duration(text: &str) -> Option<fleetform_engine::units::Millis> {
+    types::Duration::parse(text).map(|length| length.0)
+}

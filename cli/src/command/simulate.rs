@@ -1,0 +1,207 @@
+//! `fleetform simulate`.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufWriter, IsTerminal as _, Write},
+};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use fleetform_engine::units::{Millis, Timestamp};
+use fleetform_fleet::{DEVICES_MAX, Fleet, Group, Mix, NameTemplate, Options, Profile};
+use fleetform_generator::{Registration, duration, platform::Platform, rule_set};
+
+use crate::{
+    input::{self, File},
+    terminal::{Stop, tell},
+};
+
+/// When a run begins unless it is said, a Monday: the moment at which tests of rules begin.
+const START: &str = "2026-01-05T12:00:00Z";
+
+/// The longest run.
+const LENGTH_MAX: Millis = Millis::from_secs(365 * 86_400);
+
+/// How often progress is told, as a part of the run.
+const PROGRESS_STEPS: f64 = 20.0;
+
+/// Write what a fleet of simulated devices would send
+///
+/// Makes devices as the platform file counts them, and writes the records that the topic rules would put on the telemetry
+/// stream, one a line: first the devices' registrations, then every message in the order in which it arrives. The same
+/// arguments give the same bytes. `fleetform explain --log` reads them.
+#[derive(Args, Debug)]
+pub(crate) struct Simulate {
+    #[command(flatten)]
+    file: File,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// How long the devices send
+    #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = length)]
+    length: Millis,
+    /// When they begin
+    #[arg(long, value_name = "RFC3339", default_value = START, value_parser = moment)]
+    start: Timestamp,
+    /// What all that is left to chance follows from
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+    /// Devices of each type in each zone, in the place of the platform file's `count`
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    per_zone: Option<u32>,
+    /// How the devices behave, with shares: `steady=9,malformed=1`. There are steady, daily, step, drift, stuck, burst,
+    /// silence, skew, duplicates, disorder and malformed; unless given, a mix of all
+    #[arg(long, value_name = "PROFILES")]
+    profiles: Option<Mix>,
+    /// What the devices are called, with `{type}`, `{zone}` and the device's number, `{n}` or `{n:WIDTH}`
+    #[arg(long, value_name = "TEMPLATE", default_value = "sim-{n:5}", value_parser = NameTemplate::parse)]
+    name: NameTemplate,
+    /// The file to write; unless given, standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<Utf8PathBuf>,
+}
+
+fn length(text: &str) -> Result<Millis, String> {
+    let length = duration(text).filter(|length| (Millis(1)..=LENGTH_MAX).contains(length));
+    length.ok_or_else(|| "write a length of time up to a year, such as 90s, 10m or 24h".to_owned())
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse_rfc3339(text).ok_or_else(|| format!("write it as {START}"))
+}
+
+/// What was written.
+#[derive(Default)]
+struct Written {
+    messages: u64,
+    samples: u64,
+    malformed: u64,
+}
+
+impl Simulate {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        let project = input::project(&self.file.file)?;
+        let environment = match &self.env {
+            Some(name) => input::environment(&project, name)?,
+            None => &project.default_environment,
+        };
+        let platform = &project.environments[environment];
+        let rules = rule_set(platform);
+        let options = Options {
+            seed: self.seed,
+            start: self.start,
+            length: self.length,
+            mix: self.profiles.clone().unwrap_or_default(),
+            names: self.name.clone(),
+            last_will: platform.mqtt.last_will,
+        };
+        let fleet = Fleet::new(&rules, &self.groups(platform)?, options)
+            .map_err(|error| Stop::bad_input(error).help("choose shorter names with --name"))?;
+        let registrations = self.registrations(platform, &fleet)?;
+        let by_profile = count_profiles(&fleet);
+        let devices = fleet.devices().len();
+        let written = match &self.out {
+            None => match write(fleet, &registrations, &mut BufWriter::new(io::stdout().lock())) {
+                // A reader that has gone away wants no more of it.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+                result => {
+                    result.map_err(|error| Stop::failed(format_args!("cannot write to standard output: {error}")))?
+                }
+            },
+            Some(path) => to_file(path, fleet, &registrations)?,
+        };
+        tell(format_args!(
+            "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
+            written.messages, written.samples, written.malformed
+        ));
+        tell(format_args!("profiles: {by_profile}"));
+        Ok(())
+    }
+
+    /// How many devices there are of which type in which zone.
+    fn groups(&self, platform: &Platform) -> Result<Vec<Group>, Stop> {
+        let mut groups = Vec::new();
+        for (device_type, described) in &platform.device_types {
+            let group = |zone: &_, count| Group { device_type: device_type.clone(), zone: Clone::clone(zone), count };
+            match self.per_zone {
+                Some(count) => groups.extend(platform.zones.keys().map(|zone| group(zone, count))),
+                None => groups.extend(described.count.iter().map(|(zone, count)| group(zone, *count))),
+            }
+        }
+        let devices: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
+        if devices == 0 {
+            return Err(Stop::bad_input("no device type has a `count`, so there are no devices to simulate")
+                .help("say how many there are in each zone: fleetform simulate --per-zone 10"));
+        }
+        if devices > DEVICES_MAX {
+            return Err(Stop::bad_input(format_args!("{devices} devices are too many: there may be {DEVICES_MAX}"))
+                .help("simulate fewer with --per-zone"));
+        }
+        Ok(groups)
+    }
+
+    /// The records that register the devices, checked as any device's are.
+    fn registrations(&self, platform: &Platform, fleet: &Fleet<'_>) -> Result<Vec<Vec<u8>>, Stop> {
+        let revision = u64::try_from(self.start.0).unwrap_or_default();
+        let registrations = fleet.devices().iter().map(|device| {
+            let (id, device_type, zone) = (device.id.as_str(), device.device_type.as_str(), device.zone.as_str());
+            Registration::new(platform, id, device_type, zone, &[])
+                .map(|registration| registration.record(revision, self.start))
+                .map_err(|errors| {
+                    let error = errors.first().expect("there is no failure without an error");
+                    Stop::bad_input(error).help("choose names that fit with --name, such as SN-{n:6}")
+                })
+        });
+        registrations.collect()
+    }
+}
+
+fn count_profiles(fleet: &Fleet<'_>) -> String {
+    let mut counts: BTreeMap<Profile, u64> = BTreeMap::new();
+    for device in fleet.devices() {
+        *counts.entry(device.profile).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(profile, count)| format!("{} {count}", profile.as_str())).collect();
+    counts.join(", ")
+}
+
+/// Writes a file whole, or leaves what is there.
+fn to_file(path: &Utf8Path, fleet: Fleet<'_>, registrations: &[Vec<u8>]) -> Result<Written, Stop> {
+    let unwritable = |error: io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // A log is no secret: it may be read by whoever the user's mask lets read a new file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(folder).map_err(unwritable)?;
+    let mut output = BufWriter::new(&file);
+    let written = write(fleet, registrations, &mut output).map_err(unwritable)?;
+    drop(output);
+    file.persist(path).map_err(|error| unwritable(error.error))?;
+    Ok(written)
+}
+
+fn write(mut fleet: Fleet<'_>, registrations: &[Vec<u8>], output: &mut impl Write) -> io::Result<Written> {
+    for registration in registrations {
+        output.write_all(registration)?;
+        output.write_all(b"\n")?;
+    }
+    let shows_progress = io::stderr().is_terminal();
+    let mut written = Written::default();
+    let mut told = 0.0;
+    while let Some(event) = fleet.next() {
+        output.write_all(&fleet.record(&event))?;
+        output.write_all(b"\n")?;
+        written.messages += 1;
+        written.samples += event.samples as u64;
+        written.malformed += u64::from(event.is_malformed);
+        let step = (fleet.share(event.at) * PROGRESS_STEPS).floor();
+        if shows_progress && step > told {
+            told = step;
+            let percent = 100.0 * step / PROGRESS_STEPS;
+            tell(format_args!("{percent} %: {} messages", written.messages));
+        }
+    }
+    output.flush()?;
+    Ok(written)
+}

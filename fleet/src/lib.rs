@@ -1,0 +1,237 @@
+//! Simulated devices: what a fleet of a platform would send, message by message, in the order in which it would arrive.
+//!
+//! A run follows from a rule set, how many devices of which type there are in which zone, and a seed, and from nothing else:
+//! the same ones give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will do.
+#![forbid(unsafe_code)]
+
+mod device;
+mod message;
+mod name;
+mod profile;
+mod signal;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fleetform_engine::{
+    ids::{DeviceId, DeviceTypeId, InvalidName, ZoneId},
+    rule_set::{DeviceType, MessageFormat, RuleSet},
+    units::{Millis, Timestamp},
+};
+use serde_json::json;
+
+pub use name::{BadTemplate, NameTemplate};
+pub use profile::{BadMix, Mix, Profile};
+
+use device::Device;
+
+/// The most devices of a fleet.
+pub const DEVICES_MAX: u64 = 1_000_000;
+
+/// Devices of one type in one zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Their type, which the rule set has.
+    pub device_type: DeviceTypeId,
+    /// Their zone.
+    pub zone: ZoneId,
+    /// How many there are.
+    pub count: u32,
+}
+
+/// What a run is like.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What everything that is left to chance follows from.
+    pub seed: u64,
+    /// When it begins.
+    pub start: Timestamp,
+    /// How long it lasts.
+    pub length: Millis,
+    /// How devices behave.
+    pub mix: Mix,
+    /// What devices are called.
+    pub names: NameTemplate,
+    /// Whether the broker says that a device is gone, since it has left a will.
+    pub last_will: bool,
+}
+
+/// What a device sends: one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When it arrives at the broker.
+    pub at: Timestamp,
+    /// The device's place in [`Fleet::devices`].
+    pub device: usize,
+    /// The channel that it comes on.
+    pub channel: &'static str,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+    /// How many samples are in it.
+    pub samples: usize,
+    /// Whether it is one that must be refused.
+    pub is_malformed: bool,
+}
+
+/// Who a device of the fleet is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its type.
+    pub device_type: DeviceTypeId,
+    /// Its zone.
+    pub zone: ZoneId,
+    /// How it behaves.
+    pub profile: Profile,
+}
+
+/// A fleet on its way through a run: an iterator over what it sends.
+pub struct Fleet<'r> {
+    message: &'r MessageFormat,
+    types: Vec<&'r DeviceType>,
+    members: Vec<Member>,
+    devices: Vec<Device>,
+    options: Options,
+    /// What is to come, by time and then by the order in which it was planned.
+    planned: BTreeMap<(Timestamp, u64), What>,
+    order: u64,
+    /// What comes next, of one moment.
+    ready: VecDeque<Event>,
+}
+
+enum What {
+    /// A device sends what it has.
+    Send(usize),
+    /// A message arrives that was sent before.
+    Arrive(Event),
+}
+
+impl<'r> Fleet<'r> {
+    /// A fleet before its first message.
+    ///
+    /// # Errors
+    /// If a device's name is none.
+    ///
+    /// # Panics
+    /// If a group is of a type that the rule set does not have, or there are more than [`DEVICES_MAX`] devices.
+    pub fn new(rules: &'r RuleSet, groups: &[Group], options: Options) -> Result<Self, InvalidName> {
+        let count: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
+        assert!(count <= DEVICES_MAX, "a fleet has at most {DEVICES_MAX} devices");
+        let mut fleet = Self {
+            message: &rules.message,
+            types: Vec::new(),
+            members: Vec::new(),
+            devices: Vec::new(),
+            options,
+            planned: BTreeMap::new(),
+            order: 0,
+            ready: VecDeque::new(),
+        };
+        for group in groups {
+            let device_type = &rules.device_types[&group.device_type];
+            fleet.types.push(device_type);
+            for _ in 0..group.count {
+                fleet.add(group, device_type)?;
+            }
+        }
+        Ok(fleet)
+    }
+
+    fn add(&mut self, group: &Group, device_type: &DeviceType) -> Result<(), InvalidName> {
+        let number = self.members.len() + 1;
+        let name = self.options.names.name(group.device_type.as_str(), group.zone.as_str(), number);
+        let id = DeviceId::new(&name)?;
+        let mut chance = fastrand::Rng::with_seed(seed_of(self.options.seed, id.as_str()));
+        let profile = self.options.mix.pick(&mut chance);
+        let first = self.options.start.after(Millis(chance.u64(0..device_type.send_every_ms.0)));
+        let index = self.devices.len();
+        self.devices.push(Device::new(self.types.len() - 1, device_type, first, profile, chance));
+        let (device_type, zone) = (group.device_type.clone(), group.zone.clone());
+        self.members.push(Member { id, device_type, zone, profile });
+        self.plan(first, What::Send(index));
+        Ok(())
+    }
+
+    /// Its devices. An event names one by its place here.
+    pub fn devices(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// How far the run has come at a moment, from 0 to 1.
+    pub fn share(&self, at: Timestamp) -> f64 {
+        share(&self.options, at)
+    }
+
+    /// A message as the topic rules put it on the telemetry stream.
+    pub fn record(&self, event: &Event) -> Vec<u8> {
+        let device = self.members[event.device].id.as_str();
+        let payload = STANDARD.encode(&event.payload);
+        json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": event.channel, "c": device, "t": event.at })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn plan(&mut self, at: Timestamp, what: What) {
+        self.planned.insert((at, self.order), what);
+        self.order += 1;
+    }
+
+    /// A device sends what it has, and plans when it will send again.
+    fn send(&mut self, index: usize, at: Timestamp) {
+        let device = &mut self.devices[index];
+        let device_type = self.types[device.group];
+        let id = &self.members[index].id;
+        let now = device::Now { at, share: share(&self.options, at), last_will: self.options.last_will };
+        let sent = device.send(now, device_type, self.message, id);
+        let next = at.after(device_type.send_every_ms);
+        for (delay, message) in sent {
+            let event = Event {
+                at: at.after(delay),
+                device: index,
+                channel: message.channel,
+                payload: message.payload,
+                samples: message.samples,
+                is_malformed: message.is_malformed,
+            };
+            if delay == Millis(0) {
+                self.ready.push_back(event);
+            } else {
+                self.plan(event.at, What::Arrive(event));
+            }
+        }
+        self.plan(next, What::Send(index));
+    }
+}
+
+impl Iterator for Fleet<'_> {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let end = self.options.start.after(self.options.length);
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let ((at, _), what) = self.planned.pop_first()?;
+            // What would come later than the run lasts is not seen.
+            if at < end {
+                match what {
+                    What::Send(index) => self.send(index, at),
+                    What::Arrive(event) => return Some(event),
+                }
+            }
+        }
+    }
+}
+
+fn share(options: &Options, at: Timestamp) -> f64 {
+    at.since(options.start).0 as f64 / options.length.0.max(1) as f64
+}
+
+/// A device's own seed, which does not depend on what other devices there are: FNV-1a over its name.
+fn seed_of(seed: u64, name: &str) -> u64 {
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(PRIME);
+    name.bytes().fold(start, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+}

@@ -1,0 +1,110 @@
+//! Messages as devices write them: samples in the form that the platform file describes, and messages that are wrong.
+
+use fleetform_engine::{
+    ids::DeviceId,
+    rule_set::MessageFormat,
+    session::{put_at_path, write_time},
+    units::Timestamp,
+};
+use serde_json::{Map, Value, json};
+
+/// The most bytes of a message, below what the platform takes.
+const BYTES_MAX: usize = 100_000;
+
+/// A message of a device.
+pub(crate) struct Message {
+    pub(crate) channel: &'static str,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) samples: usize,
+    pub(crate) is_malformed: bool,
+}
+
+impl Message {
+    /// What a device says of itself, or its will of it.
+    pub(crate) fn status(is_online: bool) -> Self {
+        let status = if is_online { "online" } else { "offline" };
+        let payload = json!({ "status": status }).to_string().into_bytes();
+        Self { channel: "status", payload, samples: 0, is_malformed: false }
+    }
+
+    fn telemetry(payload: &Value, samples: usize) -> Self {
+        let payload = payload.to_string().into_bytes();
+        Self { channel: "telemetry", payload, samples, is_malformed: false }
+    }
+}
+
+/// One sample.
+pub(crate) struct Sample {
+    /// As the device's clock has it.
+    pub(crate) at: Timestamp,
+    /// By the key in a message.
+    pub(crate) readings: Map<String, Value>,
+    /// By path.
+    pub(crate) health: Vec<(String, Value)>,
+}
+
+/// Samples as messages: as few as they fit into.
+pub(crate) fn telemetry(format: &MessageFormat, device: &DeviceId, samples: Vec<Sample>) -> Vec<Message> {
+    let Some(batch) = format.batch.as_deref().filter(|_| samples.len() > 1) else {
+        return samples
+            .into_iter()
+            .map(|sample| {
+                let mut message = written(format, sample);
+                put_at_path(&mut message, &format.device_id, json!(device));
+                Message::telemetry(&Value::Object(message), 1)
+            })
+            .collect();
+    };
+    let mut messages = Vec::new();
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
+    let close = |waiting: &mut Vec<Value>| {
+        let samples = waiting.len();
+        let mut message = Map::new();
+        put_at_path(&mut message, &format.device_id, json!(device));
+        put_at_path(&mut message, batch, Value::Array(std::mem::take(waiting)));
+        Message::telemetry(&Value::Object(message), samples)
+    };
+    for sample in samples {
+        let sample = Value::Object(written(format, sample));
+        let size = sample.to_string().len();
+        if bytes + size > BYTES_MAX && !waiting.is_empty() {
+            messages.push(close(&mut waiting));
+            bytes = 0;
+        }
+        bytes += size;
+        waiting.push(sample);
+    }
+    messages.push(close(&mut waiting));
+    messages
+}
+
+fn written(format: &MessageFormat, sample: Sample) -> Map<String, Value> {
+    let mut message = Map::new();
+    put_at_path(&mut message, &format.timestamp, write_time(sample.at, format.timestamp_format));
+    for (path, value) in sample.health {
+        put_at_path(&mut message, &path, value);
+    }
+    put_at_path(&mut message, &format.readings, Value::Object(sample.readings));
+    message
+}
+
+/// A message in the place of a sound one, which the platform must set aside. `key` is that of a reading which it knows.
+pub(crate) fn malformed(format: &MessageFormat, sound: &Message, key: &str, chance: &mut fastrand::Rng) -> Message {
+    let payload = match chance.u8(0..5) {
+        // It was cut on its way.
+        0 => sound.payload[..sound.payload.len() / 2].to_vec(),
+        // It is not UTF-8.
+        1 => [b"\xff", sound.payload.as_slice()].concat(),
+        // A value is of no type that a reading can have.
+        2 => {
+            let mut message = Map::new();
+            put_at_path(&mut message, &format.readings, json!({ key: [] }));
+            Value::Object(message).to_string().into_bytes()
+        }
+        // There are no readings.
+        3 => b"{}".to_vec(),
+        // It is no message at all.
+        _ => b"[7]".to_vec(),
+    };
+    Message { channel: "telemetry", payload, samples: 0, is_malformed: true }
+}

@@ -1,0 +1,83 @@
+//! What simulated devices are called.
+
+/// A device's name with places for its type, its zone and its number in the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameTemplate(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    DeviceType,
+    Zone,
+    /// The number, with zeros before it up to this width.
+    Number(usize),
+}
+
+/// The widest number.
+const WIDTH_MAX: usize = 20;
+
+/// Why a text is no template of a name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadTemplate {
+    /// A place of it is not known.
+    #[error("`{{{0}}}` is none of {{type}}, {{zone}}, {{n}} and {{n:WIDTH}}")]
+    Unknown(String),
+    /// Every device would have the same name.
+    #[error("{{n}} is missing: two devices would have one name")]
+    NoNumber,
+}
+
+impl NameTemplate {
+    /// Reads a template, such as `SN-{n:6}`.
+    pub fn parse(text: &str) -> Result<Self, BadTemplate> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (place, after) = after.split_once('}').ok_or_else(|| BadTemplate::Unknown(after.to_owned()))?;
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(match place.split_once(':') {
+                None if place == "type" => Part::DeviceType,
+                None if place == "zone" => Part::Zone,
+                None if place == "n" => Part::Number(0),
+                Some(("n", width)) => match width.parse() {
+                    Ok(width) if width <= WIDTH_MAX => Part::Number(width),
+                    _ => return Err(BadTemplate::Unknown(place.to_owned())),
+                },
+                None | Some(_) => return Err(BadTemplate::Unknown(place.to_owned())),
+            });
+            rest = after;
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        if parts.iter().any(|part| matches!(part, Part::Number(_))) {
+            Ok(Self(parts))
+        } else {
+            Err(BadTemplate::NoNumber)
+        }
+    }
+
+    pub(crate) fn name(&self, device_type: &str, zone: &str, number: usize) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::DeviceType => device_type.to_owned(),
+            Part::Zone => zone.to_owned(),
+            Part::Number(width) => format!("{number:0width$}"),
+        };
+        self.0.iter().map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_is_filled_in() {
+        let template = NameTemplate::parse("a-{type}.{zone}-{n:4}{n}").unwrap();
+        assert_eq!(template.name("pump", "zone-a", 12), "a-pump.zone-a-001212");
+        for bad in ["{}-{n}", "{n:x}", "{n:99}", "{serial}", "{n"] {
+            assert!(matches!(NameTemplate::parse(bad), Err(BadTemplate::Unknown(_))), "{bad}");
+        }
+        assert_eq!(NameTemplate::parse("pump"), Err(BadTemplate::NoNumber));
+        assert_eq!(NameTemplate::parse("{serial}{n}"), Err(BadTemplate::Unknown("serial".to_owned())));
+    }
+}
