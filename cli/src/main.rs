@@ -11,6 +11,8 @@ mod folder;
 #[cfg(feature = "aws")]
 mod found;
 mod input;
+#[cfg(feature = "aws")]
+mod live;
 mod proof;
 mod record_log;
 mod rule_tests;

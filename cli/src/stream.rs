@@ -31,21 +31,27 @@ pub(crate) fn put(platform: &Platform, stream: Option<&str>, key: &str, record: 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
     runtime.block_on(async {
-        let region = Region::new(platform.environment.region.to_string());
-        let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-        let client = Client::new(&config);
-        let name = match stream {
-            Some(name) => name.to_owned(),
-            None => find(&client, platform).await?,
-        };
-        let described = client.describe_stream_summary().stream_name(&name).send().await;
-        let described = described.map_err(|error| failed(&format!("find stream `{name}`"), error))?;
-        let arn = described.stream_description_summary.map(|summary| summary.stream_arn).unwrap_or_default();
-        check_account(platform, &format!("stream `{name}`"), &arn)?;
+        let (client, name) = open(platform, stream).await?;
         let put = client.put_record().stream_name(&name).partition_key(key).data(Blob::new(record)).send().await;
         let put = put.map_err(|error| failed("put the record", error))?;
         Ok(Stream { name, shard: put.shard_id, sequence: put.sequence_number })
     })
+}
+
+/// A client and the name of a platform's stream, which is found unless it is named, and made sure of.
+pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<(Client, String), Stop> {
+    let region = Region::new(platform.environment.region.to_string());
+    let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+    let client = Client::new(&config);
+    let name = match stream {
+        Some(name) => name.to_owned(),
+        None => find(&client, platform).await?,
+    };
+    let described = client.describe_stream_summary().stream_name(&name).send().await;
+    let described = described.map_err(|error| failed(&format!("find stream `{name}`"), error))?;
+    let arn = described.stream_description_summary.map(|summary| summary.stream_arn).unwrap_or_default();
+    check_account(platform, &format!("stream `{name}`"), &arn)?;
+    Ok((client, name))
 }
 
 /// The stream that the environment's stack made.

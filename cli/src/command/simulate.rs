@@ -11,6 +11,8 @@ use fleetform_engine::units::{Millis, Timestamp};
 use fleetform_fleet::{DEVICES_MAX, Fleet, Group, Mix, NameTemplate, Options, Profile};
 use fleetform_generator::{Registration, duration, platform::Platform, rule_set};
 
+#[cfg(feature = "aws")]
+use crate::live;
 use crate::{
     input::{self, File},
     terminal::{Stop, tell},
@@ -29,7 +31,8 @@ const PROGRESS_STEPS: f64 = 20.0;
 ///
 /// Makes devices as the platform file counts them, and writes the records that the topic rules would put on the telemetry
 /// stream, one a line: first the devices' registrations, then every message in the order in which it arrives. The same
-/// arguments give the same bytes. `fleetform explain --log` reads them.
+/// arguments give the same bytes. `fleetform explain --log` reads them. With `--live` they go onto the stream of a deployed
+/// platform instead, as time passes.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     #[command(flatten)]
@@ -40,7 +43,7 @@ pub(crate) struct Simulate {
     /// How long the devices send
     #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = length)]
     length: Millis,
-    /// When they begin
+    /// When they begin; with `--live` it is now
     #[arg(long, value_name = "RFC3339", default_value = START, value_parser = moment)]
     start: Timestamp,
     /// What all that is left to chance follows from
@@ -59,6 +62,14 @@ pub(crate) struct Simulate {
     /// The file to write; unless given, standard output
     #[arg(long, value_name = "FILE")]
     out: Option<Utf8PathBuf>,
+    /// Register the devices on the deployed platform's telemetry stream, and put each message there when its time comes
+    #[cfg(feature = "aws")]
+    #[arg(long, conflicts_with_all = ["out", "start"])]
+    live: bool,
+    /// The stream; unless given, the one that the environment's stack made
+    #[cfg(feature = "aws")]
+    #[arg(long, value_name = "NAME", requires = "live")]
+    stream: Option<String>,
 }
 
 fn length(text: &str) -> Result<Millis, String> {
@@ -87,28 +98,46 @@ impl Simulate {
         };
         let platform = &project.environments[environment];
         let rules = rule_set(platform);
+        let start = self.begin(platform)?;
         let options = Options {
             seed: self.seed,
-            start: self.start,
+            start,
             length: self.length,
             mix: self.profiles.clone().unwrap_or_default(),
             names: self.name.clone(),
             last_will: platform.mqtt.last_will,
         };
-        let fleet = Fleet::new(&rules, &self.groups(platform)?, options)
+        let mut fleet = Fleet::new(&rules, &self.groups(platform)?, options)
             .map_err(|error| Stop::bad_input(error).help("choose shorter names with --name"))?;
-        let registrations = self.registrations(platform, &fleet)?;
+        let registrations = self.registrations(platform, &fleet, start)?;
         let by_profile = count_profiles(&fleet);
         let devices = fleet.devices().len();
+        #[cfg(feature = "aws")]
+        if self.live {
+            let keys = fleet.devices().iter().map(|device| device.id.to_string());
+            let records = keys.zip(registrations).map(|(key, data)| live::Record { key, data }).collect();
+            let sent = live::send(platform, self.stream.as_deref(), &mut fleet, records)?;
+            tell(format_args!(
+                "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
+                sent.messages, sent.samples, sent.malformed
+            ));
+            tell(format_args!("profiles: {by_profile}"));
+            let late = sent.latest_ms as f64 / 1_000.0;
+            tell(format_args!(
+                "records refused and put again: {}; the latest message was {late:.1} s late",
+                sent.retried
+            ));
+            return Ok(());
+        }
         let written = match &self.out {
-            None => match write(fleet, &registrations, &mut BufWriter::new(io::stdout().lock())) {
+            None => match write(&mut fleet, &registrations, &mut BufWriter::new(io::stdout().lock())) {
                 // A reader that has gone away wants no more of it.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 result => {
                     result.map_err(|error| Stop::failed(format_args!("cannot write to standard output: {error}")))?
                 }
             },
-            Some(path) => to_file(path, fleet, &registrations)?,
+            Some(path) => to_file(path, &mut fleet, &registrations)?,
         };
         tell(format_args!(
             "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
@@ -140,13 +169,31 @@ impl Simulate {
         Ok(groups)
     }
 
+    /// When the run begins: now, if it is to be seen by a platform that is deployed.
+    fn begin(&self, platform: &Platform) -> Result<Timestamp, Stop> {
+        #[cfg(feature = "aws")]
+        if self.live {
+            let environment = &platform.environment;
+            if environment.protect {
+                return Err(Stop::bad_input(format_args!(
+                    "environment `{}` is protected, and simulated devices would raise alerts there",
+                    environment.id
+                ))
+                .help("name an environment that is not, with --env"));
+            }
+            return Ok(live::now());
+        }
+        let _ = platform;
+        Ok(self.start)
+    }
+
     /// The records that register the devices, checked as any device's are.
-    fn registrations(&self, platform: &Platform, fleet: &Fleet<'_>) -> Result<Vec<Vec<u8>>, Stop> {
-        let revision = u64::try_from(self.start.0).unwrap_or_default();
+    fn registrations(&self, platform: &Platform, fleet: &Fleet<'_>, start: Timestamp) -> Result<Vec<Vec<u8>>, Stop> {
+        let revision = u64::try_from(start.0).unwrap_or_default();
         let registrations = fleet.devices().iter().map(|device| {
             let (id, device_type, zone) = (device.id.as_str(), device.device_type.as_str(), device.zone.as_str());
             Registration::new(platform, id, device_type, zone, &[])
-                .map(|registration| registration.record(revision, self.start))
+                .map(|registration| registration.record(revision, start))
                 .map_err(|errors| {
                     let error = errors.first().expect("there is no failure without an error");
                     Stop::bad_input(error).help("choose names that fit with --name, such as SN-{n:6}")
@@ -166,7 +213,7 @@ fn count_profiles(fleet: &Fleet<'_>) -> String {
 }
 
 /// Writes a file whole, or leaves what is there.
-fn to_file(path: &Utf8Path, fleet: Fleet<'_>, registrations: &[Vec<u8>]) -> Result<Written, Stop> {
+fn to_file(path: &Utf8Path, fleet: &mut Fleet<'_>, registrations: &[Vec<u8>]) -> Result<Written, Stop> {
     let unwritable = |error: io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
     let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     let mut builder = tempfile::Builder::new();
@@ -181,7 +228,7 @@ fn to_file(path: &Utf8Path, fleet: Fleet<'_>, registrations: &[Vec<u8>]) -> Resu
     Ok(written)
 }
 
-fn write(mut fleet: Fleet<'_>, registrations: &[Vec<u8>], output: &mut impl Write) -> io::Result<Written> {
+fn write(fleet: &mut Fleet<'_>, registrations: &[Vec<u8>], output: &mut impl Write) -> io::Result<Written> {
     for registration in registrations {
         output.write_all(registration)?;
         output.write_all(b"\n")?;
