@@ -1,4 +1,4 @@
-//! The texts that go with an environment's stacks: the deploy script and the runbook.
+//! The texts that go with an environment's stacks: the scripts and the runbook.
 //!
 //! Here values are only named for the templates; `text` quotes them.
 
@@ -10,6 +10,7 @@ use crate::{
     output::sha256,
     platform::Platform,
     rule_set::RuleSetArtifact,
+    stacks,
     text::{Template, render},
 };
 
@@ -24,6 +25,8 @@ const ROOT: &str = "root.yaml";
 pub(crate) struct Scripts {
     /// `scripts/deploy.sh`.
     pub(crate) deploy: String,
+    /// `scripts/devices.sh`.
+    pub(crate) devices: String,
     /// `RUNBOOK.md`.
     pub(crate) runbook: String,
 }
@@ -81,7 +84,54 @@ pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &
         templates: names.into_iter().map(uploaded).collect(),
     };
     let runbook = render(Template::Runbook, &Runbook::of(platform, &deploy));
-    Scripts { deploy: render(Template::DeployScript, &deploy), runbook }
+    let devices = render(Template::DevicesScript, &Devices::of(platform, &deploy));
+    Scripts { deploy: render(Template::DeployScript, &deploy), devices, runbook }
+}
+
+/// What `templates/devices.sh` names.
+#[derive(Serialize)]
+struct Devices<'a> {
+    platform: &'a str,
+    environment: &'a str,
+    account: &'a str,
+    region: &'a str,
+    stack: &'a str,
+    policies: Vec<String>,
+    device_types: Vec<Registered<'a>>,
+    zones: Vec<Registered<'a>>,
+    attributes: Vec<String>,
+}
+
+/// An element of the file, and what it is called in AWS IoT.
+#[derive(Serialize)]
+struct Registered<'a> {
+    id: &'a str,
+    name: String,
+}
+
+impl<'a> Devices<'a> {
+    fn of(platform: &'a Platform, deploy: &'a Deploy<'a>) -> Self {
+        let (types, groups) = stacks::registry_names(platform);
+        Self {
+            platform: deploy.platform,
+            environment: deploy.environment,
+            account: deploy.account,
+            region: deploy.region,
+            stack: deploy.stack,
+            policies: stacks::iot_policy_names(platform),
+            attributes: platform
+                .device_types
+                .iter()
+                .flat_map(|(id, device_type)| device_type.attributes.keys().map(move |name| format!("{id}/{name}")))
+                .collect(),
+            device_types: types.into_iter().map(registered).collect(),
+            zones: groups.into_iter().map(registered).collect(),
+        }
+    }
+}
+
+fn registered((id, name): (&str, String)) -> Registered<'_> {
+    Registered { id, name }
 }
 
 /// What `templates/RUNBOOK.md` names.

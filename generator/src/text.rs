@@ -14,6 +14,8 @@ use tera::{Context, Delimiters, Filter, Kwargs, State, Tera};
 pub(crate) enum Template {
     /// `scripts/deploy.sh`.
     DeployScript,
+    /// `scripts/devices.sh`.
+    DevicesScript,
     /// `RUNBOOK.md`.
     Runbook,
     /// `.github/workflows/deploy.yml`.
@@ -21,11 +23,12 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    const ALL: [Self; 3] = [Self::DeployScript, Self::Runbook, Self::Workflow];
+    const ALL: [Self; 4] = [Self::DeployScript, Self::DevicesScript, Self::Runbook, Self::Workflow];
 
     const fn name(self) -> &'static str {
         match self {
             Self::DeployScript => "deploy.sh",
+            Self::DevicesScript => "devices.sh",
             Self::Runbook => "RUNBOOK.md",
             Self::Workflow => "deploy.yml",
         }
@@ -34,6 +37,7 @@ impl Template {
     const fn text(self) -> &'static str {
         match self {
             Self::DeployScript => include_str!("../../templates/deploy.sh"),
+            Self::DevicesScript => include_str!("../../templates/devices.sh"),
             Self::Runbook => include_str!("../../templates/RUNBOOK.md"),
             Self::Workflow => include_str!("../../templates/deploy.yml"),
         }
@@ -41,16 +45,19 @@ impl Template {
 
     const fn escape(self) -> Escape {
         match self {
-            Self::DeployScript => sh,
+            Self::DeployScript | Self::DevicesScript => sh,
             Self::Runbook => markdown,
             Self::Workflow => yaml,
         }
     }
 }
 
+/// What the scripts have in common: how they call AWS, and what they look at before they change anything.
+const CALLS: (&str, &str) = ("calls.sh", include_str!("../../templates/calls.sh"));
+
 type Escape = fn(&str, &mut dyn io::Write) -> io::Result<()>;
 
-static ENGINES: LazyLock<[Tera; 3]> =
+static ENGINES: LazyLock<[Tera; 4]> =
     LazyLock::new(|| Template::ALL.map(|template| engine(template.name(), template.text(), template.escape())));
 
 /// Fills a template in. The text ends with one line break.
@@ -76,9 +83,9 @@ fn engine(name: &'static str, text: &str, escape: Escape) -> Tera {
     };
     tera.set_delimiters(delimiters).expect("no template is there yet");
     tera.set_escape_fn(escape);
-    tera.autoescape_on([name]);
+    tera.autoescape_on([name, CALLS.0]);
     tera.register_filter("code", Code);
-    tera.add_raw_template(name, text).expect("the template is part of the program");
+    tera.add_raw_templates([CALLS, (name, text)]).expect("the templates are part of the program");
     tera
 }
 
@@ -158,7 +165,7 @@ mod tests {
                 "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),
-            Template::Runbook | Template::Workflow => unreachable!("only scripts are run"),
+            Template::DevicesScript | Template::Runbook | Template::Workflow => unreachable!("one script is run"),
         }
     }
 

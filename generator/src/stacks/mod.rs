@@ -100,6 +100,12 @@ pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
     fills.max_by_key(|(_, percent)| *percent).unwrap_or_default()
 }
 
+/// Names of the policies that every certificate of a device is given.
+pub fn iot_policy_names(platform: &Platform) -> Vec<String> {
+    let site = Site::new(platform);
+    ingest::device_policies(&site).into_iter().map(|(_, name, _)| site.iot_name(name)).collect()
+}
+
 /// Name of the thing type of each device type and of the thing group of each zone, as registered in AWS IoT.
 pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<&str, String>) {
     let site = Site::new(platform);

@@ -33,13 +33,8 @@ readonly TEMPLATES=(
 
 # A new account must keep this much concurrency unreserved.
 readonly UNRESERVED_MIN=100
-readonly ATTEMPTS_MAX=8
-readonly BACKOFF_MAX_MS=20000
 readonly ANNOUNCE_ROUNDS_MAX=20
-readonly BACKOFF_MS=${FLEETFORM_BACKOFF_MS:-500}
 readonly POLL_S=${FLEETFORM_POLL_S:-2}
-readonly COLUMN=$'\037'
-readonly THROTTLED='Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|ProvisionedThroughputExceeded|Rate exceeded'
 
 usage() {
   cat <<'USAGE'
@@ -61,6 +56,12 @@ FLEETFORM_BACKOFF_MS  longest first wait after AWS throttled a call, in millisec
 Exit codes: 0 done, 1 something failed, 2 wrong usage.
 USAGE
 }
+
+readonly ATTEMPTS_MAX=8
+readonly BACKOFF_MAX_MS=20000
+readonly BACKOFF_MS=${FLEETFORM_BACKOFF_MS:-500}
+readonly COLUMN=$'\037'
+readonly THROTTLED='Throttl|TooManyRequests|RequestLimitExceeded|SlowDown|ProvisionedThroughputExceeded|Rate exceeded'
 
 say() { printf '%s\n' "$*"; }
 note() { printf '%s\n' "$*" >&2; }
@@ -133,8 +134,6 @@ sha256_of() {
   if command -v sha256sum >/dev/null 2>&1; then sha256sum; else shasum -a 256; fi <"$1" | cut -d ' ' -f 1
 }
 
-# --- Before the first change -----------------------------------------------------------------------------------------
-
 check_tools() {
   command -v aws >/dev/null 2>&1 || fail 'the AWS CLI is not installed' 'pip install awscli'
   command -v sha256sum >/dev/null 2>&1 || command -v shasum >/dev/null 2>&1 || fail 'neither sha256sum nor shasum is installed'
@@ -166,6 +165,8 @@ check_region() {
     fi
   done
 }
+
+# --- Before the first change -----------------------------------------------------------------------------------------
 
 check_files() {
   local index
@@ -239,6 +240,7 @@ settle() {
   done
 }
 
+# An output of a stack; nothing where it has none of that name.
 output_of() {
   local value
   value=$(ask_aws cloudformation describe-stacks --stack-name "$1" --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue | [0]" --output text) || return

@@ -1,6 +1,6 @@
-"""Stands in for the AWS command line: keeps stacks, objects and shards in a folder, and writes every call down.
+"""Stands in for the AWS command line: keeps what is made in a folder, and writes every call down.
 
-It answers only the queries that the deploy script asks, in the form of `--output text`, and refuses all others. It can
+It answers only the queries that the generated scripts ask, in the form of `--output text`, and refuses all others. It can
 be told to throttle the first calls of every operation, and to kill the script after its n-th change.
 """
 
@@ -11,28 +11,10 @@ import signal
 import sys
 from pathlib import Path
 
-STUB = Path(os.environ["STUB"])
-SETTINGS = json.loads((STUB / "settings.json").read_text())
+import iot
+from core import SETTINGS, STUB, count, refuse, text
+
 READS = ("describe-", "list-", "get-")
-
-
-def refuse(code, message):
-    sys.stderr.write(f"\nAn error occurred ({code}) when calling the operation: {message}\n")
-    sys.exit(254)
-
-
-def count(name):
-    path = STUB / "counts" / name
-    path.parent.mkdir(exist_ok=True)
-    number = int(path.read_text()) + 1 if path.exists() else 1
-    path.write_text(str(number))
-    return number
-
-
-def text(rows):
-    """As `--output text`: columns by tab, nothing as None."""
-    lines = ["\t".join("None" if cell is None else str(cell) for cell in row) for row in rows]
-    print("\n".join(lines) if lines else "None")
 
 
 def kill_script():
@@ -64,7 +46,8 @@ def main():
         refuse("ThrottlingException", "Rate exceeded")
     change = not operation.startswith(READS)
     number = count("changes") if change else 0
-    globals()[f"{service}_{operation}".replace("-", "_")](one, options, operand)
+    name = f"{service}_{operation}".replace("-", "_")
+    (globals().get(name) or getattr(iot, name))(one, options, operand)
     if change and SETTINGS.get("kill_after") == number:
         sys.stdout.flush()
         kill_script()
@@ -226,6 +209,10 @@ def kinesis_list_shards(one, options, operand):
 
 def kinesis_put_record(one, options, operand):
     record = json.loads(Path(one["data"].removeprefix("fileb://")).read_text())
+    if record["k"] == "device":
+        with (STUB / "devices").open("a") as devices:
+            devices.write(json.dumps([one["partition-key"], record]) + "\n")
+        return
     with (STUB / "records").open("a") as records:
         records.write(json.dumps([one["explicit-hash-key"], record["version"], record["sha256"]]) + "\n")
 
