@@ -90,7 +90,7 @@ fn the_stream_knows_a_device_before_it_can_speak() {
         place.changes(),
         [
             "iot create-thing",
-            "iot update-thing-groups-for-thing",
+            "iot add-thing-to-thing-group",
             "kinesis put-record",
             "iot update-thing",
             "iot create-certificate-from-csr",

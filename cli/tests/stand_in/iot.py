@@ -74,11 +74,14 @@ def iot_list_thing_groups_for_thing(one, options, operand):
     text([[group] for group in thing(one["thing-name"])["groups"]])
 
 
-def iot_update_thing_groups_for_thing(one, options, operand):
+def iot_add_thing_to_thing_group(one, options, operand):
     found = thing(one["thing-name"])
-    gone = options.get("thing-groups-to-remove", [])
-    groups = {*found["groups"], *options.get("thing-groups-to-add", [])} - set(gone)
-    save_thing(one["thing-name"], {**found, "groups": sorted(groups)})
+    save_thing(one["thing-name"], {**found, "groups": sorted({*found["groups"], one["thing-group-name"]})})
+
+
+def iot_remove_thing_from_thing_group(one, options, operand):
+    found = thing(one["thing-name"])
+    save_thing(one["thing-name"], {**found, "groups": sorted({*found["groups"]} - {one["thing-group-name"]})})
 
 
 def iot_list_thing_principals(one, options, operand):

@@ -5,6 +5,7 @@ mod alert;
 mod command;
 mod crash;
 mod delivery;
+mod devices;
 mod overrides;
 mod platform;
 mod redrive;
@@ -93,6 +94,7 @@ impl Test {
         self.records_are_put_again(&mut raised).await?;
         self.operators_set_a_rule(&mut raised).await?;
         self.state_is_shown_and_repaired()?;
+        self.devices_come_and_go()?;
         self.delete()
     }
 }

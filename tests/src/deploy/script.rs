@@ -1,4 +1,4 @@
-//! Runs the generated `deploy.sh` with the real AWS command behind a recorder, and knows which calls change something.
+//! Runs the generated scripts with the real AWS command behind a recorder, and knows which calls change something.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
@@ -29,12 +29,17 @@ fn asks(call: &str) -> bool {
 }
 
 impl Test {
-    /// Runs the script with these arguments.
+    /// Runs `deploy.sh` with these arguments.
     pub(super) fn deploy_script(&mut self, arguments: &[&str]) -> Result<Run, Failure> {
+        self.script("deploy.sh", arguments)
+    }
+
+    /// Runs a script with these arguments.
+    pub(super) fn script(&mut self, name: &str, arguments: &[&str]) -> Result<Run, Failure> {
         let log = self.setup.work.join("calls.txt");
         fs::write(&log, "")?;
         let programs = self.recorder(&log)?;
-        let script = self.rendering().join("scripts/deploy.sh");
+        let script = self.rendering().join("scripts").join(name);
         let output = Command::new("bash")
             .arg(&script)
             .args(arguments)
@@ -47,7 +52,7 @@ impl Test {
         let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let calls = fs::read_to_string(&log)?.lines().map(str::to_owned).collect();
         let run = Run { succeeded: output.status.success(), printed, calls };
-        self.transcript.note(format!("deploy.sh {}: {} calls", arguments.join(" "), run.calls.len()));
+        self.transcript.note(format!("{name} {}: {} calls", arguments.join(" "), run.calls.len()));
         for line in run.printed.lines() {
             self.transcript.note(format!("| {line}"));
         }
