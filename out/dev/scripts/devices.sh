@@ -274,7 +274,7 @@ ensure_thing() {
 
 # Puts the thing into the group of its zone, and out of those of other zones.
 ensure_group() {
-  local device=$1 group=$2 index present=0 others=()
+  local device=$1 group=$2 index other present=0 others=()
   : >"$WORK/groups"
   if ((FOUND || !DRY_RUN)); then
     ask_list "$WORK/groups" iot list-thing-groups-for-thing --thing-name "$device" --query 'thingGroups[].[groupName]'
@@ -284,15 +284,16 @@ ensure_group() {
     if [[ ${ZONES[index]} == "$group" ]]; then present=1; else others+=("${ZONES[index]}"); fi
   done
   if ((present && ${#others[@]} == 0)); then return; fi
-  set -- --thing-name "$device"
-  if ((present == 0)); then set -- "$@" --thing-groups-to-add "$group"; fi
-  if ((${#others[@]} > 0)); then set -- "$@" --thing-groups-to-remove "${others[@]}"; fi
   if ((DRY_RUN)); then
     plan "put thing $device into thing group $group${others[*]:+ and out of ${others[*]}}"
-  else
-    change_aws iot update-thing-groups-for-thing "$@" >/dev/null
-    say "thing $device is in thing group $group"
+    return
   fi
+  # In before out: what is said to a group reaches the device at any moment.
+  if ((present == 0)); then change_aws iot add-thing-to-thing-group --thing-name "$device" --thing-group-name "$group" >/dev/null; fi
+  for other in ${others[@]+"${others[@]}"}; do
+    change_aws iot remove-thing-from-thing-group --thing-name "$device" --thing-group-name "$other" >/dev/null
+  done
+  say "thing $device is in thing group $group"
 }
 
 # Sets STREAM to the telemetry stream's name.
