@@ -57,9 +57,9 @@ def iot_update_thing(one, options, operand):
     if "thing-type-name" in one:
         found["type"] = one["thing-type-name"]
     if "attribute-payload" in one:
-        payload, merge = one["attribute-payload"].removeprefix("attributes={").split("}")
-        assert merge == ",merge=true", merge
-        found["attributes"] |= dict(pair.split("=") for pair in payload.split(","))
+        payload = json.loads(Path(one["attribute-payload"].removeprefix("file://")).read_text())
+        assert payload["merge"] is True
+        found["attributes"] |= payload["attributes"]
         found["attributes"] = {key: value for key, value in found["attributes"].items() if value}
     save_thing(one["thing-name"], found)
 

@@ -324,8 +324,9 @@ tell_stream() {
   printf '{"ff":1,"k":"device","d":"%s","rev":%s,%s,"t":%s}' "$device" "$REVISION" "$fields" "$now" >"$WORK/record"
   change_aws kinesis put-record --stream-name "$STREAM" --partition-key "$device" --data "fileb://$WORK/record" >/dev/null
   # Kept only once it was put: a run that is stopped in between puts it again, which changes nothing.
-  change_aws iot update-thing --thing-name "$device" --attribute-payload \
-    "attributes={told=$told,revision=$REVISION,type=$type,zone=$zone,values=$(tr '=;' ':/' <<<"$given")},merge=true" >/dev/null
+  printf '{"attributes":{"told":"%s","revision":"%s","type":"%s","zone":"%s","values":"%s"},"merge":true}' \
+    "$told" "$REVISION" "$type" "$zone" "$(tr '=;' ':/' <<<"$given")" >"$WORK/payload"
+  change_aws iot update-thing --thing-name "$device" --attribute-payload "file://$WORK/payload" >/dev/null
   say "the stream knows $device: $fields"
 }
 
