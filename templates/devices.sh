@@ -45,7 +45,8 @@ Usage: devices.sh add DEVICE --type TYPE --zone ZONE [--attribute NAME=NUMBER]â€
   remove   revoke a device, delete its certificates and its entry in the registry
 
   --csr FILE   a request that the device made itself: its key is not made here, and never leaves it
-  --keys DIR   where keys, requests and certificates are kept (devices)
+  --keys DIR   where keys, requests and certificates are kept (devices/ and the environment)
+  --reinstate  let a device speak again that was revoked
   --insecure-server-keys  let AWS make the key, for a laboratory: it travels and is known to more than the device
   --dry-run    print what would be done, and change nothing
   --help       print this
@@ -100,7 +101,7 @@ problem_with() {
     while IFS= read -r pair; do
       if [[ -z $pair ]]; then continue; fi
       name=${pair%%=*}
-      if [[ ! $pair =~ ^[a-z][a-z0-9_]*=-?[0-9]{1,15}(\.[0-9]{1,15})?$ ]]; then
+      if [[ ! $pair =~ ^[a-z][a-z0-9_]*=-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?$ ]]; then
         printf "\`%s\` is not written as NAME=NUMBER" "$pair" && return
       elif [[ " ${ATTRIBUTES[*]-} " != *" $type/$name "* ]]; then
         printf "device type \`%s\` has no attribute \`%s\`" "$type" "$name" && return
@@ -130,23 +131,32 @@ ask_list() {
 
 # --- The registry ----------------------------------------------------------------------------------------------------
 
-# Reads the device's thing: sets FOUND, and of a thing that is there TYPE_NAME, TOLD and REVISION.
+# Reads the device's thing: sets FOUND, and of a thing that is there TYPE_NAME, TOLD, REVISION and RETIRED. One of another
+# platform or environment is none of this script's business.
 find_thing() {
-  local status=0 line
-  FOUND=0 TYPE_NAME='' TOLD='' REVISION=0
-  line=$(try_aws iot describe-thing --thing-name "$1" --query '[thingTypeName,attributes.told,attributes.revision]' --output text) || status=$?
+  local status=0 line index known=0
+  FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED=''
+  line=$(try_aws iot describe-thing --thing-name "$1" --query '[thingTypeName,attributes.told,attributes.revision,attributes.retired]' --output text) || status=$?
   if ((status != 0)); then
     error_says 'ResourceNotFoundException' || explain iot describe-thing
     return
   fi
   FOUND=1
-  IFS=$'\t' read -r TYPE_NAME TOLD REVISION <<<"$line"
+  IFS=$'\t' read -r TYPE_NAME TOLD REVISION RETIRED <<<"$line"
   [[ $REVISION =~ ^[0-9]+$ ]] || REVISION=0
+  for ((index = 1; index < ${#TYPES[@]}; index += 2)); do
+    if [[ $TYPE_NAME == "${TYPES[index]}" || $TYPE_NAME == None ]]; then known=1; fi
+  done
+  ((known)) || fail "thing $1 is of type $TYPE_NAME, which $PLATFORM does not have in $ENVIRONMENT" 'it belongs to something else, or its device type is gone from platform.toml'
+}
+
+# A device that was revoked stays so until somebody says otherwise.
+check_retired() {
+  [[ $RETIRED != true ]] || ((REINSTATE)) || fail "$1 was revoked" 'if it may speak again: devices.sh add â€¦ --reinstate'
 }
 
 ensure_thing() {
   local device=$1 name=$2
-  find_thing "$device"
   if ((FOUND)) && [[ $TYPE_NAME == "$name" ]]; then return; fi
   if ((DRY_RUN)); then
     if ((FOUND)); then plan "make thing $device one of type $name"; else plan "create thing $device of type $name"; fi
@@ -175,11 +185,11 @@ ensure_group() {
     plan "put thing $device into thing group $group${others[*]:+ and out of ${others[*]}}"
     return
   fi
-  # In before out: what is said to a group reaches the device at any moment.
-  if ((present == 0)); then change_aws iot add-thing-to-thing-group --thing-name "$device" --thing-group-name "$group" >/dev/null; fi
+  # Out before in: a thing may be in one group of a hierarchy only.
   for other in ${others[@]+"${others[@]}"}; do
     change_aws iot remove-thing-from-thing-group --thing-name "$device" --thing-group-name "$other" >/dev/null
   done
+  if ((present == 0)); then change_aws iot add-thing-to-thing-group --thing-name "$device" --thing-group-name "$group" >/dev/null; fi
   say "thing $device is in thing group $group"
 }
 
@@ -199,7 +209,8 @@ find_stream() {
 tell_stream() {
   local device=$1 type=$2 zone=$3 given=$4 retired=$5 fields told now
   fields=$(printf '"type":"%s","zone":"%s","attributes":%s,"retired":%s' "$type" "$zone" "$(attributes_json "$given")" "$retired")
-  printf '%s' "$fields" >"$WORK/fields"
+  # Another stream has to be told again.
+  printf '%s %s' "$STREAM" "$fields" >"$WORK/fields"
   told=$(sha256_of "$WORK/fields")
   if [[ $TOLD == "$told" ]]; then return; fi
   if ((DRY_RUN)); then
@@ -211,8 +222,8 @@ tell_stream() {
   printf '{"ff":1,"k":"device","d":"%s","rev":%s,%s,"t":%s}' "$device" "$REVISION" "$fields" "$now" >"$WORK/record"
   change_aws kinesis put-record --stream-name "$STREAM" --partition-key "$device" --data "fileb://$WORK/record" >/dev/null
   # Kept only once it was put: a run that is stopped in between puts it again, which changes nothing.
-  printf '{"attributes":{"told":"%s","revision":"%s","type":"%s","zone":"%s","values":"%s"},"merge":true}' \
-    "$told" "$REVISION" "$type" "$zone" "$(tr '=;' ':/' <<<"$given")" >"$WORK/payload"
+  printf '{"attributes":{"told":"%s","revision":"%s","type":"%s","zone":"%s","values":"%s","retired":"%s"},"merge":true}' \
+    "$told" "$REVISION" "$type" "$zone" "$(tr '=;' ':/' <<<"$given")" "$retired" >"$WORK/payload"
   change_aws iot update-thing --thing-name "$device" --attribute-payload "file://$WORK/payload" >/dev/null
   say "the stream knows $device: $fields"
 }
@@ -232,7 +243,10 @@ status_of() { ask_aws iot describe-certificate --certificate-id "${1##*/}" --que
 check_certificate() {
   local device=$1 base=$2 status
   if [[ ! -f $base.crt || ! -f $base.arn ]]; then return; fi
-  status=$(status_of "$(<"$base.arn")")
+  status=$(try_aws iot describe-certificate --certificate-id "$(sed 's|.*/||' "$base.arn")" --query certificateDescription.status --output text) || {
+    error_says ResourceNotFoundException || explain iot describe-certificate
+    status=GONE
+  }
   if [[ $status == ACTIVE || ($status == INACTIVE && -f $base.pending) ]]; then return; fi
   fail "the certificate of $device in $base.crt was taken away" \
     "delete $base.crt and $base.arn, and $base.key with $base.csr if the key may be known, and run this again for a new one"
@@ -254,6 +268,8 @@ ensure_key() {
 # Certificates that a stopped run made of this key and that nobody knows: they are deleted.
 remove_orphans() {
   local base=$1 id
+  # Of a key that AWS made and that never came here nothing is known.
+  if [[ ! -f $base.csr ]]; then return; fi
   openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
   ask_list "$WORK/inactive" iot list-certificates --query "certificates[?status=='INACTIVE'].[certificateId]"
   while IFS= read -r id; do
@@ -269,7 +285,6 @@ remove_orphans() {
 create_certificate() {
   local device=$1 base=$2 arn
   if [[ -f $base.crt && -f $base.arn ]]; then return; fi
-  if [[ -f $base.pending ]]; then remove_orphans "$base"; fi
   : >"$base.pending"
   if ((SERVER_KEYS)); then
     arn=$(change_aws iot create-keys-and-certificate --no-set-as-active --certificate-pem-outfile "$base.crt.new" \
@@ -316,6 +331,8 @@ ensure_certificate() {
     return
   fi
   mkdir -p -- "$KEYS"
+  # Before the request is another one.
+  if [[ -f $base.pending && ! (-f $base.crt && -f $base.arn) ]]; then remove_orphans "$base"; fi
   if ((SERVER_KEYS == 0)) && [[ ! -f $base.crt ]]; then
     if [[ -n $csr ]]; then
       cp -- "$csr" "$base.csr.new"
@@ -356,7 +373,15 @@ deactivate() {
 
 add_device() {
   local device=$1 type=$2 zone=$3 attributes=$4 csr=$5
+  find_thing "$device"
+  check_retired "$device"
   check_certificate "$device" "$KEYS/$device"
+  if ((FOUND)) && [[ ! -f $KEYS/$device.arn ]]; then
+    principals "$device"
+    if [[ -s $WORK/principals ]]; then
+      fail "$device has a certificate already, and it is not in $KEYS" "name its folder with --keys, give it another with \`rotate\`, or change its zone with \`move\`"
+    fi
+  fi
   ensure_thing "$device" "$(named "$type" "${TYPES[@]}")"
   ensure_group "$device" "$(named "$zone" "${ZONES[@]}")"
   # The stream knows a device before it can speak.
@@ -456,6 +481,7 @@ move_one() {
   local problem
   read_registration
   ((FOUND)) || fail "$DEVICE is not registered" 'add it first'
+  check_retired "$DEVICE"
   problem=$(problem_with "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" '')
   [[ -z $problem ]] || fail "$DEVICE: $problem"
   ensure_group "$DEVICE" "$(named "$ZONE" "${ZONES[@]}")"
@@ -467,6 +493,7 @@ rotate_one() {
   local arn old count
   find_thing "$DEVICE"
   ((FOUND)) || fail "$DEVICE is not registered" 'add it first'
+  check_retired "$DEVICE"
   principals "$DEVICE"
   count=$(grep -c . -- "$WORK/principals" || true)
   if ((FINISH == 0)); then
@@ -483,7 +510,9 @@ rotate_one() {
     return
   fi
   arn=$(<"$KEYS/$DEVICE.next.arn")
-  grep -Fqx -e "$arn" -- "$WORK/principals" || fail "$DEVICE does not have the certificate of $KEYS/$DEVICE.next.crt" "run \`devices.sh rotate $DEVICE\` to its end first"
+  if [[ -f $KEYS/$DEVICE.next.pending ]] || ! grep -Fqx -e "$arn" -- "$WORK/principals"; then
+    fail "$DEVICE does not have the certificate of $KEYS/$DEVICE.next.crt" "run \`devices.sh rotate $DEVICE\` to its end first"
+  fi
   grep -Fvx -e "$arn" -- "$WORK/principals" >"$WORK/old" || true
   # Kept first: nobody else knows them once they are detached.
   if ((DRY_RUN == 0)) && [[ -s $WORK/old ]]; then cat -- "$WORK/old" >>"$KEYS/$DEVICE.old"; fi
@@ -510,6 +539,16 @@ delete_old() {
   fi
 }
 
+# Asks for something that AWS refuses for as long as a certificate is still being detached, which takes it some seconds.
+once_detached() {
+  local attempt=0
+  until try_change_aws "$@" >/dev/null; do
+    attempt=$((attempt + 1))
+    if ((attempt > ATTEMPTS_MAX)) || ! error_says 'DeleteConflict|InvalidRequest|attached'; then explain "$@"; fi
+    back_off "$attempt"
+  done
+}
+
 delete_certificate() {
   local id=${1##*/}
   if ! try_aws iot describe-certificate --certificate-id "$id" >/dev/null; then
@@ -518,7 +557,7 @@ delete_certificate() {
     plan "delete certificate $id"
   else
     change_aws iot update-certificate --certificate-id "$id" --new-status REVOKED >/dev/null
-    change_aws iot delete-certificate --certificate-id "$id" >/dev/null
+    once_detached iot delete-certificate --certificate-id "$id"
     say "certificate $id is deleted"
   fi
 }
@@ -532,6 +571,14 @@ revoke_one() {
   fi
   principals "$DEVICE"
   cp -- "$WORK/principals" "$WORK/held"
+  if ((DRY_RUN == 0)); then
+    # Whatever was under way is over; and nobody else knows the certificates once they are detached.
+    rm -f -- "$KEYS/$DEVICE.pending" "$KEYS/$DEVICE.next.pending"
+    if [[ -s $WORK/held ]]; then
+      mkdir -p -- "$KEYS"
+      cat -- "$WORK/held" >>"$KEYS/$DEVICE.old"
+    fi
+  fi
   while IFS= read -r arn; do deactivate "$DEVICE" "$arn"; done <"$WORK/held"
   if [[ -n $(named "$TYPE" "${TYPES[@]}") ]]; then tell_stream "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" true; fi
   if ((DRY_RUN == 0)); then say "$DEVICE is revoked"; fi
@@ -549,13 +596,13 @@ remove_one() {
   if ((DRY_RUN)); then
     plan "delete thing $DEVICE"
   else
-    change_aws iot delete-thing --thing-name "$DEVICE" >/dev/null
+    once_detached iot delete-thing --thing-name "$DEVICE"
     say "thing $DEVICE is deleted; its files are still in $KEYS"
   fi
 }
 
-DRY_RUN=0 SERVER_KEYS=0 FINISH=0 ACTION='' DEVICE='' TYPE='' ZONE='' GIVEN='' CSR='' KEYS=devices
-FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 STREAM='' ROWS=()
+DRY_RUN=0 SERVER_KEYS=0 FINISH=0 ACTION='' DEVICE='' TYPE='' ZONE='' GIVEN='' CSR='' KEYS=devices/$ENVIRONMENT
+FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' REINSTATE=0 STREAM='' ROWS=()
 case ${1:-} in
   add | import | move | rotate | revoke | remove) ACTION=$1 ;;
   --help) usage && exit 0 ;;
@@ -577,6 +624,7 @@ while (($# > 0)); do
       ;;
     --insecure-server-keys) SERVER_KEYS=1 ;;
     --finish) FINISH=1 ;;
+    --reinstate) REINSTATE=1 ;;
     --dry-run) DRY_RUN=1 ;;
     --help) usage && exit 0 ;;
     -*) misused "unknown option \`$1\`" ;;

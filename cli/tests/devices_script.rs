@@ -71,14 +71,15 @@ fn assert_added(place: &Place, when: &str) {
     assert!(thing["principals"][0].as_str().unwrap().ends_with(id), "{when}");
     assert_eq!(certificate["status"], "ACTIVE", "{when}");
     assert_eq!(certificate["policies"], json!(["my-water-dev-core", "my-water-dev-shadow"]), "{when}");
-    let file = |end: &str| place.path(&format!("devices/{DEVICE}.{end}")).display().to_string();
+    let file = |end: &str| place.path(&format!("devices/dev/{DEVICE}.{end}")).display().to_string();
     let of_certificate = public_key(&["x509", "-in", &file("crt"), "-noout", "-pubkey"]);
     assert_eq!(of_certificate, public_key(&["pkey", "-in", &file("key"), "-pubout"]), "{when}");
     assert_eq!(fs::read_to_string(file("crt")).unwrap().trim(), certificate["pem"].as_str().unwrap().trim(), "{when}");
     let mode = fs::metadata(file("key")).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600, "{when}");
     assert_eq!(told(place).len(), 1, "{when}");
-    let left: Vec<_> = fs::read_dir(place.path("devices")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        fs::read_dir(place.path("devices/dev")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 4, "{when}: {left:?}");
 }
 
@@ -150,8 +151,8 @@ fn case_19_a_call_that_is_throttled_three_times_succeeds() {
 #[test]
 fn case_20_a_key_that_others_can_read_is_not_used() {
     let place = place();
-    fs::create_dir(place.path("devices")).unwrap();
-    let key = place.path(&format!("devices/{DEVICE}.key"));
+    fs::create_dir_all(place.path("devices/dev")).unwrap();
+    let key = place.path(&format!("devices/dev/{DEVICE}.key"));
     fs::write(&key, "a key").unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
     let said = place.refused(&ADD);
@@ -186,9 +187,19 @@ fn case_22_a_device_that_is_revoked_already_is_left_as_it_is() {
     assert_eq!(place.changes(), [""; 0]);
     place.done(&["revoke", "sensor-999"]);
     assert_eq!(place.changes(), [""; 0]);
-    // Nor does the next `add` give back what was taken away.
-    assert!(place.refused(&ADD).contains("was taken away"));
+    // Nor does anything else give back what was taken away, unless it is said.
+    for arguments in [&ADD[..], &["move", DEVICE, "--zone", "south"], &["rotate", DEVICE]] {
+        assert!(place.refused(arguments).contains("was revoked"), "{arguments:?}");
+    }
+    let reinstate = [&ADD[..], &["--reinstate"]].concat();
+    assert!(place.refused(&reinstate).contains("was taken away"));
+    assert_eq!(place.changes(), [""; 0]);
     assert_eq!(made(&place, "certificates").first_key_value().unwrap().1["status"], "INACTIVE");
+    for end in ["key", "csr", "crt", "arn"] {
+        fs::remove_file(place.path(&format!("devices/dev/{DEVICE}.{end}"))).unwrap();
+    }
+    place.done(&reinstate);
+    assert_eq!(told(&place).last().unwrap()["retired"], false);
 }
 
 /// Kills a command after each of its changes, runs it again, and looks.
@@ -243,12 +254,12 @@ fn a_second_certificate_is_made_and_the_first_taken_away_wherever_it_was_stopped
         assert_eq!((certificates.len(), active), (2, 1), "{when}");
         let principals = made(place, "things")[DEVICE]["principals"].as_array().unwrap().clone();
         assert_eq!(principals.len(), 1, "{when}");
-        let arn = fs::read_to_string(place.path(&format!("devices/{DEVICE}.arn"))).unwrap();
+        let arn = fs::read_to_string(place.path(&format!("devices/dev/{DEVICE}.arn"))).unwrap();
         assert_eq!(principals[0], arn.trim(), "{when}");
-        let file = |end: &str| place.path(&format!("devices/{DEVICE}.{end}")).display().to_string();
+        let file = |end: &str| place.path(&format!("devices/dev/{DEVICE}.{end}")).display().to_string();
         let of_certificate = public_key(&["x509", "-in", &file("crt"), "-noout", "-pubkey"]);
         assert_eq!(of_certificate, public_key(&["pkey", "-in", &file("key"), "-pubout"]), "{when}");
-        assert!(!place.path(&format!("devices/{DEVICE}.next.key")).exists(), "{when}");
+        assert!(!place.path(&format!("devices/dev/{DEVICE}.next.key")).exists(), "{when}");
     };
     killed_anywhere(&[&ADD, &["rotate", DEVICE]], &["rotate", DEVICE, "--finish"], one);
 }
@@ -263,7 +274,7 @@ fn the_first_certificate_is_deleted_after_a_week() {
     place.done(&["rotate", DEVICE, "--finish"]);
     assert!(place.done(&["rotate", DEVICE, "--finish"]).contains("after 7 days"));
     assert_eq!(place.changes(), [""; 0]);
-    let old = place.path(&format!("devices/{DEVICE}.old"));
+    let old = place.path(&format!("devices/dev/{DEVICE}.old"));
     assert!(Command::new("touch").args(["-d", "8 days ago"]).arg(&old).status().unwrap().success());
     place.done(&["rotate", DEVICE, "--finish"]);
     let certificates = made(&place, "certificates");
@@ -284,6 +295,36 @@ fn a_device_is_revoked_and_removed_wherever_it_was_stopped() {
         assert_eq!((made(place, "things").len(), made(place, "certificates").len()), (0, 0), "{when}");
         assert_eq!(told(place).last().unwrap()["retired"], true, "{when}");
     });
+}
+
+#[test]
+fn a_device_gets_no_second_certificate_by_chance() {
+    let place = place();
+    place.done(&ADD);
+    let elsewhere = [&ADD[..], &["--keys", "elsewhere"]].concat();
+    assert!(place.refused(&elsewhere).contains("has a certificate already"));
+    assert_eq!(place.changes(), [""; 0]);
+    // Stopped before the second one is active, the first is not taken away.
+    place.set(json!({ "kill_after": 4 }));
+    assert_eq!(place.run(&["rotate", DEVICE]).status.code(), None, "killed once it is attached");
+    place.set(json!({}));
+    place.refused(&["rotate", DEVICE, "--finish"]);
+    assert_eq!(place.changes(), [""; 0]);
+}
+
+#[test]
+fn a_thing_of_another_environment_is_left_alone() {
+    let place = place();
+    place.done(&ADD);
+    let path = place.path(&format!("stub/things/{DEVICE}.json"));
+    let thing = fs::read_to_string(&path).unwrap().replace("my-water-dev-pressure-logger", "my-water-prod-pump");
+    fs::write(&path, thing).unwrap();
+    for arguments in
+        [&ADD[..], &["move", DEVICE, "--zone", "south"], &["rotate", DEVICE], &["revoke", DEVICE], &["remove", DEVICE]]
+    {
+        assert!(place.refused(arguments).contains("my-water-prod-pump"), "{arguments:?}");
+        assert_eq!(place.changes(), [""; 0]);
+    }
 }
 
 #[test]
@@ -349,7 +390,7 @@ fn a_request_of_the_devices_own_leaves_no_key_here() {
     public_key(&["genpkey", "-algorithm", "ED25519", "-out", &file("own.key")]);
     public_key(&["req", "-new", "-key", &file("own.key"), "-subj", "/CN=x", "-out", &file("own.csr")]);
     place.done(&[&ADD[..], &["--csr", "own.csr"]].concat());
-    assert!(!place.path(&format!("devices/{DEVICE}.key")).exists());
+    assert!(!place.path(&format!("devices/dev/{DEVICE}.key")).exists());
     assert_eq!(made(&place, "certificates").len(), 1);
     fs::write(place.path("broken.csr"), "-----BEGIN CERTIFICATE REQUEST-----").unwrap();
     let refused =
@@ -362,7 +403,7 @@ fn keys_made_by_aws_have_to_be_asked_for() {
     let place = place();
     place.done(&[&ADD[..], &["--insecure-server-keys"]].concat());
     assert!(place.changes().contains(&"iot create-keys-and-certificate".to_owned()));
-    let mode = fs::metadata(place.path(&format!("devices/{DEVICE}.key"))).unwrap().permissions().mode() & 0o777;
+    let mode = fs::metadata(place.path(&format!("devices/dev/{DEVICE}.key"))).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode, 0o600);
     place.done(&[&ADD[..], &["--insecure-server-keys"]].concat());
     assert_eq!(place.changes(), [""; 0]);

@@ -58,6 +58,9 @@ pub struct Alert {
     pub evidence: Option<Evidence>,
     /// SHA-256 of the rule set that was in force, in hexadecimal.
     pub rule_set: SmolStr,
+    /// Whether operators had muted the rule: nobody is told of this transition.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub muted: bool,
 }
 
 impl Alert {

@@ -101,6 +101,7 @@ pub(crate) fn alert(
         ordinal,
         evidence: firing.evidence.clone(),
         rule_set: rules.sha256.clone(),
+        muted: rule.muted_until.is_some_and(|until| scene.ingested_at < until),
     }
 }
 

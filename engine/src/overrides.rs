@@ -12,7 +12,7 @@ use crate::{
     units::{Finite, Timestamp},
 };
 
-/// The most rows that a shard keeps. Another rule's is ignored then.
+/// The most rows that a shard takes. Another rule's is ignored then. Two shards that are merged may have more together.
 pub const OVERRIDES_MAX: usize = 1_024;
 /// The most contacts of a row.
 pub const CONTACTS_MAX: usize = 16;
@@ -46,6 +46,9 @@ pub enum Unfit {
     /// Nobody would be told.
     #[error("nobody would be told: name a contact, or mute the rule")]
     NoContact,
+    /// A row has room for so many.
+    #[error("at most {CONTACTS_MAX} contacts can be named")]
+    TooManyContacts,
     /// There is no such contact.
     #[error("there is no contact `{0}`")]
     UnknownContact(ContactId),
@@ -105,6 +108,9 @@ impl Override {
         if let Some(contacts) = &self.contacts {
             if contacts.is_empty() {
                 return Err(Unfit::NoContact);
+            }
+            if contacts.len() > CONTACTS_MAX {
+                return Err(Unfit::TooManyContacts);
             }
             if let Some(unknown) = contacts.iter().find(|contact| !set.contacts.contains_key(*contact)) {
                 return Err(Unfit::UnknownContact(unknown.clone()));

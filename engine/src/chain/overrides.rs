@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::codec::{Malformed, Reader, Writer};
 use crate::{
     ids::{ContactId, RuleId},
-    overrides::{CONTACTS_MAX, OVERRIDES_MAX, Override, Overrides},
+    overrides::{CONTACTS_MAX, Override, Overrides},
     units::{Finite, Timestamp},
 };
 
@@ -45,11 +45,7 @@ pub(super) fn write(writer: &mut Writer, overrides: &Overrides) {
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<Overrides, Malformed> {
     const WHAT: &str = "an override";
     let mut overrides = Overrides::default();
-    let rows = reader.count(WHAT)?;
-    if rows > OVERRIDES_MAX {
-        return Err(Malformed(WHAT));
-    }
-    for _ in 0..rows {
+    for _ in 0..reader.count(WHAT)? {
         let rule = RuleId::new(reader.text(WHAT)?).map_err(|_| Malformed(WHAT))?;
         let revision = reader.number(WHAT)?;
         let flags = reader.byte(WHAT)?;

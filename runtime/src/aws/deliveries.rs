@@ -206,7 +206,8 @@ impl Fleets for DynamoDeliveries {
             .key("episode", text(&format!("{FLEET}{rule}")))
             .consistent_read(true);
         let found = row.send().await.map_err(|error| PortError(describe("GetItem alerts", &error)))?;
-        Ok(found.item.is_some_and(|row| status(&row, "state") == Some("firing")))
+        // One that nobody is told of speaks for nobody.
+        Ok(found.item.is_some_and(|row| status(&row, "state") == Some("firing") && !row.contains_key("muted")))
     }
 
     async fn hold(&self, notification: &str, held_for: &str) -> Result<(), PortError> {

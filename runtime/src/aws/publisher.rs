@@ -75,10 +75,9 @@ impl DynamoPublisher {
             AlertState::Firing => "firing",
             AlertState::Resolved { .. } => "resolved",
         };
-        Ok(self
-            .client
-            .put_item()
-            .table_name(&self.alerts)
+        let put = self.client.put_item().table_name(&self.alerts);
+        let put = if alert.muted { put.item("muted", AttributeValue::Bool(true)) } else { put };
+        Ok(put
             .item("device", text(&alert.subject()))
             .item("episode", text(row))
             .item("alert", json(alert)?)

@@ -11,7 +11,7 @@ use fleetform_engine::{
 
 /// The port to what fleets and their devices' notices have come to.
 pub trait Fleets: Sync {
-    /// Whether the newest alert of a fleet rule in a zone is firing.
+    /// Whether the newest alert of a fleet rule in a zone is firing, and not muted.
     fn is_firing(&self, rule: &RuleId, zone: &ZoneId) -> impl Future<Output = Result<bool, PortError>> + Send;
 
     /// Keeps a new notice from being told, and the alert that it is held for.

@@ -34,7 +34,11 @@ impl Test {
         self.transcript.equal("a moved device is in the other group", self.groups("line-2")?, vec!["b"]);
         self.changes_nothing("moving it again", &["move", "line-2", "--zone", "zone-b"])?;
         self.devices(&["revoke", "line-3"])?;
-        self.transcript.equal("a revoked device has no certificate", self.certificates("line-3")?, Vec::<String>::new());
+        self.transcript.equal(
+            "a revoked device has no certificate",
+            self.certificates("line-3")?,
+            Vec::<String>::new(),
+        );
         self.changes_nothing("case_22: revoking it again", &["revoke", "line-3"])?;
         for device in DEVICES {
             self.devices(&["remove", device])?;
