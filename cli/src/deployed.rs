@@ -8,7 +8,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_lambda::{
     operation::get_function_configuration::GetFunctionConfigurationOutput, types::EventSourceMappingConfiguration,
 };
@@ -21,7 +21,7 @@ use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::{rule_sets::RuleSets, shards::KinesisShards, state_log::S3StateLog};
 
 use crate::{
-    found::{Sought, check_account, failed},
+    found::{self, Sought, check_account, failed},
     input::{self, DEFAULT_FILE},
     terminal::Stop,
 };
@@ -67,8 +67,7 @@ pub(crate) struct Mapping {
 impl Deployed {
     /// Finds the function, unless it is named, and asks it where everything is.
     pub(crate) async fn find(platform: &Platform, function: Option<&str>) -> Result<Self, Stop> {
-        let region = Region::new(platform.environment.region.to_string());
-        let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+        let config = found::config(platform).await;
         let lambda = aws_sdk_lambda::Client::new(&config);
         let function = match function {
             Some(name) => name.to_owned(),
@@ -137,16 +136,8 @@ impl Target {
     /// Does something with the deployed platform.
     pub(crate) fn with<T>(&self, act: impl AsyncFnOnce(Deployed) -> Result<T, Stop>) -> Result<T, Stop> {
         let project = input::project(&self.file)?;
-        let environment = match &self.env {
-            Some(name) => input::environment(&project, name)?,
-            None => &project.default_environment,
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
-        runtime.block_on(async {
-            let platform = &project.environments[environment];
-            act(Deployed::find(platform, self.function.as_deref()).await?).await
-        })
+        let platform = input::platform(&project, self.env.as_deref())?;
+        found::wait(async { act(Deployed::find(platform, self.function.as_deref()).await?).await })
     }
 }
 

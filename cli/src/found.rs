@@ -1,6 +1,7 @@
-//! What CloudFormation named after an environment's stack: a logical id follows the stack's name, and it begins with a
+//! What is deployed, found: the way to AWS, and what CloudFormation named after an environment's stack. A logical id follows the stack's name, and it begins with a
 //! capital letter, as no other environment's name does.
 
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::error::DisplayErrorContext;
 use fleetform_generator::platform::Platform;
 
@@ -39,6 +40,18 @@ impl Sought {
             rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.contains(self.logical_id)
         })
     }
+}
+
+/// Credentials as the AWS command finds them, and the region of the platform's environment.
+pub(crate) async fn config(platform: &Platform) -> SdkConfig {
+    let region = Region::new(platform.environment.region.to_string());
+    aws_config::defaults(BehaviorVersion::latest()).region(region).load().await
+}
+
+/// Waits for something on this thread.
+pub(crate) fn wait<T>(act: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?.block_on(act)
 }
 
 /// Ends the command if something lies in another account than the platform file says.

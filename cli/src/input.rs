@@ -5,7 +5,11 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use fleetform_engine::ids::EnvironmentId;
-use fleetform_generator::{Checked, Format, PLATFORM_FILE_BYTES_MAX, check, diagnostic, platform::Project, too_large};
+use fleetform_generator::{
+    Checked, Format, PLATFORM_FILE_BYTES_MAX, check, diagnostic,
+    platform::{Platform, Project},
+    too_large,
+};
 
 use crate::terminal::{Stop, tell};
 
@@ -56,6 +60,12 @@ pub(crate) fn project_and_text(path: &Utf8Path) -> Result<(Project, String), Sto
     }
     let project = project.ok_or_else(Stop::bad_file)?;
     Ok((project, text))
+}
+
+/// The platform of the environment that is asked for; unless one is, of the file's default.
+pub(crate) fn platform<'p>(project: &'p Project, name: Option<&str>) -> Result<&'p Platform, Stop> {
+    let environment = name.map_or(Ok(&project.default_environment), |name| environment(project, name))?;
+    Ok(&project.environments[environment])
 }
 
 /// The environment of a name.

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
@@ -14,6 +14,7 @@ use fleetform_fleet::{Event, Fleet};
 use fleetform_generator::platform::Platform;
 
 use crate::{
+    deployed::now,
     found, stream,
     terminal::{Stop, tell},
 };
@@ -53,12 +54,6 @@ pub(crate) struct Sent {
     pub(crate) retried: u64,
     /// How late the latest message was, in milliseconds.
     pub(crate) latest_ms: u64,
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Puts the registrations, and then every message at its time.

@@ -1,11 +1,10 @@
 //! The telemetry stream of a deployed platform: found, made sure of, and written to.
 
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_kinesis::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;
 
 use crate::{
-    found::{Sought, check_account, failed},
+    found::{Sought, check_account, config, failed, wait},
     terminal::Stop,
 };
 
@@ -28,9 +27,7 @@ pub(crate) struct Stream {
 
 /// Puts a record on a platform's stream, which is found unless it is named.
 pub(crate) fn put(platform: &Platform, stream: Option<&str>, key: &str, record: Vec<u8>) -> Result<Stream, Stop> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    wait(async {
         let (client, name) = open(platform, stream).await?;
         let put = client.put_record().stream_name(&name).partition_key(key).data(Blob::new(record)).send().await;
         let put = put.map_err(|error| failed("put the record", error))?;
@@ -40,9 +37,7 @@ pub(crate) fn put(platform: &Platform, stream: Option<&str>, key: &str, record: 
 
 /// A client and the name of a platform's stream, which is found unless it is named, and made sure of.
 pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<(Client, String), Stop> {
-    let region = Region::new(platform.environment.region.to_string());
-    let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-    let client = Client::new(&config);
+    let client = Client::new(&config(platform).await);
     let name = match stream {
         Some(name) => name.to_owned(),
         None => find(&client, platform).await?,

@@ -313,11 +313,26 @@ fn a_device_gets_no_second_certificate_by_chance() {
 }
 
 #[test]
+fn a_device_can_be_revoked_when_its_type_is_gone_from_the_file() {
+    let mut place = place();
+    place.done(&ADD);
+    place.platform = place.platform.replace("pressure-logger", "pressure-meter");
+    place.generate();
+    assert!(place.refused(&["move", DEVICE, "--zone", "south"]).contains("no device type `pressure-logger`"));
+    place.done(&["revoke", DEVICE]);
+    assert_eq!(made(&place, "certificates").first_key_value().unwrap().1["status"], "INACTIVE");
+    assert_eq!(told(&place).last().unwrap()["retired"], true);
+}
+
+#[test]
 fn a_thing_of_another_environment_is_left_alone() {
     let place = place();
     place.done(&ADD);
     let path = place.path(&format!("stub/things/{DEVICE}.json"));
-    let thing = fs::read_to_string(&path).unwrap().replace("my-water-dev-pressure-logger", "my-water-prod-pump");
+    let thing = fs::read_to_string(&path)
+        .unwrap()
+        .replace("my-water-dev-pressure-logger", "my-water-prod-pump")
+        .replace("\"stack\": \"my-water-dev\"", "\"stack\": \"my-water-prod\"");
     fs::write(&path, thing).unwrap();
     for arguments in
         [&ADD[..], &["move", DEVICE, "--zone", "south"], &["rotate", DEVICE], &["revoke", DEVICE], &["remove", DEVICE]]

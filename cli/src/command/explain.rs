@@ -82,11 +82,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 impl Explain {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let project = input::project(&self.file.file)?;
-        let environment = match &self.env {
-            Some(name) => input::environment(&project, name)?,
-            None => &project.default_environment,
-        };
-        let platform = &project.environments[environment];
+        let platform = input::platform(&project, self.env.as_deref())?;
         let set = rule_set(platform);
         let (rule, _) = set.rules.get_key_value(self.rule.as_str()).ok_or_else(|| {
             let known: Vec<String> = set.rules.keys().map(|id| format!("`{id}`")).collect();
@@ -112,7 +108,7 @@ impl Explain {
                 let document = json!({
                     "rule": rule,
                     "device": device,
-                    "environment": environment,
+                    "environment": platform.environment.id,
                     "rule_set": rules.sha256(),
                     "bad_lines": bad.collect::<Vec<_>>(),
                     "steps": timeline::json(&story.rows, Clock::Calendar),

@@ -12,7 +12,7 @@ use fleetform_fleet::{DEVICES_MAX, Fleet, Group, Mix, NameTemplate, Options, Pro
 use fleetform_generator::{Registration, duration, platform::Platform, rule_set};
 
 #[cfg(feature = "aws")]
-use crate::live;
+use crate::{deployed, live};
 use crate::{
     input::{self, File},
     terminal::{Stop, tell},
@@ -92,11 +92,7 @@ struct Written {
 impl Simulate {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let project = input::project(&self.file.file)?;
-        let environment = match &self.env {
-            Some(name) => input::environment(&project, name)?,
-            None => &project.default_environment,
-        };
-        let platform = &project.environments[environment];
+        let platform = input::platform(&project, self.env.as_deref())?;
         let rules = rule_set(platform);
         let start = self.begin(platform)?;
         let options = Options {
@@ -181,7 +177,7 @@ impl Simulate {
                 ))
                 .help("name an environment that is not, with --env"));
             }
-            return Ok(live::now());
+            return Ok(deployed::now());
         }
         let _ = platform;
         Ok(self.start)

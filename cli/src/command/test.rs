@@ -44,11 +44,7 @@ impl Test {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let path = &self.file.file;
         let (project, text) = input::project_and_text(path)?;
-        let environment = match &self.env {
-            Some(name) => input::environment(&project, name)?,
-            None => &project.default_environment,
-        };
-        let platform = &project.environments[environment];
+        let platform = input::platform(&project, self.env.as_deref())?;
         let results = rule_tests::run(path, &text, platform, self.filter.as_deref())?;
         print(&match self.format {
             FormatName::Full => report::full(&results),

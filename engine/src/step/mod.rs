@@ -146,11 +146,9 @@ fn take(
         return Stepped::NeedsRuleSet { version, sha256: sha256.clone() };
     }
     let mut moment = Moment::of(record, ingested_at, run);
-    let mut in_force = None;
-    if !mutant!(TimersAfterRecord) {
-        in_force = overrides::time_passes(rules, state, &moment, run);
-    }
-    let rules = &in_force.clone().unwrap_or_else(|| rules.clone());
+    let ended = if mutant!(TimersAfterRecord) { None } else { overrides::time_passes(rules, state, &moment, run) };
+    let rules = ended.as_ref().unwrap_or(rules);
+    let mut changed = None;
     if coming == Coming::Again {
         run.counts.redriven += 1;
         moment.known_at = state.head.shard_time.max(ingested_at);
@@ -182,7 +180,7 @@ fn take(
             Ok(())
         }
         Ok(Record::Override { rule, row }) => {
-            in_force = overrides::take(rules, state, (&rule, &row), &moment, run).or(in_force);
+            changed = overrides::take(rules, state, (&rule, &row), &moment, run);
             Ok(())
         }
         Ok(Record::Member(member)) => {
@@ -193,8 +191,8 @@ fn take(
         Err(refusal) => Err(refusal),
     };
     if mutant!(TimersAfterRecord) {
-        let rules = in_force.as_ref().unwrap_or(rules);
-        in_force = overrides::time_passes(rules, state, &moment, run).or(in_force);
+        let rules = changed.as_ref().unwrap_or(rules);
+        changed = overrides::time_passes(rules, state, &moment, run).or(changed);
     }
     if let Err(refusal) = taken {
         quarantine(record, ingested_at, refusal, run);
@@ -203,7 +201,7 @@ fn take(
         run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));
     }
     pass(state, record, ingested_at, run);
-    in_force.map_or(Stepped::Done, Stepped::Overridden)
+    changed.or(ended).map_or(Stepped::Done, Stepped::Overridden)
 }
 
 /// The record that everything in a step happens at.

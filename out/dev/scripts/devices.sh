@@ -234,33 +234,38 @@ attributes_json() {
   printf '%s' "{$json}"
 }
 
+# The lines that are not this one. No line at all is an answer; a file that cannot be read is an error.
+lines_but() { grep -Fvx -e "$1" -- "$2" || (($? == 1)); }
+
 # Asks AWS for a list of single values, one a line, into a file.
 ask_list() {
   local file=$1
   shift
   ask_aws "$@" --output text >"$WORK/list"
-  grep -v '^None$' -- "$WORK/list" >"$file" || true
+  lines_but None "$WORK/list" >"$file"
 }
 
 # --- The registry ----------------------------------------------------------------------------------------------------
 
-# Reads the device's thing: sets FOUND, and of a thing that is there TYPE_NAME, TOLD, REVISION and RETIRED. One of another
-# platform or environment is none of this script's business.
+# Reads the device's thing: sets FOUND, and what is known of a thing that is there. One of another platform or
+# environment is none of this script's business.
 find_thing() {
-  local status=0 line index known=0
-  FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED=''
-  line=$(try_aws iot describe-thing --thing-name "$1" --query '[thingTypeName,attributes.told,attributes.revision,attributes.retired]' --output text) || status=$?
+  local status=0 line index stack known=0
+  FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' KNOWN_TYPE='' KNOWN_ZONE='' KNOWN_VALUES=''
+  line=$(try_aws iot describe-thing --thing-name "$1" --output text --query \
+    '[thingTypeName,attributes.told,attributes.revision,attributes.retired,attributes.stack,attributes.type,attributes.zone,attributes.values]') || status=$?
   if ((status != 0)); then
     error_says 'ResourceNotFoundException' || explain iot describe-thing
     return
   fi
   FOUND=1
-  IFS=$'\t' read -r TYPE_NAME TOLD REVISION RETIRED <<<"$line"
+  IFS=$'\t' read -r TYPE_NAME TOLD REVISION RETIRED stack KNOWN_TYPE KNOWN_ZONE KNOWN_VALUES <<<"$line"
+  if [[ $stack == "$STACK" ]]; then known=1; fi
   [[ $REVISION =~ ^[0-9]+$ ]] || REVISION=0
   for ((index = 1; index < ${#TYPES[@]}; index += 2)); do
     if [[ $TYPE_NAME == "${TYPES[index]}" || $TYPE_NAME == None ]]; then known=1; fi
   done
-  ((known)) || fail "thing $1 is of type $TYPE_NAME, which $PLATFORM does not have in $ENVIRONMENT" 'it belongs to something else, or its device type is gone from platform.toml'
+  ((known)) || fail "thing $1 is of type $TYPE_NAME, which $PLATFORM does not have in $ENVIRONMENT" 'it belongs to something else'
 }
 
 # A device that was revoked stays so until somebody says otherwise.
@@ -335,8 +340,8 @@ tell_stream() {
   printf '{"ff":1,"k":"device","d":"%s","rev":%s,%s,"t":%s}' "$device" "$REVISION" "$fields" "$now" >"$WORK/record"
   change_aws kinesis put-record --stream-name "$STREAM" --partition-key "$device" --data "fileb://$WORK/record" >/dev/null
   # Kept only once it was put: a run that is stopped in between puts it again, which changes nothing.
-  printf '{"attributes":{"told":"%s","revision":"%s","type":"%s","zone":"%s","values":"%s","retired":"%s"},"merge":true}' \
-    "$told" "$REVISION" "$type" "$zone" "$(tr '=;' ':/' <<<"$given")" "$retired" >"$WORK/payload"
+  printf '{"attributes":{"told":"%s","revision":"%s","type":"%s","zone":"%s","values":"%s","retired":"%s","stack":"%s"},"merge":true}' \
+    "$told" "$REVISION" "$type" "$zone" "$(tr '=;' ':/' <<<"$given")" "$retired" "$STACK" >"$WORK/payload"
   change_aws iot update-thing --thing-name "$device" --attribute-payload "file://$WORK/payload" >/dev/null
   say "the stream knows $device: $fields"
 }
@@ -581,13 +586,11 @@ import_all() {
 
 # What the thing says of a device that is registered: sets TYPE and, unless they are given, ZONE and GIVEN.
 read_registration() {
-  local line zone values
   find_thing "$DEVICE"
   ((FOUND)) || return 0
-  line=$(ask_aws iot describe-thing --thing-name "$DEVICE" --query '[attributes.type,attributes.zone,attributes.values]' --output text)
-  IFS=$'\t' read -r TYPE zone values <<<"$line"
-  ZONE=${ZONE:-$zone}
-  if [[ -z $GIVEN && $values != None ]]; then GIVEN=$(tr ':/' '=;' <<<"$values"); fi
+  TYPE=$KNOWN_TYPE
+  ZONE=${ZONE:-$KNOWN_ZONE}
+  if [[ -z $GIVEN && $KNOWN_VALUES != None ]]; then GIVEN=$(tr ':/' '=;' <<<"$KNOWN_VALUES"); fi
 }
 
 move_one() {
@@ -608,7 +611,7 @@ rotate_one() {
   ((FOUND)) || fail "$DEVICE is not registered" 'add it first'
   check_retired "$DEVICE"
   principals "$DEVICE"
-  count=$(grep -c . -- "$WORK/principals" || true)
+  count=$(wc -l <"$WORK/principals")
   if ((FINISH == 0)); then
     if [[ ! -f $KEYS/$DEVICE.next.arn ]] && ((count > 1)); then
       fail "$DEVICE has $count certificates already" "run \`devices.sh rotate $DEVICE --finish\` once it has connected with the newer one"
@@ -626,7 +629,7 @@ rotate_one() {
   if [[ -f $KEYS/$DEVICE.next.pending ]] || ! grep -Fqx -e "$arn" -- "$WORK/principals"; then
     fail "$DEVICE does not have the certificate of $KEYS/$DEVICE.next.crt" "run \`devices.sh rotate $DEVICE\` to its end first"
   fi
-  grep -Fvx -e "$arn" -- "$WORK/principals" >"$WORK/old" || true
+  lines_but "$arn" "$WORK/principals" >"$WORK/old"
   # Kept first: nobody else knows them once they are detached.
   if ((DRY_RUN == 0)) && [[ -s $WORK/old ]]; then cat -- "$WORK/old" >>"$KEYS/$DEVICE.old"; fi
   while IFS= read -r old; do deactivate "$DEVICE" "$old"; done <"$WORK/old"
@@ -693,7 +696,8 @@ revoke_one() {
     fi
   fi
   while IFS= read -r arn; do deactivate "$DEVICE" "$arn"; done <"$WORK/held"
-  if [[ -n $(named "$TYPE" "${TYPES[@]}") ]]; then tell_stream "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" true; fi
+  # Of one that the stream never heard of there is nothing to say.
+  if [[ $TYPE != None ]]; then tell_stream "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" true; fi
   if ((DRY_RUN == 0)); then say "$DEVICE is revoked"; fi
 }
 
@@ -715,7 +719,7 @@ remove_one() {
 }
 
 DRY_RUN=0 SERVER_KEYS=0 FINISH=0 ACTION='' DEVICE='' TYPE='' ZONE='' GIVEN='' CSR='' KEYS=devices/$ENVIRONMENT
-FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' REINSTATE=0 STREAM='' ROWS=()
+FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' KNOWN_TYPE='' KNOWN_ZONE='' KNOWN_VALUES='' REINSTATE=0 STREAM='' ROWS=()
 case ${1:-} in
   add | import | move | rotate | revoke | remove) ACTION=$1 ;;
   --help) usage && exit 0 ;;

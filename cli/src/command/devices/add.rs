@@ -1,12 +1,10 @@
 //! `fleetform devices add`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use clap::Args;
-use fleetform_engine::units::Timestamp;
 use fleetform_generator::{Registration, platform::Platform};
 
 use crate::{
+    deployed::now,
     input::{self, DEFAULT_FILE},
     stream::{self, Stream},
     terminal::{Stop, print, tell},
@@ -54,14 +52,10 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 impl Add {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let project = input::project(&self.file)?;
-        let environment = match &self.env {
-            Some(name) => input::environment(&project, name)?,
-            None => &project.default_environment,
-        };
-        let platform = &project.environments[environment];
+        let platform = input::platform(&project, self.env.as_deref())?;
         let registration = self.registration(platform)?;
         let now = now();
-        let record = registration.record(self.revision.unwrap_or(now), Timestamp(now.cast_signed()));
+        let record = registration.record(self.revision.unwrap_or(now.0.unsigned_abs()), now);
         if self.dry_run {
             let mut line = String::from_utf8_lossy(&record).into_owned();
             line.push('\n');
@@ -70,7 +64,11 @@ impl Add {
         let put = stream::put(platform, self.stream.as_deref(), registration.device().as_str(), record)?;
         let Stream { name, shard, sequence } = put;
         print(&format!("{shard} {sequence}\n"))?;
-        tell(format_args!("{} is registered in {environment} by a record on {name}", registration.device()));
+        tell(format_args!(
+            "{} is registered in {} by a record on {name}",
+            registration.device(),
+            platform.environment.id
+        ));
         Ok(())
     }
 
@@ -83,9 +81,4 @@ impl Add {
             Stop::bad_input(last)
         })
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,13 +4,12 @@ mod list;
 mod row;
 mod set;
 
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
 use clap::{Args, Subcommand};
 use fleetform_generator::platform::Platform;
 
 use crate::{
-    found::{Sought, check_account, failed},
+    found::{Sought, check_account, config, failed, wait},
     input::{self, DEFAULT_FILE},
     terminal::Stop,
 };
@@ -69,22 +68,14 @@ struct Table {
 impl Target {
     /// The platform as the file has it.
     fn platform(&self) -> Result<Platform, Stop> {
-        let mut project = input::project(&self.file)?;
-        let environment = match &self.env {
-            Some(name) => input::environment(&project, name)?.clone(),
-            None => project.default_environment.clone(),
-        };
-        Ok(project.environments.remove(&environment).expect("an environment of the file is in the project"))
+        let project = input::project(&self.file)?;
+        input::platform(&project, self.env.as_deref()).cloned()
     }
 
     /// Does something with the deployed table.
     fn with<T>(&self, platform: &Platform, act: impl AsyncFnOnce(Table) -> Result<T, Stop>) -> Result<T, Stop> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
-        runtime.block_on(async {
-            let region = Region::new(platform.environment.region.to_string());
-            let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
-            let client = Client::new(&config);
+        wait(async {
+            let client = Client::new(&config(platform).await);
             let name = match &self.table {
                 Some(name) => name.clone(),
                 None => find(&client, platform).await?,

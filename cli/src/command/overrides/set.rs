@@ -1,7 +1,5 @@
 //! `fleetform override set` and `clear`: a row of the table, which the platform's shards are told of.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
 use clap::Args;
 use fleetform_engine::{
@@ -16,6 +14,7 @@ use super::{
     row::{self, Set as SetBy},
 };
 use crate::{
+    deployed::now,
     found::failed,
     terminal::{Stop, print, tell},
 };
@@ -164,11 +163,6 @@ async fn put(table: &Table, rule: &str, mut row: Override, by: &SetBy<'_>) -> Re
         }
         Err(error) => Err(failed(&format!("write to table `{name}`"), error)),
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -51,39 +51,6 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
     let mut watches = vec![
         Watch {
             stat: "Maximum",
-            period_s: 60,
-            periods: 5,
-            above: ITERATOR_AGE_MAX_MS,
-            ..five_minutes(
-                "EvaluateIteratorAgeAlarm",
-                "Records wait for minutes before evaluate sees them",
-                vec![lambda("IteratorAge", &names.evaluate)],
-            )
-        },
-        Watch {
-            stat: "Maximum",
-            period_s: 60,
-            periods: 5,
-            above: ITERATOR_AGE_MAX_MS,
-            ..five_minutes(
-                "NotifyIteratorAgeAlarm",
-                "Notices wait for minutes before notify sees them",
-                vec![lambda("IteratorAge", &names.notify)],
-            )
-        },
-        Watch {
-            stat: "Maximum",
-            period_s: 60,
-            periods: 5,
-            above: ITERATOR_AGE_MAX_MS,
-            ..five_minutes(
-                "RelayIteratorAgeAlarm",
-                "What operators set for rules waits for minutes before shards are told",
-                vec![lambda("IteratorAge", &names.relay)],
-            )
-        },
-        Watch {
-            stat: "Maximum",
             period_s: CHAINS_LOOKED_AT_S,
             above: BASE_BEHIND_MAX_MS - 1,
             ..five_minutes(
@@ -165,6 +132,23 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             vec![reason_metric(site, "Quarantined", "killer"), reason_metric(site, "Quarantined", "panic")],
         ),
     ];
+    for (id, description, function) in [
+        ("EvaluateIteratorAgeAlarm", "Records wait for minutes before evaluate sees them", &names.evaluate),
+        ("NotifyIteratorAgeAlarm", "Notices wait for minutes before notify sees them", &names.notify),
+        (
+            "RelayIteratorAgeAlarm",
+            "What operators set for rules waits for minutes before shards are told",
+            &names.relay,
+        ),
+    ] {
+        watches.push(Watch {
+            stat: "Maximum",
+            period_s: 60,
+            periods: 5,
+            above: ITERATOR_AGE_MAX_MS,
+            ..five_minutes(id, description, vec![lambda("IteratorAge", function)])
+        });
+    }
     for (errors, throttles, title, function) in [
         ("EvaluateErrorsAlarm", "EvaluateThrottlesAlarm", "Evaluate", &names.evaluate),
         ("NotifyErrorsAlarm", "NotifyThrottlesAlarm", "Notify", &names.notify),
