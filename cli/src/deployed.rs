@@ -2,11 +2,7 @@
 //!
 //! What a chain means is the engine's to say, and how its objects are read and written the runtime's.
 
-use std::{
-    collections::HashMap,
-    str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, str::FromStr};
 
 use aws_config::SdkConfig;
 use aws_sdk_lambda::{
@@ -20,6 +16,7 @@ use fleetform_engine::{
 use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::{rule_sets::RuleSets, shards::KinesisShards, state_log::S3StateLog};
 
+pub(crate) use crate::clock::now;
 use crate::{
     found::{self, Sought, check_account, failed},
     input::{self, DEFAULT_FILE},
@@ -165,10 +162,4 @@ fn variable<T: FromStr>(function: &GetFunctionConfigurationOutput, name: &str) -
         Stop::failed(format_args!("the function has no usable variable `{name}`"))
             .help("is it the function `evaluate`, deployed by this version?")
     })
-}
-
-/// The time now.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

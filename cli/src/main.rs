@@ -4,6 +4,8 @@
 //! everything else to standard error.
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "aws", feature = "mqtt"))]
+mod clock;
 mod command;
 #[cfg(feature = "aws")]
 mod deployed;
@@ -13,6 +15,8 @@ mod found;
 mod input;
 #[cfg(feature = "aws")]
 mod live;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod proof;
 mod record_log;
 mod rule_tests;

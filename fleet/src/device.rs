@@ -96,7 +96,7 @@ impl Device {
         let mut sent = Vec::new();
         if self.profile == Profile::Silence && (1.0 / 3.0..2.0 / 3.0).contains(&now.share) {
             if self.is_online && now.last_will {
-                sent.push((Millis(0), Message::status(false)));
+                sent.push((Millis(0), Message::will()));
             }
             self.is_online = false;
             self.sampled = None;
@@ -104,7 +104,7 @@ impl Device {
         }
         if !self.is_online {
             self.is_online = true;
-            sent.push((Millis(0), Message::status(true)));
+            sent.push((Millis(0), Message::online()));
         }
         let samples = self.samples(now, device_type, format);
         let first_key = device_type.readings.values().next().map_or("", |reading| reading.key.as_str());

@@ -20,6 +20,7 @@ use fleetform_engine::{
 };
 use serde_json::json;
 
+pub use message::{Kind, status};
 pub use name::{BadTemplate, NameTemplate};
 pub use profile::{BadMix, Mix, Profile};
 
@@ -63,8 +64,8 @@ pub struct Event {
     pub at: Timestamp,
     /// The device's place in [`Fleet::devices`].
     pub device: usize,
-    /// The channel that it comes on.
-    pub channel: &'static str,
+    /// What it says.
+    pub kind: Kind,
     /// Its bytes.
     pub payload: Vec<u8>,
     /// How many samples are in it.
@@ -167,7 +168,7 @@ impl<'r> Fleet<'r> {
     pub fn record(&self, event: &Event) -> Vec<u8> {
         let device = self.members[event.device].id.as_str();
         let payload = STANDARD.encode(&event.payload);
-        json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": event.channel, "c": device, "t": event.at })
+        json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": event.kind.channel(), "c": device, "t": event.at })
             .to_string()
             .into_bytes()
     }
@@ -189,7 +190,7 @@ impl<'r> Fleet<'r> {
             let event = Event {
                 at: at.after(delay),
                 device: index,
-                channel: message.channel,
+                kind: message.kind,
                 payload: message.payload,
                 samples: message.samples,
                 is_malformed: message.is_malformed,

@@ -11,25 +11,55 @@ use serde_json::{Map, Value, json};
 /// The most bytes of a message, below what the platform takes.
 const BYTES_MAX: usize = 100_000;
 
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// What the device measured.
+    Telemetry,
+    /// That the device is there.
+    Online,
+    /// That the device is gone. The broker says so, to whom the device left it as its will.
+    Will,
+}
+
+impl Kind {
+    /// The channel that it comes on.
+    pub const fn channel(self) -> &'static str {
+        match self {
+            Self::Telemetry => "telemetry",
+            Self::Online | Self::Will => "status",
+        }
+    }
+}
+
+/// What is said on the channel `status`: that a device is online or offline.
+pub fn status(is_online: bool) -> Vec<u8> {
+    let status = if is_online { "online" } else { "offline" };
+    json!({ "status": status }).to_string().into_bytes()
+}
+
 /// A message of a device.
 pub(crate) struct Message {
-    pub(crate) channel: &'static str,
+    pub(crate) kind: Kind,
     pub(crate) payload: Vec<u8>,
     pub(crate) samples: usize,
     pub(crate) is_malformed: bool,
 }
 
 impl Message {
-    /// What a device says of itself, or its will of it.
-    pub(crate) fn status(is_online: bool) -> Self {
-        let status = if is_online { "online" } else { "offline" };
-        let payload = json!({ "status": status }).to_string().into_bytes();
-        Self { channel: "status", payload, samples: 0, is_malformed: false }
+    /// What a device says of itself.
+    pub(crate) fn online() -> Self {
+        Self { kind: Kind::Online, payload: status(true), samples: 0, is_malformed: false }
+    }
+
+    /// What the broker says of it once it is gone.
+    pub(crate) fn will() -> Self {
+        Self { kind: Kind::Will, payload: status(false), samples: 0, is_malformed: false }
     }
 
     fn telemetry(payload: &Value, samples: usize) -> Self {
         let payload = payload.to_string().into_bytes();
-        Self { channel: "telemetry", payload, samples, is_malformed: false }
+        Self { kind: Kind::Telemetry, payload, samples, is_malformed: false }
     }
 }
 
@@ -106,5 +136,5 @@ pub(crate) fn malformed(format: &MessageFormat, sound: &Message, key: &str, chan
         // It is no message at all.
         _ => b"[7]".to_vec(),
     };
-    Message { channel: "telemetry", payload, samples: 0, is_malformed: true }
+    Message { kind: Kind::Telemetry, payload, samples: 0, is_malformed: true }
 }

@@ -4,6 +4,7 @@
 //! here opens a file or a socket, or reads a clock or an environment variable.
 #![forbid(unsafe_code)]
 
+pub mod broker;
 mod cfn;
 mod check;
 mod contract;

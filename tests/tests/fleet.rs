@@ -10,7 +10,7 @@ use fleetform_engine::{
     state::Registration,
     units::{Millis, Timestamp},
 };
-use fleetform_fleet::{Event, Fleet, Group, Mix, NameTemplate, Options, Profile};
+use fleetform_fleet::{Event, Fleet, Group, Kind, Mix, NameTemplate, Options, Profile};
 use fleetform_tests::rendering::rendered;
 
 const START: Timestamp = Timestamp(1_769_855_400_000);
@@ -153,7 +153,7 @@ fn a_fleet_sends_as_often_as_the_platform_file_says() {
         .unzip();
     let mut messages = vec![0_u64; every.len()];
     let mut samples = vec![0_u64; every.len()];
-    for event in fleet.filter(|event| event.channel == "telemetry") {
+    for event in fleet.filter(|event| event.kind == Kind::Telemetry) {
         messages[event.device] += 1;
         samples[event.device] += event.samples as u64;
     }

@@ -10,6 +10,7 @@ mod generate;
 mod instructions;
 mod lambda;
 mod lint;
+mod mosquitto;
 mod npm;
 mod packages;
 mod process;
@@ -33,7 +34,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install the emulator, the linters and the AWS command line into `.tools/`, in the versions of `tools/*.txt`.
+    /// Install the emulator, the linters and the AWS command line into `.tools/`, in the versions of `tools/*.txt`, and
+    /// mosquitto where Debian's packages are.
     Tools,
     /// Regenerate everything derived: `out/`, the schema, the command reference, the index of errors.
     Generate {

@@ -9,7 +9,7 @@ use std::{fs, process::Command};
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
 
-use crate::{error::Error, npm, process, workspace};
+use crate::{error::Error, mosquitto, npm, process, workspace};
 
 /// The emulator of AWS that the deploy test runs against.
 pub(crate) const EMULATOR: ToolSet = ToolSet { name: "emulator" };
@@ -97,7 +97,7 @@ pub(crate) fn run() -> Result<(), Error> {
     } else {
         anstream::eprintln!("typescript: npm is not installed, so contracts in TypeScript are not compiled");
     }
-    Ok(())
+    mosquitto::install()
 }
 
 /// A Python that is new enough. The default name first: it is the one the user chose.

@@ -8,9 +8,11 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use fleetform_engine::units::{Millis, Timestamp};
-use fleetform_fleet::{DEVICES_MAX, Fleet, Group, Mix, NameTemplate, Options, Profile};
+use fleetform_fleet::{DEVICES_MAX, Fleet, Group, Member, Mix, NameTemplate, Options, Profile};
 use fleetform_generator::{Registration, duration, platform::Platform, rule_set};
 
+#[cfg(feature = "mqtt")]
+use crate::mqtt;
 #[cfg(feature = "aws")]
 use crate::{deployed, live};
 use crate::{
@@ -32,7 +34,7 @@ const PROGRESS_STEPS: f64 = 20.0;
 /// Makes devices as the platform file counts them, and writes the records that the topic rules would put on the telemetry
 /// stream, one a line: first the devices' registrations, then every message in the order in which it arrives. The same
 /// arguments give the same bytes. `fleetform explain --log` reads them. With `--live` they go onto the stream of a deployed
-/// platform instead, as time passes.
+/// platform instead, as time passes, and with `--mqtt` to a message broker, each from a connection of its own.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     #[command(flatten)]
@@ -43,7 +45,7 @@ pub(crate) struct Simulate {
     /// How long the devices send
     #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = length)]
     length: Millis,
-    /// When they begin; with `--live` it is now
+    /// When they begin; with `--live` and `--mqtt` it is now
     #[arg(long, value_name = "RFC3339", default_value = START, value_parser = moment)]
     start: Timestamp,
     /// What all that is left to chance follows from
@@ -65,11 +67,15 @@ pub(crate) struct Simulate {
     /// Register the devices on the deployed platform's telemetry stream, and put each message there when its time comes
     #[cfg(feature = "aws")]
     #[arg(long, conflicts_with_all = ["out", "start"])]
+    #[cfg_attr(feature = "mqtt", arg(conflicts_with = "mqtt"))]
     live: bool,
     /// The stream; unless given, the one that the environment's stack made
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "NAME", requires = "live")]
     stream: Option<String>,
+    #[cfg(feature = "mqtt")]
+    #[command(flatten)]
+    mqtt: mqtt::Arguments,
 }
 
 fn length(text: &str) -> Result<Millis, String> {
@@ -95,18 +101,18 @@ impl Simulate {
         let platform = input::platform(&project, self.env.as_deref())?;
         let rules = rule_set(platform);
         let start = self.begin(platform)?;
-        let options = Options {
-            seed: self.seed,
-            start,
-            length: self.length,
-            mix: self.profiles.clone().unwrap_or_default(),
-            names: self.name.clone(),
-            last_will: platform.mqtt.last_will,
-        };
-        let mut fleet = Fleet::new(&rules, &self.groups(platform)?, options)
+        let groups = self.groups(platform)?;
+        let mut fleet = Fleet::new(&rules, &groups, self.options(platform, start))
             .map_err(|error| Stop::bad_input(error).help("choose shorter names with --name"))?;
         let registrations = self.registrations(platform, &fleet, start)?;
-        let by_profile = count_profiles(&fleet);
+        let by_profile = count_profiles(fleet.devices());
+        #[cfg(feature = "mqtt")]
+        if self.mqtt.is_given() {
+            // The devices are the same whenever they begin.
+            let fleet_at =
+                |start| Fleet::new(&rules, &groups, self.options(platform, start)).expect("names are checked");
+            return self.mqtt.run(platform, fleet.devices(), self.seed, fleet_at, &by_profile);
+        }
         let devices = fleet.devices().len();
         #[cfg(feature = "aws")]
         if self.live {
@@ -143,6 +149,17 @@ impl Simulate {
         Ok(())
     }
 
+    fn options(&self, platform: &Platform, start: Timestamp) -> Options {
+        Options {
+            seed: self.seed,
+            start,
+            length: self.length,
+            mix: self.profiles.clone().unwrap_or_default(),
+            names: self.name.clone(),
+            last_will: platform.mqtt.last_will,
+        }
+    }
+
     /// How many devices there are of which type in which zone.
     fn groups(&self, platform: &Platform) -> Result<Vec<Group>, Stop> {
         let mut groups = Vec::new();
@@ -165,22 +182,32 @@ impl Simulate {
         Ok(groups)
     }
 
-    /// When the run begins: now, if it is to be seen by a platform that is deployed.
+    /// When the run begins: now, if a deployed platform is to see it.
     fn begin(&self, platform: &Platform) -> Result<Timestamp, Stop> {
+        let environment = &platform.environment;
+        if self.is_seen() && environment.protect {
+            return Err(Stop::bad_input(format_args!(
+                "environment `{}` is protected, and simulated devices would raise alerts there",
+                environment.id
+            ))
+            .help("name an environment that is not, with --env"));
+        }
         #[cfg(feature = "aws")]
         if self.live {
-            let environment = &platform.environment;
-            if environment.protect {
-                return Err(Stop::bad_input(format_args!(
-                    "environment `{}` is protected, and simulated devices would raise alerts there",
-                    environment.id
-                ))
-                .help("name an environment that is not, with --env"));
-            }
             return Ok(deployed::now());
         }
-        let _ = platform;
         Ok(self.start)
+    }
+
+    /// Whether what devices send may come to a deployed platform.
+    fn is_seen(&self) -> bool {
+        let seen: &[bool] = &[
+            #[cfg(feature = "aws")]
+            self.live,
+            #[cfg(feature = "mqtt")]
+            self.mqtt.is_seen(),
+        ];
+        seen.contains(&true)
     }
 
     /// The records that register the devices, checked as any device's are.
@@ -199,9 +226,9 @@ impl Simulate {
     }
 }
 
-fn count_profiles(fleet: &Fleet<'_>) -> String {
+fn count_profiles(devices: &[Member]) -> String {
     let mut counts: BTreeMap<Profile, u64> = BTreeMap::new();
-    for device in fleet.devices() {
+    for device in devices {
         *counts.entry(device.profile).or_default() += 1;
     }
     let counts: Vec<String> = counts.iter().map(|(profile, count)| format!("{} {count}", profile.as_str())).collect();

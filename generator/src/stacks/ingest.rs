@@ -33,6 +33,19 @@ pub(crate) struct Outputs {
     pub(crate) stream_arn: Output,
 }
 
+/// The topics of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTopics {
+    /// What it measures.
+    pub telemetry: String,
+    /// Whether it is there.
+    pub status: String,
+    /// The alarms that it raises.
+    pub alerts: String,
+    /// What it subscribes to.
+    pub subscribe: Vec<String>,
+}
+
 /// What a topic rule takes from the broker.
 pub(crate) struct Source {
     /// Its word in records, topics and names.
@@ -169,22 +182,34 @@ pub(crate) fn add_policies(site: &Site<'_>, stack: &mut Stack) {
     }
 }
 
-/// The policies of a device: logical id, name, document.
-pub(crate) fn device_policies(
-    site: &Site<'_>,
-) -> [(&'static str, &'static str, fleetform_policy::iam::Document<iot::Resource>); 2] {
+/// The topics of a device of this name.
+pub(crate) fn device_topics(site: &Site<'_>, device: &str) -> DeviceTopics {
     let mqtt = &site.platform.mqtt;
-    let topic = |topic: &Topic| topic.with_device(iot::THING);
+    let topic = |topic: &Topic| topic.with_device(device);
     // Basic Ingest leaves the message broker out, which is what a message costs most for. Status stays on the broker:
     // only there can it be retained, and whoever watches a device subscribes to it.
     let sent = |name: &str, at: &Topic| match mqtt.basic_ingest {
         true => format!("$aws/rules/{}/{}", site.topic_rule(name), topic(at)),
         false => topic(at),
     };
-    let topics = iot::DeviceTopics {
-        publish: vec![sent("telemetry", &mqtt.telemetry), topic(&mqtt.status), sent("alerts", &mqtt.alerts)],
-        retain: mqtt.retain_status.then(|| topic(&mqtt.status)),
+    DeviceTopics {
+        telemetry: sent("telemetry", &mqtt.telemetry),
+        status: topic(&mqtt.status),
+        alerts: sent("alerts", &mqtt.alerts),
         subscribe: vec![format!("{}/state", topic(&mqtt.alerts))],
+    }
+}
+
+/// The policies of a device: logical id, name, document.
+pub(crate) fn device_policies(
+    site: &Site<'_>,
+) -> [(&'static str, &'static str, fleetform_policy::iam::Document<iot::Resource>); 2] {
+    let mqtt = &site.platform.mqtt;
+    let DeviceTopics { telemetry, status, alerts, subscribe } = device_topics(site, iot::THING);
+    let topics = iot::DeviceTopics {
+        retain: mqtt.retain_status.then(|| status.clone()),
+        publish: vec![telemetry, status, alerts],
+        subscribe,
         last_will: mqtt.last_will,
     };
     [("DeviceCorePolicy", "core", iot::core_policy(&topics)), ("DeviceShadowPolicy", "shadow", iot::shadow_policy())]

@@ -9,7 +9,7 @@ mod artifacts;
 mod bucket;
 mod encryption;
 mod function;
-mod ingest;
+pub(crate) mod ingest;
 mod observability;
 mod processing;
 mod registry;
@@ -23,6 +23,7 @@ use fleetform_policy::iot;
 use serde_json::Value;
 use smol_str::SmolStr;
 
+pub use self::ingest::DeviceTopics;
 pub use crate::cfn::value::logical_id;
 use crate::{
     cfn::{fill::Place, stack::Stack, yaml::Sorted},

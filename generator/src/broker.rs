@@ -1,0 +1,188 @@
+//! A platform for a message broker of one's own: the topics of a device, and who may use which.
+//!
+//! The rules are those of the platform's IoT policies, written as mosquitto reads them. Nothing here knows where the broker
+//! runs, and what AWS IoT alone can do is not made up for: nothing answers on the topics of shadows, and nothing takes
+//! messages past the broker.
+
+use std::fmt::Write as _;
+
+use fleetform_policy::{iam::Target, iot};
+
+pub use crate::stacks::DeviceTopics;
+use crate::{
+    platform::Platform,
+    stacks::{
+        ingest::{device_policies, device_topics},
+        site::Site,
+    },
+};
+
+/// The name in the certificate of whoever plays the platform: it reads what devices say and tells them what they are told.
+/// No device can have it.
+pub const PLATFORM: &str = "@platform";
+
+/// The topics that a device publishes to and subscribes to.
+pub fn topics(platform: &Platform, device: &str) -> DeviceTopics {
+    device_topics(&Site::new(platform), device)
+}
+
+/// Where a broker finds what its configuration names. A path must be without line breaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The port that it listens on, of this machine alone.
+    pub port: u16,
+    /// The certificate of whoever signed the devices'.
+    pub authority: &'a str,
+    /// Its own certificate.
+    pub certificate: &'a str,
+    /// The key of that.
+    pub key: &'a str,
+    /// The file that [`access`] writes.
+    pub access: &'a str,
+}
+
+/// The configuration of mosquitto.
+///
+/// A client is whom its certificate names, whatever it calls itself. mosquitto does not refuse another client id as AWS IoT
+/// does, and puts the certificate's name in its place: so a device cannot take over the session of another either.
+pub fn configuration(platform: &Platform, place: Place<'_>) -> String {
+    let Place { port, authority, certificate, key, access } = place;
+    let retained = platform.mqtt.retain_status;
+    format!(
+        "# mosquitto for devices of `{name}` on this machine, with the access that its IoT policies give.\n\
+         listener {port} 127.0.0.1\n\
+         cafile {authority}\n\
+         certfile {certificate}\n\
+         keyfile {key}\n\
+         require_certificate true\n\
+         # A client is whom its certificate names, whatever it calls itself.\n\
+         use_identity_as_username true\n\
+         use_username_as_clientid true\n\
+         allow_anonymous false\n\
+         acl_file {access}\n\
+         # Retaining is allowed to no device, or to each on its own topics.\n\
+         retain_available {retained}\n\
+         # As large as a message can be in AWS IoT.\n\
+         message_size_limit 131072\n\
+         max_queued_messages 100000\n\
+         set_tcp_nodelay true\n\
+         persistence false\n\
+         log_dest stderr\n\
+         log_type error\n\
+         log_type warning\n\
+         log_type notice\n\
+         # For whoever starts it as root: the keys can be read by whoever made them alone.\n\
+         user root\n",
+        name = Site::new(platform).name,
+    )
+}
+
+/// The access of each client: what the IoT policies of a device allow, and the other end of it for [`PLATFORM`].
+pub fn access(platform: &Platform) -> String {
+    let site = Site::new(platform);
+    let mut text =
+        format!("# Who may use which topic of `{}`: `%u` is the name in a client's certificate.\n", site.name);
+    let mut other_end = String::new();
+    for (_, policy, document) in device_policies(&site) {
+        let _ = writeln!(text, "\n# The policy `{policy}` of each device.");
+        for statement in document.statements() {
+            for action in statement.actions() {
+                let (access, other) = match *action {
+                    "iot:Publish" => ("write", "read"),
+                    "iot:Receive" => ("read", "write"),
+                    // Connecting and retaining are in the configuration. What a client may not receive it may subscribe
+                    // to in vain: mosquitto looks when there is a message.
+                    _ => continue,
+                };
+                for target in statement.resources() {
+                    let Target::One(iot::Resource { name, .. }) = target else { continue };
+                    let _ = writeln!(text, "pattern {access} {}", name.replace(iot::THING, "%u"));
+                    let _ = writeln!(other_end, "topic {other} {}", name.replace(iot::THING, "+"));
+                }
+            }
+        }
+    }
+    let _ = write!(text, "\n# Whoever plays the platform.\nuser {PLATFORM}\n{other_end}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetform_engine::ids::DeviceId;
+
+    use super::*;
+    use crate::stacks::sample;
+
+    #[test]
+    fn access_is_what_the_policies_allow() {
+        let mut platform = sample::platform();
+        platform.mqtt.basic_ingest = false;
+        let text = access(&platform);
+        let patterns: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pattern ")).collect();
+        assert_eq!(
+            patterns,
+            [
+                "write sensors/%u/telemetry",
+                "write sensors/%u/status",
+                "write sensors/%u/alerts",
+                "read sensors/%u/alerts/state",
+                "write $aws/things/%u/shadow/get",
+                "write $aws/things/%u/shadow/update",
+                "read $aws/things/%u/shadow/get/accepted",
+                "read $aws/things/%u/shadow/get/rejected",
+                "read $aws/things/%u/shadow/update/accepted",
+                "read $aws/things/%u/shadow/update/delta",
+                "read $aws/things/%u/shadow/update/rejected",
+            ]
+        );
+        let (_, platforms) = text.split_once("user @platform\n").expect("the platform");
+        let of = |access: &str| platforms.lines().filter(|line| line.starts_with(&format!("topic {access} "))).count();
+        assert_eq!((of("read"), of("write")), (5, 6));
+        assert!(platforms.lines().all(|line| line.matches('+').count() == 1), "{platforms}");
+    }
+
+    #[test]
+    fn a_policy_asks_for_nothing_that_is_not_thought_of() {
+        const KNOWN: [&str; 5] = ["iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive"];
+        let platform = sample::platform();
+        for (_, _, document) in device_policies(&Site::new(&platform)) {
+            assert_eq!(document.wide_resources().count(), 0);
+            for statement in document.statements() {
+                assert!(statement.actions().iter().all(|action| KNOWN.contains(action)), "{:?}", statement.actions());
+            }
+        }
+    }
+
+    #[test]
+    fn a_device_publishes_where_it_may() {
+        for basic_ingest in [false, true] {
+            let mut platform = sample::platform();
+            platform.mqtt.basic_ingest = basic_ingest;
+            let topics = topics(&platform, "pump-1");
+            let text = access(&platform).replace("%u", "pump-1");
+            for topic in [&topics.telemetry, &topics.status, &topics.alerts] {
+                assert!(text.lines().any(|line| line == format!("pattern write {topic}")), "{topic}");
+            }
+            for filter in &topics.subscribe {
+                assert!(text.lines().any(|line| line == format!("pattern read {filter}")), "{filter}");
+            }
+            assert_eq!(topics.telemetry.starts_with("$aws/rules/"), basic_ingest);
+        }
+    }
+
+    #[test]
+    fn the_configuration_follows_the_platform() {
+        let mut platform = sample::platform();
+        let place = Place { port: 8883, authority: "a", certificate: "b", key: "c", access: "d" };
+        platform.mqtt.retain_status = false;
+        assert!(configuration(&platform, place).contains("\nretain_available false\n"));
+        platform.mqtt.retain_status = true;
+        let text = configuration(&platform, place);
+        assert!(text.contains("\nretain_available true\n"));
+        for line in ["require_certificate true", "use_username_as_clientid true", "allow_anonymous false", "acl_file d"]
+        {
+            assert!(text.lines().any(|written| written == line), "{line}");
+        }
+        assert!(DeviceId::new(PLATFORM).is_err(), "a device could have the platform's name");
+    }
+}
