@@ -61,7 +61,7 @@ pub(crate) fn text(proofs: &[(&str, Proof)]) -> String {
 }
 
 fn write_one(text: &mut String, environment: &str, proof: &Proof) {
-    let types: Vec<&str> = distinct(proof.cases.iter().map(|case| case.device_type.as_str()));
+    let types: Vec<&str> = distinct(proof.cases.iter().filter_map(|case| case.device_type.as_deref()));
     writeln!(text, "environment `{environment}`: {}", types.join(", ")).expect(INFALLIBLE);
     let rows = distinct(proof.cases.iter().map(|case| case.row));
     let mut cells: BTreeMap<(&str, Column), Cell> = BTreeMap::new();

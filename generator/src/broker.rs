@@ -12,7 +12,7 @@ pub use crate::stacks::DeviceTopics;
 use crate::{
     platform::Platform,
     stacks::{
-        ingest::{device_policies, device_topics},
+        iot_policies::{IotPolicy, device_topics, of_devices},
         site::Site,
     },
 };
@@ -83,8 +83,8 @@ pub fn access(platform: &Platform) -> String {
     let mut text =
         format!("# Who may use which topic of `{}`: `%u` is the name in a client's certificate.\n", site.name);
     let mut other_end = String::new();
-    for (_, policy, document) in device_policies(&site) {
-        let _ = writeln!(text, "\n# The policy `{policy}` of each device.");
+    for IotPolicy { name, document, .. } in of_devices(&site) {
+        let _ = writeln!(text, "\n# The policy `{name}` of each device.");
         for statement in document.statements() {
             for action in statement.actions() {
                 let (access, other) = match *action {
@@ -145,7 +145,7 @@ mod tests {
     fn a_policy_asks_for_nothing_that_is_not_thought_of() {
         const KNOWN: [&str; 5] = ["iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive"];
         let platform = sample::platform();
-        for (_, _, document) in device_policies(&Site::new(&platform)) {
+        for IotPolicy { document, .. } in of_devices(&Site::new(&platform)) {
             assert_eq!(document.wide_resources().count(), 0);
             for statement in document.statements() {
                 assert!(statement.actions().iter().all(|action| KNOWN.contains(action)), "{:?}", statement.actions());

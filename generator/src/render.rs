@@ -52,6 +52,9 @@ fn environment(platform: &Platform) -> Tree {
     }
     tree.insert("scripts/deploy.sh", scripts.deploy);
     tree.insert("scripts/devices.sh", scripts.devices);
+    if let Some(claims) = scripts.claims {
+        tree.insert("scripts/claims.sh", claims);
+    }
     tree.insert("RUNBOOK.md", scripts.runbook);
     let mut manifest = Manifest::of(&tree, platform.name.as_str());
     manifest.rule_set = Some(RuleSetAddress { format_version: FORMAT_VERSION, sha256: rule_set.sha256.to_string() });

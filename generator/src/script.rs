@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use fleetform_policy::audit::Bearer;
+
 use crate::{
     output::sha256,
-    platform::Platform,
+    platform::{Platform, identity::Provisioning},
     rule_set::RuleSetArtifact,
     stacks,
     text::{Template, render},
@@ -27,6 +29,8 @@ pub(crate) struct Scripts {
     pub(crate) deploy: String,
     /// `scripts/devices.sh`.
     pub(crate) devices: String,
+    /// `scripts/claims.sh`, where devices are provisioned by claim.
+    pub(crate) claims: Option<String>,
     /// `RUNBOOK.md`.
     pub(crate) runbook: String,
 }
@@ -84,11 +88,17 @@ pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &
         templates: names.into_iter().map(uploaded).collect(),
     };
     let runbook = render(Template::Runbook, &Runbook::of(platform, &deploy));
-    let devices = render(Template::DevicesScript, &Devices::of(platform, &deploy));
-    Scripts { deploy: render(Template::DeployScript, &deploy), devices, runbook }
+    let devices = render(Template::DevicesScript, &Devices::of(platform, &deploy, Bearer::Device));
+    let claims = match platform.identity.provisioning {
+        Provisioning::Csr => None,
+        Provisioning::FleetClaim => {
+            Some(render(Template::ClaimsScript, &Devices::of(platform, &deploy, Bearer::Claim)))
+        }
+    };
+    Scripts { deploy: render(Template::DeployScript, &deploy), devices, claims, runbook }
 }
 
-/// What `templates/devices.sh` names.
+/// What `templates/devices.sh` and `templates/claims.sh` name.
 #[derive(Serialize)]
 struct Devices<'a> {
     platform: &'a str,
@@ -96,7 +106,9 @@ struct Devices<'a> {
     account: &'a str,
     region: &'a str,
     stack: &'a str,
+    /// Those of a device's certificate, or of a claim certificate.
     policies: Vec<String>,
+    provisioning_template: String,
     device_types: Vec<Registered<'a>>,
     zones: Vec<Registered<'a>>,
     attributes: Vec<String>,
@@ -110,7 +122,7 @@ struct Registered<'a> {
 }
 
 impl<'a> Devices<'a> {
-    fn of(platform: &'a Platform, deploy: &'a Deploy<'a>) -> Self {
+    fn of(platform: &'a Platform, deploy: &'a Deploy<'a>, bearer: Bearer) -> Self {
         let (types, groups) = stacks::registry_names(platform);
         Self {
             platform: deploy.platform,
@@ -118,7 +130,8 @@ impl<'a> Devices<'a> {
             account: deploy.account,
             region: deploy.region,
             stack: deploy.stack,
-            policies: stacks::iot_policy_names(platform),
+            policies: stacks::iot_policy_names(platform, bearer),
+            provisioning_template: stacks::provisioning_template_name(platform),
             attributes: platform
                 .device_types
                 .iter()
@@ -149,6 +162,7 @@ struct Runbook<'a> {
     rule_set: &'a str,
     arch: &'a str,
     protect: bool,
+    claims: bool,
     email_addresses: usize,
     phones: usize,
     device_types: Vec<&'a str>,
@@ -173,6 +187,10 @@ impl<'a> Runbook<'a> {
             rule_set: deploy.rule_set,
             arch: platform.processor.arch.as_str(),
             protect: platform.environment.protect,
+            claims: match platform.identity.provisioning {
+                Provisioning::Csr => false,
+                Provisioning::FleetClaim => true,
+            },
             email_addresses: deploy.email_addresses,
             phones: platform.contacts.values().map(|contact| contact.sms.len()).sum(),
             device_types: platform.device_types.keys().map(|id| id.as_str()).collect(),

@@ -16,6 +16,8 @@ pub(crate) enum Template {
     DeployScript,
     /// `scripts/devices.sh`.
     DevicesScript,
+    /// `scripts/claims.sh`.
+    ClaimsScript,
     /// `RUNBOOK.md`.
     Runbook,
     /// `.github/workflows/deploy.yml`.
@@ -23,12 +25,13 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    const ALL: [Self; 4] = [Self::DeployScript, Self::DevicesScript, Self::Runbook, Self::Workflow];
+    const ALL: [Self; 5] = [Self::DeployScript, Self::DevicesScript, Self::ClaimsScript, Self::Runbook, Self::Workflow];
 
     const fn name(self) -> &'static str {
         match self {
             Self::DeployScript => "deploy.sh",
             Self::DevicesScript => "devices.sh",
+            Self::ClaimsScript => "claims.sh",
             Self::Runbook => "RUNBOOK.md",
             Self::Workflow => "deploy.yml",
         }
@@ -38,6 +41,7 @@ impl Template {
         match self {
             Self::DeployScript => include_str!("../../templates/deploy.sh"),
             Self::DevicesScript => include_str!("../../templates/devices.sh"),
+            Self::ClaimsScript => include_str!("../../templates/claims.sh"),
             Self::Runbook => include_str!("../../templates/RUNBOOK.md"),
             Self::Workflow => include_str!("../../templates/deploy.yml"),
         }
@@ -45,19 +49,24 @@ impl Template {
 
     const fn escape(self) -> Escape {
         match self {
-            Self::DeployScript | Self::DevicesScript => sh,
+            Self::DeployScript | Self::DevicesScript | Self::ClaimsScript => sh,
             Self::Runbook => markdown,
             Self::Workflow => yaml,
         }
     }
 }
 
-/// What the scripts have in common: how they call AWS, and what they look at before they change anything.
-const CALLS: (&str, &str) = ("calls.sh", include_str!("../../templates/calls.sh"));
+/// What the scripts have in common: how they call AWS, and what they look at before they change anything; how they read
+/// what devices are to be; how they come to certificates.
+const PARTS: [(&str, &str); 3] = [
+    ("calls.sh", include_str!("../../templates/calls.sh")),
+    ("manifest.sh", include_str!("../../templates/manifest.sh")),
+    ("certificates.sh", include_str!("../../templates/certificates.sh")),
+];
 
 type Escape = fn(&str, &mut dyn io::Write) -> io::Result<()>;
 
-static ENGINES: LazyLock<[Tera; 4]> =
+static ENGINES: LazyLock<[Tera; 5]> =
     LazyLock::new(|| Template::ALL.map(|template| engine(template.name(), template.text(), template.escape())));
 
 /// Fills a template in. The text ends with one line break.
@@ -83,9 +92,9 @@ fn engine(name: &'static str, text: &str, escape: Escape) -> Tera {
     };
     tera.set_delimiters(delimiters).expect("no template is there yet");
     tera.set_escape_fn(escape);
-    tera.autoescape_on([name, CALLS.0]);
+    tera.autoescape_on(PARTS.map(|(part, _)| part).into_iter().chain([name]).collect::<Vec<_>>());
     tera.register_filter("code", Code);
-    tera.add_raw_templates([CALLS, (name, text)]).expect("the templates are part of the program");
+    tera.add_raw_templates(PARTS.into_iter().chain([(name, text)])).expect("the templates are part of the program");
     tera
 }
 
@@ -165,7 +174,9 @@ mod tests {
                 "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),
-            Template::DevicesScript | Template::Runbook | Template::Workflow => unreachable!("one script is run"),
+            Template::DevicesScript | Template::ClaimsScript | Template::Runbook | Template::Workflow => {
+                unreachable!("one script is run")
+            }
         }
     }
 

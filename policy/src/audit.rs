@@ -6,8 +6,17 @@
 
 use crate::{
     evaluate::{Actions, Part, Pattern, Policy, Resources, Statement, Variable},
-    iot::DOCUMENT_CHARS_MAX,
+    iot::{CREATE_FROM_CSR, DOCUMENT_CHARS_MAX, TEMPLATES},
 };
+
+/// Whose certificate a policy is attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearer {
+    /// A device's, which is attached to its thing.
+    Device,
+    /// A claim certificate, which many devices hold that are none yet.
+    Claim,
+}
 
 /// Something that an audit would report.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +38,8 @@ pub enum Check {
     OverlyPermissive,
     /// Device Defender's "AWS IoT policy potentially misconfigured".
     PotentialMisconfiguration,
-    /// Our own: exact actions, exact resources, each with the name of the thing.
+    /// Our own: exact actions, exact resources, each with the name of the thing; of a claim certificate, each a topic of
+    /// provisioning.
     Exact,
 }
 
@@ -66,12 +76,8 @@ const DATA_PLANE: [&str; 11] = [
 /// The actions that a device needs.
 const OF_DEVICES: [&str; 5] = ["iot:Connect", "iot:Publish", "iot:Receive", "iot:RetainPublish", "iot:Subscribe"];
 
-/// Runs every check over every policy.
-pub fn audit(policies: &[Policy]) -> Vec<Finding> {
-    policies.iter().flat_map(audit_one).collect()
-}
-
-fn audit_one(policy: &Policy) -> Vec<Finding> {
+/// Runs every check over a policy.
+pub fn audit(policy: &Policy, bearer: Bearer) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut report = |statement: Option<&Statement>, check, problem| {
         findings.push(Finding {
@@ -94,7 +100,7 @@ fn audit_one(policy: &Policy) -> Vec<Finding> {
             if let Some(problem) = breadth(statement) {
                 report(Some(statement), Check::OverlyPermissive, problem);
             }
-            inexact(statement).into_iter().for_each(|problem| report(Some(statement), Check::Exact, problem));
+            inexact(statement, bearer).into_iter().for_each(|problem| report(Some(statement), Check::Exact, problem));
         }
     }
     findings
@@ -187,7 +193,7 @@ fn is_undone(policy: &Policy, denied: &Pattern) -> bool {
 }
 
 /// What in a statement that allows is not exact.
-fn inexact(statement: &Statement) -> Vec<String> {
+fn inexact(statement: &Statement, bearer: Bearer) -> Vec<String> {
     let mut problems = Vec::new();
     match statement.actions() {
         Actions::Only(actions) => {
@@ -197,10 +203,13 @@ fn inexact(statement: &Statement) -> Vec<String> {
         Actions::AllBut(_) => problems.push("`NotAction` allows actions that nobody has named".to_owned()),
     }
     match statement.resources() {
-        Resources::Only(patterns) => problems.extend(patterns.iter().filter_map(inexact_resource)),
+        Resources::Only(patterns) => problems.extend(patterns.iter().filter_map(|pattern| match bearer {
+            Bearer::Device => inexact_resource(pattern),
+            Bearer::Claim => inexact_of_claim(pattern),
+        })),
         Resources::AllBut(_) => problems.push("`NotResource` allows resources that nobody has named".to_owned()),
     }
-    if statement.covers_action("iot:Connect") && !statement.asks_for_attachment() {
+    if bearer == Bearer::Device && statement.covers_action("iot:Connect") && !statement.asks_for_attachment() {
         let problem = "it allows iot:Connect without the condition that the thing is attached to the certificate";
         problems.push(problem.to_owned());
     }
@@ -221,6 +230,30 @@ fn inexact_resource(pattern: &Pattern) -> Option<String> {
     (!is_own).then(|| format!("`{text}` does not have the name of the thing as one of its levels"))
 }
 
+/// What of a claim certificate's is neither a topic of provisioning nor a client id that no thing can have.
+fn inexact_of_claim(pattern: &Pattern) -> Option<String> {
+    let text = pattern.text();
+    let parts = pattern.parts();
+    let is_wild = |part: &Part| matches!(part, Part::AnyRun | Part::AnyOne);
+    if text.contains(":client/") {
+        // A whole level before a `/`, which the name of a thing does not have, and then anything.
+        let bound = parts.iter().position(|part| *part == Part::Variable(Variable::CommonName));
+        let is_apart = bound.is_some_and(|at| is_level(pattern, at) && parts.get(at + 1).is_some());
+        let before = &parts[..bound.unwrap_or(parts.len())];
+        return (!is_apart || before.iter().any(is_wild)).then(|| format!("`{text}` may be the client id of a device"));
+    }
+    if parts.iter().any(|part| is_wild(part) || matches!(part, Part::Literal('+' | '#'))) {
+        return Some(format!("`{text}` has a wildcard"));
+    }
+    let topic = text.split_once(":topic/").or_else(|| text.split_once(":topicfilter/")).map(|(_, topic)| topic);
+    let is_of_provisioning = topic.is_some_and(|topic| {
+        topic == CREATE_FROM_CSR
+            || topic.strip_prefix(CREATE_FROM_CSR).is_some_and(|rest| rest.starts_with('/'))
+            || topic.starts_with(TEMPLATES)
+    });
+    (!is_of_provisioning).then(|| format!("`{text}` is no topic of provisioning"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -233,7 +266,13 @@ mod tests {
     fn found(statements: Value) -> Vec<(Check, String)> {
         let document = json!({ "Version": "2012-10-17", "Statement": statements });
         let policy = Policy::read("core", &document).unwrap();
-        audit(&[policy]).into_iter().map(|finding| (finding.check, finding.problem)).collect()
+        audit(&policy, Bearer::Device).into_iter().map(|finding| (finding.check, finding.problem)).collect()
+    }
+
+    fn found_of_claim(statement: &Value) -> Vec<(Check, String)> {
+        let document = json!({ "Version": "2012-10-17", "Statement": [statement] });
+        let policy = Policy::read("claim", &document).unwrap();
+        audit(&policy, Bearer::Claim).into_iter().map(|finding| (finding.check, finding.problem)).collect()
     }
 
     fn checks(statements: Value) -> Vec<Check> {
@@ -328,6 +367,36 @@ mod tests {
             assert!(named, "{statement}: {found:?}");
         }
         assert_eq!(found(json!([allow("iot:Publish", &own)])), []);
+    }
+
+    #[test]
+    fn a_claim_certificate_has_the_topics_of_provisioning_alone() {
+        let name = "${iot:Certificate.Subject.CommonName}";
+        for statement in [
+            allow("iot:Connect", &format!("client/{name}/*")),
+            allow("iot:Publish", "topic/$aws/certificates/create-from-csr/json"),
+            allow("iot:Receive", "topic/$aws/certificates/create-from-csr/json/accepted"),
+            allow("iot:Subscribe", "topicfilter/$aws/provisioning-templates/water/provision/json/rejected"),
+        ] {
+            assert_eq!(found_of_claim(&statement), [], "{statement}");
+        }
+        for (statement, problem) in [
+            (allow("iot:Connect", "client/*"), "may be the client id of a device"),
+            (allow("iot:Connect", "client/claim-*"), "may be the client id of a device"),
+            (allow("iot:Connect", &format!("client/{name}")), "may be the client id of a device"),
+            (allow("iot:Connect", &format!("client/{name}*")), "may be the client id of a device"),
+            (allow("iot:Connect", &format!("client/*{name}/*")), "may be the client id of a device"),
+            (allow("iot:Connect", "client/${iot:ClientId}"), "may be the client id of a device"),
+            (allow("iot:Publish", "topic/$aws/certificates/create/json"), "is no topic of provisioning"),
+            (allow("iot:Publish", "topic/sensors/a/telemetry"), "is no topic of provisioning"),
+            (allow("iot:Publish", "topic/$aws/provisioning-templates/*"), "has a wildcard"),
+            (allow("iot:Subscribe", "topicfilter/$aws/certificates/#"), "has a wildcard"),
+            (allow("iot:GetThingShadow", "thing/a"), "is no action that a device needs"),
+        ] {
+            let found = found_of_claim(&statement);
+            let named = found.iter().any(|(check, text)| *check == Check::Exact && text.contains(problem));
+            assert!(named, "{statement}: {found:?}");
+        }
     }
 
     #[test]

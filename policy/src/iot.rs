@@ -12,6 +12,9 @@ use crate::iam::{Condition, Document, Statement, Target};
 /// The policy variable for the name of the thing that is connected.
 pub const THING: &str = "${iot:Connection.Thing.ThingName}";
 
+/// The policy variable for the name in the subject of the certificate that is connected.
+pub const COMMON_NAME: &str = "${iot:Certificate.Subject.CommonName}";
+
 /// The longest policy document that AWS IoT takes, in characters without white space.
 /// CloudFormation's schema does not say so: <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
 pub const DOCUMENT_CHARS_MAX: usize = 2_048;
@@ -97,6 +100,39 @@ pub fn shadow_policy() -> Document<Resource> {
         Statement::allow("Receive", ["iot:Receive"], each(Kind::Topic, &answers)),
     ])
 }
+
+/// The policy of a claim certificate, which many devices hold until each has one of its own: to ask for a certificate of a
+/// key that the device made, and to have it provisioned by one template. Nothing of it is a device's.
+///
+/// The client id is a name, a `/` and whatever the device likes, since two that have the same one drive each other out. A
+/// thing's name has no `/`, so a claim certificate never drives a device out.
+pub fn claim_policy(template: &str) -> Document<Resource> {
+    let requests = [CREATE_FROM_CSR.to_owned(), format!("{TEMPLATES}{template}/provision/json")];
+    let answers: Vec<String> = requests
+        .iter()
+        .flat_map(|request| ["accepted", "rejected"].map(|answer| format!("{request}/{answer}")))
+        .collect();
+    let clients = Target::Many {
+        arn: Resource { kind: Kind::Client, name: format!("{COMMON_NAME}/*") },
+        reason: "devices that are not known yet choose their client ids, none of which can be a thing's",
+    };
+    Document::new([
+        Statement::allow("Connect", ["iot:Connect"], [clients]).when(Condition::words(
+            "ForAllValues:StringNotEquals",
+            "iot:ConnectAttributes",
+            &["LastWill", "PersistentConnect"],
+        )),
+        Statement::allow("Publish", ["iot:Publish"], each(Kind::Topic, &requests)),
+        Statement::allow("Subscribe", ["iot:Subscribe"], each(Kind::TopicFilter, &answers)),
+        Statement::allow("Receive", ["iot:Receive"], each(Kind::Topic, &answers)),
+    ])
+}
+
+/// Where a certificate is asked for that has a key of the device's own.
+pub(crate) const CREATE_FROM_CSR: &str = "$aws/certificates/create-from-csr/json";
+
+/// What the topics of provisioning templates begin with.
+pub(crate) const TEMPLATES: &str = "$aws/provisioning-templates/";
 
 /// Length of a document as AWS IoT counts it.
 pub fn document_chars(document: &impl Serialize) -> usize {
@@ -199,15 +235,39 @@ mod tests {
         }
     }
 
-    /// The longest region names of each partition still leave both documents within the limit.
     #[test]
-    fn both_fit_in_every_partition() {
+    fn the_claim_policy_is_exactly_this() {
+        let iot = |rest: &str| format!("arn:aws:iot:us-east-1:111111111111:{rest}");
+        let answers = |kind: &str| {
+            let of = |request: &str, answer: &str| iot(&format!("{kind}/{request}/{answer}"));
+            let (csr, own) =
+                ("$aws/certificates/create-from-csr/json", "$aws/provisioning-templates/water-dev/provision/json");
+            [of(csr, "accepted"), of(csr, "rejected"), of(own, "accepted"), of(own, "rejected")]
+        };
+        assert_eq!(
+            serde_json::to_value(claim_policy("water-dev").map(arn)).unwrap(),
+            json!({"Version": "2012-10-17", "Statement": [
+                {"Sid": "Connect", "Effect": "Allow", "Action": "iot:Connect",
+                 "Resource": iot("client/${iot:Certificate.Subject.CommonName}/*"),
+                 "Condition": {"ForAllValues:StringNotEquals":
+                    {"iot:ConnectAttributes": ["LastWill", "PersistentConnect"]}}},
+                {"Sid": "Publish", "Effect": "Allow", "Action": "iot:Publish", "Resource": [
+                    iot("topic/$aws/certificates/create-from-csr/json"),
+                    iot("topic/$aws/provisioning-templates/water-dev/provision/json")]},
+                {"Sid": "Subscribe", "Effect": "Allow", "Action": "iot:Subscribe", "Resource": answers("topicfilter")},
+                {"Sid": "Receive", "Effect": "Allow", "Action": "iot:Receive", "Resource": answers("topic")}]})
+        );
+    }
+
+    /// The longest region names of each partition still leave every document within the limit.
+    #[test]
+    fn all_fit_in_every_partition() {
         for prefix in
             ["arn:aws:iot:ap-southeast-7", "arn:aws-cn:iot:cn-northwest-1", "arn:aws-us-gov:iot:us-gov-east-1"]
         {
             let arn =
                 |resource: Resource| format!("{prefix}:111111111111:{}/{}", resource.kind.as_str(), resource.name);
-            for document in [core_policy(&topics()), shadow_policy()] {
+            for document in [core_policy(&topics()), shadow_policy(), claim_policy(&"x".repeat(36))] {
                 let chars = document_chars(&document.map(arn));
                 assert!(chars <= DOCUMENT_CHARS_MAX, "{chars} characters");
             }

@@ -224,6 +224,28 @@ impl Relay {
     }
 }
 
+/// What the `provision` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provision {
+    /// What every function knows.
+    pub common: Common,
+    /// The table of the serials that may be provisioned.
+    pub allow_list_table: String,
+    /// ARN of the telemetry stream.
+    pub stream_arn: String,
+}
+
+impl Provision {
+    /// Reads what the `provision` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            common: Common::read(variables)?,
+            allow_list_table: variables.required("FLEETFORM_ALLOW_LIST_TABLE")?,
+            stream_arn: stream_arn(variables)?,
+        })
+    }
+}
+
 fn stream_arn(variables: &Variables<'_>) -> Result<String, ConfigError> {
     variables
         .parsed("FLEETFORM_STREAM_ARN", "the ARN of a stream", |text| text.starts_with("arn:").then(|| text.to_owned()))
@@ -260,6 +282,7 @@ mod tests {
             ("FLEETFORM_QUARANTINE_TABLE", "quarantine".to_owned()),
             ("FLEETFORM_CHECKPOINT_EVERY_S", "300".to_owned()),
             ("FLEETFORM_ALERT_RETENTION_S", "31536000".to_owned()),
+            ("FLEETFORM_ALLOW_LIST_TABLE", "allow-list".to_owned()),
             ("FLEETFORM_DELIVERIES_TABLE", "deliveries".to_owned()),
             ("FLEETFORM_TOPIC_ARN_PREFIX", "arn:aws:sns:us-east-1:111111111111:riverton-water-dev-".to_owned()),
         ])
@@ -274,6 +297,7 @@ mod tests {
             Evaluate::read(&variables)?;
             Sweep::read(&variables)?;
             Relay::read(&variables)?;
+            Provision::read(&variables)?;
             Notify::read(&variables)
         };
         assert_eq!(read(&variables).expect("complete").sms_origination, None);

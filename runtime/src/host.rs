@@ -84,13 +84,16 @@ pub struct ItemFailure {
 
 /// What one handler does with one event.
 pub trait Handler: Send + Sync {
+    /// What whoever invoked the function is answered.
+    type Answer: Serialize;
+
     /// Handles an event. Everything it starts is awaited before it returns: a frozen environment finishes nothing.
     fn handle(
         &self,
         body: Bytes,
         deadline: Deadline,
         metrics: &mut Metrics,
-    ) -> impl Future<Output = Result<BatchResponse, Failure>>;
+    ) -> impl Future<Output = Result<Self::Answer, Failure>>;
 }
 
 /// Polls for events until the environment ends.

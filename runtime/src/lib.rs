@@ -22,6 +22,8 @@ pub mod notify;
 #[cfg(feature = "lambda")]
 pub mod outbox;
 #[cfg(feature = "jobs")]
+pub mod provision;
+#[cfg(feature = "jobs")]
 pub mod relay;
 #[cfg(feature = "lambda")]
 pub mod start;

@@ -70,3 +70,8 @@ fn source_spelling() {
 fn overrides() {
     check("overrides");
 }
+
+#[test]
+fn claims() {
+    check("claims");
+}

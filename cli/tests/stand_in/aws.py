@@ -11,10 +11,11 @@ import signal
 import sys
 from pathlib import Path
 
+import dynamodb
 import iot
 from core import SETTINGS, STUB, count, refuse, text
 
-READS = ("describe-", "list-", "get-")
+READS = ("describe-", "list-", "get-", "batch-get-")
 
 
 def kill_script():
@@ -47,7 +48,8 @@ def main():
     change = not operation.startswith(READS)
     number = count("changes") if change else 0
     name = f"{service}_{operation}".replace("-", "_")
-    (globals().get(name) or getattr(iot, name))(one, options, operand)
+    places = [globals(), vars(iot), vars(dynamodb)]
+    next(place[name] for place in places if name in place)(one, options, operand)
     if change and SETTINGS.get("kill_after") == number:
         sys.stdout.flush()
         kill_script()
@@ -102,7 +104,8 @@ def cloudformation_describe_stacks(one, options, operand):
 def outputs(name):
     if name.endswith("-artifacts"):
         return {"ArtifactBucketName": "the-bucket"}
-    return {"EvaluateFunctionName": "the-function", "TelemetryStreamName": "the-stream"}
+    names = {"EvaluateFunctionName": "the-function", "TelemetryStreamName": "the-stream"}
+    return {**names, "AllowListTableName": "the-allow-list"}
 
 
 def cloudformation_get_template(one, options, operand):

@@ -144,6 +144,9 @@ def iot_list_certificates(one, options, operand):
 def iot_describe_certificate(one, options, operand):
     found = certificate(one)
     key = one.get("query", "certificateDescription.status").removeprefix("certificateDescription.")
+    if key == "certificateArn":
+        print(f"arn:aws:iot:us-east-1:111111111111:cert/{one['certificate-id']}")
+        return
     print(found[{"status": "status", "certificatePem": "pem"}[key]].rstrip())
 
 

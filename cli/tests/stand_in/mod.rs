@@ -114,7 +114,7 @@ impl Place {
     }
 
     pub(crate) fn changes(&self) -> Vec<String> {
-        let reads = ["describe-", "list-", "get-"];
+        let reads = ["describe-", "list-", "get-", "batch-get-"];
         self.calls()
             .into_iter()
             .filter(|call| !reads.iter().any(|read| call.split(' ').nth(1).unwrap().starts_with(read)))

@@ -19,6 +19,9 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawIdentity {
+    /// How a device comes to its certificate.
+    #[schemars(extend("default" = "csr"))]
+    pub(crate) provisioning: Option<Provisioning>,
     /// The kind of a device's key.
     #[schemars(extend("default" = "ec_p256"))]
     pub(crate) key: Option<Key>,
@@ -40,12 +43,27 @@ pub(crate) struct RawSerial {
 /// How devices prove who they are: one X.509 certificate each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
+    /// How a device comes to its certificate.
+    pub provisioning: Provisioning,
     /// The kind of a device's key.
     pub key: Key,
     /// The age at which a certificate is to be replaced.
     pub rotate_after: Option<Millis>,
     /// `identity.serial.pattern`, which a device id must match as a whole.
     pub serial_pattern: Option<SmolStr>,
+}
+
+/// How a device comes to its certificate. The script for devices is there whatever is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Provisioning {
+    /// Somebody asks for it with the script, for one device after the other.
+    #[default]
+    Csr,
+    /// The device asks for it by itself, with a claim certificate that it shares with others, if its serial is on the
+    /// allow-list.
+    FleetClaim,
 }
 
 /// The kind of a device's key.
@@ -83,6 +101,7 @@ impl RawIdentity {
             );
         }
         Identity {
+            provisioning: self.provisioning.unwrap_or_default(),
             key: self.key.unwrap_or_default(),
             rotate_after: Bounds::new("1d", "10y").check_given(self.rotate_after, &at.key("rotate_after"), context),
             serial_pattern: pattern.map(SmolStr::new),

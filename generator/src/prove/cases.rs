@@ -14,7 +14,7 @@ use crate::{
 
 /// A case before it is decided.
 pub(super) struct Planned {
-    pub(super) device_type: String,
+    pub(super) device_type: Option<String>,
     pub(super) row: &'static str,
     pub(super) column: Column,
     pub(super) client: Client,
@@ -56,6 +56,8 @@ impl Column {
 /// Who tries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Client {
+    /// What its certificate is called where it is attached to no device.
+    pub(super) certificate: &'static str,
     /// The device that its certificate is attached to.
     pub(super) certificate_of: Option<String>,
     /// The client id; none over HTTPS.
@@ -72,9 +74,9 @@ impl fmt::Display for Client {
         match (&self.certificate_of, &self.client_id) {
             (Some(device), Some(id)) if device == id => write!(f, "{device}"),
             (Some(device), Some(id)) => write!(f, "{device} as `{id}`"),
-            (None, Some(id)) => write!(f, "a certificate of no device as `{id}`"),
+            (None, Some(id)) => write!(f, "{} as `{id}`", self.certificate),
             (Some(device), None) => write!(f, "{device} over HTTPS"),
-            (None, None) => write!(f, "a certificate of no device over HTTPS"),
+            (None, None) => write!(f, "{} over HTTPS", self.certificate),
         }
     }
 }
@@ -411,7 +413,7 @@ impl Table<'_> {
     fn client(&self, after: &str) -> Client {
         let own = Some(self.own.clone());
         let subjects = vec![self.own.clone(), after.to_owned()];
-        Client { certificate_of: own.clone(), client_id: own, is_registered: true, subjects }
+        Client { certificate: NOBODY, certificate_of: own.clone(), client_id: own, is_registered: true, subjects }
     }
 
     /// The device itself and the others.
@@ -437,34 +439,38 @@ impl Table<'_> {
     }
 
     fn push(&mut self, row: &'static str, column: Column, client: Client, operation: Operation, must: bool) {
-        let device_type = self.device_type.to_owned();
+        let device_type = Some(self.device_type.to_owned());
         self.planned.push(Planned { device_type, row, column, client, operation, must });
     }
 }
 
+/// What a certificate is called that nobody has given anything to.
+const NOBODY: &str = "a certificate of no device";
+
 /// A client whose certificate is attached to no device.
 fn nobody(client_id: String, is_registered: bool) -> Client {
-    Client { certificate_of: None, client_id: Some(client_id.clone()), is_registered, subjects: vec![client_id] }
+    let subjects = vec![client_id.clone()];
+    Client { certificate: NOBODY, certificate_of: None, client_id: Some(client_id), is_registered, subjects }
 }
 
-fn publish(topic: String, is_retained: bool) -> Operation {
+pub(super) fn publish(topic: String, is_retained: bool) -> Operation {
     Operation::Publish { topic, is_retained }
 }
 
-fn subscribe(filter: String) -> Operation {
+pub(super) fn subscribe(filter: String) -> Operation {
     Operation::Subscribe { filter }
 }
 
-fn receive(topic: String) -> Operation {
+pub(super) fn receive(topic: String) -> Operation {
     Operation::Receive { topic }
 }
 
-fn call(actions: &[&'static str], resource: &str) -> impl Iterator<Item = Operation> {
+pub(super) fn call(actions: &[&'static str], resource: &str) -> impl Iterator<Item = Operation> {
     actions.iter().map(|action| Operation::Call { action, resource: resource.to_owned() })
 }
 
 /// Where a message is published that a topic rule takes past the broker.
-fn by_rule(rule: &str, topic: &str) -> String {
+pub(super) fn by_rule(rule: &str, topic: &str) -> String {
     format!("$aws/rules/{rule}/{topic}")
 }
 

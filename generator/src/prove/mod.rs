@@ -1,18 +1,21 @@
-//! The proof that no device can speak for another, and that each can do what it must.
+//! The proof that no device can speak for another, that each can do what it must, and that a claim certificate is good for
+//! nothing but becoming a device.
 //!
 //! From a platform follow the cases: who tries what, and whether AWS IoT must let them. Each is put to the policies as
 //! they are rendered, overrides included, by the evaluator of `fleetform_policy`; a case that ends otherwise than it must is a
 //! surprise. What must be is told here from the platform alone, never from a policy. Nothing here prints.
 
 mod cases;
+mod claims;
 
 use std::collections::BTreeMap;
 
 use fleetform_policy::{
-    audit::{Finding, audit},
+    audit::{Bearer, Finding, audit},
     evaluate::{Certificate, Connection, Outcome, Policy, ThingReading, Unreadable, attempt},
 };
 use serde_json::Value;
+use smol_str::SmolStr;
 
 pub use cases::Column;
 use cases::{Client, Planned, planned};
@@ -35,8 +38,8 @@ pub struct Proof {
 /// One case and its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// The device type whose device tries.
-    pub device_type: String,
+    /// The device type whose device tries; none for a claim certificate.
+    pub device_type: Option<String>,
     /// What is tried, the same for all whom it is tried on.
     pub row: &'static str,
     /// On whom.
@@ -78,22 +81,35 @@ pub fn prove(platform: &Platform) -> Proof {
 }
 
 /// The same with other policies than the platform's own, by name.
-pub fn prove_documents(platform: &Platform, documents: &BTreeMap<&'static str, Value>) -> Proof {
+pub fn prove_documents(platform: &Platform, documents: &BTreeMap<SmolStr, Value>) -> Proof {
     let mut proof =
         Proof { policies: BTreeMap::new(), cases: Vec::new(), findings: Vec::new(), unreadable: Vec::new() };
     let mut policies = Vec::new();
     for (name, document) in documents {
         match Policy::read(name, document) {
             Ok(policy) => {
-                proof.policies.insert((*name).to_owned(), policy.chars());
+                proof.policies.insert(name.to_string(), policy.chars());
                 policies.push(policy);
             }
             Err(unreadable) => proof.unreadable.push(unreadable),
         }
     }
-    proof.findings = audit(&policies);
+    let bearers = stacks::iot_policy_bearers(platform);
+    let of = |bearer: Bearer| -> Vec<Policy> {
+        let policies = policies.iter();
+        policies.filter(|policy| bearers.get(policy.name()).is_none_or(|found| *found == bearer)).cloned().collect()
+    };
+    let (of_devices, of_claims) = (of(Bearer::Device), of(Bearer::Claim));
+    for (bearer, policies) in [(Bearer::Device, &of_devices), (Bearer::Claim, &of_claims)] {
+        proof.findings.extend(policies.iter().flat_map(|policy| audit(policy, bearer)));
+    }
     let arn = stacks::iot_arn(platform);
-    proof.cases = planned(platform).into_iter().map(|planned| decide(planned, &policies, &arn)).collect();
+    let of_devices = planned(platform).into_iter().map(|planned| decide(planned, &of_devices, &arn));
+    proof.cases = of_devices.collect();
+    if bearers.values().any(|bearer| *bearer == Bearer::Claim) {
+        let of_claims = claims::planned(platform).into_iter().map(|planned| decide(planned, &of_claims, &arn));
+        proof.cases.extend(of_claims);
+    }
     proof
 }
 

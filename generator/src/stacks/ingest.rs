@@ -1,23 +1,19 @@
 //! The stack `ingest`: what devices are, what they may do, and the way from a topic to the stream.
 
-use fleetform_policy::{
-    iam::{Statement, Target},
-    iot,
-};
+use fleetform_policy::iam::{Statement, Target};
 
 use super::{
     bucket::{self, Plan},
-    encryption, registry,
+    encryption, iot_policies, registry,
     site::Site,
 };
 use crate::{
     cfn::{
         resource::{
-            iot::{Action, KinesisAction, Policy, S3Action, TopicRule, TopicRulePayload},
+            iot::{Action, KinesisAction, S3Action, TopicRule, TopicRulePayload},
             kinesis::{Stream, StreamEncryption, StreamModeDetails},
         },
         stack::{Output, Stack},
-        value::Text,
     },
     platform::{mqtt::Topic, stream::Mode},
 };
@@ -31,19 +27,6 @@ pub(crate) struct Outputs {
     pub(crate) access_log_bucket: Output,
     pub(crate) stream_name: Output,
     pub(crate) stream_arn: Output,
-}
-
-/// The topics of one device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeviceTopics {
-    /// What it measures.
-    pub telemetry: String,
-    /// Whether it is there.
-    pub status: String,
-    /// The alarms that it raises.
-    pub alerts: String,
-    /// What it subscribes to.
-    pub subscribe: Vec<String>,
 }
 
 /// What a topic rule takes from the broker.
@@ -158,7 +141,7 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
         };
         stack.add(source.id, rule);
     }
-    add_policies(site, &mut stack);
+    iot_policies::add(site, &mut stack);
     let outputs = Outputs {
         key_arn: stack.output("KeyArn", "ARN of the key that encrypts the platform", key),
         access_log_bucket: stack.output("AccessLogBucketName", "Name of the bucket that takes access logs", access_log),
@@ -171,48 +154,6 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
         errors.reference(),
     );
     (registry::add(site, stack), outputs)
-}
-
-/// Adds the policies of a device.
-pub(crate) fn add_policies(site: &Site<'_>, stack: &mut Stack) {
-    for (id, name, document) in device_policies(site) {
-        let policy_document = document
-            .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
-        stack.add(id, Policy { policy_name: site.iot_name(name), policy_document });
-    }
-}
-
-/// The topics of a device of this name.
-pub(crate) fn device_topics(site: &Site<'_>, device: &str) -> DeviceTopics {
-    let mqtt = &site.platform.mqtt;
-    let topic = |topic: &Topic| topic.with_device(device);
-    // Basic Ingest leaves the message broker out, which is what a message costs most for. Status stays on the broker:
-    // only there can it be retained, and whoever watches a device subscribes to it.
-    let sent = |name: &str, at: &Topic| match mqtt.basic_ingest {
-        true => format!("$aws/rules/{}/{}", site.topic_rule(name), topic(at)),
-        false => topic(at),
-    };
-    DeviceTopics {
-        telemetry: sent("telemetry", &mqtt.telemetry),
-        status: topic(&mqtt.status),
-        alerts: sent("alerts", &mqtt.alerts),
-        subscribe: vec![format!("{}/state", topic(&mqtt.alerts))],
-    }
-}
-
-/// The policies of a device: logical id, name, document.
-pub(crate) fn device_policies(
-    site: &Site<'_>,
-) -> [(&'static str, &'static str, fleetform_policy::iam::Document<iot::Resource>); 2] {
-    let mqtt = &site.platform.mqtt;
-    let DeviceTopics { telemetry, status, alerts, subscribe } = device_topics(site, iot::THING);
-    let topics = iot::DeviceTopics {
-        retain: mqtt.retain_status.then(|| status.clone()),
-        publish: vec![telemetry, status, alerts],
-        subscribe,
-        last_will: mqtt.last_will,
-    };
-    [("DeviceCorePolicy", "core", iot::core_policy(&topics)), ("DeviceShadowPolicy", "shadow", iot::shadow_policy())]
 }
 
 /// The statement that wraps a message: its bytes as they came, and what the connection says of it.

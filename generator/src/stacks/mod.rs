@@ -9,9 +9,11 @@ mod artifacts;
 mod bucket;
 mod encryption;
 mod function;
-pub(crate) mod ingest;
+mod ingest;
+pub(crate) mod iot_policies;
 mod observability;
 mod processing;
+mod provisioning;
 mod registry;
 mod root;
 pub(crate) mod site;
@@ -19,11 +21,11 @@ mod spread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fleetform_policy::iot;
+use fleetform_policy::{audit::Bearer, iot};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-pub use self::ingest::DeviceTopics;
+pub use self::iot_policies::DeviceTopics;
 pub use crate::cfn::value::logical_id;
 use crate::{
     cfn::{fill::Place, stack::Stack, yaml::Sorted},
@@ -39,7 +41,7 @@ pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, St
     root.templates.into_iter().chain(apart).map(|(name, text)| (format!("{name}.yaml"), text)).collect()
 }
 
-/// The IoT policies of a device: file name, JSON.
+/// The IoT policies of devices and of claim certificates: file name, JSON.
 pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
     let documents = iot_policy_documents(platform).into_iter();
     documents
@@ -53,14 +55,20 @@ pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
 
 /// The same documents by name, as trees. They are those of the stack `ingest`, overrides included, with the
 /// environment's partition, account and region filled in. What an override lets refer to anything else stays as it is.
-pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<&'static str, Value> {
+pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<SmolStr, Value> {
     let site = Site::new(platform);
     let mut stack = site.stack("policies", "");
-    ingest::add_policies(&site, &mut stack);
+    iot_policies::add(&site, &mut stack);
     let environment = &platform.environment;
     let place = Place { partition: partition(platform), region: &environment.region, account: &environment.account };
-    let document = |id| place.fill(&stack.properties(id)["PolicyDocument"]);
-    ingest::device_policies(&site).into_iter().map(|(id, name, _)| (name, document(id))).collect()
+    let document = |id: &str| place.fill(&stack.properties(id)["PolicyDocument"]);
+    iot_policies::all(&site).into_iter().map(|policy| (policy.name, document(&policy.id))).collect()
+}
+
+/// Whose certificates have a policy, by the policy's name.
+pub fn iot_policy_bearers(platform: &Platform) -> BTreeMap<SmolStr, Bearer> {
+    let policies = iot_policies::all(&Site::new(platform)).into_iter();
+    policies.map(|policy| (policy.name, policy.bearer)).collect()
 }
 
 /// How the ARNs of a platform's resources in AWS IoT begin.
@@ -79,7 +87,7 @@ fn partition(platform: &Platform) -> &'static str {
 }
 
 /// Length of each of those policies as AWS IoT counts it, against [`iot::DOCUMENT_CHARS_MAX`].
-pub fn iot_policy_chars(platform: &Platform) -> BTreeMap<&'static str, usize> {
+pub fn iot_policy_chars(platform: &Platform) -> BTreeMap<SmolStr, usize> {
     let documents = iot_policy_documents(platform).into_iter();
     documents.map(|(name, document)| (name, iot::document_chars(&document))).collect()
 }
@@ -101,10 +109,16 @@ pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
     fills.max_by_key(|(_, percent)| *percent).unwrap_or_default()
 }
 
-/// Names of the policies that every certificate of a device is given.
-pub fn iot_policy_names(platform: &Platform) -> Vec<String> {
+/// Names of the policies that every certificate of a bearer is given.
+pub fn iot_policy_names(platform: &Platform, bearer: Bearer) -> Vec<String> {
     let site = Site::new(platform);
-    ingest::device_policies(&site).into_iter().map(|(_, name, _)| site.iot_name(name)).collect()
+    let policies = iot_policies::all(&site).into_iter().filter(|policy| policy.bearer == bearer);
+    policies.map(|policy| site.iot_name(&policy.name)).collect()
+}
+
+/// Name of the template by which devices are provisioned.
+pub fn provisioning_template_name(platform: &Platform) -> String {
+    Site::new(platform).provisioning_template()
 }
 
 /// Name of the thing type of each device type and of the thing group of each zone, as registered in AWS IoT.

@@ -10,7 +10,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{
     alerting::{self, add_topic, addresses},
-    ingest, processing,
+    ingest, processing, provisioning,
     site::Site,
 };
 use watches::{Watch, metric, own_metric, watches};
@@ -31,16 +31,20 @@ use crate::{
 /// Most actions that an alarm takes for one state.
 const ALARM_ACTIONS_MAX: usize = 5;
 
+/// What the other stacks have that is watched.
+#[derive(Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    pub(crate) ingest: &'a ingest::Outputs,
+    pub(crate) alerting: &'a alerting::Outputs,
+    pub(crate) processing: &'a processing::Outputs,
+    pub(crate) provisioning: Option<&'a provisioning::Outputs>,
+}
+
 /// The stack.
-pub(crate) fn stacks(
-    site: &Site<'_>,
-    ingest: &ingest::Outputs,
-    alerting: &alerting::Outputs,
-    processing: &processing::Outputs,
-) -> (Vec<Stack>, ()) {
+pub(crate) fn stacks(site: &Site<'_>, watched: Watched<'_>) -> (Vec<Stack>, ()) {
     let mut stack = site.stack("observability", "alarms and a dashboard");
-    let names = Names::import(&mut stack, ingest, alerting, processing);
-    let mut audience = Audience { site, key: &ingest.key_arn, own_topics: Vec::new() };
+    let names = Names::import(&mut stack, watched);
+    let mut audience = Audience { site, key: &watched.ingest.key_arn, own_topics: Vec::new() };
     let everybody = everybody(site);
     for watch in watches(site, &names) {
         let actions = audience.actions(&mut stack, "Ops", &everybody);
@@ -95,43 +99,49 @@ struct Names {
     notify: Text,
     relay: Text,
     sweep: Text,
+    /// Only where devices are provisioned by claim.
+    provision: Option<Text>,
     mappings: Vec<Text>,
-    dead_letters: [Text; 4],
-    tables: [(&'static str, Text); 5],
+    dead_letters: Vec<Text>,
+    tables: Vec<(&'static str, Text)>,
 }
 
 impl Names {
-    fn import(
-        stack: &mut Stack,
-        ingest: &ingest::Outputs,
-        alerting: &alerting::Outputs,
-        processing: &processing::Outputs,
-    ) -> Self {
+    fn import(stack: &mut Stack, watched: Watched<'_>) -> Self {
         let mut import = |output: &Output| stack.import(output);
+        let Watched { ingest, alerting, processing, provisioning } = watched;
         let processing::Outputs { evaluate, notify, relay, sweep, .. } = processing;
+        let provision = provisioning.map(|outputs| &outputs.provision);
+        let mut tables = vec![
+            ("AlertConfigurationThrottleAlarm", import(&alerting.configuration_name)),
+            ("AlertsTableThrottleAlarm", import(&alerting.alerts_name)),
+            ("DeliveriesTableThrottleAlarm", import(&alerting.deliveries_name)),
+            ("OutboxTableThrottleAlarm", import(&alerting.outbox_name)),
+            ("QuarantineTableThrottleAlarm", import(&processing.quarantine_name)),
+        ];
+        tables.extend(provisioning.map(|outputs| ("AllowListTableThrottleAlarm", import(&outputs.allow_list_name))));
         Self {
             stream: import(&ingest.stream_name),
             evaluate: import(&evaluate.name),
             notify: import(&notify.name),
             relay: import(&relay.name),
             sweep: import(&sweep.name),
+            provision: provision.map(|one| import(&one.name)),
             mappings: [evaluate, notify, relay, sweep]
                 .into_iter()
                 .filter_map(|one| one.mapping_id.as_ref())
                 .map(&mut import)
                 .collect(),
-            dead_letters: [evaluate, notify, relay, sweep].map(|one| import(&one.dead_letters_name)),
-            tables: [
-                ("AlertConfigurationThrottleAlarm", import(&alerting.configuration_name)),
-                ("AlertsTableThrottleAlarm", import(&alerting.alerts_name)),
-                ("DeliveriesTableThrottleAlarm", import(&alerting.deliveries_name)),
-                ("OutboxTableThrottleAlarm", import(&alerting.outbox_name)),
-                ("QuarantineTableThrottleAlarm", import(&processing.quarantine_name)),
-            ],
+            dead_letters: [evaluate, notify, relay, sweep]
+                .into_iter()
+                .chain(provision)
+                .map(|one| import(&one.dead_letters_name))
+                .collect(),
+            tables,
         }
     }
 
-    /// Every function.
+    /// Every function that works by itself; `provision` is asked, and whoever asks hears of its failures.
     fn functions(&self) -> [&Text; 4] {
         [&self.evaluate, &self.notify, &self.relay, &self.sweep]
     }
@@ -276,6 +286,7 @@ fn dashboard(site: &Site<'_>, names: &Names) -> Text {
         names
             .functions()
             .into_iter()
+            .chain(&names.provision)
             .map(|function| line(metric("AWS/Lambda", name, [("FunctionName", function)]), stat))
             .collect()
     };

@@ -274,7 +274,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     }
 }
 
-fn dead_letters(stack: &mut Stack, added: &Added, name: &'static str) -> Output {
+pub(super) fn dead_letters(stack: &mut Stack, added: &Added, name: &'static str) -> Output {
     stack.output(name, "Name of a queue of dead letters", added.dead_letters.name())
 }
 
@@ -322,7 +322,7 @@ fn read_rule_sets(given: &Given) -> Vec<Statement<Text>> {
     statements
 }
 
-fn common_environment(site: &Site<'_>) -> BTreeMap<&'static str, Text> {
+pub(super) fn common_environment(site: &Site<'_>) -> BTreeMap<&'static str, Text> {
     BTreeMap::from([
         ("FLEETFORM_PLATFORM", site.platform.name.as_str().into()),
         ("FLEETFORM_ENVIRONMENT", site.platform.environment.id.as_str().into()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
-use super::{alerting, ingest, observability, processing, site::Site};
+use super::{alerting, ingest, observability, processing, provisioning, site::Site};
 use crate::cfn::{
     resource::cloudformation::NestedStack,
     stack::{Handle, Source, Stack},
@@ -26,19 +26,29 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
     let ingest = root.nest(ingest::stacks(site));
     let alerting = root.nest(alerting::stacks(site, &ingest));
     let processing = root.nest(processing::stacks(site, &ingest, &alerting, rule_set_sha256));
-    root.nest(observability::stacks(site, &ingest, &alerting, &processing));
+    let provisioning = root.nest(provisioning::stacks(site, &ingest));
+    let watched = observability::Watched {
+        ingest: &ingest,
+        alerting: &alerting,
+        processing: &processing,
+        provisioning: provisioning.as_ref(),
+    };
+    root.nest(observability::stacks(site, watched));
     root.finish()
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 17] = [
     "AlertConfigurationTableName",
     "AlertsTableName",
+    "AllowListTableName",
     "DeliveriesTableName",
     "EvaluateFunctionName",
     "FailureBucketName",
     "NotifyFunctionName",
     "OutboxTableName",
+    "ProvisionFunctionName",
+    "ProvisioningTemplateName",
     "QuarantineTableName",
     "RelayFunctionName",
     "RuleErrorBucketName",

@@ -16,7 +16,7 @@ use crate::platform::{
     deploy::Deploy,
     device_type::{DeviceType, Reading},
     environment::Environment,
-    identity::{Identity, Key},
+    identity::{Identity, Key, Provisioning},
     mqtt::{Mqtt, Topic},
     observe::{IngestionLag, Observe, Quarantine},
     processor::{Arch, Processor},
@@ -61,6 +61,7 @@ pub(crate) fn platform() -> Platform {
             unknown_reading: UnknownReading::Store,
         },
         identity: Identity {
+            provisioning: Provisioning::FleetClaim,
             key: Key::EcP256,
             rotate_after: Some(Millis::from_secs(365 * 86_400)),
             serial_pattern: None,

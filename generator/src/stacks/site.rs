@@ -22,6 +22,9 @@ use crate::{
 /// Longest name of a thing type, a thing group, an IoT policy or a topic rule, in characters.
 const IOT_NAME_CHARS_MAX: usize = 128;
 
+/// Longest name of a provisioning template, in characters.
+const PROVISIONING_TEMPLATE_NAME_CHARS_MAX: usize = 36;
+
 /// Longest description of a template, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 1_024;
 
@@ -74,11 +77,12 @@ impl<'a> Site<'a> {
 
     /// A name in AWS IoT, cut short with a hash where it would be too long.
     pub(crate) fn bounded(&self, name: String) -> String {
-        if name.len() <= IOT_NAME_CHARS_MAX {
-            return name;
-        }
-        let hash = short_hash(&name);
-        format!("{}-{hash}", &name[..IOT_NAME_CHARS_MAX - hash.len() - 1])
+        cut(name, IOT_NAME_CHARS_MAX)
+    }
+
+    /// Name of the template by which devices are provisioned.
+    pub(crate) fn provisioning_template(&self) -> String {
+        cut(self.name.clone(), PROVISIONING_TEMPLATE_NAME_CHARS_MAX)
     }
 
     /// Name of a topic rule, which takes no `-`.
@@ -147,6 +151,15 @@ impl<'a> Site<'a> {
 /// A service acts for this account and for no other.
 pub(crate) fn in_this_account() -> Condition<Text> {
     Condition::text("StringEquals", "aws:SourceAccount", Text::account())
+}
+
+/// A name cut short with a hash where it would be too long.
+fn cut(name: String, chars_max: usize) -> String {
+    if name.len() <= chars_max {
+        return name;
+    }
+    let hash = short_hash(&name);
+    format!("{}-{hash}", &name[..chars_max - hash.len() - 1])
 }
 
 /// Eight hexadecimal digits that stand for a text.

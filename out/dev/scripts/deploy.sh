@@ -24,11 +24,12 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'c73f29569f0f90005e5bc5557639c0021c5c262f6acc507effe461300897555f'
+  'cloudformation/root.yaml' 'e1939bb5c53c5f21b465e7ff9a4cb595bea0cb2bceeed0138ec11760a7f681c3'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
-  'cloudformation/ingest.yaml' 'ee5f3ae489af4987f93228f6e46e06eae8335d96ad0faca922c8daea9785476b'
-  'cloudformation/observability.yaml' '1d3ced7366474a1f949af16a054ae90d6382a454639afa5dc8b2155b56d7bc00'
+  'cloudformation/ingest.yaml' 'af6ffedf8d7f94e189e3051b4b1796641139f5ad1f11a84d05f2e0916f8a2ac2'
+  'cloudformation/observability.yaml' '038abc418c81b6ad229e1298ea298ec101b68c3c67c626109e0709188fa41c7c'
   'cloudformation/processing.yaml' 'b3f1a43e71952c4dc604b19469328cebbf186aa863a7ef231910b2cda0f88f94'
+  'cloudformation/provisioning.yaml' '61abf39b1edc239c3c28e0b3e8fd36778966f8dd352cb8d1348396d8f66063aa'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -24,11 +24,12 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '17c9a7f525510d34905ee0588e8ff18f204237600aba41db336e40cfde17efb5'
+  'cloudformation/root.yaml' 'd3f9f26c9137df307800c7e98924f7fbc86efd719c677253a1a5a272ecdefe41'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
-  'cloudformation/ingest.yaml' '275cbcba78c7ad7c6628de23350ea6062e703b420a4ee8130422ebe7818a9d07'
-  'cloudformation/observability.yaml' 'df721155db7dbd7902cf1020b9a1725d1c57f06a6ba4d8c8ca74eeb580f380fa'
+  'cloudformation/ingest.yaml' 'a74f4b666b521960ef8aeb88c712adf571e17af5ad005c73211c37822f54077b'
+  'cloudformation/observability.yaml' '640ed13c7e52f152d4908af84b0ace990a4b7858a37c5e4b4071850fd4641dd9'
   'cloudformation/processing.yaml' '8e5d37f93bbab868d37fc6e993bcc75311d706365bf3b3ef4a266e1b23ac975b'
+  'cloudformation/provisioning.yaml' '3e098801d9cf48839a1d3cb13bd1b4edd0f67c9cafbcacb23756bc76a7c404bd'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -175,6 +175,8 @@ check_region() {
 
 # --- What is asked for -----------------------------------------------------------------------------------------------
 
+readonly DEVICE_ID='^[a-zA-Z0-9:_][a-zA-Z0-9:_-]{0,127}$'
+
 # The name that goes with an id in a list of pairs; nothing where the list has none.
 named() {
   local id=$1
@@ -200,7 +202,7 @@ ids_of() {
 # What is wrong with a device as it is asked for; nothing if all is right.
 problem_with() {
   local device=$1 type=$2 zone=$3 attributes=$4 csr=$5 pair name seen=,
-  if [[ ! $device =~ ^[a-zA-Z0-9:_][a-zA-Z0-9:_-]{0,127}$ ]]; then
+  if [[ ! $device =~ $DEVICE_ID ]]; then
     printf 'a device id has 1 to 128 letters, digits, :, _ or -, and does not begin with -'
   elif [[ -z $(named "$type" "${TYPES[@]}") ]]; then
     printf "there is no device type \`%s\`; there are %s" "$type" "$(ids_of "${TYPES[@]}")"
@@ -226,13 +228,67 @@ problem_with() {
   fi
 }
 
-attributes_json() {
-  local pair json=
-  while IFS= read -r pair; do
-    if [[ -n $pair ]]; then json+="${json:+,}\"${pair%%=*}\":${pair#*=}"; fi
-  done < <(tr ';' '\n' <<<"$1" | sort)
-  printf '%s' "{$json}"
+# Reads a manifest into ROWS. Every line is looked at: a manifest is taken whole or not at all.
+read_manifest() {
+  local file=$1 header line number=1 wrong=0 problem index cells columns device type zone csr attributes serial seen=$'\n' serials=$'\n'
+  [[ -f $file ]] || fail "there is no file $file"
+  IFS= read -r header <"$file" || [[ -n ${header:-} ]] || fail "$file is empty"
+  header=${header%$'\r'}
+  IFS=, read -r -a columns <<<"$header"
+  for index in device type zone; do
+    [[ ",$header," == *",$index,"* ]] || fail "$file:1: there is no column \`$index\`" 'the first line names the columns: device,type,zone and if wanted csr,attributes,serial'
+  done
+  for index in "${columns[@]}"; do
+    case $index in
+      device | type | zone | csr | attributes | serial) ;;
+      *) fail "$file:1: no column is called \`$index\`" 'there are device, type, zone, csr, attributes and serial' ;;
+    esac
+  done
+  while IFS= read -r line || [[ -n $line ]]; do
+    number=$((number + 1))
+    line=${line%$'\r'}
+    if [[ -z $line ]]; then continue; fi
+    device='' type='' zone='' csr='' attributes='' serial='' problem=''
+    IFS=, read -r -a cells <<<"$line,"
+    for ((index = 0; index < ${#columns[@]}; index++)); do
+      case ${columns[index]} in
+        device) device=${cells[index]:-} ;;
+        type) type=${cells[index]:-} ;;
+        zone) zone=${cells[index]:-} ;;
+        csr) csr=${cells[index]:-} ;;
+        attributes) attributes=${cells[index]:-} ;;
+        serial) serial=${cells[index]:-} ;;
+      esac
+    done
+    # What a device calls itself before it has a name; most often that is the name.
+    serial=${serial:-$device}
+    if [[ $line == *'"'* ]]; then
+      problem='no cell is quoted here'
+    elif ((${#cells[@]} > ${#columns[@]})); then
+      problem='it has more cells than the first line'
+    elif [[ $seen == *$'\n'"$device"$'\n'* ]]; then
+      problem="\`$device\` is in the file twice"
+    elif [[ $serials == *$'\n'"$serial"$'\n'* ]]; then
+      problem="serial \`$serial\` is in the file twice"
+    else
+      problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
+      if [[ -z $problem && ! $serial =~ $DEVICE_ID ]]; then
+        problem='a serial has 1 to 128 letters, digits, :, _ or -, and does not begin with -'
+      fi
+    fi
+    if [[ -n $problem ]]; then
+      note "$file:$number: $problem"
+      wrong=$((wrong + 1))
+    fi
+    seen+=$device$'\n'
+    serials+=$serial$'\n'
+    ROWS+=("$device$COLUMN$type$COLUMN$zone$COLUMN$attributes$COLUMN$csr$COLUMN$serial")
+  done < <(tail -n +2 -- "$file")
+  ((wrong == 0)) || fail "$wrong lines of $file are wrong: nothing was done" 'mend them and run this again'
 }
+
+
+# --- What is there ---------------------------------------------------------------------------------------------------
 
 # The lines that are not this one. No line at all is an answer; a file that cannot be read is an error.
 lines_but() { grep -Fvx -e "$1" -- "$2" || (($? == 1)); }
@@ -244,6 +300,136 @@ ask_list() {
   ask_aws "$@" --output text >"$WORK/list"
   lines_but None "$WORK/list" >"$file"
 }
+
+# Sets OUTPUT to an output of the environment's stack.
+find_output() {
+  local status=0
+  OUTPUT=$(try_aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue | [0]" --output text) || status=$?
+  if ((status != 0)); then
+    error_says 'does not exist' || explain cloudformation describe-stacks
+    fail "there is no stack $STACK" 'deploy the environment first: deploy.sh'
+  fi
+  [[ $OUTPUT != None ]] || fail "stack $STACK has no output $1" 'deploy the environment as it is now: deploy.sh'
+}
+
+# --- Certificates ----------------------------------------------------------------------------------------------------
+
+status_of() { ask_aws iot describe-certificate --certificate-id "${1##*/}" --query certificateDescription.status --output text; }
+
+# A certificate that was taken away is not given back by chance: whoever took it had a reason.
+check_certificate() {
+  local device=$1 base=$2 status
+  if [[ ! -f $base.crt || ! -f $base.arn ]]; then return; fi
+  status=$(try_aws iot describe-certificate --certificate-id "$(sed 's|.*/||' "$base.arn")" --query certificateDescription.status --output text) || {
+    error_says ResourceNotFoundException || explain iot describe-certificate
+    status=GONE
+  }
+  if [[ $status == ACTIVE || ($status == INACTIVE && -f $base.pending) ]]; then return; fi
+  fail "the certificate of $device in $base.crt was taken away" \
+    "delete $base.crt and $base.arn, and $base.key with $base.csr if the key may be known, and run this again for a new one"
+}
+
+# A private key that only its owner reads: made here, or found as it was.
+ensure_key() {
+  local key=$1 mode
+  if [[ -e $key ]]; then
+    mode=$(stat -c %a -- "$key" 2>/dev/null || stat -f %Lp -- "$key")
+    [[ $mode == 600 || $mode == 400 ]] ||
+      fail "$key can be read by others: its mode is $mode" "chmod 600 $key if nobody has read it, or delete it, and run this again for a new key"
+    return
+  fi
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$key.new" 2>"$WORK/error" || fail "openssl cannot make a key" "$(cat -- "$WORK/error")"
+  mv -- "$key.new" "$key"
+}
+
+# A request for a certificate of the key that is kept beside it.
+make_request() {
+  local base=$1 name=$2
+  ensure_key "$base.key"
+  openssl req -new -key "$base.key" -subj "/CN=$name" -out "$base.csr.new" 2>"$WORK/error" || fail 'openssl cannot make a request' "$(cat -- "$WORK/error")"
+  mv -- "$base.csr.new" "$base.csr"
+}
+
+# Certificates that a stopped run made of this key and that nobody knows: they are deleted.
+remove_orphans() {
+  local base=$1 id
+  # Of a key that AWS made and that never came here nothing is known.
+  if [[ ! -f $base.csr ]]; then return; fi
+  openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
+  ask_list "$WORK/inactive" iot list-certificates --query "certificates[?status=='INACTIVE'].[certificateId]"
+  while IFS= read -r id; do
+    ask_aws iot describe-certificate --certificate-id "$id" --query certificateDescription.certificatePem --output text >"$WORK/pem"
+    if openssl x509 -in "$WORK/pem" -noout -pubkey 2>/dev/null | cmp -s - "$WORK/public"; then
+      change_aws iot delete-certificate --certificate-id "$id" --force-delete >/dev/null
+      say "certificate $id, which a stopped run has left behind, is deleted"
+    fi
+  done <"$WORK/inactive"
+}
+
+# Makes a certificate that is kept beside its key and is not active yet. Until it is, a file says that it is to be.
+create_certificate() {
+  local device=$1 base=$2 arn
+  if [[ -f $base.crt && -f $base.arn ]]; then return; fi
+  : >"$base.pending"
+  if ((SERVER_KEYS)); then
+    arn=$(change_aws iot create-keys-and-certificate --no-set-as-active --certificate-pem-outfile "$base.crt.new" \
+      --private-key-outfile "$base.key.new" --query certificateArn --output text)
+    mv -- "$base.key.new" "$base.key"
+  else
+    arn=$(change_aws iot create-certificate-from-csr --no-set-as-active --certificate-signing-request "file://$base.csr" \
+      --certificate-pem-outfile "$base.crt.new" --query certificateArn --output text)
+  fi
+  printf '%s\n' "$arn" >"$base.arn.new"
+  mv -- "$base.arn.new" "$base.arn"
+  mv -- "$base.crt.new" "$base.crt"
+  say "certificate ${arn##*/} of $device is created"
+}
+
+attach_policies() {
+  local arn=$1 policy
+  ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
+  for policy in "${POLICIES[@]}"; do
+    if grep -Fqx -e "$policy" -- "$WORK/attached"; then continue; fi
+    change_aws iot attach-policy --policy-name "$policy" --target "$arn" >/dev/null
+  done
+}
+
+detach_policies() {
+  local arn=$1 policy
+  ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
+  while IFS= read -r policy; do
+    change_aws iot detach-policy --policy-name "$policy" --target "$arn" >/dev/null
+  done <"$WORK/attached"
+}
+
+make_active() {
+  change_aws iot update-certificate --certificate-id "${2##*/}" --new-status ACTIVE >/dev/null
+  say "certificate ${2##*/} of $1 is active"
+}
+
+# Asks for something that AWS refuses for as long as a certificate is still being detached, which takes it some seconds.
+once_detached() {
+  local attempt=0
+  until try_change_aws "$@" >/dev/null; do
+    attempt=$((attempt + 1))
+    if ((attempt > ATTEMPTS_MAX)) || ! error_says 'DeleteConflict|InvalidRequest|attached'; then explain "$@"; fi
+    back_off "$attempt"
+  done
+}
+
+delete_certificate() {
+  local id=${1##*/}
+  if ! try_aws iot describe-certificate --certificate-id "$id" >/dev/null; then
+    error_says 'ResourceNotFoundException' || explain iot describe-certificate
+  elif ((DRY_RUN)); then
+    plan "delete certificate $id"
+  else
+    change_aws iot update-certificate --certificate-id "$id" --new-status REVOKED >/dev/null
+    once_detached iot delete-certificate --certificate-id "$id"
+    say "certificate $id is deleted"
+  fi
+}
+
 
 # --- The registry ----------------------------------------------------------------------------------------------------
 
@@ -311,15 +497,12 @@ ensure_group() {
   say "thing $device is in thing group $group"
 }
 
-# Sets STREAM to the telemetry stream's name.
-find_stream() {
-  local status=0
-  STREAM=$(try_aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Outputs[?OutputKey=='TelemetryStreamName'].OutputValue | [0]" --output text) || status=$?
-  if ((status != 0)); then
-    error_says 'does not exist' || explain cloudformation describe-stacks
-    fail "there is no stack $STACK" 'deploy the environment first: deploy.sh'
-  fi
-  [[ $STREAM != None ]] || fail "stack $STACK has no output TelemetryStreamName"
+attributes_json() {
+  local pair json=
+  while IFS= read -r pair; do
+    if [[ -n $pair ]]; then json+="${json:+,}\"${pair%%=*}\":${pair#*=}"; fi
+  done < <(tr ';' '\n' <<<"$1" | sort)
+  printf '%s' "{$json}"
 }
 
 # Tells the stream what a device is, unless it has been told. What was told is kept with the thing, so that the next run
@@ -346,7 +529,7 @@ tell_stream() {
   say "the stream knows $device: $fields"
 }
 
-# --- Certificates ----------------------------------------------------------------------------------------------------
+# --- Certificates of things ------------------------------------------------------------------------------------------
 
 principals() {
   : >"$WORK/principals"
@@ -355,86 +538,16 @@ principals() {
   fi
 }
 
-status_of() { ask_aws iot describe-certificate --certificate-id "${1##*/}" --query certificateDescription.status --output text; }
-
-# A certificate that was taken away is not given back by chance: whoever took it had a reason.
-check_certificate() {
-  local device=$1 base=$2 status
-  if [[ ! -f $base.crt || ! -f $base.arn ]]; then return; fi
-  status=$(try_aws iot describe-certificate --certificate-id "$(sed 's|.*/||' "$base.arn")" --query certificateDescription.status --output text) || {
-    error_says ResourceNotFoundException || explain iot describe-certificate
-    status=GONE
-  }
-  if [[ $status == ACTIVE || ($status == INACTIVE && -f $base.pending) ]]; then return; fi
-  fail "the certificate of $device in $base.crt was taken away" \
-    "delete $base.crt and $base.arn, and $base.key with $base.csr if the key may be known, and run this again for a new one"
-}
-
-# A private key that only its owner reads: made here, or found as it was.
-ensure_key() {
-  local key=$1 mode
-  if [[ -e $key ]]; then
-    mode=$(stat -c %a -- "$key" 2>/dev/null || stat -f %Lp -- "$key")
-    [[ $mode == 600 || $mode == 400 ]] ||
-      fail "$key can be read by others: its mode is $mode" "chmod 600 $key if nobody has read it, or delete it, and run this again for a new key"
-    return
-  fi
-  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$key.new" 2>"$WORK/error" || fail "openssl cannot make a key" "$(cat -- "$WORK/error")"
-  mv -- "$key.new" "$key"
-}
-
-# Certificates that a stopped run made of this key and that nobody knows: they are deleted.
-remove_orphans() {
-  local base=$1 id
-  # Of a key that AWS made and that never came here nothing is known.
-  if [[ ! -f $base.csr ]]; then return; fi
-  openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
-  ask_list "$WORK/inactive" iot list-certificates --query "certificates[?status=='INACTIVE'].[certificateId]"
-  while IFS= read -r id; do
-    ask_aws iot describe-certificate --certificate-id "$id" --query certificateDescription.certificatePem --output text >"$WORK/pem"
-    if openssl x509 -in "$WORK/pem" -noout -pubkey 2>/dev/null | cmp -s - "$WORK/public"; then
-      change_aws iot delete-certificate --certificate-id "$id" --force-delete >/dev/null
-      say "certificate $id, which a stopped run has left behind, is deleted"
-    fi
-  done <"$WORK/inactive"
-}
-
-# Makes a certificate that is kept beside its key and is not active yet. Until it is, a file says that it is to be.
-create_certificate() {
-  local device=$1 base=$2 arn
-  if [[ -f $base.crt && -f $base.arn ]]; then return; fi
-  : >"$base.pending"
-  if ((SERVER_KEYS)); then
-    arn=$(change_aws iot create-keys-and-certificate --no-set-as-active --certificate-pem-outfile "$base.crt.new" \
-      --private-key-outfile "$base.key.new" --query certificateArn --output text)
-    mv -- "$base.key.new" "$base.key"
-  else
-    arn=$(change_aws iot create-certificate-from-csr --no-set-as-active --certificate-signing-request "file://$base.csr" \
-      --certificate-pem-outfile "$base.crt.new" --query certificateArn --output text)
-  fi
-  printf '%s\n' "$arn" >"$base.arn.new"
-  mv -- "$base.arn.new" "$base.arn"
-  mv -- "$base.crt.new" "$base.crt"
-  say "certificate ${arn##*/} of $device is created"
-}
-
 # Lets a certificate speak for the thing: its policies, the thing, and only then its activation.
 activate() {
-  local device=$1 arn=$2 base=$3 policy status
+  local device=$1 arn=$2 base=$3 status
   status=$(status_of "$arn")
-  ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
-  for policy in "${POLICIES[@]}"; do
-    if grep -Fqx -e "$policy" -- "$WORK/attached"; then continue; fi
-    change_aws iot attach-policy --policy-name "$policy" --target "$arn" >/dev/null
-  done
+  attach_policies "$arn"
   principals "$device"
   if ! grep -Fqx -e "$arn" -- "$WORK/principals"; then
     change_aws iot attach-thing-principal --thing-name "$device" --principal "$arn" >/dev/null
   fi
-  if [[ $status == INACTIVE ]]; then
-    change_aws iot update-certificate --certificate-id "${arn##*/}" --new-status ACTIVE >/dev/null
-    say "certificate ${arn##*/} of $device is active"
-  fi
+  if [[ $status == INACTIVE ]]; then make_active "$device" "$arn"; fi
   rm -f -- "$base.pending"
 }
 
@@ -456,9 +569,7 @@ ensure_certificate() {
       cp -- "$csr" "$base.csr.new"
       mv -- "$base.csr.new" "$base.csr"
     elif [[ ! -f $base.csr ]]; then
-      ensure_key "$base.key"
-      openssl req -new -key "$base.key" -subj "/CN=$device" -out "$base.csr.new" 2>"$WORK/error" || fail 'openssl cannot make a request' "$(cat -- "$WORK/error")"
-      mv -- "$base.csr.new" "$base.csr"
+      make_request "$base" "$device"
     fi
   fi
   create_certificate "$device" "$base"
@@ -467,7 +578,7 @@ ensure_certificate() {
 
 # Takes a certificate away from a thing, whatever of that is left to do.
 deactivate() {
-  local device=$1 arn=$2 policy status
+  local device=$1 arn=$2 status
   status=$(status_of "$arn")
   if [[ $status == ACTIVE ]]; then
     if ((DRY_RUN)); then
@@ -480,10 +591,7 @@ deactivate() {
     plan "detach certificate ${arn##*/} of $device"
     return
   fi
-  ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
-  while IFS= read -r policy; do
-    change_aws iot detach-policy --policy-name "$policy" --target "$arn" >/dev/null
-  done <"$WORK/attached"
+  detach_policies "$arn"
   change_aws iot detach-thing-principal --thing-name "$device" --principal "$arn" >/dev/null
 }
 
@@ -517,66 +625,16 @@ check_asked() {
       problem=$(problem_with "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" "$CSR")
       [[ -z $problem ]] || fail "$DEVICE: $problem"
       ;;
-    import) read_manifest ;;
+    import) read_manifest "$DEVICE" ;;
     move) [[ -n $ZONE ]] || misused '--zone is needed' ;;
   esac
-  if [[ $ACTION != import && ! $DEVICE =~ ^[a-zA-Z0-9:_][a-zA-Z0-9:_-]{0,127}$ ]]; then fail "\`$DEVICE\` is no device id"; fi
-}
-
-# Reads a manifest into ROWS. Every line is looked at: a manifest is taken whole or not at all.
-read_manifest() {
-  local header line number=1 wrong=0 problem index cells columns device type zone csr attributes seen=$'\n'
-  [[ -f $DEVICE ]] || fail "there is no file $DEVICE"
-  IFS= read -r header <"$DEVICE" || [[ -n ${header:-} ]] || fail "$DEVICE is empty"
-  header=${header%$'\r'}
-  IFS=, read -r -a columns <<<"$header"
-  for index in device type zone; do
-    [[ ",$header," == *",$index,"* ]] || fail "$DEVICE:1: there is no column \`$index\`" 'the first line names the columns: device,type,zone and if wanted csr,attributes'
-  done
-  for index in "${columns[@]}"; do
-    case $index in
-      device | type | zone | csr | attributes) ;;
-      *) fail "$DEVICE:1: no column is called \`$index\`" 'there are device, type, zone, csr and attributes' ;;
-    esac
-  done
-  while IFS= read -r line || [[ -n $line ]]; do
-    number=$((number + 1))
-    line=${line%$'\r'}
-    if [[ -z $line ]]; then continue; fi
-    device='' type='' zone='' csr='' attributes='' problem=''
-    IFS=, read -r -a cells <<<"$line,"
-    for ((index = 0; index < ${#columns[@]}; index++)); do
-      case ${columns[index]} in
-        device) device=${cells[index]:-} ;;
-        type) type=${cells[index]:-} ;;
-        zone) zone=${cells[index]:-} ;;
-        csr) csr=${cells[index]:-} ;;
-        attributes) attributes=${cells[index]:-} ;;
-      esac
-    done
-    if [[ $line == *'"'* ]]; then
-      problem='no cell is quoted here'
-    elif ((${#cells[@]} > ${#columns[@]})); then
-      problem='it has more cells than the first line'
-    elif [[ $seen == *$'\n'"$device"$'\n'* ]]; then
-      problem="\`$device\` is in the file twice"
-    else
-      problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
-    fi
-    if [[ -n $problem ]]; then
-      note "$DEVICE:$number: $problem"
-      wrong=$((wrong + 1))
-    fi
-    seen+=$device$'\n'
-    ROWS+=("$device$COLUMN$type$COLUMN$zone$COLUMN$attributes$COLUMN$csr")
-  done < <(tail -n +2 -- "$DEVICE")
-  ((wrong == 0)) || fail "$wrong lines of $DEVICE are wrong: nothing was done" 'mend them and run this again'
+  if [[ $ACTION != import && ! $DEVICE =~ $DEVICE_ID ]]; then fail "\`$DEVICE\` is no device id"; fi
 }
 
 import_all() {
   local row count=0 device type zone attributes csr
   for row in ${ROWS[@]+"${ROWS[@]}"}; do
-    IFS=$COLUMN read -r device type zone attributes csr <<<"$row"
+    IFS=$COLUMN read -r device type zone attributes csr _ <<<"$row"
     count=$((count + 1))
     note "$count of ${#ROWS[@]}: $device"
     add_device "$device" "$type" "$zone" "$attributes" "$csr"
@@ -655,29 +713,6 @@ delete_old() {
   fi
 }
 
-# Asks for something that AWS refuses for as long as a certificate is still being detached, which takes it some seconds.
-once_detached() {
-  local attempt=0
-  until try_change_aws "$@" >/dev/null; do
-    attempt=$((attempt + 1))
-    if ((attempt > ATTEMPTS_MAX)) || ! error_says 'DeleteConflict|InvalidRequest|attached'; then explain "$@"; fi
-    back_off "$attempt"
-  done
-}
-
-delete_certificate() {
-  local id=${1##*/}
-  if ! try_aws iot describe-certificate --certificate-id "$id" >/dev/null; then
-    error_says 'ResourceNotFoundException' || explain iot describe-certificate
-  elif ((DRY_RUN)); then
-    plan "delete certificate $id"
-  else
-    change_aws iot update-certificate --certificate-id "$id" --new-status REVOKED >/dev/null
-    once_detached iot delete-certificate --certificate-id "$id"
-    say "certificate $id is deleted"
-  fi
-}
-
 revoke_one() {
   local arn
   read_registration
@@ -719,7 +754,7 @@ remove_one() {
 }
 
 DRY_RUN=0 SERVER_KEYS=0 FINISH=0 ACTION='' DEVICE='' TYPE='' ZONE='' GIVEN='' CSR='' KEYS=devices/$ENVIRONMENT
-FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' KNOWN_TYPE='' KNOWN_ZONE='' KNOWN_VALUES='' REINSTATE=0 STREAM='' ROWS=()
+FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' KNOWN_TYPE='' KNOWN_ZONE='' KNOWN_VALUES='' REINSTATE=0 ROWS=()
 case ${1:-} in
   add | import | move | rotate | revoke | remove) ACTION=$1 ;;
   --help) usage && exit 0 ;;
@@ -766,7 +801,8 @@ command -v openssl >/dev/null 2>&1 || fail 'openssl is not installed'
 check_asked
 check_account
 check_region
-find_stream
+find_output TelemetryStreamName
+readonly STREAM=$OUTPUT
 note "$PLATFORM, environment $ENVIRONMENT: account $ACCOUNT, region $REGION"
 case $ACTION in
   add) add_device "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" "$CSR" ;;

@@ -3,6 +3,8 @@
 //! Region and credentials come from the environment that Lambda sets; profiles, metadata services and their code stay
 //! out of the binaries.
 
+#[cfg(feature = "jobs")]
+pub mod allow_list;
 #[cfg(feature = "deliver")]
 pub mod deliveries;
 #[cfg(feature = "jobs")]

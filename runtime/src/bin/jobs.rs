@@ -1,11 +1,17 @@
-//! The binary that does what comes from time to time. Handlers: `sweep` and `relay`.
+//! The binary that does what comes from time to time. Handlers: `sweep`, `relay` and `provision`.
 
 use std::process::ExitCode;
 
 use fleetform_runtime::{
-    aws::{Access, every_shard::KinesisStream, state_log::S3StateLog, waiting::DynamoOutbox},
+    aws::{
+        Access,
+        allow_list::{DynamoAllowList, KinesisRecords},
+        every_shard::KinesisStream,
+        state_log::S3StateLog,
+        waiting::DynamoOutbox,
+    },
     config::{self, Variables},
-    handler::{relay::Relay, sweep::Sweep},
+    handler::{provision::Provision, relay::Relay, sweep::Sweep},
     host,
     start::{self, StartError, UnknownHandler},
     telemetry,
@@ -23,7 +29,8 @@ async fn serve() -> Result<(), StartError> {
     match variables.required("_HANDLER")? {
         handler if handler == "sweep" => sweep(&variables).await,
         handler if handler == "relay" => relay(&variables).await,
-        handler => Err(UnknownHandler::new(handler, "sweep and relay").into()),
+        handler if handler == "provision" => provision(&variables).await,
+        handler => Err(UnknownHandler::new(handler, "sweep, relay and provision").into()),
     }
 }
 
@@ -41,4 +48,13 @@ async fn relay(variables: &Variables<'_>) -> Result<(), StartError> {
     let config = config::Relay::read(variables)?;
     let stream = KinesisStream::new(Access::read(variables)?.kinesis(), config.stream_arn);
     host::serve(Relay { stream, clock: telemetry::now }, &config.common).await
+}
+
+async fn provision(variables: &Variables<'_>) -> Result<(), StartError> {
+    let config = config::Provision::read(variables)?;
+    let access = Access::read(variables)?;
+    let allow_list = DynamoAllowList::new(access.dynamodb(), config.allow_list_table);
+    let stream = config.stream_arn.rsplit('/').next().unwrap_or_default().to_owned();
+    let records = KinesisRecords::new(access.kinesis(), config.stream_arn);
+    host::serve(Provision { allow_list, records, stream, clock: telemetry::now }, &config.common).await
 }

@@ -56,6 +56,8 @@ where
     S: Shards + Send,
     C: Crumbs + Send,
 {
+    type Answer = BatchResponse;
+
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         let bad_event = |error: &dyn std::fmt::Display| Failure { kind: "bad_event", message: error.to_string() };
         let event = KinesisEvent::parse(&body).map_err(|error| bad_event(&error))?;

@@ -129,7 +129,11 @@ fn sample(pressure: f64) -> Value {
     json!({ "deviceId": "sensor-001", "timestamp": "2026-01-31T10:30:00Z", "readings": { "pressure": pressure } })
 }
 
-fn run(handler: &impl Handler, body: Bytes, left: Millis) -> (Result<BatchResponse, Failure>, String) {
+fn run(
+    handler: &impl Handler<Answer = BatchResponse>,
+    body: Bytes,
+    left: Millis,
+) -> (Result<BatchResponse, Failure>, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let mut metrics = Metrics::default();
     let answer = runtime.block_on(handler.handle(body, Deadline::at(NOW.after(left)), &mut metrics));

@@ -6,6 +6,8 @@ pub mod evaluate;
 #[cfg(feature = "deliver")]
 pub mod notify;
 #[cfg(feature = "jobs")]
+pub mod provision;
+#[cfg(feature = "jobs")]
 pub mod relay;
 #[cfg(feature = "jobs")]
 pub mod sweep;

@@ -91,6 +91,8 @@ where
     G: Gateway + Send,
     R: drive::RuleSets + Send,
 {
+    type Answer = BatchResponse;
+
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         let event = dynamodb::parse(&body).map_err(|error| Failure {
             kind: "bad_event",

@@ -26,6 +26,8 @@ pub struct Relay<S> {
 }
 
 impl<S: Stream + Send> Handler for Relay<S> {
+    type Answer = BatchResponse;
+
     async fn handle(&self, body: Bytes, _: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         let event = relay::parse(&body).map_err(|error| Failure {
             kind: "bad_event",

@@ -60,6 +60,8 @@ where
     S: Stream + Send,
     O: Outbox + Send,
 {
+    type Answer = BatchResponse;
+
     async fn handle(&self, _: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
         // Ticks first: people wait for what depends on them.
         let ticked = every_shard::tell(&self.stream, "tick", || tick((self.clock)())).await;

@@ -8,6 +8,7 @@ mod delivery;
 mod devices;
 mod overrides;
 mod platform;
+mod provisioning;
 mod redrive;
 mod script;
 mod services;
@@ -95,6 +96,7 @@ impl Test {
         self.operators_set_a_rule(&mut raised).await?;
         self.state_is_shown_and_repaired()?;
         self.devices_come_and_go()?;
+        self.devices_are_provisioned_by_claim(&mut raised).await?;
         self.delete()
     }
 }

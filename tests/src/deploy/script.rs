@@ -25,7 +25,9 @@ fn asks(call: &str) -> bool {
     let operation = call.split(' ').nth(1).unwrap_or_default();
     call == "configure get"
         || call.starts_with("--version")
-        || ["get-", "list-", "describe-", "head-", "wait"].iter().any(|prefix| operation.starts_with(prefix))
+        || ["get-", "list-", "describe-", "head-", "batch-get-", "wait"]
+            .iter()
+            .any(|prefix| operation.starts_with(prefix))
 }
 
 impl Test {

@@ -28,6 +28,7 @@ impl Test {
             ("AlertsTableName", vec!["device", "episode"]),
             ("QuarantineTableName", vec!["id"]),
             ("AlertConfigurationTableName", vec!["rule"]),
+            ("AllowListTableName", vec!["serial"]),
             ("DeliveriesTableName", vec!["notification", "target"]),
         ] {
             let name = self.output(output)?;
@@ -130,10 +131,13 @@ impl Test {
             let answer = self.aws.call(&["iot", "get-policy", "--policy-name", name])?;
             let document = answer["policyDocument"].as_str().unwrap_or_default();
             let size = document.chars().filter(|character| !character.is_whitespace()).count();
-            self.transcript.check(
-                &format!("policy {name} is bound to the thing's name"),
-                document.contains("iot:Connection.Thing.ThingName"),
-            );
+            // A claim certificate is no thing's.
+            let bound_to = if name.ends_with("-claim") {
+                "client/${iot:Certificate.Subject.CommonName}/*"
+            } else {
+                "iot:Connection.Thing.ThingName"
+            };
+            self.transcript.check(&format!("policy {name} is bound to {bound_to}"), document.contains(bound_to));
             self.transcript.check(&format!("policy {name} fits into 2,048 characters"), size <= 2_048);
         }
         let types = self.aws.list(&["iot", "list-thing-types"], "thingTypes")?;

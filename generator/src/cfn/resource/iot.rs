@@ -180,3 +180,32 @@ pub(crate) struct ScheduledAudit {
 impl Resource for ScheduledAudit {
     const TYPE: &'static str = "AWS::IoT::ScheduledAudit";
 }
+
+/// What AWS IoT makes of a device that brings a claim certificate.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ProvisioningTemplate {
+    pub(crate) template_name: String,
+    pub(crate) template_type: &'static str,
+    pub(crate) description: &'static str,
+    pub(crate) enabled: bool,
+    pub(crate) provisioning_role_arn: Text,
+    pub(crate) pre_provisioning_hook: ProvisioningHook,
+    /// JSON, of at most [`TEMPLATE_BODY_CHARS_MAX`] characters.
+    pub(crate) template_body: Text,
+}
+
+/// Longest body of a provisioning template, in characters.
+#[cfg(test)]
+pub(crate) const TEMPLATE_BODY_CHARS_MAX: usize = 10_240;
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ProvisioningHook {
+    pub(crate) payload_version: &'static str,
+    pub(crate) target_arn: Text,
+}
+
+impl Resource for ProvisioningTemplate {
+    const TYPE: &'static str = "AWS::IoT::ProvisioningTemplate";
+}

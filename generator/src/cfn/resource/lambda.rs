@@ -74,6 +74,22 @@ impl Handle<Function> {
     }
 }
 
+/// Leave for a service to invoke a function.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Permission {
+    pub(crate) action: &'static str,
+    pub(crate) function_name: Text,
+    pub(crate) principal: &'static str,
+    pub(crate) source_account: Text,
+    pub(crate) source_arn: Text,
+}
+
+impl Resource for Permission {
+    const TYPE: &'static str = "AWS::Lambda::Permission";
+    const TAGS: Option<&'static str> = None;
+}
+
 /// What reads a stream and invokes a function.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -149,12 +149,22 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             ..five_minutes(id, description, vec![lambda("IteratorAge", function)])
         });
     }
-    for (errors, throttles, title, function) in [
+    if names.provision.is_some() {
+        watches.push(five_minutes(
+            "ProvisioningRefusedAlarm",
+            "A device was not provisioned: its serial is not on the allow-list, or was used before",
+            vec![own_metric(site, "ProvisioningRefused")],
+        ));
+    }
+    let functions = [
         ("EvaluateErrorsAlarm", "EvaluateThrottlesAlarm", "Evaluate", &names.evaluate),
         ("NotifyErrorsAlarm", "NotifyThrottlesAlarm", "Notify", &names.notify),
         ("RelayErrorsAlarm", "RelayThrottlesAlarm", "Relay", &names.relay),
         ("SweepErrorsAlarm", "SweepThrottlesAlarm", "Sweep", &names.sweep),
-    ] {
+    ];
+    let provision =
+        names.provision.iter().map(|name| ("ProvisionErrorsAlarm", "ProvisionThrottlesAlarm", "Provision", name));
+    for (errors, throttles, title, function) in functions.into_iter().chain(provision) {
         let failing = format!("{title} keeps failing");
         let throttled = format!("{title} is throttled: the account has too little concurrency left");
         for (id, description, name) in [(errors, failing, "Errors"), (throttles, throttled, "Throttles")] {

@@ -1,0 +1,105 @@
+//! The AWS IoT policies of a platform: what certificates may do, and which certificates have them.
+
+use fleetform_policy::{audit::Bearer, iam::Document, iot};
+use smol_str::SmolStr;
+
+use super::site::Site;
+use crate::{
+    cfn::{resource::iot::Policy, stack::Stack, value::Text},
+    platform::{identity::Provisioning, mqtt::Topic},
+};
+
+/// One policy.
+pub(crate) struct IotPolicy {
+    /// Its logical id.
+    pub(crate) id: SmolStr,
+    /// Its word in names and files.
+    pub(crate) name: SmolStr,
+    /// Whose certificates have it.
+    pub(crate) bearer: Bearer,
+    pub(crate) document: Document<iot::Resource>,
+}
+
+impl IotPolicy {
+    fn new(
+        id: impl Into<SmolStr>,
+        name: impl Into<SmolStr>,
+        bearer: Bearer,
+        document: Document<iot::Resource>,
+    ) -> Self {
+        Self { id: id.into(), name: name.into(), bearer, document }
+    }
+}
+
+/// Adds the policies to a stack.
+pub(crate) fn add(site: &Site<'_>, stack: &mut Stack) {
+    for policy in all(site) {
+        let policy_document = policy
+            .document
+            .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
+        stack.add(policy.id, Policy { policy_name: site.iot_name(&policy.name), policy_document });
+    }
+}
+
+/// Every policy.
+pub(crate) fn all(site: &Site<'_>) -> Vec<IotPolicy> {
+    let mut policies = vec![
+        IotPolicy::new("DeviceCorePolicy", "core", Bearer::Device, core(site)),
+        IotPolicy::new("DeviceShadowPolicy", "shadow", Bearer::Device, iot::shadow_policy()),
+    ];
+    match site.platform.identity.provisioning {
+        Provisioning::Csr => {}
+        Provisioning::FleetClaim => {
+            let document = iot::claim_policy(&site.provisioning_template());
+            policies.push(IotPolicy::new("ClaimPolicy", "claim", Bearer::Claim, document));
+        }
+    }
+    policies
+}
+
+/// The policies that every device has.
+pub(crate) fn of_devices(site: &Site<'_>) -> Vec<IotPolicy> {
+    all(site).into_iter().filter(|policy| policy.bearer == Bearer::Device).collect()
+}
+
+/// The topics of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceTopics {
+    /// What it measures.
+    pub telemetry: String,
+    /// Whether it is there.
+    pub status: String,
+    /// The alarms that it raises.
+    pub alerts: String,
+    /// What it subscribes to.
+    pub subscribe: Vec<String>,
+}
+
+/// The topics of a device of this name.
+pub(crate) fn device_topics(site: &Site<'_>, device: &str) -> DeviceTopics {
+    let mqtt = &site.platform.mqtt;
+    let topic = |topic: &Topic| topic.with_device(device);
+    // Basic Ingest leaves the message broker out, which is what a message costs most for. Status stays on the broker:
+    // only there can it be retained, and whoever watches a device subscribes to it.
+    let sent = |name: &str, at: &Topic| match mqtt.basic_ingest {
+        true => format!("$aws/rules/{}/{}", site.topic_rule(name), topic(at)),
+        false => topic(at),
+    };
+    DeviceTopics {
+        telemetry: sent("telemetry", &mqtt.telemetry),
+        status: topic(&mqtt.status),
+        alerts: sent("alerts", &mqtt.alerts),
+        subscribe: vec![format!("{}/state", topic(&mqtt.alerts))],
+    }
+}
+
+fn core(site: &Site<'_>) -> Document<iot::Resource> {
+    let mqtt = &site.platform.mqtt;
+    let DeviceTopics { telemetry, status, alerts, subscribe } = device_topics(site, iot::THING);
+    iot::core_policy(&iot::DeviceTopics {
+        retain: mqtt.retain_status.then(|| status.clone()),
+        publish: vec![telemetry, status, alerts],
+        subscribe,
+        last_will: mqtt.last_will,
+    })
+}

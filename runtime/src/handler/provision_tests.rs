@@ -1,0 +1,270 @@
+//! The handler over an allow-list and a stream in memory, which fail or end the program at any call.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::FutureExt as _;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{config::Common, provision::Row};
+
+const SERIAL_NUMBER: &str = "RW-000123";
+const START: Timestamp = Timestamp(1_769_855_400_000);
+
+/// Where a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is done, and the program ends before it hears so.
+    KilledAfter(usize),
+    /// The program ends before it is done.
+    KilledBefore(usize),
+    /// It is not done, which the program hears.
+    Fails(usize),
+    /// None does.
+    Well,
+}
+
+/// An allow-list and a stream.
+struct World {
+    rows: Mutex<BTreeMap<String, (Row, Option<String>)>>,
+    stream: Mutex<Vec<(String, Vec<u8>)>>,
+    calls: AtomicUsize,
+    fate: Mutex<Fate>,
+}
+
+impl World {
+    fn new() -> Self {
+        let row = |device: &str| Row {
+            device: device.to_owned(),
+            device_type: "pump".to_owned(),
+            zone: "zone-a".to_owned(),
+            attributes: "max_pressure=70".to_owned(),
+            thing_type: "water-dev-pump".to_owned(),
+            thing_group: "water-dev-zone-a".to_owned(),
+            used_at: Timestamp(0),
+        };
+        let unusable = Row { zone: "no zone".to_owned(), ..row("pump-9") };
+        let rows = [(SERIAL_NUMBER, row("pump-1")), ("RW-000124", row("pump-2")), ("RW-000999", unusable)];
+        Self {
+            rows: Mutex::new(rows.into_iter().map(|(serial, row)| (serial.to_owned(), (row, None))).collect()),
+            stream: Mutex::default(),
+            calls: AtomicUsize::new(0),
+            fate: Mutex::new(Fate::Well),
+        }
+    }
+
+    /// Does what a call does, unless the call goes wrong.
+    async fn call<T>(&self, done: impl FnOnce() -> T) -> Result<T, PortError> {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        let fate = *self.fate.lock().unwrap();
+        if fate == Fate::Fails(number) {
+            return Err(PortError("throttled".to_owned()));
+        }
+        if fate == Fate::KilledBefore(number) {
+            std::future::pending::<()>().await;
+        }
+        let done = done();
+        if fate == Fate::KilledAfter(number) {
+            std::future::pending::<()>().await;
+        }
+        Ok(done)
+    }
+
+    fn told(&self) -> Vec<Value> {
+        let stream = self.stream.lock().unwrap();
+        stream
+            .iter()
+            .map(|(key, record)| {
+                let record: Value = serde_json::from_slice(record).expect("JSON");
+                assert_eq!(record["d"], key.as_str(), "the partition key is the device");
+                record
+            })
+            .collect()
+    }
+
+    fn used_by(&self, serial: &str) -> Option<String> {
+        self.rows.lock().unwrap()[serial].1.clone()
+    }
+}
+
+impl AllowList for &World {
+    async fn claim(&self, serial: &str, certificate: &str, now: Timestamp) -> Result<Claim, PortError> {
+        self.call(|| {
+            let mut rows = self.rows.lock().unwrap();
+            let Some((row, used_by)) = rows.get_mut(serial) else { return Claim::Unknown };
+            match used_by {
+                Some(other) if other != certificate => return Claim::Used,
+                Some(_) => {}
+                None => {
+                    *used_by = Some(certificate.to_owned());
+                    row.used_at = now;
+                }
+            }
+            Claim::Granted(row.clone())
+        })
+        .await
+    }
+}
+
+impl Records for &World {
+    async fn put(&self, device: &str, record: &[u8]) -> Result<(), PortError> {
+        // A device that is on the stream may be provisioned, so its serial must be taken by then.
+        assert!(self.used_by(SERIAL_NUMBER).is_some() || device != "pump-1");
+        self.call(|| self.stream.lock().unwrap().push((device.to_owned(), record.to_vec()))).await
+    }
+}
+
+/// Each look at the clock finds it a second later.
+fn clock() -> Timestamp {
+    static NOW: AtomicI64 = AtomicI64::new(START.0);
+    Timestamp(NOW.fetch_add(1_000, Ordering::Relaxed))
+}
+
+fn request(serial: &Value, certificate: &str) -> Bytes {
+    let request = json!({
+        "claimCertificateId": "claim",
+        "certificateId": certificate,
+        "certificatePem": "-----BEGIN CERTIFICATE-----",
+        "templateArn": "arn:aws:iot:us-east-1:111111111111:provisioningtemplate/water-dev",
+        "clientId": "water-dev/1",
+        // What a device would like to be is its own affair.
+        "parameters": { "SerialNumber": serial, "ThingName": "pump-2", "Zone": "zone-b", "DeviceType": "valve" },
+    });
+    Bytes::from(request.to_string())
+}
+
+/// Asks once: nothing if the program ended meanwhile.
+fn ask(world: &World, serial: &Value, certificate: &str, fate: Fate) -> (Option<Result<Value, Failure>>, Vec<String>) {
+    world.calls.store(0, Ordering::Relaxed);
+    *world.fate.lock().unwrap() = fate;
+    let handler = Provision { allow_list: world, records: world, stream: "the-stream".to_owned(), clock };
+    let mut metrics = Metrics::default();
+    let deadline = Deadline::at(START);
+    let answer = handler.handle(request(serial, certificate), deadline, &mut metrics).now_or_never();
+    let common = Common { platform: "water".parse().expect("a name"), environment: "dev".parse().expect("an id") };
+    (
+        answer.map(|answer| answer.map(|answer| serde_json::to_value(answer).expect("JSON"))),
+        metrics.lines(&common, START),
+    )
+}
+
+fn answered(world: &World, serial: &str, certificate: &str) -> Value {
+    ask(world, &json!(serial), certificate, Fate::Well).0.expect("an end").expect("an answer")
+}
+
+#[track_caller]
+fn refused(world: &World, serial: &Value, certificate: &str, reason: &str) {
+    let (answer, metrics) = ask(world, serial, certificate, Fate::Well);
+    assert_eq!(answer.expect("an end"), Ok(json!({ "allowProvisioning": false })));
+    let counted = metrics.iter().any(|line| {
+        let line: Value = serde_json::from_str(line).expect("JSON");
+        line["Reason"] == reason && line["ProvisioningRefused"] == 1
+    });
+    assert!(counted, "{reason} is not in {metrics:?}");
+}
+
+#[test]
+fn a_serial_of_the_list_becomes_the_device_that_the_list_says() {
+    let world = World::new();
+    let answer = answered(&world, SERIAL_NUMBER, "first");
+    assert_eq!(answer["allowProvisioning"], true);
+    let overrides = &answer["parameterOverrides"];
+    for (name, value) in [
+        ("ThingName", "pump-1"),
+        ("ThingTypeName", "water-dev-pump"),
+        ("ThingGroupName", "water-dev-zone-a"),
+        ("DeviceType", "pump"),
+        ("Zone", "zone-a"),
+        ("Values", "max_pressure:70"),
+    ] {
+        assert_eq!(overrides[name], value, "{name}");
+    }
+    let [record] = &world.told()[..] else { panic!("one record") };
+    assert_eq!((&record["k"], &record["type"], &record["zone"]), (&json!("device"), &json!("pump"), &json!("zone-a")));
+    assert_eq!(record["attributes"], json!({ "max_pressure": 70 }));
+    assert_eq!(record["rev"].to_string(), overrides["Revision"].as_str().expect("a text"));
+}
+
+#[test]
+fn the_same_request_passes_again_and_says_the_same() {
+    let world = World::new();
+    let first = answered(&world, SERIAL_NUMBER, "first");
+    assert_eq!(answered(&world, SERIAL_NUMBER, "first"), first);
+    let told = world.told();
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0], told[1], "a replay has the revision of the first");
+}
+
+#[test]
+fn a_second_use_of_a_serial_is_refused_and_tells_the_stream_nothing() {
+    let world = World::new();
+    answered(&world, SERIAL_NUMBER, "first");
+    refused(&world, &json!(SERIAL_NUMBER), "second", "used_serial");
+    assert_eq!(world.told().len(), 1);
+    assert_eq!(world.used_by(SERIAL_NUMBER).as_deref(), Some("first"));
+    assert_eq!(answered(&world, "RW-000124", "second")["parameterOverrides"]["ThingName"], "pump-2");
+}
+
+#[test]
+fn what_is_not_on_the_list_is_refused() {
+    let world = World::new();
+    refused(&world, &json!("RW-000555"), "first", "unknown_serial");
+    refused(&world, &json!("RW-000999"), "first", "unusable_row");
+    let too_long = "9".repeat(SERIAL_CHARS_MAX + 1);
+    for serial in [json!(null), json!(7), json!(""), json!("RW 1"), json!({ "S": SERIAL_NUMBER }), json!(too_long)] {
+        let calls = {
+            refused(&world, &serial, "first", "malformed_serial");
+            world.calls.load(Ordering::Relaxed)
+        };
+        assert_eq!(calls, 0, "nobody is asked about {serial}");
+    }
+    assert!(world.told().is_empty());
+}
+
+/// Wherever the first try ends, the device is not provisioned by it, and its next try is: with one record, however often
+/// it was put, and for nobody else.
+#[test]
+fn killed_or_failed_at_any_call_the_next_try_ends_well() {
+    for number in 0..2 {
+        for fate in [Fate::KilledBefore(number), Fate::KilledAfter(number), Fate::Fails(number)] {
+            let world = World::new();
+            let (first, _) = ask(&world, &json!(SERIAL_NUMBER), "first", fate);
+            match fate {
+                Fate::Fails(_) => assert_eq!(first.expect("an end").expect_err("a failure").kind, "unavailable"),
+                Fate::KilledAfter(_) | Fate::KilledBefore(_) | Fate::Well => assert_eq!(first, None, "{fate:?}"),
+            }
+            let answer = answered(&world, SERIAL_NUMBER, "first");
+            assert_eq!(answer["allowProvisioning"], true, "{fate:?}");
+            let told = world.told();
+            assert!(!told.is_empty() && told.iter().all(|record| *record == told[0]), "{fate:?}: {told:?}");
+            refused(&world, &json!(SERIAL_NUMBER), "second", "used_serial");
+        }
+    }
+}
+
+#[test]
+fn of_two_that_race_for_a_serial_one_has_it() {
+    let world = World::new();
+    // The first has the serial and is slow: it ends before it has told the stream.
+    assert_eq!(ask(&world, &json!(SERIAL_NUMBER), "first", Fate::KilledAfter(0)).0, None);
+    refused(&world, &json!(SERIAL_NUMBER), "second", "used_serial");
+    assert_eq!(answered(&world, SERIAL_NUMBER, "first")["allowProvisioning"], true);
+}
+
+#[test]
+fn what_is_no_request_is_said_without_its_words() {
+    let world = World::new();
+    let handler = Provision { allow_list: &world, records: &world, stream: String::new(), clock };
+    for body in ["{}", "[", r#"{"certificateId":"a","parameters":"secret"}"#] {
+        let body = Bytes::from_static(body.as_bytes());
+        let answer = handler.handle(body, Deadline::at(START), &mut Metrics::default()).now_or_never();
+        let failure = answer.expect("an end").expect_err("no request");
+        assert!(failure.kind == "bad_event" && !failure.message.contains("secret"), "{failure}");
+    }
+}

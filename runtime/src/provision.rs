@@ -1,0 +1,213 @@
+//! The allow-list of provisioning by claim: which serials may become devices, which device each becomes, and who has
+//! used it. Everything that a device becomes is said here; what it asks for itself is not asked.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use fleetform_engine::{
+    drive::PortError,
+    ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
+    units::{Finite, Timestamp},
+};
+use serde_json::Number;
+use sha2::{Digest as _, Sha256};
+
+/// A serial's row, as its owner wrote it and as it was first used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// The thing's name.
+    pub device: String,
+    /// Id of its device type.
+    pub device_type: String,
+    /// Id of its zone.
+    pub zone: String,
+    /// Values of its own, as in `max_pressure=70;min_flow=2`.
+    pub attributes: String,
+    /// What its device type is called in AWS IoT.
+    pub thing_type: String,
+    /// What its zone is called in AWS IoT.
+    pub thing_group: String,
+    /// When it was first used, which a replay does not change.
+    pub used_at: Timestamp,
+}
+
+/// What came of claiming a serial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It is this certificate's, now or since an earlier request.
+    Granted(Row),
+    /// Another certificate has used it.
+    Used,
+    /// It is not on the list.
+    Unknown,
+}
+
+/// The port to the allow-list.
+pub trait AllowList: Sync {
+    /// Marks a serial as used by a certificate, in one step: of all certificates that try, one has it, and has it again
+    /// whenever it asks.
+    fn claim(
+        &self,
+        serial: &str,
+        certificate: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Claim, PortError>> + Send;
+}
+
+/// The port to the telemetry stream.
+pub trait Records: Sync {
+    /// Puts the record of a device, by which it goes. It is on the stream once this has returned.
+    fn put(&self, device: &str, record: &[u8]) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// What in a row is not as it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its `{0}` is not usable")]
+pub struct Unusable(pub &'static str);
+
+/// A row of which every part was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    device: DeviceId,
+    device_type: DeviceTypeId,
+    zone: ZoneId,
+    /// Each value as its owner wrote it: a number is another text after it was read.
+    attributes: BTreeMap<AttributeId, String>,
+    thing_type: String,
+    thing_group: String,
+    revision: Timestamp,
+}
+
+impl Registration {
+    /// Reads a row.
+    pub fn read(row: Row) -> Result<Self, Unusable> {
+        let mut attributes = BTreeMap::new();
+        for pair in row.attributes.split(';').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').ok_or(Unusable("attributes"))?;
+            let name = AttributeId::new(name).map_err(|_| Unusable("attributes"))?;
+            let number = serde_json::from_str::<Number>(value).ok().and_then(|number| number.as_f64());
+            number.and_then(Finite::new).ok_or(Unusable("attributes"))?;
+            if attributes.insert(name, value.trim().to_owned()).is_some() {
+                return Err(Unusable("attributes"));
+            }
+        }
+        let named = |text: String, name| if text.is_empty() { Err(Unusable(name)) } else { Ok(text) };
+        Ok(Self {
+            device: DeviceId::new(&row.device).map_err(|_| Unusable("device"))?,
+            device_type: DeviceTypeId::new(&row.device_type).map_err(|_| Unusable("type"))?,
+            zone: ZoneId::new(&row.zone).map_err(|_| Unusable("zone"))?,
+            attributes,
+            thing_type: named(row.thing_type, "thing_type")?,
+            thing_group: named(row.thing_group, "thing_group")?,
+            revision: row.used_at,
+        })
+    }
+
+    /// The device, which is the record's partition key.
+    pub fn device(&self) -> &DeviceId {
+        &self.device
+    }
+
+    /// The record that tells the stream of the device. A replay has the same bytes.
+    pub fn record(&self) -> Vec<u8> {
+        let (device, revision, fields) = (&self.device, self.revision.0, self.fields());
+        format!(r#"{{"ff":1,"k":"device","d":"{device}","rev":{revision},{fields},"t":{revision}}}"#).into_bytes()
+    }
+
+    /// The parameters of the provisioning template. `told` says what a stream was told, in the words in which the script
+    /// for devices asks: it then finds nothing to tell.
+    pub fn parameters(&self, stream: &str) -> BTreeMap<&'static str, String> {
+        let told = Sha256::digest(format!("{stream} {}", self.fields()));
+        let told = told.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes everything");
+            text
+        });
+        let values: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        BTreeMap::from([
+            ("ThingName", self.device.to_string()),
+            ("ThingTypeName", self.thing_type.clone()),
+            ("ThingGroupName", self.thing_group.clone()),
+            ("DeviceType", self.device_type.to_string()),
+            ("Zone", self.zone.to_string()),
+            // Never empty, since a parameter must not be: no pair stands before or after the only separator.
+            ("Values", if values.is_empty() { "/".to_owned() } else { values.join("/") }),
+            ("Revision", self.revision.0.to_string()),
+            ("Told", told),
+        ])
+    }
+
+    fn fields(&self) -> String {
+        let attributes: Vec<String> =
+            self.attributes.iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
+        format!(
+            r#""type":"{}","zone":"{}","attributes":{{{}}},"retired":false"#,
+            self.device_type,
+            self.zone,
+            attributes.join(",")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row() -> Row {
+        Row {
+            device: "sensor-001".to_owned(),
+            device_type: "pressure-logger".to_owned(),
+            zone: "zone-a".to_owned(),
+            attributes: "min_flow=2.50;max_pressure=70".to_owned(),
+            thing_type: "water-dev-pressure-logger".to_owned(),
+            thing_group: "water-dev-zone-a".to_owned(),
+            used_at: Timestamp(1_769_855_400_000),
+        }
+    }
+
+    #[test]
+    fn a_row_becomes_a_record_and_the_parameters_of_a_template() {
+        let registration = Registration::read(row()).expect("a usable row");
+        assert_eq!(
+            String::from_utf8(registration.record()).expect("text"),
+            r#"{"ff":1,"k":"device","d":"sensor-001","rev":1769855400000,"type":"pressure-logger","zone":"zone-a","attributes":{"max_pressure":70,"min_flow":2.50},"retired":false,"t":1769855400000}"#
+        );
+        let parameters = registration.parameters("the-stream");
+        // printf '%s %s' the-stream '"type":"pressure-logger",…,"retired":false' | sha256sum
+        let told = "c04d6f79828647bdc6325f7a8176c9a1de7aa65576cde7914871bc08c1009781";
+        assert_eq!(
+            parameters.into_iter().collect::<Vec<_>>(),
+            [
+                ("DeviceType", "pressure-logger".to_owned()),
+                ("Revision", "1769855400000".to_owned()),
+                ("ThingGroupName", "water-dev-zone-a".to_owned()),
+                ("ThingName", "sensor-001".to_owned()),
+                ("ThingTypeName", "water-dev-pressure-logger".to_owned()),
+                ("Told", told.to_owned()),
+                ("Values", "max_pressure:70/min_flow:2.50".to_owned()),
+                ("Zone", "zone-a".to_owned()),
+            ]
+        );
+        let plain = Registration::read(Row { attributes: String::new(), ..row() }).expect("a usable row");
+        assert_eq!(plain.parameters("the-stream")["Values"], "/");
+        assert!(String::from_utf8(plain.record()).expect("text").contains(r#""attributes":{},"#));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_row_is_named() {
+        let with = |change: fn(&mut Row)| {
+            let mut row = row();
+            change(&mut row);
+            Registration::read(row).expect_err("an unusable row").0
+        };
+        assert_eq!(with(|row| row.device = "sensor 1".to_owned()), "device");
+        assert_eq!(with(|row| row.device_type = "Pump".to_owned()), "type");
+        assert_eq!(with(|row| row.zone.clear()), "zone");
+        assert_eq!(with(|row| row.thing_type.clear()), "thing_type");
+        assert_eq!(with(|row| row.thing_group.clear()), "thing_group");
+        for attributes in
+            ["max_pressure", "Max=1", "a=x", "a=01", "a=1;a=2", "a=\"1\"", "a=1,\"retired\":true", "a=1e999"]
+        {
+            let row = Row { attributes: attributes.to_owned(), ..row() };
+            assert_eq!(Registration::read(row).expect_err(attributes).0, "attributes");
+        }
+    }
+}
