@@ -73,9 +73,14 @@ struct Bench {
 
 impl Bench {
     fn new(devices: usize) -> Option<Self> {
+        Self::with(devices, "", "")
+    }
+
+    /// A bench whose platform and access say more.
+    fn with(devices: usize, platform: &str, access: &str) -> Option<Self> {
         mosquitto("mosquitto")?;
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("platform.toml"), PLATFORM).expect("the platform file");
+        fs::write(folder.path().join("platform.toml"), PLATFORM.to_owned() + platform).expect("the platform file");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = port.expect("a free port").port();
         let devices = devices.to_string();
@@ -85,6 +90,8 @@ impl Bench {
         let configuration = folder.path().join("bench/mosquitto.conf");
         let more = fs::read_to_string(&configuration).expect("a configuration") + "log_type all\n";
         fs::write(folder.path().join("told.conf"), more).expect("another");
+        let file = folder.path().join("bench/access.acl");
+        fs::write(&file, fs::read_to_string(&file).expect("access") + access).expect("more of it");
         let (broker, log) = start(&folder, port);
         Some(Self { folder, port, log, broker })
     }
@@ -273,6 +280,33 @@ fn a_device_loses_nothing_when_the_broker_forgets_it() {
     assert_eq!(number(&told, " acknowledged; "), written, "{told}");
     // Each says once more that it is online.
     assert_eq!(written, number(&told, " messages with ") + 9, "{told}");
+}
+
+#[test]
+fn a_device_takes_what_is_desired_and_reports_it() {
+    let settings = "[device_types.meter.desired]\n\
+                    interval = { type = \"int\", default = 60, min = 5, max = 3600 }\n\
+                    led = { type = \"bool\", default = false }\n";
+    // Nothing answers on the topics of shadows here. The platform says what AWS IoT would, and somebody listens.
+    let listens = "user sim-00002\ntopic read $aws/things/sim-00001/shadow/update\n";
+    let Some(bench) = Bench::with(2, settings, listens) else { return };
+    let update = "$aws/things/sim-00001/shadow/update";
+    let (_listener, reports) = bench.subscribe("devices/sim-00002", "sim-00002", &[update]);
+    let arguments = ["--per-zone", "1", "--test-ca", "bench", "--for", "10s", "--profiles", "steady"];
+    let fleet = bench.simulate(&arguments).stderr(Stdio::piped()).spawn().expect("the command runs");
+    let report = |reported: &str| format!("0 {update} {{\"state\":{{\"reported\":{reported}}}}}");
+    assert_eq!(take(&reports, 1, |_| true), [report(r#"{"interval":60,"led":false}"#)]);
+    for (version, state) in [(3, r#"{"interval":10,"led":true}"#), (2, r#"{"interval":20}"#), (4, r#"{"interval":4}"#)]
+    {
+        let delta = format!(r#"{{"version":{version},"timestamp":1,"state":{state}}}"#);
+        bench.publish("platform", "anything", &format!("{update}/delta"), &delta);
+    }
+    // What came too late is passed over, and what is out of bounds not taken.
+    let expected = [report(r#"{"interval":10,"led":true}"#), report(r#"{"interval":10}"#)];
+    assert_eq!(take(&reports, 2, |_| true), expected);
+    let run = fleet.wait_with_output().expect("it ends");
+    assert!(run.status.success(), "{}", text(&run));
+    assert!(text(&run).contains("messages that devices were sent: 3;"), "{}", text(&run));
 }
 
 #[test]

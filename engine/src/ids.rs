@@ -97,7 +97,7 @@ fn is_kebab(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
-/// `^[a-z][a-z0-9_]{0,62}$`: the names of metrics and attributes, which become column names.
+/// `^[a-z][a-z0-9_]{0,62}$`: the names of metrics and attributes, which become column names, and of settings.
 fn is_snake(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|first: char| first.is_ascii_lowercase())
@@ -137,6 +137,9 @@ name!(
 name!(
     /// An attribute of a device, as in `device_types.X.attributes`.
     AttributeId, "attribute id", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
+name!(
+    /// A setting of a device type, as in `device_types.X.desired`.
+    SettingId, "setting id", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
 name!(
     /// A device: its client id, its thing name and the second level of its topics.
     DeviceId, "device id", is_thing_name, "1 to 128 letters, digits, `:`, `_` or `-`");

@@ -8,6 +8,7 @@ mod device;
 mod message;
 mod name;
 mod profile;
+mod shadow;
 mod signal;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use serde_json::json;
 pub use message::{Kind, status};
 pub use name::{BadTemplate, NameTemplate};
 pub use profile::{BadMix, Mix, Profile};
+pub use shadow::{Setting, Shadow};
 
 use device::Device;
 

@@ -160,10 +160,10 @@ mod tests {
             platform.mqtt.basic_ingest = basic_ingest;
             let topics = topics(&platform, "pump-1");
             let text = access(&platform).replace("%u", "pump-1");
-            for topic in [&topics.telemetry, &topics.status, &topics.alerts] {
+            for topic in [&topics.telemetry, &topics.status, &topics.alerts, &topics.shadow_update] {
                 assert!(text.lines().any(|line| line == format!("pattern write {topic}")), "{topic}");
             }
-            for filter in &topics.subscribe {
+            for filter in topics.subscribe.iter().chain([&topics.shadow_delta]) {
                 assert!(text.lines().any(|line| line == format!("pattern read {filter}")), "{filter}");
             }
             assert_eq!(topics.telemetry.starts_with("$aws/rules/"), basic_ingest);

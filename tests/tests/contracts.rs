@@ -128,7 +128,8 @@ fn write_contract(tree: &Tree, environment: &str, device_type: &str, folder: &Ut
     let below = format!("{environment}/contracts/{device_type}/");
     let files = tree.iter().filter_map(|(path, bytes)| Some((path.as_str().strip_prefix(&below)?, bytes)));
     let written = files.map(|(name, bytes)| fs::write(folder.join(name), bytes).expect("the contract")).count();
-    assert_eq!(written, 7, "{device_type}");
+    // A type with settings has a schema of them as well.
+    assert!((7..=8).contains(&written), "{device_type}: {written}");
 }
 
 fn by_c(folder: &Utf8Path) -> String {
@@ -351,4 +352,40 @@ fn contracts_of_other_platforms_compile() {
         }
     }
     assert!(compiled.len() >= 6, "{compiled:#?}");
+}
+
+/// Whoever sets a setting reads the schema, and a simulated device goes by the platform: both say the same.
+#[test]
+fn a_device_takes_the_settings_that_the_schema_allows() {
+    let settings = r#"
+[device_types.odd-one.desired]
+interval = { type = "int", default = 60, min = 5, max = 3600 }
+gain     = { default = 1.5, max = 2 }
+led      = { type = "bool", default = true }
+mode     = { type = "enum", values = ["eco", "é\"\\"], default = "eco" }
+label    = { type = "string", max_len = 3, default = "" }
+"#;
+    let text = read(fixtures().join("platform.toml")) + settings;
+    let desired = schema(&rendered(&text), "desired");
+    let project = fleetform_generator::check("platform.toml", &text).project.expect("a sound file");
+    let of_type = &project.environments["dev"].device_types["odd-one"].desired;
+    assert_eq!(of_type.len(), 5);
+    let values =
+        json!([5, 4, 3600, 3601, 7.5, 2, 2.5, -1e300, true, "eco", "é\"\\", "off", "", "ééé", "four", null, [], {}]);
+    for (id, setting) in of_type {
+        let setting = fleetform_fleet::Setting {
+            name: id.to_string(),
+            value: setting.value.clone(),
+            text_chars_max: setting.text_chars_max as usize,
+            default: setting.default.clone(),
+        };
+        let is_allowed = |value: &Value| desired.is_valid(&json!({ setting.name.clone(): value }));
+        assert!(setting.takes(&setting.default) && is_allowed(&setting.default), "{id}");
+        for value in values.as_array().expect("values") {
+            // Below what any number in the platform can be, the schema has a bound of its own.
+            let is_beyond = value.as_f64().is_some_and(|number| number.abs() > 1e15);
+            assert!(is_beyond || setting.takes(value) == is_allowed(value), "{id}: {value}");
+        }
+    }
+    assert!(!desired.is_valid(&json!({ "unheard": 1 })));
 }

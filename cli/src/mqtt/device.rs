@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use fleetform_fleet::status;
+use fleetform_fleet::{Shadow, status};
 use fleetform_generator::broker::DeviceTopics;
 use rumqttc::mqttbytes::{
     QoS,
@@ -71,6 +71,8 @@ pub(crate) struct Device {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: String,
     pub(crate) topics: DeviceTopics,
+    /// Its settings.
+    pub(crate) shadow: Shadow,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) chance: fastrand::Rng,
     /// Whether it was told to finish.
@@ -180,8 +182,12 @@ impl Device {
             count(&tally.repeated);
             connection.write(&Packet::Publish(publish))?;
         }
-        // The broker may have said meanwhile that it is gone.
-        count(&tally.statuses);
+        // What is desired may have changed meanwhile, and the broker have said that the device is gone.
+        if !self.shadow.is_empty() {
+            count(&tally.own);
+            outbox.push_first(self.message_of_settings(self.shadow.report()));
+        }
+        count(&tally.own);
         outbox.push_first(self.message_of_status(true));
         let mut awaits_ping = false;
         let mut spoken = Moment::now();
@@ -206,7 +212,7 @@ impl Device {
                         self.is_finishing = true;
                         // Who says good-bye leaves no will to be published.
                         if shared.last_will {
-                            count(&tally.statuses);
+                            count(&tally.own);
                             outbox.push(self.message_of_status(false));
                         }
                     }
@@ -221,6 +227,12 @@ impl Device {
                     },
                     Packet::Publish(publish) => {
                         count(&tally.received);
+                        if publish.topic == self.topics.shadow_delta.as_bytes()
+                            && let Some(report) = self.shadow.take(&publish.payload)
+                        {
+                            count(&tally.own);
+                            outbox.push(self.message_of_settings(report));
+                        }
                         if publish.qos == QoS::AtLeastOnce {
                             connection.write(&Packet::PubAck(PubAck::new(publish.pkid)))?;
                         }
@@ -261,7 +273,8 @@ impl Device {
     }
 
     fn subscribe(&self, id: u16) -> Subscribe {
-        let filters = self.topics.subscribe.iter().cloned();
+        let delta = Some(&self.topics.shadow_delta).filter(|_| !self.shadow.is_empty());
+        let filters = self.topics.subscribe.iter().chain(delta).cloned();
         let mut subscribe = Subscribe::new_many(filters.map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce)));
         subscribe.pkid = id;
         subscribe
@@ -273,6 +286,10 @@ impl Device {
             payload: Bytes::from(status(is_online)),
             retained: self.shared.retain_status,
         }
+    }
+
+    fn message_of_settings(&self, report: Vec<u8>) -> Message {
+        Message { topic: self.topics.shadow_update.clone(), payload: Bytes::from(report), retained: false }
     }
 
     fn message_of_telemetry(&self, payload: Vec<u8>) -> Message {

@@ -14,6 +14,7 @@ mod tally;
 mod test_ca;
 
 use std::{
+    collections::BTreeMap,
     fmt,
     str::FromStr,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -22,9 +23,12 @@ use std::{
 
 use camino::Utf8PathBuf;
 use clap::Args;
-use fleetform_engine::units::Timestamp;
-use fleetform_fleet::{Fleet, Member};
-use fleetform_generator::{broker, platform::Platform};
+use fleetform_engine::{ids::DeviceTypeId, units::Timestamp};
+use fleetform_fleet::{Fleet, Member, Setting, Shadow};
+use fleetform_generator::{
+    broker,
+    platform::{Platform, device_type::DeviceType},
+};
 use rumqttc::mqttbytes::QoS;
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -161,6 +165,7 @@ impl Arguments {
         let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
         runtime.block_on(async {
             let shared = Arc::new(self.shared(platform, address).await?);
+            let settings = settings(platform);
             let mut chance = fastrand::Rng::with_seed(seed);
             let mut devices = JoinSet::new();
             let mut orders = Vec::with_capacity(members.len());
@@ -168,10 +173,12 @@ impl Arguments {
                 let (sender, receiver) = mpsc::channel(ORDERS_MAX);
                 let id = member.id.to_string();
                 let topics = broker::topics(platform, &id);
+                let shadow = Shadow::new(settings[&member.device_type].clone());
                 let device = Device {
                     shared: shared.clone(),
                     id,
                     topics,
+                    shadow,
                     tls: Arc::new(tls),
                     chance: chance.fork(),
                     is_finishing: false,
@@ -219,6 +226,20 @@ impl Arguments {
             last_will: platform.mqtt.last_will,
         })
     }
+}
+
+/// The settings of each device type.
+fn settings(platform: &Platform) -> BTreeMap<DeviceTypeId, Arc<[Setting]>> {
+    let of = |device_type: &DeviceType| {
+        let settings = device_type.desired.iter().map(|(id, setting)| Setting {
+            name: id.to_string(),
+            value: setting.value.clone(),
+            text_chars_max: setting.text_chars_max as usize,
+            default: setting.default.clone(),
+        });
+        settings.collect()
+    };
+    platform.device_types.iter().map(|(id, device_type)| (id.clone(), of(device_type))).collect()
 }
 
 /// Makes sure that so many files may be open, which connections count as.

@@ -105,7 +105,7 @@ pub(super) fn tell_of(sent: &Sent, tally: &Tally, run: Run<'_>) -> Result<(), St
     for (reason, times) in tally.reasons() {
         tell(format_args!("{times} times: {reason}"));
     }
-    let given = sent.messages + get(&tally.statuses);
+    let given = sent.messages + get(&tally.own);
     let done = if is_acknowledged { acknowledged } else { written };
     let problems = [
         (devices - known, "devices were never connected"),

@@ -23,8 +23,8 @@ pub(crate) struct Tally {
     pub(crate) failing: AtomicU64,
     /// Connections that ended without anybody's meaning it.
     pub(crate) lost: AtomicU64,
-    /// Messages in which devices said of themselves that they are there, or that they go.
-    pub(crate) statuses: AtomicU64,
+    /// Messages in which devices said that they are there, that they go, or how they are set.
+    pub(crate) own: AtomicU64,
     /// Messages that were written to a connection, each once.
     pub(crate) sent: AtomicU64,
     /// Messages of QoS 1 whose PUBACK has come.

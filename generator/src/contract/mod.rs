@@ -12,14 +12,16 @@ mod rust;
 mod schema;
 mod typescript;
 
+use std::collections::BTreeMap;
+
 use fleetform_engine::{
-    ids::{DeviceTypeId, MetricId},
+    ids::{DeviceTypeId, MetricId, SettingId},
     rule_set::{MessageFormat, ValueType},
 };
 
 use crate::{
     output::Tree,
-    platform::{Platform, device_type::DeviceType, mqtt::Topic},
+    platform::{Platform, device_type::DeviceType, mqtt::Topic, setting::Setting},
 };
 
 /// Largest number that the engine takes, either way.
@@ -56,6 +58,7 @@ struct Contract<'a> {
     message: &'a MessageFormat,
     readings: Vec<Field<'a>>,
     health: Vec<Field<'a>>,
+    settings: &'a BTreeMap<SettingId, Setting>,
 }
 
 /// A reading or a health value.
@@ -120,6 +123,7 @@ impl<'a> Contract<'a> {
             message: &platform.message,
             readings: readings.collect(),
             health: health.collect(),
+            settings: &device_type.desired,
         }
     }
 

@@ -3,21 +3,50 @@
 //! It says all that the runtime looks at. Properties that the platform does not name are left to whoever sends them, as the
 //! runtime leaves them, unless the platform refuses readings that nobody declared.
 
-use fleetform_engine::rule_set::{METRICS_MAX, TimestampFormat, UnknownReading};
+use fleetform_engine::rule_set::{METRICS_MAX, TimestampFormat, UnknownReading, ValueType};
 use serde_json::{Map, Value, json};
 
 use super::{Bounds, Contract, Field, Layout, Node, Part, Values};
-use crate::cfn::yaml::Sorted;
+use crate::{cfn::yaml::Sorted, platform::setting::Setting};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The schemas by what they describe.
-pub(super) fn schemas(contract: &Contract<'_>) -> [(&'static str, String); 3] {
-    [
-        ("telemetry", written(contract, "telemetry", telemetry(contract))),
-        ("status", written(contract, "status", status())),
-        ("alarm", written(contract, "alarm", alarm())),
-    ]
+/// The schemas by what they describe. Settings have one where there are any.
+pub(super) fn schemas(contract: &Contract<'_>) -> impl Iterator<Item = (&'static str, String)> {
+    let messages = [("telemetry", telemetry(contract)), ("status", status()), ("alarm", alarm())];
+    let settings = (!contract.settings.is_empty()).then(|| ("desired", desired(contract)));
+    messages.into_iter().chain(settings).map(|(what, schema)| (what, written(contract, what, schema)))
+}
+
+/// What a shadow's `desired` and `reported` hold.
+fn desired(contract: &Contract<'_>) -> Value {
+    let settings = contract.settings.iter().map(|(id, setting)| (id.to_string(), setting_schema(setting)));
+    json!({
+        "description": "What stands in the device's classic shadow as `desired` and as `reported`. Each setting may be \
+            missing: a device that was told nothing has the default.",
+        "type": "object",
+        "properties": settings.collect::<Map<String, Value>>(),
+        "additionalProperties": false,
+    })
+}
+
+fn setting_schema(setting: &Setting) -> Value {
+    let mut schema = match &setting.value {
+        ValueType::Float { min, max } => bounded("number", Bounds::new(*min, *max)),
+        ValueType::Int { min, max } => bounded("integer", Bounds::new(*min, *max)),
+        ValueType::Bool => json!({ "type": "boolean" }),
+        ValueType::Enum { values } => json!({ "type": "string", "enum": values }),
+        ValueType::String => json!({ "type": "string", "maxLength": setting.text_chars_max }),
+    };
+    schema["default"] = setting.default.clone();
+    if let Some(unit) = &setting.unit {
+        schema["description"] = json!(format!("In {unit}."));
+    }
+    schema
+}
+
+fn bounded(kind: &str, bounds: Bounds) -> Value {
+    json!({ "type": kind, "minimum": bounds.min, "maximum": bounds.max })
 }
 
 fn written(contract: &Contract<'_>, what: &str, schema: Value) -> String {
@@ -115,10 +144,9 @@ fn readings_object(contract: &Contract<'_>) -> Value {
 }
 
 fn value(field: &Field<'_>) -> Value {
-    let bounded = |kind: &str, bounds: &Bounds| json!({ "type": kind, "minimum": bounds.min, "maximum": bounds.max });
     let mut schema = match &field.value {
-        Values::Float(bounds) => bounded("number", bounds),
-        Values::Int(bounds) => bounded("integer", bounds),
+        Values::Float(bounds) => bounded("number", *bounds),
+        Values::Int(bounds) => bounded("integer", *bounds),
         Values::Bool => json!({ "type": "boolean" }),
         Values::Enum(words) => json!({ "type": "string", "enum": words }),
         Values::Text => json!({ "type": "string" }),

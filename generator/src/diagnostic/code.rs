@@ -128,6 +128,7 @@ codes! {
     WindowTooShort = "P068" Error "window-too-short" "a window that never holds enough samples",
     FleetTooSmall = "P069" Warning "fleet-too-small" "a fleet rule without a zone that has enough devices",
     RuleCycle = "P070" Error "rule-cycle" "composite rules that read each other",
+    ShadowTooLarge = "P071" Error "shadow-too-large" "settings that do not fit into a shadow",
 }
 
 impl Code {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{AttributeId, DeviceTypeId, MetricId, ZoneId},
+    ids::{AttributeId, DeviceTypeId, MetricId, SettingId, ZoneId},
     rule_set::{Attribute, METRICS_MAX, ValueType},
     units::{Finite, Millis},
 };
@@ -11,7 +11,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::{message::Message, reading::RawReading, unit};
+use super::{
+    message::Message,
+    reading::RawReading,
+    setting::{self, RawSetting, Setting},
+    unit,
+};
 use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
@@ -46,6 +51,9 @@ pub(crate) struct RawDeviceType {
     /// What is set for each device when it is registered.
     #[schemars(extend("maxProperties" = 40))]
     pub(crate) attributes: Option<Table<AttributeId, RawAttribute>>,
+    /// What a device takes from its shadow, and reports there.
+    #[schemars(extend("maxProperties" = 100))]
+    pub(crate) desired: Option<Table<SettingId, RawSetting>>,
 }
 
 /// `device_types.X.attributes.Y` as it is written.
@@ -87,6 +95,8 @@ pub struct DeviceType {
     pub readings: BTreeMap<MetricId, Reading>,
     /// What is set for each device when it is registered.
     pub attributes: BTreeMap<AttributeId, Attribute>,
+    /// What a device takes from its shadow, and reports there.
+    pub desired: BTreeMap<SettingId, Setting>,
 }
 
 /// One measured value.
@@ -127,6 +137,7 @@ impl RawDeviceType {
             count: self.check_count(id, &at.key("count"), context),
             readings: self.check_readings(message, &at.key("readings"), context),
             attributes: self.check_attributes(&at.key("attributes"), context),
+            desired: setting::check(self.desired.as_ref(), &at.key("desired"), context),
         }
     }
 

@@ -22,9 +22,11 @@ pub(crate) mod route;
 pub(crate) mod rule;
 pub mod rule_test;
 pub mod security;
+pub mod setting;
 pub mod severity;
 pub mod stream;
 pub(crate) mod unit;
+pub(crate) mod values;
 pub(crate) mod webhook;
 pub mod zone;
 

@@ -3,7 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr};
 
 use fleetform_engine::{
-    ids::{AttributeId, ContactId, DeviceTypeId, EnvironmentId, MetricId, PlatformName, RuleId, SeverityId, ZoneId},
+    ids::{
+        AttributeId, ContactId, DeviceTypeId, EnvironmentId, MetricId, PlatformName, RuleId, SettingId, SeverityId,
+        ZoneId,
+    },
     units::Millis,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -18,7 +21,7 @@ pub(crate) const SIZE_PATTERN: &str = "^[0-9]{1,7}(B|KiB|MiB|GiB)$";
 /// How zones, device types, rules, contacts, severities and environments are named.
 pub(crate) const KEBAB_PATTERN: &str = "^[a-z][a-z0-9-]{0,62}$";
 
-/// How metrics and attributes are named.
+/// How metrics, attributes and settings are named.
 pub(crate) const SNAKE_PATTERN: &str = "^[a-z][a-z0-9_]{0,62}$";
 
 /// A length of time with its unit.
@@ -145,6 +148,7 @@ names! {
     SeverityId KEBAB_PATTERN "severity",
     MetricId SNAKE_PATTERN "metric",
     AttributeId SNAKE_PATTERN "attribute",
+    SettingId SNAKE_PATTERN "setting",
 }
 
 /// A table whose keys are names of one kind.

@@ -73,6 +73,10 @@ pub struct DeviceTopics {
     pub alerts: String,
     /// What it subscribes to.
     pub subscribe: Vec<String>,
+    /// Where it reports its settings.
+    pub shadow_update: String,
+    /// Where it is told how what is desired differs from what it reports.
+    pub shadow_delta: String,
 }
 
 /// The topics of a device of this name.
@@ -90,12 +94,14 @@ pub(crate) fn device_topics(site: &Site<'_>, device: &str) -> DeviceTopics {
         status: topic(&mqtt.status),
         alerts: sent("alerts", &mqtt.alerts),
         subscribe: vec![format!("{}/state", topic(&mqtt.alerts))],
+        shadow_update: format!("$aws/things/{device}/shadow/update"),
+        shadow_delta: format!("$aws/things/{device}/shadow/update/delta"),
     }
 }
 
 fn core(site: &Site<'_>) -> Document<iot::Resource> {
     let mqtt = &site.platform.mqtt;
-    let DeviceTopics { telemetry, status, alerts, subscribe } = device_topics(site, iot::THING);
+    let DeviceTopics { telemetry, status, alerts, subscribe, .. } = device_topics(site, iot::THING);
     iot::core_policy(&iot::DeviceTopics {
         retain: mqtt.retain_status.then(|| status.clone()),
         publish: vec![telemetry, status, alerts],

@@ -195,6 +195,7 @@ fn device_type(id: &str) -> (DeviceTypeId, DeviceType) {
         count: BTreeMap::new(),
         readings: BTreeMap::from([(MetricId::new("pressure").unwrap(), reading)]),
         attributes: BTreeMap::new(),
+        desired: BTreeMap::new(),
     };
     (DeviceTypeId::new(id).unwrap(), device_type)
 }

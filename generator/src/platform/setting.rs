@@ -1,0 +1,287 @@
+//! `[device_types.X.desired.Y]`: a setting that devices take from their shadow.
+
+use std::collections::BTreeMap;
+
+use fleetform_engine::{ids::SettingId, rule_set::ValueType, units::Finite};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
+use serde_json::{Number, Value, json};
+use smol_str::SmolStr;
+
+use super::values::{Kind, RawValues, WORDS_MAX};
+use crate::{
+    check::context::{Context, listing, shown},
+    diagnostic::{Code, Diagnostic},
+    schema::types::Table,
+    source::At,
+};
+
+/// The largest shadow, in bytes without metadata: <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
+pub const SHADOW_BYTES_MAX: usize = 8 << 10;
+
+/// The longest text of a setting unless the file says otherwise, and the longest that it may say, in characters.
+const TEXT_CHARS: u32 = 64;
+const TEXT_CHARS_MAX: u32 = 1_000;
+
+/// Largest whole number that is written without a point.
+const NUMBER_MAX: f64 = 1e15;
+
+/// The most bytes of a number and of a character in JSON.
+const NUMBER_BYTES_MAX: usize = 24;
+const CHARACTER_BYTES_MAX: usize = 6;
+
+/// `device_types.X.desired.Y` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSetting {
+    /// What values it takes.
+    #[serde(rename = "type")]
+    #[schemars(extend("default" = "float"))]
+    pub(crate) kind: Option<Kind>,
+    /// The words of an `enum`.
+    #[schemars(length(min = 1, max = WORDS_MAX))]
+    pub(crate) values: Option<Vec<String>>,
+    /// UCUM code of its unit, such as `s` or `Cel`.
+    pub(crate) unit: Option<String>,
+    /// The value of a device that was told nothing.
+    #[schemars(required)]
+    pub(crate) default: Option<Scalar>,
+    /// Lowest value.
+    #[schemars(with = "Option<f64>")]
+    pub(crate) min: Option<Finite>,
+    /// Highest value.
+    #[schemars(with = "Option<f64>")]
+    pub(crate) max: Option<Finite>,
+    /// Longest text, in characters.
+    #[schemars(range(min = 1, max = TEXT_CHARS_MAX), extend("default" = TEXT_CHARS))]
+    pub(crate) max_len: Option<u32>,
+}
+
+/// A number, a text, or `true` or `false`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Scalar {
+    Bool(bool),
+    Number(Finite),
+    Text(String),
+}
+
+impl JsonSchema for Scalar {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Scalar".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["boolean", "number", "string"] })
+    }
+}
+
+/// A setting of a device type.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// What values it takes.
+    pub value: ValueType,
+    /// The longest text that it takes, in characters.
+    pub text_chars_max: u32,
+    /// UCUM code of its unit.
+    pub unit: Option<SmolStr>,
+    /// The value of a device that was told nothing: one that it takes.
+    pub default: Value,
+}
+
+impl RawSetting {
+    /// Checks a setting.
+    pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Setting {
+        let kind = self.kind.unwrap_or(Kind::Float);
+        let values = RawValues {
+            thing: "setting",
+            kind,
+            values: self.values.as_deref(),
+            unit: &self.unit,
+            min: self.min,
+            max: self.max,
+        };
+        let (value, unit) = values.check(at, context);
+        if self.max_len.is_some() && kind != Kind::String {
+            let (place, type_at) = (at.key("max_len"), at.key("type"));
+            let mut diagnostic = Diagnostic::new(Code::KeysExclude, context.key(&place), "only texts have a length");
+            if context.is_written(&type_at) {
+                diagnostic = diagnostic.related(context.value(&type_at), "the setting's type");
+            }
+            context.report(diagnostic.help("remove `max_len`, or change `type`"));
+        }
+        let default = self.default.as_ref().map_or(Value::Null, Scalar::to_json);
+        let setting = Setting { value, unit, text_chars_max: self.max_len.unwrap_or(TEXT_CHARS), default };
+        if self.default.is_some() {
+            setting.check_default(at, context);
+        }
+        setting
+    }
+}
+
+impl Scalar {
+    fn to_json(&self) -> Value {
+        match self {
+            Self::Bool(value) => json!(value),
+            // A whole number has no point in JSON, whatever the setting's type.
+            Self::Number(value) if value.get().fract() == 0.0 && value.get().abs() < NUMBER_MAX => {
+                json!(value.get() as i64)
+            }
+            Self::Number(value) => json!(value),
+            Self::Text(value) => json!(value),
+        }
+    }
+}
+
+impl Setting {
+    /// Reports a default that the setting does not take.
+    fn check_default(&self, at: &At<'_>, context: &Context<'_>) {
+        let place = at.key("default");
+        let wrong_type = |what: &str| {
+            let message = format!("the default of this setting is not {what}");
+            Diagnostic::new(Code::WrongType, context.value(&place), message).help("write one, or change `type`")
+        };
+        let diagnostic = match (&self.value, &self.default) {
+            (ValueType::Float { min, max }, Value::Number(number)) => self.outside(number, *min, *max, at, context),
+            (ValueType::Int { .. }, Value::Number(number)) if number.as_f64().is_some_and(|n| n.fract() != 0.0) => {
+                Some(wrong_type("a whole number"))
+            }
+            (ValueType::Int { min, max }, Value::Number(number)) => self.outside(number, *min, *max, at, context),
+            (ValueType::Bool, Value::Bool(_)) => None,
+            (ValueType::Enum { values }, Value::String(word)) => {
+                (!values.is_empty() && !values.iter().any(|value| value == word)).then(|| {
+                    let message = format!("`{}` is none of the setting's `values`", shown(word));
+                    let words: Vec<&str> = values.iter().map(SmolStr::as_str).collect();
+                    let diagnostic = Diagnostic::new(Code::ValueNotAllowed, context.value(&place), message);
+                    diagnostic.help(format!("one of {}", listing(&words)))
+                })
+            }
+            (ValueType::String, Value::String(text)) => {
+                (text.chars().count() > self.text_chars_max as usize).then(|| {
+                    let message =
+                        format!("the default is longer than the {} characters of the setting", self.text_chars_max);
+                    Diagnostic::new(Code::OutOfBounds, context.value(&place), message)
+                        .help("shorten it, or raise `max_len`")
+                })
+            }
+            (ValueType::Float { .. } | ValueType::Int { .. }, _) => Some(wrong_type("a number")),
+            (ValueType::Bool, _) => Some(wrong_type("`true` or `false`")),
+            (ValueType::Enum { .. } | ValueType::String, _) => Some(wrong_type("a text")),
+        };
+        if let Some(diagnostic) = diagnostic {
+            context.report(diagnostic);
+        }
+    }
+
+    fn outside(
+        &self,
+        number: &Number,
+        min: Option<Finite>,
+        max: Option<Finite>,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Option<Diagnostic> {
+        let number = number.as_f64()?;
+        let (key, bound) =
+            [("min", min.filter(|min| number < min.get())), ("max", max.filter(|max| number > max.get()))]
+                .into_iter()
+                .find_map(|(key, bound)| Some((key, bound?)))?;
+        let message = format!("the default {number} lies outside the setting's `{key}` {bound}");
+        let diagnostic = Diagnostic::new(Code::OutOfBounds, context.value(&at.key("default")), message);
+        Some(diagnostic.related(context.value(&at.key(key)), "the bound").help("choose a value that the setting takes"))
+    }
+
+    /// The most bytes that it takes in a shadow, its name included.
+    fn bytes_max(&self, name: &str) -> usize {
+        let value = match &self.value {
+            ValueType::Float { .. } | ValueType::Int { .. } => NUMBER_BYTES_MAX,
+            ValueType::Bool => "false".len(),
+            ValueType::Enum { values } => {
+                values.iter().map(|word| json!(word).to_string().len()).max().unwrap_or_default()
+            }
+            ValueType::String => self.text_chars_max as usize * CHARACTER_BYTES_MAX + "\"\"".len(),
+        };
+        // Its quotes, a colon and a comma.
+        name.len() + value + 4
+    }
+}
+
+/// Checks the settings of a device type.
+pub(crate) fn check(
+    raw: Option<&Table<SettingId, RawSetting>>,
+    at: &At<'_>,
+    context: &Context<'_>,
+) -> BTreeMap<SettingId, Setting> {
+    let raw = raw.into_iter().flat_map(|settings| &settings.0);
+    let settings: BTreeMap<SettingId, Setting> =
+        raw.map(|(id, raw)| (id.clone(), raw.check(&at.key(id.as_str()), context))).collect();
+    let bytes = shadow_bytes_max(&settings);
+    if bytes > SHADOW_BYTES_MAX {
+        context.report(
+            Diagnostic::new(
+                Code::ShadowTooLarge,
+                context.key(at),
+                format!("a shadow with these settings may have {bytes} bytes, and AWS IoT takes {SHADOW_BYTES_MAX}"),
+            )
+            .help("declare fewer or shorter settings: each stands in a shadow twice, as desired and as reported"),
+        );
+    }
+    settings
+}
+
+/// The most bytes of a shadow: all settings desired and reported.
+fn shadow_bytes_max(settings: &BTreeMap<SettingId, Setting>) -> usize {
+    const EMPTY: &str = r#"{"state":{"desired":{},"reported":{}}}"#;
+    let all: usize = settings.iter().map(|(id, setting)| setting.bytes_max(id.as_str())).sum();
+    EMPTY.len() + 2 * all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::check;
+
+    /// The settings of a device type in a file of which the rest is sound.
+    fn settings(text: &str) -> BTreeMap<SettingId, Setting> {
+        let text = format!(
+            "schema = 1\n[platform]\nname = \"water\"\n[environments.dev]\naccount = \"111111111111\"\n\
+             region = \"us-east-1\"\n[zones.zone-a]\ncontacts = [\"oncall\"]\n[contacts.oncall]\n\
+             email = [\"oncall@water.example\"]\n[device_types.meter]\nreadings = {{ level = {{}} }}\n\
+             [device_types.meter.desired]\n{text}\n"
+        );
+        let checked = check("platform.toml", &text);
+        let project = checked.project.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics));
+        project.environments["dev"].device_types["meter"].desired.clone()
+    }
+
+    #[test]
+    fn a_setting_has_a_value_that_it_takes() {
+        let settings = settings(
+            "interval = { type = \"int\", default = 60, min = 5, max = 3600, unit = \"s\" }\n\
+             gain = { default = 1.5 }\nled = { type = \"bool\", default = true }\n\
+             mode = { type = \"enum\", values = [\"eco\", \"full\"], default = \"eco\" }\n\
+             name = { type = \"string\", default = \"\" }",
+        );
+        let defaults: Vec<String> = settings.values().map(|setting| setting.default.to_string()).collect();
+        assert_eq!(defaults, ["1.5", "60", "true", "\"eco\"", "\"\""]);
+        assert_eq!(settings["interval"].unit.as_deref(), Some("s"));
+        assert_eq!(settings["name"].text_chars_max, TEXT_CHARS);
+    }
+
+    /// What is counted is no less than what any values take.
+    #[test]
+    fn no_shadow_is_larger_than_it_is_counted() {
+        let settings = settings(
+            "a = { default = 1.5 }\nb = { type = \"bool\", default = true }\n\
+             c = { type = \"enum\", values = [\"eco\", \"full \\\"power\\\"\"], default = \"eco\" }\n\
+             d = { type = \"string\", max_len = 10, default = \"\" }",
+        );
+        let values =
+            json!({ "a": -1.234_567_890_123_456_7e-300, "b": false, "c": "full \"power\"", "d": "\u{1}".repeat(10) });
+        let shadow = json!({ "state": { "desired": values, "reported": values } }).to_string();
+        let counted = shadow_bytes_max(&settings);
+        assert!((shadow.len()..shadow.len() + 20).contains(&counted), "{counted} for {}", shadow.len());
+    }
+}
