@@ -46,7 +46,10 @@ pub struct Alert {
     pub limit: SmolStr,
     /// How long the condition had to hold.
     pub duration_ms: Millis,
-    /// Shard of the record that made this transition.
+    /// Generation of the stream that the record came on, which made this transition.
+    #[serde(default = "first_generation", skip_serializing_if = "is_first_generation")]
+    pub generation: u32,
+    /// Shard of that record.
     pub shard: SmolStr,
     /// Its sequence number, zero-padded so that text order is number order.
     pub sequence: SmolStr,
@@ -63,11 +66,21 @@ pub struct Alert {
     pub muted: bool,
 }
 
+fn first_generation() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_first_generation(generation: &u32) -> bool {
+    *generation == first_generation()
+}
+
 impl Alert {
     /// The place of this transition among those of its episode: text order is their order. A history row is replaced
     /// only by one with a higher version.
     pub fn version(&self) -> String {
-        format!("{}#{:010}", self.sequence, self.ordinal)
+        // Another stream's numbers may begin lower.
+        format!("{:010}#{}#{:010}", self.generation, self.sequence, self.ordinal)
     }
 
     /// What the alert is about: the device's id, or `zone/<zone>`, which no device is called.

@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Scene<'a> {
     pub(crate) rules: &'a Compiled,
     pub(crate) home: Home,
+    /// The stream's.
+    pub(crate) generation: u32,
     pub(crate) shard: &'a str,
     pub(crate) sequence: &'a SequenceNumber,
     pub(crate) cause: Cause,
@@ -33,15 +35,15 @@ pub(crate) struct Scene<'a> {
 pub(crate) enum Cause {
     /// A sample, by its index among those of its message in the order of time; 0 for records of other kinds.
     Sample(u32),
-    /// The passing of time, on a stream of this generation.
-    Timer { generation: u32 },
+    /// The passing of time.
+    Timer,
 }
 
 impl Scene<'_> {
     pub(crate) fn is_timer(&self) -> bool {
         match self.cause {
             Cause::Sample(_) => false,
-            Cause::Timer { .. } => true,
+            Cause::Timer => true,
         }
     }
 
@@ -60,8 +62,8 @@ impl Scene<'_> {
                 name(&[rule.as_str(), subject, self.sequence.as_str(), decimal(index, &mut digits)])
             }
             // Which record moves the time past a moment depends on who else sends: the moment does not.
-            Cause::Timer { generation } => {
-                name(&[rule.as_str(), subject, &generation.to_string(), self.shard, &self.at.0.to_string()])
+            Cause::Timer => {
+                name(&[rule.as_str(), subject, &self.generation.to_string(), self.shard, &self.at.0.to_string()])
             }
         }
     }
@@ -96,6 +98,7 @@ pub(crate) fn alert(
         value: firing.value.observed(words),
         limit: rule.test.limit(&device.attributes, words),
         duration_ms: rule.duration.length(),
+        generation: scene.generation,
         shard: SmolStr::new(scene.shard),
         sequence,
         ordinal,

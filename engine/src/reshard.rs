@@ -4,6 +4,7 @@
 use md5::{Digest, Md5};
 
 use crate::{
+    ids::DeviceId,
     position::Position,
     state::{Device, Head, ShardState},
 };
@@ -30,9 +31,13 @@ impl HashRange {
 
 /// The part of a state that a child with these hash keys inherits, before its first record.
 pub(crate) fn part(state: ShardState, range: HashRange) -> ShardState {
+    only(state, |device| range.takes(device.as_str()))
+}
+
+/// A state with some of its devices, before its first record.
+pub(crate) fn only(state: ShardState, mut kept: impl FnMut(&DeviceId) -> bool) -> ShardState {
     let head = Head { position: Position::Start, ..state.head };
-    let kept = |device: &Device| range.takes(device.registration.id.as_str());
-    from_parts(head, state.devices.into_iter().filter(kept).collect())
+    from_parts(head, state.devices.into_iter().filter(|device| kept(&device.registration.id)).collect())
 }
 
 /// The state of two shards as one. Both are under the same rule set, which is the newer of theirs, and under the same

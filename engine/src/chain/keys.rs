@@ -5,6 +5,9 @@ use crate::{
     position::{Position, SEQUENCE_DIGITS_MAX, SequenceNumber},
 };
 
+/// What the keys of all start marks begin with.
+pub(crate) const STARTS: &str = "start/";
+
 /// Makes the keys of one shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
@@ -24,7 +27,15 @@ impl Keys {
     /// Of one shard under any generation and repair.
     pub(crate) fn of(generation: u32, repair: u32, shard: &str) -> Self {
         let place = format!("{generation}/{repair}/{shard}");
-        Self { log: format!("log/{place}/"), base: format!("base/{place}/"), start: format!("start/{place}") }
+        Self { log: format!("log/{place}/"), base: format!("base/{place}/"), start: format!("{STARTS}{place}") }
+    }
+
+    /// The generation, the repair and the shard whose mark lies at a key; none if it is no such key.
+    pub(crate) fn place_of_start(key: &str) -> Option<(u32, u32, &str)> {
+        let mut parts = key.strip_prefix(STARTS)?.splitn(3, '/');
+        let generation = parts.next()?.parse().ok()?;
+        let repair = parts.next()?.parse().ok()?;
+        Some((generation, repair, parts.next()?))
     }
 
     /// Of the delta that follows a position.
@@ -101,5 +112,7 @@ mod tests {
         assert_eq!(keys.position_of_base("base/1/0/shardId-000000000000/12x"), None);
         assert_eq!(keys.delta(Position::Start), "log/1/0/shardId-000000000000/-start");
         assert_eq!(keys.start, "start/1/0/shardId-000000000000");
+        assert_eq!(Keys::place_of_start(&keys.start), Some((1, 0, "shardId-000000000000")));
+        assert_eq!(Keys::place_of_start("start/1/x/shardId-000000000000"), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use super::{Failure, PortError, load::unavailable};
+use super::{Chain, Failure, PortError, load::unavailable};
 use crate::{
     chain::keys::Keys,
     units::{Millis, Timestamp},
@@ -51,16 +51,14 @@ pub struct Expired {
     pub base_behind: Millis,
 }
 
-/// Clears away what is older than [`CHAIN_AGE_MAX`] of one shard's chain. A call looks at a thousand objects at most, the oldest
+/// Clears away what is older than [`CHAIN_AGE_MAX`] of one chain. A call looks at a thousand objects at most, the oldest
 /// first, so that it costs the same however long the chain is.
 pub async fn expire<C: Clearing>(
     log: &C,
-    generation: u32,
-    repair: u32,
-    shard: &str,
+    Chain { generation, repair, shard }: &Chain,
     now: Timestamp,
 ) -> Result<Expired, Failure> {
-    let keys = Keys::of(generation, repair, shard);
+    let keys = Keys::of(*generation, *repair, shard);
     let bases = log.list_dated(&keys.base, None, 1).await.map_err(unavailable("listing bases"))?;
     // Without a base, or with one that another version named, there is nothing that may go.
     let Some(newest) = bases.into_iter().next() else { return Ok(Expired::default()) };

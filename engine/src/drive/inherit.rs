@@ -1,4 +1,4 @@
-//! How a shard begins. One that came from nowhere begins empty; a child begins with the part of its parents' last states
+//! How a shard begins. One that came from nowhere begins empty, unless the stream took another's place; a child begins with the part of its parents' last states
 //! that its hash keys take. A state is last once its chain is sealed: nothing follows a seal, so that every child of a
 //! shard, and whoever comes late, sees one and the same.
 
@@ -33,6 +33,15 @@ pub(super) const START_MARK: &[u8] = b"1\n";
 /// A record counts as younger than the maximum age for this much longer: its age is measured to a deadline and not to
 /// the event source's clock.
 pub const RECORD_AGE_MARGIN: Millis = Millis::from_secs(600);
+
+/// Where the records of a chain that nobody has taken are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// On the stream, in a closed shard: one that may still be taken keeps the chain open.
+    Here,
+    /// On a stream that was replaced: nobody will take them.
+    Gone,
+}
 
 impl Driver {
     /// Begins a shard that has no base, and those of its ancestors that have none, the oldest first.
@@ -125,7 +134,11 @@ impl Driver {
         let mut last = Vec::new();
         let left_out = usize::from(mutant!(ChildWithoutOneParent) && lineage.parents.len() > 1);
         for parent in lineage.parents.iter().skip(left_out) {
-            last.extend(self.last_state(ports, parent, invocation, counts).await?);
+            let place = (self.settings.generation, self.settings.repair, parent.as_str());
+            last.extend(self.last_state(ports, place, Rest::Here, invocation, counts).await?);
+        }
+        if last.is_empty() {
+            last = self.generation_before(ports, lineage.range, invocation, counts).await?;
         }
         let inherited = !last.is_empty();
         let mut run = Run::new(name, self.settings.generation);
@@ -161,14 +174,15 @@ impl Driver {
     }
 
     /// The last state of a shard, sealed if nobody has sealed it yet; none if it never had one.
-    async fn last_state<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+    pub(super) async fn last_state<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
-        name: &str,
+        (generation, repair, name): (u32, u32, &str),
+        rest: Rest,
         invocation: &Invocation<'_>,
         counts: &mut Counts,
     ) -> Result<Option<Shard>, Failure> {
-        let keys = Keys::new(&self.settings, name);
+        let keys = Keys::of(generation, repair, name);
         let Some(mut shard) = self.newest_base(ports, &keys, invocation).await? else { return Ok(None) };
         self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
         loop {
@@ -180,11 +194,15 @@ impl Driver {
             if mutant!(ParentNotSealed) {
                 return Ok(Some(shard));
             }
-            let left_behind = if mutant!(ParentSealedEarly) {
-                0
-            } else {
-                self.left_behind(ports, name, position, invocation).await?
+            let left_behind = match rest {
+                Rest::Here if !mutant!(ParentSealedEarly) => {
+                    self.left_behind(ports, name, position, invocation).await?
+                }
+                Rest::Here | Rest::Gone => 0,
             };
+            if (invocation.remaining)() <= DEADLINE_RESERVE {
+                return Err(Failure::Deadline);
+            }
             let seal = chain::write_seal(position);
             match commit::create(ports.log, invocation, &keys.delta(position), &seal).await? {
                 Committed::Mine => {

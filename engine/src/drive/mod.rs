@@ -12,6 +12,7 @@ mod cache;
 mod commit;
 mod crumbs;
 mod expiry;
+mod generation;
 mod inherit;
 mod load;
 mod port;
@@ -37,7 +38,7 @@ pub use port::{
     Settings, Shards, StateLog, StoredRecord, StreamRecord,
 };
 pub use repair::{Repair, RepairError, Repaired, next_repair, repair};
-pub use survey::{Broken, Survey, shards, survey};
+pub use survey::{Broken, Chain, Survey, chains, shards, survey};
 
 use crate::{
     chain::{self, Author, keys::Keys},

@@ -4,7 +4,10 @@ use smol_str::SmolStr;
 
 use super::{Driver, Failure, PortError, RuleSets, Settings, StateLog, cache::Shard, load::unavailable};
 use crate::{
-    chain::{self, keys::Keys},
+    chain::{
+        self,
+        keys::{Keys, STARTS},
+    },
     ids::RuleId,
     overrides::Override,
     position::Position,
@@ -72,6 +75,24 @@ pub(super) struct Found {
     pub(super) broken: Vec<Broken>,
     /// Of all that lies under the chain's keys, the last. Whether it is a seal.
     pub(super) last: Option<(Position, bool)>,
+}
+
+/// A chain that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Chain {
+    /// Of the stream.
+    pub generation: u32,
+    /// The number under which it was repaired; nought if it never was.
+    pub repair: u32,
+    /// Its shard.
+    pub shard: SmolStr,
+}
+
+/// Every chain that has begun, of whatever generation and repair.
+pub async fn chains<L: StateLog>(log: &L) -> Result<Vec<Chain>, Failure> {
+    let marks = list(log, STARTS, None, "listing start marks").await?;
+    let chain = |(generation, repair, shard)| Chain { generation, repair, shard: SmolStr::new(shard) };
+    Ok(marks.iter().filter_map(|mark| Keys::place_of_start(mark)).map(chain).collect())
 }
 
 /// The shards whose chains have begun.

@@ -76,12 +76,12 @@ fn is_in(fleet: &Belonging, device: &Device) -> bool {
     }
 }
 
-/// Takes a `member` record. One that is not above the last of its device, or of an earlier stream, is ignored.
+/// Takes a `member` record. One that is not above the last of its device is ignored.
 pub(super) fn take(rules: &Compiled, state: &mut ShardState, member: &Member, moment: &Moment<'_>, run: &mut Run) {
     let key = member.partition_key();
     let found = state.find(&key);
     let known = found.and_then(|index| state.devices[index as usize].fleet.as_ref());
-    if member.generation < run.generation || known.is_some_and(|fleet| !fleet.is_news(member)) {
+    if known.is_some_and(|fleet| !fleet.is_news(member)) {
         run.counts.stale_members += 1;
         return;
     }

@@ -206,6 +206,7 @@ fn take(
 
 /// The record that everything in a step happens at.
 struct Moment<'a> {
+    generation: u32,
     sequence: &'a SequenceNumber,
     ingested_at: Timestamp,
     /// When the platform could act on it: at its ingest, or now if it is put on the stream once more.
@@ -217,7 +218,8 @@ struct Moment<'a> {
 impl<'a> Moment<'a> {
     fn of(record: &'a StreamRecord<'_>, ingested_at: Timestamp, run: &Run) -> Self {
         let before = run.effects.alerts.len();
-        Self { sequence: &record.sequence, ingested_at, known_at: ingested_at, before }
+        let generation = run.generation;
+        Self { generation, sequence: &record.sequence, ingested_at, known_at: ingested_at, before }
     }
 
     /// A scene at the record itself, by its ingest time.
@@ -225,6 +227,7 @@ impl<'a> Moment<'a> {
         Scene {
             rules,
             home,
+            generation: self.generation,
             shard,
             sequence: self.sequence,
             cause: Cause::Sample(0),
@@ -297,7 +300,8 @@ pub(crate) fn hand_over(
     run: &mut Run,
 ) {
     let before = run.effects.alerts.len();
-    let moment = Moment { sequence: first, ingested_at: shard_time, known_at: shard_time, before };
+    let generation = run.generation;
+    let moment = Moment { generation, sequence: first, ingested_at: shard_time, known_at: shard_time, before };
     state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
     state.head.overrides = new.overrides.clone();
     move_over(old, new, Change::RuleSet, state, &moment, run);

@@ -32,7 +32,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
         // A rule that came with a new set may find that what it waits for has long been so.
         let now = due.max(state.head.shard_time);
         let scene = Scene {
-            cause: Cause::Timer { generation: run.generation },
+            cause: Cause::Timer,
             at: now,
             ingested_at: now,
             known_at: now,

@@ -1,7 +1,7 @@
 //! Old objects are cleared away, and the chain can be read all the same.
 
 use fleetform_engine::{
-    drive::{self, CHAIN_AGE_MAX, Expired},
+    drive::{self, CHAIN_AGE_MAX, Chain, Expired},
     memory::{self, Fault, Memory, Operation},
     units::{Millis, Timestamp},
 };
@@ -30,8 +30,12 @@ fn hourly(memory: &Memory, stream: &Stream, from: usize, to: usize) {
     }
 }
 
+fn chain() -> Chain {
+    Chain { generation: 1, repair: 0, shard: SHARD.into() }
+}
+
 fn expire(memory: &Memory, now: i64) -> Expired {
-    memory::run(drive::expire(memory, 1, 0, SHARD, Timestamp(now))).unwrap()
+    memory::run(drive::expire(memory, &chain(), Timestamp(now))).unwrap()
 }
 
 fn count(memory: &Memory, kind: &str) -> usize {
@@ -103,6 +107,6 @@ fn a_store_that_fails_ends_it_and_a_shard_that_never_was_has_nothing_to_clear() 
     hourly(&memory, &stream(100), 0, 100);
     memory.fail(|operation, _| (operation == Operation::Delete).then_some(Fault::Refused));
     let before = memory.objects();
-    assert!(memory::run(drive::expire(&memory, 1, 0, SHARD, Timestamp(START_MS + 1_000 * DAY))).is_err());
+    assert!(memory::run(drive::expire(&memory, &chain(), Timestamp(START_MS + 1_000 * DAY))).is_err());
     assert_eq!(memory.objects(), before);
 }

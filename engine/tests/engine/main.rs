@@ -2,6 +2,7 @@
 
 mod expiry_cases;
 mod fleet_cases;
+mod generation_cases;
 mod message_cases;
 mod override_cases;
 mod poison_cases;
@@ -11,6 +12,7 @@ mod repair_cases;
 mod reshard_cases;
 mod rule_set;
 mod sessions;
+mod shards;
 mod state_cases;
 mod stream_cases;
 mod support;

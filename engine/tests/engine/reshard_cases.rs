@@ -1,167 +1,19 @@
 //! Shards that are split and merged while alerts fire: the rows are those of one shard that nobody ever touched.
 
-use std::{cell::Cell, time::Duration};
-
 use fleetform_engine::{
-    drive::{Batch, Driver, Failure, Invocation, Lineage, Outcome, Ports, Settings, StoredRecord, StreamRecord},
+    drive::{Failure, Lineage, Settings, StoredRecord},
     effect::{AlertState, ResolveReason},
-    memory::{self, Fault, Memory, Operation, Rows},
+    memory::{Fault, Memory, Operation, Rows},
     position::SequenceNumber,
     reshard::HashRange,
     units::{Millis, Timestamp},
 };
 use serde_json::{Value, json};
 
-use crate::support::{EXAMPLE, Put, START_MS, Stream, sequence, settings};
-
-const MINUTE: i64 = 60_000;
-const HALF: u128 = 1 << 127;
-const LOW: HashRange = HashRange { first: 0, last: HALF - 1 };
-const HIGH: HashRange = HashRange { first: HALF, last: u128::MAX };
-
-/// A stream of several shards, on the memory's ports. Sequence numbers rise over all of them, as those of a stream do.
-struct World<'a> {
-    memory: &'a Memory,
-    settings: Settings,
-    /// Open shards, and what of each was not delivered yet.
-    open: Vec<(&'static str, HashRange, Vec<StoredRecord>)>,
-    runs: Cell<u64>,
-    deadline: Cell<i64>,
-}
-
-impl<'a> World<'a> {
-    fn new(memory: &'a Memory) -> Self {
-        let mut world = Self {
-            memory,
-            settings: settings(memory),
-            open: Vec::new(),
-            runs: Cell::new(0),
-            deadline: Cell::new(START_MS + MINUTE),
-        };
-        world.open("s0", HashRange::ALL, &[], 0);
-        world
-    }
-
-    fn open(&mut self, shard: &'static str, range: HashRange, parents: &[&str], first: usize) {
-        let parents = parents.iter().map(|parent| (*parent).into()).collect();
-        self.memory.add_shard(shard, Lineage { range, parents, first: sequence(first) });
-        self.open.push((shard, range, Vec::new()));
-    }
-
-    /// Closes a shard, delivered or not, and opens its children.
-    fn split(&mut self, parent: &'static str, into: [&'static str; 2], first: usize) -> Vec<StoredRecord> {
-        let rest = self.close(parent);
-        self.open(into[0], LOW, &[parent], first);
-        self.open(into[1], HIGH, &[parent], first);
-        rest
-    }
-
-    fn merge(&mut self, parents: [&'static str; 2], into: &'static str, first: usize) {
-        for parent in parents {
-            assert!(self.close(parent).is_empty());
-        }
-        self.open(into, HashRange::ALL, &parents, first);
-    }
-
-    fn close(&mut self, shard: &str) -> Vec<StoredRecord> {
-        let at = self.open.iter().position(|(open, ..)| *open == shard).unwrap();
-        self.open.remove(at).2
-    }
-
-    /// Puts a record into the shard that takes its key, or into all of them.
-    fn put(&mut self, index: usize, put: &Put) {
-        for (shard, range, waiting) in &mut self.open {
-            if put.key != "rules" && !range.takes(&put.key) {
-                continue;
-            }
-            let record = StoredRecord {
-                sequence: sequence(index),
-                partition_key: put.key.clone(),
-                arrived_at: Timestamp(put.arrived_at),
-                data: put.data.clone(),
-            };
-            self.memory.put_record(shard, record.clone());
-            waiting.push(record);
-        }
-    }
-
-    fn deliver(&self, driver: &mut Driver, shard: &str, records: &[StoredRecord], polls: usize) -> Option<Outcome> {
-        self.runs.set(self.runs.get() + 1);
-        let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&self.runs.get().to_le_bytes());
-        let remaining = || Duration::from_secs(60);
-        let invocation = Invocation { deadline: Timestamp(self.deadline.get()), remaining: &remaining, seed };
-        let memory = self.memory;
-        let ports = Ports { log: memory, publisher: memory, rule_sets: memory, shards: memory, crumbs: memory };
-        let records: Vec<StreamRecord<'_>> = records.iter().map(StoredRecord::borrowed).collect();
-        memory::run_for(driver.process(&ports, &Batch { shard, records }, &invocation), polls)
-    }
-
-    fn driver(&self) -> Driver {
-        Driver::new(self.settings.clone())
-    }
-
-    /// Delivers to a host that knows nothing, and expects it to be taken.
-    fn take(&self, shard: &str, records: &[StoredRecord]) -> Outcome {
-        let outcome = self.deliver(&mut self.driver(), shard, records, usize::MAX).unwrap();
-        assert_eq!(outcome.failure, None, "{shard}");
-        outcome
-    }
-
-    /// Delivers what waits in every open shard, in batches of seven.
-    fn drain(&mut self) {
-        for at in 0..self.open.len() {
-            let (shard, _, waiting) = &mut self.open[at];
-            let (shard, waiting) = (*shard, std::mem::take(waiting));
-            for batch in waiting.chunks(7) {
-                self.take(shard, batch);
-            }
-        }
-    }
-}
-
-/// Registrations, then samples of each of eight devices that go in and out of firing and of being held.
-fn busy(samples: i64) -> Stream {
-    let mut stream = Stream::default();
-    for device in 0..8 {
-        stream.register(&format!("logger-{device}"), "pressure-logger", "zone-a");
-    }
-    for n in 0..samples {
-        for device in 0..8 {
-            let temperature = if (n + device) % 9 < 4 { 55.0 } else { 20.0 };
-            let readings = json!({ "pressure": 50.0 + n as f64, "temperature": temperature });
-            stream.reading(&format!("logger-{device}"), readings, n * MINUTE);
-        }
-    }
-    stream
-}
-
-/// The rows without what says which shard noticed something and at which of its records: a timer that has run out is
-/// noticed at the shard's next record, whatever device that is of.
-fn without_shards(memory: &Memory) -> Rows {
-    let mut rows = memory.rows();
-    let alerts = rows.alerts.values_mut().chain(rows.outbox.values_mut().map(|notice| &mut notice.alert));
-    for alert in alerts {
-        (alert.shard, alert.sequence, alert.ordinal) = ("any".into(), "any".into(), 0);
-    }
-    rows
-}
-
-fn undisturbed(stream: &Stream) -> Rows {
-    let memory = Memory::new();
-    let mut world = World::new(&memory);
-    stream.records.iter().enumerate().for_each(|(index, put)| world.put(index, put));
-    world.drain();
-    let rows = without_shards(&memory);
-    assert!(rows.outbox.len() > 8, "the stream is worth the test");
-    rows
-}
-
-fn seals(memory: &Memory) -> Vec<String> {
-    let sealed = |bytes: &Vec<u8>| bytes.starts_with(b"FFLG") && bytes[6] == 3;
-    let objects = memory.objects().into_iter().filter(|(_, bytes)| sealed(bytes));
-    objects.map(|(key, _)| key.split('/').nth(3).unwrap().to_owned()).collect()
-}
+use crate::{
+    shards::{HIGH, LOW, MINUTE, World, busy, seals, undisturbed, without_shards},
+    support::{EXAMPLE, Put, START_MS, Stream, sequence},
+};
 
 #[test]
 fn shards_that_are_split_and_merged_leave_the_rows_of_one_shard() {
@@ -325,7 +177,6 @@ fn a_child_that_dies_at_any_point_of_its_beginning_loses_and_doubles_nothing() {
     }
 }
 
-/// The example with one thing changed.
 /// What devices say goes on the stream, wherever its key belongs by then, twice as a repeated publication puts it.
 fn with_members(stream: &Stream, split: usize, merge: usize) -> (Rows, usize) {
     let memory = Memory::new();
@@ -390,6 +241,7 @@ fn fleets_go_where_their_keys_go_and_devices_go_on_counting_what_they_say() {
     }
 }
 
+/// The example with one thing changed.
 fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
     change(&mut set);

@@ -46,7 +46,7 @@ pub(crate) struct RawStream {
     /// Whether `evaluate` reads by enhanced fan-out.
     #[schemars(extend("default" = false))]
     pub(crate) fan_out: Option<bool>,
-    /// Part of every key of the state log; a new one starts with no state.
+    /// Which stream this is: a higher number puts another stream in its place, which goes on with the states of this one.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1))]
     pub(crate) generation: Option<u32>,
 }
@@ -69,7 +69,7 @@ pub struct Stream {
     pub retention: Millis,
     /// Whether `evaluate` reads by enhanced fan-out.
     pub fan_out: bool,
-    /// Part of every key of the state log; a new one starts with no state.
+    /// Which stream this is: part of its logical id and of every key of the state log.
     pub generation: u32,
 }
 

@@ -60,8 +60,8 @@ async fn evaluate() -> Result<(), StartError> {
     for error in [state.err(), rows.err(), rules.err()].into_iter().flatten() {
         tracing::warn!(reason = %error, "not ready yet");
     }
-    let shards = KinesisShards::new(kinesis, config.stream_arn);
+    let shards = KinesisShards::new(kinesis, config.stream_arn.clone());
     let crumbs = FileCrumbs::new(std::env::temp_dir());
-    let handler = Evaluate::new(settings, (log, publisher, rule_sets, shards, crumbs), telemetry::now);
+    let handler = Evaluate::new(settings, (log, publisher, rule_sets, shards, crumbs), config.stream_arn, telemetry::now);
     host::serve(handler, &config.common).await
 }

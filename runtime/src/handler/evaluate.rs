@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleetform_engine::{
     counts::Counts,
-    drive::{self, Crumbs, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, Shards, StateLog},
+    drive::{self, Batch, Crumbs, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, Shards, StateLog},
     units::Timestamp,
 };
 use tokio::sync::Mutex;
@@ -32,6 +32,8 @@ pub struct Evaluate<L, P, R, S, C> {
     pub shards: S,
     /// What outlives this process.
     pub crumbs: C,
+    /// ARN of the stream whose states these are.
+    pub stream_arn: String,
     /// The time now.
     pub clock: fn() -> Timestamp,
     driver: Mutex<Driver>,
@@ -42,9 +44,10 @@ impl<L, P, R, S, C> Evaluate<L, P, R, S, C> {
     pub fn new(
         settings: drive::Settings,
         (log, publisher, rule_sets, shards, crumbs): (L, P, R, S, C),
+        stream_arn: String,
         clock: fn() -> Timestamp,
     ) -> Self {
-        Self { log, publisher, rule_sets, shards, crumbs, clock, driver: Mutex::new(Driver::new(settings)) }
+        Self { log, publisher, rule_sets, shards, crumbs, stream_arn, clock, driver: Mutex::new(Driver::new(settings)) }
     }
 }
 
@@ -62,6 +65,9 @@ where
         let bad_event = |error: &dyn std::fmt::Display| Failure { kind: "bad_event", message: error.to_string() };
         let event = KinesisEvent::parse(&body).map_err(|error| bad_event(&error))?;
         let batch = event.batch();
+        if let Some(other) = event.stream_arn().filter(|arn| *arn != self.stream_arn) {
+            return Ok(refuse(other, &batch, metrics));
+        }
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)
             .map_err(|error| Failure { kind: "no_randomness", message: format!("no writer token: {error}") })?;
@@ -79,6 +85,14 @@ where
         note(metrics, &outcome.counts, clock());
         answer(batch.shard, outcome, metrics)
     }
+}
+
+/// Shards of two streams have the same names, and a stream that was replaced is read until its event source is gone:
+/// nothing of it may be taken for the new one's.
+fn refuse(stream: &str, batch: &Batch<'_>, metrics: &mut Metrics) -> BatchResponse {
+    metrics.count_by_reason("Stopped", "other_stream", 1);
+    tracing::warn!(stream, shard = batch.shard, "records of another stream are not taken");
+    batch.records.first().map_or_else(BatchResponse::default, |first| BatchResponse::again_from(first.sequence.as_str()))
 }
 
 /// A failure that passes by itself is one sequence number in the answer, so that what lies before it stays done. One

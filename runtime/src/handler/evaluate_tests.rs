@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const NOW: Timestamp = Timestamp(1_769_855_400_000);
+const STREAM: &str = "arn:aws:kinesis:eu-central-1:111111111111:stream/telemetry";
 
 fn rule_set() -> Vec<u8> {
     let rules: RuleSet = serde_json::from_value(json!({
@@ -100,7 +101,7 @@ fn handler(memory: &'static Memory) -> Evaluate<Shared, Shared, Shared, Shared, 
         record_age_max: Millis::from_secs(21_600),
     };
     let shared = Shared(memory);
-    Evaluate::new(settings, (shared, shared, shared, shared, shared), || NOW)
+    Evaluate::new(settings, (shared, shared, shared, shared, shared), STREAM.to_owned(), || NOW)
 }
 
 fn event(records: &[(u32, Value)]) -> Bytes {
@@ -109,6 +110,7 @@ fn event(records: &[(u32, Value)]) -> Bytes {
         .map(|(sequence, data)| {
             json!({
                 "eventID": format!("shardId-000000000000:{sequence}"), "eventSource": "aws:kinesis",
+                "eventSourceARN": STREAM,
                 "kinesis": {
                     "partitionKey": "sensor-001", "sequenceNumber": sequence.to_string(),
                     "data": STANDARD.encode(data.to_string()),
@@ -183,6 +185,17 @@ fn a_store_that_fails_is_one_item_and_loses_nothing() {
     memory.heal();
     assert_eq!(run(&handler, body, Millis(60_000)).0, Ok(BatchResponse::default()));
     assert_eq!(memory.rows().outbox.len(), 1);
+}
+
+#[test]
+fn records_of_a_stream_that_was_replaced_are_not_taken_for_those_of_its_successor() {
+    let memory = memory();
+    let body = event(&[(7, registered()), (8, sample(65.0))]);
+    let other = String::from_utf8(body.to_vec()).unwrap().replace(STREAM, "arn:aws:kinesis:eu-central-1:1:stream/old");
+    let (answer, metrics) = run(&handler(memory), Bytes::from(other), Millis(60_000));
+    assert_eq!(answer, Ok(BatchResponse::again_from("7")));
+    assert!(metrics.contains(r#""Reason":"other_stream""#), "{metrics}");
+    assert!(memory.objects().is_empty());
 }
 
 #[test]

@@ -11,11 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use fleetform_engine::{
-    drive::{self, BASE_BEHIND_MAX, Clearing, Expired, PortError, StateLog},
+    drive::{self, BASE_BEHIND_MAX, Chain, Clearing, Expired, PortError, StateLog},
     units::{Millis, Timestamp},
 };
 use futures_util::{StreamExt as _, stream};
-use smol_str::SmolStr;
 
 use crate::{
     every_shard::{self, Stream, Told},
@@ -38,13 +37,13 @@ pub struct Sweep<L, S, O> {
     pub stream: S,
     /// The notices.
     pub outbox: O,
-    /// `stream.generation`: part of every key of the log.
+    /// `stream.generation`, whose chains are in force.
     pub generation: u32,
-    /// How often the chains were repaired: part of every key of the log.
+    /// The repair whose chains are in force.
     pub repair: u32,
     /// The time now.
     pub clock: fn() -> Timestamp,
-    looked_at: Mutex<HashMap<SmolStr, Timestamp>>,
+    looked_at: Mutex<HashMap<Chain, Timestamp>>,
 }
 
 impl<L, S, O> Sweep<L, S, O> {
@@ -94,33 +93,36 @@ where
 }
 
 impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
-    /// Looks at the chains whose time has come: the sum of what was deleted, and the farthest that a newest base is
-    /// behind. None if no chain was looked at.
+    /// Looks at the chains whose time has come, those that were given up for others included: the sum of what was
+    /// deleted, and the farthest that a newest base is behind in a chain that is in force. None if no chain was looked at.
     async fn clear(&self, deadline: Deadline) -> Result<Option<Expired>, drive::Failure> {
-        let shards = drive::shards(&self.log, self.generation, self.repair).await?;
+        let chains = drive::chains(&self.log).await?;
         let now = (self.clock)();
-        let due = shards.iter().filter(|shard| self.is_due(shard, now));
+        let due = chains.iter().filter(|chain| self.is_due(chain, now));
         let looks: Vec<_> = stream::iter(due)
-            .map(async |shard| (shard, self.clear_one(shard, deadline).await))
+            .map(async |chain| (chain, self.clear_one(chain, deadline).await))
             .buffer_unordered(CHAINS_AT_ONCE)
             .collect()
             .await;
         let (mut sum, mut failure) = (None, None);
-        for (shard, look) in looks {
+        for (chain, look) in looks {
+            let shard = &chain.shard;
             match look {
                 Ok(expired) => {
                     let so_far = sum.get_or_insert_with(Expired::default);
                     so_far.deltas += expired.deltas;
                     so_far.bases += expired.bases;
-                    so_far.base_behind = so_far.base_behind.max(expired.base_behind);
-                    if expired.base_behind >= BASE_BEHIND_MAX {
-                        let behind_s = expired.base_behind.as_secs();
-                        tracing::error!(shard = %shard, behind_s, "no base is written for this shard any more");
+                    if (chain.generation, chain.repair) == (self.generation, self.repair) {
+                        so_far.base_behind = so_far.base_behind.max(expired.base_behind);
+                        if expired.base_behind >= BASE_BEHIND_MAX {
+                            let behind_s = expired.base_behind.as_secs();
+                            tracing::error!(%shard, behind_s, "no base is written for this shard any more");
+                        }
                     }
-                    self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(shard.clone(), now);
+                    self.looked_at.lock().unwrap_or_else(PoisonError::into_inner).insert(chain.clone(), now);
                 }
                 Err(error) => {
-                    tracing::warn!(shard = %shard, reason = %error, "a chain could not be cleared");
+                    tracing::warn!(%shard, reason = %error, "a chain could not be cleared");
                     failure = Some(error);
                 }
             }
@@ -128,13 +130,13 @@ impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
         failure.map_or(Ok(sum), Err)
     }
 
-    fn is_due(&self, shard: &SmolStr, now: Timestamp) -> bool {
+    fn is_due(&self, chain: &Chain, now: Timestamp) -> bool {
         let looked_at = self.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
-        looked_at.get(shard).is_none_or(|looked_at| now.since(*looked_at) >= CHAIN_EVERY)
+        looked_at.get(chain).is_none_or(|looked_at| now.since(*looked_at) >= CHAIN_EVERY)
     }
 
     /// Clears one chain, a thousand objects at a time, for as long as there is anything to clear.
-    async fn clear_one(&self, shard: &str, deadline: Deadline) -> Result<Expired, drive::Failure> {
+    async fn clear_one(&self, chain: &Chain, deadline: Deadline) -> Result<Expired, drive::Failure> {
         let mut sum = Expired::default();
         loop {
             let now = (self.clock)();
@@ -142,7 +144,7 @@ impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
                 let error = PortError("the deadline came".to_owned());
                 return Err(drive::Failure::Unavailable { doing: "clearing a chain", error });
             }
-            let expired = drive::expire(&self.log, self.generation, self.repair, shard, now).await?;
+            let expired = drive::expire(&self.log, chain, now).await?;
             sum.deltas += expired.deltas;
             sum.bases += expired.bases;
             sum.base_behind = expired.base_behind;

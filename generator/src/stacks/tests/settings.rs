@@ -92,6 +92,23 @@ fn settings_reach_the_stacks() {
     assert_eq!(notify["Environment"]["Variables"]["FLEETFORM_SMS_ORIGINATION"], "+12025550100");
 }
 
+#[test]
+fn a_stream_of_the_next_generation_is_another_resource_with_states_of_its_own() {
+    let mut platform = platform();
+    let streams = |templates: &BTreeMap<String, Value>| -> Vec<String> {
+        let resources = resources(templates).into_iter();
+        resources.filter(|(_, kind, _)| *kind == "AWS::Kinesis::Stream").map(|(at, ..)| at).collect()
+    };
+    assert_eq!(streams(&trees(&platform)), ["ingest.yaml TelemetryStream"]);
+    platform.stream.generation = 3;
+    let templates = trees(&platform);
+    assert_eq!(streams(&templates), ["ingest.yaml TelemetryStream3"]);
+    for function in ["EvaluateFunction", "SweepFunction"] {
+        let function = &templates["processing.yaml"]["Resources"][function]["Properties"];
+        assert_eq!(function["Environment"]["Variables"]["FLEETFORM_STREAM_GENERATION"], "3");
+    }
+}
+
 /// A description may have a thousand characters of four bytes each, a template's no more than 1,024 bytes.
 #[test]
 fn a_long_description_is_cut_between_characters() {

@@ -36,6 +36,7 @@ pub enum BadEvent {
 /// An event with its records' data decoded.
 #[derive(Debug)]
 pub struct KinesisEvent<'a> {
+    stream_arn: Option<Cow<'a, str>>,
     shard: Cow<'a, str>,
     records: Vec<Record<'a>>,
     /// The data of one record after the other.
@@ -66,6 +67,11 @@ impl<'a> KinesisEvent<'a> {
     /// If it is no batch of one shard.
     pub fn parse_any(body: &'a [u8]) -> Result<Self, BadEvent> {
         parse::parse(body)
+    }
+
+    /// ARN of the stream, as the first record names it.
+    pub fn stream_arn(&self) -> Option<&str> {
+        self.stream_arn.as_deref()
     }
 
     /// The batch, for the engine.
@@ -118,6 +124,7 @@ mod tests {
         let event = KinesisEvent::parse(body.as_bytes()).expect("an event");
         let batch = event.batch();
         assert_eq!(batch.shard, "shardId-000000000000");
+        assert_eq!(event.stream_arn(), Some("arn:aws:kinesis:us-east-1:1:stream/s"));
         let data: Vec<&[u8]> = batch.records.iter().map(|record| record.data).collect();
         assert_eq!(data, [br#"{"a":1}"#.as_slice(), b"", b"{}"]);
         assert_eq!(batch.records[0].arrived_at, Timestamp(1_769_855_400_123));
@@ -165,6 +172,7 @@ mod tests {
             (Some(scanned), parsed) => {
                 let parsed = parsed.unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(body)));
                 assert_eq!(shown(&scanned), shown(&parsed));
+                assert_eq!(scanned.stream_arn(), parsed.stream_arn());
                 true
             }
         }

@@ -17,6 +17,8 @@ struct Event<'a> {
 struct Written<'a> {
     #[serde(borrow, rename = "eventID")]
     id: Cow<'a, str>,
+    #[serde(borrow, default, rename = "eventSourceARN")]
+    stream_arn: Option<Cow<'a, str>>,
     #[serde(borrow)]
     kinesis: Kinesis<'a>,
 }
@@ -38,14 +40,17 @@ pub(super) fn parse(body: &[u8]) -> Result<KinesisEvent<'_>, BadEvent> {
     let Event { records: written } = serde_json::from_slice(body)?;
     let encoded: usize = written.iter().map(|record| record.kinesis.data.len()).sum();
     let mut data = Vec::with_capacity(encoded / 4 * 3 + 3);
-    let mut shard: Option<Cow<'_, str>> = None;
+    let (mut shard, mut stream_arn) = (None, None);
     let mut records = Vec::with_capacity(written.len());
-    for (index, Written { id, kinesis }) in written.into_iter().enumerate() {
+    for (index, Written { id, stream_arn: stream, kinesis }) in written.into_iter().enumerate() {
         let refuse = |part| BadEvent::Record { index, part };
         let Some(of) = shard_of(&id).filter(|of| shard.as_ref().is_none_or(|shard| shard == of)) else {
             return Err(BadEvent::Shard(id.into_owned()));
         };
         shard = Some(of);
+        if index == 0 {
+            stream_arn = stream;
+        }
         decode_onto(kinesis.data.as_bytes(), &mut data).map_err(|_| refuse("data"))?;
         // Seconds with three decimals, which a float cannot hold exactly.
         let arrived_ms = (kinesis.approximate_arrival_timestamp * 1_000.0).round();
@@ -56,7 +61,7 @@ pub(super) fn parse(body: &[u8]) -> Result<KinesisEvent<'_>, BadEvent> {
             data: data.len(),
         });
     }
-    Ok(KinesisEvent { shard: shard.ok_or(BadEvent::Empty)?, records, data })
+    Ok(KinesisEvent { stream_arn, shard: shard.ok_or(BadEvent::Empty)?, records, data })
 }
 
 fn shard_of<'a>(id: &Cow<'a, str>) -> Option<Cow<'a, str>> {

@@ -27,6 +27,8 @@ const PARTS: usize = 5;
 struct Words<'a> {
     before: [(&'a [u8], Part); PARTS],
     after: &'a [u8],
+    /// The stream that they name, as the first record does.
+    stream_arn: Option<Cow<'a, str>>,
 }
 
 /// A record as the parser reads it, with everything where it lies in the event.
@@ -34,6 +36,8 @@ struct Words<'a> {
 struct First<'a> {
     #[serde(borrow, rename = "eventID")]
     id: Cow<'a, str>,
+    #[serde(borrow, default, rename = "eventSourceARN")]
+    stream_arn: Option<Cow<'a, str>>,
     #[serde(borrow)]
     kinesis: FirstKinesis<'a>,
 }
@@ -93,13 +97,13 @@ pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
             _ => return None,
         }
     }
-    Some(KinesisEvent { shard: Cow::Borrowed(shard?), records, data })
+    Some(KinesisEvent { stream_arn: words.stream_arn, shard: Cow::Borrowed(shard?), records, data })
 }
 
 /// The words of the first record, and its length.
 fn words(from: &[u8]) -> Option<(Words<'_>, usize)> {
     let mut parsed = serde_json::Deserializer::from_slice(from).into_iter::<First<'_>>();
-    let First { id, kinesis } = parsed.next()?.ok()?;
+    let First { id, stream_arn, kinesis } = parsed.next()?.ok()?;
     let length = parsed.byte_offset();
     let place = |text: &Cow<'_, str>| match text {
         Cow::Borrowed(text) => place(from, text),
@@ -119,7 +123,7 @@ fn words(from: &[u8]) -> Option<(Words<'_>, usize)> {
         *before = (from.get(end..place.start)?, part);
         end = place.end;
     }
-    Some((Words { before, after: from.get(end..length)? }, length))
+    Some((Words { before, after: from.get(end..length)?, stream_arn }, length))
 }
 
 /// Where a text lies that was borrowed from `whole`.

@@ -1,0 +1,64 @@
+//! How a stream that took another's place begins: with what the other one's chains end with. To a shard without parents
+//! all the shards of the generation before are parents, and they are sealed like any, so that whatever is still under
+//! way on the old stream can change nothing any more.
+//!
+//! What the old stream still holds is not read: it is another stream, and may be gone.
+
+use std::collections::HashSet;
+
+use super::{
+    Driver, Failure, Invocation, Ports, Publisher, RuleSets, Shards, StateLog,
+    cache::Shard,
+    inherit::Rest,
+    survey::{self, Chain},
+};
+use crate::{
+    counts::Counts,
+    reshard::{self, HashRange},
+};
+
+impl Driver {
+    /// What the generation before left of the devices in a range, each of them once; nothing if there was none.
+    pub(super) async fn generation_before<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
+        &mut self,
+        ports: &Ports<'_, L, P, R, S>,
+        range: HashRange,
+        invocation: &Invocation<'_>,
+        counts: &mut Counts,
+    ) -> Result<Vec<Shard>, Failure> {
+        if self.settings.generation <= 1 {
+            return Ok(Vec::new());
+        }
+        let mut last = Vec::new();
+        for chain in self.chains_before(survey::chains(ports.log).await?) {
+            let place = (chain.generation, chain.repair, chain.shard.as_str());
+            if let Some(Shard { state, rules, .. }) =
+                self.last_state(ports, place, Rest::Gone, invocation, counts).await?
+            {
+                let state = reshard::only(state, |device| range.takes(device.as_str()));
+                last.push((chain.shard, Shard::begun(state, rules, invocation.deadline)));
+            }
+        }
+        // A shard that was split or merged left a chain too, and its children have gone on with the same devices: with a
+        // time that is not lower, and under names that are higher.
+        last.sort_by(|(a, one), (b, other)| {
+            other.state.shard_time().cmp(&one.state.shard_time()).then_with(|| b.cmp(a))
+        });
+        let mut seen = HashSet::new();
+        Ok(last
+            .into_iter()
+            .map(|(_, Shard { state, rules, .. })| {
+                let state = reshard::only(state, |device| seen.insert(device.clone()));
+                Shard::begun(state, rules, invocation.deadline)
+            })
+            .collect())
+    }
+
+    /// Of all chains those of the newest generation before this one, as they were last repaired.
+    fn chains_before(&self, mut chains: Vec<Chain>) -> Vec<Chain> {
+        chains.retain(|chain| chain.generation < self.settings.generation && chain.repair <= self.settings.repair);
+        let newest = chains.iter().map(|chain| (chain.generation, chain.repair)).max();
+        chains.retain(|chain| Some((chain.generation, chain.repair)) == newest);
+        chains
+    }
+}

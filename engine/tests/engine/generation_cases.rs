@@ -1,0 +1,182 @@
+//! A stream in the place of another: the rows are those of one stream that nobody ever replaced.
+
+use fleetform_engine::{
+    drive::{Chain, StoredRecord, chains},
+    effect::{AlertState, ResolveReason},
+    memory::{self, Fault, Memory, Operation},
+    reshard::HashRange,
+};
+use serde_json::json;
+
+use crate::{
+    shards::{HIGH, LOW, World, busy, seals, undisturbed, without_shards},
+    support::{START_MS, Stream, sequence},
+};
+
+/// Two shards of which the first is called as that of the old stream is.
+const TWO: [(&str, HashRange); 2] = [("s0", LOW), ("s9", HIGH)];
+const ONE: [(&str, HashRange); 1] = [("s0", HashRange::ALL)];
+
+fn chain(generation: u32, shard: &str) -> Chain {
+    Chain { generation, repair: 0, shard: shard.into() }
+}
+
+#[test]
+fn a_stream_in_anothers_place_leaves_the_rows_of_one() {
+    let stream = busy(16);
+    let expected = undisturbed(&stream);
+    for by in [TWO.as_slice(), ONE.as_slice()] {
+        for (split, replaced) in [(3, 4), (3, 50), (50, 51), (usize::MAX, 90)] {
+            let memory = Memory::new();
+            let mut world = World::new(&memory);
+            for (index, put) in stream.records.iter().enumerate() {
+                if index == split {
+                    world.drain();
+                    world.split("s0", ["s1", "s2"], index);
+                }
+                if index == replaced {
+                    world.drain();
+                    world.replace(by, 0);
+                }
+                // The numbers of the other stream begin anew.
+                world.put(if index < replaced { index + 1_000 } else { index - replaced + 1 }, put);
+            }
+            world.drain();
+            assert_eq!(without_shards(&memory), expected, "split at {split}, replaced at {replaced}");
+            let old = memory::run(chains(&memory)).unwrap();
+            let old: Vec<_> = old.into_iter().filter(|chain| chain.generation == 1).map(|it| it.shard).collect();
+            assert_eq!(seals(&memory), old, "every chain of the old stream ends in a seal");
+            assert!(old.contains(&"s0".into()) && old.len() == if split < replaced { 3 } else { 1 });
+        }
+    }
+}
+
+#[test]
+fn it_can_be_replaced_again_and_resharded_in_between() {
+    let stream = busy(16);
+    let expected = undisturbed(&stream);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    for (index, put) in stream.records.iter().enumerate() {
+        match index {
+            30 | 60 | 90 => world.drain(),
+            _ => {}
+        }
+        match index {
+            30 => world.replace(&TWO, 0),
+            60 => world.merge(["s0", "s9"], "s10", index),
+            90 => world.replace(&TWO, 0),
+            _ => {}
+        }
+        world.put(index, put);
+    }
+    world.drain();
+    assert_eq!(without_shards(&memory), expected);
+    let mut begun = memory::run(chains(&memory)).unwrap();
+    begun.retain(|chain| chain.generation > 1);
+    let expected = [chain(2, "s0"), chain(2, "s10"), chain(2, "s9"), chain(3, "s0"), chain(3, "s9")];
+    assert_eq!(begun, expected);
+}
+
+#[test]
+fn what_a_dead_host_had_not_published_of_the_old_stream_is_published() {
+    let stream = busy(16);
+    let expected = undisturbed(&stream);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    let mut lost = 0;
+    for (index, put) in stream.records.iter().enumerate() {
+        if index == 60 {
+            world.drain();
+        }
+        if index == 90 {
+            // The last delta of the old stream is there, and no row of it.
+            memory.fail(|operation, _| (operation == Operation::Publish).then_some(Fault::Refused));
+            let (.., waiting) = world.open[0].clone();
+            let outcome = world.deliver(&mut world.driver(), "s0", &waiting, usize::MAX).unwrap();
+            assert!(outcome.failure.is_some());
+            memory.heal();
+            lost = expected.outbox.len() - memory.rows().outbox.len();
+            world.replace(&TWO, 0);
+        }
+        world.put(index, put);
+    }
+    world.drain();
+    assert!(lost > 0, "there was something to publish");
+    assert_eq!(without_shards(&memory), expected);
+}
+
+#[test]
+fn who_still_holds_the_old_streams_state_writes_nothing() {
+    let stream = busy(16);
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    stream.records[..50].iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    let (.., taken) = world.open[0].clone();
+    let mut zombie = world.driver();
+    world.deliver(&mut zombie, "s0", &taken, usize::MAX).unwrap();
+    world.replace(&ONE, 0);
+    world.put(1, &stream.records[50]);
+    world.drain();
+    let before = memory.objects();
+    let late = StoredRecord { sequence: sequence(50), ..taken[49].clone() };
+    let outcome = world.deliver(&mut zombie, "s0", &[late], usize::MAX).unwrap();
+    assert_eq!((outcome.failure, outcome.counts.records), (None, 1));
+    assert_eq!(memory.objects(), before);
+    assert_eq!(memory.rows().quarantine.values().map(|row| row.reason.as_str()).collect::<Vec<_>>(), ["after_seal"]);
+}
+
+#[test]
+fn a_shard_that_dies_at_any_point_of_its_beginning_loses_and_doubles_nothing() {
+    let stream = busy(8);
+    let expected = undisturbed(&stream);
+    let mut polls = 1;
+    loop {
+        let memory = Memory::new();
+        let mut world = World::new(&memory);
+        let mut ended = false;
+        for (index, put) in stream.records.iter().enumerate() {
+            if index == 20 {
+                world.drain();
+                world.split("s0", ["s1", "s2"], index);
+            }
+            if index == 40 {
+                world.drain();
+                world.replace(&TWO, 0);
+            }
+            world.put(index, put);
+            if index == 47 {
+                let (shard, _, waiting) = world.open.iter().find(|(.., waiting)| !waiting.is_empty()).unwrap().clone();
+                ended = world.deliver(&mut world.driver(), shard, &waiting, polls).is_some();
+            }
+        }
+        world.drain();
+        assert_eq!(without_shards(&memory), expected, "dropped after {polls} polls");
+        if ended {
+            assert!(polls > 30, "a beginning after three chains takes {polls} polls");
+            return;
+        }
+        polls += 1;
+    }
+}
+
+#[test]
+fn an_alert_that_began_on_the_old_stream_ends_in_its_own_row() {
+    let memory = Memory::new();
+    let mut stream = Stream::default();
+    stream.register("logger-0", "pressure-logger", "zone-a");
+    stream.reading("logger-0", json!({ "pressure": 50.0, "temperature": 55.0 }), 0);
+    let mut world = World::new(&memory);
+    stream.records.iter().enumerate().for_each(|(index, put)| world.put(index + 500, put));
+    world.drain();
+    assert!(matches!(memory.rows().alerts.values().next().unwrap().state, AlertState::Firing));
+    world.replace(&ONE, 0);
+    let mut retired = Stream::default();
+    let fields = json!({ "rev": 9, "type": "pressure-logger", "zone": "zone-a", "retired": true });
+    retired.registration("logger-0", fields, START_MS + 1);
+    world.put(1, &retired.records[0]);
+    world.drain();
+    let rows = memory.rows();
+    let states: Vec<_> = rows.alerts.values().map(|alert| (alert.generation, alert.state.clone())).collect();
+    assert_eq!(states, [(2, AlertState::Resolved { reason: ResolveReason::DeviceRetired })]);
+}
