@@ -94,7 +94,13 @@ impl<'a> World<'a> {
         }
     }
 
-    pub(crate) fn deliver(&self, driver: &mut Driver, shard: &str, records: &[StoredRecord], polls: usize) -> Option<Outcome> {
+    pub(crate) fn deliver(
+        &self,
+        driver: &mut Driver,
+        shard: &str,
+        records: &[StoredRecord],
+        polls: usize,
+    ) -> Option<Outcome> {
         self.runs.set(self.runs.get() + 1);
         let mut seed = [0; 16];
         seed[..8].copy_from_slice(&self.runs.get().to_le_bytes());

@@ -62,6 +62,7 @@ async fn evaluate() -> Result<(), StartError> {
     }
     let shards = KinesisShards::new(kinesis, config.stream_arn.clone());
     let crumbs = FileCrumbs::new(std::env::temp_dir());
-    let handler = Evaluate::new(settings, (log, publisher, rule_sets, shards, crumbs), config.stream_arn, telemetry::now);
+    let handler =
+        Evaluate::new(settings, (log, publisher, rule_sets, shards, crumbs), config.stream_arn, telemetry::now);
     host::serve(handler, &config.common).await
 }

@@ -92,7 +92,10 @@ where
 fn refuse(stream: &str, batch: &Batch<'_>, metrics: &mut Metrics) -> BatchResponse {
     metrics.count_by_reason("Stopped", "other_stream", 1);
     tracing::warn!(stream, shard = batch.shard, "records of another stream are not taken");
-    batch.records.first().map_or_else(BatchResponse::default, |first| BatchResponse::again_from(first.sequence.as_str()))
+    batch
+        .records
+        .first()
+        .map_or_else(BatchResponse::default, |first| BatchResponse::again_from(first.sequence.as_str()))
 }
 
 /// A failure that passes by itself is one sequence number in the answer, so that what lies before it stays done. One

@@ -7,7 +7,7 @@ use super::{
     super::{iot_policies, logical_ids, sample::platform},
     resources, trees,
 };
-use crate::platform::mqtt::Topic;
+use crate::platform::{Platform, mqtt::Topic};
 
 #[test]
 fn topic_rules_follow_the_device_level_of_the_topics() {
@@ -95,14 +95,15 @@ fn settings_reach_the_stacks() {
 #[test]
 fn a_stream_of_the_next_generation_is_another_resource_with_states_of_its_own() {
     let mut platform = platform();
-    let streams = |templates: &BTreeMap<String, Value>| -> Vec<String> {
-        let resources = resources(templates).into_iter();
-        resources.filter(|(_, kind, _)| *kind == "AWS::Kinesis::Stream").map(|(at, ..)| at).collect()
+    let stream_of = |platform: &Platform| -> Vec<String> {
+        let templates = trees(platform);
+        let streams = resources(&templates).into_iter().filter(|(_, kind, _)| *kind == "AWS::Kinesis::Stream");
+        streams.map(|(at, ..)| at).collect()
     };
-    assert_eq!(streams(&trees(&platform)), ["ingest.yaml TelemetryStream"]);
+    assert_eq!(stream_of(&platform), ["ingest.yaml TelemetryStream"]);
     platform.stream.generation = 3;
+    assert_eq!(stream_of(&platform), ["ingest.yaml TelemetryStream3"]);
     let templates = trees(&platform);
-    assert_eq!(streams(&templates), ["ingest.yaml TelemetryStream3"]);
     for function in ["EvaluateFunction", "SweepFunction"] {
         let function = &templates["processing.yaml"]["Resources"][function]["Properties"];
         assert_eq!(function["Environment"]["Variables"]["FLEETFORM_STREAM_GENERATION"], "3");
