@@ -103,16 +103,20 @@ fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(),
 
     let (mut ours, mut cdk, mut linted) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
-        // A fresh tree each time: an unchanged one would be compared and not written.
-        fs::remove_dir_all(&out)?;
-        fs::remove_dir_all(&cdk_out)?;
-        let cost = generate(arguments, &file, &out)?;
+        let cost = warm(|| {
+            // A fresh tree each time: an unchanged one would be compared and not written.
+            fs::remove_dir_all(&out)?;
+            generate(arguments, &file, &out)
+        })?;
         let templates = templates(&out)?;
         ours.push(Run { cost, counts: counts(&templates)? });
-        let cost = cdk_app(arguments, resources, &cdk_out)?;
+        let cost = warm(|| {
+            fs::remove_dir_all(&cdk_out)?;
+            cdk_app(arguments, resources, &cdk_out)
+        })?;
         cdk.push(Run { cost, counts: counts(&files(&cdk_out, ".template.json")?)? });
         if case.lint {
-            let cost = lint(arguments, &templates)?;
+            let cost = warm(|| lint(arguments, &templates))?;
             linted.push(Run { cost, counts: counts(&templates)? });
         }
     }
@@ -126,6 +130,13 @@ fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(),
         println!("  {:<28} {}", "cfn-lint ÷ fleetform, CPU", cpu_ratio(&linted, &ours)?);
     }
     Ok(())
+}
+
+/// The second of two runs, one right after the other. A machine gives memory that nobody has used for some seconds back
+/// to its host, and to have it again may cost more than a program does with it.
+fn warm(mut run: impl FnMut() -> Result<Cost, Failure>) -> Result<Cost, Failure> {
+    run()?;
+    run()
 }
 
 fn generate(arguments: &Arguments, file: &Utf8Path, out: &Utf8Path) -> Result<Cost, Failure> {
