@@ -46,6 +46,7 @@ struct Inner {
     /// Whether the stream takes what the engine puts. A case's log is whole as it is: what devices say there to fleets
     /// is among its records, or nobody hears it.
     takes_records: bool,
+    crowded: bool,
     faults: Faults,
 }
 
@@ -170,6 +171,7 @@ impl Services {
             stream: Vec::new(),
             put: Vec::new(),
             takes_records: false,
+            crowded: false,
             faults,
         };
         Self { clock, inner: Mutex::new(inner) }
@@ -213,6 +215,11 @@ impl Services {
     /// The records that were put since this was last asked, each with the place of its shard.
     pub(crate) fn take_put(&self) -> Vec<(usize, Arc<Record>)> {
         std::mem::take(&mut self.lock().put)
+    }
+
+    /// Whether a record that the engine put found no number between those of its neighbours.
+    pub(crate) fn was_crowded(&self) -> bool {
+        self.lock().crowded
     }
 
     /// The keys of all objects, with their sizes.
@@ -267,8 +274,13 @@ impl Inner {
         let shard = &mut self.stream[index];
         let at = shard.records.partition_point(|record| record.arrived_at <= now);
         let last = at.checked_sub(1).map_or(shard.lineage.first, |last| shard.records[last].sequence);
-        let record =
-            Arc::new(Record { sequence: next_number(&last), partition_key: key.to_owned(), arrived_at: now, data });
+        let following = shard.records.get(at).map(|record| record.sequence);
+        let fits = |number: &SequenceNumber| following.is_none_or(|following| *number < following);
+        let Some(sequence) = next_number(&last).filter(fits) else {
+            self.crowded = true;
+            return;
+        };
+        let record = Arc::new(Record { sequence, partition_key: key.to_owned(), arrived_at: now, data });
         shard.records.insert(at, record.clone());
         self.put.push((index, record));
     }

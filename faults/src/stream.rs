@@ -18,10 +18,19 @@ fn numbered(number: u64) -> SequenceNumber {
     SequenceNumber::new(&digits).expect("digits are a sequence number")
 }
 
-/// The number after another one.
-pub(crate) fn next_number(last: &SequenceNumber) -> SequenceNumber {
-    let digits = last.as_str();
-    numbered(digits[digits.len() - 18..].parse::<u64>().map_or(0, |number| number + 1))
+/// The number after another one; none after the last there is.
+pub(crate) fn next_number(last: &SequenceNumber) -> Option<SequenceNumber> {
+    let mut digits: Vec<u8> = last.as_str().bytes().collect();
+    for place in (0..digits.len()).rev() {
+        if digits[place] == b'9' {
+            digits[place] = b'0';
+        } else {
+            digits[place] += 1;
+            return SequenceNumber::from_digits(&digits).ok();
+        }
+    }
+    digits.insert(0, b'1');
+    SequenceNumber::from_digits(&digits).ok()
 }
 
 /// One shard.

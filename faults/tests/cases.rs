@@ -320,3 +320,53 @@ fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
     let stderr = case.refused("[]");
     assert!(stderr.starts_with("error: rules.json:2: "), "{stderr}");
 }
+
+/// Five hydrants of a zone, three of which are opened; the numbers of their records leave room for others or do not.
+fn hydrants(step: u64) -> Case {
+    let mut case = Case { folder: tempfile::tempdir().unwrap(), log: Vec::new() };
+    for device in 0..5 {
+        let id = format!("hydrant-{device}");
+        let data =
+            json!({ "ff": 1, "k": "device", "d": id, "rev": 1, "type": "hydrant", "zone": "zone-a", "t": START_MS });
+        case.record(step * (device + 1), "s0", &id, 0, &data);
+    }
+    for device in 0..3 {
+        let id = format!("hydrant-{device}");
+        case.record(step * (device + 6), "s0", &id, 60 * (device as i64 + 1), &json!({ "readings": { "open": true } }));
+    }
+    case
+}
+
+fn fleet_alerts(played: &Played) -> Vec<&Value> {
+    let all = played.state["alerts"].as_array().unwrap().iter();
+    all.filter(|alert| alert["rule"] == "hydrants-open").collect()
+}
+
+#[test]
+fn what_devices_say_to_fleets_is_heard() {
+    let alone = hydrants(1_000).play(&json!([]));
+    assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""));
+    // The log ends with the third hydrant, so that all that was said comes in a batch of its own.
+    let [fleet] = fleet_alerts(&alone)[..] else { panic!("{}", alone.state) };
+    assert_eq!((&fleet["zone"], &fleet["value"]), (&json!("zone-a"), &json!(3.0)));
+    assert_eq!(alone.responses.len(), 2);
+    // A kill before any row is published, and a second host that finds what was committed, change nothing of it.
+    let killed = hydrants(1_000).play(&json!([{ "inv": 1, "op": "publish", "nth": 5, "do": "kill" }]));
+    assert_eq!(killed.results()[0], "killed");
+    assert_eq!(fleet_alerts(&killed).len(), 1);
+    assert_eq!(killed.outbox.len(), alone.outbox.len());
+}
+
+#[test]
+fn records_without_a_number_in_the_log_find_one() {
+    let mut case = hydrants(1);
+    // What is said before the next records come must lie before them.
+    case.record(9, "s0", "hydrant-3", 3_600, &json!({ "readings": { "open": false } }));
+    case.log.push(json!({ "kind": "batch", "shard": "s0", "seqs": (1..=8).collect::<Vec<u64>>() }));
+    case.log.push(json!({ "kind": "batch", "shard": "s0", "seqs": [9] }));
+    let played = case.play(&json!([]));
+    assert_eq!((played.code, played.stderr.as_str()), (Some(0), ""));
+    assert_eq!(fleet_alerts(&played).len(), 1, "{}", played.state);
+    let named: Vec<String> = serde_json::from_value(played.responses[0]["seqs"].clone()).unwrap();
+    assert_eq!(named, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+}

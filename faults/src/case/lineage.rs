@@ -21,16 +21,13 @@ pub(crate) struct Listing {
     pub(crate) closed_at: Option<i64>,
 }
 
-/// The listings of all shards; none where nothing was split or merged. Shards that came from nowhere share the keys
+/// The listings of all shards. Shards that came from nowhere share the keys
 /// evenly, in the order of their names; a child of a split takes half of its parent's, the first one the lower half.
 pub(super) fn listings(
     births: &[Birth],
     shards: &BTreeMap<Arc<str>, super::Shard>,
 ) -> Result<BTreeMap<Arc<str>, Listing>, String> {
     let mut listings = BTreeMap::new();
-    if births.is_empty() {
-        return Ok(listings);
-    }
     let first = |name: &Arc<str>| match shards.get(name).and_then(|shard| shard.records.first()) {
         Some(record) => Ok(record.sequence),
         None => SequenceNumber::new("0").map_err(|error| error.to_string()),

@@ -39,9 +39,9 @@ pub struct Script(pub(crate) Vec<Scripted>);
 pub struct Log {
     /// By shard.
     pub(crate) shards: BTreeMap<Arc<str>, Shard>,
-    /// By shard; none where no shard was split or merged.
+    /// By shard.
     pub(crate) listings: BTreeMap<Arc<str>, Listing>,
-    /// Whether numbers were made longer, so that records of rule sets fit between them.
+    /// Whether numbers were made longer, so that records that have none in the log fit between them.
     pub(crate) stretched: bool,
 }
 

@@ -24,6 +24,8 @@ pub struct Outcome {
     pub state: Value,
     /// What was never done, in words.
     pub undone: Vec<String>,
+    /// Whether what devices say to fleets found no number in a shard, so that the log must be read with longer ones.
+    pub crowded: bool,
 }
 
 /// How an invocation ended.

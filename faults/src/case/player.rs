@@ -34,15 +34,14 @@ struct Player<'a> {
     case: &'a Case,
     world: World,
     settings: Settings,
-    shards: Vec<Source<'a>>,
+    shards: Vec<Source>,
     running: BTreeMap<InvocationNumber, Running>,
     environments: BTreeMap<u64, usize>,
     outcome: Outcome,
 }
 
-struct Source<'a> {
+struct Source {
     name: Arc<str>,
-    shard: &'a super::Shard,
     waiting: VecDeque<Part>,
     busy: bool,
 }
@@ -55,6 +54,8 @@ struct Part {
     tries: u32,
     /// When it was delivered first.
     since: Option<i64>,
+    /// Whether the log knows nothing of it.
+    is_put: bool,
 }
 
 struct Running {
@@ -74,6 +75,7 @@ pub fn play(case: &Case) -> Outcome {
         let records = case.log.shards.get(name).map_or_else(Vec::new, |shard| shard.records.clone());
         services.add_shard(Listed { name: name.to_string(), lineage, opened_at, closed_at, records });
     }
+    services.take_records();
     let addresses: Vec<String> = case.rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
     let settings = Settings {
         generation: 1,
@@ -84,7 +86,6 @@ pub fn play(case: &Case) -> Outcome {
     };
     let shards = case.log.shards.iter().map(|(name, shard)| Source {
         name: name.clone(),
-        shard,
         waiting: shard.batches.iter().map(Part::new).collect(),
         busy: false,
     });
@@ -104,7 +105,7 @@ pub fn play(case: &Case) -> Outcome {
 impl Part {
     fn new(batch: &super::Batch) -> Self {
         let super::Batch { records, at, environment } = batch;
-        Self { records: records.clone(), at: *at, environment: *environment, tries: 0, since: None }
+        Self { records: records.clone(), at: *at, environment: *environment, tries: 0, since: None, is_put: false }
     }
 }
 
@@ -115,6 +116,9 @@ impl Player<'_> {
         }
         loop {
             while let Some(happened) = self.world.next() {
+                for (index, record) in self.world.services.take_put() {
+                    self.put(index, record);
+                }
                 self.take(happened);
             }
             // Whoever waits for an invocation that never comes has waited long enough.
@@ -122,6 +126,24 @@ impl Player<'_> {
                 break;
             }
         }
+    }
+
+    /// What devices say to fleets comes with the next batch that ends after it, or after the last one.
+    fn put(&mut self, index: usize, record: Arc<Record>) {
+        let now = self.world.clock.now();
+        let Source { waiting, busy, .. } = &mut self.shards[index];
+        let under_way = usize::from(*busy);
+        let follows = |part: &&mut Part| part.records.last().is_some_and(|last| last.sequence > record.sequence);
+        if let Some(part) = waiting.iter_mut().skip(under_way).find(follows) {
+            let at = part.records.partition_point(|before| before.sequence < record.sequence);
+            part.records.insert(at, record);
+        } else if let Some(part) = waiting.iter_mut().skip(under_way).next_back().filter(|part| part.is_put) {
+            part.records.push(record);
+        } else {
+            let records = vec![record];
+            waiting.push_back(Part { records, at: now, environment: None, tries: 0, since: None, is_put: true });
+        }
+        self.plan(index);
     }
 
     fn plan(&self, index: usize) {
@@ -240,6 +262,7 @@ impl Player<'_> {
                 environment: part.environment,
                 tries: part.tries,
                 since: part.since,
+                is_put: part.is_put,
             };
             self.shards[source].waiting.insert(1, second);
         }
@@ -268,16 +291,16 @@ impl Player<'_> {
         let objects = self.world.services.objects();
         let stretched = self.case.log.stretched;
         let mut shards = serde_json::Map::new();
-        for source in &self.shards {
+        for (source, records) in self.shards.iter().zip(self.world.services.records()) {
             let of = |kind: &str| -> Vec<Value> {
                 let prefix = format!("{kind}/1/0/{}/", source.name);
                 objects.iter().filter(|(key, _)| key.starts_with(&prefix)).map(|(key, _)| json!(key)).collect()
             };
-            let newest = source.shard.records.last();
+            let newest = records.last();
             shards.insert(
                 source.name.to_string(),
                 json!({
-                    "records": source.shard.records.len(),
+                    "records": records.len(),
                     "newest": newest.map(|record| shown(record.sequence.as_str(), stretched)),
                     "log": of("log"),
                     "base": of("base"),
@@ -285,6 +308,7 @@ impl Player<'_> {
             );
         }
         let rows = self.world.services.rows();
+        self.outcome.crowded = self.world.services.was_crowded();
         self.outcome.state = json!({ "shards": shards });
         self.outcome.tables(&rows, &self.case.rule_sets, stretched);
         self.outcome.undone.extend(rows.contradictions.iter().map(|row| format!("written twice, differently: {row}")));

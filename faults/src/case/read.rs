@@ -14,12 +14,12 @@ use super::{
     Batch, Log, Shard, Wrong,
     lineage::{Birth, listings},
 };
-use crate::world::Record;
+use crate::{stream::next_number, world::Record};
 
 /// The most records of a batch that the log does not cut itself.
 const BATCH_RECORDS_MAX: usize = 500;
-/// What numbers are made longer by, where records of rule sets do not fit between them.
-pub(super) const STRETCH: &str = "000";
+/// What numbers are made longer by, where records that have none in the log do not fit between them.
+pub(super) const STRETCH: &str = "000000";
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -63,10 +63,11 @@ enum Line {
 }
 
 /// Reads a log. `fetch` gives the bytes of a file that the log names; the rule sets come back in the order in which they
-/// are named.
+/// are named. With `stretch` numbers are made longer inside, whether or not the log itself asks for that.
 pub fn read_log(
     file: &str,
     text: &str,
+    stretch: bool,
     mut fetch: impl FnMut(&str) -> Result<Vec<u8>, String>,
 ) -> Result<(Log, Vec<Vec<u8>>), Wrong> {
     let wrong = |line: usize, problem: String| Wrong { file: file.to_owned(), line: Some(line), problem };
@@ -78,7 +79,7 @@ pub fn read_log(
         let line: Line = serde_json::from_value(value).map_err(|error| wrong(number, error.to_string()))?;
         reader.line(line, &mut fetch, &mut rule_sets).map_err(|problem| wrong(number, problem))?;
     }
-    let log = reader.close().map_err(|(line, problem)| wrong(line.unwrap_or(1), problem))?;
+    let log = reader.close(stretch).map_err(|(line, problem)| wrong(line.unwrap_or(1), problem))?;
     Ok((log, rule_sets))
 }
 
@@ -258,8 +259,8 @@ impl Reader {
         }))
     }
 
-    fn close(self) -> Result<Log, (Option<usize>, String)> {
-        let stretched = self.shards.values().any(Lines::is_crowded);
+    fn close(self, stretch: bool) -> Result<Log, (Option<usize>, String)> {
+        let stretched = stretch || self.shards.values().any(Lines::is_crowded);
         let now = self.now.unwrap_or_default();
         let mut log = Log { stretched, ..Log::default() };
         for (name, lines) in self.shards {
@@ -282,7 +283,7 @@ impl Lines {
                 Item::Record { record, .. } => {
                     let mut free = last;
                     for _ in 0..waiting {
-                        free = free.and_then(after);
+                        free = free.as_ref().and_then(next_number);
                     }
                     if waiting > 0 && free.is_none_or(|free| free >= record.sequence) {
                         return true;
@@ -313,7 +314,7 @@ impl Lines {
                     record
                 }
                 Item::Rules { mut record } => {
-                    record.sequence = after(last).ok_or("there is no sequence number left")?;
+                    record.sequence = next_number(&last).ok_or("there is no sequence number left")?;
                     record
                 }
                 Item::Batch { numbers, at, environment } => {
@@ -384,21 +385,6 @@ fn digits(key: &str, value: &Value) -> Result<String, String> {
 
 fn sequence(digits: &str) -> Result<SequenceNumber, String> {
     SequenceNumber::new(digits).map_err(|error| format!("`{digits}`: {error}"))
-}
-
-/// The number that follows.
-fn after(number: SequenceNumber) -> Option<SequenceNumber> {
-    let mut digits: Vec<u8> = number.as_str().bytes().collect();
-    for place in (0..digits.len()).rev() {
-        if digits[place] == b'9' {
-            digits[place] = b'0';
-        } else {
-            digits[place] += 1;
-            return SequenceNumber::new(std::str::from_utf8(&digits).ok()?).ok();
-        }
-    }
-    digits.insert(0, b'1');
-    SequenceNumber::new(std::str::from_utf8(&digits).ok()?).ok()
 }
 
 /// The line on which the nth object of a list begins, as far as that can be told by counting brackets.

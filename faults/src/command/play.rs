@@ -28,14 +28,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    let case = match read(arguments) {
-        Ok(case) => case,
+    let played = read(arguments, false).map(|case| play(&case));
+    let outcome = match played {
+        Ok(outcome) if outcome.crowded => read(arguments, true).map(|case| play(&case)),
+        played => played,
+    };
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
         Err(wrong) => {
             anstream::eprintln!("error: {wrong}");
             return ExitCode::from(2);
         }
     };
-    let outcome = play(&case);
     if let Err((path, error)) = write(&arguments.out, &outcome) {
         anstream::eprintln!("error: {path}: {error}");
         return ExitCode::from(2);
@@ -56,12 +60,12 @@ fn whole(path: &Utf8Path, problem: impl ToString) -> Wrong {
     Wrong { file: path.to_string(), line: None, problem: problem.to_string() }
 }
 
-fn read(arguments: &Arguments) -> Result<Case, Wrong> {
+fn read(arguments: &Arguments, stretch: bool) -> Result<Case, Wrong> {
     let rules = fs::read(&arguments.rules).map_err(|error| whole(&arguments.rules, error))?;
     let first = check(&rules).map_err(|(line, problem)| Wrong { file: arguments.rules.to_string(), line, problem })?;
     let log = fs::read_to_string(&arguments.log).map_err(|error| whole(&arguments.log, error))?;
     let folder = arguments.log.parent().unwrap_or(Utf8Path::new(""));
-    let (log, more) = read_log(arguments.log.as_str(), &log, |name| {
+    let (log, more) = read_log(arguments.log.as_str(), &log, stretch, |name| {
         let beside = folder.join(name);
         let path = if beside.exists() { beside } else { Utf8PathBuf::from(name) };
         let bytes = fs::read(&path).map_err(|error| format!("rule set {path}: {error}"))?;
