@@ -2,7 +2,7 @@
 //!
 //! What a chain means is the engine's to say, and how its objects are read and written the runtime's.
 
-use std::{collections::HashMap, str::FromStr};
+use std::{borrow::Cow, collections::HashMap, str::FromStr};
 
 use aws_config::SdkConfig;
 use aws_sdk_lambda::{
@@ -25,7 +25,7 @@ use crate::{
 
 const SOUGHT: Sought = Sought {
     what: "the function `evaluate`",
-    logical_id: "EvaluateFunction",
+    logical_id: Cow::Borrowed("EvaluateFunction"),
     option: "--function",
     output: "EvaluateFunctionName",
 };

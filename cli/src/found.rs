@@ -1,6 +1,8 @@
 //! What is deployed, found: the way to AWS, and what CloudFormation named after an environment's stack. A logical id follows the stack's name, and it begins with a
 //! capital letter, as no other environment's name does.
 
+use std::borrow::Cow;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_lambda::error::DisplayErrorContext;
 use fleetform_generator::platform::Platform;
@@ -12,7 +14,7 @@ pub(crate) struct Sought {
     /// In words, with its article.
     pub(crate) what: &'static str,
     /// Its logical id.
-    pub(crate) logical_id: &'static str,
+    pub(crate) logical_id: Cow<'static, str>,
     /// The option that names it instead.
     pub(crate) option: &'static str,
     /// The output that says its name.
@@ -36,9 +38,12 @@ impl Sought {
 
     fn is_it(&self, name: &str, stack: &str) -> bool {
         let rest = name.strip_prefix(stack).and_then(|rest| rest.strip_prefix('-'));
-        rest.is_some_and(|rest| {
-            rest.starts_with(|first: char| first.is_ascii_uppercase()) && rest.contains(self.logical_id)
-        })
+        let Some(rest) = rest.filter(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase())) else {
+            return false;
+        };
+        // Another logical id may begin as this one does.
+        let mut after = rest.split(self.logical_id.as_ref()).skip(1);
+        after.any(|after| !after.starts_with(|next: char| next.is_ascii_alphanumeric()))
     }
 }
 
@@ -78,11 +83,13 @@ mod tests {
 
     #[test]
     fn what_belongs_to_another_environment_is_not_taken() {
-        let sought = Sought { what: "the stream", logical_id: "TelemetryStream", option: "--stream", output: "Name" };
+        let logical_id = "TelemetryStream".into();
+        let sought = Sought { what: "the stream", logical_id, option: "--stream", output: "Name" };
         let is_it = |name| sought.is_it(name, "riverton-water-dev");
         assert!(is_it("riverton-water-dev-Ingest-1A2B3C-TelemetryStream-9Z8Y7X"));
         assert!(!is_it("riverton-water-dev-2-Ingest-1A2B3C-TelemetryStream-9Z8Y7X"));
         assert!(!is_it("riverton-water-prod-Ingest-1A2B3C-TelemetryStream-9Z8Y7X"));
         assert!(!is_it("riverton-water-dev-Ingest-1A2B3C-OtherStream-9Z8Y7X"));
+        assert!(!is_it("riverton-water-dev-Ingest-1A2B3C-TelemetryStream2-9Z8Y7X"));
     }
 }

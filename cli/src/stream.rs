@@ -8,12 +8,14 @@ use crate::{
     terminal::Stop,
 };
 
-const SOUGHT: Sought = Sought {
-    what: "the telemetry stream",
-    logical_id: "TelemetryStream",
-    option: "--stream",
-    output: "TelemetryStreamName",
-};
+fn sought(platform: &Platform) -> Sought {
+    Sought {
+        what: "the telemetry stream",
+        logical_id: platform.stream.logical_id().into(),
+        option: "--stream",
+        output: "TelemetryStreamName",
+    }
+}
 
 /// Where a record was put.
 pub(crate) struct Stream {
@@ -56,5 +58,5 @@ async fn find(client: &Client, platform: &Platform) -> Result<String, Stop> {
     while let Some(page) = pages.next().await {
         names.extend(page.map_err(|error| failed("list streams", error))?.stream_names);
     }
-    SOUGHT.among(names, platform)
+    sought(platform).among(names, platform)
 }

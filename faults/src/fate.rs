@@ -11,6 +11,8 @@ pub(crate) enum Operation {
     Get,
     /// An object is created.
     Create,
+    /// Objects are deleted.
+    Delete,
     /// A row is put.
     Publish,
     /// A rule set is loaded.
@@ -177,7 +179,7 @@ impl Chance {
         // Some requests are so seldom that they would never fail by the same measure.
         let seldom = match request.operation {
             Operation::Load | Operation::Lineage | Operation::Records => 3,
-            Operation::List | Operation::Get | Operation::Create | Operation::Publish => 1,
+            Operation::List | Operation::Get | Operation::Create | Operation::Delete | Operation::Publish => 1,
         };
         let drawn = random.below(1_000 / seldom);
         let mut below = self.throttle;

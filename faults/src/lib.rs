@@ -18,6 +18,7 @@ mod services;
 mod simulation;
 mod source;
 mod stream;
+mod tables;
 mod workload;
 mod world;
 

@@ -10,8 +10,9 @@ use crate::{
     clock::Clock,
     fate::Faults,
     random::Random,
-    services::{Rows, Services},
+    services::Services,
     simulation::found,
+    tables::Rows,
     workload::{Fact, Put, START_MS, Workload},
     world::{Delivery, Happened, Record, World},
 };

@@ -3,13 +3,16 @@
 //! moment. Nothing is tried again here.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use fleetform_engine::{
-    drive::{Created, Lineage, Next, Page, PortError, Publisher, ReadFrom, RuleSets, Shards, StateLog, StoredRecord},
-    effect::{Alert, Effects, Notification, Quarantined},
+    drive::{
+        Clearing, Created, Lineage, Listed as Dated, Next, Page, PortError, Publisher, ReadFrom, RuleSets, Shards,
+        StateLog, StoredRecord,
+    },
+    effect::Effects,
     position::SequenceNumber,
     reshard::HashRange,
     rule_set::RuleSet,
@@ -20,6 +23,7 @@ use crate::{
     clock::{Clock, InvocationNumber, digest},
     fate::{Fate, Faults, Operation, Request},
     stream::next_number,
+    tables::{Put, Rows},
     world::Record,
 };
 
@@ -43,9 +47,9 @@ struct Inner {
     stream: Vec<Listed>,
     /// Records that the engine has put, by the place of their shard, and that no event source has seen yet.
     put: Vec<(usize, Arc<Record>)>,
-    /// Whether the stream takes what the engine puts. A case's log is whole as it is: what devices say there to fleets
-    /// is among its records, or nobody hears it.
+    /// Whether the stream takes what the engine puts.
     takes_records: bool,
+    /// Whether a record that the engine put found no number between its neighbours.
     crowded: bool,
     faults: Faults,
 }
@@ -92,73 +96,6 @@ impl Listed {
 struct Object {
     bytes: Arc<[u8]>,
     created_at: i64,
-}
-
-/// The tables, each in the order in which its rows came.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Rows {
-    /// Notices, by id.
-    pub outbox: Vec<Notification>,
-    /// The newest transition of each episode.
-    pub alerts: Vec<Alert>,
-    /// Records set aside, by shard and sequence.
-    pub quarantine: Vec<Quarantined>,
-    /// When, and by which invocation, each row of the outbox was put.
-    pub(crate) put: Vec<Put>,
-    /// Rows put again under the same key with other content.
-    pub contradictions: Vec<String>,
-    places: HashMap<(u8, String, String), usize>,
-}
-
-/// How a row came to be there.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Put {
-    pub(crate) at: i64,
-    pub(crate) invocation: InvocationNumber,
-}
-
-impl Rows {
-    fn notice(&mut self, row: &Notification, put: Put) {
-        match self.places.get(&(0, row.id.to_string(), String::new())) {
-            Some(place) if self.outbox[*place] == *row => {}
-            Some(_) => self.contradictions.push(format!("notice {}", row.id)),
-            None => {
-                self.places.insert((0, row.id.to_string(), String::new()), self.outbox.len());
-                self.outbox.push(row.clone());
-                self.put.push(put);
-            }
-        }
-    }
-
-    fn transition(&mut self, row: &Alert) {
-        let key = (1, row.subject().to_string(), row.episode.to_string());
-        match self.places.get(&key) {
-            Some(place) => {
-                let there = &mut self.alerts[*place];
-                if there.version() < row.version() {
-                    there.clone_from(row);
-                } else if there.version() == row.version() && *there != *row {
-                    self.contradictions.push(format!("alert {} of {}", row.episode, row.subject()));
-                }
-            }
-            None => {
-                self.places.insert(key, self.alerts.len());
-                self.alerts.push(row.clone());
-            }
-        }
-    }
-
-    fn set_aside(&mut self, row: &Quarantined) {
-        let key = (2, row.shard.to_string(), row.sequence.to_string());
-        match self.places.get(&key) {
-            Some(place) if self.quarantine[*place] == *row => {}
-            Some(_) => self.contradictions.push(format!("record {} of {}", row.sequence, row.shard)),
-            None => {
-                self.places.insert(key, self.quarantine.len());
-                self.quarantine.push(row.clone());
-            }
-        }
-    }
 }
 
 impl Services {
@@ -233,35 +170,6 @@ impl Services {
     pub(crate) fn has_begun(&self, shard: &str) -> bool {
         self.lock().objects.keys().any(|key| key.starts_with("start/") && key.ends_with(shard))
     }
-
-    /// Deletes deltas and bases of this age, but never a shard's newest base or what follows it.
-    pub(crate) fn sweep(&self, age_ms: i64) {
-        let mut inner = self.lock();
-        let now = self.clock.now();
-        inner.land(now);
-        let mut newest: BTreeMap<String, String> = BTreeMap::new();
-        for key in inner.objects.keys().filter(|key| key.starts_with("base/")) {
-            if let Some((place, position)) = key["base/".len()..].rsplit_once('/') {
-                newest.entry(place.to_owned()).or_insert_with(|| position.to_owned());
-            }
-        }
-        inner.objects.retain(|key, object| {
-            if now - object.created_at < age_ms {
-                return true;
-            }
-            let Some((kind, rest)) = key.split_once('/') else { return true };
-            let Some((place, position)) = rest.rsplit_once('/') else { return true };
-            let Some(base) = newest.get(place).filter(|base| !base.starts_with('z')) else { return true };
-            match kind {
-                "base" => position == base,
-                "log" => {
-                    let digits: String = base.bytes().map(|digit| char::from(b'9' - digit + b'0')).collect();
-                    position != "-start" && *position >= *digits
-                }
-                _ => true,
-            }
-        });
-    }
 }
 
 impl Inner {
@@ -283,6 +191,14 @@ impl Inner {
         let record = Arc::new(Record { sequence, partition_key: key.to_owned(), arrived_at: now, data });
         shard.records.insert(at, record.clone());
         self.put.push((index, record));
+    }
+
+    /// The objects with a prefix, in the order of their keys, after one of them.
+    fn keys(&self, prefix: &str, after: Option<&str>) -> impl Iterator<Item = (&String, &Object)> {
+        let from = after.unwrap_or(prefix).to_owned();
+        let behind = move |key: &String| after.is_none_or(|after| key.as_str() > after);
+        let objects = self.objects.range(from..).skip_while(move |(key, _)| !behind(key));
+        objects.take_while(move |(key, _)| key.starts_with(prefix))
     }
 
     /// Carries out what was held up on its way until now.
@@ -412,18 +328,7 @@ impl Connection {
 
 impl StateLog for Connection {
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, PortError> {
-        let list = |inner: &mut Inner, _| {
-            let from = after.unwrap_or(prefix).to_owned();
-            inner
-                .objects
-                .range(from..)
-                .map(|(key, _)| key)
-                .skip_while(|key| after.is_some_and(|after| key.as_str() <= after))
-                .take_while(|key| key.starts_with(prefix))
-                .take(limit)
-                .cloned()
-                .collect()
-        };
+        let list = |inner: &mut Inner, _| inner.keys(prefix, after).take(limit).map(|(key, _)| key.clone()).collect();
         Ok(self.call(Operation::List, prefix, list).await?.0)
     }
 
@@ -461,6 +366,27 @@ impl StateLog for Connection {
                 Created::Ambiguous(Broken::Late(ms).into())
             }
         }
+    }
+}
+
+impl Clearing for Connection {
+    async fn list_dated(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Dated>, PortError> {
+        let list = |inner: &mut Inner, _| {
+            let keys = inner.keys(prefix, after).take(limit);
+            let dated = keys.map(|(key, object)| Dated { key: key.clone(), created_at: Timestamp(object.created_at) });
+            dated.collect()
+        };
+        Ok(self.call(Operation::List, prefix, list).await?.0)
+    }
+
+    async fn delete(&self, keys: &[String]) -> Result<(), PortError> {
+        let first = keys.first().map_or("", String::as_str);
+        let delete = |inner: &mut Inner, _| {
+            for key in keys {
+                inner.objects.remove(key);
+            }
+        };
+        Ok(self.call(Operation::Delete, first, delete).await?.0)
     }
 }
 

@@ -19,9 +19,10 @@ use crate::{
     fate::{Chance, Faults},
     oracle,
     random::Random,
-    services::{Listed, Rows, Services},
+    services::{Listed, Services},
     source::{Next, Source},
     stream::Shard,
+    tables::Rows,
     workload::{Fact, Put, START_MS, Workload},
     world::{Happened, Record, World},
 };
@@ -77,6 +78,8 @@ struct Simulation<'a> {
     sources: Vec<Source>,
     /// Which source waits for which invocation.
     waiting: HashMap<InvocationNumber, usize>,
+    /// Which environment clears away what is old.
+    clearing: HashMap<InvocationNumber, usize>,
     settings: Settings,
     environments: u64,
     /// The source waits for so long for a batch to fill.
@@ -131,6 +134,7 @@ impl<'a> Simulation<'a> {
             random,
             sources,
             waiting,
+            clearing: HashMap::new(),
             settings,
             environments,
             window,
@@ -170,7 +174,9 @@ impl<'a> Simulation<'a> {
     fn take(&mut self, happened: Happened) {
         match happened {
             Happened::Ended(invocation, outcome) => {
-                if let Some(source) = self.waiting.remove(&invocation) {
+                if let Some(environment) = self.clearing.remove(&invocation) {
+                    self.world.end_environment(environment);
+                } else if let Some(source) = self.waiting.remove(&invocation) {
                     let wait = self.sources[source].answered(&outcome, &mut self.random);
                     self.poll_after(source, wait);
                 }
@@ -186,7 +192,9 @@ impl<'a> Simulation<'a> {
             Happened::Called(Call::Lose(invocation)) => self.lost(invocation),
             Happened::Called(Call::Poll(source)) => self.poll(source),
             Happened::Called(Call::Sweep) => {
-                self.world.services.sweep(SWEEP_AGE_MS);
+                let environment = self.world.start_environment(&self.settings, 0);
+                let invocation = self.world.clear(environment, SWEEP_AGE_MS);
+                self.clearing.insert(invocation, environment);
                 if !self.healed {
                     self.world.clock.plan(self.world.clock.now() + 300_000, Event::Call(Call::Sweep));
                 }

@@ -11,7 +11,8 @@ use std::{
 };
 
 use fleetform_engine::{
-    drive::{Batch, Crumb, Crumbs, Driver, Invocation, Outcome, Ports, Settings, StreamRecord},
+    counts::Counts,
+    drive::{self, Batch, CHAIN_AGE_MAX, Crumb, Crumbs, Driver, Invocation, Outcome, Ports, Settings, StreamRecord},
     position::SequenceNumber,
     units::Timestamp,
 };
@@ -84,6 +85,16 @@ impl Crumbs for Folder {
     }
 }
 
+/// What an invocation has at hand.
+struct Host {
+    connection: Connection,
+    clock: Arc<Clock>,
+    crumbs: Arc<Folder>,
+    behind: i64,
+    deadline: i64,
+    seed: [u8; 16],
+}
+
 struct Running {
     environment: usize,
     behind: i64,
@@ -141,19 +152,8 @@ impl World {
 
     /// Starts an invocation in an idle environment.
     pub(crate) fn invoke(&mut self, environment: usize, delivery: Delivery) -> InvocationNumber {
-        self.invocations += 1;
-        let number = self.invocations;
-        let Some(Environment { mut driver, crumbs, behind }) = self.environments[environment].take() else {
-            unreachable!("an environment runs one invocation at a time")
-        };
-        let mut seed = [0; 16];
-        seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
-        seed[8..].copy_from_slice(&number.to_le_bytes());
-        let connection = Connection::new(self.services.clone(), number);
-        let clock = self.clock.clone();
-        let deadline = clock.now() + INVOCATION_MS;
-        let kept = crumbs.clone();
-        let future = Box::pin(async move {
+        self.start(environment, async move |mut driver, host| {
+            let Host { connection, clock, crumbs, behind, deadline, seed } = host;
             let remaining = || Duration::from_millis((deadline - (clock.now() - behind)).max(0) as u64);
             let ports = Ports {
                 log: &connection,
@@ -172,8 +172,45 @@ impl World {
             let invocation = Invocation { deadline: Timestamp(deadline), remaining: &remaining, seed };
             let outcome = driver.process(&ports, &batch, &invocation).await;
             (driver, outcome)
-        });
-        self.running.insert(number, Running { environment, behind, crumbs: kept, future });
+        })
+    }
+
+    /// Starts a run that clears away what of every chain is older than so many milliseconds. What fails is left to the
+    /// next one.
+    pub(crate) fn clear(&mut self, environment: usize, age_ms: i64) -> InvocationNumber {
+        self.start(environment, async move |driver, host| {
+            // The engine's own age is days: to it, it is later than it is here.
+            let now = Timestamp(host.clock.now() + CHAIN_AGE_MAX.0.cast_signed() - age_ms);
+            for chain in drive::chains(&host.connection).await.unwrap_or_default() {
+                let _next_time = drive::expire(&host.connection, &chain, now).await;
+            }
+            (driver, Outcome { failed_from: None, failure: None, counts: Counts::default() })
+        })
+    }
+
+    fn start<F>(&mut self, environment: usize, run: impl FnOnce(Driver, Host) -> F) -> InvocationNumber
+    where
+        F: Future<Output = (Driver, Outcome)> + Send + 'static,
+    {
+        self.invocations += 1;
+        let number = self.invocations;
+        let Some(Environment { driver, crumbs, behind }) = self.environments[environment].take() else {
+            unreachable!("an environment runs one invocation at a time")
+        };
+        let mut seed = [0; 16];
+        seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
+        seed[8..].copy_from_slice(&number.to_le_bytes());
+        let host = Host {
+            connection: Connection::new(self.services.clone(), number),
+            clock: self.clock.clone(),
+            crumbs: crumbs.clone(),
+            behind,
+            deadline: self.clock.now() + INVOCATION_MS,
+            seed,
+        };
+        let deadline = host.deadline;
+        let future = Box::pin(run(driver, host));
+        self.running.insert(number, Running { environment, behind, crumbs, future });
         self.clock.plan(self.clock.now(), Event::Wake(number));
         self.clock.plan(deadline, Event::Deadline(number));
         number

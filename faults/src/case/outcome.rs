@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::read::STRETCH;
-use crate::services::Rows;
+use crate::tables::Rows;
 
 /// What came of it.
 #[derive(Debug, Default)]

@@ -73,6 +73,17 @@ pub struct Stream {
     pub generation: u32,
 }
 
+impl Stream {
+    /// Its id in the stack `ingest`. Another id is another resource: the stack makes a stream of the next generation and
+    /// lets go of the one before.
+    pub fn logical_id(&self) -> String {
+        match self.generation {
+            1 => "TelemetryStream".to_owned(),
+            later => format!("TelemetryStream{later}"),
+        }
+    }
+}
+
 /// How the stream scales.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

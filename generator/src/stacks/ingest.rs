@@ -70,14 +70,6 @@ pub(crate) fn sources(site: &Site<'_>) -> [Source; 4] {
 const LIFECYCLE_SQL: &str = "SELECT 1 AS ff, 'lifecycle' AS k, topic(5) AS d, topic(4) AS e, versionNumber AS v, \
                              disconnectReason AS r, timestamp() AS t FROM '$aws/events/presence/+/+'";
 
-/// Another id is another resource: the stack makes a stream of the next generation and lets go of the one before.
-fn logical_id_of_stream(generation: u32) -> String {
-    match generation {
-        1 => "TelemetryStream".to_owned(),
-        later => format!("TelemetryStream{later}"),
-    }
-}
-
 /// The stacks: one, and more where there are very many zones or device types.
 pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
     let mut stack = site.stack("ingest", "device types, zones, device policies, topic rules and the telemetry stream");
@@ -96,7 +88,7 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
             Mode::Provisioned { shards } => ("PROVISIONED", Some(shards)),
         };
         stack.add(
-            logical_id_of_stream(settings.generation),
+            settings.logical_id(),
             Stream {
                 stream_mode_details: StreamModeDetails { stream_mode: mode },
                 shard_count,

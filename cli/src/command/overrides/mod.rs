@@ -4,6 +4,8 @@ mod list;
 mod row;
 mod set;
 
+use std::borrow::Cow;
+
 use aws_sdk_dynamodb::Client;
 use clap::{Args, Subcommand};
 use fleetform_generator::platform::Platform;
@@ -16,7 +18,7 @@ use crate::{
 
 const SOUGHT: Sought = Sought {
     what: "the alert configuration table",
-    logical_id: "AlertConfigurationTable",
+    logical_id: Cow::Borrowed("AlertConfigurationTable"),
     option: "--table",
     output: "AlertConfigurationTableName",
 };
