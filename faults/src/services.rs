@@ -386,7 +386,8 @@ impl Clearing for Connection {
                 inner.objects.remove(key);
             }
         };
-        Ok(self.call(Operation::Delete, first, delete).await?.0)
+        self.call(Operation::Delete, first, delete).await?;
+        Ok(())
     }
 }
 

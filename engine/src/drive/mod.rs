@@ -17,6 +17,7 @@ mod inherit;
 mod load;
 mod port;
 mod repair;
+mod roster;
 mod survey;
 
 use std::{
@@ -38,6 +39,7 @@ pub use port::{
     Settings, Shards, StateLog, StoredRecord, StreamRecord,
 };
 pub use repair::{Repair, RepairError, Repaired, next_repair, repair};
+pub use roster::{KnownDevice, NewestValue, Roster, RunningAlert, roster};
 pub use survey::{Broken, Chain, Survey, chains, shards, survey};
 
 use crate::{

@@ -10,6 +10,7 @@ mod properties;
 mod redrive_cases;
 mod repair_cases;
 mod reshard_cases;
+mod roster_cases;
 mod rule_set;
 mod sessions;
 mod shards;

@@ -13,6 +13,8 @@ impl Test {
         self.transcript.check("and their rule sets", shown.printed.matches("rule set   version 2").count() == 2);
         self.note(&shown);
 
+        self.devices_are_listed()?;
+
         self.transcript.part("the same, with a delta that is cut short");
         let bucket = self.output("StateBucketName")?;
         let listed = ["s3api", "list-objects-v2", "--bucket", &bucket, "--prefix", "log/"];
@@ -45,6 +47,29 @@ impl Test {
         self.transcript.equal("no chain of another number is there", self.aws.list(&under_one, "Contents")?.len(), 0);
         fs::write(&file, whole)?;
         self.aws.call(&["s3api", "put-object", "--bucket", &bucket, "--key", key, "--body", file.as_str()])?;
+        Ok(())
+    }
+
+    /// Read from the same chains.
+    fn devices_are_listed(&mut self) -> Result<(), Failure> {
+        self.transcript.part("fleetform devices list, and show of one");
+        let listed = self.command(&["devices", "list"])?;
+        self.transcript.equal("it succeeds", listed.code, Some(0));
+        let columns = ["DEVICE", "TYPE", "ZONE", "HEARD", "IS", "ALERTS"];
+        let head: Vec<&str> = listed.printed.lines().next().unwrap_or_default().split_whitespace().collect();
+        self.transcript.check("it is a table", head == columns);
+        let json = self.command(&["devices", "list", "--format", "json", "--retired"])?;
+        let devices: Vec<serde_json::Value> =
+            json.printed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let firing = devices.iter().find(|device| device["last_ingest"].is_string());
+        let firing = firing.ok_or("no device was heard of")?;
+        let id = firing["device"].as_str().ok_or("a device without an id")?;
+        let shown = self.command(&["devices", "show", id, "--json"])?;
+        let shown: serde_json::Value = serde_json::from_str(&shown.printed)?;
+        self.transcript.check("one of them is shown as it was listed", shown == *firing);
+        self.transcript.check("with its newest values", shown["values"].as_object().is_some_and(|all| !all.is_empty()));
+        let unknown = self.command(&["devices", "show", "nobody"])?;
+        self.transcript.equal("one that nobody knows ends with 1", unknown.code, Some(1));
         Ok(())
     }
 

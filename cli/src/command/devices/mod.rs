@@ -1,6 +1,9 @@
 //! `fleetform devices`.
 
 mod add;
+mod known;
+mod list;
+mod show;
 
 use clap::{Args, Subcommand};
 
@@ -16,12 +19,16 @@ pub(crate) struct Devices {
 #[derive(Debug, Subcommand)]
 enum Command {
     Add(add::Add),
+    List(list::List),
+    Show(show::Show),
 }
 
 impl Devices {
     pub(crate) fn run(self) -> Result<(), Stop> {
         match self.command {
             Command::Add(add) => add.run(),
+            Command::List(list) => list.run(),
+            Command::Show(show) => show.run(),
         }
     }
 }
