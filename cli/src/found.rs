@@ -1,5 +1,5 @@
-//! What is deployed, found: the way to AWS, and what CloudFormation named after an environment's stack. A logical id follows the stack's name, and it begins with a
-//! capital letter, as no other environment's name does.
+//! What is deployed, found: the way to AWS, and what CloudFormation named after an environment's stack. A logical id
+//! follows the stack's name, and it begins with a capital letter, as no other environment's name does.
 
 use std::borrow::Cow;
 

@@ -1,6 +1,6 @@
-//! How a shard begins. One that came from nowhere begins empty, unless the stream took another's place; a child begins with the part of its parents' last states
-//! that its hash keys take. A state is last once its chain is sealed: nothing follows a seal, so that every child of a
-//! shard, and whoever comes late, sees one and the same.
+//! How a shard begins. One that came from nowhere begins empty, unless the stream took another's place; a child begins
+//! with the part of its parents' last states that its hash keys take. A state is last once its chain is sealed: nothing
+//! follows a seal, so that every child of a shard, and whoever comes late, sees one and the same.
 
 use std::{collections::BTreeMap, sync::Arc};
 
