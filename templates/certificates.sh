@@ -95,12 +95,18 @@ create_certificate() {
   say "certificate ${arn##*/} of $device is created"
 }
 
+# Gives a certificate the policies of WANTED, and takes away what devices of another type have.
 attach_policies() {
-  local arn=$1 policy
+  local arn=$1 policy index
   ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
-  for policy in "${POLICIES[@]}"; do
+  for policy in "${WANTED[@]}"; do
     if grep -Fqx -e "$policy" -- "$WORK/attached"; then continue; fi
     change_aws iot attach-policy --policy-name "$policy" --target "$arn" >/dev/null
+  done
+  for ((index = 1; index < ${#TYPE_POLICIES[@]}; index += 2)); do
+    policy=${TYPE_POLICIES[index]}
+    if [[ " ${WANTED[*]} " == *" $policy "* ]] || ! grep -Fqx -e "$policy" -- "$WORK/attached"; then continue; fi
+    change_aws iot detach-policy --policy-name "$policy" --target "$arn" >/dev/null
   done
 }
 

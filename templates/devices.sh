@@ -12,6 +12,10 @@ readonly REGION=<{ region }>
 readonly STACK=<{ stack }>
 # What every device may do: names of policies in AWS IoT.
 readonly POLICIES=({% for policy in policies %}<{ policy }>{% if not loop.last %} {% endif %}{% endfor %})
+# What devices of a type may do besides: each device type that has such a policy, with its name.
+readonly TYPE_POLICIES=(
+{% for policy in type_policies %}  <{ policy.id }> <{ policy.name }>
+{% endfor %})
 # Each device type with its thing type, and each zone with its thing group.
 readonly TYPES=(
 {% for device_type in device_types %}  <{ device_type.id }> <{ device_type.name }>
@@ -171,6 +175,14 @@ principals() {
   fi
 }
 
+# Sets WANTED to the policies of a device of this type.
+want_policies() {
+  local policy
+  WANTED=("${POLICIES[@]}")
+  policy=$(named "$1" ${TYPE_POLICIES[@]+"${TYPE_POLICIES[@]}"})
+  if [[ -n $policy ]]; then WANTED+=("$policy"); fi
+}
+
 # Lets a certificate speak for the thing: its policies, the thing, and only then its activation.
 activate() {
   local device=$1 arn=$2 base=$3 status
@@ -190,7 +202,7 @@ ensure_certificate() {
   if [[ -e $base.key ]]; then ensure_key "$base.key"; fi
   if ((DRY_RUN)); then
     if [[ ! -f $base.arn || -f $base.pending ]]; then
-      plan "make a certificate for $device in $base.crt, attach ${POLICIES[*]} and the thing, and make it active"
+      plan "make a certificate for $device in $base.crt, attach ${WANTED[*]} and the thing, and make it active"
     fi
     return
   fi
@@ -245,6 +257,7 @@ add_device() {
   ensure_group "$device" "$(named "$zone" "${ZONES[@]}")"
   # The stream knows a device before it can speak.
   tell_stream "$device" "$type" "$zone" "$attributes" false
+  want_policies "$type"
   ensure_certificate "$device" "$KEYS/$device" "$csr"
 }
 
@@ -308,6 +321,7 @@ rotate_one() {
       fail "$DEVICE has $count certificates already" "run \`devices.sh rotate $DEVICE --finish\` once it has connected with the newer one"
     fi
     check_certificate "$DEVICE" "$KEYS/$DEVICE.next"
+    want_policies "$KNOWN_TYPE"
     ensure_certificate "$DEVICE" "$KEYS/$DEVICE.next" "$CSR"
     if ((DRY_RUN == 0)); then say "give $DEVICE the certificate $KEYS/$DEVICE.next.crt, and run this with --finish once it has connected with it"; fi
     return
@@ -387,7 +401,7 @@ remove_one() {
 }
 
 DRY_RUN=0 SERVER_KEYS=0 FINISH=0 ACTION='' DEVICE='' TYPE='' ZONE='' GIVEN='' CSR='' KEYS=devices/$ENVIRONMENT
-FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' KNOWN_TYPE='' KNOWN_ZONE='' KNOWN_VALUES='' REINSTATE=0 ROWS=()
+FOUND=0 TYPE_NAME='' TOLD='' REVISION=0 RETIRED='' KNOWN_TYPE='' KNOWN_ZONE='' KNOWN_VALUES='' REINSTATE=0 ROWS=() WANTED=()
 case ${1:-} in
   add | import | move | rotate | revoke | remove) ACTION=$1 ;;
   --help) usage && exit 0 ;;

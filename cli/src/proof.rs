@@ -21,6 +21,8 @@ enum Cell {
     Allowed,
     /// All are denied, as they must be.
     Denied,
+    /// Devices of some types may and others may not, as they must.
+    OfSomeTypes,
     /// Some are allowed that must not be.
     WronglyAllowed,
     /// Some are denied that must not be.
@@ -32,8 +34,9 @@ impl Cell {
         match (self, case.must, case.is) {
             (Self::WronglyAllowed, _, _) | (_, false, true) => Self::WronglyAllowed,
             (Self::WronglyDenied, _, _) | (_, true, false) => Self::WronglyDenied,
-            (Self::None | Self::Allowed | Self::Denied, true, true) => Self::Allowed,
-            (Self::None | Self::Allowed | Self::Denied, false, false) => Self::Denied,
+            (Self::None | Self::Allowed, true, true) => Self::Allowed,
+            (Self::None | Self::Denied, false, false) => Self::Denied,
+            (Self::OfSomeTypes, _, _) | (Self::Denied, true, true) | (Self::Allowed, false, false) => Self::OfSomeTypes,
         }
     }
 
@@ -42,6 +45,7 @@ impl Cell {
             Self::None => "",
             Self::Allowed => "yes",
             Self::Denied => "-",
+            Self::OfSomeTypes => "some",
             Self::WronglyAllowed => "ALLOWED",
             Self::WronglyDenied => "DENIED",
         }
@@ -154,4 +158,39 @@ pub(crate) fn json(platform: &str, proofs: &[(&str, Proof)]) -> String {
         .expect("a tree is written as it is");
     text.push('\n');
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_tells_what_only_some_types_may_and_no_order_hides_a_surprise() {
+        let case = |must, is| Case {
+            device_type: None,
+            row: "hear of commands",
+            column: Column::Own,
+            client: String::new(),
+            operation: String::new(),
+            must,
+            is,
+            why: String::new(),
+        };
+        let cell = |cases: &[(bool, bool)]| {
+            cases.iter().fold(Cell::None, |cell, (must, is)| cell.with(&case(*must, *is))).as_str()
+        };
+        let (allowed, denied) = ((true, true), (false, false));
+        assert_eq!(cell(&[]), "");
+        assert_eq!(cell(&[allowed, allowed]), "yes");
+        assert_eq!(cell(&[denied, denied]), "-");
+        for mixed in [[allowed, denied, denied], [denied, allowed, allowed], [denied, allowed, denied]] {
+            assert_eq!(cell(&mixed), "some");
+        }
+        for order in [[allowed, denied, (false, true)], [(false, true), allowed, denied]] {
+            assert_eq!(cell(&order), "ALLOWED");
+        }
+        for order in [[allowed, denied, (true, false)], [(true, false), allowed, denied]] {
+            assert_eq!(cell(&order), "DENIED");
+        }
+    }
 }

@@ -86,7 +86,7 @@ fn a_manifest_becomes_rows_that_say_all_that_a_device_will_be() {
         json!({
             "serial": of("RW-1"), "device": of("sensor-001"), "type": of("pressure-logger"), "zone": of("north"),
             "attributes": of("max_pressure=70"), "thing_type": of("my-water-dev-pressure-logger"),
-            "thing_group": of("my-water-dev-north"),
+            "thing_group": of("my-water-dev-north"), "policy": of("my-water-dev-core"),
         })
     );
     assert_eq!(rows["sensor-002"]["attributes"], of(""));

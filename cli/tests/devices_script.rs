@@ -443,3 +443,21 @@ fn wrong_usage_is_told_apart_from_failure() {
     }
     assert_eq!(place.run(&["--help"]).status.code(), Some(0));
 }
+
+#[test]
+fn a_device_of_a_type_with_commands_has_their_policy_and_loses_it_with_the_type() {
+    let mut place = place();
+    place.platform += "commands = { restart = {} }\n[device_types.valve.readings]\npressure = { min = 0, max = 360 }\n";
+    place.generate();
+    place.done(&ADD);
+    let policies = |place: &Place| made(place, "certificates").first_key_value().unwrap().1["policies"].clone();
+    let (core, shadow) = ("my-water-dev-core", "my-water-dev-shadow");
+    assert_eq!(policies(&place), json!(["my-water-dev-commands-pressure-logger", core, shadow]));
+    place.done(&ADD);
+    assert_eq!(place.changes(), [""; 0]);
+    let valve = ["add", DEVICE, "--type", "valve", "--zone", "north"];
+    place.done(&valve);
+    assert_eq!(policies(&place), json!([core, shadow]));
+    place.done(&valve);
+    assert_eq!(place.changes(), [""; 0]);
+}

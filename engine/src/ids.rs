@@ -126,6 +126,12 @@ name!(
     /// A rule, as in `[rules.high-pressure]`.
     RuleId, "rule id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
 name!(
+    /// A command that devices of a type know, as in `[device_types.pump.commands.stop]`.
+    CommandId, "command", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
+name!(
+    /// A parameter of a command.
+    ParamId, "parameter", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
+name!(
     /// A contact, as in `[contacts.oncall]`.
     ContactId, "contact id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
 name!(

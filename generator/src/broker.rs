@@ -83,8 +83,10 @@ pub fn access(platform: &Platform) -> String {
     let mut text =
         format!("# Who may use which topic of `{}`: `%u` is the name in a client's certificate.\n", site.name);
     let mut other_end = String::new();
-    for IotPolicy { name, document, .. } in of_devices(&site) {
-        let _ = writeln!(text, "\n# The policy `{name}` of each device.");
+    for IotPolicy { name, only, document, .. } in of_devices(&site) {
+        // The broker knows no device types: what those of one type may do on their own topics, all may here.
+        let whose = only.map_or_else(|| "each device".to_owned(), |only| format!("devices of type `{only}`"));
+        let _ = writeln!(text, "\n# The policy `{name}` of {whose}.");
         for statement in document.statements() {
             for action in statement.actions() {
                 let (access, other) = match *action {
@@ -95,7 +97,9 @@ pub fn access(platform: &Platform) -> String {
                     _ => continue,
                 };
                 for target in statement.resources() {
-                    let Target::One(iot::Resource { name, .. }) = target else { continue };
+                    let (Target::One(resource) | Target::Many { arn: resource, .. }) = target else { continue };
+                    // What AWS IoT names itself is one level, for which the broker has a wildcard that stops at a `/`.
+                    let name = resource.name.replace('*', "+");
                     let _ = writeln!(text, "pattern {access} {}", name.replace(iot::THING, "%u"));
                     let _ = writeln!(other_end, "topic {other} {}", name.replace(iot::THING, "+"));
                 }
@@ -133,20 +137,27 @@ mod tests {
                 "read $aws/things/%u/shadow/update/accepted",
                 "read $aws/things/%u/shadow/update/delta",
                 "read $aws/things/%u/shadow/update/rejected",
+                "write $aws/commands/things/%u/executions/+/response/json",
+                "read $aws/commands/things/%u/executions/+/request/json",
+                "read $aws/commands/things/%u/executions/+/response/accepted/json",
+                "read $aws/commands/things/%u/executions/+/response/rejected/json",
             ]
         );
         let (_, platforms) = text.split_once("user @platform\n").expect("the platform");
         let of = |access: &str| platforms.lines().filter(|line| line.starts_with(&format!("topic {access} "))).count();
-        assert_eq!((of("read"), of("write")), (5, 6));
-        assert!(platforms.lines().all(|line| line.matches('+').count() == 1), "{platforms}");
+        assert_eq!((of("read"), of("write")), (6, 9));
+        // One level is the device, and one the execution of a command.
+        let levels = |line: &str| if line.contains("/executions/") { 2 } else { 1 };
+        assert!(platforms.lines().all(|line| line.matches('+').count() == levels(line)), "{platforms}");
     }
 
     #[test]
     fn a_policy_asks_for_nothing_that_is_not_thought_of() {
         const KNOWN: [&str; 5] = ["iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive"];
         let platform = sample::platform();
-        for IotPolicy { document, .. } in of_devices(&Site::new(&platform)) {
-            assert_eq!(document.wide_resources().count(), 0);
+        for IotPolicy { only, document, .. } in of_devices(&Site::new(&platform)) {
+            // What AWS IoT names itself stands in the policies of commands alone.
+            assert!(only.is_some() || document.wide_resources().count() == 0);
             for statement in document.statements() {
                 assert!(statement.actions().iter().all(|action| KNOWN.contains(action)), "{:?}", statement.actions());
             }

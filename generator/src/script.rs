@@ -12,7 +12,7 @@ use crate::{
     output::sha256,
     platform::{Platform, identity::Provisioning},
     rule_set::RuleSetArtifact,
-    stacks,
+    stacks::{self, CommandEntry},
     text::{Template, render},
 };
 
@@ -108,6 +108,10 @@ struct Devices<'a> {
     stack: &'a str,
     /// Those of a device's certificate, or of a claim certificate.
     policies: Vec<String>,
+    /// A policy that every device has, for whom nothing else is needed.
+    device_policy: String,
+    /// The policies that devices of a type have besides.
+    type_policies: Vec<Registered<'a>>,
     provisioning_template: String,
     device_types: Vec<Registered<'a>>,
     zones: Vec<Registered<'a>>,
@@ -131,6 +135,8 @@ impl<'a> Devices<'a> {
             region: deploy.region,
             stack: deploy.stack,
             policies: stacks::iot_policy_names(platform, bearer),
+            device_policy: stacks::iot_policy_names(platform, Bearer::Device).swap_remove(0),
+            type_policies: stacks::iot_policy_names_by_type(platform).into_iter().map(registered).collect(),
             provisioning_template: stacks::provisioning_template_name(platform),
             attributes: platform
                 .device_types
@@ -145,6 +151,26 @@ impl<'a> Devices<'a> {
 
 fn registered((id, name): (&str, String)) -> Registered<'_> {
     Registered { id, name }
+}
+
+/// A command, and how an operator gives it.
+#[derive(Serialize)]
+struct Told<'a> {
+    device_type: &'a str,
+    name: &'a str,
+    call: String,
+}
+
+fn told<'a>(platform: &Platform, entry: CommandEntry<'a>) -> Told<'a> {
+    let (region, arn) = (&platform.environment.region, stacks::iot_arn(platform));
+    let CommandEntry { device_type, name, id, timeout_s, parameters } = entry;
+    let parameters = if parameters.is_empty() { String::new() } else { format!(" --parameters '{parameters}'") };
+    let call = format!(
+        "aws iot-jobs-data start-command-execution --region {region} --endpoint-url \"$ENDPOINT\" \
+         --target-arn {arn}:thing/DEVICE --command-arn {arn}:command/{id} \
+         --execution-timeout-seconds {timeout_s}{parameters}"
+    );
+    Told { device_type, name, call }
 }
 
 /// What `templates/RUNBOOK.md` names.
@@ -163,6 +189,8 @@ struct Runbook<'a> {
     arch: &'a str,
     protect: bool,
     claims: bool,
+    commands: Vec<Told<'a>>,
+    arn: String,
     email_addresses: usize,
     phones: usize,
     device_types: Vec<&'a str>,
@@ -191,6 +219,8 @@ impl<'a> Runbook<'a> {
                 Provisioning::Csr => false,
                 Provisioning::FleetClaim => true,
             },
+            commands: stacks::commands(platform).into_iter().map(|entry| told(platform, entry)).collect(),
+            arn: stacks::iot_arn(platform),
             email_addresses: deploy.email_addresses,
             phones: platform.contacts.values().map(|contact| contact.sms.len()).sum(),
             device_types: platform.device_types.keys().map(|id| id.as_str()).collect(),

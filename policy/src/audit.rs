@@ -6,7 +6,7 @@
 
 use crate::{
     evaluate::{Actions, Part, Pattern, Policy, Resources, Statement, Variable},
-    iot::{CREATE_FROM_CSR, DOCUMENT_CHARS_MAX, TEMPLATES},
+    iot::{COMMANDS, CREATE_FROM_CSR, DOCUMENT_CHARS_MAX, TEMPLATES, THING},
 };
 
 /// Whose certificate a policy is attached to.
@@ -218,6 +218,9 @@ fn inexact(statement: &Statement, bearer: Bearer) -> Vec<String> {
 
 fn inexact_resource(pattern: &Pattern) -> Option<String> {
     let text = pattern.text();
+    if is_of_an_execution(text) {
+        return None;
+    }
     let parts = pattern.parts();
     if parts.iter().any(|part| matches!(part, Part::AnyRun | Part::AnyOne)) {
         return Some(format!("`{text}` has a wildcard, which does not stop at a `/`"));
@@ -228,6 +231,14 @@ fn inexact_resource(pattern: &Pattern) -> Option<String> {
     let thing = Part::Variable(Variable::ThingName);
     let is_own = parts.iter().enumerate().any(|(at, part)| *part == thing && is_level(pattern, at));
     (!is_own).then(|| format!("`{text}` does not have the name of the thing as one of its levels"))
+}
+
+/// Whether a text is about an execution of a command by the own thing, whose id nobody knows before, and otherwise exact.
+fn is_of_an_execution(text: &str) -> bool {
+    [(":topic/", '*'), (":topicfilter/", '+')].iter().any(|(kind, any)| {
+        let after = text.split_once(&format!("{kind}{COMMANDS}{THING}/executions/{any}/"));
+        after.is_some_and(|(before, after)| !before.contains(['*', '?']) && !after.contains(['*', '?', '+', '#', '$']))
+    })
 }
 
 /// What of a claim certificate's is neither a topic of provisioning nor a client id that no thing can have.
@@ -367,6 +378,29 @@ mod tests {
             assert!(named, "{statement}: {found:?}");
         }
         assert_eq!(found(json!([allow("iot:Publish", &own)])), []);
+    }
+
+    #[test]
+    fn only_the_id_of_an_own_execution_may_be_anything() {
+        let own = format!("$aws/commands/things/{THING}/executions");
+        for (action, resource) in [
+            ("iot:Publish", format!("topic/{own}/*/response/json")),
+            ("iot:Receive", format!("topic/{own}/*/request/json")),
+            ("iot:Subscribe", format!("topicfilter/{own}/+/request/json")),
+        ] {
+            assert_eq!(found(json!([allow(action, &resource)])), [], "{resource}");
+        }
+        for (action, resource) in [
+            ("iot:Publish", "topic/$aws/commands/things/*/executions/*/response/json".to_owned()),
+            ("iot:Publish", format!("topic/{own}/*")),
+            ("iot:Publish", format!("topic/{own}/*/response/*")),
+            ("iot:Receive", format!("topic/{own}*/x/request/json")),
+            ("iot:Subscribe", format!("topicfilter/{own}/#")),
+            ("iot:Subscribe", format!("topicfilter/{own}/+/request/+")),
+            ("iot:Publish", format!("topic/$aws/commands/things/{THING}*/executions/*/response/json")),
+        ] {
+            assert!(checks(json!([allow(action, &resource)])).contains(&Check::Exact), "{resource}");
+        }
     }
 
     #[test]

@@ -101,6 +101,30 @@ pub fn shadow_policy() -> Document<Resource> {
     ])
 }
 
+/// The policy of devices of a type that may be told to do something: to hear what they are told, to answer, and to hear
+/// what became of the answer.
+///
+/// An execution has an id that AWS IoT makes, so one level of a topic is not known before. In a policy `*` is all that can
+/// stand for it; it comes after the thing's name, and whatever it covers is the device's own.
+pub fn commands_policy() -> Document<Resource> {
+    let topics = |any: &str, ends: &[&str]| -> Vec<String> {
+        ends.iter().map(|end| format!("{COMMANDS}{THING}/executions/{any}/{end}")).collect()
+    };
+    const HEARD: [&str; 3] = ["request/json", "response/accepted/json", "response/rejected/json"];
+    let wide = |name: &String| Target::Many {
+        arn: Resource { kind: Kind::Topic, name: name.clone() },
+        reason: "AWS IoT makes the ids of executions",
+    };
+    Document::new([
+        Statement::allow("Publish", ["iot:Publish"], topics("*", &["response/json"]).iter().map(wide)),
+        Statement::allow("Subscribe", ["iot:Subscribe"], each(Kind::TopicFilter, &topics("+", &HEARD))),
+        Statement::allow("Receive", ["iot:Receive"], topics("*", &HEARD).iter().map(wide)),
+    ])
+}
+
+/// What the topics of commands begin with.
+pub(crate) const COMMANDS: &str = "$aws/commands/things/";
+
 /// The policy of a claim certificate, which many devices hold until each has one of its own: to ask for a certificate of a
 /// key that the device made, and to have it provisioned by one template. Nothing of it is a device's.
 ///
@@ -259,6 +283,26 @@ mod tests {
         );
     }
 
+    #[test]
+    fn the_commands_policy_hears_and_answers_of_its_own_thing_alone() {
+        let value = serde_json::to_value(commands_policy().map(arn)).unwrap();
+        let own = |kind: &str, rest: &str| {
+            format!("arn:aws:iot:us-east-1:111111111111:{kind}/$aws/commands/things/{THING}/executions/{rest}")
+        };
+        let heard = |kind: &str, any: &str| {
+            ["request/json", "response/accepted/json", "response/rejected/json"]
+                .map(|end| own(kind, &format!("{any}/{end}")))
+        };
+        assert_eq!(
+            value["Statement"],
+            json!([
+                {"Sid": "Publish", "Effect": "Allow", "Action": "iot:Publish", "Resource": own("topic", "*/response/json")},
+                {"Sid": "Subscribe", "Effect": "Allow", "Action": "iot:Subscribe", "Resource": heard("topicfilter", "+")},
+                {"Sid": "Receive", "Effect": "Allow", "Action": "iot:Receive", "Resource": heard("topic", "*")},
+            ])
+        );
+    }
+
     /// The longest region names of each partition still leave every document within the limit.
     #[test]
     fn all_fit_in_every_partition() {
@@ -267,7 +311,8 @@ mod tests {
         {
             let arn =
                 |resource: Resource| format!("{prefix}:111111111111:{}/{}", resource.kind.as_str(), resource.name);
-            for document in [core_policy(&topics()), shadow_policy(), claim_policy(&"x".repeat(36))] {
+            for document in [core_policy(&topics()), shadow_policy(), commands_policy(), claim_policy(&"x".repeat(36))]
+            {
                 let chars = document_chars(&document.map(arn));
                 assert!(chars <= DOCUMENT_CHARS_MAX, "{chars} characters");
             }

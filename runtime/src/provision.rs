@@ -26,6 +26,8 @@ pub struct Row {
     pub thing_type: String,
     /// What its zone is called in AWS IoT.
     pub thing_group: String,
+    /// What devices of its type may do besides, as AWS IoT calls that policy; one that every device has where there is none.
+    pub policy: String,
     /// When it was first used, which a replay does not change.
     pub used_at: Timestamp,
 }
@@ -74,6 +76,7 @@ pub struct Registration {
     attributes: BTreeMap<AttributeId, String>,
     thing_type: String,
     thing_group: String,
+    policy: String,
     revision: Timestamp,
 }
 
@@ -98,6 +101,7 @@ impl Registration {
             attributes,
             thing_type: named(row.thing_type, "thing_type")?,
             thing_group: named(row.thing_group, "thing_group")?,
+            policy: named(row.policy, "policy")?,
             revision: row.used_at,
         })
     }
@@ -127,6 +131,7 @@ impl Registration {
             ("ThingTypeName", self.thing_type.clone()),
             ("ThingGroupName", self.thing_group.clone()),
             ("DeviceType", self.device_type.to_string()),
+            ("PolicyName", self.policy.clone()),
             ("Zone", self.zone.to_string()),
             // Never empty, since a parameter must not be: no pair stands before or after the only separator.
             ("Values", if values.is_empty() { "/".to_owned() } else { values.join("/") }),
@@ -159,6 +164,7 @@ mod tests {
             attributes: "min_flow=2.50;max_pressure=70".to_owned(),
             thing_type: "water-dev-pressure-logger".to_owned(),
             thing_group: "water-dev-zone-a".to_owned(),
+            policy: "water-dev-core".to_owned(),
             used_at: Timestamp(1_769_855_400_000),
         }
     }
@@ -177,6 +183,7 @@ mod tests {
             parameters.into_iter().collect::<Vec<_>>(),
             [
                 ("DeviceType", "pressure-logger".to_owned()),
+                ("PolicyName", "water-dev-core".to_owned()),
                 ("Revision", "1769855400000".to_owned()),
                 ("ThingGroupName", "water-dev-zone-a".to_owned()),
                 ("ThingName", "sensor-001".to_owned()),
@@ -203,6 +210,7 @@ mod tests {
         assert_eq!(with(|row| row.zone.clear()), "zone");
         assert_eq!(with(|row| row.thing_type.clear()), "thing_type");
         assert_eq!(with(|row| row.thing_group.clear()), "thing_group");
+        assert_eq!(with(|row| row.policy.clear()), "policy");
         for attributes in
             ["max_pressure", "Max=1", "a=x", "a=01", "a=1;a=2", "a=\"1\"", "a=1,\"retired\":true", "a=1e999"]
         {

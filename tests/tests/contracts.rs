@@ -389,3 +389,36 @@ label    = { type = "string", max_len = 3, default = "" }
     }
     assert!(!desired.is_valid(&json!({ "unheard": 1 })));
 }
+
+/// A device hears numbers as AWS IoT fills them in, which may be as texts.
+#[test]
+fn the_schema_of_commands_takes_what_a_device_hears() {
+    let commands = r#"
+[device_types.odd-one.commands]
+restart = {}
+[device_types.odd-one.commands.set]
+timeout = "10m"
+params  = { level = { type = "int", min = 1, max = 5 }, mode = { type = "enum", values = ["é\"\\", "full"] }, why = { max_len = 3 } }
+"#;
+    let heard = schema(&rendered(&(read(fixtures().join("platform.toml")) + commands)), "commands");
+    let set = |params: Value| json!({ "command": "set", "timeout_s": "600", "params": params });
+    for message in [
+        json!({ "command": "restart", "timeout_s": 60, "params": {} }),
+        set(json!({ "level": 5, "mode": "é\"\\", "why": "ééé" })),
+        set(json!({ "level": "5", "mode": "full", "why": "" })),
+    ] {
+        assert!(heard.is_valid(&message), "{message}");
+    }
+    for message in [
+        json!({ "command": "stop", "timeout_s": "60", "params": {} }),
+        json!({ "command": "restart", "params": {} }),
+        set(json!({})),
+        set(json!({ "level": 6, "mode": "full", "why": "" })),
+        set(json!({ "level": 5.5, "mode": "full", "why": "" })),
+        set(json!({ "level": 5, "mode": "half", "why": "" })),
+        set(json!({ "level": 5, "mode": "full", "why": "four" })),
+        set(json!({ "level": 5, "mode": "full" })),
+    ] {
+        assert!(!heard.is_valid(&message), "{message}");
+    }
+}

@@ -29,7 +29,7 @@ def dynamodb_batch_get_item(one, options, operand):
     asked = file(one["request-items"])
     keys = asked[TABLE]["Keys"]
     assert list(asked) == [TABLE] and asked[TABLE]["ConsistentRead"] is True and 0 < len(keys) <= 100
-    names = ["serial", "device", "type", "zone", "attributes", "thing_type", "thing_group", "used_by"]
+    names = ["serial", "device", "type", "zone", "attributes", "thing_type", "thing_group", "policy", "used_by"]
     cells = ",".join(f"{name}.S" for name in names)
     assert one["query"] == f'Responses."{TABLE}"[].[{cells}]', one["query"]
     # In an order of its own, as the service answers.

@@ -15,13 +15,13 @@ mod typescript;
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{DeviceTypeId, MetricId, SettingId},
+    ids::{CommandId, DeviceTypeId, MetricId, SettingId},
     rule_set::{MessageFormat, ValueType},
 };
 
 use crate::{
     output::Tree,
-    platform::{Platform, device_type::DeviceType, mqtt::Topic, setting::Setting},
+    platform::{Platform, command::Command, device_type::DeviceType, mqtt::Topic, setting::Setting},
 };
 
 /// Largest number that the engine takes, either way.
@@ -59,6 +59,7 @@ struct Contract<'a> {
     readings: Vec<Field<'a>>,
     health: Vec<Field<'a>>,
     settings: &'a BTreeMap<SettingId, Setting>,
+    commands: &'a BTreeMap<CommandId, Command>,
 }
 
 /// A reading or a health value.
@@ -121,6 +122,7 @@ impl<'a> Contract<'a> {
             name: id.as_str().replace('-', "_"),
             topics: [("telemetry", &mqtt.telemetry), ("status", &mqtt.status), ("alerts", &mqtt.alerts)],
             message: &platform.message,
+            commands: &device_type.commands,
             readings: readings.collect(),
             health: health.collect(),
             settings: &device_type.desired,
@@ -245,8 +247,11 @@ mod tests {
             ["alarm.schema.json", "c.h", "c.py", "c.rs", "c.ts", "status.schema.json", "telemetry.schema.json"]
                 .map(|file| format!("{id}/{}", file.replace("c.", &format!("{name}_contract."))))
         };
-        let expected: Vec<String> = of("flow-meter", "flow_meter").into_iter().chain(of("pump", "pump")).collect();
-        assert_eq!(paths, expected.iter().map(String::as_str).map(str::to_owned).collect::<Vec<_>>());
+        let mut expected: Vec<String> = of("flow-meter", "flow_meter").into_iter().chain(of("pump", "pump")).collect();
+        // Only pumps may be told to do something.
+        expected.push("pump/commands.schema.json".to_owned());
+        expected.sort();
+        assert_eq!(paths, expected);
     }
 
     #[test]

@@ -3,19 +3,26 @@
 //! It says all that the runtime looks at. Properties that the platform does not name are left to whoever sends them, as the
 //! runtime leaves them, unless the platform refuses readings that nobody declared.
 
-use fleetform_engine::rule_set::{METRICS_MAX, TimestampFormat, UnknownReading, ValueType};
+use fleetform_engine::{
+    rule_set::{METRICS_MAX, TimestampFormat, UnknownReading, ValueType},
+    units::Finite,
+};
 use serde_json::{Map, Value, json};
 
 use super::{Bounds, Contract, Field, Layout, Node, Part, Values};
-use crate::{cfn::yaml::Sorted, platform::setting::Setting};
+use crate::{
+    cfn::yaml::Sorted,
+    platform::{command::Param, setting::Setting},
+};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The schemas by what they describe. Settings have one where there are any.
+/// The schemas by what they describe. Settings have one where there are any, and so have commands.
 pub(super) fn schemas(contract: &Contract<'_>) -> impl Iterator<Item = (&'static str, String)> {
     let messages = [("telemetry", telemetry(contract)), ("status", status()), ("alarm", alarm())];
     let settings = (!contract.settings.is_empty()).then(|| ("desired", desired(contract)));
-    messages.into_iter().chain(settings).map(|(what, schema)| (what, written(contract, what, schema)))
+    let commands = (!contract.commands.is_empty()).then(|| ("commands", commands(contract)));
+    messages.into_iter().chain(settings).chain(commands).map(|(what, schema)| (what, written(contract, what, schema)))
 }
 
 /// What a shadow's `desired` and `reported` hold.
@@ -161,6 +168,50 @@ fn required(path: &str) -> Value {
     match path.split_once('.') {
         None => json!({ "required": [path] }),
         Some((key, rest)) => json!({ "required": [key], "properties": { key: required(rest) } }),
+    }
+}
+
+/// What a device is told, one form for each command. AWS IoT fills numbers in from texts, so either form of one is taken.
+fn commands(contract: &Contract<'_>) -> Value {
+    let forms = contract.commands.iter().map(|(name, command)| {
+        let params: Map<String, Value> =
+            command.params.iter().map(|(id, one)| (id.to_string(), param(one))).collect();
+        let all: Vec<&str> = command.params.keys().map(|id| id.as_str()).collect();
+        json!({
+            "type": "object",
+            "properties": {
+                "command": { "const": name },
+                "timeout_s": { "type": ["integer", "string"], "description": "How long the answer is waited for, in seconds." },
+                "params": { "type": "object", "properties": params, "required": all },
+            },
+            "required": ["command", "timeout_s", "params"],
+        })
+    });
+    json!({
+        "description": "What a device hears on `$aws/commands/things/<device>/executions/<execution>/request/json`. It \
+                        answers on the same topic with `response` for `request`.",
+        "oneOf": forms.collect::<Vec<_>>(),
+    })
+}
+
+fn param(param: &Param) -> Value {
+    let bounded = |kinds: [&str; 2], min: &Option<Finite>, max: &Option<Finite>| {
+        let mut schema = json!({ "type": kinds });
+        if let Some(min) = min {
+            schema["minimum"] = json!(min);
+        }
+        if let Some(max) = max {
+            schema["maximum"] = json!(max);
+        }
+        schema
+    };
+    match param {
+        Param::Float { min, max } => bounded(["number", "string"], min, max),
+        Param::Int { min, max } => bounded(["integer", "string"], min, max),
+        Param::Bool => json!({ "type": ["boolean", "string"] }),
+        Param::Enum(words) => json!({ "type": "string", "enum": words }),
+        Param::Text { max_len: None } => json!({ "type": "string" }),
+        Param::Text { max_len: Some(len) } => json!({ "type": "string", "maxLength": len }),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{AttributeId, DeviceTypeId, MetricId, SettingId, ZoneId},
+    ids::{AttributeId, CommandId, DeviceTypeId, MetricId, SettingId, ZoneId},
     rule_set::{Attribute, METRICS_MAX, ValueType},
     units::{Finite, Millis},
 };
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{
+    command::{self, Command, RawCommand},
     message::Message,
     reading::RawReading,
     setting::{self, RawSetting, Setting},
@@ -54,6 +55,9 @@ pub(crate) struct RawDeviceType {
     /// What a device takes from its shadow, and reports there.
     #[schemars(extend("maxProperties" = 100))]
     pub(crate) desired: Option<Table<SettingId, RawSetting>>,
+    /// What operators may tell it to do.
+    #[schemars(extend("maxProperties" = 32))]
+    pub(crate) commands: Option<Table<CommandId, RawCommand>>,
 }
 
 /// `device_types.X.attributes.Y` as it is written.
@@ -97,6 +101,8 @@ pub struct DeviceType {
     pub attributes: BTreeMap<AttributeId, Attribute>,
     /// What a device takes from its shadow, and reports there.
     pub desired: BTreeMap<SettingId, Setting>,
+    /// What operators may tell it to do.
+    pub commands: BTreeMap<CommandId, Command>,
 }
 
 /// One measured value.
@@ -138,6 +144,7 @@ impl RawDeviceType {
             readings: self.check_readings(message, &at.key("readings"), context),
             attributes: self.check_attributes(&at.key("attributes"), context),
             desired: setting::check(self.desired.as_ref(), &at.key("desired"), context),
+            commands: command::check(self.commands.as_ref(), &at.key("commands"), context),
         }
     }
 

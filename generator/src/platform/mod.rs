@@ -5,6 +5,7 @@
 
 pub(crate) mod about;
 pub mod channels;
+pub mod command;
 pub mod contact;
 pub mod deploy;
 pub mod device_type;

@@ -47,6 +47,7 @@ impl RawReading {
             unit: &self.unit,
             min: self.min,
             max: self.max,
+            text_chars_max: None,
         };
         let (value, unit) = values.check(at, context);
         Reading {

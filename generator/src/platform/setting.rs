@@ -94,24 +94,16 @@ pub struct Setting {
 impl RawSetting {
     /// Checks a setting.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Setting {
-        let kind = self.kind.unwrap_or(Kind::Float);
         let values = RawValues {
             thing: "setting",
-            kind,
+            kind: self.kind.unwrap_or(Kind::Float),
             values: self.values.as_deref(),
             unit: &self.unit,
             min: self.min,
             max: self.max,
+            text_chars_max: self.max_len,
         };
         let (value, unit) = values.check(at, context);
-        if self.max_len.is_some() && kind != Kind::String {
-            let (place, type_at) = (at.key("max_len"), at.key("type"));
-            let mut diagnostic = Diagnostic::new(Code::KeysExclude, context.key(&place), "only texts have a length");
-            if context.is_written(&type_at) {
-                diagnostic = diagnostic.related(context.value(&type_at), "the setting's type");
-            }
-            context.report(diagnostic.help("remove `max_len`, or change `type`"));
-        }
         let default = self.default.as_ref().map_or(Value::Null, Scalar::to_json);
         let setting = Setting { value, unit, text_chars_max: self.max_len.unwrap_or(TEXT_CHARS), default };
         if self.default.is_some() {

@@ -1,4 +1,4 @@
-//! What values a reading or a setting takes: its type, its bounds, its words, its unit.
+//! What values a reading, a setting or a parameter takes: its type, its bounds, its words, its unit.
 
 use std::collections::BTreeSet;
 
@@ -36,15 +36,16 @@ pub(crate) enum Kind {
     String,
 }
 
-/// What is written of the values of a reading or a setting.
+/// What is written of the values of a reading, a setting or a parameter.
 pub(crate) struct RawValues<'a> {
-    /// Which of both it is.
+    /// Which of them it is.
     pub(crate) thing: &'static str,
     pub(crate) kind: Kind,
     pub(crate) values: Option<&'a [String]>,
     pub(crate) unit: &'a Option<String>,
     pub(crate) min: Option<Finite>,
     pub(crate) max: Option<Finite>,
+    pub(crate) text_chars_max: Option<u32>,
 }
 
 impl RawValues<'_> {
@@ -70,6 +71,7 @@ impl RawValues<'_> {
             ("max", self.max.is_some(), number, "only numbers have bounds"),
             ("unit", self.unit.is_some(), number, "only numbers have a unit"),
             ("values", self.values.is_some(), self.kind == Kind::Enum, "only an `enum` has values"),
+            ("max_len", self.text_chars_max.is_some(), self.kind == Kind::String, "only texts have a length"),
         ];
         for (key, given, allowed, why) in keys {
             if given && !allowed {

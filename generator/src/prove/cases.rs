@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use fleetform_engine::ids::DeviceTypeId;
 use fleetform_policy::evaluate::{Operation, Will};
 
 use crate::{
@@ -101,38 +102,37 @@ pub(super) fn text(operation: &Operation) -> String {
     }
 }
 
-/// Every case of a platform.
-pub(super) fn planned(platform: &Platform) -> Vec<Planned> {
+/// Every case of the devices of one type.
+pub(super) fn planned(platform: &Platform, id: &DeviceTypeId) -> Vec<Planned> {
     let site = Site::new(platform);
-    let types: Vec<&str> = platform.device_types.keys().map(|id| id.as_str()).collect();
-    let mut all = Vec::new();
-    for (index, device_type) in types.iter().enumerate() {
-        let own = format!("{device_type}-1");
-        let mut others = vec![
-            (Column::Alike, format!("{device_type}-10")),
-            (Column::Alike, format!("x{device_type}-1")),
-            (Column::Alike, own.to_ascii_uppercase()),
-            (Column::Other, format!("{device_type}-2")),
-        ];
-        let next = types[(index + 1) % types.len()];
-        if next != *device_type {
-            others.push((Column::OtherType, format!("{next}-1")));
-        }
-        let mut table = Table { site: &site, device_type, own, others, planned: Vec::new() };
-        table.connections();
-        table.channels();
-        table.shadows();
-        table.jobs_and_the_rest();
-        table.calls();
-        all.append(&mut table.planned);
-    }
-    all
+    let device_type = id.as_str();
+    let own = format!("{device_type}-1");
+    let mut others = vec![
+        (Column::Alike, format!("{device_type}-10")),
+        (Column::Alike, format!("x{device_type}-1")),
+        (Column::Alike, own.to_ascii_uppercase()),
+        (Column::Other, format!("{device_type}-2")),
+    ];
+    let mut after = platform.device_types.keys().skip_while(|other| *other != id).skip(1);
+    let next = after.next().or_else(|| platform.device_types.keys().next()).filter(|next| *next != id);
+    others.extend(next.map(|next| (Column::OtherType, format!("{next}-1"))));
+    let has_commands = !platform.device_types[id].commands.is_empty();
+    let mut table = Table { site: &site, device_type, has_commands, own, others, planned: Vec::new() };
+    table.connections();
+    table.channels();
+    table.shadows();
+    table.jobs_and_the_rest();
+    table.commands();
+    table.calls();
+    table.planned
 }
 
 /// The cases of one device type.
 struct Table<'a> {
     site: &'a Site<'a>,
     device_type: &'a str,
+    /// Whether devices of the type may be told to do something.
+    has_commands: bool,
     own: String,
     others: Vec<(Column, String)>,
     planned: Vec<Planned>,
@@ -313,8 +313,8 @@ impl Table<'_> {
                 format!("$aws/events/presence/disconnected/{device}"),
                 format!("$aws/events/subscriptions/subscribed/{device}"),
                 format!("$aws/events/thing/{device}/updated"),
-                format!("$aws/commands/things/{device}/executions/1/request/json"),
-                format!("$aws/commands/things/{device}/executions/1/response/json"),
+                format!("$aws/commands/clients/{device}/executions/1/request/json"),
+                format!("$aws/commands/clients/{device}/executions/1/response/json"),
                 format!("$aws/things/{device}/defender/metrics/json"),
                 format!("$aws/things/{device}/streams/1/get/json"),
                 format!("$aws/things/{device}/tunnels/notify"),
@@ -353,6 +353,40 @@ impl Table<'_> {
         );
         self.on_each("receive from other topics of AWS", false, |device| of_device(device).map(receive).to_vec());
         self.on_everyone("receive from other topics of AWS", of_nobody.map(|topic| receive(topic.to_owned())).to_vec());
+    }
+
+    /// What a device may be told to do: of a type without commands, nothing.
+    fn commands(&mut self) {
+        let topic = |device: &str, rest: &str| format!("$aws/commands/things/{device}/executions/{rest}");
+        const HEARD: [&str; 3] = ["request/json", "response/accepted/json", "response/rejected/json"];
+        let must = self.has_commands;
+        self.on_each("hear of commands", must, |device| {
+            let filters = HEARD.map(|end| subscribe(topic(device, &format!("+/{end}"))));
+            filters.into_iter().chain(HEARD.map(|end| receive(topic(device, &format!("7/{end}"))))).collect()
+        });
+        self.on_each("answer a command", must, |device| vec![publish(topic(device, "7/response/json"), false)]);
+        self.on_each("give a command, or answer it otherwise", false, |device| {
+            ["7/request/json", "7/request", "7/response", "7/response/cbor", "7/response/accepted/json"]
+                .map(|rest| publish(topic(device, rest), false))
+                .into_iter()
+                .chain([publish(topic(device, "7/response/json"), true)])
+                .collect()
+        });
+        self.on_each("hear of other topics of commands", false, |device| {
+            ["#", "+/#", "+/request", "+/request/+", "+/response/json", "*/request/json"]
+                .map(|rest| subscribe(topic(device, rest)))
+                .into_iter()
+                .chain(["7/response/json", "7/request", "7/request/cbor"].map(|rest| receive(topic(device, rest))))
+                .collect()
+        });
+        self.on_everyone(
+            "hear of commands",
+            vec![
+                subscribe("$aws/commands/#".to_owned()),
+                subscribe("$aws/commands/things/+/executions/+/request/json".to_owned()),
+                subscribe("$aws/commands/things/#".to_owned()),
+            ],
+        );
     }
 
     /// What the data plane offers over HTTPS, which knows no thing variables: a device needs none of it.

@@ -95,20 +95,28 @@ pub fn prove_documents(platform: &Platform, documents: &BTreeMap<SmolStr, Value>
         }
     }
     let bearers = stacks::iot_policy_bearers(platform);
-    let of = |bearer: Bearer| -> Vec<Policy> {
-        let policies = policies.iter();
-        policies.filter(|policy| bearers.get(policy.name()).is_none_or(|found| *found == bearer)).cloned().collect()
+    // Those that a certificate has: of a device type's devices, or a claim certificate's.
+    let held = |bearer: Bearer, device_type: Option<&str>| -> Vec<Policy> {
+        let has = |policy: &&Policy| {
+            bearers.get(policy.name()).is_none_or(|(found, only)| {
+                *found == bearer && only.as_ref().is_none_or(|only| Some(only.as_str()) == device_type)
+            })
+        };
+        policies.iter().filter(has).cloned().collect()
     };
-    let (of_devices, of_claims) = (of(Bearer::Device), of(Bearer::Claim));
-    for (bearer, policies) in [(Bearer::Device, &of_devices), (Bearer::Claim, &of_claims)] {
-        proof.findings.extend(policies.iter().flat_map(|policy| audit(policy, bearer)));
+    for policy in &policies {
+        let bearer = bearers.get(policy.name()).map_or(Bearer::Device, |(bearer, _)| *bearer);
+        proof.findings.extend(audit(policy, bearer));
     }
     let arn = stacks::iot_arn(platform);
-    let of_devices = planned(platform).into_iter().map(|planned| decide(planned, &of_devices, &arn));
-    proof.cases = of_devices.collect();
-    if bearers.values().any(|bearer| *bearer == Bearer::Claim) {
-        let of_claims = claims::planned(platform).into_iter().map(|planned| decide(planned, &of_claims, &arn));
-        proof.cases.extend(of_claims);
+    for device_type in platform.device_types.keys() {
+        let held = held(Bearer::Device, Some(device_type.as_str()));
+        let planned = planned(platform, device_type).into_iter();
+        proof.cases.extend(planned.map(|planned| decide(planned, &held, &arn)));
+    }
+    if bearers.values().any(|(bearer, _)| *bearer == Bearer::Claim) {
+        let held = held(Bearer::Claim, None);
+        proof.cases.extend(claims::planned(platform).into_iter().map(|planned| decide(planned, &held, &arn)));
     }
     proof
 }

@@ -62,7 +62,7 @@ fn every_choice_of_the_platform_file_is_proved() {
                 assert!(proof.holds(), "{:?} {:?}", proof.findings, proof.unreadable);
                 let allowed = proof.cases.iter().filter(|case| case.is).count();
                 assert!(allowed > 20 && proof.cases.len() > 20 * allowed, "{allowed} of {}", proof.cases.len());
-                assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["claim", "core", "shadow"]);
+                assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["claim", "commands-pump", "core", "shadow"]);
             }
         }
     }
@@ -272,7 +272,45 @@ fn a_platform_without_claims_has_none_of_their_cases() {
     platform.identity.provisioning = crate::platform::identity::Provisioning::Csr;
     let proof = prove(&platform);
     assert!(proof.holds() && proof.cases.iter().all(|case| case.device_type.is_some()));
-    assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["core", "shadow"]);
+    assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["commands-pump", "core", "shadow"]);
+}
+
+#[test]
+fn only_devices_of_a_type_with_commands_hear_them() {
+    let proof = prove(&sample::platform());
+    let hears = |device_type: &str| {
+        let cases = proof.cases.iter().filter(|case| case.device_type.as_deref() == Some(device_type));
+        cases.filter(|case| case.row == "hear of commands" && case.column == Column::Own).all(|case| case.is)
+    };
+    assert!(hears("pump") && !hears("flow-meter"));
+}
+
+#[test]
+fn commands_of_others_are_caught() {
+    for (from, to, case) in [
+        (
+            "topicfilter/$aws/commands/things/{}/executions/+/request/json",
+            "topicfilter/$aws/commands/things/+/executions/+/request/json",
+            "hear of commands: pump-1: subscribe to `$aws/commands/things/+/executions/+/request/json` is allowed",
+        ),
+        (
+            "topic/$aws/commands/things/{}/executions/*/request/json",
+            "topic/$aws/commands/things/{}*/executions/*/request/json",
+            "hear of commands: pump-1: receive `$aws/commands/things/pump-10/executions/7/request/json` is allowed",
+        ),
+        (
+            "topic/$aws/commands/things/{}/executions/*/response/json",
+            "topic/$aws/commands/things/{}/executions/*",
+            "give a command, or answer it otherwise: pump-1: publish `$aws/commands/things/pump-1/executions/7/request/json` is allowed",
+        ),
+        (
+            "topic/$aws/commands/things/{}/executions/*/response/json",
+            "topic/$aws/commands/things/*/executions/*/response/json",
+            "answer a command: pump-1: publish `$aws/commands/things/flow-meter-1/executions/7/response/json` is allowed",
+        ),
+    ] {
+        caught(&with(&sample::platform(), &from.replace("{}", THING), &to.replace("{}", THING)), case);
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr};
 
 use fleetform_engine::{
     ids::{
-        AttributeId, ContactId, DeviceTypeId, EnvironmentId, MetricId, PlatformName, RuleId, SettingId, SeverityId,
-        ZoneId,
+        AttributeId, CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName, RuleId,
+        SettingId, SeverityId, ZoneId,
     },
     units::Millis,
 };
@@ -21,7 +21,7 @@ pub(crate) const SIZE_PATTERN: &str = "^[0-9]{1,7}(B|KiB|MiB|GiB)$";
 /// How zones, device types, rules, contacts, severities and environments are named.
 pub(crate) const KEBAB_PATTERN: &str = "^[a-z][a-z0-9-]{0,62}$";
 
-/// How metrics, attributes and settings are named.
+/// How metrics, attributes, settings, commands and their parameters are named.
 pub(crate) const SNAKE_PATTERN: &str = "^[a-z][a-z0-9_]{0,62}$";
 
 /// A length of time with its unit.
@@ -149,6 +149,8 @@ names! {
     MetricId SNAKE_PATTERN "metric",
     AttributeId SNAKE_PATTERN "attribute",
     SettingId SNAKE_PATTERN "setting",
+    CommandId SNAKE_PATTERN "command",
+    ParamId SNAKE_PATTERN "parameter",
 }
 
 /// A table whose keys are names of one kind.

@@ -141,7 +141,9 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
         };
         stack.add(source.id, rule);
     }
-    iot_policies::add(site, &mut stack);
+    for policy in iot_policies::shared(site) {
+        iot_policies::add(site, &mut stack, policy);
+    }
     let outputs = Outputs {
         key_arn: stack.output("KeyArn", "ARN of the key that encrypts the platform", key),
         access_log_bucket: stack.output("AccessLogBucketName", "Name of the bucket that takes access logs", access_log),

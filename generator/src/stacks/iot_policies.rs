@@ -1,11 +1,16 @@
 //! The AWS IoT policies of a platform: what certificates may do, and which certificates have them.
 
+use fleetform_engine::ids::DeviceTypeId;
 use fleetform_policy::{audit::Bearer, iam::Document, iot};
 use smol_str::SmolStr;
 
 use super::site::Site;
 use crate::{
-    cfn::{resource::iot::Policy, stack::Stack, value::Text},
+    cfn::{
+        resource::iot::Policy,
+        stack::Stack,
+        value::{Text, logical_id},
+    },
     platform::{identity::Provisioning, mqtt::Topic},
 };
 
@@ -17,6 +22,8 @@ pub(crate) struct IotPolicy {
     pub(crate) name: SmolStr,
     /// Whose certificates have it.
     pub(crate) bearer: Bearer,
+    /// Only devices of this type have it.
+    pub(crate) only: Option<DeviceTypeId>,
     pub(crate) document: Document<iot::Resource>,
 }
 
@@ -27,22 +34,39 @@ impl IotPolicy {
         bearer: Bearer,
         document: Document<iot::Resource>,
     ) -> Self {
-        Self { id: id.into(), name: name.into(), bearer, document }
+        Self { id: id.into(), name: name.into(), bearer, only: None, document }
     }
 }
 
-/// Adds the policies to a stack.
-pub(crate) fn add(site: &Site<'_>, stack: &mut Stack) {
-    for policy in all(site) {
-        let policy_document = policy
-            .document
-            .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
-        stack.add(policy.id, Policy { policy_name: site.iot_name(&policy.name), policy_document });
-    }
+/// Adds a policy to a stack.
+pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, policy: IotPolicy) {
+    let policy_document = policy
+        .document
+        .map(|resource| Text::arn("iot", [resource.kind.as_str().into(), "/".into(), resource.name.into()]));
+    stack.add(policy.id, Policy { policy_name: site.iot_name(&policy.name), policy_document });
 }
 
 /// Every policy.
 pub(crate) fn all(site: &Site<'_>) -> Vec<IotPolicy> {
+    let of_types = site.platform.device_types.keys().filter_map(|id| of_type(site, id));
+    shared(site).into_iter().chain(of_types).collect()
+}
+
+/// The policy that only devices of a type have; none where the type has no commands.
+pub(crate) fn of_type(site: &Site<'_>, device_type: &DeviceTypeId) -> Option<IotPolicy> {
+    let has_commands = !site.platform.device_types[device_type].commands.is_empty();
+    has_commands.then(|| {
+        let id = logical_id(device_type.as_str(), "CommandsPolicy");
+        let name = format!("commands-{device_type}");
+        IotPolicy {
+            only: Some(device_type.clone()),
+            ..IotPolicy::new(id, name, Bearer::Device, iot::commands_policy())
+        }
+    })
+}
+
+/// The policies that are no single device type's.
+pub(crate) fn shared(site: &Site<'_>) -> Vec<IotPolicy> {
     let mut policies = vec![
         IotPolicy::new("DeviceCorePolicy", "core", Bearer::Device, core(site)),
         IotPolicy::new("DeviceShadowPolicy", "shadow", Bearer::Device, iot::shadow_policy()),

@@ -7,6 +7,7 @@ mod account;
 mod alerting;
 mod artifacts;
 mod bucket;
+mod commands;
 mod encryption;
 mod function;
 mod ingest;
@@ -21,6 +22,7 @@ mod spread;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fleetform_engine::ids::DeviceTypeId;
 use fleetform_policy::{audit::Bearer, iot};
 use serde_json::Value;
 use smol_str::SmolStr;
@@ -58,17 +60,19 @@ pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
 pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<SmolStr, Value> {
     let site = Site::new(platform);
     let mut stack = site.stack("policies", "");
-    iot_policies::add(&site, &mut stack);
+    for policy in iot_policies::all(&site) {
+        iot_policies::add(&site, &mut stack, policy);
+    }
     let environment = &platform.environment;
     let place = Place { partition: partition(platform), region: &environment.region, account: &environment.account };
     let document = |id: &str| place.fill(&stack.properties(id)["PolicyDocument"]);
     iot_policies::all(&site).into_iter().map(|policy| (policy.name, document(&policy.id))).collect()
 }
 
-/// Whose certificates have a policy, by the policy's name.
-pub fn iot_policy_bearers(platform: &Platform) -> BTreeMap<SmolStr, Bearer> {
+/// Whose certificates have a policy, by the policy's name, and the only device type whose devices do, if it is one's.
+pub fn iot_policy_bearers(platform: &Platform) -> BTreeMap<SmolStr, (Bearer, Option<DeviceTypeId>)> {
     let policies = iot_policies::all(&Site::new(platform)).into_iter();
-    policies.map(|policy| (policy.name, policy.bearer)).collect()
+    policies.map(|policy| (policy.name, (policy.bearer, policy.only))).collect()
 }
 
 /// How the ARNs of a platform's resources in AWS IoT begin.
@@ -112,9 +116,28 @@ pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
 /// Names of the policies that every certificate of a bearer is given.
 pub fn iot_policy_names(platform: &Platform, bearer: Bearer) -> Vec<String> {
     let site = Site::new(platform);
-    let policies = iot_policies::all(&site).into_iter().filter(|policy| policy.bearer == bearer);
+    let policies = iot_policies::shared(&site).into_iter().filter(|policy| policy.bearer == bearer);
     policies.map(|policy| site.iot_name(&policy.name)).collect()
 }
+
+/// Names of the policies that devices of a type are given besides, where there is one, by device type.
+pub fn iot_policy_names_by_type(platform: &Platform) -> BTreeMap<&str, String> {
+    let site = Site::new(platform);
+    let types = platform.device_types.keys();
+    types
+        .filter_map(|id| iot_policies::of_type(&site, id).map(|policy| (id.as_str(), site.iot_name(&policy.name))))
+        .collect()
+}
+
+/// Every command of a platform: its device type, its name, its id in AWS IoT, how long its answer is waited for, and the
+/// names of its parameters with AWS IoT's letter for their type.
+pub fn commands(platform: &Platform) -> Vec<CommandEntry<'_>> {
+    let site = Site::new(platform);
+    let types = platform.device_types.iter();
+    types.flat_map(|(id, declared)| commands::of_type(&site, id, declared)).map(CommandEntry::of).collect()
+}
+
+pub use commands::CommandEntry;
 
 /// Name of the template by which devices are provisioned.
 pub fn provisioning_template_name(platform: &Platform) -> String {

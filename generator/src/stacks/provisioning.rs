@@ -3,7 +3,10 @@
 //! AWS IoT asks the function `provision` before it makes anything; the function asks the allow-list. What a device becomes is
 //! said by the list alone: the template takes a serial from the device and everything else from the function's answer.
 
-use fleetform_policy::iam::{Statement, Target};
+use fleetform_policy::{
+    audit::Bearer,
+    iam::{Statement, Target},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -32,8 +35,8 @@ const MEMORY_MIB: u32 = 512;
 const TIMEOUT_S: u32 = 5;
 
 /// What the function answers with, each under the name that the template has for it. `SerialNumber` is the device's own.
-pub(crate) const PARAMETERS: [&str; 8] =
-    ["DeviceType", "Revision", "ThingGroupName", "ThingName", "ThingTypeName", "Told", "Values", "Zone"];
+pub(crate) const PARAMETERS: [&str; 9] =
+    ["DeviceType", "PolicyName", "Revision", "ThingGroupName", "ThingName", "ThingTypeName", "Told", "Values", "Zone"];
 
 /// What other stacks need of this one.
 pub(crate) struct Outputs {
@@ -135,9 +138,8 @@ fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
     };
     let own = |kind: &str| Target::Many {
         arn: iot(format!("{kind}/{}-*", site.name)),
-        reason: "zones and device types come and go, each under the platform's name",
+        reason: "zones, device types and what they may do come and go, each under the platform's name",
     };
-    let policies = device_policies(site).into_iter().map(|name| Target::One(iot(format!("policy/{name}"))));
     [
         Statement::allow(
             "Things",
@@ -173,7 +175,7 @@ fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
             // What is attached to a thing is looked up by either.
             [certificates(), things()],
         ),
-        Statement::allow("Policies", ["iot:GetPolicy"], policies),
+        Statement::allow("Policies", ["iot:GetPolicy"], [own("policy")]),
     ]
 }
 
@@ -197,6 +199,9 @@ fn body(site: &Site<'_>) -> Value {
         let policy = json!({ "Type": "AWS::IoT::Policy", "Properties": { "PolicyName": name } });
         resources.insert(format!("policy{}", number + 1), policy);
     }
+    // Of a type without commands it is a policy that the device has anyway.
+    let policy = json!({ "Type": "AWS::IoT::Policy", "Properties": { "PolicyName": parameter("PolicyName") } });
+    resources.insert("policyOfType".to_owned(), policy);
     resources.insert(
         "thing".to_owned(),
         json!({
@@ -229,7 +234,8 @@ fn written(body: &Value) -> String {
 
 /// Names of the policies that every device has.
 fn device_policies(site: &Site<'_>) -> Vec<String> {
-    iot_policies::of_devices(site).into_iter().map(|policy| site.iot_name(&policy.name)).collect()
+    let policies = iot_policies::shared(site).into_iter().filter(|policy| policy.bearer == Bearer::Device);
+    policies.map(|policy| site.iot_name(&policy.name)).collect()
 }
 
 #[cfg(test)]
@@ -248,7 +254,8 @@ mod tests {
         let thing = &body["Resources"]["thing"]["Properties"];
         let text = thing.to_string();
         assert!(!text.contains("SerialNumber"), "{text}");
-        for name in PARAMETERS {
+        assert_eq!(body["Resources"]["policyOfType"]["Properties"]["PolicyName"]["Ref"], "PolicyName");
+        for name in PARAMETERS.into_iter().filter(|name| *name != "PolicyName") {
             assert!(text.contains(&format!(r#"{{"Ref":"{name}"}}"#)), "nothing takes {name}");
         }
         assert_eq!(body["Resources"]["policy1"]["Properties"]["PolicyName"], "riverton-water-prod-core");

@@ -1,4 +1,5 @@
-//! Thing types and thing groups: the device types and zones of the platform file in AWS IoT's registry.
+//! Thing types and thing groups: the device types and zones of the platform file in AWS IoT's registry; and what devices of a
+//! type may be told to do.
 //!
 //! A thing type is called `<prefix>-<environment>-<device type>`, a thing group `<prefix>-<environment>-<zone>`, and the
 //! group around all zones `<prefix>-<environment>`: one account may hold several platforms and environments, and AWS
@@ -8,6 +9,7 @@ use fleetform_engine::ids::{DeviceTypeId, ZoneId};
 use smol_str::format_smolstr;
 
 use super::{
+    commands, iot_policies,
     site::Site,
     spread::{Item, spread},
 };
@@ -17,11 +19,11 @@ use crate::{
         stack::Stack,
         value::logical_id,
     },
-    platform::zone::Zone,
+    platform::{device_type::DeviceType, zone::Zone},
 };
 
 enum Entry<'a> {
-    Type(&'a DeviceTypeId),
+    Type(&'a DeviceTypeId, &'a DeviceType),
     Group(&'a ZoneId, &'a Zone),
 }
 
@@ -37,12 +39,16 @@ pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
         },
     };
     let all = (main.name().clone(), main.add("PlatformThingGroup", all));
-    let types = site.platform.device_types.keys().map(|id| Item {
-        id: logical_id(id.as_str(), "ThingType"),
-        tier: 0,
-        resources: 1,
-        bytes: 2 * id.as_str().len(),
-        content: Entry::Type(id),
+    let types = site.platform.device_types.iter().map(|(id, declared)| {
+        let commands = declared.commands.len();
+        Item {
+            id: logical_id(id.as_str(), "ThingType"),
+            tier: 0,
+            // With commands comes a policy.
+            resources: 1 + commands + commands.min(1),
+            bytes: 2 * id.as_str().len() + commands::bytes(declared),
+            content: Entry::Type(id, declared),
+        }
     });
     let groups = site.platform.zones.iter().map(|(id, zone)| Item {
         id: logical_id(id.as_str(), "ThingGroup"),
@@ -56,12 +62,16 @@ pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
     items.sort_by_key(|item| item.tier);
     let mut here = std::collections::BTreeMap::new();
     spread(site, main, "more device types and zones", items, |stack, entry| match entry {
-        Entry::Type(id) => {
+        Entry::Type(id, declared) => {
             let thing_type_properties = ThingTypeProperties { thing_type_description: format!("Device type {id}") };
             stack.add(
                 logical_id(id.as_str(), "ThingType"),
                 ThingType { thing_type_name: site.thing_type(id), thing_type_properties },
             );
+            if let Some(policy) = iot_policies::of_type(site, id) {
+                iot_policies::add(site, stack, policy);
+            }
+            commands::add(site, stack, id, declared);
         }
         Entry::Group(id, zone) => {
             let parent = zone.parent.as_ref();

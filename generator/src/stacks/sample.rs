@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{ContactId, DeviceTypeId, EnvironmentId, MetricId, PlatformName, ZoneId},
+    ids::{CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName, ZoneId},
     rule_set::{MessageFormat, TimestampFormat, UnknownReading, ValueType, Webhook},
     units::Millis,
 };
@@ -12,6 +12,7 @@ use smol_str::SmolStr;
 use crate::platform::{
     Platform,
     channels::{Channels, Sms},
+    command::{Command, Param},
     contact::Contact,
     deploy::Deploy,
     device_type::{DeviceType, Reading},
@@ -181,6 +182,12 @@ fn contact(sms: &[&str], email: &[&str]) -> Contact {
     Contact { sms: list(sms), email: list(email), webhook: None }
 }
 
+/// A command with a parameter.
+fn stop() -> (CommandId, Command) {
+    let params = BTreeMap::from([(ParamId::new("reason").unwrap(), Param::Text { max_len: Some(64) })]);
+    (CommandId::new("stop").unwrap(), Command { timeout: Millis::from_secs(30), params })
+}
+
 fn device_type(id: &str) -> (DeviceTypeId, DeviceType) {
     let reading = Reading {
         key: "pressure".into(),
@@ -196,6 +203,7 @@ fn device_type(id: &str) -> (DeviceTypeId, DeviceType) {
         readings: BTreeMap::from([(MetricId::new("pressure").unwrap(), reading)]),
         attributes: BTreeMap::new(),
         desired: BTreeMap::new(),
+        commands: if id == "pump" { BTreeMap::from([stop()]) } else { BTreeMap::new() },
     };
     (DeviceTypeId::new(id).unwrap(), device_type)
 }

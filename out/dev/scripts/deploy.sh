@@ -24,12 +24,12 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'e1939bb5c53c5f21b465e7ff9a4cb595bea0cb2bceeed0138ec11760a7f681c3'
+  'cloudformation/root.yaml' '3937ae373b766edd58cbaf7dc2bd646be26e254bfa6832733a920719f1c7a671'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
-  'cloudformation/ingest.yaml' 'af6ffedf8d7f94e189e3051b4b1796641139f5ad1f11a84d05f2e0916f8a2ac2'
+  'cloudformation/ingest.yaml' 'e411a8f6ac4bb6518cd57f56e38177b4bf879b666533b7f3d2027ee014a81251'
   'cloudformation/observability.yaml' '038abc418c81b6ad229e1298ea298ec101b68c3c67c626109e0709188fa41c7c'
   'cloudformation/processing.yaml' 'b3f1a43e71952c4dc604b19469328cebbf186aa863a7ef231910b2cda0f88f94'
-  'cloudformation/provisioning.yaml' '61abf39b1edc239c3c28e0b3e8fd36778966f8dd352cb8d1348396d8f66063aa'
+  'cloudformation/provisioning.yaml' 'f935c8b880e1435d26c9c8eb9a63643458b31ea4c822397dabb8666f88abb24f'
 )
 
 # A new account must keep this much concurrency unreserved.

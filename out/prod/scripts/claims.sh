@@ -14,6 +14,12 @@ readonly STACK='riverton-water-prod'
 readonly TEMPLATE='riverton-water-prod'
 # What a claim certificate may do: the name of its policy in AWS IoT.
 readonly POLICIES=('riverton-water-prod-claim')
+# What devices of a type may do besides: each device type that has such a policy, with its name.
+readonly TYPE_POLICIES=(
+  'pump' 'riverton-water-prod-commands-pump'
+)
+# A policy that every device has: for those of a type without one of its own.
+readonly DEVICE_POLICY='riverton-water-prod-core'
 # Each device type with its thing type, and each zone with its thing group.
 readonly TYPES=(
   'flow-meter' 'riverton-water-prod-flow-meter'
@@ -383,12 +389,18 @@ create_certificate() {
   say "certificate ${arn##*/} of $device is created"
 }
 
+# Gives a certificate the policies of WANTED, and takes away what devices of another type have.
 attach_policies() {
-  local arn=$1 policy
+  local arn=$1 policy index
   ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
-  for policy in "${POLICIES[@]}"; do
+  for policy in "${WANTED[@]}"; do
     if grep -Fqx -e "$policy" -- "$WORK/attached"; then continue; fi
     change_aws iot attach-policy --policy-name "$policy" --target "$arn" >/dev/null
+  done
+  for ((index = 1; index < ${#TYPE_POLICIES[@]}; index += 2)); do
+    policy=${TYPE_POLICIES[index]}
+    if [[ " ${WANTED[*]} " == *" $policy "* ]] || ! grep -Fqx -e "$policy" -- "$WORK/attached"; then continue; fi
+    change_aws iot detach-policy --policy-name "$policy" --target "$arn" >/dev/null
   done
 }
 
@@ -433,9 +445,10 @@ delete_certificate() {
 
 # One row of the list as it is to be, its cells in the order in which AWS is asked for them.
 wanted_row() {
-  local device type zone attributes serial
+  local device type zone attributes serial policy
   IFS=$COLUMN read -r device type zone attributes _ serial <<<"$1"
-  printf '%s\n' "$serial$COLUMN$device$COLUMN$type$COLUMN$zone$COLUMN$attributes$COLUMN$(named "$type" "${TYPES[@]}")$COLUMN$(named "$zone" "${ZONES[@]}")"
+  policy=$(named "$type" ${TYPE_POLICIES[@]+"${TYPE_POLICIES[@]}"})
+  printf '%s\n' "$serial$COLUMN$device$COLUMN$type$COLUMN$zone$COLUMN$attributes$COLUMN$(named "$type" "${TYPES[@]}")$COLUMN$(named "$zone" "${ZONES[@]}")$COLUMN${policy:-$DEVICE_POLICY}"
 }
 
 # Finds out which rows of $WORK/wanted are on the list as they are to be, and which were used: $WORK/known has the rows
@@ -447,12 +460,12 @@ look_up() {
   done <"$WORK/wanted"
   printf '{"%s":{"Keys":[%s],"ConsistentRead":true}}' "$TABLE" "$keys" >"$WORK/request"
   ask_rows dynamodb batch-get-item --request-items "file://$WORK/request" --query \
-    "Responses.\"$TABLE\"[].[serial.S,device.S,type.S,zone.S,attributes.S,thing_type.S,thing_group.S,used_by.S]" >"$WORK/found"
+    "Responses.\"$TABLE\"[].[serial.S,device.S,type.S,zone.S,attributes.S,thing_type.S,thing_group.S,policy.S,used_by.S]" >"$WORK/found"
   : >"$WORK/known"
   : >"$WORK/used"
   while IFS= read -r line; do
     if [[ -z $line || $line == None ]]; then continue; fi
-    IFS=$COLUMN read -r serial _ _ _ _ _ _ cells <<<"$line"
+    IFS=$COLUMN read -r serial _ _ _ _ _ _ _ cells <<<"$line"
     printf '%s\n' "${line%"$COLUMN"*}" >>"$WORK/known"
     if [[ $cells != None ]]; then printf '%s\n' "$serial" >>"$WORK/used"; fi
   done <"$WORK/found"
@@ -461,10 +474,10 @@ look_up() {
 # Puts the rows of $WORK/wanted that are not on the list, or not as they are to be. One that was used meanwhile fails them
 # all, and the next run finds it.
 put_missing() {
-  local row serial device type zone attributes thing_type thing_group puts='' count=0
+  local row serial device type zone attributes thing_type thing_group policy puts='' count=0
   while IFS= read -r row; do
     if grep -Fqx -e "$row" -- "$WORK/known"; then continue; fi
-    IFS=$COLUMN read -r serial device type zone attributes thing_type thing_group <<<"$row"
+    IFS=$COLUMN read -r serial device type zone attributes thing_type thing_group policy <<<"$row"
     if grep -Fqx -e "$serial" -- "$WORK/used"; then
       note "serial $serial was used: what it became is not changed by the list"
       continue
@@ -474,8 +487,8 @@ put_missing() {
       plan "put serial $serial on the allow-list, as $device of type $type in $zone"
       continue
     fi
-    puts+="${puts:+,}$(printf '{"Put":{"TableName":"%s","ConditionExpression":"attribute_not_exists(used_by)","Item":{"serial":{"S":"%s"},"device":{"S":"%s"},"type":{"S":"%s"},"zone":{"S":"%s"},"attributes":{"S":"%s"},"thing_type":{"S":"%s"},"thing_group":{"S":"%s"}}}}' \
-      "$TABLE" "$serial" "$device" "$type" "$zone" "$attributes" "$thing_type" "$thing_group")"
+    puts+="${puts:+,}$(printf '{"Put":{"TableName":"%s","ConditionExpression":"attribute_not_exists(used_by)","Item":{"serial":{"S":"%s"},"device":{"S":"%s"},"type":{"S":"%s"},"zone":{"S":"%s"},"attributes":{"S":"%s"},"thing_type":{"S":"%s"},"thing_group":{"S":"%s"},"policy":{"S":"%s"}}}}' \
+      "$TABLE" "$serial" "$device" "$type" "$zone" "$attributes" "$thing_type" "$thing_group" "$policy")"
   done <"$WORK/wanted"
   if [[ -z $puts ]]; then return; fi
   printf '[%s]' "$puts" >"$WORK/request"
@@ -577,7 +590,7 @@ revoke_one() {
   say "$ASKED is revoked"
 }
 
-DRY_RUN=0 ACTION='' ASKED='' KEYS=claims/$ENVIRONMENT ROWS=()
+DRY_RUN=0 ACTION='' ASKED='' KEYS=claims/$ENVIRONMENT ROWS=() WANTED=("${POLICIES[@]}")
 case ${1:-} in
   allow | release | certificate | revoke) ACTION=$1 ;;
   --help) usage && exit 0 ;;

@@ -24,12 +24,12 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'd3f9f26c9137df307800c7e98924f7fbc86efd719c677253a1a5a272ecdefe41'
+  'cloudformation/root.yaml' 'fa342c85e85a8d86dc8584c6446611fb00fdd21df8f6311f6de201eb1e6ec03a'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
-  'cloudformation/ingest.yaml' 'a74f4b666b521960ef8aeb88c712adf571e17af5ad005c73211c37822f54077b'
+  'cloudformation/ingest.yaml' '8e9055fe265dbfbb1a6a3838b54398089638878b5348c58b0c6c5d2018476010'
   'cloudformation/observability.yaml' '640ed13c7e52f152d4908af84b0ace990a4b7858a37c5e4b4071850fd4641dd9'
   'cloudformation/processing.yaml' '8e5d37f93bbab868d37fc6e993bcc75311d706365bf3b3ef4a266e1b23ac975b'
-  'cloudformation/provisioning.yaml' '3e098801d9cf48839a1d3cb13bd1b4edd0f67c9cafbcacb23756bc76a7c404bd'
+  'cloudformation/provisioning.yaml' '20d6eded3abbf2a015535e4fe45963c689b2cb22b45e7cb0f90c045519abf1bd'
 )
 
 # A new account must keep this much concurrency unreserved.

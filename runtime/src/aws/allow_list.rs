@@ -74,6 +74,7 @@ fn row(item: &HashMap<String, AttributeValue>) -> Row {
         attributes: text("attributes"),
         thing_type: text("thing_type"),
         thing_group: text("thing_group"),
+        policy: text("policy"),
         used_at: Timestamp(used_at.unwrap_or_default()),
     }
 }
@@ -115,6 +116,7 @@ mod tests {
             ("attributes".to_owned(), text("")),
             ("thing_type".to_owned(), text("water-dev-pump")),
             ("thing_group".to_owned(), text("water-dev-zone-a")),
+            ("policy".to_owned(), text("water-dev-core")),
             ("used_by".to_owned(), text("certificate")),
             ("used_at".to_owned(), AttributeValue::N("7".to_owned())),
         ]);
@@ -122,6 +124,7 @@ mod tests {
         assert_eq!((found.device.as_str(), found.used_at), ("pump-1", Timestamp(7)));
         assert_eq!((found.device_type.as_str(), found.zone.as_str()), ("pump", "zone-a"));
         assert_eq!((found.thing_type.as_str(), found.thing_group.as_str()), ("water-dev-pump", "water-dev-zone-a"));
+        assert_eq!(found.policy, "water-dev-core");
         assert_eq!(row(&HashMap::new()), Row::default());
     }
 }

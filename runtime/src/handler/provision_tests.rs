@@ -47,6 +47,7 @@ impl World {
             attributes: "max_pressure=70".to_owned(),
             thing_type: "water-dev-pump".to_owned(),
             thing_group: "water-dev-zone-a".to_owned(),
+            policy: "water-dev-commands-pump".to_owned(),
             used_at: Timestamp(0),
         };
         let unusable = Row { zone: "no zone".to_owned(), ..row("pump-9") };
@@ -179,6 +180,7 @@ fn a_serial_of_the_list_becomes_the_device_that_the_list_says() {
         ("ThingName", "pump-1"),
         ("ThingTypeName", "water-dev-pump"),
         ("ThingGroupName", "water-dev-zone-a"),
+        ("PolicyName", "water-dev-commands-pump"),
         ("DeviceType", "pump"),
         ("Zone", "zone-a"),
         ("Values", "max_pressure:70"),

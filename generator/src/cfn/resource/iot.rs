@@ -209,3 +209,71 @@ pub(crate) struct ProvisioningHook {
 impl Resource for ProvisioningTemplate {
     const TYPE: &'static str = "AWS::IoT::ProvisioningTemplate";
 }
+
+/// What operators may tell devices to do.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Command {
+    pub(crate) command_id: String,
+    pub(crate) display_name: String,
+    pub(crate) description: String,
+    pub(crate) namespace: &'static str,
+    /// JSON with placeholders of AWS IoT's, at least one.
+    pub(crate) payload_template: Text,
+    pub(crate) preprocessor: CommandPreprocessor,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) mandatory_parameters: Vec<CommandParameter>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CommandPreprocessor {
+    pub(crate) aws_json_substitution: JsonSubstitution,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct JsonSubstitution {
+    pub(crate) output_format: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CommandParameter {
+    pub(crate) name: String,
+    pub(crate) r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) description: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) value_conditions: Vec<ValueCondition>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ValueCondition {
+    pub(crate) comparison_operator: &'static str,
+    pub(crate) operand: Operand,
+}
+
+/// What a value is compared with: one of these.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Operand {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) number_range: Option<NumberRange>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) strings: Vec<SmolStr>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct NumberRange {
+    pub(crate) min: String,
+    pub(crate) max: String,
+}
+
+impl Resource for Command {
+    const TYPE: &'static str = "AWS::IoT::Command";
+}
