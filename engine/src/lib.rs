@@ -33,6 +33,7 @@ mod record;
 mod rehome;
 pub mod reshard;
 pub mod routing;
+pub mod rows;
 mod rule;
 pub mod rule_set;
 pub mod sample;

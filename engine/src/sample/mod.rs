@@ -10,11 +10,13 @@ mod template;
 pub(crate) mod time;
 mod walk;
 
+use smol_str::SmolStr;
+
 use crate::{
     compiled::{Compiled, Home},
     ids::DeviceId,
     reason::Refusal,
-    units::Timestamp,
+    units::{Millis, Timestamp},
     value::Value,
 };
 
@@ -36,6 +38,12 @@ pub struct Samples {
     pub(crate) values: Vec<(u16, Value)>,
     /// Values at the root of a batched message, which may lie before and after its samples.
     root: Vec<(u16, Value)>,
+    /// What no rule reads, of all samples; each sample owns a part.
+    pub(crate) extras: Vec<Extra>,
+    /// The same at the root of a batched message.
+    root_extras: Vec<Extra>,
+    /// Whether what no rule reads is kept.
+    keeps_extras: bool,
     /// Where the values of a message stand that a template may be made of.
     read: Vec<template::Read>,
     /// Readings that the device type does not declare.
@@ -54,15 +62,29 @@ pub(crate) struct Sample {
     pub(crate) at: Timestamp,
     /// Its part of the values.
     pub(crate) values: std::ops::Range<usize>,
+    /// Its part of what no rule reads.
+    pub(crate) extras: std::ops::Range<usize>,
+}
+
+/// A value that is stored and read by no rule.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Extra {
+    /// Text, of this metric.
+    Text(u16, SmolStr),
+    /// A reading that the device type does not declare, by its key.
+    Other(SmolStr, serde_json::Value),
 }
 
 impl Samples {
     fn clear(&mut self) {
-        let Self { samples, values, root, read, unknown_readings, untimed, future, too_old } = self;
+        let Self { samples, values, root, extras, root_extras, keeps_extras: _, read, .. } = self;
         samples.clear();
         values.clear();
         root.clear();
+        extras.clear();
+        root_extras.clear();
         read.clear();
+        let Self { unknown_readings, untimed, future, too_old, .. } = self;
         (*unknown_readings, *untimed, *future, *too_old) = (0, 0, 0, 0);
     }
 
@@ -81,10 +103,30 @@ impl Samples {
         Ok(())
     }
 
+    /// Reads a device's message with all that is in it, however old its samples are. On a refusal the samples mean
+    /// nothing.
+    pub(crate) fn read_whole(
+        &mut self,
+        bytes: &[u8],
+        rules: &Compiled,
+        home: Home,
+        device: &DeviceId,
+        ingested_at: Timestamp,
+    ) -> Result<(), Refusal> {
+        self.clear();
+        self.keeps_extras = true;
+        let read =
+            parse::checked(bytes).and_then(|()| parse::general(self, bytes, rules, rules.device_type(home), device));
+        self.keeps_extras = false;
+        read?;
+        time::assign(self, ingested_at, rules.max_future_skew, Millis(u64::MAX));
+        Ok(())
+    }
+
     /// Everything but what only reading is done with.
     #[cfg(feature = "probes")]
     pub(crate) fn shown(&self) -> String {
-        let Self { samples, values, root, read: _, unknown_readings, untimed, future, too_old } = self;
+        let Self { samples, values, root, unknown_readings, untimed, future, too_old, .. } = self;
         format!("{:?}", (samples, values, root, unknown_readings, untimed, future, too_old))
     }
 }

@@ -5,7 +5,7 @@ use serde::de::{self, DeserializeSeed};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::{
-    MESSAGE_BYTES_MAX, METRICS_MAX, Sample, Samples, VALUE_MAX,
+    Extra, MESSAGE_BYTES_MAX, METRICS_MAX, Sample, Samples, VALUE_MAX,
     layout::Layout,
     scan,
     walk::{Message, Scalar},
@@ -92,6 +92,7 @@ pub(super) struct Reader<'a> {
     pub(super) device_type: &'a DeviceType,
     pub(super) device: &'a DeviceId,
     pub(super) reject_unknown: bool,
+    stores_unknown: bool,
     pub(super) samples: &'a mut Samples,
     pub(super) root: Head,
     pub(super) element: Head,
@@ -110,6 +111,8 @@ pub(super) struct Head {
     pub(super) present: u64,
     /// Where its values begin.
     pub(super) values_from: usize,
+    /// Where what no rule reads begins.
+    extras_from: usize,
 }
 
 /// Whether an object is the message itself or one of the samples batched in it.
@@ -131,6 +134,7 @@ impl<'a> Reader<'a> {
             device_type,
             device,
             reject_unknown: rules.unknown_reading == UnknownReading::Reject,
+            stores_unknown: rules.unknown_reading == UnknownReading::Store,
             samples,
             root: Head::default(),
             element: Head::default(),
@@ -165,13 +169,40 @@ impl<'a> Reader<'a> {
             Err((reason, problem)) => return Err(self.refuse(reason, format_smolstr!("`{}` {problem}", cut(key)))),
         };
         self.head(level).present |= 1 << metric;
-        if let Some(value) = value {
-            match level {
+        match (value, scalar) {
+            (Some(value), _) => match level {
                 Level::Root => self.samples.root.push((metric, value)),
                 Level::Element => self.samples.values.push((metric, value)),
-            }
+            },
+            (None, Scalar::Text(text)) => self.keep_extra(level, || Extra::Text(metric, text.as_ref().into())),
+            (None, _) => {}
         }
         Ok(())
+    }
+
+    /// A reading that the device type does not declare.
+    pub(super) fn unknown(&mut self, level: Level, key: &str, scalar: &Scalar<'_>) {
+        self.samples.unknown_readings += 1;
+        let value = match scalar {
+            Scalar::Bool(truth) => (*truth).into(),
+            // A number that JSON has is finite.
+            Scalar::Number(number) => serde_json::Value::from(*number),
+            Scalar::Text(text) => text.as_ref().into(),
+            Scalar::Null | Scalar::Object | Scalar::Array => return,
+        };
+        if self.stores_unknown {
+            self.keep_extra(level, || Extra::Other(key.into(), value));
+        }
+    }
+
+    fn keep_extra(&mut self, level: Level, extra: impl FnOnce() -> Extra) {
+        if !self.samples.keeps_extras {
+            return;
+        }
+        match level {
+            Level::Root => self.samples.root_extras.push(extra()),
+            Level::Element => self.samples.extras.push(extra()),
+        }
     }
 
     pub(super) fn count_metric<E: de::Error>(&mut self, level: Level) -> Result<(), E> {
@@ -183,8 +214,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn begin(&mut self, level: Level) {
-        let values_from = self.samples.values.len();
-        *self.head(level) = Head { values_from, ..Head::default() };
+        let (values_from, extras_from) = (self.samples.values.len(), self.samples.extras.len());
+        *self.head(level) = Head { values_from, extras_from, ..Head::default() };
     }
 
     pub(super) fn finish<E: de::Error>(&mut self, level: Level) -> Result<(), E> {
@@ -207,6 +238,8 @@ impl<'a> Reader<'a> {
             Level::Root => {
                 let start = self.samples.values.len();
                 self.samples.values.append(&mut self.samples.root);
+                self.root.extras_from = self.samples.extras.len();
+                self.samples.extras.append(&mut self.samples.root_extras);
                 start
             }
         };
@@ -216,15 +249,16 @@ impl<'a> Reader<'a> {
 
     /// Makes a sample of the values from `start` on, if there are any.
     pub(super) fn keep(&mut self, level: Level, start: usize) {
-        let given = self.head(level).given;
-        let end = self.samples.values.len();
-        if start < end {
-            self.samples.samples.push(Sample { given, at: Timestamp::default(), values: start..end });
+        let Head { given, extras_from, .. } = *self.head(level);
+        let (end, extras_end) = (self.samples.values.len(), self.samples.extras.len());
+        if start < end || extras_from < extras_end {
+            let (values, extras) = (start..end, extras_from..extras_end);
+            self.samples.samples.push(Sample { given, at: Timestamp::default(), values, extras });
         }
     }
 }
 
-/// A scalar as a value of a metric; `None` for text, which no rule reads.
+/// A scalar as a value of a metric that rules read; `None` for text, which none does.
 fn read_value(kind: &Kind, scalar: &Scalar<'_>) -> Result<Option<Value>, (Reason, &'static str)> {
     let in_bounds = |number: f64, min: Finite, max: Finite| match Finite::new(number) {
         Some(finite) if number.abs() <= VALUE_MAX => {

@@ -125,7 +125,7 @@ mod tests {
         let mut samples = Samples {
             samples: given
                 .iter()
-                .map(|given| Sample { given: given.map(Timestamp), at: Timestamp(0), values: 0..0 })
+                .map(|given| Sample { given: given.map(Timestamp), at: Timestamp(0), values: 0..0, extras: 0..0 })
                 .collect(),
             ..Samples::default()
         };

@@ -254,7 +254,7 @@ impl<'de> Visitor<'de> for Readings<'_, '_> {
                 None if reader.reject_unknown => {
                     return Err(reader.refuse(Reason::UnknownReading, format_smolstr!("`{}`", cut(&key))));
                 }
-                None => reader.samples.unknown_readings += 1,
+                None => reader.unknown(level, &key, &scalar),
             }
             unique::<A::Error>(reader, &mut keys, key)?;
         }

@@ -112,7 +112,7 @@ enum Coming {
 }
 
 /// What the platform itself puts on the stream is made again by whoever put it.
-fn may_come_again(record: Record<'_>) -> Result<Record<'_>, Refusal> {
+pub(crate) fn may_come_again(record: Record<'_>) -> Result<Record<'_>, Refusal> {
     match record {
         Record::Telemetry { .. }
         | Record::Status { .. }
