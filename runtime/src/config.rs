@@ -115,16 +115,12 @@ pub struct Evaluate {
 impl Evaluate {
     /// Reads what the `evaluate` handler knows.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
-        let seconds = |name| variables.parsed(name, "a whole number of seconds", |text| text.parse().ok());
+        let seconds = |name| seconds(variables, name);
         let number = |name| number(variables, name);
         Ok(Self {
             common: Common::read(variables)?,
             artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
-            rule_set_sha256: variables.parsed(
-                "FLEETFORM_RULE_SET_SHA256",
-                "64 lowercase hexadecimal digits",
-                |text| is_sha256(text).then(|| text.to_owned()),
-            )?,
+            rule_set_sha256: rule_set_sha256(variables)?,
             state_bucket: variables.required("FLEETFORM_STATE_BUCKET")?,
             stream_arn: stream_arn(variables)?,
             record_age_max: Millis::from_secs(seconds("FLEETFORM_RECORD_AGE_MAX_S")?),
@@ -246,6 +242,62 @@ impl Provision {
     }
 }
 
+/// What the `store` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// What every function knows.
+    pub common: Common,
+    /// The bucket with the rule sets.
+    pub artifact_bucket: String,
+    /// The rule set that says how messages are read: SHA-256 in hexadecimal.
+    pub rule_set_sha256: String,
+    /// The bucket of the state log.
+    pub state_bucket: String,
+    /// ARN of the telemetry stream.
+    pub stream_arn: String,
+    /// Its generation.
+    pub stream_generation: u32,
+    /// Which chain of the state log is in force.
+    pub state_repair: u32,
+    /// The Firehose stream of the table of samples.
+    pub delivery_stream: String,
+    /// The table of what devices were.
+    pub registrations_table: String,
+    /// The hot table, and how long it keeps rows; none where the platform has none.
+    pub hot: Option<(String, Millis)>,
+}
+
+impl Store {
+    /// Reads what the `store` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        let hot_table = variables.optional("FLEETFORM_HOT_TABLE");
+        let hot =
+            hot_table.map(|table| Ok((table, Millis::from_secs(seconds(variables, "FLEETFORM_HOT_RETENTION_S")?))));
+        Ok(Self {
+            common: Common::read(variables)?,
+            artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
+            rule_set_sha256: rule_set_sha256(variables)?,
+            state_bucket: variables.required("FLEETFORM_STATE_BUCKET")?,
+            stream_arn: stream_arn(variables)?,
+            stream_generation: number(variables, "FLEETFORM_STREAM_GENERATION")?,
+            state_repair: number(variables, "FLEETFORM_STATE_REPAIR")?,
+            delivery_stream: variables.required("FLEETFORM_DELIVERY_STREAM")?,
+            registrations_table: variables.required("FLEETFORM_REGISTRATIONS_TABLE")?,
+            hot: hot.transpose()?,
+        })
+    }
+}
+
+fn rule_set_sha256(variables: &Variables<'_>) -> Result<String, ConfigError> {
+    variables.parsed("FLEETFORM_RULE_SET_SHA256", "64 lowercase hexadecimal digits", |text| {
+        is_sha256(text).then(|| text.to_owned())
+    })
+}
+
+fn seconds(variables: &Variables<'_>, name: &'static str) -> Result<u64, ConfigError> {
+    variables.parsed(name, "a whole number of seconds", |text| text.parse().ok())
+}
+
 fn stream_arn(variables: &Variables<'_>) -> Result<String, ConfigError> {
     variables
         .parsed("FLEETFORM_STREAM_ARN", "the ARN of a stream", |text| text.starts_with("arn:").then(|| text.to_owned()))
@@ -283,6 +335,8 @@ mod tests {
             ("FLEETFORM_CHECKPOINT_EVERY_S", "300".to_owned()),
             ("FLEETFORM_ALERT_RETENTION_S", "31536000".to_owned()),
             ("FLEETFORM_ALLOW_LIST_TABLE", "allow-list".to_owned()),
+            ("FLEETFORM_DELIVERY_STREAM", "samples".to_owned()),
+            ("FLEETFORM_REGISTRATIONS_TABLE", "registrations".to_owned()),
             ("FLEETFORM_DELIVERIES_TABLE", "deliveries".to_owned()),
             ("FLEETFORM_TOPIC_ARN_PREFIX", "arn:aws:sns:us-east-1:111111111111:riverton-water-dev-".to_owned()),
         ])
@@ -298,6 +352,7 @@ mod tests {
             Sweep::read(&variables)?;
             Relay::read(&variables)?;
             Provision::read(&variables)?;
+            assert_eq!(Store::read(&variables)?.hot, None);
             Notify::read(&variables)
         };
         assert_eq!(read(&variables).expect("complete").sms_origination, None);
@@ -311,6 +366,19 @@ mod tests {
                 assert_eq!(read(&variables), Err(ConfigError::Missing { name }));
             }
         }
+    }
+
+    #[test]
+    fn a_hot_table_comes_with_its_retention() {
+        let mut variables = complete();
+        variables.insert("FLEETFORM_HOT_TABLE", "hot".to_owned());
+        let read = |variables: &BTreeMap<&'static str, String>| {
+            let lookup = |name: &str| variables.get(name).cloned();
+            Store::read(&Variables::new(&lookup)).map(|store| store.hot)
+        };
+        assert_eq!(read(&variables), Err(ConfigError::Missing { name: "FLEETFORM_HOT_RETENTION_S" }));
+        variables.insert("FLEETFORM_HOT_RETENTION_S", "86400".to_owned());
+        assert_eq!(read(&variables), Ok(Some(("hot".to_owned(), Millis::from_secs(86_400)))));
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub mod every_shard;
 pub mod handler;
 #[cfg(feature = "lambda")]
 pub mod host;
+#[cfg(feature = "store")]
+pub mod iceberg;
+#[cfg(any(feature = "evaluate", feature = "store"))]
+pub mod leftovers;
 #[cfg(feature = "deliver")]
 pub mod notify;
 #[cfg(feature = "lambda")]
@@ -27,6 +31,8 @@ pub mod provision;
 pub mod relay;
 #[cfg(feature = "lambda")]
 pub mod start;
+#[cfg(feature = "store")]
+pub mod store;
 #[cfg(feature = "jobs")]
 pub mod sweep;
 #[cfg(feature = "lambda")]

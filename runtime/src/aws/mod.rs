@@ -9,16 +9,24 @@ pub mod allow_list;
 pub mod deliveries;
 #[cfg(feature = "jobs")]
 pub mod every_shard;
+#[cfg(feature = "store")]
+pub mod firehose;
+#[cfg(feature = "store")]
+pub mod hot;
 #[cfg(feature = "evaluate")]
 pub mod members;
 #[cfg(feature = "evaluate")]
 pub mod publisher;
+#[cfg(feature = "store")]
+pub mod registry;
 #[cfg(any(feature = "state", feature = "deliver"))]
 pub mod rule_sets;
 #[cfg(feature = "deliver")]
 pub mod secrets;
 #[cfg(feature = "state")]
 pub mod shards;
+#[cfg(feature = "store")]
+pub mod signed;
 #[cfg(feature = "state")]
 pub mod state_log;
 #[cfg(feature = "jobs")]
@@ -47,13 +55,17 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts of a call, the first one included.
 const ATTEMPTS_MAX: u32 = 3;
 /// Calls to one service that are under way at once: enough to hide the latency, too few to trip a throttle by itself.
-#[cfg(feature = "evaluate")]
+#[cfg(any(feature = "evaluate", feature = "store"))]
 const CALLS_AT_ONCE: usize = 24;
 
 /// Credentials, region and endpoint: what every client needs, from the environment of a function.
 #[derive(Clone, Debug)]
 pub struct Access {
     config: SdkConfig,
+    #[cfg(feature = "store")]
+    credentials: Credentials,
+    #[cfg(feature = "store")]
+    region: String,
     /// An endpoint of one's own serves buckets by path; bucket names are no host names there.
     own_endpoint: bool,
 }
@@ -68,12 +80,13 @@ impl Access {
             None,
             "environment",
         );
+        let region = variables.required("AWS_REGION")?;
         let endpoint = variables.optional("AWS_ENDPOINT_URL");
         let own_endpoint = endpoint.is_some();
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(variables.required("AWS_REGION")?))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .region(Region::new(region.clone()))
+            .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
             .timeout_config(
                 TimeoutConfig::builder()
@@ -83,7 +96,29 @@ impl Access {
                     .build(),
             );
         config.set_endpoint_url(endpoint);
-        Ok(Self { config: config.build(), own_endpoint })
+        Ok(Self {
+            config: config.build(),
+            #[cfg(feature = "store")]
+            credentials,
+            #[cfg(feature = "store")]
+            region,
+            own_endpoint,
+        })
+    }
+
+    /// Whether everything goes to an endpoint of one's own.
+    #[cfg(feature = "store")]
+    pub fn has_own_endpoint(&self) -> bool {
+        self.own_endpoint
+    }
+
+    /// A client of a service by its name, and the address of the service, without a slash at its end.
+    #[cfg(feature = "store")]
+    pub fn signed(&self, http: reqwest::Client, service: &'static str) -> (signed::SignedClient, String) {
+        let own = self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
+        let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let endpoint = own.unwrap_or_else(|| format!("https://{service}.{}.{domain}", self.region));
+        (signed::SignedClient::new(http, self.credentials.clone(), self.region.clone(), service), endpoint)
     }
 
     /// A client of DynamoDB.
@@ -102,6 +137,12 @@ impl Access {
     #[cfg(feature = "state")]
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.config)
+    }
+
+    /// A client of Firehose.
+    #[cfg(feature = "store")]
+    pub fn firehose(&self) -> aws_sdk_firehose::Client {
+        aws_sdk_firehose::Client::new(&self.config)
     }
 
     /// A client of SNS.

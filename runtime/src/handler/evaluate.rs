@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use fleetform_engine::{
     counts::Counts,
-    drive::{self, Batch, Crumbs, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, Shards, StateLog},
+    drive::{self, Crumbs, Driver, Invocation, Outcome, Ports, Publisher, RuleSets, Shards, StateLog},
     units::Timestamp,
 };
 use tokio::sync::Mutex;
 
+use super::stream;
 use crate::{
     event::kinesis::KinesisEvent,
     host::{BatchResponse, Deadline, Failure, Handler},
@@ -65,8 +66,8 @@ where
         let bad_event = |error: &dyn std::fmt::Display| Failure { kind: "bad_event", message: error.to_string() };
         let event = KinesisEvent::parse(&body).map_err(|error| bad_event(&error))?;
         let batch = event.batch();
-        if let Some(other) = event.stream_arn().filter(|arn| *arn != self.stream_arn) {
-            return Ok(refuse(other, &batch, metrics));
+        if let Some(refused) = stream::refuse_other(&self.stream_arn, &event, &batch, metrics) {
+            return Ok(refused);
         }
         let mut seed = [0; 16];
         getrandom::fill(&mut seed)
@@ -85,17 +86,6 @@ where
         note(metrics, &outcome.counts, clock());
         answer(batch.shard, outcome, metrics)
     }
-}
-
-/// Shards of two streams have the same names, and a stream that was replaced is read until its event source is gone:
-/// nothing of it may be taken for the new one's.
-fn refuse(stream: &str, batch: &Batch<'_>, metrics: &mut Metrics) -> BatchResponse {
-    metrics.count_by_reason("Stopped", "other_stream", 1);
-    tracing::warn!(stream, shard = batch.shard, "records of another stream are not taken");
-    batch
-        .records
-        .first()
-        .map_or_else(BatchResponse::default, |first| BatchResponse::again_from(first.sequence.as_str()))
 }
 
 /// A failure that passes by itself is one sequence number in the answer, so that what lies before it stays done. One

@@ -1,6 +1,8 @@
 //! The handlers, a file for each. A handler turns an event into work on the ports and the ports' answers into
 //! Lambda's.
 
+#[cfg(feature = "store")]
+pub mod columns;
 #[cfg(feature = "evaluate")]
 pub mod evaluate;
 #[cfg(feature = "deliver")]
@@ -9,5 +11,9 @@ pub mod notify;
 pub mod provision;
 #[cfg(feature = "jobs")]
 pub mod relay;
+#[cfg(feature = "store")]
+pub mod store;
+#[cfg(any(feature = "evaluate", feature = "store"))]
+mod stream;
 #[cfg(feature = "jobs")]
 pub mod sweep;

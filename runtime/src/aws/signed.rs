@@ -1,0 +1,70 @@
+//! Requests to services of AWS that have no client here, signed as the clients sign theirs.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{PayloadChecksumKind, SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4::SigningParams,
+};
+use fleetform_engine::drive::PortError;
+use reqwest::{Client, Method, StatusCode, header, redirect};
+
+/// Time for one request, with its answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A client of one service.
+#[derive(Debug)]
+pub struct SignedClient {
+    http: Client,
+    credentials: Credentials,
+    region: String,
+    service: &'static str,
+}
+
+impl SignedClient {
+    pub(super) fn new(http: Client, credentials: Credentials, region: String, service: &'static str) -> Self {
+        Self { http, credentials, region, service }
+    }
+
+    /// Sends a request with a body of JSON, and gives the answer's status and body.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn send(&self, method: Method, url: &str, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), PortError> {
+        let service = self.service;
+        let unsigned = |error: &dyn std::fmt::Display| PortError(format!("{service}: cannot be signed: {error}"));
+        let mut settings = SigningSettings::default();
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        let identity = self.credentials.clone().into();
+        let params = SigningParams::builder()
+            .identity(&identity)
+            .region(&self.region)
+            .name(service)
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()
+            .map_err(|error| unsigned(&error))?
+            .into();
+        let signable = SignableRequest::new(method.as_str(), url, std::iter::empty(), SignableBody::Bytes(&body));
+        let signed = signable.and_then(|request| sign(request, &params)).map_err(|error| unsigned(&error))?;
+        let (instructions, _) = signed.into_parts();
+        let mut request = self.http.request(method, url).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in instructions.headers() {
+            request = request.header(name, value);
+        }
+        // The URL stays out of the words: it is known, and long.
+        let failed = |error: reqwest::Error| PortError(format!("{service}: no answer: {}", error.without_url()));
+        let answer = request.body(body).send().await.map_err(failed)?;
+        let status = answer.status();
+        Ok((status, answer.bytes().await.map_err(failed)?.to_vec()))
+    }
+}
+
+/// A client that keeps to the address it is given.
+///
+/// # Errors
+/// If there are no trust anchors.
+pub fn http_client() -> Result<Client, reqwest::Error> {
+    Client::builder().redirect(redirect::Policy::none()).no_proxy().referer(false).timeout(REQUEST_TIMEOUT).build()
+}

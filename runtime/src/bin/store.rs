@@ -1,0 +1,75 @@
+//! The binary that stores. Handlers: `store` and `columns`.
+
+use std::process::ExitCode;
+
+use fleetform_engine::{drive::Settings as ChainSettings, units::Millis};
+use fleetform_runtime::{
+    aws::{
+        Access, firehose::FirehoseRows, hot::DynamoHotRows, registry::DynamoRegistry, rule_sets::RuleSets,
+        signed::http_client, state_log::S3StateLog,
+    },
+    config::{self, Variables},
+    handler::{
+        columns::{Columns, HttpAnswers},
+        store::{Settings, Store},
+    },
+    host,
+    iceberg::catalog::RestCatalog,
+    start::{self, StartError, UnknownHandler},
+    store::chains::StateChains,
+    telemetry,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    start::run(serve)
+}
+
+async fn serve() -> Result<(), StartError> {
+    let variables = Variables::new(&config::process);
+    match variables.required("_HANDLER")? {
+        // In a box: the compiler will not lay out so deep a future within another.
+        handler if handler == "store" => Box::pin(store(&variables)).await,
+        handler if handler == "columns" => columns(&variables).await,
+        handler => Err(UnknownHandler::new(handler, "store and columns").into()),
+    }
+}
+
+async fn store(variables: &Variables<'_>) -> Result<(), StartError> {
+    let config = config::Store::read(variables)?;
+    let access = Access::read(variables)?;
+    let rule_sets = || RuleSets::new(access.s3(), config.artifact_bucket.clone());
+    let chains = StateChains {
+        log: S3StateLog::new(access.s3(), config.state_bucket),
+        rule_sets: rule_sets(),
+        // Nothing is written with these, so when something would be does not matter.
+        settings: ChainSettings {
+            generation: config.stream_generation,
+            repair: config.state_repair,
+            rule_set_sha256: config.rule_set_sha256.clone(),
+            checkpoint_every: Millis::default(),
+            record_age_max: Millis::default(),
+        },
+    };
+    let registry = DynamoRegistry::new(access.dynamodb(), config.registrations_table, config.stream_generation);
+    let rows = FirehoseRows::new(access.firehose(), config.delivery_stream);
+    let hot = config.hot.map(|(table, retention)| (DynamoHotRows::new(access.dynamodb(), table), retention));
+    let settings = Settings {
+        stream_arn: config.stream_arn,
+        generation: config.stream_generation,
+        rule_set_sha256: config.rule_set_sha256,
+    };
+    let store = Store::new(settings, (registry, chains, rule_sets(), rows), hot, telemetry::now);
+    host::serve(store, &config.common).await
+}
+
+async fn columns(variables: &Variables<'_>) -> Result<(), StartError> {
+    let common = config::Common::read(variables)?;
+    let access = Access::read(variables)?;
+    let http = http_client()?;
+    let (client, endpoint) = access.signed(http.clone(), "s3tables");
+    let answers = HttpAnswers::new(http, access.has_own_endpoint());
+    host::serve(Columns { catalog: RestCatalog::new(client, endpoint), answers, clock: telemetry::now }, &common).await
+}

@@ -1,0 +1,196 @@
+//! `columns`: a custom resource of CloudFormation that gives the table of samples the columns that it lacks.
+//!
+//! CloudFormation waits until the answer is put where the request says, so every request is answered, a wrong one too
+//! ("Custom resource request and response reference", AWS CloudFormation template reference).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fleetform_engine::units::{Millis, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    host::{Deadline, Failure, Handler},
+    iceberg::{TableName, Wanted, catalog::Catalog},
+    telemetry::{Metrics, Unit},
+};
+
+/// What the resource is called in all its life, so that a change of it never replaces it.
+const PHYSICAL_ID: &str = "sample-columns";
+/// How often something is tried: a commit that another one came before, a call that was not answered, or one that a role
+/// may not make yet, since rights take a while to be known everywhere.
+const TRIES_MAX: u32 = 12;
+/// Time before the second try. Each later one waits longer by this, up to the longest.
+const PAUSE: Duration = Duration::from_millis(700);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Time that is left for the answer: nobody else tells CloudFormation what is wrong.
+const ANSWER_TIME: Millis = Millis(30_000);
+
+/// The handler with its ports.
+#[derive(Debug)]
+pub struct Columns<C, A> {
+    /// Where the table is.
+    pub catalog: C,
+    /// Where answers go.
+    pub answers: A,
+    /// The time now.
+    pub clock: fn() -> Timestamp,
+}
+
+/// Where CloudFormation waits for an answer.
+pub trait Answers: Sync {
+    /// Puts an answer at a URL that the request has given.
+    fn put(&self, url: &str, answer: Vec<u8>) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request {
+    request_type: RequestType,
+    #[serde(rename = "ResponseURL")]
+    response_url: String,
+    stack_id: String,
+    request_id: String,
+    logical_resource_id: String,
+    resource_properties: serde_json::Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum RequestType {
+    Create,
+    Update,
+    Delete,
+}
+
+#[derive(Deserialize)]
+struct Properties {
+    #[serde(flatten)]
+    table: TableName,
+    #[serde(rename = "Columns")]
+    columns: Vec<Wanted>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    physical_resource_id: &'static str,
+    stack_id: &'a str,
+    request_id: &'a str,
+    logical_resource_id: &'a str,
+}
+
+impl<C: Catalog + Send, A: Answers + Send> Handler for Columns<C, A> {
+    type Answer = ();
+
+    async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<(), Failure> {
+        let request: Request = serde_json::from_slice(&body).map_err(|error| Failure {
+            kind: "bad_event",
+            message: format!("the event is no request of CloudFormation: {error}"),
+        })?;
+        let done = match request.request_type {
+            RequestType::Create | RequestType::Update => self.add(&request.resource_properties, deadline).await,
+            // Columns go with their table, which stays.
+            RequestType::Delete => Ok(0),
+        };
+        match &done {
+            Ok(added) => {
+                metrics.put("ColumnsAdded", Unit::Count, *added as i64);
+                tracing::info!(added, "columns of the table of samples");
+            }
+            Err(reason) => tracing::error!(reason, "the table of samples lacks columns"),
+        }
+        let answer = Answer {
+            status: if done.is_ok() { "SUCCESS" } else { "FAILED" },
+            reason: done.as_ref().err().map(String::as_str),
+            physical_resource_id: PHYSICAL_ID,
+            stack_id: &request.stack_id,
+            request_id: &request.request_id,
+            logical_resource_id: &request.logical_resource_id,
+        };
+        let answer = serde_json::to_vec(&answer).unwrap_or_default();
+        // Lambda invokes the function again, which does again what is done already.
+        let put = self.answers.put(&request.response_url, answer).await;
+        put.map_err(|reason| Failure { kind: "unanswered", message: format!("CloudFormation has no answer: {reason}") })
+    }
+}
+
+impl<C: Catalog, A> Columns<C, A> {
+    /// Adds what is lacking, and says how many columns that were.
+    async fn add(&self, properties: &serde_json::Value, deadline: Deadline) -> Result<usize, String> {
+        let Properties { table, columns } = Properties::deserialize(properties)
+            .map_err(|error| format!("the properties of the resource cannot be read: {error}"))?;
+        let name = format!("table `{}` of `{}` in {}", table.table, table.namespace, table.bucket_arn);
+        let mut problem = String::new();
+        for tried in 0..TRIES_MAX {
+            pause(tried).await;
+            if deadline.left((self.clock)()) < ANSWER_TIME {
+                break;
+            }
+            let metadata = match self.catalog.load(&table).await {
+                Ok(Some(metadata)) => metadata,
+                Ok(None) => return Err(format!("there is no {name}")),
+                Err(error) => {
+                    problem = error.to_string();
+                    continue;
+                }
+            };
+            let Some((commit, added)) = metadata.adding(&columns).map_err(|unfit| unfit.to_string())? else {
+                return Ok(0);
+            };
+            match self.catalog.commit(&table, &commit).await {
+                Ok(true) => return Ok(added),
+                Ok(false) => problem = "it changes all the time".to_owned(),
+                // It may have been done all the same, which the next look shows.
+                Err(error) => problem = error.to_string(),
+            }
+        }
+        Err(format!("{name}: {problem}"))
+    }
+}
+
+/// Waits before a try, after so many.
+async fn pause(tried: u32) {
+    tokio::time::sleep((PAUSE * tried).min(PAUSE_MAX)).await;
+}
+
+/// Answers over HTTP.
+#[derive(Debug)]
+pub struct HttpAnswers {
+    client: reqwest::Client,
+    /// Whether an answer may go without TLS, as to an endpoint of one's own.
+    plain: bool,
+}
+
+impl HttpAnswers {
+    /// Over TLS, unless `plain`.
+    pub fn new(client: reqwest::Client, plain: bool) -> Self {
+        Self { client, plain }
+    }
+}
+
+impl Answers for HttpAnswers {
+    async fn put(&self, url: &str, answer: Vec<u8>) -> Result<(), String> {
+        if !url.starts_with("https://") && !self.plain {
+            return Err("its address is not https".to_owned());
+        }
+        let mut reason = String::new();
+        for tried in 0..TRIES_MAX {
+            pause(tried).await;
+            // The address is signed for a request without a content type.
+            match self.client.put(url).body(answer.clone()).send().await {
+                Ok(answered) if answered.status().is_success() => return Ok(()),
+                Ok(answered) => reason = answered.status().to_string(),
+                // The address holds a signature.
+                Err(error) => reason = error.without_url().to_string(),
+            }
+        }
+        Err(reason)
+    }
+}
+
+#[cfg(test)]
+#[path = "columns_tests.rs"]
+mod tests;

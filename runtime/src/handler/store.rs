@@ -1,0 +1,207 @@
+//! `store`: a batch of the telemetry stream as rows of the tables.
+//!
+//! What was stored of a batch that comes again may be stored twice, and readers take it once; so an answer that names
+//! the first record that was left is always right. Nothing here stands in the way of alerts, which another function
+//! makes.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use fleetform_engine::{
+    drive::{Batch, PortError, RuleSets},
+    position::SequenceNumber,
+    rows::Reader,
+    units::{Millis, Timestamp},
+};
+use tokio::sync::Mutex;
+
+use super::stream;
+use crate::{
+    event::kinesis::KinesisEvent,
+    host::{BatchResponse, Deadline, Failure, Handler},
+    leftovers::Left,
+    store::{
+        Chains, HotRows, Registry, Rows,
+        batch::{Opened, Stored},
+        handover,
+        hot::Items,
+        known::Known,
+    },
+    telemetry::{Metrics, Unit},
+};
+
+/// Time that a call with all its tries may take.
+const CALL_TIME: Millis = Millis(12_000);
+
+/// The handler with its ports.
+#[derive(Debug)]
+pub struct Store<G, C, S, W, H> {
+    /// What devices were.
+    pub registry: G,
+    /// What states know of devices.
+    pub chains: C,
+    /// Where rule sets are kept.
+    pub rule_sets: S,
+    /// Where rows go to stay.
+    pub rows: W,
+    /// Where the newest are found fast, and for how long.
+    pub hot: Option<(H, Millis)>,
+    /// What it stores, and of which stream.
+    pub settings: Settings,
+    /// The time now.
+    pub clock: fn() -> Timestamp,
+    memory: Mutex<Memory>,
+}
+
+/// What is stored, and of which stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// ARN of the stream.
+    pub stream_arn: String,
+    /// Its generation.
+    pub generation: u32,
+    /// The rule set that says how messages are read: SHA-256 in hexadecimal.
+    pub rule_set_sha256: String,
+}
+
+/// What one environment remembers.
+#[derive(Debug, Default)]
+struct Memory {
+    reader: Option<Reader>,
+    known: Known,
+    /// For each shard the last record whose rows were taken to stay, so that they are not handed over again and again
+    /// while the hot table takes nothing.
+    taken: BTreeMap<String, SequenceNumber>,
+}
+
+impl<G, C, S, W, H> Store<G, C, S, W, H> {
+    /// A handler that has seen nothing yet.
+    pub fn new(
+        settings: Settings,
+        (registry, chains, rule_sets, rows): (G, C, S, W),
+        hot: Option<(H, Millis)>,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self { registry, chains, rule_sets, rows, hot, settings, clock, memory: Mutex::default() }
+    }
+}
+
+impl<G, C, S, W, H> Handler for Store<G, C, S, W, H>
+where
+    G: Registry + Send,
+    C: Chains + Send,
+    S: RuleSets + Send,
+    W: Rows + Send,
+    H: HotRows + Send,
+{
+    type Answer = BatchResponse;
+
+    async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
+        let event =
+            KinesisEvent::parse(&body).map_err(|error| Failure { kind: "bad_event", message: error.to_string() })?;
+        let batch = event.batch();
+        if let Some(refused) = stream::refuse_other(&self.settings.stream_arn, &event, &batch, metrics) {
+            return Ok(refused);
+        }
+        let stored = match self.rows_of(&batch).await {
+            Ok(stored) => stored,
+            Err(Stop::ForNow(why)) => return Ok(again(&batch, None, &why, metrics)),
+            Err(Stop::Failure(failure)) => return Err(failure),
+        };
+        let has_time = || deadline.left((self.clock)()) > CALL_TIME;
+        let newest = batch.records.iter().map(|record| record.arrived_at).max();
+        let put = futures_util::join!(self.put_rows(batch.shard, &stored, &has_time), self.put_hot(&stored, &has_time));
+        let left: Vec<Left> = [put.0.err(), put.1.err()].into_iter().flatten().collect();
+        let first = left.iter().min_by_key(|left| left.first);
+        let taken = first.map_or(stored.rows.len(), |left| left.first);
+        metrics.put("Stored", Unit::Count, taken as i64);
+        if let Some(newest) = newest {
+            metrics.put("StoreLagMs", Unit::Milliseconds, (self.clock)().since(newest).0 as i64);
+        }
+        // What comes after comes again, and is counted then.
+        let done_until = first.map_or(usize::MAX, |left| stored.rows[left.first].record);
+        let unstored: Vec<_> = stored.unstored.iter().filter(|(record, _)| *record < done_until).collect();
+        unstored.iter().for_each(|(_, reason)| metrics.count_by_reason("Unstored", reason.as_str(), 1));
+        let unstored = unstored.len();
+        tracing::info!(shard = batch.shard, records = batch.records.len(), rows = taken, unstored, "stored");
+        Ok(match first {
+            None => BatchResponse::default(),
+            Some(left) => again(&batch, stored.rows.get(left.first).map(|row| row.sequence), &left.why, metrics),
+        })
+    }
+}
+
+/// Why no rows were made of a batch.
+enum Stop {
+    /// Something could not be had; it comes again.
+    ForNow(PortError),
+    /// Somebody must look at it.
+    Failure(Failure),
+}
+
+impl From<PortError> for Stop {
+    fn from(why: PortError) -> Self {
+        Self::ForNow(why)
+    }
+}
+
+impl<G: Registry, C: Chains, S: RuleSets, W: Rows, H: HotRows> Store<G, C, S, W, H> {
+    /// The rows of a batch. What it says of devices is kept before.
+    async fn rows_of(&self, batch: &Batch<'_>) -> Result<Stored, Stop> {
+        let mut memory = self.memory.lock().await;
+        let Memory { reader, known, .. } = &mut *memory;
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(self.load_rule_set().await?),
+        };
+        let opened = Opened::new(reader, batch);
+        let devices = opened.devices();
+        let histories = known.of(&self.registry, &self.chains, batch.shard, &devices).await?;
+        let stored = opened.rows(reader, self.settings.generation, histories);
+        known.save(&self.registry, batch.shard, &stored.changed).await?;
+        Ok(stored)
+    }
+
+    async fn load_rule_set(&self) -> Result<Reader, Stop> {
+        let sha256 = &self.settings.rule_set_sha256;
+        let unusable = |message: String| Stop::Failure(Failure { kind: "rule_set_unusable", message });
+        let bytes = self.rule_sets.load(sha256).await?;
+        let bytes = bytes.ok_or_else(|| unusable(format!("there is no rule set {sha256}")))?;
+        Reader::from_bytes(&bytes).map_err(|error| unusable(format!("rule set {sha256}: {error}")))
+    }
+
+    async fn put_rows(&self, shard: &str, stored: &Stored, has_time: &impl Fn() -> bool) -> Result<(), Left> {
+        let rows = &stored.rows;
+        let taken = self.memory.lock().await.taken.get(shard).copied();
+        let from = rows.partition_point(|row| Some(row.sequence) <= taken);
+        let put = handover::rows(&self.rows, &rows[from..], has_time).await;
+        let put = put.map_err(|left| Left { first: from + left.first, ..left });
+        let left = put.as_ref().err().map(|left| rows[left.first].sequence);
+        let now_taken = rows.iter().map(|row| row.sequence).rfind(|sequence| left.is_none_or(|left| *sequence < left));
+        if let Some(sequence) = now_taken.filter(|sequence| Some(*sequence) > taken) {
+            self.memory.lock().await.taken.insert(shard.to_owned(), sequence);
+        }
+        put
+    }
+
+    async fn put_hot(&self, stored: &Stored, has_time: &impl Fn() -> bool) -> Result<(), Left> {
+        let Some((table, retention)) = &self.hot else { return Ok(()) };
+        let mut items = Items::new(*retention, (self.clock)());
+        for (place, row) in stored.rows.iter().enumerate() {
+            items.add(&row.device, row.sampled_at, row.sequence, place, &row.json);
+        }
+        handover::items(table, items.finish(), has_time).await
+    }
+}
+
+/// The answer that has a batch come again, from a record on or as a whole.
+fn again(batch: &Batch<'_>, from: Option<SequenceNumber>, why: &PortError, metrics: &mut Metrics) -> BatchResponse {
+    metrics.put("StoreRetries", Unit::Count, 1);
+    let from = from.or_else(|| batch.records.first().map(|record| record.sequence));
+    tracing::warn!(shard = batch.shard, reason = %why, "not stored yet");
+    from.map_or_else(BatchResponse::default, |from| BatchResponse::again_from(from.as_str()))
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
