@@ -13,6 +13,12 @@ readonly URL_SUFFIX=<{ url_suffix }>
 readonly STACK=<{ stack }>
 readonly ARTIFACTS_STACK=<{ artifacts_stack }>
 readonly ACCOUNT_STACK=<{ account_stack }>
+readonly CATALOG_STACK=<{ catalog_stack }>
+# 1 where samples are stored: not every region has what stores them.
+readonly STORES=<{ stores }>
+ZIPS=(evaluate deliver jobs)
+if ((STORES)); then ZIPS+=(store); fi
+readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=<{ own_bucket }>
 readonly PROTECT=<{ protect }>
@@ -38,7 +44,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip and jobs.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -71,13 +77,14 @@ check_file() {
 
 check_artifacts() {
   local name
-  for name in evaluate deliver jobs; do
+  for name in "${ZIPS[@]}"; do
     [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds them in target/lambda'
     [[ $(head -c 2 -- "$ARTIFACTS/$name.zip") == PK ]] || fail "$ARTIFACTS/$name.zip is not a zip file"
   done
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
   JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
+  if ((STORES)); then STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -98,6 +105,24 @@ check_concurrency() {
       "it has $unreserved unreserved now, and $held are reserved for this function" \
       'lower processor.reserved, or ask AWS to raise the quota'
   fi
+}
+
+# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
+look_for_catalog() {
+  CATALOG=yes
+  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
+  CATALOG=unknown
+  if error_says 'EntityNotFound'; then CATALOG=no; fi
+}
+
+# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
+check_catalog() {
+  if ! ((STORES)); then return; fi
+  look_for_catalog
+  case $CATALOG in
+    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
+    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
+  esac
 }
 
 # --- Stacks ----------------------------------------------------------------------------------------------------------
@@ -353,6 +378,7 @@ upload_all() {
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
   upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
+  if ((STORES)); then upload "$ARTIFACTS/store.zip" "$STORE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -450,10 +476,13 @@ deploy_platform() {
   check_files
   check_artifacts
   check_concurrency
+  check_catalog
   find_bucket
   upload_all
+  local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
-    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY"
+    "${parameters[@]}"
   take_version
   announce
   if ((DRY_RUN)); then return; fi
@@ -464,7 +493,19 @@ deploy_platform() {
 
 deploy_account() {
   [[ -f $HERE/cloudformation/account.yaml ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
+  ((!STORES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
   deploy_stack "$ACCOUNT_STACK" "$HERE/cloudformation/account.yaml" ''
+  if ! ((STORES)); then return; fi
+  # The console makes the catalog too, and another platform of the account may have made it: then it is not ours.
+  look_at "$CATALOG_STACK"
+  if [[ $STATUS == NONE ]]; then
+    look_for_catalog
+    if [[ $CATALOG == yes ]]; then
+      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
+      return
+    fi
+  fi
+  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
 }
 
 delete_platform() {
@@ -484,7 +525,7 @@ delete_platform() {
   done
 }
 
-DRY_RUN=0 YES=0 ACTION=platform ARTIFACTS='' STATUS='' BUCKET='' VERSION='' ANNOUNCED=0
+DRY_RUN=0 YES=0 ACTION=platform ARTIFACTS='' STATUS='' BUCKET='' CATALOG='' VERSION='' ANNOUNCED=0
 while (($# > 0)); do
   case $1 in
     --artifacts)
@@ -501,7 +542,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip and jobs.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -19,7 +19,7 @@ fn place() -> Place {
 fn with(change: impl Fn(String) -> String) -> Place {
     let place = Place::new("deploy.sh", change);
     fs::create_dir_all(place.path("artifacts")).unwrap();
-    for name in ["evaluate", "deliver", "jobs"] {
+    for name in ["evaluate", "deliver", "jobs", "store"] {
         fs::write(place.path(&format!("artifacts/{name}.zip")), format!("PK {name}")).unwrap();
     }
     place
@@ -101,6 +101,7 @@ fn case_18_a_dry_run_changes_nothing_and_says_everything() {
         "evaluate.zip",
         "deliver.zip",
         "jobs.zip",
+        "store.zip",
         "rules/",
         "create stack my-water-dev by",
         "rule-set version 1",
@@ -318,6 +319,32 @@ fn the_account_stack_is_deployed_by_itself() {
     assert_eq!(place.changes(), ["cloudformation create-change-set", "cloudformation execute-change-set"]);
     assert!(place.run(&["--account"]).status.success());
     assert_eq!(place.changes(), [""; 0]);
+}
+
+#[test]
+fn the_catalog_of_table_buckets_is_made_only_where_there_is_none() {
+    let place = place();
+    place.set(json!({ "catalog": false }));
+    let output = place.deploy();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("run: deploy.sh --account"), "{}", text(&output));
+    assert_eq!(place.changes(), [""; 0]);
+    let output = place.run(&["--account"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let made = ["cloudformation create-change-set", "cloudformation execute-change-set"];
+    assert_eq!(place.changes(), [made, made].concat());
+    assert!(place.run(&["--account"]).status.success());
+    assert_eq!(place.changes(), [""; 0]);
+    place.deployed();
+}
+
+#[test]
+fn whoever_may_not_look_for_the_catalog_is_told_so_and_not_stopped() {
+    let place = place();
+    place.set(json!({ "catalog": null }));
+    let output = place.deploy();
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("could not be seen"), "{}", text(&output));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::{
 
 /// Stacks that the deploy script deploys by themselves, with the template in the call. All others are uploaded for the
 /// root stack.
-const ALONE: [&str; 2] = ["account.yaml", "artifacts.yaml"];
+const ALONE: [&str; 3] = ["account.yaml", "artifacts.yaml", "catalog.yaml"];
 
 /// The root template, which names all nested ones.
 const ROOT: &str = "root.yaml";
@@ -46,6 +46,9 @@ struct Deploy<'a> {
     stack: &'a str,
     artifacts_stack: String,
     account_stack: String,
+    catalog_stack: String,
+    /// 1 where samples are stored.
+    stores: u8,
     own_bucket: &'a str,
     protect: u8,
     confirm: u8,
@@ -79,6 +82,8 @@ pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &
         stack: &stack,
         artifacts_stack: format!("{stack}-artifacts"),
         account_stack: format!("{}-account", platform.deploy.prefix),
+        catalog_stack: format!("{}-catalog", platform.deploy.prefix),
+        stores: platform.storage.is_some().into(),
         own_bucket: platform.deploy.artifact_bucket.as_deref().unwrap_or_default(),
         protect: environment.protect.into(),
         confirm: platform.deploy.confirm_change_sets.into(),
@@ -185,6 +190,8 @@ struct Runbook<'a> {
     stack: &'a str,
     artifacts_stack: &'a str,
     account_stack: &'a str,
+    catalog_stack: &'a str,
+    stores: bool,
     rule_set: &'a str,
     arch: &'a str,
     protect: bool,
@@ -212,6 +219,8 @@ impl<'a> Runbook<'a> {
             stack: deploy.stack,
             artifacts_stack: if deploy.own_bucket.is_empty() { &deploy.artifacts_stack } else { "" },
             account_stack: &deploy.account_stack,
+            catalog_stack: &deploy.catalog_stack,
+            stores: deploy.stores == 1,
             rule_set: deploy.rule_set,
             arch: platform.processor.arch.as_str(),
             protect: platform.environment.protect,

@@ -170,8 +170,8 @@ mod tests {
         match template {
             Template::DeployScript => json!({
                 "platform": text, "environment": text, "account": text, "region": text, "url_suffix": text,
-                "stack": text, "artifacts_stack": text, "account_stack": text, "own_bucket": text, "protect": 0,
-                "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
+                "stack": text, "artifacts_stack": text, "account_stack": text, "catalog_stack": text, "stores": 1,
+                "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),
             Template::DevicesScript | Template::ClaimsScript | Template::Runbook | Template::Workflow => {

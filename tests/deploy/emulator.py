@@ -28,6 +28,8 @@ os.environ.update(
         # Its MQTT listener takes every interface whatever BIND_HOST says; messages are published over HTTP.
         "IOT_MTLS_ENABLED": "0",
         "LOG_LEVEL": "WARNING",
+        # For the one function that it runs by itself, a custom resource of CloudFormation.
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",
         # No container engine is asked for.
         "DOCKER_HOST": "unix:///nonexistent",
     }
@@ -35,7 +37,7 @@ os.environ.update(
 
 from ministack import app  # noqa: E402
 from ministack.core.responses import request_scope  # noqa: E402
-from ministack.services import iot, kinesis, lambda_svc, scheduler  # noqa: E402
+from ministack.services import iot, kinesis, lambda_svc, s3tables, scheduler  # noqa: E402
 from ministack.services.cloudformation import _stacks, provisioners, stacks  # noqa: E402
 
 
@@ -128,6 +130,25 @@ def accept_alarms_on_expressions() -> None:
     provisioners._cw_metric_alarm_record = metric_alarm_record
 
 
+def keep_policies_of_table_buckets() -> None:
+    """AWS has a resource for the policy of a table bucket. The emulator keeps such policies, and knows no resource for
+    them."""
+
+    def create(logical_id, properties, stack_name):
+        arn = properties["TableBucketARN"]
+        s3tables._table_buckets[arn.rsplit("/", 1)[-1]]["_policy"] = json.dumps(properties["ResourcePolicy"])
+        return arn, {}
+
+    def update(physical_id, old, new, stack_name):
+        return create(None, new, stack_name)
+
+    def delete(physical_id, properties):
+        s3tables._table_buckets.get(physical_id.rsplit("/", 1)[-1], {}).pop("_policy", None)
+
+    handlers = {"create": create, "update": update, "delete": delete}
+    provisioners._RESOURCE_HANDLERS["AWS::S3Tables::TableBucketPolicy"] = handlers
+
+
 def leave_event_sources_to_the_test() -> None:
     """AWS retries, bisects and gives up on batches as the mapping says; the emulator's pollers do none of it. The
     test has a poller of its own, and two of them would deliver everything twice. For the same reason it invokes what a
@@ -141,6 +162,7 @@ keep_attributes_of_unchanged_resources()
 honour_retain_in_nested_stacks()
 put_messages_on_streams()
 accept_alarms_on_expressions()
+keep_policies_of_table_buckets()
 leave_event_sources_to_the_test()
 sys.argv = ["ministack"]
 app.main()

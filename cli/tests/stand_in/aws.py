@@ -177,6 +177,18 @@ def cloudformation_delete_stack(one, options, operand):
     stack_path(one["stack-name"]).unlink(missing_ok=True)
 
 
+# Glue
+
+
+def glue_get_catalog(one, options, operand):
+    there = SETTINGS.get("catalog", True)
+    if there is None:
+        refuse("AccessDeniedException", "not authorized to perform: glue:GetCatalog")
+    if not there and not stack_path("my-water-catalog").exists():
+        refuse("EntityNotFoundException", f"Catalog {one['catalog-id']} not found.")
+    text([[one["catalog-id"]]])
+
+
 # S3
 
 

@@ -11,9 +11,11 @@ use crate::{
         Platform, Project, RawFile,
         channels::Channels,
         contact::Contact,
-        logical_id, route,
+        logical_id,
+        region::{Service, offers},
+        route,
         rule::{self, Scope},
-        rule_test, severity, zone,
+        rule_test, severity, storage, zone,
     },
     source::At,
 };
@@ -39,6 +41,10 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let device_types: BTreeMap<_, _> = (raw.device_types.iter().flat_map(|types| &types.0))
         .map(|(id, raw)| (id.clone(), raw.check(id, &message, sweep_every, &types_at.key(id.as_str()), context)))
         .collect();
+    storage::check_columns(&message, &device_types, context);
+    let no_retention = Default::default();
+    let raw_retention = raw.retention.as_ref().unwrap_or(&no_retention);
+    let storage = raw.storage.as_ref().unwrap_or(&Default::default()).check(raw_retention, &at("storage"), context);
     let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
     let processor = raw_processor.check(&stream, sweep_every, &at("processor"), context);
     let severities = severity::check(raw.severities.as_ref(), context);
@@ -60,7 +66,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let all_rules_good = raw.rules.as_ref().is_none_or(|raw| raw.0.len() == rules.len());
     route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
-    let alert_retention = raw.retention.as_ref().unwrap_or(&Default::default()).check(&at("retention"), context);
+    let alert_retention = raw_retention.check(&at("retention"), context);
 
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
@@ -73,6 +79,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
         let (Some(environment), Some(about)) = (environment, &about) else { continue };
         let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
         let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);
+        let storage = offers(&environment.region, Service::SampleTables).then(|| storage.clone());
         let mut platform = Platform {
             name: about.name.clone(),
             owner: about.owner.clone(),
@@ -85,6 +92,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
             zones: zones.by_id.clone(),
             device_types: device_types.clone(),
             stream: stream.clone(),
+            storage,
             processor: processor.clone(),
             severities: severities.clone(),
             contacts: contacts.clone(),

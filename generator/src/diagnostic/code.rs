@@ -129,6 +129,9 @@ codes! {
     FleetTooSmall = "P069" Warning "fleet-too-small" "a fleet rule without a zone that has enough devices",
     RuleCycle = "P070" Error "rule-cycle" "composite rules that read each other",
     ShadowTooLarge = "P071" Error "shadow-too-large" "settings that do not fit into a shadow",
+    ReservedReading = "P072" Error "reserved-reading" "a reading with a name that the table of samples needs for itself",
+    MixedReading = "P073" Error "mixed-reading" "a reading that means different things in two device types",
+    HotRetention = "P074" Error "hot-retention" "a retention of the hot table without a hot table",
 }
 
 impl Code {

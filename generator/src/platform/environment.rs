@@ -90,7 +90,21 @@ impl RawEnvironment {
                 )
                 .help("choose a region that has it, such as \"us-east-1\" or \"eu-central-1\""),
             );
-        } else if self.monthly_budget_usd.is_some() && !offers(region, Service::Budgets) {
+            return;
+        }
+        let storage = At::root("storage");
+        if context.is_written(&storage) && !offers(region, Service::SampleTables) {
+            context.report(
+                Diagnostic::new(
+                    Code::NotInRegion,
+                    context.key(&storage),
+                    format!("there is no {} in `{region}`, so samples are not stored", Service::SampleTables.as_str()),
+                )
+                .related(context.value(&place), "the environment's region")
+                .help("remove the table, or choose a region that has it, such as \"us-east-1\" or \"eu-central-1\""),
+            );
+        }
+        if self.monthly_budget_usd.is_some() && !offers(region, Service::Budgets) {
             context.report(
                 Diagnostic::new(
                     Code::NotInRegion,

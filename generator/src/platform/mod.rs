@@ -25,6 +25,7 @@ pub mod rule_test;
 pub mod security;
 pub mod setting;
 pub mod severity;
+pub mod storage;
 pub mod stream;
 pub(crate) mod unit;
 pub(crate) mod values;
@@ -79,6 +80,8 @@ pub struct Platform {
     pub device_types: BTreeMap<DeviceTypeId, device_type::DeviceType>,
     /// The telemetry stream.
     pub stream: stream::Stream,
+    /// Where samples are kept; nowhere in a region that has nothing to keep them in.
+    pub storage: Option<storage::Storage>,
     /// The function that evaluates it.
     pub processor: processor::Processor,
     /// Severities.
@@ -133,6 +136,8 @@ pub(crate) struct RawFile {
     pub(crate) device_types: Option<Table<DeviceTypeId, device_type::RawDeviceType>>,
     /// The telemetry stream.
     pub(crate) stream: Option<stream::RawStream>,
+    /// Where samples are kept.
+    pub(crate) storage: Option<storage::RawStorage>,
     /// The function that evaluates the stream.
     pub(crate) processor: Option<processor::RawProcessor>,
     /// How urgent alerts are. Default: critical, high, medium and low.

@@ -12,6 +12,8 @@ pub enum Service {
     DeviceDefender,
     /// AWS Budgets, as a resource of CloudFormation.
     Budgets,
+    /// What stores samples: Amazon S3 Tables, its catalog in AWS Glue, and Amazon Data Firehose, which writes there.
+    SampleTables,
 }
 
 impl Service {
@@ -21,6 +23,7 @@ impl Service {
             Self::Iot => "AWS IoT Core",
             Self::DeviceDefender => "the audit of AWS IoT Device Defender",
             Self::Budgets => "AWS Budgets",
+            Self::SampleTables => "Amazon Data Firehose into Amazon S3 Tables",
         }
     }
 
@@ -47,6 +50,19 @@ impl Service {
                 "eu-south-1",
                 "eu-south-2",
                 "il-central-1",
+                "me-central-1",
+                "us-gov-east-1",
+                "us-gov-west-1",
+            ],
+            // Firehose delivers to no Iceberg table in China, GovCloud and Malaysia ("Considerations and limitations",
+            // Amazon Data Firehose developer guide); in the others it is the catalog that CloudFormation cannot make.
+            Self::SampleTables => &[
+                "ap-east-2",
+                "ap-southeast-5",
+                "ap-southeast-6",
+                "ap-southeast-7",
+                "cn-north-1",
+                "cn-northwest-1",
                 "me-central-1",
                 "us-gov-east-1",
                 "us-gov-west-1",

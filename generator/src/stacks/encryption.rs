@@ -48,7 +48,7 @@ const ADMINISTRATION: [&str; 30] = [
 
 /// ARN of the key of the platform: the user's, or one that is added to `stack`.
 pub(crate) fn platform_key(site: &Site<'_>, stack: &mut Stack) -> Text {
-    key(site, stack, "PlatformKey", &site.name, services())
+    key(site, stack, "PlatformKey", &site.name, services(site))
 }
 
 /// ARN of the key of the artifact bucket: the user's, or one that is added to `stack`. No service uses it by itself.
@@ -78,7 +78,7 @@ fn this_key() -> [Target<Text>; 1] {
 }
 
 /// What services do with the platform's key on their own behalf.
-fn services() -> Vec<Statement<Text>> {
+fn services(site: &Site<'_>) -> Vec<Statement<Text>> {
     let logs = Text::concat(["logs.".into(), Text::region(), ".".into(), Text::url_suffix()]);
     let by_logs = [
         "kms:Decrypt",
@@ -88,7 +88,7 @@ fn services() -> Vec<Statement<Text>> {
         "kms:ReEncryptFrom",
         "kms:ReEncryptTo",
     ];
-    vec![
+    let mut statements = vec![
         // CloudWatch Logs sends no source account; the log group's ARN in the encryption context says as much.
         Statement::allow("LogGroups", by_logs, this_key()).by(Principals::Services(vec![logs])).when(Condition::text(
             "ArnLike",
@@ -100,7 +100,21 @@ fn services() -> Vec<Statement<Text>> {
         Statement::allow("AlarmTopics", ["kms:Decrypt", "kms:GenerateDataKey"], this_key())
             .by(Principals::Services(vec!["budgets.amazonaws.com".into(), "cloudwatch.amazonaws.com".into()]))
             .when(in_this_account()),
-    ]
+    ];
+    if site.platform.storage.is_some() {
+        // Compaction reads and writes the table of samples by itself. The service sends no source account; the encryption
+        // context names the table bucket ("Permission requirements for S3 Tables SSE-KMS encryption", Amazon S3 user guide).
+        statements.push(
+            Statement::allow("TableMaintenance", ["kms:Decrypt", "kms:GenerateDataKey"], this_key())
+                .by(Principals::Services(vec!["maintenance.s3tables.amazonaws.com".into()]))
+                .when(Condition::text(
+                    "StringLike",
+                    "kms:EncryptionContext:aws:s3:arn",
+                    Text::arn("s3tables", [format!("bucket/{}*", site.table_bucket_prefix()).into()]),
+                )),
+        );
+    }
+    statements
 }
 
 /// Reading what the key has encrypted.

@@ -7,6 +7,7 @@ mod account;
 mod alerting;
 mod artifacts;
 mod bucket;
+mod catalog;
 mod commands;
 mod encryption;
 mod function;
@@ -17,8 +18,10 @@ mod processing;
 mod provisioning;
 mod registry;
 mod root;
+mod shared;
 pub(crate) mod site;
 mod spread;
+mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -154,7 +157,7 @@ pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<
 
 /// Stacks that the root does not nest.
 fn apart(site: &Site<'_>) -> Vec<Stack> {
-    artifacts::stack(site).into_iter().chain([account::stack(site)]).collect()
+    artifacts::stack(site).into_iter().chain([account::stack(site)]).chain(catalog::stack(site)).collect()
 }
 
 #[cfg(test)]

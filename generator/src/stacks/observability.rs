@@ -1,5 +1,6 @@
 //! The stack `observability`: alarms, each with somebody who hears it, and a dashboard.
 
+mod samples;
 mod watches;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use super::{
     alerting::{self, add_topic, addresses},
     ingest, processing, provisioning,
     site::Site,
+    storage,
 };
 use watches::{Watch, metric, own_metric, watches};
 
@@ -37,6 +39,7 @@ pub(crate) struct Watched<'a> {
     pub(crate) ingest: &'a ingest::Outputs,
     pub(crate) alerting: &'a alerting::Outputs,
     pub(crate) processing: &'a processing::Outputs,
+    pub(crate) storage: Option<&'a storage::Outputs>,
     pub(crate) provisioning: Option<&'a provisioning::Outputs>,
 }
 
@@ -99,6 +102,8 @@ struct Names {
     notify: Text,
     relay: Text,
     sweep: Text,
+    /// Only where samples are kept.
+    storage: Option<StorageNames>,
     /// Only where devices are provisioned by claim.
     provision: Option<Text>,
     mappings: Vec<Text>,
@@ -106,10 +111,17 @@ struct Names {
     tables: Vec<(&'static str, Text)>,
 }
 
+/// The same of what keeps samples.
+struct StorageNames {
+    store: Text,
+    columns: Text,
+    delivery_stream: Text,
+}
+
 impl Names {
     fn import(stack: &mut Stack, watched: Watched<'_>) -> Self {
         let mut import = |output: &Output| stack.import(output);
-        let Watched { ingest, alerting, processing, provisioning } = watched;
+        let Watched { ingest, alerting, processing, storage, provisioning } = watched;
         let processing::Outputs { evaluate, notify, relay, sweep, .. } = processing;
         let provision = provisioning.map(|outputs| &outputs.provision);
         let mut tables = vec![
@@ -119,6 +131,11 @@ impl Names {
             ("OutboxTableThrottleAlarm", import(&alerting.outbox_name)),
             ("QuarantineTableThrottleAlarm", import(&processing.quarantine_name)),
         ];
+        if let Some(storage) = storage {
+            tables.push(("RegistrationsTableThrottleAlarm", import(&storage.registrations_name)));
+            tables.extend(storage.hot_name.iter().map(|name| ("HotTableThrottleAlarm", import(name))));
+        }
+        let of_storage = storage.map(|storage| [&storage.store, &storage.columns]);
         tables.extend(provisioning.map(|outputs| ("AllowListTableThrottleAlarm", import(&outputs.allow_list_name))));
         Self {
             stream: import(&ingest.stream_name),
@@ -126,14 +143,21 @@ impl Names {
             notify: import(&notify.name),
             relay: import(&relay.name),
             sweep: import(&sweep.name),
+            storage: storage.map(|storage| StorageNames {
+                store: import(&storage.store.name),
+                columns: import(&storage.columns.name),
+                delivery_stream: import(&storage.delivery_stream_name),
+            }),
             provision: provision.map(|one| import(&one.name)),
             mappings: [evaluate, notify, relay, sweep]
                 .into_iter()
+                .chain(of_storage.into_iter().flatten())
                 .filter_map(|one| one.mapping_id.as_ref())
                 .map(&mut import)
                 .collect(),
             dead_letters: [evaluate, notify, relay, sweep]
                 .into_iter()
+                .chain(of_storage.into_iter().flatten())
                 .chain(provision)
                 .map(|one| import(&one.dead_letters_name))
                 .collect(),
@@ -141,9 +165,10 @@ impl Names {
         }
     }
 
-    /// Every function that works by itself; `provision` is asked, and whoever asks hears of its failures.
-    fn functions(&self) -> [&Text; 4] {
-        [&self.evaluate, &self.notify, &self.relay, &self.sweep]
+    /// Every function that works by itself; `provision` and `columns` are asked, and whoever asks hears of their failures.
+    fn functions(&self) -> impl Iterator<Item = &Text> {
+        let store = self.storage.iter().map(|storage| &storage.store);
+        [&self.evaluate, &self.notify, &self.relay, &self.sweep].into_iter().chain(store)
     }
 }
 
@@ -285,12 +310,15 @@ fn dashboard(site: &Site<'_>, names: &Names) -> Text {
     let lambda = |name: &'static str, stat: &str| -> Vec<Value> {
         names
             .functions()
-            .into_iter()
             .chain(&names.provision)
             .map(|function| line(metric("AWS/Lambda", name, [("FunctionName", function)]), stat))
             .collect()
     };
     let stream = |name: &'static str| line(metric("AWS/Kinesis", name, [("StreamName", &names.stream)]), "Sum");
+    let storage = names.storage.iter().flat_map(|names| samples::graphs(site, names));
+    let storage = storage.map(|(title, metrics)| {
+        (title, metrics.into_iter().map(|(metric, stat)| line(metric, stat)).collect::<Vec<_>>())
+    });
     let graphs: [(&str, Vec<Value>); 10] = [
         ("Records and quarantined records", own(&["Records", "Quarantined"], "Sum")),
         ("Transitions and failed deliveries", own(&["Transitions", "DeliveryFailures"], "Sum")),
@@ -314,6 +342,7 @@ fn dashboard(site: &Site<'_>, names: &Names) -> Text {
     ];
     let widgets: Vec<_> = graphs
         .into_iter()
+        .chain(storage)
         .enumerate()
         .map(|(index, (title, metrics))| {
             json!({

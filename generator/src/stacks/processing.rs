@@ -3,24 +3,23 @@
 mod relay;
 mod sweep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fleetform_policy::iam::{Condition, Principals, Statement, Target};
 
 use super::{
     alerting,
-    artifacts::{self, Decryption},
     bucket::{self, Plan as BucketPlan},
-    encryption,
-    function::{self, Added, Plan},
+    function::{self, Plan},
     ingest,
+    shared::{Artifacts, FunctionOutputs, common_environment, dead_letters, keep_failures, read_stream},
     site::Site,
 };
 use crate::cfn::{
     resource::{
         dynamodb::Table,
         kinesis::StreamConsumer,
-        lambda::{Code, EventSourceMapping, Filter, FilterCriteria},
+        lambda::{EventSourceMapping, Filter, FilterCriteria},
         s3::Bucket,
     },
     stack::{Handle, Output, Stack},
@@ -41,22 +40,17 @@ pub(crate) struct Outputs {
     pub(crate) relay: FunctionOutputs,
     pub(crate) sweep: FunctionOutputs,
     pub(crate) quarantine_name: Output,
-}
-
-/// What is watched of a function.
-pub(crate) struct FunctionOutputs {
-    pub(crate) name: Output,
-    pub(crate) dead_letters_name: Output,
-    /// None where nothing feeds it.
-    pub(crate) mapping_id: Option<Output>,
+    pub(crate) failures_arn: Output,
+    pub(crate) state_name: Output,
+    pub(crate) state_arn: Output,
 }
 
 /// What the stack is built from besides the platform.
 struct Given {
     key: Text,
-    artifact_bucket: Text,
-    artifact_key: Decryption,
-    failures: Handle<Bucket>,
+    artifacts: Artifacts,
+    /// ARN of the bucket of records that nobody could process.
+    failures: Text,
 }
 
 /// The stack.
@@ -69,13 +63,7 @@ pub(crate) fn stacks(
     let mut stack = site.stack("processing", "the functions of the runtime, their state and their failures");
     let key = stack.import(&ingest.key_arn);
     let access_log = stack.import(&ingest.access_log_bucket);
-    let artifact_bucket = stack.parameter("ArtifactBucket", "Name of the bucket for templates, code and rule sets");
-    let artifact_key = match artifacts::decryption(site) {
-        Decryption::ArtifactKey(arn) => {
-            Decryption::ArtifactKey(stack.passed("ArtifactKeyArn", "ARN of the key of the artifact bucket", arn))
-        }
-        other => other,
-    };
+    let artifacts = Artifacts::of(site, &mut stack);
     let state = bucket::add(
         &mut stack,
         "StateBucket",
@@ -89,21 +77,20 @@ pub(crate) fn stacks(
         |_| Vec::new(),
     );
     let quarantine = stack.add("QuarantineTable", Table::new("id", None, &key));
-    let given = Given { key, artifact_bucket, artifact_key, failures };
+    let given = Given { key, artifacts, failures: failures.arn() };
 
     let evaluate = add_evaluate(site, &mut stack, &given, ingest, alerting, &state, &quarantine, rule_set_sha256);
     let notify = add_notify(site, &mut stack, &given, alerting);
     let relay = relay::add(site, &mut stack, &given, ingest, alerting);
     let sweep = sweep::add(site, &mut stack, &given, ingest, alerting, &state);
-    stack.output("StateBucketName", "Name of the bucket of the state log", state.reference());
-    stack.output(
-        "FailureBucketName",
-        "Name of the bucket of records that nobody could process",
-        given.failures.reference(),
-    );
+    let state_name = stack.output("StateBucketName", "Name of the bucket of the state log", state.reference());
+    let state_arn = stack.output("StateBucketArn", "ARN of the bucket of the state log", state.arn());
+    stack.output("FailureBucketName", "Name of the bucket of records that nobody could process", failures.reference());
+    let failures_arn =
+        stack.output("FailureBucketArn", "ARN of the bucket of records that nobody could process", failures.arn());
     let quarantine_name =
         stack.output("QuarantineTableName", "Name of the table of quarantined records", quarantine.reference());
-    let outputs = Outputs { evaluate, notify, relay, sweep, quarantine_name };
+    let outputs = Outputs { evaluate, notify, relay, sweep, quarantine_name, failures_arn, state_name, state_arn };
     (vec![stack], outputs)
 }
 
@@ -141,17 +128,7 @@ fn add_evaluate(
     let outbox_arn = stack.import(&alerting.outbox_arn);
     let alerts_arn = stack.import(&alerting.alerts_arn);
     let mut statements = vec![
-        Statement::allow(
-            "ReadStream",
-            [
-                "kinesis:DescribeStream",
-                "kinesis:DescribeStreamSummary",
-                "kinesis:GetRecords",
-                "kinesis:GetShardIterator",
-                "kinesis:ListShards",
-            ],
-            [Target::One(stream_arn.clone())],
-        ),
+        read_stream(&stream_arn),
         Statement::allow(
             "State",
             ["s3:GetObject", "s3:PutObject"],
@@ -166,10 +143,10 @@ fn add_evaluate(
         let consume = ["kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard"];
         statements.push(Statement::allow("FanOut", consume, [Target::One(consumer.clone())]));
     }
-    statements.extend(keep_failures(given));
-    statements.extend(read_rule_sets(given));
+    statements.extend(keep_failures(&given.failures));
+    statements.extend(given.artifacts.read_rule_sets());
     let mut environment = common_environment(site);
-    environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone());
+    environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifacts.bucket.clone());
     let generation = site.platform.stream.generation.to_string();
     environment.extend([
         ("FLEETFORM_RULE_SET_SHA256", rule_set_sha256.into()),
@@ -188,7 +165,7 @@ fn add_evaluate(
         id: "Evaluate",
         handler: "evaluate",
         description: "Evaluates the telemetry stream",
-        code: code(stack, given, "EvaluateCodeKey", "Key of the zip of the function evaluate"),
+        code: given.artifacts.code(stack, "EvaluateCodeKey", "Key of the zip of the function evaluate"),
         memory_mib: settings.memory_mib,
         timeout_s: 120,
         reserved: settings.reserved,
@@ -200,7 +177,7 @@ fn add_evaluate(
         batch_size: settings.batch_size,
         batching_window_s: settings.batch_window.as_secs(),
         record_age_max_s: settings.max_record_age.as_secs(),
-        ..function::mapping(consumer.unwrap_or(stream_arn), &added.function, given.failures.arn())
+        ..function::mapping(consumer.unwrap_or(stream_arn), &added.function, given.failures.clone())
     };
     let mapping = stack.add("EvaluateEventSource", mapping);
     FunctionOutputs {
@@ -230,10 +207,10 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
         statements.push(Statement::allow("PublishToTopics", ["sns:Publish"], topics));
     }
     statements.extend(secrets(site));
-    statements.extend(keep_failures(given));
-    statements.extend(read_rule_sets(given));
+    statements.extend(keep_failures(&given.failures));
+    statements.extend(given.artifacts.read_rule_sets());
     let mut environment = common_environment(site);
-    environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifact_bucket.clone());
+    environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifacts.bucket.clone());
     environment.extend([
         ("FLEETFORM_DELIVERIES_TABLE", stack.import(&alerting.deliveries_name)),
         ("FLEETFORM_OUTBOX_TABLE", stack.import(&alerting.outbox_name)),
@@ -247,7 +224,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
         id: "Notify",
         handler: "notify",
         description: "Sends the notices of the outbox",
-        code: code(stack, given, "DeliverCodeKey", "Key of the zip of the function notify"),
+        code: given.artifacts.code(stack, "DeliverCodeKey", "Key of the zip of the function notify"),
         memory_mib: 256,
         timeout_s: 120,
         reserved: None,
@@ -264,7 +241,7 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
                 pattern: r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"status":{"S":["new"]}}}}"#,
             }],
         }),
-        ..function::mapping(outbox_stream_arn, &added.function, given.failures.arn())
+        ..function::mapping(outbox_stream_arn, &added.function, given.failures.clone())
     };
     let mapping = stack.add("NotifyEventSource", mapping);
     FunctionOutputs {
@@ -274,59 +251,11 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     }
 }
 
-pub(super) fn dead_letters(stack: &mut Stack, added: &Added, name: &'static str) -> Output {
-    stack.output(name, "Name of a queue of dead letters", added.dead_letters.name())
-}
-
-fn code(stack: &mut Stack, given: &Given, key: &'static str, description: &'static str) -> Code {
-    Code { bucket: given.artifact_bucket.clone(), key: stack.parameter(key, description) }
-}
-
 /// Reading the stream of a table.
 fn read_table_stream(id: &'static str, stream_arn: &Text) -> Statement<Text> {
     let actions =
         ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"];
     Statement::allow(id, actions, [Target::One(stream_arn.clone())])
-}
-
-/// What the functions that are fed by a stream may do: leave what they could not process.
-fn keep_failures(given: &Given) -> [Statement<Text>; 2] {
-    [
-        Statement::allow("KeepFailures", ["s3:PutObject"], [bucket::objects(&given.failures.arn(), "")]),
-        Statement::allow("FindFailures", ["s3:ListBucket"], [Target::One(given.failures.arn())]),
-    ]
-}
-
-/// Reading rule sets.
-fn read_rule_sets(given: &Given) -> Vec<Statement<Text>> {
-    let artifacts = bucket::bucket_arn(&given.artifact_bucket);
-    let mut statements =
-        vec![Statement::allow("ReadRuleSets", ["s3:GetObject"], [bucket::objects(&artifacts, "rules/")])];
-    match &given.artifact_key {
-        Decryption::PlatformKey => {}
-        Decryption::ArtifactKey(key) => statements.push(encryption::decrypt("ArtifactKey", key)),
-        Decryption::Unknown => {
-            let keys = Target::Many {
-                arn: Text::arn("kms", ["key/*".into()]),
-                reason: "only the owner of a given artifact bucket knows its key; the conditions tie it to that bucket",
-            };
-            let s3 = Text::concat(["s3.".into(), Text::region(), ".".into(), Text::url_suffix()]);
-            let any = Text::concat([artifacts.clone(), "/rules/*".into()]);
-            statements.push(
-                Statement::allow("ArtifactKey", ["kms:Decrypt"], [keys])
-                    .when(Condition::text("StringEquals", "kms:ViaService", s3))
-                    .when(Condition::texts("StringLike", "kms:EncryptionContext:aws:s3:arn", [artifacts, any])),
-            );
-        }
-    }
-    statements
-}
-
-pub(super) fn common_environment(site: &Site<'_>) -> BTreeMap<&'static str, Text> {
-    BTreeMap::from([
-        ("FLEETFORM_PLATFORM", site.platform.name.as_str().into()),
-        ("FLEETFORM_ENVIRONMENT", site.platform.environment.id.as_str().into()),
-    ])
 }
 
 fn topics(site: &Site<'_>) -> Vec<Target<Text>> {

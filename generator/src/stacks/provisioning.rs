@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::{
     function::{self, Plan},
     ingest, iot_policies,
-    processing::{FunctionOutputs, common_environment, dead_letters},
+    shared::{FunctionOutputs, common_environment, dead_letters},
     site::Site,
 };
 use crate::{

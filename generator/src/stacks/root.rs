@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
-use super::{alerting, ingest, observability, processing, provisioning, site::Site};
+use super::{alerting, ingest, observability, processing, provisioning, site::Site, storage};
 use crate::cfn::{
     resource::cloudformation::NestedStack,
     stack::{Handle, Source, Stack},
@@ -26,11 +26,13 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
     let ingest = root.nest(ingest::stacks(site));
     let alerting = root.nest(alerting::stacks(site, &ingest));
     let processing = root.nest(processing::stacks(site, &ingest, &alerting, rule_set_sha256));
+    let storage = root.nest(storage::stacks(site, &ingest, &processing, rule_set_sha256));
     let provisioning = root.nest(provisioning::stacks(site, &ingest));
     let watched = observability::Watched {
         ingest: &ingest,
         alerting: &alerting,
         processing: &processing,
+        storage: storage.as_ref(),
         provisioning: provisioning.as_ref(),
     };
     root.nest(observability::stacks(site, watched));
@@ -38,24 +40,30 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 17] = [
+const SHOWN: [&str; 23] = [
     "AlertConfigurationTableName",
     "AlertsTableName",
     "AllowListTableName",
     "DeliveriesTableName",
+    "DeliveryStreamName",
     "EvaluateFunctionName",
     "FailureBucketName",
+    "HotTableName",
     "NotifyFunctionName",
     "OutboxTableName",
     "ProvisionFunctionName",
     "ProvisioningTemplateName",
     "QuarantineTableName",
+    "RegistrationsTableName",
     "RelayFunctionName",
     "RuleErrorBucketName",
     "StateBucketName",
+    "StoreFunctionName",
     "SweepFunctionName",
+    "TableBucketArn",
     "TelemetryStreamArn",
     "TelemetryStreamName",
+    "UndeliveredBucketName",
 ];
 
 /// The root template while it is put together.

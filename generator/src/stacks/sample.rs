@@ -22,6 +22,7 @@ use crate::platform::{
     observe::{IngestionLag, Observe, Quarantine},
     processor::{Arch, Processor},
     security::Security,
+    storage::{Hot, Storage},
     stream::{Mode, Stream},
     zone::Zone,
 };
@@ -79,6 +80,7 @@ pub(crate) fn platform() -> Platform {
             fan_out: true,
             generation: 1,
         },
+        storage: Some(Storage { hot: Hot::Table { retention: Millis::from_secs(86_400) } }),
         processor: Processor {
             memory_mib: 256,
             arch: Arch::X86_64,

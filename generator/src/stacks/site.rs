@@ -25,6 +25,9 @@ const IOT_NAME_CHARS_MAX: usize = 128;
 /// Longest name of a provisioning template, in characters.
 const PROVISIONING_TEMPLATE_NAME_CHARS_MAX: usize = 36;
 
+/// Longest name of a table bucket, in characters, without the part that a stack gives it: `-` and the stack's own 36.
+const TABLE_BUCKET_PREFIX_CHARS_MAX: usize = 63 - 36;
+
 /// Longest description of a template, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 1_024;
 
@@ -83,6 +86,14 @@ impl<'a> Site<'a> {
     /// Name of the template by which devices are provisioned.
     pub(crate) fn provisioning_template(&self) -> String {
         cut(self.name.clone(), PROVISIONING_TEMPLATE_NAME_CHARS_MAX)
+    }
+
+    /// The first part of the name of a table bucket; the rest is its stack's own, so that a stack of the same name can be
+    /// created again while the bucket of the old one, which stays, is still there.
+    pub(crate) fn table_bucket_prefix(&self) -> String {
+        let mut prefix = cut(self.name.clone(), TABLE_BUCKET_PREFIX_CHARS_MAX - 1);
+        prefix.push('-');
+        prefix
     }
 
     /// Name of a topic rule, which takes no `-`.

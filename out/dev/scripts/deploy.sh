@@ -13,6 +13,12 @@ readonly URL_SUFFIX='amazonaws.com'
 readonly STACK='riverton-water-dev'
 readonly ARTIFACTS_STACK='riverton-water-dev-artifacts'
 readonly ACCOUNT_STACK='riverton-water-account'
+readonly CATALOG_STACK='riverton-water-catalog'
+# 1 where samples are stored: not every region has what stores them.
+readonly STORES=1
+ZIPS=(evaluate deliver jobs)
+if ((STORES)); then ZIPS+=(store); fi
+readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
 readonly PROTECT=0
@@ -24,12 +30,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '3937ae373b766edd58cbaf7dc2bd646be26e254bfa6832733a920719f1c7a671'
+  'cloudformation/root.yaml' 'c0abd5b27b05c564fcf6d631eee8f688f5216b3691a9c0733e2fdd3c25ca8c13'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
-  'cloudformation/ingest.yaml' 'e411a8f6ac4bb6518cd57f56e38177b4bf879b666533b7f3d2027ee014a81251'
-  'cloudformation/observability.yaml' '038abc418c81b6ad229e1298ea298ec101b68c3c67c626109e0709188fa41c7c'
-  'cloudformation/processing.yaml' 'b3f1a43e71952c4dc604b19469328cebbf186aa863a7ef231910b2cda0f88f94'
+  'cloudformation/ingest.yaml' '84d27cbbd4b7b581c67ebde8586a604fc5307fa95b7fcf15d2905465186505e2'
+  'cloudformation/observability.yaml' '626d602f01abba15d0614c78eff25e2c837e61400811702b2cab0a21c7818415'
+  'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'f935c8b880e1435d26c9c8eb9a63643458b31ea4c822397dabb8666f88abb24f'
+  'cloudformation/storage.yaml' '55157edcdf3ef28cfcb6d7f7f84abebfc1fe9b74eed3e6df82f054d23b7e4b8b'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -43,7 +50,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip and jobs.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -184,13 +191,14 @@ check_file() {
 
 check_artifacts() {
   local name
-  for name in evaluate deliver jobs; do
+  for name in "${ZIPS[@]}"; do
     [[ -f $ARTIFACTS/$name.zip ]] || fail "there is no $name.zip in $ARTIFACTS" 'cargo xtask lambda builds them in target/lambda'
     [[ $(head -c 2 -- "$ARTIFACTS/$name.zip") == PK ]] || fail "$ARTIFACTS/$name.zip is not a zip file"
   done
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
   JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
+  if ((STORES)); then STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -211,6 +219,24 @@ check_concurrency() {
       "it has $unreserved unreserved now, and $held are reserved for this function" \
       'lower processor.reserved, or ask AWS to raise the quota'
   fi
+}
+
+# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
+look_for_catalog() {
+  CATALOG=yes
+  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
+  CATALOG=unknown
+  if error_says 'EntityNotFound'; then CATALOG=no; fi
+}
+
+# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
+check_catalog() {
+  if ! ((STORES)); then return; fi
+  look_for_catalog
+  case $CATALOG in
+    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
+    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
+  esac
 }
 
 # --- Stacks ----------------------------------------------------------------------------------------------------------
@@ -466,6 +492,7 @@ upload_all() {
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
   upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
+  if ((STORES)); then upload "$ARTIFACTS/store.zip" "$STORE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -563,10 +590,13 @@ deploy_platform() {
   check_files
   check_artifacts
   check_concurrency
+  check_catalog
   find_bucket
   upload_all
+  local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
-    "ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY"
+    "${parameters[@]}"
   take_version
   announce
   if ((DRY_RUN)); then return; fi
@@ -577,7 +607,19 @@ deploy_platform() {
 
 deploy_account() {
   [[ -f $HERE/cloudformation/account.yaml ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
+  ((!STORES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
   deploy_stack "$ACCOUNT_STACK" "$HERE/cloudformation/account.yaml" ''
+  if ! ((STORES)); then return; fi
+  # The console makes the catalog too, and another platform of the account may have made it: then it is not ours.
+  look_at "$CATALOG_STACK"
+  if [[ $STATUS == NONE ]]; then
+    look_for_catalog
+    if [[ $CATALOG == yes ]]; then
+      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
+      return
+    fi
+  fi
+  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
 }
 
 delete_platform() {
@@ -597,7 +639,7 @@ delete_platform() {
   done
 }
 
-DRY_RUN=0 YES=0 ACTION=platform ARTIFACTS='' STATUS='' BUCKET='' VERSION='' ANNOUNCED=0
+DRY_RUN=0 YES=0 ACTION=platform ARTIFACTS='' STATUS='' BUCKET='' CATALOG='' VERSION='' ANNOUNCED=0
 while (($# > 0)); do
   case $1 in
     --artifacts)
@@ -614,7 +656,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip and jobs.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

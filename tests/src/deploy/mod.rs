@@ -14,6 +14,7 @@ mod script;
 mod services;
 mod stacks;
 mod state;
+mod storage;
 mod sweep;
 
 use std::{
@@ -30,7 +31,7 @@ use crate::{aws::Aws, emulator::Emulator, transcript::Transcript, webhook::Recei
 pub struct Setup {
     /// The `fleetform` command.
     pub fleetform: Utf8PathBuf,
-    /// The folder that holds `evaluate.zip`, `deliver.zip` and `jobs.zip`.
+    /// The folder that holds `evaluate.zip`, `deliver.zip`, `jobs.zip` and `store.zip`.
     pub artifacts: Utf8PathBuf,
     /// The Python that the emulator is installed for.
     pub python: Utf8PathBuf,
@@ -83,10 +84,12 @@ impl Test {
         self.dry_run_changes_nothing()?;
         self.create()?;
         self.assert_services()?;
+        self.sample_columns(&["battery_level", "flow_rate", "pressure", "signal_strength", "temperature"])?;
         self.second_run_changes_nothing()?;
         let mut raised = self.raise_alert().await?;
         self.deliver_alert(&mut raised).await?;
         self.bad_records_are_set_aside(&mut raised).await?;
+        self.samples_are_stored(&raised).await?;
         self.update()?;
         self.adopt_rules(&mut raised).await?;
         self.sweep(&mut raised).await?;

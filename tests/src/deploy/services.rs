@@ -30,6 +30,8 @@ impl Test {
             ("AlertConfigurationTableName", vec!["rule"]),
             ("AllowListTableName", vec!["serial"]),
             ("DeliveriesTableName", vec!["notification", "target"]),
+            ("RegistrationsTableName", vec!["id"]),
+            ("HotTableName", vec!["device_id", "sample"]),
         ] {
             let name = self.output(output)?;
             let answer = self.aws.call(&["dynamodb", "describe-table", "--table-name", &name])?;

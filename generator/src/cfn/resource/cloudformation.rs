@@ -32,3 +32,30 @@ impl Handle<NestedStack> {
         self.attribute(&format!("Outputs.{}", output.name))
     }
 }
+
+/// The columns of a table, which a function of ours brings about: a custom resource.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TableColumns {
+    /// ARN of the function.
+    pub(crate) service_token: Text,
+    /// Seconds that CloudFormation waits for its answer.
+    pub(crate) service_timeout: u32,
+    pub(crate) table_bucket_arn: Text,
+    pub(crate) namespace: &'static str,
+    pub(crate) table: &'static str,
+    pub(crate) columns: Vec<TableColumn>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TableColumn {
+    pub(crate) name: SmolStr,
+    /// As Apache Iceberg names it.
+    pub(crate) r#type: &'static str,
+}
+
+impl Resource for TableColumns {
+    const TYPE: &'static str = "Custom::Columns";
+    const TAGS: Option<&'static str> = None;
+}

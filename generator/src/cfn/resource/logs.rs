@@ -7,6 +7,20 @@ use crate::cfn::{
     value::Text,
 };
 
+/// A log stream, for a service that makes none by itself.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LogStream {
+    pub(crate) log_group_name: Text,
+    pub(crate) log_stream_name: &'static str,
+}
+
+impl Resource for LogStream {
+    const TYPE: &'static str = "AWS::Logs::LogStream";
+    const TAGS: Option<&'static str> = None;
+    const REMOVAL: Option<Removal> = Some(Removal::Retain);
+}
+
 /// A log group.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,6 +1,6 @@
 //! What is watched in every platform, and when it is too much.
 
-use super::Names;
+use super::{Names, samples};
 use crate::{
     cfn::{
         resource::cloudwatch::{Dimension, Metric},
@@ -37,16 +37,6 @@ pub(super) struct Watch {
 
 /// What is watched in every platform.
 pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
-    let five_minutes = |id, description: &str, metrics| Watch {
-        id,
-        description: description.to_owned(),
-        metrics,
-        stat: "Sum",
-        period_s: 300,
-        periods: 1,
-        above: 0,
-    };
-    let lambda = |name, function: &Text| metric("AWS/Lambda", name, [("FunctionName", function)]);
     let stream = |name| metric("AWS/Kinesis", name, [("StreamName", &names.stream)]);
     let mut watches = vec![
         Watch {
@@ -75,7 +65,6 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             "Records that were given up did not reach the failure bucket",
             names
                 .functions()
-                .into_iter()
                 .flat_map(|function| {
                     [lambda("DestinationDeliveryFailures", function), lambda("DeadLetterErrors", function)]
                 })
@@ -132,7 +121,8 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             vec![reason_metric(site, "Quarantined", "killer"), reason_metric(site, "Quarantined", "panic")],
         ),
     ];
-    for (id, description, function) in [
+    let store = names.storage.iter().map(|storage| &storage.store);
+    let waiting = [
         ("EvaluateIteratorAgeAlarm", "Records wait for minutes before evaluate sees them", &names.evaluate),
         ("NotifyIteratorAgeAlarm", "Notices wait for minutes before notify sees them", &names.notify),
         (
@@ -140,7 +130,10 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             "What operators set for rules waits for minutes before shards are told",
             &names.relay,
         ),
-    ] {
+    ];
+    let stored =
+        store.clone().map(|name| ("StoreIteratorAgeAlarm", "Samples wait for minutes before store sees them", name));
+    for (id, description, function) in waiting.into_iter().chain(stored) {
         watches.push(Watch {
             stat: "Maximum",
             period_s: 60,
@@ -162,15 +155,17 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
         ("RelayErrorsAlarm", "RelayThrottlesAlarm", "Relay", &names.relay),
         ("SweepErrorsAlarm", "SweepThrottlesAlarm", "Sweep", &names.sweep),
     ];
+    let store = store.map(|name| ("StoreErrorsAlarm", "StoreThrottlesAlarm", "Store", name));
     let provision =
         names.provision.iter().map(|name| ("ProvisionErrorsAlarm", "ProvisionThrottlesAlarm", "Provision", name));
-    for (errors, throttles, title, function) in functions.into_iter().chain(provision) {
+    for (errors, throttles, title, function) in functions.into_iter().chain(store).chain(provision) {
         let failing = format!("{title} keeps failing");
         let throttled = format!("{title} is throttled: the account has too little concurrency left");
         for (id, description, name) in [(errors, failing, "Errors"), (throttles, throttled, "Throttles")] {
             watches.push(Watch { periods: 3, ..five_minutes(id, &description, vec![lambda(name, function)]) });
         }
     }
+    watches.extend(names.storage.iter().flat_map(|names| samples::watches(site, names)));
     watches.extend(names.tables.iter().map(|(id, table)| {
         let throttles = ["ReadThrottleEvents", "WriteThrottleEvents"]
             .map(|name| metric("AWS/DynamoDB", name, [("TableName", table)]));
@@ -187,6 +182,16 @@ fn rule_metrics(site: &Site<'_>, name: &'static str, action: &'static str) -> Ve
             metric("AWS/IoT", name, [("ActionType", &action.into()), ("RuleName", &rule)])
         })
         .collect()
+}
+
+/// What must never happen within five minutes.
+pub(super) fn five_minutes(id: &'static str, description: &str, metrics: Vec<Metric>) -> Watch {
+    Watch { id, description: description.to_owned(), metrics, stat: "Sum", period_s: 300, periods: 1, above: 0 }
+}
+
+/// A metric of a function.
+pub(super) fn lambda(name: &'static str, function: &Text) -> Metric {
+    metric("AWS/Lambda", name, [("FunctionName", function)])
 }
 
 pub(super) fn metric<const N: usize>(

@@ -2,13 +2,14 @@
 
 use fleetform_policy::iam::{Statement, Target};
 
-use super::{FunctionOutputs, Given, code, common_environment, dead_letters, keep_failures, read_table_stream};
+use super::{Given, read_table_stream};
 use crate::{
     cfn::{resource::lambda::EventSourceMapping, stack::Stack},
     stacks::{
         alerting,
         function::{self, Plan},
         ingest,
+        shared::{FunctionOutputs, common_environment, dead_letters, keep_failures},
         site::Site,
     },
 };
@@ -33,14 +34,14 @@ pub(super) fn add(
         read_table_stream("ReadConfiguration", &configuration_stream_arn),
         Statement::allow("TellShards", ["kinesis:ListShards", "kinesis:PutRecords"], [Target::One(stream_arn.clone())]),
     ];
-    statements.extend(keep_failures(given));
+    statements.extend(keep_failures(&given.failures));
     let mut environment = common_environment(site);
     environment.insert("FLEETFORM_STREAM_ARN", stream_arn);
     let plan = Plan {
         id: "Relay",
         handler: "relay",
         description: "Tells the shards what operators set for rules",
-        code: code(stack, given, "JobsCodeKey", "Key of the zip of the functions relay and sweep"),
+        code: given.artifacts.code(stack, "JobsCodeKey", "Key of the zip of the functions relay and sweep"),
         memory_mib: MEMORY_MIB,
         timeout_s: TIMEOUT_S,
         reserved: None,
@@ -50,7 +51,7 @@ pub(super) fn add(
     let added = function::add(site, stack, &given.key, plan);
     let mapping = EventSourceMapping {
         batch_size: BATCH_SIZE,
-        ..function::mapping(configuration_stream_arn, &added.function, given.failures.arn())
+        ..function::mapping(configuration_stream_arn, &added.function, given.failures.clone())
     };
     let mapping = stack.add("RelayEventSource", mapping);
     FunctionOutputs {

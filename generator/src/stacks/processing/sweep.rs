@@ -2,7 +2,7 @@
 
 use fleetform_policy::iam::{Statement, Target};
 
-use super::{FunctionOutputs, Given, code, common_environment, dead_letters};
+use super::Given;
 use crate::{
     cfn::{
         resource::{
@@ -16,6 +16,7 @@ use crate::{
         alerting, bucket, encryption,
         function::{self, Plan},
         ingest,
+        shared::{FunctionOutputs, common_environment, dead_letters},
         site::Site,
     },
 };
@@ -65,7 +66,7 @@ pub(super) fn add(
         id: "Sweep",
         handler: "sweep",
         description: "Tells silent shards the time and clears away what nobody needs",
-        code: code(stack, given, "JobsCodeKey", "Key of the zip of the functions relay and sweep"),
+        code: given.artifacts.code(stack, "JobsCodeKey", "Key of the zip of the functions relay and sweep"),
         memory_mib: MEMORY_MIB,
         timeout_s: TIMEOUT_S,
         reserved: None,

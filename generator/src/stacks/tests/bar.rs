@@ -64,6 +64,39 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
                     must(is(&format!("/PublicAccessBlockConfiguration/{block}"), true.into()), block);
                 }
             }
+            "AWS::S3Tables::TableBucket" => {
+                must(retained, "is not retained");
+                let key = set("/EncryptionConfiguration/KMSKeyArn");
+                must(is("/EncryptionConfiguration/SSEAlgorithm", "aws:kms".into()) && key, "has no key");
+                must(is("/UnreferencedFileRemoval/Status", "Enabled".into()), "keeps files for ever");
+            }
+            "AWS::S3Tables::Namespace" => must(retained, "is not retained"),
+            "AWS::S3Tables::Table" => {
+                must(retained, "is not retained");
+                must(is("/Compaction/Status", "enabled".into()), "is not compacted");
+                must(is("/SnapshotManagement/Status", "enabled".into()), "keeps snapshots for ever");
+            }
+            "AWS::S3Tables::TableBucketPolicy" => {
+                let tls = &properties["ResourcePolicy"]["Statement"][0];
+                must(
+                    tls["Effect"] == "Deny" && tls["Condition"]["Bool"]["aws:SecureTransport"] == false,
+                    "takes plain HTTP",
+                );
+            }
+            "AWS::KinesisFirehose::DeliveryStream" => {
+                let encryption = "/DeliveryStreamEncryptionConfigurationInput";
+                must(
+                    is(&format!("{encryption}/KeyType"), "CUSTOMER_MANAGED_CMK".into())
+                        && set(&format!("{encryption}/KeyARN")),
+                    "has no key",
+                );
+                let table = &properties["IcebergDestinationConfiguration"];
+                must(table["s3BackupMode"] == "FailedDataOnly", "loses rows");
+                must(table["CloudWatchLoggingOptions"]["Enabled"] == true, "has no log");
+                let key =
+                    "/IcebergDestinationConfiguration/S3Configuration/EncryptionConfiguration/KMSEncryptionConfig";
+                must(set(key), "leaves rows without a key");
+            }
             "AWS::S3::BucketPolicy" | "AWS::SNS::TopicPolicy" | "AWS::SQS::QueuePolicy" => {
                 let tls = &properties["PolicyDocument"]["Statement"][0];
                 must(
@@ -156,7 +189,7 @@ fn policy_documents_are_these() {
     let templates = trees(&platform());
     let documents = resources(&templates).into_iter().flat_map(|(at, _, resource)| {
         let properties = &resource["Properties"];
-        let named = ["AssumeRolePolicyDocument", "KeyPolicy", "PolicyDocument"].into_iter();
+        let named = ["AssumeRolePolicyDocument", "KeyPolicy", "PolicyDocument", "ResourcePolicy"].into_iter();
         named.filter_map(|name| properties.get(name)).map(|document| (at.clone(), document.clone())).collect::<Vec<_>>()
     });
     let tree: serde_json::Map<String, Value> = documents.collect();

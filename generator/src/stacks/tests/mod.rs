@@ -4,6 +4,7 @@ mod bar;
 mod references;
 mod settings;
 mod split;
+mod storage;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,212 @@
+//! `[storage]`: where samples are kept.
+//!
+//! What a sample becomes, row and columns, is the engine's business; what is checked here is that the readings of a file
+//! fit into one table.
+
+use std::collections::BTreeMap;
+
+use fleetform_engine::{
+    ids::DeviceTypeId,
+    rows::columns::{ColumnType, FIXED, SAMPLED_ON, is_reserved},
+    units::Millis,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{device_type::DeviceType, message::Message, retention::RawRetention};
+use crate::{
+    check::context::Context,
+    diagnostic::{Code, Diagnostic},
+    source::At,
+};
+
+/// Readings and health values of different names: each is a column. CloudFormation tells the function that makes columns
+/// of all of them, as they were and as they are, in one event of Lambda, which has 256 KB ("Lambda quotas", AWS Lambda
+/// developer guide).
+const COLUMNS_MAX: usize = 1_000;
+
+/// `[storage]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawStorage {
+    /// What keeps samples: `iceberg` is a table of Amazon S3 Tables.
+    #[serde(rename = "engine")]
+    #[schemars(extend("default" = "iceberg"))]
+    pub(crate) _engine: Option<Engine>,
+    /// Where the newest samples are read: `same` is that table; `dynamodb` is a table of their own, for reads within
+    /// milliseconds, which costs by the message.
+    #[schemars(extend("default" = "same"))]
+    pub(crate) hot: Option<RawHot>,
+}
+
+/// What keeps samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum Engine {
+    Iceberg,
+}
+
+/// Where the newest samples are read, as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum RawHot {
+    Same,
+    Dynamodb,
+}
+
+/// Where samples are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// Where the newest ones are read.
+    pub hot: Hot,
+}
+
+/// Where the newest samples are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hot {
+    /// Where all others are.
+    Same,
+    /// In a table of their own.
+    Table {
+        /// How long a row stays there, in whole seconds.
+        retention: Millis,
+    },
+}
+
+impl RawStorage {
+    /// Checks the table, and the key of `[retention]` that depends on it.
+    pub(crate) fn check(&self, retention: &RawRetention, at: &At<'_>, context: &Context<'_>) -> Storage {
+        let retention_table = At::root("retention");
+        let retention_at = retention_table.key("hot");
+        let hot = match self.hot.unwrap_or(RawHot::Same) {
+            RawHot::Dynamodb => Hot::Table { retention: retention.check_hot(&retention_at, context) },
+            RawHot::Same => {
+                if context.is_written(&retention_at) {
+                    context.report(
+                        Diagnostic::new(
+                            Code::HotRetention,
+                            context.key(&retention_at),
+                            "`retention.hot` is for the hot table, and `storage.hot` asks for none",
+                        )
+                        .related(context.value(&at.key("hot")), "no hot table")
+                        .help("remove the key, or add: [storage] hot = \"dynamodb\""),
+                    );
+                }
+                Hot::Same
+            }
+        };
+        Storage { hot }
+    }
+}
+
+/// Reports readings and health values that have no column of their own in the one table of all samples.
+pub(crate) fn check_columns(
+    message: &Message,
+    device_types: &BTreeMap<DeviceTypeId, DeviceType>,
+    context: &Context<'_>,
+) {
+    let root = At::root("message");
+    let health = root.key("health");
+    for id in message.health.keys() {
+        check_reserved(id.as_str(), "health value", &health.key(id.as_str()), context);
+    }
+    let types_at = At::root("device_types");
+    let mut first: BTreeMap<&str, (&DeviceTypeId, ColumnType)> = BTreeMap::new();
+    for (type_id, device_type) in device_types {
+        let type_at = types_at.key(type_id.as_str());
+        let readings_at = type_at.key("readings");
+        for (id, reading) in &device_type.readings {
+            let place = readings_at.key(id.as_str());
+            check_reserved(id.as_str(), "reading", &place, context);
+            let column = ColumnType::of(&reading.value);
+            let Some((other, known)) = first.get(id.as_str()).copied() else {
+                first.insert(id.as_str(), (type_id, column));
+                continue;
+            };
+            if let Some(joined) = known.join(column) {
+                first.insert(id.as_str(), (other, joined));
+                continue;
+            }
+            let other_type = types_at.key(other.as_str());
+            let other_readings = other_type.key("readings");
+            let message = format!(
+                "`{id}` holds {} here and {} in device type `{other}`, and samples of all types are in one table",
+                words(column),
+                words(known)
+            );
+            context.report(
+                Diagnostic::new(Code::MixedReading, context.key(&place), message)
+                    .related(context.key(&other_readings.key(id.as_str())), "the other reading")
+                    .help(format!("rename one of them; with key = \"{}\" its message stays the same", reading.key)),
+            );
+        }
+    }
+    check_count(message.health.len() + first.len(), context);
+}
+
+/// Reports more columns than a table of samples has.
+fn check_count(count: usize, context: &Context<'_>) {
+    if count > COLUMNS_MAX {
+        let message = format!(
+            "the readings have {count} different names, and samples of all device types are in one table of at most \
+             {COLUMNS_MAX} columns"
+        );
+        context.report(
+            Diagnostic::new(Code::OutOfBounds, context.key(&At::root("device_types")), message)
+                .help("give readings that mean the same one name, or split the fleet into several platforms"),
+        );
+    }
+}
+
+fn check_reserved(id: &str, thing: &str, at: &At<'_>, context: &Context<'_>) {
+    if !is_reserved(id) {
+        return;
+    }
+    let names = FIXED.into_iter().map(|column| column.name).chain([SAMPLED_ON.into()]);
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    let message = format!("the {thing} `{id}` has a name that the table of samples needs for itself");
+    context.report(
+        Diagnostic::new(Code::ReservedReading, context.key(at), message)
+            .help(format!("give it another name than {}", names.join(", "))),
+    );
+}
+
+/// What a column holds, as a message says it.
+const fn words(column: ColumnType) -> &'static str {
+    match column {
+        ColumnType::Text => "words",
+        ColumnType::Float => "numbers",
+        ColumnType::Int => "whole numbers",
+        ColumnType::Bool => "true or false",
+        ColumnType::Time => "moments",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::check;
+
+    const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
+
+    /// What is found where `types` further device types have 50 readings each.
+    fn found(types: usize) -> Vec<Code> {
+        let mut text = PLATFORM.to_owned();
+        for number in 0..types {
+            writeln!(text, "[device_types.type-{number}]\nreport_every = \"60s\"").unwrap();
+            writeln!(text, "[device_types.type-{number}.readings]").unwrap();
+            (0..50).for_each(|reading| writeln!(text, "value_{number}_{reading} = {{}}").unwrap());
+        }
+        check("platform.toml", &text).diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect()
+    }
+
+    #[test]
+    fn a_table_has_at_most_a_thousand_columns_of_readings() {
+        assert_eq!(found(19), []);
+        assert_eq!(found(20), [Code::OutOfBounds]);
+    }
+}

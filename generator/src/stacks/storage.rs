@@ -1,0 +1,110 @@
+//! The stack `storage`: the table of samples, the way of a sample into it, and what the functions on that way keep.
+
+mod columns;
+mod delivery;
+mod store;
+mod table;
+
+use fleetform_engine::rows::columns::{FIXED, columns as all_columns};
+
+use super::{
+    ingest, processing,
+    shared::{Artifacts, FunctionOutputs},
+    site::Site,
+};
+use crate::{
+    cfn::{
+        resource::{dynamodb::Table, lambda::Code},
+        stack::{Output, Stack},
+        value::Text,
+    },
+    platform::storage::Hot,
+    rule_set::rule_set,
+};
+
+/// What other stacks need of this one.
+pub(crate) struct Outputs {
+    pub(crate) store: FunctionOutputs,
+    pub(crate) columns: FunctionOutputs,
+    pub(crate) delivery_stream_name: Output,
+    pub(crate) registrations_name: Output,
+    /// None where there is no hot table.
+    pub(crate) hot_name: Option<Output>,
+}
+
+/// What the stack is built from besides the platform.
+struct Given {
+    key: Text,
+    access_log: Text,
+    artifacts: Artifacts,
+    /// ARN of the bucket of records that nobody could process.
+    failures: Text,
+}
+
+impl Given {
+    /// Both functions are in one zip.
+    fn code(&self, stack: &mut Stack) -> Code {
+        self.artifacts.code(stack, "StoreCodeKey", "Key of the zip of the functions columns and store")
+    }
+}
+
+/// The stack, where samples are kept.
+pub(crate) fn stacks(
+    site: &Site<'_>,
+    ingest: &ingest::Outputs,
+    processing: &processing::Outputs,
+    rule_set_sha256: &str,
+) -> (Vec<Stack>, Option<Outputs>) {
+    let Some(kept) = &site.platform.storage else { return (Vec::new(), None) };
+    let mut stack = site.stack("storage", "the table of samples and the way into it");
+    let given = Given {
+        key: stack.import(&ingest.key_arn),
+        access_log: stack.import(&ingest.access_log_bucket),
+        artifacts: Artifacts::of(site, &mut stack),
+        failures: stack.import(&processing.failures_arn),
+    };
+    let samples = table::add(site, &mut stack, &given);
+    let all = all_columns(&rule_set(site.platform)).expect("readings that fit into no table do not pass the checks");
+    let own = all.into_iter().skip(FIXED.len()).collect();
+    let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, own);
+    let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
+    let registrations = stack.add("RegistrationsTable", Table::new("id", None, &given.key));
+    let hot = match kept.hot {
+        Hot::Same => None,
+        Hot::Table { retention } => {
+            Some((stack.add("HotTable", Table::new("device_id", Some("sample"), &given.key)), retention))
+        }
+    };
+    let store = store::add(
+        site,
+        &mut stack,
+        &given,
+        store::Way {
+            ingest,
+            processing,
+            delivery: &delivery,
+            registrations: &registrations,
+            hot: hot.as_ref(),
+            rule_set_sha256,
+        },
+    );
+    stack.output("TableBucketArn", "ARN of the table bucket of the samples", samples.bucket_arn);
+    let outputs = Outputs {
+        store,
+        columns,
+        delivery_stream_name: stack.output(
+            "DeliveryStreamName",
+            "Name of the stream that delivers samples to their table",
+            delivery.reference(),
+        ),
+        registrations_name: stack.output(
+            "RegistrationsTableName",
+            "Name of the table of what devices are, for their samples",
+            registrations.reference(),
+        ),
+        hot_name: hot.map(|(table, _)| {
+            stack.output("HotTableName", "Name of the table of the newest samples", table.reference())
+        }),
+    };
+    (vec![stack], Some(outputs))
+}

@@ -1,0 +1,171 @@
+//! The delivery stream, which writes what `store` puts into it to the table of samples, and what becomes of rows that it
+//! cannot write.
+
+use fleetform_policy::iam::{Statement, Target};
+
+use super::{
+    Given,
+    table::{NAMESPACE, Samples, TABLE},
+};
+use crate::{
+    cfn::{
+        resource::{
+            cloudformation::TableColumns,
+            firehose::{
+                BucketEncryption, BucketKey, Buffering, Catalog, DeliveryStream, DestinationTable, ErrorBucket,
+                ErrorLog, IcebergDestination, Retry, StreamEncryption,
+            },
+            logs::{LogGroup, LogStream},
+        },
+        stack::{Handle, Stack},
+        value::Text,
+    },
+    stacks::{
+        bucket::{self, Plan as BucketPlan},
+        catalog, encryption,
+        site::Site,
+    },
+};
+
+/// Days that a row which could not be delivered is kept.
+const UNDELIVERED_DAYS: u32 = 365;
+/// How much is gathered, in MB, and how long, in seconds, before rows are written. The service takes both as hints.
+const GATHERED_MB: u32 = 128;
+const GATHERED_S: u32 = 60;
+/// Seconds in which a row is tried again before it is given up: the longest that the service offers.
+const RETRY_S: u32 = 7_200;
+/// Streams of the log: of the table, and of the bucket for what did not get there.
+const TABLE_LOG: &str = "table";
+const UNDELIVERED_LOG: &str = "undelivered";
+
+pub(super) fn add(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    given: &Given,
+    samples: &Samples,
+    columns: &Handle<TableColumns>,
+) -> Handle<DeliveryStream> {
+    let undelivered = bucket::add(
+        stack,
+        "UndeliveredBucket",
+        BucketPlan {
+            key: &given.key,
+            access_log: (&given.access_log, "undelivered/"),
+            expire_days: Some(UNDELIVERED_DAYS),
+        },
+        |_| Vec::new(),
+    );
+    stack.output(
+        "UndeliveredBucketName",
+        "Name of the bucket of samples that could not be delivered to their table",
+        undelivered.reference(),
+    );
+    let name = ["/aws/kinesisfirehose/".into(), format!("{}-samples-", site.name).into(), Text::stack_uuid()];
+    let log_group = stack.add(
+        "DeliveryLogGroup",
+        LogGroup {
+            log_group_name: Text::concat(name),
+            kms_key_id: given.key.clone(),
+            retention_in_days: site.platform.observe.log_retention_days,
+        },
+    );
+    let log_streams = [("DeliveryTableLogStream", TABLE_LOG), ("DeliveryUndeliveredLogStream", UNDELIVERED_LOG)]
+        .map(|(id, name)| stack.add(id, LogStream { log_group_name: log_group.reference(), log_stream_name: name }));
+    let statements = statements(given, samples, &undelivered.arn(), &log_group.arn());
+    let role = site.role(
+        stack,
+        "Delivery",
+        "Lets the delivery stream write to the table of samples",
+        "firehose.amazonaws.com",
+        statements,
+    );
+    let log = |log_stream_name| ErrorLog { enabled: true, log_group_name: log_group.reference(), log_stream_name };
+    let stream = DeliveryStream {
+        delivery_stream_type: "DirectPut",
+        delivery_stream_encryption_configuration_input: StreamEncryption {
+            key_type: "CUSTOMER_MANAGED_CMK",
+            key_arn: given.key.clone(),
+        },
+        iceberg_destination_configuration: IcebergDestination {
+            role_arn: role.arn(),
+            append_only: true,
+            catalog_configuration: Catalog { catalog_arn: glue([catalog::PATH, "/"], &samples.bucket) },
+            destination_table_configuration_list: [DestinationTable {
+                destination_database_name: NAMESPACE,
+                destination_table_name: TABLE,
+            }],
+            buffering_hints: Buffering { size_mb: GATHERED_MB, interval_s: GATHERED_S },
+            retry_options: Retry { duration_s: RETRY_S },
+            s3_backup_mode: "FailedDataOnly",
+            s3_configuration: ErrorBucket {
+                bucket_arn: undelivered.arn(),
+                role_arn: role.arn(),
+                error_output_prefix: "samples/",
+                compression_format: "GZIP",
+                encryption_configuration: BucketEncryption { kms: BucketKey { key_arn: given.key.clone() } },
+                cloud_watch_logging_options: log(UNDELIVERED_LOG),
+            },
+            cloud_watch_logging_options: log(TABLE_LOG),
+        },
+    };
+    let stream = stack.add("DeliveryStream", stream);
+    // The service looks at the table when the stream is made, and a row with a column that the table lacks is given up.
+    stack.wait(&stream, columns);
+    log_streams.iter().for_each(|log_stream| stack.wait(&stream, log_stream));
+    stream
+}
+
+/// What the delivery stream may do ("Grant Firehose access to Amazon S3 Tables", Amazon Data Firehose developer guide),
+/// with the rights on the table itself that IAM asks for where no Lake Formation hands them out.
+fn statements(given: &Given, samples: &Samples, undelivered: &Text, log_group: &Text) -> Vec<Statement<Text>> {
+    let place = |kind, rest: String| {
+        Target::One(Text::concat([glue([kind, "/s3tablescatalog/"], &samples.bucket), rest.into()]))
+    };
+    vec![
+        Statement::allow(
+            "FindTable",
+            ["glue:GetDatabase", "glue:GetTable", "glue:UpdateTable"],
+            [
+                Target::One(Text::arn("glue", ["catalog".into()])),
+                Target::One(Text::arn("glue", [catalog::PATH.into()])),
+                Target::One(glue([catalog::PATH, "/"], &samples.bucket)),
+                place("database", format!("/{NAMESPACE}")),
+                place("table", format!("/{NAMESPACE}/{TABLE}")),
+            ],
+        ),
+        Statement::allow(
+            "FindTableBucket",
+            ["s3tables:GetNamespace", "s3tables:GetTableBucket"],
+            [Target::One(samples.bucket_arn.clone())],
+        ),
+        Statement::allow(
+            "WriteTable",
+            [
+                "s3tables:GetTable",
+                "s3tables:GetTableData",
+                "s3tables:GetTableMetadataLocation",
+                "s3tables:PutTableData",
+                "s3tables:UpdateTableMetadataLocation",
+            ],
+            [Target::One(samples.table.arn())],
+        ),
+        Statement::allow(
+            "KeepUndelivered",
+            ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+            [bucket::objects(undelivered, "samples/")],
+        ),
+        Statement::allow(
+            "FindUndelivered",
+            ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
+            [Target::One(undelivered.clone())],
+        ),
+        // The group's ARN ends in `:*`, which are its streams.
+        Statement::allow("Log", ["logs:PutLogEvents"], [Target::One(log_group.clone())]),
+        encryption::use_key("Key", &given.key),
+    ]
+}
+
+/// An ARN of the data catalog.
+fn glue(path: [&'static str; 2], bucket: &Text) -> Text {
+    Text::arn("glue", path.map(Text::from).into_iter().chain([bucket.clone()]))
+}
