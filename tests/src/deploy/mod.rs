@@ -97,7 +97,7 @@ impl Test {
         self.two_environments_share_a_shard(&mut raised).await?;
         self.records_are_put_again(&mut raised).await?;
         self.operators_set_a_rule(&mut raised).await?;
-        self.state_is_shown_and_repaired()?;
+        self.state_is_shown_and_repaired(&mut raised).await?;
         self.devices_come_and_go()?;
         self.devices_are_provisioned_by_claim(&mut raised).await?;
         self.delete()
