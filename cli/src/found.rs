@@ -25,7 +25,7 @@ impl Sought {
     /// The one of these names that it has.
     pub(crate) fn among(&self, names: impl IntoIterator<Item = String>, platform: &Platform) -> Result<String, Stop> {
         let Self { what, option, output, .. } = self;
-        let stack = format!("{}-{}", platform.deploy.prefix, platform.environment.id);
+        let stack = stack_name(platform);
         let found: Vec<String> = names.into_iter().filter(|name| self.is_it(name, &stack)).collect();
         match found.as_slice() {
             [name] => Ok(name.clone()),
@@ -74,7 +74,17 @@ pub(crate) fn check_account(platform: &Platform, what: &str, arn: &str) -> Resul
 
 /// A call that did not succeed.
 pub(crate) fn failed(what: &str, error: impl std::error::Error) -> Stop {
-    Stop::failed(format_args!("cannot {what}: {}", DisplayErrorContext(error)))
+    Stop::failed(format_args!("cannot {what}: {}", in_words(error)))
+}
+
+/// An error of AWS's clients with all that led to it.
+pub(crate) fn in_words(error: impl std::error::Error) -> String {
+    DisplayErrorContext(error).to_string()
+}
+
+/// The name of the stack of a platform's environment.
+pub(crate) fn stack_name(platform: &Platform) -> String {
+    format!("{}-{}", platform.deploy.prefix, platform.environment.id)
 }
 
 #[cfg(test)]

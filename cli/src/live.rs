@@ -1,47 +1,24 @@
 //! A simulated fleet on a deployed platform's telemetry stream: each record is put when its time has come.
 //!
-//! A device's records keep their order whatever fails: a request holds at most one of them, and what was refused goes first
-//! into the next. Where the stream takes less than the fleet sends, the fleet is late and nothing is lost.
+//! Where the stream takes less than the fleet sends, the fleet is late and nothing is lost.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::time::Duration;
 
-use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
 use fleetform_engine::units::Timestamp;
 use fleetform_fleet::{Event, Fleet};
 use fleetform_generator::platform::Platform;
 
 use crate::{
     deployed::now,
-    found, stream,
+    sender::{Record, Sender},
     terminal::{Stop, tell},
 };
-
-/// What one request takes: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>.
-const REQUEST_RECORDS_MAX: usize = 500;
-const REQUEST_BYTES_MAX: usize = 5 << 20;
 
 /// The most records that wait; beyond it the fleet is asked for no more.
 const WAITING_MAX: usize = 20_000;
 
-/// Requests in a row of which nothing was taken, after which it is given up.
-const VAIN_MAX: u32 = 12;
-
-/// The wait after a request of which something was refused: doubled each time, up to the longest.
-const WAIT_FIRST: Duration = Duration::from_millis(50);
-const WAIT_LONGEST: Duration = Duration::from_secs(5);
-
 /// How often progress is told.
 const PROGRESS_EVERY_MS: i64 = 10_000;
-
-/// A record with its partition key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) key: String,
-    pub(crate) data: Vec<u8>,
-}
 
 /// What was put.
 #[derive(Debug, Default)]
@@ -66,49 +43,43 @@ pub(crate) fn send(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
     runtime.block_on(async {
-        let (client, name) = stream::open(platform, stream).await?;
-        let mut sender = Sender { client, name, outbox: Outbox::default(), sent: Sent::default(), vain: 0 };
-        sender.outbox.waiting.extend(registrations);
-        while !sender.outbox.waiting.is_empty() {
-            sender.put().await?;
+        let mut run = Run { sender: Sender::open(platform, stream).await?, sent: Sent::default() };
+        run.sender.take(registrations);
+        while run.sender.waiting() > 0 {
+            run.sender.put().await?;
         }
-        tell(format_args!("the devices are registered on {}; they begin to send", sender.name));
-        sender.follow(fleet).await?;
-        Ok(sender.sent)
+        tell(format_args!("the devices are registered on {}; they begin to send", run.sender.stream()));
+        run.follow(fleet).await?;
+        Ok(Sent { retried: run.sender.retried(), ..run.sent })
     })
 }
 
-struct Sender {
-    client: Client,
-    name: String,
-    outbox: Outbox,
+struct Run {
+    sender: Sender,
     sent: Sent,
-    /// Requests in a row of which nothing was taken.
-    vain: u32,
 }
 
-impl Sender {
+impl Run {
     async fn follow(&mut self, fleet: &mut Fleet<'_>) -> Result<(), Stop> {
         let mut next = fleet.next();
         let mut told = now();
-        while next.is_some() || !self.outbox.waiting.is_empty() {
+        while next.is_some() || self.sender.waiting() > 0 {
             let moment = now();
-            while let Some(event) = next.take_if(|event| event.at <= moment && self.outbox.waiting.len() < WAITING_MAX)
-            {
+            while let Some(event) = next.take_if(|event| event.at <= moment && self.sender.waiting() < WAITING_MAX) {
                 self.count(&event, moment);
                 let key = fleet.devices()[event.device].id.to_string();
-                self.outbox.waiting.push_back(Record { key, data: fleet.record(&event) });
+                self.sender.take([Record { key, data: fleet.record(&event) }]);
                 next = fleet.next();
             }
-            if self.outbox.waiting.is_empty() {
+            if self.sender.waiting() == 0 {
                 let wait = next.as_ref().map_or(0, |event| (event.at.0 - moment.0).max(1).unsigned_abs());
                 tokio::time::sleep(Duration::from_millis(wait)).await;
             } else {
-                self.put().await?;
+                self.sender.put().await?;
             }
             if now().0 - told.0 >= PROGRESS_EVERY_MS {
                 told = now();
-                let (messages, waiting) = (self.sent.messages, self.outbox.waiting.len());
+                let (messages, waiting) = (self.sent.messages, self.sender.waiting());
                 tell(format_args!("{:.0} %: {messages} messages, {waiting} wait", 100.0 * fleet.share(told)));
             }
         }
@@ -120,104 +91,5 @@ impl Sender {
         self.sent.samples += event.samples as u64;
         self.sent.malformed += u64::from(event.is_malformed);
         self.sent.latest_ms = self.sent.latest_ms.max(moment.since(event.at).0);
-    }
-
-    /// Puts as many of the waiting records as one request takes. What is refused waits again.
-    async fn put(&mut self) -> Result<(), Stop> {
-        let batch = self.outbox.batch();
-        let entries = batch.iter().map(|record| {
-            let entry = PutRecordsRequestEntry::builder().partition_key(&record.key);
-            entry.data(Blob::new(record.data.clone())).build().expect("a key and data are all that it takes")
-        });
-        let put = self.client.put_records().stream_name(&self.name).set_records(Some(entries.collect())).send().await;
-        let put = put.map_err(|error| found::failed("put records", error))?;
-        let refused: Vec<bool> = put.records.iter().map(|result| result.error_code.is_some()).collect();
-        let code = put.records.iter().find_map(|result| result.error_code.clone());
-        let (all, count) = (batch.len(), refused.iter().filter(|refused| **refused).count());
-        self.outbox.put_back(batch, &refused);
-        self.sent.retried += count as u64;
-        let Some(code) = code else {
-            self.vain = 0;
-            return Ok(());
-        };
-        self.vain = if count == all { self.vain + 1 } else { 0 };
-        if self.vain > VAIN_MAX {
-            return Err(Stop::failed(format_args!("the stream `{}` takes no record: {code}", self.name))
-                .help("it may have too few shards for this fleet: simulate fewer devices with --per-zone"));
-        }
-        tokio::time::sleep(WAIT_LONGEST.min(WAIT_FIRST * 2_u32.pow(self.vain.min(8)))).await;
-        Ok(())
-    }
-}
-
-/// Records that wait to be put.
-#[derive(Debug, Default)]
-struct Outbox {
-    waiting: VecDeque<Record>,
-}
-
-impl Outbox {
-    /// The next records, each of another device, as many as one request takes. The others keep their order.
-    fn batch(&mut self) -> Vec<Record> {
-        let (mut batch, mut left, mut keys, mut bytes) = (Vec::new(), VecDeque::new(), BTreeSet::new(), 0);
-        while let Some(record) = self.waiting.pop_front() {
-            let size = record.key.len() + record.data.len();
-            let is_full = batch.len() == REQUEST_RECORDS_MAX || bytes + size > REQUEST_BYTES_MAX;
-            if is_full {
-                self.waiting.push_front(record);
-                break;
-            }
-            // A device of which a record was left behind has no later one in the request either.
-            if keys.insert(record.key.clone()) {
-                bytes += size;
-                batch.push(record);
-            } else {
-                left.push_back(record);
-            }
-        }
-        left.append(&mut self.waiting);
-        self.waiting = left;
-        batch
-    }
-
-    /// Takes back what was refused, before all that waits.
-    fn put_back(&mut self, batch: Vec<Record>, refused: &[bool]) {
-        let back: Vec<Record> =
-            batch.into_iter().zip(refused).filter(|(_, refused)| **refused).map(|(record, _)| record).collect();
-        for record in back.into_iter().rev() {
-            self.waiting.push_front(record);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn record(key: &str, number: usize, bytes: usize) -> Record {
-        Record { key: key.to_owned(), data: [number.to_string().into_bytes(), vec![b'x'; bytes]].concat() }
-    }
-
-    fn outbox(records: impl IntoIterator<Item = Record>) -> Outbox {
-        Outbox { waiting: records.into_iter().collect() }
-    }
-
-    #[test]
-    fn a_request_holds_one_record_of_a_device_and_refusals_keep_the_order() {
-        let mut outbox = outbox(["a", "a", "b", "a", "c"].iter().enumerate().map(|(at, key)| record(key, at, 0)));
-        let batch = outbox.batch();
-        assert_eq!(batch, [record("a", 0, 0), record("b", 2, 0), record("c", 4, 0)]);
-        outbox.put_back(batch, &[true, false, true]);
-        let order: Vec<Record> =
-            std::iter::from_fn(|| Some(outbox.batch()).filter(|batch| !batch.is_empty())).flatten().collect();
-        assert_eq!(order, [record("a", 0, 0), record("c", 4, 0), record("a", 1, 0), record("a", 3, 0)]);
-    }
-
-    #[test]
-    fn a_request_is_no_larger_than_the_service_takes() {
-        let mut many = outbox((0..1_200).map(|at| record(&at.to_string(), at, 10)));
-        assert_eq!([many.batch().len(), many.batch().len(), many.batch().len()], [500, 500, 200]);
-        let mut large = outbox((0..12).map(|at| record(&at.to_string(), at, 1_000_000)));
-        assert_eq!([large.batch().len(), large.batch().len(), large.batch().len()], [5, 5, 2]);
     }
 }

@@ -19,7 +19,11 @@ mod live;
 mod mqtt;
 mod proof;
 mod record_log;
+#[cfg(feature = "aws")]
+mod registry;
 mod rule_tests;
+#[cfg(feature = "aws")]
+mod sender;
 #[cfg(feature = "aws")]
 mod stream;
 mod terminal;

@@ -18,6 +18,7 @@ pub struct Registration {
     device_type: DeviceTypeId,
     zone: ZoneId,
     attributes: BTreeMap<AttributeId, Finite>,
+    retired: bool,
 }
 
 /// Why a device cannot be registered as asked for.
@@ -66,8 +67,30 @@ impl Registration {
         zone: &str,
         attributes: &[(String, String)],
     ) -> Result<Self, Vec<RegistrationError>> {
+        Self::checked(platform, check_device(platform, device), device_type, zone, attributes)
+    }
+
+    /// The same of a device that is registered already: its name is no longer a question of what names may be given.
+    pub fn registered(
+        platform: &Platform,
+        device: &str,
+        device_type: &str,
+        zone: &str,
+        attributes: &[(String, String)],
+    ) -> Result<Self, Vec<RegistrationError>> {
+        let device = DeviceId::new(device).map_err(RegistrationError::from);
+        Self::checked(platform, device, device_type, zone, attributes)
+    }
+
+    fn checked(
+        platform: &Platform,
+        device: Result<DeviceId, RegistrationError>,
+        device_type: &str,
+        zone: &str,
+        attributes: &[(String, String)],
+    ) -> Result<Self, Vec<RegistrationError>> {
         let mut errors = Vec::new();
-        let device = check_device(platform, device).map_err(|error| errors.push(error)).ok();
+        let device = device.map_err(|error| errors.push(error)).ok();
         let zone = known("zone", &platform.zones, zone).map_err(|error| errors.push(error)).ok();
         let of_type =
             known("device type", &platform.device_types, device_type).map_err(|error| errors.push(error)).ok();
@@ -92,7 +115,8 @@ impl Registration {
         }
         match (device, of_type, zone) {
             (Some(device), Some((device_type, _)), Some((zone, _))) if errors.is_empty() => {
-                Ok(Self { device, device_type: device_type.clone(), zone: zone.clone(), attributes: values })
+                let (device_type, zone) = (device_type.clone(), zone.clone());
+                Ok(Self { device, device_type, zone, attributes: values, retired: false })
             }
             _ => Err(errors),
         }
@@ -101,6 +125,12 @@ impl Registration {
     /// The device, which is the record's partition key.
     pub fn device(&self) -> &DeviceId {
         &self.device
+    }
+
+    /// The same device, taken out of service or in it.
+    #[must_use]
+    pub fn retired(self, retired: bool) -> Self {
+        Self { retired, ..self }
     }
 
     /// The record. Of two with the same device, the one with the higher revision holds.
@@ -113,7 +143,7 @@ impl Registration {
             device_type: &self.device_type,
             zone: &self.zone,
             attributes: &self.attributes,
-            retired: false,
+            retired: self.retired,
             t: at,
         };
         serde_json::to_vec(&record).expect("a record has only text keys")

@@ -14,7 +14,7 @@ use fleetform_generator::{Registration, duration, platform::Platform, rule_set};
 #[cfg(feature = "mqtt")]
 use crate::mqtt;
 #[cfg(feature = "aws")]
-use crate::{deployed, live};
+use crate::{deployed, live, sender};
 use crate::{
     input::{self, File},
     terminal::{Stop, tell},
@@ -117,7 +117,7 @@ impl Simulate {
         #[cfg(feature = "aws")]
         if self.live {
             let keys = fleet.devices().iter().map(|device| device.id.to_string());
-            let records = keys.zip(registrations).map(|(key, data)| live::Record { key, data }).collect();
+            let records = keys.zip(registrations).map(|(key, data)| sender::Record { key, data }).collect();
             let sent = live::send(platform, self.stream.as_deref(), &mut fleet, records)?;
             tell(format_args!(
                 "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",

@@ -25,7 +25,7 @@ pub mod rule_sets;
 pub mod secrets;
 #[cfg(feature = "state")]
 pub mod shards;
-#[cfg(feature = "store")]
+#[cfg(feature = "signed")]
 pub mod signed;
 #[cfg(feature = "state")]
 pub mod state_log;

@@ -8,10 +8,15 @@ use aws_sigv4::{
     sign::v4::SigningParams,
 };
 use fleetform_engine::drive::PortError;
-use reqwest::{Client, Method, StatusCode, header, redirect};
+pub use reqwest::{Client, Method, StatusCode};
+use reqwest::{header, redirect};
 
 /// Time for one request, with its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a service says which error it is:
+/// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>.
+const ERROR_HEADER: &str = "x-amzn-errortype";
 
 /// A client of one service.
 #[derive(Debug)]
@@ -23,7 +28,8 @@ pub struct SignedClient {
 }
 
 impl SignedClient {
-    pub(super) fn new(http: Client, credentials: Credentials, region: String, service: &'static str) -> Self {
+    /// A client of a service by the name under which it knows signatures.
+    pub fn new(http: Client, credentials: Credentials, region: String, service: &'static str) -> Self {
         Self { http, credentials, region, service }
     }
 
@@ -32,6 +38,21 @@ impl SignedClient {
     /// # Errors
     /// If there is no answer.
     pub async fn send(&self, method: Method, url: &str, body: Vec<u8>) -> Result<(StatusCode, Vec<u8>), PortError> {
+        let answer = self.send_with(method, url, &[], body).await?;
+        Ok((answer.status, answer.body))
+    }
+
+    /// Sends a request with headers of its own besides, which are signed as well.
+    ///
+    /// # Errors
+    /// If there is no answer.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, PortError> {
         let service = self.service;
         let unsigned = |error: &dyn std::fmt::Display| PortError(format!("{service}: cannot be signed: {error}"));
         let mut settings = SigningSettings::default();
@@ -46,19 +67,33 @@ impl SignedClient {
             .build()
             .map_err(|error| unsigned(&error))?
             .into();
-        let signable = SignableRequest::new(method.as_str(), url, std::iter::empty(), SignableBody::Bytes(&body));
+        let signable = SignableRequest::new(method.as_str(), url, headers.iter().copied(), SignableBody::Bytes(&body));
         let signed = signable.and_then(|request| sign(request, &params)).map_err(|error| unsigned(&error))?;
         let (instructions, _) = signed.into_parts();
         let mut request = self.http.request(method, url).header(header::CONTENT_TYPE, "application/json");
-        for (name, value) in instructions.headers() {
+        for (name, value) in headers.iter().copied().chain(instructions.headers()) {
             request = request.header(name, value);
         }
         // The URL stays out of the words: it is known, and long.
         let failed = |error: reqwest::Error| PortError(format!("{service}: no answer: {}", error.without_url()));
         let answer = request.body(body).send().await.map_err(failed)?;
         let status = answer.status();
-        Ok((status, answer.bytes().await.map_err(failed)?.to_vec()))
+        // It may be followed by more, after a colon.
+        let error = answer.headers().get(ERROR_HEADER).and_then(|code| code.to_str().ok());
+        let error = error.and_then(|code| code.split(':').next()).unwrap_or_default().to_owned();
+        Ok(Answer { status, error, body: answer.bytes().await.map_err(failed)?.to_vec() })
     }
+}
+
+/// What a service answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// The code of its error; empty where it sent none.
+    pub error: String,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// A client that keeps to the address it is given.

@@ -4,6 +4,7 @@ mod add;
 mod known;
 mod list;
 mod show;
+mod sync;
 
 use clap::{Args, Subcommand};
 
@@ -21,6 +22,7 @@ enum Command {
     Add(add::Add),
     List(list::List),
     Show(show::Show),
+    Sync(sync::Sync),
 }
 
 impl Devices {
@@ -29,6 +31,7 @@ impl Devices {
             Command::Add(add) => add.run(),
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),
+            Command::Sync(sync) => sync.run(),
         }
     }
 }

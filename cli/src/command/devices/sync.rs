@@ -1,0 +1,111 @@
+//! `fleetform devices sync`.
+
+use clap::Args;
+use fleetform_generator::platform::Platform;
+
+use crate::{
+    deployed::now,
+    found::{stack_name, wait},
+    input::{self, DEFAULT_FILE},
+    registry::{Thing, iot::Iot},
+    sender::{Record, Sender},
+    terminal::{Stop, print, tell},
+};
+
+/// How often progress is told.
+const PROGRESS_EVERY_MS: i64 = 5_000;
+
+/// Put the records of all registered devices onto the stream again, as the registry has them
+///
+/// For a stream whose states were lost or begun anew. Each record has the revision that it had: a platform that knows the device takes no notice of it. The registry is read and never changed. Ends with 1 if a device was left out.
+#[derive(Args, Debug)]
+pub(crate) struct Sync {
+    /// Begin with this device, in the order of their names: where a run that was stopped says that it was
+    #[arg(long, value_name = "DEVICE")]
+    from: Option<String>,
+    /// The stream; unless given, the one that the environment's stack made
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// The platform file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: camino::Utf8PathBuf,
+    /// Print the records and put them nowhere
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Sync {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        let project = input::project(&self.file)?;
+        let platform = input::platform(&project, self.env.as_deref())?;
+        wait(self.sync(platform))
+    }
+
+    async fn sync(&self, platform: &Platform) -> Result<(), Stop> {
+        let stack = stack_name(platform);
+        let mut told = now().0;
+        let mut progress = |count| {
+            if now().0 - told >= PROGRESS_EVERY_MS {
+                told = now().0;
+                tell(format_args!("{count} things so far"));
+            }
+        };
+        let things = Iot::open(platform).await?.things_of(platform, &stack, &mut progress).await?;
+        let (count, first) = (things.len(), self.from.as_deref().unwrap_or_default());
+        let mut left_out = 0;
+        let mut records = Vec::new();
+        for thing in things.iter().filter(|thing| thing.name.as_str() >= first) {
+            match record(platform, thing) {
+                Ok(data) => records.push(Record { key: thing.name.clone(), data }),
+                Err(problem) => {
+                    left_out += 1;
+                    tell(format_args!("warning: {} is left out: {problem}", thing.name));
+                }
+            }
+        }
+        let put = records.len();
+        if self.dry_run {
+            for Record { data, .. } in records {
+                print(&format!("{}\n", String::from_utf8_lossy(&data)))?;
+            }
+            tell(format_args!("{put} of the {count} devices of {stack} would be told to the stream"));
+        } else {
+            let mut sender = Sender::open(platform, self.stream.as_deref()).await?;
+            sender.take(records);
+            put_all(&mut sender, put).await?;
+            tell(format_args!("{} was told of {put} of the {count} devices of {stack}", sender.stream()));
+        }
+        if left_out > 0 {
+            return Err(Stop::failed(format_args!("{left_out} devices were left out"))
+                .help("register them anew with scripts/devices.sh add, or remove them"));
+        }
+        Ok(())
+    }
+}
+
+/// The record that the stream was told last, but for its time.
+fn record(platform: &Platform, thing: &Thing) -> Result<Vec<u8>, String> {
+    let registration = thing.registration(platform)?;
+    let revision = thing.revision().ok_or("its thing has no revision")?;
+    Ok(registration.record(revision, now()))
+}
+
+/// Puts all that waits. Whatever stops it, it is said where another run goes on.
+async fn put_all(sender: &mut Sender, all: usize) -> Result<(), Stop> {
+    let mut told = now().0;
+    while let Some(next) = sender.next().map(|record| record.key.clone()) {
+        if now().0 - told >= PROGRESS_EVERY_MS {
+            told = now().0;
+            tell(format_args!("{} of {all}; next is {next}", all - sender.waiting()));
+        }
+        sender.put().await.map_err(|stop| {
+            // What was refused waits before the rest.
+            let next = sender.next().map_or(next.as_str(), |record| &record.key);
+            stop.help(format_args!("{} of {all} are put: go on with --from {next}", all - sender.waiting()))
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! AWS IoT's registry over HTTPS: one signed request for each call, asked again when AWS asks to slow down.
+//!
+//! What is asked for, and in which order, is not known here.
+
+use std::{
+    fmt::{self, Display, Write as _},
+    sync::Mutex,
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials as _, SharedCredentialsProvider},
+};
+use fleetform_generator::platform::Platform;
+use fleetform_runtime::aws::signed::{Answer, Client, Method, SignedClient, http_client};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Thing;
+use crate::{
+    found::{self, check_account},
+    terminal::Stop,
+};
+
+/// Things in one answer: <https://docs.aws.amazon.com/iot/latest/apireference/API_ListThings.html>.
+const PAGE_THINGS: usize = 250;
+
+/// Attempts of a call that AWS throttles, the first one included, and the waits between them.
+const ATTEMPTS_MAX: u32 = 9;
+const BACKOFF_MS: u64 = 500;
+const BACKOFF_MAX_MS: u64 = 20_000;
+const BACKOFF_VARIABLE: &str = "FLEETFORM_BACKOFF_MS";
+
+/// Credentials are asked for anew when they end within this time.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(300);
+
+/// The registry of one account in one region.
+pub(crate) struct Iot {
+    http: Client,
+    provider: SharedCredentialsProvider,
+    credentials: Mutex<Option<Credentials>>,
+    region: String,
+    endpoint: String,
+    backoff_ms: u64,
+}
+
+/// A call that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallError {
+    /// What was asked for.
+    pub(crate) call: String,
+    /// The code of AWS's refusal; empty if there was no answer.
+    pub(crate) code: String,
+    pub(crate) message: String,
+}
+
+impl CallError {
+    fn is_throttled(&self) -> bool {
+        ["Throttl", "TooManyRequests", "LimitExceededException", "SlowDown", "ServiceUnavailable"]
+            .iter()
+            .any(|part| self.code.contains(part))
+    }
+}
+
+impl Display for CallError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, code, message } = self;
+        match code.as_str() {
+            "" => write!(formatter, "cannot {call}: {message}"),
+            _ => write!(formatter, "cannot {call}: {code}: {message}"),
+        }
+    }
+}
+
+impl From<CallError> for Stop {
+    fn from(error: CallError) -> Self {
+        Self::failed(error)
+    }
+}
+
+impl Iot {
+    /// The registry that a platform's environment lies in.
+    pub(crate) async fn open(platform: &Platform) -> Result<Self, Stop> {
+        let config = found::config(platform).await;
+        let region = platform.environment.region.to_string();
+        let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no credentials of AWS"))?;
+        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        let own = config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
+        let http = http_client().map_err(|error| Stop::failed(format_args!("cannot connect to AWS: {error}")))?;
+        let backoff_ms = std::env::var(BACKOFF_VARIABLE).ok().and_then(|value| value.parse().ok());
+        Ok(Self {
+            http,
+            provider,
+            credentials: Mutex::new(None),
+            endpoint: own.unwrap_or_else(|| format!("https://iot.{region}.{domain}")),
+            region,
+            backoff_ms: backoff_ms.unwrap_or(BACKOFF_MS),
+        })
+    }
+
+    /// The things that a stack's devices have, in the order of their names. `progress` hears how many there are so far.
+    pub(crate) async fn things_of(
+        &self,
+        platform: &Platform,
+        stack: &str,
+        mut progress: impl FnMut(usize),
+    ) -> Result<Vec<Thing>, Stop> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page {
+            things: Vec<Thing>,
+            next_token: Option<String>,
+        }
+        let mut things: Vec<Thing> = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut path =
+                format!("/things?attributeName=stack&attributeValue={}&maxResults={PAGE_THINGS}", encode(stack));
+            if let Some(token) = &next {
+                let _written = write!(path, "&nextToken={}", encode(token));
+            }
+            let page: Page = self.call("list things", Method::GET, &path, &[], None).await?;
+            if let Some(first) = page.things.first() {
+                check_account(platform, &format!("thing `{}`", first.name), &first.arn)?;
+            }
+            things.extend(page.things);
+            progress(things.len());
+            next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                break;
+            }
+        }
+        // An emulator may filter by nothing.
+        things.retain(|thing| thing.attribute("stack") == Some(stack));
+        things.sort_by(|a, b| a.name.cmp(&b.name));
+        things.dedup_by(|a, b| a.name == b.name);
+        Ok(things)
+    }
+
+    /// Makes a call, with a body if it has one, until AWS does not ask to slow down.
+    async fn call<T: for<'d> Deserialize<'d>>(
+        &self,
+        call: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<T, CallError> {
+        let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
+        let mut attempt = 1;
+        loop {
+            let answer = self.ask(call, method.clone(), path, headers, body.clone()).await;
+            match answer.and_then(|answer| understand(call, &answer)) {
+                Err(error) if error.is_throttled() && attempt < ATTEMPTS_MAX => {
+                    let longest = BACKOFF_MAX_MS.min(self.backoff_ms << (attempt - 1));
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=longest))).await;
+                    attempt += 1;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        call: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer, CallError> {
+        let unanswered = |message: String| CallError { call: call.to_owned(), code: String::new(), message };
+        let credentials = self.credentials().await.map_err(&unanswered)?;
+        let client = SignedClient::new(self.http.clone(), credentials, self.region.clone(), "iot");
+        let url = format!("{}{path}", self.endpoint);
+        client.send_with(method, &url, headers, body).await.map_err(|error| unanswered(error.0))
+    }
+
+    async fn credentials(&self) -> Result<Credentials, String> {
+        let held = self.credentials.lock().expect("nobody panics with it").clone();
+        let lasts = |held: &Credentials| held.expiry().is_none_or(|end| end > SystemTime::now() + EXPIRY_MARGIN);
+        if let Some(held) = held.filter(lasts) {
+            return Ok(held);
+        }
+        let fresh = self.provider.provide_credentials().await;
+        let fresh = fresh.map_err(|error| format!("no credentials of AWS: {}", found::in_words(&error)))?;
+        *self.credentials.lock().expect("nobody panics with it") = Some(fresh.clone());
+        Ok(fresh)
+    }
+}
+
+/// Reads an answer, or what AWS said instead.
+fn understand<T: for<'d> Deserialize<'d>>(call: &str, answer: &Answer) -> Result<T, CallError> {
+    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    let failed = |code: String, message: String| CallError { call: call.to_owned(), code, message };
+    if answer.status.is_success() {
+        let body = if body.is_null() { json!({}) } else { body };
+        return serde_json::from_value(body)
+            .map_err(|error| failed(String::new(), format!("the answer is not understood: {error}")));
+    }
+    let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let code = Some(answer.error.clone()).filter(|code| !code.is_empty());
+    let code = code.or_else(|| text("__type")).or_else(|| text("code"));
+    let code = code.unwrap_or_else(|| match answer.status.as_u16() {
+        429 => "TooManyRequestsException".to_owned(),
+        503 => "ServiceUnavailableException".to_owned(),
+        status => format!("HTTP {status}"),
+    });
+    Err(failed(code, text("message").or_else(|| text("Message")).unwrap_or_else(|| "no reason is given".to_owned())))
+}
+
+/// A part of a path or of a query.
+fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _written = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use fleetform_runtime::aws::signed::StatusCode;
+
+    use super::*;
+
+    fn answer(status: u16, error: &str, body: &str) -> Answer {
+        Answer {
+            status: StatusCode::from_u16(status).expect("a status"),
+            error: error.to_owned(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_by_its_header_or_its_body() {
+        let code = |answer| understand::<Value>("try", &answer).expect_err("an error").code;
+        assert_eq!(code(answer(404, "ResourceNotFoundException", "{}")), "ResourceNotFoundException");
+        assert_eq!(code(answer(400, "", r#"{"__type":"InvalidRequestException"}"#)), "InvalidRequestException");
+        assert_eq!(code(answer(500, "", "<html>")), "HTTP 500");
+        let throttled = understand::<Value>("try", &answer(429, "", "")).expect_err("an error");
+        assert!(throttled.is_throttled());
+        assert_eq!(understand::<Value>("try", &answer(200, "", "")), Ok(json!({})));
+    }
+
+    #[test]
+    fn a_name_stays_one_part_of_a_path() {
+        assert_eq!(encode("arn:aws:iot:cert/1 ä"), "arn%3Aaws%3Aiot%3Acert%2F1%20%C3%A4");
+    }
+}
