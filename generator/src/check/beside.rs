@@ -47,12 +47,12 @@ pub fn check_tests(platform: &Platform, name: &str, text: &str) -> CheckedTests 
     CheckedTests { tests: sound.then_some(tests), diagnostics }
 }
 
-fn check_source(platform: &Platform, source: &Source<'_>) -> (Vec<RuleTest>, Vec<Diagnostic>) {
+fn check_source(platform: &Platform, source: &Source) -> (Vec<RuleTest>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
     diagnostics.extend(source.unusable.iter().map(unusable));
     let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
     spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
-    let document = Document::plain(&source.table);
+    let document = Document::plain(source);
     let (pruned, found) = shape::check(&shape::TESTS, &source.value, &document, &spoilt);
     diagnostics.extend(found);
     let declared = declared(platform);

@@ -106,7 +106,7 @@ mod tests {
         let mut platform = sample::platform();
         let found = |platform: &Platform| {
             let source = Source::parse("").expect("an empty text");
-            let document = Document::plain(&source.table);
+            let document = Document::plain(&source);
             let written = Value::Null;
             let context = Context::new(&document, &written);
             let id = platform.environment.id.clone();

@@ -57,10 +57,10 @@ pub fn too_large(name: &str, bytes: u64) -> Diagnostic {
     Diagnostic::new(Code::FileTooLarge, 0..0, message).help("split the fleet into several platforms")
 }
 
-fn check_source(source: &Source<'_>) -> (Option<Project>, Vec<Diagnostic>) {
+fn check_source(source: &Source) -> (Option<Project>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
     diagnostics.extend(source.unusable.iter().map(unusable));
-    let document = Document::plain(&source.table);
+    let document = Document::plain(source);
     let overlays = set::overlays(source, &mut diagnostics);
     let changed: BTreeSet<&str> = overlays.iter().map(|overlay| overlay.environment).collect();
     let (base, found) = check_document(source, &document, &source.value, Part::Without(&changed));
@@ -70,7 +70,7 @@ fn check_source(source: &Source<'_>) -> (Option<Project>, Vec<Diagnostic>) {
     let mut known: BTreeSet<_> = diagnostics.iter().map(identity).collect();
     let mut project = base;
     for overlay in overlays {
-        let document = Document::overlaid(&source.table, overlay.entries);
+        let document = Document::overlaid(source, overlay.entries);
         let (changed, found) = check_document(source, &document, &overlay.value, Part::Only(overlay.environment));
         for mut diagnostic in found {
             if known.insert(identity(&diagnostic)) {
@@ -107,7 +107,7 @@ impl Part<'_> {
 
 /// Checks the shape and the meaning of a document for some environments.
 fn check_document(
-    source: &Source<'_>,
+    source: &Source,
     document: &Document<'_>,
     value: &Value,
     part: Part<'_>,

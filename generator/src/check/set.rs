@@ -1,7 +1,6 @@
 //! `environments.X.set`: dotted keys laid over the file, which is then checked like the file itself.
 
-use serde_json::Value;
-use toml::de::DeValue;
+use serde_json::{Map, Value};
 
 use super::context::{nearest, shown};
 use crate::{
@@ -23,26 +22,21 @@ pub(super) struct Overlaid<'t> {
 }
 
 /// The environments that change anything; keys that lead nowhere are reported.
-pub(super) fn overlays<'t>(source: &'t Source<'_>, diagnostics: &mut Vec<Diagnostic>) -> Vec<Overlaid<'t>> {
-    let environments = source.table.get_ref().get("environments").and_then(|value| value.get_ref().as_table());
+pub(super) fn overlays<'t>(source: &'t Source, diagnostics: &mut Vec<Diagnostic>) -> Vec<Overlaid<'t>> {
+    let environments = source.value.get("environments").and_then(Value::as_object);
     let mut all = Vec::new();
     for (name, environment) in environments.into_iter().flatten() {
-        let Some(set) = environment.get_ref().as_table().and_then(|table| table.get("set")) else { continue };
-        let Some(set) = set.get_ref().as_table() else { continue };
-        let mut overlaid = Overlaid { environment: name.get_ref(), entries: Vec::new(), value: source.value.clone() };
+        let Some(set) = environment.get("set").and_then(Value::as_object) else { continue };
+        let mut overlaid = Overlaid { environment: name, entries: Vec::new(), value: source.value.clone() };
         let mut flat = Vec::new();
-        flatten(set, &mut Vec::new(), &mut flat);
+        flatten(set, &mut Vec::new(), &mut vec!["environments", name, "set"], &mut flat);
         // The shorter path first, so that a longer one changes what it has laid down.
         flat.sort_by_key(|entry| entry.path.len());
         for entry in flat {
-            let json = source.value.pointer(&pointer(name.get_ref(), set, &entry));
-            match json
-                .ok_or_else(|| "this value cannot be used".to_owned())
-                .and_then(|json| lay(&mut overlaid.value, &entry.path, json.clone()))
-            {
+            match lay(&mut overlaid.value, &entry.path, entry.value.clone()) {
                 Ok(()) => overlaid.entries.push(entry),
                 Err(problem) => diagnostics.push(
-                    Diagnostic::new(Code::InvalidSet, entry.key.clone(), problem)
+                    Diagnostic::new(Code::InvalidSet, source.key_span(&entry.written), problem)
                         .help("write a dotted key of this file, such as \"retention.alerts\" = \"90d\""),
                 ),
             }
@@ -55,43 +49,24 @@ pub(super) fn overlays<'t>(source: &'t Source<'_>, diagnostics: &mut Vec<Diagnos
 }
 
 /// Splits quoted dotted keys; tables written as `set.retention.alerts = …` are followed to their leaves.
-fn flatten<'t>(table: &'t toml::de::DeTable<'_>, before: &mut Vec<&'t str>, out: &mut Vec<Overlay<'t>>) {
+fn flatten<'t>(
+    table: &'t Map<String, Value>,
+    path: &mut Vec<&'t str>,
+    written: &mut Vec<&'t str>,
+    out: &mut Vec<Overlay<'t>>,
+) {
     for (key, value) in table {
-        let depth = before.len();
-        before.extend(key.get_ref().split('.'));
-        match value.get_ref() {
+        let depth = path.len();
+        path.extend(key.split('.'));
+        written.push(key);
+        match value {
             // A table with values of its own is laid down key by key, so that its neighbours stay.
-            DeValue::Table(inner) if !inner.is_empty() => flatten(inner, before, out),
-            _ => out.push(Overlay { path: before.clone(), key: key.span(), value }),
+            Value::Object(inner) if !inner.is_empty() => flatten(inner, path, written, out),
+            _ => out.push(Overlay { path: path.clone(), written: written.clone(), value }),
         }
-        before.truncate(depth);
+        path.truncate(depth);
+        written.pop();
     }
-}
-
-/// The JSON pointer of an entry's value inside the file's own value.
-fn pointer(environment: &str, set: &toml::de::DeTable<'_>, entry: &Overlay<'_>) -> String {
-    let mut steps = Vec::new();
-    find(set, entry, &mut steps);
-    let escape = |step: &str| step.replace('~', "~0").replace('/', "~1");
-    let steps: Vec<String> = steps.iter().map(|step| escape(step)).collect();
-    format!("/environments/{}/set/{}", escape(environment), steps.join("/"))
-}
-
-/// The keys that lead to an entry, as they are written.
-fn find<'t>(table: &'t toml::de::DeTable<'_>, entry: &Overlay<'_>, steps: &mut Vec<&'t str>) -> bool {
-    for (key, value) in table {
-        steps.push(key.get_ref());
-        if key.span() == entry.key && value.span() == entry.value.span() {
-            return true;
-        }
-        if let DeValue::Table(inner) = value.get_ref()
-            && find(inner, entry, steps)
-        {
-            return true;
-        }
-        steps.pop();
-    }
-    false
 }
 
 /// Lays a value over the one at a path, or says why it cannot.

@@ -4,6 +4,8 @@
 
 mod limits;
 mod place;
+mod places;
+mod sound;
 mod value;
 
 pub(crate) use limits::{DEPTH_MAX, FILE_BYTES_MAX};
@@ -12,14 +14,16 @@ pub(crate) use value::{Unusable, UnusableReason};
 
 use std::ops::Range;
 
-use toml::{Spanned, de::DeTable};
+use places::Places;
+use serde_json::Value;
+use toml::de::DeTable;
 
 /// A parsed text. After a syntax error it holds what could be recovered.
-pub(crate) struct Source<'t> {
-    /// The document with the place of every key and value.
-    pub(crate) table: Spanned<DeTable<'t>>,
-    /// The same as JSON, with `null` where a value cannot be said in JSON.
-    pub(crate) value: serde_json::Value,
+pub(crate) struct Source {
+    /// What it says as JSON, with `null` where a value cannot be said in JSON.
+    pub(crate) value: Value,
+    /// Where every key and value stands.
+    places: Places,
     /// Values that cannot be said in JSON.
     pub(crate) unusable: Vec<Unusable>,
     /// Syntax errors, in the order in which the parser met them.
@@ -44,15 +48,20 @@ pub(crate) enum Refused {
     TooDeep(Range<usize>),
 }
 
-impl<'t> Source<'t> {
+impl Source {
     /// Parses a text, recovering from syntax errors.
-    pub(crate) fn parse(text: &'t str) -> Result<Self, Refused> {
+    pub(crate) fn parse(text: &str) -> Result<Self, Refused> {
         if text.len() > FILE_BYTES_MAX {
             return Err(Refused::TooLarge);
         }
         if let Some(span) = limits::too_deep(text) {
             return Err(Refused::TooDeep(span));
         }
+        Ok(sound::read(text).unwrap_or_else(|| Self::recover(text)))
+    }
+
+    /// Parses a text with whatever is wrong with it.
+    fn recover(text: &str) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
         let syntax = errors
             .iter()
@@ -61,9 +70,9 @@ impl<'t> Source<'t> {
                 message: error.message().to_owned(),
             })
             .collect();
-        let mut unusable = Vec::new();
-        let value = value::table(table.get_ref(), &mut unusable);
-        Ok(Self { table, value, unusable, syntax })
+        let (mut places, mut unusable) = (Places::default(), Vec::new());
+        let value = value::document(table.get_ref(), &mut places, &mut unusable);
+        Self { value, places, unusable, syntax }
     }
 }
 

@@ -5,10 +5,9 @@
 
 use std::ops::Range;
 
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use serde_json::Value;
+
+use super::{Source, places::Path};
 
 /// One step of a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,7 +51,7 @@ impl<'a> At<'a> {
 
 /// A document with values laid over it, as an environment's `set` does.
 pub(crate) struct Document<'t> {
-    table: &'t Spanned<DeTable<'t>>,
+    source: &'t Source,
     overlays: Vec<Overlay<'t>>,
 }
 
@@ -60,21 +59,27 @@ pub(crate) struct Document<'t> {
 pub(crate) struct Overlay<'t> {
     /// The path, all keys.
     pub(crate) path: Vec<&'t str>,
-    /// Where the path is written.
-    pub(crate) key: Range<usize>,
+    /// Where in the document it is written: the keys that lead there.
+    pub(crate) written: Vec<&'t str>,
     /// The value.
-    pub(crate) value: &'t Spanned<DeValue<'t>>,
+    pub(crate) value: &'t Value,
+}
+
+impl Overlay<'_> {
+    fn written(&self) -> impl Iterator<Item = Step<'_>> {
+        self.written.iter().map(|key| Step::Key(key))
+    }
 }
 
 impl<'t> Document<'t> {
     /// A document as it stands in its text.
-    pub(crate) fn plain(table: &'t Spanned<DeTable<'t>>) -> Self {
-        Self { table, overlays: Vec::new() }
+    pub(crate) fn plain(source: &'t Source) -> Self {
+        Self { source, overlays: Vec::new() }
     }
 
     /// A document with values laid over it.
-    pub(crate) fn overlaid(table: &'t Spanned<DeTable<'t>>, overlays: Vec<Overlay<'t>>) -> Self {
-        Self { table, overlays }
+    pub(crate) fn overlaid(source: &'t Source, overlays: Vec<Overlay<'t>>) -> Self {
+        Self { source, overlays }
     }
 
     /// Where the key at a path stands; for an array's item the item; for what is missing, what it is missing from.
@@ -90,21 +95,22 @@ impl<'t> Document<'t> {
 
     /// Whether there is anything at a path.
     pub(crate) fn has(&self, steps: &[Step<'_>]) -> bool {
-        self.find(steps).is_ok()
+        let (value, rest) = match self.overlay(steps) {
+            Some((overlay, rest)) => (overlay.value, rest),
+            None => (&self.source.value, steps),
+        };
+        let found = rest.iter().try_fold(value, |value, step| match step {
+            Step::Key(key) => value.as_object()?.get(*key),
+            Step::Index(index) => value.as_array()?.get(*index),
+        });
+        found.is_some()
     }
 
+    /// The spans of a path's last key and its value.
     fn spans(&self, steps: &[Step<'_>]) -> (Range<usize>, Range<usize>) {
-        match self.find(steps) {
-            Ok(spans) => spans,
-            Err(nearest) => (nearest.clone(), nearest),
-        }
-    }
-
-    /// The spans of a path's last key and its value, or where the path ends early.
-    fn find(&self, steps: &[Step<'_>]) -> Result<(Range<usize>, Range<usize>), Range<usize>> {
         match self.overlay(steps) {
-            Some((overlay, rest)) => walk(Spot::Value(overlay.value), overlay.key.clone(), rest),
-            None => walk(Spot::Table(self.table.get_ref()), 0..0, steps),
+            Some((overlay, rest)) => self.source.spans(overlay.written().chain(rest.iter().copied())),
+            None => self.source.spans(steps.iter().copied()),
         }
     }
 
@@ -119,47 +125,25 @@ impl<'t> Document<'t> {
     }
 }
 
-/// A place during a walk.
-enum Spot<'t> {
-    Table(&'t DeTable<'t>),
-    Value(&'t Spanned<DeValue<'t>>),
-}
+impl Source {
+    /// Where the key that keys lead to is written.
+    pub(crate) fn key_span(&self, keys: &[&str]) -> Range<usize> {
+        self.spans(keys.iter().map(|key| Step::Key(key))).0
+    }
 
-/// Follows steps: the spans of the last key and its value, or where the walk had to stop.
-fn walk<'t>(
-    start: Spot<'t>,
-    key: Range<usize>,
-    steps: &[Step<'_>],
-) -> Result<(Range<usize>, Range<usize>), Range<usize>> {
-    let mut spot = start;
-    let mut last_key = key;
-    for step in steps {
-        let table = match &spot {
-            Spot::Table(table) => Some(*table),
-            Spot::Value(value) => value.get_ref().as_table(),
-        };
-        match step {
-            Step::Key(name) => {
-                let (key, value) = table.and_then(|table| table.get_key_value(*name)).ok_or(last_key.clone())?;
-                last_key = key.span();
-                spot = Spot::Value(value);
-            }
-            Step::Index(index) => {
-                let array = match &spot {
-                    Spot::Table(_) => None,
-                    Spot::Value(value) => value.get_ref().as_array(),
-                };
-                let value = array.and_then(|array| array.get(*index)).ok_or(last_key.clone())?;
-                last_key = value.span();
-                spot = Spot::Value(value);
+    /// The spans of a path's last key and its value; for what is missing, the key of what it is missing from twice.
+    fn spans<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> (Range<usize>, Range<usize>) {
+        let mut path = Path::ROOT;
+        let mut last = (0..0, 0..0);
+        for step in steps {
+            path = path.then(step);
+            match self.places.get(path) {
+                Some(spans) => last = spans,
+                None => return (last.0.clone(), last.0),
             }
         }
+        last
     }
-    let value = match spot {
-        Spot::Table(_) => last_key.clone(),
-        Spot::Value(value) => value.span(),
-    };
-    Ok((last_key, value))
 }
 
 #[cfg(test)]
@@ -171,7 +155,7 @@ mod tests {
     fn a_path_leads_to_its_key_and_its_value() {
         let text = "[rules.high]\nzones = [\"a\", \"b\"]\n";
         let source = Source::parse(text).expect("small enough");
-        let document = Document::plain(&source.table);
+        let document = Document::plain(&source);
         let rules = At::root("rules");
         let rule = rules.key("high");
         let zones = rule.key("zones");
@@ -185,7 +169,7 @@ mod tests {
     fn what_is_missing_is_placed_at_what_it_is_missing_from() {
         let text = "[rules.high]\nzones = [\"a\", \"b\"]\n";
         let source = Source::parse(text).expect("small enough");
-        let document = Document::plain(&source.table);
+        let document = Document::plain(&source);
         let steps = [Step::Key("rules"), Step::Key("high"), Step::Key("metric")];
         assert!(!document.has(&steps));
         assert_eq!(&text[document.value_span(&steps)], "high");

@@ -1,4 +1,4 @@
-//! A TOML table as JSON, so that a JSON Schema can be held against it.
+//! A TOML document as JSON, so that a JSON Schema can be held against it, and the places of its parts.
 //!
 //! JSON cannot say everything that TOML can: numbers that are not finite and dates become `null` and are reported.
 
@@ -8,6 +8,11 @@ use serde_json::{Map, Number, Value};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
+};
+
+use super::{
+    Step,
+    places::{Path, Places},
 };
 
 /// A value that cannot be said in JSON.
@@ -30,33 +35,64 @@ pub(crate) enum UnusableReason {
     Date,
 }
 
-/// A table as JSON.
-pub(super) fn table(table: &DeTable<'_>, unusable: &mut Vec<Unusable>) -> Value {
-    let entries = table.iter().map(|(key, value)| (key.get_ref().clone().into_owned(), convert(value, unusable)));
-    Value::Object(entries.collect::<Map<_, _>>())
+/// A document as JSON, with the places of its parts and what cannot be said.
+pub(super) fn document(table: &DeTable<'_>, places: &mut Places, unusable: &mut Vec<Unusable>) -> Value {
+    Converter { places, unusable }.table(table, Path::ROOT)
 }
 
-/// A value as JSON; `null` where it cannot be said.
-fn convert(value: &Spanned<DeValue<'_>>, unusable: &mut Vec<Unusable>) -> Value {
-    let mut refuse = |reason| {
-        unusable.push(Unusable { span: value.span(), reason });
-        Value::Null
-    };
-    match value.get_ref() {
-        DeValue::String(text) => Value::String(text.clone().into_owned()),
-        DeValue::Boolean(truth) => Value::Bool(*truth),
-        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
-            Ok(number) => Value::Number(number.into()),
-            Err(_) => refuse(UnusableReason::IntegerTooLarge),
-        },
-        DeValue::Float(number) => match number.as_str().parse().ok().and_then(Number::from_f64) {
-            Some(number) => Value::Number(number),
-            None => refuse(UnusableReason::NotFinite),
-        },
-        DeValue::Datetime(_) => refuse(UnusableReason::Date),
-        DeValue::Array(items) => Value::Array(items.iter().map(|item| convert(item, unusable)).collect()),
-        DeValue::Table(inner) => table(inner, unusable),
+struct Converter<'o> {
+    places: &'o mut Places,
+    unusable: &'o mut Vec<Unusable>,
+}
+
+impl Converter<'_> {
+    fn table(&mut self, table: &DeTable<'_>, path: Path) -> Value {
+        let entries = table.iter().map(|(key, value)| {
+            let path = path.then(Step::Key(key.get_ref()));
+            self.places.add(path, key.span(), value.span());
+            (key.get_ref().clone().into_owned(), self.value(value, path))
+        });
+        Value::Object(entries.collect::<Map<_, _>>())
     }
+
+    fn array(&mut self, items: &[Spanned<DeValue<'_>>], path: Path) -> Value {
+        let items = items.iter().enumerate().map(|(index, item)| {
+            let path = path.then(Step::Index(index));
+            self.places.add(path, item.span(), item.span());
+            self.value(item, path)
+        });
+        Value::Array(items.collect())
+    }
+
+    /// A value as JSON; `null` where it cannot be said.
+    fn value(&mut self, value: &Spanned<DeValue<'_>>, path: Path) -> Value {
+        let number = match value.get_ref() {
+            DeValue::String(text) => return Value::String(text.clone().into_owned()),
+            DeValue::Boolean(truth) => return Value::Bool(*truth),
+            DeValue::Array(items) => return self.array(items, path),
+            DeValue::Table(inner) => return self.table(inner, path),
+            DeValue::Integer(number) => integer(number.as_str(), number.radix()).ok_or(UnusableReason::IntegerTooLarge),
+            DeValue::Float(number) => float(number.as_str()).ok_or(UnusableReason::NotFinite),
+            DeValue::Datetime(_) => Err(UnusableReason::Date),
+        };
+        number.map_or_else(
+            |reason| {
+                self.unusable.push(Unusable { span: value.span(), reason });
+                Value::Null
+            },
+            Value::Number,
+        )
+    }
+}
+
+/// A whole number without its prefix; nothing if it does not fit 64 bits.
+pub(super) fn integer(digits: &str, radix: u32) -> Option<Number> {
+    i64::from_str_radix(digits, radix).ok().map(Number::from)
+}
+
+/// A number; nothing if it is not finite.
+pub(super) fn float(text: &str) -> Option<Number> {
+    text.parse().ok().and_then(Number::from_f64)
 }
 
 #[cfg(test)]

@@ -1,0 +1,100 @@
+//! Where every key and every value of a document stands, by the path that leads there.
+//!
+//! Most files are read, found good, and never asked for a place. So a place costs the reader 24 bytes and no search: a
+//! path is known by its hash alone, and only the first question puts the places in order.
+
+use std::{cell::OnceCell, ops::Range};
+
+use super::Step;
+
+/// Places by path.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    all: Vec<Place>,
+    /// The indices of all places, by path; once somebody has asked.
+    by_path: OnceCell<Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    path: Path,
+    key: [u32; 2],
+    value: [u32; 2],
+}
+
+/// A path from the document's root, as its hash. That two paths of a document share one is next to impossible, and
+/// would put a message in a wrong place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Path(u64);
+
+impl Path {
+    /// The document itself.
+    pub(super) const ROOT: Self = Self(0xcbf2_9ce4_8422_2325);
+
+    /// One step on.
+    pub(super) fn then(self, step: Step<'_>) -> Self {
+        match step {
+            Step::Key(key) => self.bytes(key.as_bytes()).bytes(&[0xff]),
+            Step::Index(index) => self.bytes(&index.to_le_bytes()).bytes(&[0xfe]),
+        }
+    }
+
+    /// FNV-1a. No text has a byte above 0xf4, so that a step ends where it ends.
+    fn bytes(self, bytes: &[u8]) -> Self {
+        Self(bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)))
+    }
+}
+
+impl Places {
+    /// Keeps where a key and its value stand. A document fits 32 bits.
+    pub(super) fn add(&mut self, path: Path, key: Range<usize>, value: Range<usize>) {
+        let short = |span: Range<usize>| [span.start as u32, span.end as u32];
+        self.all.push(Place { path, key: short(key), value: short(value) });
+    }
+
+    /// Where the key and the value at a path stand.
+    pub(super) fn get(&self, path: Path) -> Option<(Range<usize>, Range<usize>)> {
+        let path_of = |index: &u32| self.all[*index as usize].path;
+        let by_path = self.by_path.get_or_init(|| {
+            let mut by_path: Vec<u32> = (0..self.all.len() as u32).collect();
+            by_path.sort_unstable_by_key(path_of);
+            by_path
+        });
+        let found = by_path.binary_search_by_key(&path, path_of).ok()?;
+        let place = &self.all[by_path[found] as usize];
+        let long = |[start, end]: [u32; 2]| start as usize..end as usize;
+        Some((long(place.key), long(place.value)))
+    }
+}
+
+#[cfg(test)]
+impl PartialEq for Places {
+    fn eq(&self, other: &Self) -> bool {
+        fn sorted(places: &Places) -> Vec<(Path, [u32; 2], [u32; 2])> {
+            let mut all: Vec<_> = places.all.iter().map(|place| (place.path, place.key, place.value)).collect();
+            all.sort_unstable();
+            all
+        }
+        sorted(self) == sorted(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_found_by_its_path_and_no_other() {
+        let mut places = Places::default();
+        let list = Path::ROOT.then(Step::Key("list"));
+        let second = list.then(Step::Index(1));
+        places.add(second, 9..12, 9..12);
+        places.add(list, 0..4, 7..13);
+        assert_eq!(places.get(list), Some((0..4, 7..13)));
+        assert_eq!(places.get(second), Some((9..12, 9..12)));
+        for other in [Step::Index(0), Step::Key("1"), Step::Key("\u{1}"), Step::Key("")] {
+            assert_eq!(places.get(list.then(other)), None, "{other:?}");
+        }
+        assert_ne!(Path::ROOT.then(Step::Key("ab")), Path::ROOT.then(Step::Key("a")).then(Step::Key("b")));
+    }
+}

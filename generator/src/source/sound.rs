@@ -1,0 +1,511 @@
+//! Reads a text in which nothing is wrong.
+//!
+//! A platform file can have megabytes, and nearly always there is nothing wrong with it. So its values are made of the
+//! parser's events as they come, some lines at a time, and there never are the tokens, the events or a second tree of
+//! a whole file. What stands here knows no errors: it gives up at the first thing that is not plainly right, and who
+//! wants to know what that is reads the text again with a parser that tells.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use serde_json::{Map, Value, map::Entry};
+use toml_parser::{
+    ErrorSink, ParseError, Raw, Span,
+    decoder::{Encoding, ScalarKind},
+    lexer::TokenKind,
+    parser::{EventReceiver, RecursionGuard, ValidateWhitespace, parse_document},
+};
+
+use super::{
+    Source, Step,
+    limits::DEPTH_MAX,
+    places::{Path, Places},
+    value,
+};
+
+/// Tokens after which the expressions read so far are parsed.
+const TOKENS_AT_ONCE: usize = 1_024;
+
+/// What a text says and where; nothing if it may have an error, or a value that cannot be said in JSON.
+pub(super) fn read(text: &str) -> Option<Source> {
+    read_parts(text, TOKENS_AT_ONCE)
+}
+
+fn read_parts(text: &str, tokens_at_once: usize) -> Option<Source> {
+    let source = toml_parser::Source::new(text);
+    let mut reader = Reader::new(text);
+    let mut tokens = Vec::new();
+    let mut brackets = 0_usize;
+    for token in source.lex() {
+        match token.kind() {
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => brackets += 1,
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        tokens.push(token);
+        // Outside of brackets an expression ends with its line. A piece of one is an error, so that a text is sound if
+        // all its parts are.
+        let whole = brackets == 0 && token.kind() == TokenKind::Newline;
+        if token.kind() == TokenKind::Eof || whole && tokens.len() >= tokens_at_once {
+            let mut sound = true;
+            let mut errors = |_: ParseError| sound = false;
+            let mut shallow = RecursionGuard::new(&mut reader, DEPTH_MAX as u32);
+            parse_document(&tokens, &mut ValidateWhitespace::new(&mut shallow, source), &mut errors);
+            if !sound || !reader.sound {
+                return None;
+            }
+            tokens.clear();
+        }
+    }
+    reader.into_source()
+}
+
+/// A key as it is meant, and where it stands.
+type Key<'t> = (Cow<'t, str>, Range<usize>);
+
+/// Makes values of events.
+struct Reader<'t> {
+    text: &'t str,
+    root: Map<String, Value>,
+    places: Places,
+    /// Paths of the arrays and tables that are values: nothing may be put into them from outside.
+    closed: BTreeSet<Path>,
+    /// Items that the arrays of tables have.
+    items: BTreeMap<Path, usize>,
+    header: Header<'t>,
+    /// The table that is being read. It goes where the header says when it is whole.
+    table: Map<String, Value>,
+    /// The key that is being read, or whose value is.
+    key: Vec<Key<'t>>,
+    /// Arrays and inline tables whose ends have not come, the innermost last.
+    open: Vec<Open<'t>>,
+    /// Whether everything was plainly right until now.
+    sound: bool,
+}
+
+/// `[key]` or `[[key]]`; without a key what stands before the first header.
+struct Header<'t> {
+    key: Vec<Key<'t>>,
+    is_item: bool,
+    span: Range<usize>,
+    path: Path,
+}
+
+/// An array or an inline table whose end has not come.
+struct Open<'t> {
+    key: Vec<Key<'t>>,
+    start: usize,
+    path: Path,
+    value: Value,
+}
+
+impl<'t> Reader<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            root: Map::new(),
+            places: Places::default(),
+            closed: BTreeSet::new(),
+            items: BTreeMap::new(),
+            header: Header { key: Vec::new(), is_item: false, span: 0..0, path: Path::ROOT },
+            table: Map::new(),
+            key: Vec::new(),
+            open: Vec::new(),
+            sound: true,
+        }
+    }
+
+    fn into_source(mut self) -> Option<Source> {
+        self.finish_table();
+        let Self { root, places, .. } = self;
+        let value = Value::Object(root);
+        (self.sound && self.open.is_empty()).then(|| Source { value, places, unusable: Vec::new(), syntax: Vec::new() })
+    }
+
+    fn raw(&self, span: Span, encoding: Option<Encoding>) -> Raw<'t> {
+        Raw::new_unchecked(&self.text[span.start()..span.end()], encoding, span)
+    }
+
+    fn open_header(&mut self, start: usize, is_item: bool) {
+        self.finish_table();
+        self.key.clear();
+        self.header = Header { key: Vec::new(), is_item, span: start..start, path: Path::ROOT };
+    }
+
+    fn close_header(&mut self, end: usize) {
+        let key = std::mem::take(&mut self.key);
+        let mut path = Path::ROOT;
+        for (index, (step, _)) in key.iter().enumerate() {
+            path = path.then(Step::Key(step));
+            if self.header.is_item && index + 1 == key.len() {
+                let items = self.items.entry(path).or_default();
+                path = path.then(Step::Index(*items));
+                *items += 1;
+            } else if let Some(items) = self.items.get(&path) {
+                path = path.then(Step::Index(items - 1));
+            }
+        }
+        self.header = Header { key, span: self.header.span.start..end, path, ..self.header };
+    }
+
+    /// Puts the table that has been read where its header says.
+    fn finish_table(&mut self) {
+        let table = std::mem::take(&mut self.table);
+        let Some(((last, span), path)) = self.header.key.split_last() else {
+            // What stands before the first header.
+            self.root.extend(table);
+            return;
+        };
+        let (places, header) = (&mut self.places, &self.header.span);
+        let Some((parent, path)) = descend(&mut self.root, Path::ROOT, path, Some(&self.closed), places) else {
+            self.sound = false;
+            return;
+        };
+        let path = path.then(Step::Key(last));
+        match (parent.entry(&**last), self.header.is_item) {
+            (Entry::Vacant(entry), false) => {
+                places.add(path, span.clone(), header.clone());
+                entry.insert(Value::Object(table));
+            }
+            (Entry::Vacant(entry), true) => {
+                places.add(path, span.clone(), header.clone());
+                places.add(path.then(Step::Index(0)), header.clone(), header.clone());
+                entry.insert(Value::Array(vec![Value::Object(table)]));
+            }
+            (Entry::Occupied(mut entry), true) => match entry.get_mut() {
+                Value::Array(items) if !self.closed.contains(&path) => {
+                    places.add(path.then(Step::Index(items.len())), header.clone(), header.clone());
+                    items.push(Value::Object(table));
+                }
+                _ => self.sound = false,
+            },
+            // It has stood there before, or has parts that stand before it.
+            (Entry::Occupied(_), false) => self.sound = false,
+        }
+    }
+
+    fn open_value(&mut self, start: usize, value: Value) {
+        let key = std::mem::take(&mut self.key);
+        let path = match self.open.last() {
+            Some(Open { path, value: Value::Array(items), .. }) => path.then(Step::Index(items.len())),
+            outer => {
+                let path = outer.map_or(self.header.path, |outer| outer.path);
+                key.iter().fold(path, |path, (step, _)| path.then(Step::Key(step)))
+            }
+        };
+        if self.open.is_empty() {
+            self.closed.insert(path);
+        }
+        self.open.push(Open { key, start, path, value });
+    }
+
+    fn close_value(&mut self, end: usize) {
+        let Some(Open { key, start, value, .. }) = self.open.pop() else {
+            self.sound = false;
+            return;
+        };
+        self.key = key;
+        self.place(value, start..end);
+    }
+
+    /// Puts a value where its key says, or at the end of the array that is open.
+    fn place(&mut self, value: Value, span: Range<usize>) {
+        let (table, path, closed) = match self.open.last_mut() {
+            Some(Open { path, value: Value::Array(items), .. }) => {
+                self.places.add(path.then(Step::Index(items.len())), span.clone(), span);
+                items.push(value);
+                return;
+            }
+            Some(Open { path, value: Value::Object(table), .. }) => (table, *path, None),
+            Some(_) => unreachable!("only arrays and tables are open"),
+            None => (&mut self.table, self.header.path, Some(&self.closed)),
+        };
+        self.sound &= insert(table, path, &self.key, closed, value, span, &mut self.places).is_some();
+        self.key.clear();
+    }
+}
+
+/// Puts a value where a key leads to from a table. There may be nothing yet.
+fn insert(
+    table: &mut Map<String, Value>,
+    path: Path,
+    key: &[Key<'_>],
+    closed: Option<&BTreeSet<Path>>,
+    value: Value,
+    span: Range<usize>,
+    places: &mut Places,
+) -> Option<()> {
+    let ((last, key_span), before) = key.split_last()?;
+    let (table, path) = descend(table, path, before, closed, places)?;
+    let Entry::Vacant(entry) = table.entry(&**last) else { return None };
+    places.add(path.then(Step::Key(last)), key_span.clone(), span);
+    entry.insert(value);
+    Some(())
+}
+
+/// The table that a key leads to from another, and its path; of an array of tables the last. What is not there yet is
+/// made. What is there must be a table that is not closed, and without a list of those there may be nothing.
+fn descend<'m>(
+    mut table: &'m mut Map<String, Value>,
+    mut path: Path,
+    key: &[Key<'_>],
+    closed: Option<&BTreeSet<Path>>,
+    places: &mut Places,
+) -> Option<(&'m mut Map<String, Value>, Path)> {
+    for (step, span) in key {
+        path = path.then(Step::Key(step));
+        let value = match table.entry(&**step) {
+            Entry::Vacant(entry) => {
+                places.add(path, span.clone(), span.clone());
+                entry.insert(Value::Object(Map::new()))
+            }
+            Entry::Occupied(entry) if !closed?.contains(&path) => entry.into_mut(),
+            Entry::Occupied(_) => return None,
+        };
+        table = match value {
+            Value::Object(table) => table,
+            Value::Array(items) => {
+                path = path.then(Step::Index(items.len().checked_sub(1)?));
+                items.last_mut()?.as_object_mut()?
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+        };
+    }
+    Some((table, path))
+}
+
+impl EventReceiver for Reader<'_> {
+    fn std_table_open(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.open_header(span.start(), false);
+    }
+
+    fn std_table_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.close_header(span.end());
+    }
+
+    fn array_table_open(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.open_header(span.start(), true);
+    }
+
+    fn array_table_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.close_header(span.end());
+    }
+
+    fn inline_table_open(&mut self, span: Span, _: &mut dyn ErrorSink) -> bool {
+        self.open_value(span.start(), Value::Object(Map::new()));
+        true
+    }
+
+    fn inline_table_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.close_value(span.end());
+    }
+
+    fn array_open(&mut self, span: Span, _: &mut dyn ErrorSink) -> bool {
+        self.open_value(span.start(), Value::Array(Vec::new()));
+        true
+    }
+
+    fn array_close(&mut self, span: Span, _: &mut dyn ErrorSink) {
+        self.close_value(span.end());
+    }
+
+    fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
+        let mut key = Cow::Borrowed("");
+        self.raw(span, encoding).decode_key(&mut key, errors);
+        self.key.push((key, span.start()..span.end()));
+    }
+
+    fn scalar(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
+        let mut text = Cow::Borrowed("");
+        let value = match self.raw(span, encoding).decode_scalar(&mut text, errors) {
+            ScalarKind::String => Some(Value::String(text.into_owned())),
+            ScalarKind::Boolean(truth) => Some(Value::Bool(truth)),
+            ScalarKind::Integer(radix) => value::integer(&text, radix.value()).map(Value::Number),
+            ScalarKind::Float => value::float(&text).map(Value::Number),
+            ScalarKind::DateTime => None,
+        };
+        match value {
+            Some(value) => self.place(value, span.start()..span.end()),
+            None => self.sound = false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::Index};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Reads a text. What is read has no error, and is what the parser of whole documents reads.
+    fn check(text: &str) -> Option<Value> {
+        let read = read(text);
+        let in_parts = read_parts(text, 1);
+        assert_eq!(in_parts.map(|source| source.value), read.as_ref().map(|source| source.value.clone()), "{text}");
+        let read = read?;
+        let whole = Source::recover(text);
+        assert_eq!(whole.syntax, [], "{text}");
+        assert_eq!(whole.unusable, [], "{text}");
+        assert_eq!(read.value, whole.value, "{text}");
+        assert_eq!(read.places, whole.places, "{text}");
+        Some(read.value)
+    }
+
+    #[test]
+    fn what_platform_files_are_made_of_is_read_at_once() {
+        let text = r#"
+            schema = 1 # a comment
+            'quoted key'."another \u0041" = """
+several
+lines"""
+            [zones.zone-a]
+            title = 'Zone "A"'
+            [zones.zone-b]
+            [device_types.meter]
+            limits.rate = 0x1F
+            limits.burst = 1_000.5
+            [device_types.meter.readings]
+            pressure = { unit = "[psi]", min = 0, max = -3.6e2, required = true, values = [] }
+            [[routes]]
+            to = [
+                "zone",  # and another comment
+                ["crew"],
+            ]
+            [[routes]]
+            [routes.match]
+            zones = [{ name = "a" }, { name = "b", more = { deep.er = false } }]
+        "#;
+        let pressure = json!({ "unit": "[psi]", "min": 0, "max": -360.0, "required": true, "values": [] });
+        assert_eq!(
+            check(text).expect("nothing is wrong with it"),
+            json!({
+                "schema": 1,
+                "quoted key": { "another A": "several\nlines" },
+                "zones": { "zone-a": { "title": "Zone \"A\"" }, "zone-b": {} },
+                "device_types": {
+                    "meter": { "limits": { "rate": 31, "burst": 1000.5 }, "readings": { "pressure": pressure } }
+                },
+                "routes": [
+                    { "to": ["zone", ["crew"]] },
+                    { "match": { "zones": [{ "name": "a" }, { "name": "b", "more": { "deep": { "er": false } } }] } }
+                ]
+            })
+        );
+    }
+
+    #[test]
+    fn what_may_be_wrong_is_not_read() {
+        for text in [
+            "a = 1\na = 2",
+            "a = {}\n[a]",
+            "a = {}\n[a.b]",
+            "a = {}\na.b = 1",
+            "a = [{}]\n[[a]]",
+            "a = [{}]\n[a.b]",
+            "[a]\nb = { c = 1 }\n[a.b.d]",
+            "[[a]]\n[[a.b]]\n[[a]]\nb = [{}]\n[[a.b]]",
+            "[a]\n[a]",
+            "[a]\n[[a]]",
+            "a = 1\n[a.b]",
+            "a = { b = {}, b.c = 1 }",
+            "a = { b = 1, b = 2 }",
+            "a = 1 b = 2",
+            "a = [1, 2",
+            "a = 1]",
+            "a = { b }",
+            "a =",
+            "= 1",
+            "[a",
+            "[]",
+            "a.",
+            "a = 01",
+            r#"a = "\x""#,
+            "a = \"x",
+            "a = 1 # \u{7}",
+            "a = 1\rb = 2",
+            "a = nan",
+            "a = 1e400",
+            "a = 99999999999999999999",
+            "a = 2026-11-26",
+        ] {
+            assert_eq!(check(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_read_in_parts() {
+        let zone = |index| format!("[zones.zone-{index}]\ncontacts = [\n  \"crew\",\n]\nlimits = {{ a = 1 }}\n");
+        let text: String = (0..TOKENS_AT_ONCE).map(zone).collect();
+        let value = check(&text).expect("nothing is wrong with it");
+        assert_eq!(value["zones"].as_object().map(Map::len), Some(TOKENS_AT_ONCE));
+        assert_eq!(check(&format!("{text}[zones.zone-7]\n")), None, "a zone that is there twice");
+    }
+
+    fn key() -> impl Strategy<Value = String> {
+        let step = prop_oneof![6 => "[abc]", 1 => Just("\"a\"".to_owned()), 1 => Just("'b c'".to_owned())];
+        vec(step, 1..4).prop_map(|steps| steps.join("."))
+    }
+
+    fn value() -> impl Strategy<Value = String> {
+        let usual = prop_oneof![
+            Just("1"),
+            Just("0x1F"),
+            Just("-1_0.5e-3"),
+            Just("true"),
+            Just(r#""x\n\u00e9""#),
+            Just("'y'"),
+            Just("\"\"\"\nz\\\n  \"\"\""),
+            Just("'''\n'''"),
+        ];
+        let unusual = prop_oneof![Just("inf"), Just("1979-05-27"), Just("9223372036854775808"), Just("1e400")];
+        let scalar = prop_oneof![
+            20 => usual.prop_map(str::to_owned),
+            1 => unusual.prop_map(str::to_owned),
+            1 => "[-+_.0-9a-fx]{1,6}",
+        ];
+        scalar.prop_recursive(3, 12, 3, |inner| {
+            let comma = prop_oneof![Just(", "), Just(",\n # x\n")];
+            let entry = (key(), inner.clone()).prop_map(|(key, value)| format!("{key} = {value}"));
+            prop_oneof![
+                (vec(inner, 0..3), comma.clone()).prop_map(|(items, comma)| format!("[{}]", items.join(comma))),
+                (vec(entry, 0..3), comma).prop_map(|(entries, comma)| format!("{{{}}}", entries.join(comma))),
+            ]
+        })
+    }
+
+    fn document() -> impl Strategy<Value = String> {
+        let line = prop_oneof![
+            6 => (key(), value()).prop_map(|(key, value)| format!("{key} = {value}")),
+            3 => key().prop_map(|key| format!("[{key}]")),
+            2 => key().prop_map(|key| format!("[[ {key} ]]")),
+            1 => Just("  # a comment".to_owned()),
+            1 => Just(String::new()),
+        ];
+        vec(line, 0..8).prop_map(|lines| lines.join("\n"))
+    }
+
+    proptest! {
+        /// There are few keys, so that they meet often, in ways that are TOML and in ways that are not.
+        #[test]
+        fn whatever_is_read_is_what_the_parser_of_whole_documents_reads(text in document()) {
+            check(&text);
+        }
+
+        #[test]
+        fn whatever_is_read_of_a_damaged_text_is_too(
+            text in document(),
+            damages in vec((any::<Index>(), "[\\[\\]{}=,.#\"'\\\\ \r\n\ta1\u{7}é]?"), 1..4),
+        ) {
+            let mut text: Vec<char> = text.chars().collect();
+            for (place, instead) in damages {
+                let place = place.index(text.len() + 1);
+                text.splice(place..text.len().min(place + 1), instead.chars());
+            }
+            check(&text.into_iter().collect::<String>());
+        }
+    }
+}
