@@ -118,7 +118,7 @@ fn check_document(
     let context = context::Context::new(document, value);
     text::check(&pruned, &context);
     let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
-    let project: Option<Project> = match RawFile::deserialize(&*pruned) {
+    let mut project: Option<Project> = match RawFile::deserialize(&*pruned) {
         Ok(raw) => meaning::check(&raw, part, &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.
@@ -126,7 +126,7 @@ fn check_document(
             None
         }
     };
-    if let Some(project) = project.as_ref().filter(|_| shape_is_sound && context.is_sound()) {
+    if let Some(project) = project.as_mut().filter(|_| shape_is_sound && context.is_sound()) {
         generated::check(project, &context);
     }
     let spoilt_by_syntax = |diagnostic: &Diagnostic| {

@@ -304,7 +304,8 @@ impl EventReceiver for Reader<'_> {
     }
 
     fn array_open(&mut self, span: Span, _: &mut dyn ErrorSink) -> bool {
-        self.open_value(span.start(), Value::Array(Vec::new()));
+        // Most lists have one item, and a vector that grows begins with four.
+        self.open_value(span.start(), Value::Array(Vec::with_capacity(1)));
         true
     }
 

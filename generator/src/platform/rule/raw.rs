@@ -56,7 +56,7 @@ pub(crate) struct RawRule {
     #[schemars(length(max = 50))]
     pub(crate) notify: Option<Vec<String>>,
     /// Addresses that are told of this rule alone.
-    pub(crate) notifications: Option<RawNotifications>,
+    pub(crate) notifications: Option<Box<RawNotifications>>,
     /// Text of a notice, with `{device}`, `{zone}`, `{value}`, `{threshold}`, `{duration}` and the like.
     #[schemars(length(min = 1, max = 300))]
     pub(crate) summary: Option<String>,

@@ -32,12 +32,29 @@ pub(crate) fn check(
     at: &At<'_>,
     context: &Context<'_>,
 ) {
-    let mut groups: BTreeMap<String, Vec<Candidate<'_>>> = BTreeMap::new();
-    let mut same: BTreeMap<String, &RuleId> = BTreeMap::new();
     // A rule that a route names goes to somebody else, and is needed for that.
     let routed: BTreeSet<&RuleId> = routes.iter().flat_map(|route| &route.matches.rules).collect();
     let compared = |(id, rule): &(&RuleId, &Rule)| rule.enabled && !rule.shadow && !routed.contains(id);
+    // Most rules are alone with what they read, and are compared with none.
+    let mut neighbours: BTreeMap<_, Vec<(&RuleId, &Rule)>> = BTreeMap::new();
     for (id, rule) in rules.iter().filter(compared) {
+        neighbours.entry((&rule.device_types, &rule.zones, &rule.metric)).or_default().push((id, rule));
+    }
+    for rules in neighbours.into_values().filter(|rules| rules.len() > 1) {
+        compare(&rules, severities, at, context);
+    }
+}
+
+/// Warns of those among rules of the same zones, device types and metric that another of them makes needless.
+fn compare(
+    rules: &[(&RuleId, &Rule)],
+    severities: &BTreeMap<SeverityId, Severity>,
+    at: &At<'_>,
+    context: &Context<'_>,
+) {
+    let mut groups: BTreeMap<String, Vec<Candidate<'_>>> = BTreeMap::new();
+    let mut same: BTreeMap<String, &RuleId> = BTreeMap::new();
+    for (id, rule) in rules {
         let rank = severities.get(&rule.severity).map_or(u32::MAX, |severity| severity.rank);
         match ordered(rule) {
             Some((direction, looseness, duration)) => {
@@ -78,12 +95,9 @@ pub(crate) fn check(
     }
 }
 
-/// What a rule is about, apart from its condition.
+/// What a rule is about beside its metric, zones and device types, apart from its condition.
 fn scope(rule: &Rule) -> String {
-    format!(
-        "{:?} {:?} {:?} {:?} {:?} {} {:?}",
-        rule.metric, rule.zones, rule.device_types, rule.notify, rule.keep_firing_for_ms, rule.min_samples, rule.active
-    )
+    format!("{:?} {:?} {} {:?}", rule.notify, rule.keep_firing_for_ms, rule.min_samples, rule.active)
 }
 
 /// Direction, looseness and duration of a rule that such a comparison can order.
