@@ -72,6 +72,22 @@ pub(crate) fn check_account(platform: &Platform, what: &str, arn: &str) -> Resul
     .help("take credentials of the right account"))
 }
 
+/// Ends the command if the variables for AWS's region name another than the platform file: whoever set them may be about
+/// to change the wrong one.
+pub(crate) fn check_region(platform: &Platform) -> Result<(), Stop> {
+    let region = platform.environment.region.as_str();
+    for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+        if let Some(set) = std::env::var(name).ok().filter(|set| !set.is_empty() && set != region) {
+            let environment = &platform.environment.id;
+            return Err(Stop::failed(format_args!(
+                "{name} is {set}, and environment `{environment}` lies in {region}"
+            ))
+            .help(format_args!("set {name}={region} if that is meant")));
+        }
+    }
+    Ok(())
+}
+
 /// A call that did not succeed.
 pub(crate) fn failed(what: &str, error: impl std::error::Error) -> Stop {
     Stop::failed(format_args!("cannot {what}: {}", in_words(error)))

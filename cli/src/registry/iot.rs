@@ -14,7 +14,7 @@ use aws_credential_types::{
 };
 use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::signed::{Answer, Client, Method, SignedClient, http_client};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Thing;
@@ -25,6 +25,10 @@ use crate::{
 
 /// Things in one answer: <https://docs.aws.amazon.com/iot/latest/apireference/API_ListThings.html>.
 const PAGE_THINGS: usize = 250;
+
+/// What asks for another page of a list, and what says that there is one. Older calls have the second pair.
+pub(super) const TOKEN: (&str, &str) = ("nextToken", "nextToken");
+pub(super) const MARKER: (&str, &str) = ("marker", "nextMarker");
 
 /// Attempts of a call that AWS throttles, the first one included, and the waits between them.
 const ATTEMPTS_MAX: u32 = 9;
@@ -106,30 +110,12 @@ impl Iot {
         stack: &str,
         mut progress: impl FnMut(usize),
     ) -> Result<Vec<Thing>, Stop> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Page {
-            things: Vec<Thing>,
-            next_token: Option<String>,
-        }
-        let mut things: Vec<Thing> = Vec::new();
-        let mut next: Option<String> = None;
-        loop {
-            let mut path =
-                format!("/things?attributeName=stack&attributeValue={}&maxResults={PAGE_THINGS}", encode(stack));
-            if let Some(token) = &next {
-                let _written = write!(path, "&nextToken={}", encode(token));
-            }
-            let page: Page = self.call("list things", Method::GET, &path, &[], None).await?;
-            if let Some(first) = page.things.first() {
-                check_account(platform, &format!("thing `{}`", first.name), &first.arn)?;
-            }
-            things.extend(page.things);
-            progress(things.len());
-            next = page.next_token.filter(|token| !token.is_empty());
-            if next.is_none() {
-                break;
-            }
+        let stack_is = encode(stack);
+        let path = format!("/things?attributeName=stack&attributeValue={stack_is}&maxResults={PAGE_THINGS}");
+        let mut things: Vec<Thing> =
+            self.pages("list things", Method::GET, &path, "things", TOKEN, &mut progress).await?;
+        for thing in &things {
+            check_account(platform, &format!("thing `{}`", thing.name), &thing.arn)?;
         }
         // An emulator may filter by nothing.
         things.retain(|thing| thing.attribute("stack") == Some(stack));
@@ -138,8 +124,40 @@ impl Iot {
         Ok(things)
     }
 
+    /// Everything of a list that comes in pages. `progress` hears how much there is so far.
+    pub(super) async fn pages<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        method: Method,
+        path: &str,
+        list: &str,
+        (asks, answers): (&str, &str),
+        progress: &mut impl FnMut(usize),
+    ) -> Result<Vec<T>, CallError> {
+        let mut all = Vec::new();
+        let mut next = String::new();
+        loop {
+            let mut path = path.to_owned();
+            if !next.is_empty() {
+                let separator = if path.contains('?') { '&' } else { '?' };
+                let _written = write!(path, "{separator}{asks}={}", encode(&next));
+            }
+            let mut page: Value = self.call(call, method.clone(), &path, &[], None).await?;
+            let items: Vec<T> = match page[list].take() {
+                Value::Null => Vec::new(),
+                items => serde_json::from_value(items).map_err(|error| not_understood(call, &error))?,
+            };
+            all.extend(items);
+            progress(all.len());
+            next = page[answers].as_str().unwrap_or_default().to_owned();
+            if next.is_empty() {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Makes a call, with a body if it has one, until AWS does not ask to slow down.
-    async fn call<T: for<'d> Deserialize<'d>>(
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         call: &str,
         method: Method,
@@ -147,12 +165,28 @@ impl Iot {
         headers: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<T, CallError> {
+        self.call_until(call, method, path, headers, body, &[]).await
+    }
+
+    /// The same, and until AWS no longer refuses it with one of these codes.
+    pub(super) async fn call_until<T: DeserializeOwned>(
+        &self,
+        call: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+        refused_for_now: &[&str],
+    ) -> Result<T, CallError> {
         let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
         let mut attempt = 1;
         loop {
             let answer = self.ask(call, method.clone(), path, headers, body.clone()).await;
             match answer.and_then(|answer| understand(call, &answer)) {
-                Err(error) if error.is_throttled() && attempt < ATTEMPTS_MAX => {
+                Err(error)
+                    if attempt < ATTEMPTS_MAX
+                        && (error.is_throttled() || refused_for_now.contains(&error.code.as_str())) =>
+                {
                     let longest = BACKOFF_MAX_MS.min(self.backoff_ms << (attempt - 1));
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=longest))).await;
                     attempt += 1;
@@ -191,13 +225,12 @@ impl Iot {
 }
 
 /// Reads an answer, or what AWS said instead.
-fn understand<T: for<'d> Deserialize<'d>>(call: &str, answer: &Answer) -> Result<T, CallError> {
+fn understand<T: DeserializeOwned>(call: &str, answer: &Answer) -> Result<T, CallError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let failed = |code: String, message: String| CallError { call: call.to_owned(), code, message };
     if answer.status.is_success() {
         let body = if body.is_null() { json!({}) } else { body };
-        return serde_json::from_value(body)
-            .map_err(|error| failed(String::new(), format!("the answer is not understood: {error}")));
+        return serde_json::from_value(body).map_err(|error| not_understood(call, &error));
     }
     let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
     let code = Some(answer.error.clone()).filter(|code| !code.is_empty());
@@ -210,8 +243,13 @@ fn understand<T: for<'d> Deserialize<'d>>(call: &str, answer: &Answer) -> Result
     Err(failed(code, text("message").or_else(|| text("Message")).unwrap_or_else(|| "no reason is given".to_owned())))
 }
 
+fn not_understood(call: &str, error: &serde_json::Error) -> CallError {
+    let message = format!("the answer is not understood: {error}");
+    CallError { call: call.to_owned(), code: String::new(), message }
+}
+
 /// A part of a path or of a query.
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             encoded.push(char::from(byte));

@@ -1,8 +1,20 @@
 //! What AWS IoT's registry knows of devices: things, with what the stream was told of each kept in their attributes.
 //!
-//! How it is asked is `iot`'s to know, and what a device is made of the generator's.
+//! How it is asked is `iot`'s and `aws`'s to know, what has to change `plan`'s, in which order `registrar`'s, and what a
+//! device is made of the generator's.
 
+pub(crate) mod aws;
 pub(crate) mod iot;
+pub(crate) mod keys;
+pub(crate) mod manifest;
+#[cfg(test)]
+mod memory;
+pub(crate) mod plan;
+pub(crate) mod port;
+pub(crate) mod registrar;
+mod request;
+#[cfg(test)]
+mod stopped_anywhere;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +30,8 @@ pub(crate) struct Thing {
     pub(crate) name: String,
     #[serde(rename = "thingArn", default)]
     pub(crate) arn: String,
+    #[serde(rename = "thingTypeName")]
+    pub(crate) thing_type: Option<String>,
     /// What was told of it, under the names that `scripts/devices.sh` gives them.
     #[serde(default)]
     pub(crate) attributes: BTreeMap<String, String>,
@@ -34,6 +48,11 @@ impl Thing {
         self.attribute("revision")?.parse().ok()
     }
 
+    /// Whether the device was taken out of service.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.attribute("retired") == Some("true")
+    }
+
     /// The device that the stream was told of, checked against a platform as it is now.
     pub(crate) fn registration(&self, platform: &Platform) -> Result<Registration, String> {
         let (Some(device_type), Some(zone)) = (self.attribute("type"), self.attribute("zone")) else {
@@ -41,8 +60,7 @@ impl Thing {
         };
         let attributes = values(self.attribute("values").unwrap_or_default());
         let checked = Registration::registered(platform, &self.name, device_type, zone, &attributes);
-        let retired = self.attribute("retired") == Some("true");
-        checked.map(|registration| registration.retired(retired)).map_err(|errors| {
+        checked.map(|registration| registration.retired(self.is_retired())).map_err(|errors| {
             let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
             errors.join("; ")
         })

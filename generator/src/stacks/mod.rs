@@ -123,6 +123,11 @@ pub fn iot_policy_names(platform: &Platform, bearer: Bearer) -> Vec<String> {
     policies.map(|policy| site.iot_name(&policy.name)).collect()
 }
 
+/// Names of the policies that every device is given.
+pub fn device_policy_names(platform: &Platform) -> Vec<String> {
+    iot_policy_names(platform, Bearer::Device)
+}
+
 /// Names of the policies that devices of a type are given besides, where there is one, by device type.
 pub fn iot_policy_names_by_type(platform: &Platform) -> BTreeMap<&str, String> {
     let site = Site::new(platform);

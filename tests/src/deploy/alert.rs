@@ -163,13 +163,13 @@ impl Test {
     pub(super) fn register_device(&mut self, device: &str) -> Result<(), Failure> {
         let stream = self.output("TelemetryStreamName")?;
         let output = Command::new(&self.setup.fleetform)
-            .args(["devices", "add", device, "--type", "pressure-logger", "--zone", "zone-a"])
+            .args(["devices", "add", device, "--type", "pressure-logger", "--zone", "zone-a", "--record-only"])
             .args(["--file", self.platform_file().as_str(), "--env", "test", "--stream", &stream])
             .env_clear()
             .envs(self.aws.environment())
             .output()?;
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-        self.transcript.check(&format!("fleetform devices add {device}"), output.status.success());
+        self.transcript.check(&format!("fleetform devices add {device} --record-only"), output.status.success());
         if output.status.success() { Ok(()) } else { Err(printed.into()) }
     }
 

@@ -1,18 +1,20 @@
 //! `fleetform devices add`.
 
+use camino::Utf8PathBuf;
 use clap::Args;
 use fleetform_generator::{Registration, platform::Platform};
 
+use super::registering::{Registering, request, wrong};
 use crate::{
     deployed::now,
-    input::{self, DEFAULT_FILE},
+    registry::plan::Wanted,
     stream::{self, Stream},
     terminal::{Stop, print, tell},
 };
 
-/// Register a device, or change its type, zone or attributes
+/// Register a device, or change its type, zone or attributes, and give it a certificate
 ///
-/// Puts a record on the platform's telemetry stream. From that record on, the device's messages are evaluated.
+/// The stream is told of it before its certificate becomes active. A run that was stopped is taken up by the next, and one that was finished changes nothing.
 #[derive(Args, Debug)]
 pub(crate) struct Add {
     /// The device's id, which is its thing name and the device level of its topics
@@ -27,21 +29,20 @@ pub(crate) struct Add {
     /// A value of its own for an attribute of its device type; may be given for each attribute
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = name_and_value)]
     attributes: Vec<(String, String)>,
-    /// The stream; unless given, the one that the environment's stack made
-    #[arg(long, value_name = "NAME")]
-    stream: Option<String>,
-    /// The record's revision: of two records the higher one holds; unless given, milliseconds since 1970
-    #[arg(long, value_name = "NUMBER")]
-    revision: Option<u64>,
-    /// The environment; unless given, the file's default
-    #[arg(long, value_name = "ENVIRONMENT")]
-    env: Option<String>,
-    /// The platform file
-    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
-    file: camino::Utf8PathBuf,
-    /// Print the record and put it nowhere
+    /// A request that the device made itself; unless given, its key is made here
+    #[arg(long, value_name = "FILE")]
+    csr: Option<Utf8PathBuf>,
+    /// Let a device speak again that was revoked
     #[arg(long)]
-    dry_run: bool,
+    reinstate: bool,
+    /// Put the record on the stream and do nothing else: no thing, no certificate
+    #[arg(long, conflicts_with_all = ["csr", "reinstate", "keys"])]
+    record_only: bool,
+    /// The record's revision: of two records the higher one holds; unless given, milliseconds since 1970
+    #[arg(long, value_name = "NUMBER", requires = "record_only")]
+    revision: Option<u64>,
+    #[command(flatten)]
+    registering: Registering,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {
@@ -51,34 +52,36 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 
 impl Add {
     pub(crate) fn run(self) -> Result<(), Stop> {
-        let project = input::project(&self.file)?;
-        let platform = input::platform(&project, self.env.as_deref())?;
-        let registration = self.registration(platform)?;
+        let project = self.registering.project()?;
+        let platform = self.registering.platform(&project)?;
+        if self.record_only {
+            return self.record(platform);
+        }
+        let Self { device, device_type, zone, attributes, .. } = &self;
+        let wanted = Wanted::new(platform, device, device_type, zone, attributes);
+        let wanted = wanted.map_err(|problems| wrong(device, &problems))?;
+        let request = request(self.csr.as_deref())?;
+        self.registering
+            .with(platform, async |registrar| registrar.add(&wanted, request.as_deref(), self.reinstate).await)
+    }
+
+    fn record(&self, platform: &Platform) -> Result<(), Stop> {
+        let Self { device, device_type, zone, attributes, .. } = self;
+        let registration = Registration::new(platform, device, device_type, zone, attributes).map_err(|errors| {
+            let problems: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            wrong(device, &problems)
+        })?;
         let now = now();
         let record = registration.record(self.revision.unwrap_or(now.0.unsigned_abs()), now);
-        if self.dry_run {
+        if self.registering.dry_run {
             let mut line = String::from_utf8_lossy(&record).into_owned();
             line.push('\n');
             return print(&line);
         }
-        let put = stream::put(platform, self.stream.as_deref(), registration.device().as_str(), record)?;
+        let put = stream::put(platform, self.registering.stream.as_deref(), device, record)?;
         let Stream { name, shard, sequence } = put;
         print(&format!("{shard} {sequence}\n"))?;
-        tell(format_args!(
-            "{} is registered in {} by a record on {name}",
-            registration.device(),
-            platform.environment.id
-        ));
+        tell(format_args!("{device} is registered in {} by a record on {name}", platform.environment.id));
         Ok(())
-    }
-
-    fn registration(&self, platform: &Platform) -> Result<Registration, Stop> {
-        Registration::new(platform, &self.device, &self.device_type, &self.zone, &self.attributes).map_err(|errors| {
-            let (last, others) = errors.split_last().expect("there is no failure without an error");
-            for error in others {
-                tell(format_args!("error: {error}"));
-            }
-            Stop::bad_input(last)
-        })
     }
 }

@@ -1,0 +1,50 @@
+//! `fleetform devices import`.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+
+use super::registering::{Registering, text};
+use crate::{
+    registry::manifest::{Row, rows},
+    terminal::{Stop, tell},
+};
+
+/// Register every device of a CSV file, and give each a certificate
+///
+/// The first line names the columns: device, type and zone, and if wanted csr, attributes (as in `max_pressure=70;min_flow=2`) and serial. The whole file is checked before the first device. A run that was stopped is taken up by the next, and one that was finished changes nothing.
+#[derive(Args, Debug)]
+pub(crate) struct Import {
+    /// The file
+    #[arg(value_name = "MANIFEST")]
+    manifest: Utf8PathBuf,
+    #[command(flatten)]
+    registering: Registering,
+}
+
+impl Import {
+    pub(crate) fn run(self) -> Result<(), Stop> {
+        let project = self.registering.project()?;
+        let platform = self.registering.platform(&project)?;
+        let manifest = &self.manifest;
+        let text_of_it =
+            text(manifest).map_err(|error| Stop::bad_input(format_args!("cannot read {manifest}: {error}")))?;
+        let rows = rows(platform, &text_of_it, text).map_err(|problems| {
+            for (line, problem) in &problems {
+                tell(format_args!("error: {manifest}:{line}: {problem}"));
+            }
+            Stop::bad_input(format_args!("{manifest} has {} problems: nothing was done", problems.len()))
+                .help("mend them and run this again")
+        })?;
+        self.registering.with(platform, async |registrar| {
+            let count = rows.len();
+            for (Row { wanted, request }, number) in rows.iter().zip(1_usize..) {
+                tell(format_args!("{number} of {count}: {}", wanted.device));
+                registrar.add(wanted, request.as_deref(), false).await?;
+            }
+            if !registrar.dry_run {
+                tell(format_args!("{count} devices are as {manifest} says"));
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! What the commands that register devices have in common: the environment, the folder of keys, and whether anything is
+//! done at all.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::Args;
+use fleetform_generator::platform::{Platform, Project};
+
+use crate::{
+    deployed::now,
+    found::wait,
+    input::{self, DEFAULT_FILE},
+    registry::{aws::Aws, keys::Keys, manifest::checked_request, plan::Names, registrar::Registrar},
+    terminal::{Stop, print, tell},
+};
+
+/// Where devices are registered.
+#[derive(Args, Debug)]
+pub(super) struct Registering {
+    /// Where keys, requests and certificates are kept; unless given, `devices/` and the environment
+    #[arg(long, value_name = "DIR")]
+    keys: Option<Utf8PathBuf>,
+    /// The stream; unless given, the one that the environment's stack made
+    #[arg(long, value_name = "NAME")]
+    pub(super) stream: Option<String>,
+    /// The environment; unless given, the file's default
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// The platform file
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: Utf8PathBuf,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+}
+
+impl Registering {
+    /// The platform file.
+    pub(super) fn project(&self) -> Result<Project, Stop> {
+        input::project(&self.file)
+    }
+
+    /// The platform as the environment sees it.
+    pub(super) fn platform<'p>(&self, project: &'p Project) -> Result<&'p Platform, Stop> {
+        input::platform(project, self.env.as_deref())
+    }
+
+    /// Does something with the environment's registry.
+    pub(super) fn with(
+        &self,
+        platform: &Platform,
+        act: impl AsyncFnOnce(Registrar<Aws>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        wait(async {
+            let registry = Aws::open(platform, self.stream.as_deref()).await?;
+            let keys = self.keys.clone().unwrap_or_else(|| format!("devices/{}", platform.environment.id).into());
+            act(Registrar {
+                stream: registry.stream().to_owned(),
+                registry,
+                keys: Keys::new(keys),
+                names: Names::of(platform),
+                dry_run: self.dry_run,
+                now_ms: || now().0.unsigned_abs(),
+                // Whoever no longer reads does not stop a device halfway.
+                say: Box::new(|line| drop(print(&format!("{line}\n")))),
+            })
+            .await
+        })
+    }
+}
+
+/// A request that a device made itself.
+pub(super) fn request(path: Option<&Utf8Path>) -> Result<Option<String>, Stop> {
+    let read = |path: &Utf8Path| checked_request(path.as_str(), text(path)).map_err(Stop::bad_input);
+    path.map(read).transpose()
+}
+
+/// The text of a file.
+pub(super) fn text(path: &Utf8Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+/// Tells all problems of an input, and ends the command with the last.
+pub(super) fn wrong(device: &str, problems: &[String]) -> Stop {
+    let (last, others) = problems.split_last().expect("there is no failure without a problem");
+    for problem in others {
+        tell(format_args!("error: {device}: {problem}"));
+    }
+    Stop::bad_input(format_args!("{device}: {last}"))
+}

@@ -1,0 +1,552 @@
+//! `fleetform devices` with a registry at the other end of the connection: what is asked for, in which order, and what is
+//! left in the end. That a run may be stopped anywhere is shown beside the order of steps, over a registry in memory.
+#![cfg(all(unix, feature = "aws"))]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, Method, StatusCode, Uri},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+const STREAM: &str = "my-water-dev-Ingest-1A2B3C-TelemetryStream-9Z8Y7X";
+const CORE: [&str; 2] = ["my-water-dev-core", "my-water-dev-shadow"];
+
+const PLATFORM: &str = r#"
+schema = 1
+[platform]
+name = "my-water"
+[environments.dev]
+account = "111111111111"
+region  = "us-east-1"
+[zones.north]
+title    = "North"
+contacts = ["oncall"]
+[zones.south]
+title    = "South"
+contacts = ["oncall"]
+[contacts.oncall]
+email = ["oncall@example.com"]
+[device_types.meter]
+report_every = "1m"
+attributes = { max_pressure = { default = 60.0 } }
+[device_types.meter.readings]
+pressure = { min = 0, max = 100 }
+"#;
+
+#[derive(Clone, Default)]
+struct Thing {
+    thing_type: String,
+    attributes: BTreeMap<String, String>,
+    groups: BTreeSet<String>,
+    certificates: BTreeSet<String>,
+}
+
+#[derive(Clone)]
+struct Certificate {
+    status: String,
+    pem: String,
+    policies: BTreeSet<String>,
+}
+
+#[derive(Default)]
+struct Aws {
+    account: String,
+    folder: std::path::PathBuf,
+    things: BTreeMap<String, Thing>,
+    certificates: BTreeMap<String, Certificate>,
+    records: Vec<Value>,
+    /// Method and path of each request that changes something.
+    changes: Vec<String>,
+    requests: usize,
+    /// Of every request to the registry, how many times it is refused first.
+    throttle: usize,
+    throttled: usize,
+}
+
+type Shared = Arc<Mutex<Aws>>;
+
+fn refused(status: StatusCode, code: &'static str) -> Response {
+    (status, [("x-amzn-errortype", code)], r#"{"message":"refused"}"#).into_response()
+}
+
+fn missing() -> Response {
+    refused(StatusCode::NOT_FOUND, "ResourceNotFoundException")
+}
+
+async fn answer(State(aws): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let mut aws = aws.lock().expect("no handler fails");
+    aws.requests += 1;
+    if let Some(target) = headers.get("x-amz-target") {
+        return kinesis(&mut aws, target.to_str().expect("text"), &body);
+    }
+    let signed = headers["authorization"].to_str().expect("text");
+    assert!(signed.contains("/us-east-1/iot/aws4_request"), "{signed}");
+    if aws.throttled < aws.throttle {
+        aws.throttled += 1;
+        return refused(StatusCode::TOO_MANY_REQUESTS, "ThrottlingException");
+    }
+    aws.throttled = 0;
+    let path = uri.path().to_owned();
+    let is_read = method == Method::GET || path.starts_with("/attached-policies/");
+    if !is_read {
+        aws.changes.push(format!("{method} {path}"));
+    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let query = uri.query().unwrap_or_default();
+    let principal = headers.get("x-amzn-principal").map(|arn| arn.to_str().expect("text").to_owned());
+    if let Some(arn) = &principal {
+        assert!(signed.contains("x-amzn-principal"), "the header is signed");
+        assert!(aws.certificates.contains_key(arn), "{arn}");
+    }
+    let parts: Vec<String> = path.split('/').skip(1).map(decode).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    registry(&mut aws, method.as_str(), &parts, query, principal, &body)
+}
+
+fn registry(
+    aws: &mut Aws,
+    method: &str,
+    parts: &[&str],
+    query: &str,
+    principal: Option<String>,
+    body: &Value,
+) -> Response {
+    let text = |name: &str| body[name].as_str().expect("text").to_owned();
+    match (method, parts) {
+        ("POST", ["things", name]) => {
+            let thing = Thing { thing_type: text("thingTypeName"), ..Thing::default() };
+            assert!(aws.things.insert((*name).to_owned(), thing).is_none(), "made twice");
+        }
+        ("GET", ["things", name]) => {
+            let Some(thing) = aws.things.get(*name) else { return missing() };
+            let arn = format!("arn:aws:iot:us-east-1:111111111111:thing/{name}");
+            return json!({ "thingName": name, "thingArn": arn, "thingTypeName": thing.thing_type,
+                "attributes": thing.attributes, "version": 1 })
+            .to_string()
+            .into_response();
+        }
+        ("PATCH", ["things", name]) => {
+            let Some(thing) = aws.things.get_mut(*name) else { return missing() };
+            let payload = &body["attributePayload"];
+            assert_eq!(payload["merge"], true);
+            for (name, value) in payload["attributes"].as_object().expect("attributes") {
+                thing.attributes.insert(name.clone(), value.as_str().expect("text").to_owned());
+            }
+            thing.attributes.retain(|_, value| !value.is_empty());
+        }
+        ("DELETE", ["things", name]) => {
+            assert!(aws.things.remove(*name).expect("a thing").certificates.is_empty());
+        }
+        ("GET", ["things", name, "thing-groups"]) => {
+            let Some(thing) = aws.things.get(*name) else { return missing() };
+            let groups: Vec<Value> = thing.groups.iter().map(|group| json!({ "groupName": group })).collect();
+            return json!({ "thingGroups": groups, "nextToken": null }).to_string().into_response();
+        }
+        ("GET", ["things", name, "principals"]) => {
+            let Some(thing) = aws.things.get(*name) else { return missing() };
+            // One on each page.
+            let from: usize = query.strip_prefix("nextToken=").map_or(0, |token| token.parse().expect("mine"));
+            let page: Vec<&String> = thing.certificates.iter().skip(from).take(1).collect();
+            let next = (from + 1 < thing.certificates.len()).then(|| (from + 1).to_string());
+            return json!({ "principals": page, "nextToken": next }).to_string().into_response();
+        }
+        ("PUT", ["things", name, "principals"]) => {
+            let thing = aws.things.get_mut(*name).expect("a thing");
+            assert!(thing.certificates.insert(principal.expect("a certificate")), "attached twice");
+        }
+        ("DELETE", ["things", name, "principals"]) => {
+            let thing = aws.things.get_mut(*name).expect("a thing");
+            assert!(thing.certificates.remove(&principal.expect("a certificate")), "detached twice");
+        }
+        ("PUT", ["thing-groups", "addThingToThingGroup"]) => {
+            let groups = &mut aws.things.get_mut(&text("thingName")).expect("a thing").groups;
+            groups.insert(text("thingGroupName"));
+            assert_eq!(groups.len(), 1, "a thing is in one group of a hierarchy only");
+        }
+        ("PUT", ["thing-groups", "removeThingFromThingGroup"]) => {
+            aws.things.get_mut(&text("thingName")).expect("a thing").groups.remove(&text("thingGroupName"));
+        }
+        ("POST", ["certificates"]) => {
+            assert_eq!(query, "setAsActive=false");
+            let pem = sign(&aws.folder, &text("certificateSigningRequest"));
+            let arn = format!("arn:aws:iot:us-east-1:111111111111:cert/{:064}", aws.certificates.len() + 1);
+            let certificate =
+                Certificate { status: "INACTIVE".to_owned(), pem: pem.clone(), policies: BTreeSet::new() };
+            aws.certificates.insert(arn.clone(), certificate);
+            return json!({ "certificateArn": arn, "certificatePem": pem }).to_string().into_response();
+        }
+        ("GET", ["certificates", id]) => {
+            let found = aws.certificates.iter().find(|(arn, _)| arn.ends_with(id));
+            let Some((arn, found)) = found else { return missing() };
+            let description = json!({ "certificateArn": arn, "status": found.status, "certificatePem": found.pem });
+            return json!({ "certificateDescription": description }).to_string().into_response();
+        }
+        ("PUT", ["certificates", id]) => {
+            let status = query.strip_prefix("newStatus=").expect("a status").to_owned();
+            let found = aws.certificates.iter_mut().find(|(arn, _)| arn.ends_with(id));
+            found.expect("a certificate").1.status = status;
+        }
+        ("DELETE", ["certificates", id]) => {
+            assert_eq!(query, "forceDelete=true");
+            let attached = aws.things.values().any(|thing| thing.certificates.iter().any(|arn| arn.ends_with(id)));
+            let active = aws.certificates.iter().any(|(arn, found)| arn.ends_with(id) && found.status == "ACTIVE");
+            if attached || active {
+                return refused(StatusCode::CONFLICT, "DeleteConflictException");
+            }
+            aws.certificates.retain(|arn, _| !arn.ends_with(id));
+        }
+        ("POST", ["attached-policies", arn]) => {
+            let policies = aws.certificates[*arn].policies.iter();
+            let policies: Vec<Value> = policies.map(|policy| json!({ "policyName": policy })).collect();
+            return json!({ "policies": policies }).to_string().into_response();
+        }
+        ("PUT", ["target-policies", policy]) => {
+            let found = aws.certificates.get_mut(&text("target")).expect("a certificate");
+            assert!(found.policies.insert((*policy).to_owned()), "attached twice");
+        }
+        ("POST", ["target-policies", policy]) => {
+            let found = aws.certificates.get_mut(&text("target")).expect("a certificate");
+            assert!(found.policies.remove(*policy), "detached twice");
+        }
+        other => panic!("{other:?} was not expected"),
+    }
+    "{}".into_response()
+}
+
+fn kinesis(aws: &mut Aws, target: &str, body: &[u8]) -> Response {
+    let request: Value = serde_json::from_slice(body).expect("JSON");
+    let answer = match target.split_once('.').expect("a service").1 {
+        "ListStreams" => json!({ "HasMoreStreams": false, "StreamNames": ["other", STREAM] }),
+        "DescribeStreamSummary" => {
+            let arn = format!("arn:aws:kinesis:us-east-1:{}:stream/{STREAM}", aws.account);
+            json!({ "StreamDescriptionSummary": { "StreamName": STREAM, "StreamARN": arn, "StreamStatus": "ACTIVE",
+                "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1, "EnhancedMonitoring": [], "OpenShardCount": 1 } })
+        }
+        "PutRecord" => {
+            let data = STANDARD.decode(request["Data"].as_str().expect("data")).expect("base64");
+            let record: Value = serde_json::from_slice(&data).expect("a record");
+            assert_eq!(request["PartitionKey"], record["d"], "the partition key is the device");
+            aws.records.push(record);
+            aws.changes.push("put record".to_owned());
+            json!({ "SequenceNumber": aws.records.len().to_string(), "ShardId": "shardId-000000000000" })
+        }
+        other => panic!("{other} was not expected"),
+    };
+    answer.to_string().into_response()
+}
+
+fn decode(part: &str) -> String {
+    let mut bytes = part.bytes();
+    let mut decoded = Vec::new();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            let digits: Vec<u8> = bytes.by_ref().take(2).collect();
+            let digits = String::from_utf8(digits).expect("two digits");
+            decoded.push(u8::from_str_radix(&digits, 16).expect("two digits"));
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8(decoded).expect("text")
+}
+
+fn openssl(words: &[&str]) -> Vec<u8> {
+    let output = Command::new("openssl").args(words).output().expect("openssl is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// A certificate of a request, by an authority of the test's own.
+fn sign(folder: &Path, request: &str) -> String {
+    let file = |name: &str| folder.join(name).display().to_string();
+    if !folder.join("ca.crt").exists() {
+        let new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=A"];
+        openssl(&[&new[..], &["-keyout", &file("ca.key"), "-out", &file("ca.crt")]].concat());
+    }
+    fs::write(folder.join("request.csr"), request).expect("a file");
+    let (crt, key, csr) = (file("ca.crt"), file("ca.key"), file("request.csr"));
+    let words = ["x509", "-req", "-in", &csr, "-CA", &crt, "-CAkey", &key, "-CAcreateserial"];
+    String::from_utf8(openssl(&words)).expect("PEM")
+}
+
+/// A project with a registry that answers it.
+struct Place {
+    folder: TempDir,
+    aws: Shared,
+    endpoint: String,
+    server: JoinHandle<()>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Place {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = folder.path().join("authority");
+        fs::create_dir(&authority).expect("a folder");
+        fs::write(folder.path().join("platform.toml"), PLATFORM).expect("the platform file");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let aws = Aws { account: "111111111111".to_owned(), folder: authority, ..Aws::default() };
+        let aws = Arc::new(Mutex::new(aws));
+        let service = Router::new().fallback(answer).with_state(Arc::clone(&aws));
+        let server = tokio::spawn(async move { axum::serve(listener, service).await.expect("it serves") });
+        Self { folder, aws, endpoint, server }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fleetform"));
+        let folder = self.folder.path();
+        command.current_dir(folder).env_clear().env("HOME", folder).env("AWS_ENDPOINT_URL", &self.endpoint);
+        command
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("FLEETFORM_BACKOFF_MS", "1");
+        command.arg("devices").args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    async fn output(&self, arguments: &[&str]) -> Output {
+        self.run(self.command(arguments)).await
+    }
+
+    async fn run(&self, mut command: Command) -> Output {
+        {
+            let mut aws = self.aws.lock().expect("no handler failed");
+            aws.changes.clear();
+            aws.requests = 0;
+        }
+        tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("the command runs")
+    }
+
+    async fn done(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments).await;
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output));
+        text(&output)
+    }
+
+    async fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments).await;
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {}", text(&output));
+        assert_eq!(self.changes(), [""; 0], "{arguments:?}");
+        text(&output)
+    }
+
+    fn changes(&self) -> Vec<String> {
+        self.aws.lock().expect("no handler failed").changes.clone()
+    }
+
+    fn requests(&self) -> usize {
+        self.aws.lock().expect("no handler failed").requests
+    }
+
+    fn thing(&self, name: &str) -> Thing {
+        self.aws.lock().expect("no handler failed").things[name].clone()
+    }
+
+    /// Status and policies of the certificates of a device.
+    fn certificates(&self, device: &str) -> Vec<(String, Vec<String>)> {
+        let arns = self.thing(device).certificates;
+        let aws = self.aws.lock().expect("no handler failed");
+        let of = |arn: &String| &aws.certificates[arn];
+        arns.iter().map(of).map(|found| (found.status.clone(), found.policies.iter().cloned().collect())).collect()
+    }
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+fn active() -> (String, Vec<String>) {
+    ("ACTIVE".to_owned(), CORE.map(str::to_owned).to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_becomes_devices_and_a_second_run_changes_nothing() {
+    let place = Place::new().await;
+    let manifest = "device,type,zone,attributes\nsensor-1,meter,north,max_pressure=70\nsensor-2,meter,south,\n";
+    fs::write(place.folder.path().join("manifest.csv"), manifest).expect("a file");
+    let plan = place.done(&["import", "manifest.csv", "--dry-run"]).await;
+    assert_eq!(place.changes(), [""; 0], "case 18: a dry run changes nothing");
+    assert!(plan.contains("would create thing sensor-1 of type my-water-dev-meter"), "{plan}");
+    assert!(!place.folder.path().join("devices").exists());
+
+    let printed = place.done(&["import", "manifest.csv"]).await;
+    assert!(printed.contains("2 of 2: sensor-2"), "{printed}");
+    let first: Vec<String> = place.changes().into_iter().take(9).collect();
+    assert_eq!(
+        first,
+        [
+            "POST /things/sensor-1",
+            "PUT /thing-groups/addThingToThingGroup",
+            "put record",
+            "PATCH /things/sensor-1",
+            "POST /certificates",
+            "PUT /target-policies/my-water-dev-core",
+            "PUT /target-policies/my-water-dev-shadow",
+            "PUT /things/sensor-1/principals",
+            &format!("PUT /certificates/{:064}", 1),
+        ]
+    );
+    for (device, zone) in [("sensor-1", "north"), ("sensor-2", "south")] {
+        assert_eq!(place.certificates(device), [active()]);
+        assert_eq!(place.thing(device).groups.into_iter().collect::<Vec<_>>(), [format!("my-water-dev-{zone}")]);
+        let file = |end: &str| place.folder.path().join(format!("devices/dev/{device}.{end}")).display().to_string();
+        let of_certificate = openssl(&["x509", "-in", &file("crt"), "-noout", "-pubkey"]);
+        assert_eq!(of_certificate, openssl(&["pkey", "-in", &file("key"), "-pubout"]), "the key is the certificate's");
+        assert_eq!(fs::metadata(file("key")).expect("a key").permissions().mode() & 0o777, 0o600);
+    }
+    assert!(!printed.contains("PRIVATE KEY"));
+    let record = place.aws.lock().expect("no handler failed").records[0].clone();
+    assert_eq!(record["attributes"], json!({ "max_pressure": 70 }));
+    assert_eq!(place.thing("sensor-1").attributes["revision"], record["rev"].to_string());
+
+    place.done(&["import", "manifest.csv"]).await;
+    assert_eq!(place.changes(), [""; 0], "case 17: a second run changes nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_moves_gets_another_certificate_and_goes() {
+    let place = Place::new().await;
+    place.done(&["add", "sensor-1", "--type", "meter", "--zone", "north"]).await;
+    place.done(&["move", "sensor-1", "--zone", "south"]).await;
+    assert_eq!(place.thing("sensor-1").groups.into_iter().collect::<Vec<_>>(), ["my-water-dev-south"]);
+    place.done(&["move", "sensor-1", "--zone", "south"]).await;
+    assert_eq!(place.changes(), [""; 0]);
+    place.done(&["rotate", "sensor-1"]).await;
+    assert_eq!(place.certificates("sensor-1"), [active(), active()]);
+    place.done(&["rotate", "sensor-1"]).await;
+    assert_eq!(place.changes(), [""; 0]);
+    place.done(&["rotate", "sensor-1", "--finish"]).await;
+    assert_eq!(place.certificates("sensor-1"), [active()]);
+    place.done(&["revoke", "sensor-1"]).await;
+    assert_eq!(place.certificates("sensor-1"), []);
+    place.done(&["revoke", "sensor-1"]).await;
+    assert_eq!(place.changes(), [""; 0], "case 22");
+    place.done(&["remove", "sensor-1"]).await;
+    let aws = place.aws.lock().expect("no handler failed");
+    assert_eq!((aws.things.len(), aws.certificates.len()), (0, 0));
+    assert_eq!(aws.records.last().expect("a record")["retired"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_19_a_call_that_is_throttled_three_times_succeeds() {
+    let place = Place::new().await;
+    place.aws.lock().expect("nobody holds it").throttle = 3;
+    place.done(&["add", "sensor-1", "--type", "meter", "--zone", "north"]).await;
+    assert_eq!(place.certificates("sensor-1"), [active()]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_20_a_key_that_others_can_read_is_not_used() {
+    let place = Place::new().await;
+    let keys = place.folder.path().join("devices/dev");
+    fs::create_dir_all(&keys).expect("a folder");
+    fs::write(keys.join("sensor-1.key"), "a key").expect("a file");
+    fs::set_permissions(keys.join("sensor-1.key"), fs::Permissions::from_mode(0o644)).expect("a mode");
+    let said = place.refused(&["add", "sensor-1", "--type", "meter", "--zone", "north"]).await;
+    assert!(said.contains("its mode is 644") && said.contains("chmod 600"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn case_21_the_wrong_account_or_region_stops_before_the_first_change() {
+    let place = Place::new().await;
+    place.aws.lock().expect("nobody holds it").account = "999999999999".to_owned();
+    let add = ["add", "sensor-1", "--type", "meter", "--zone", "north"];
+    assert!(place.refused(&add).await.contains("lies in account 999999999999"));
+    let mut command = place.command(&add);
+    command.env("AWS_REGION", "eu-west-1");
+    let output = place.run(command).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output).contains("AWS_REGION is eu-west-1, and environment `dev` lies in us-east-1"),
+        "{}",
+        text(&output)
+    );
+    assert_eq!(place.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_manifest_is_named_line_by_line_and_nothing_is_asked() {
+    let place = Place::new().await;
+    let manifest = place.folder.path().join("manifest.csv");
+    fs::write(
+        &manifest,
+        "device,type,zone,attributes,csr\r\nsensor-1,meter,north,max_pressure=70,\r\nsensor 2,meter,north,,\n\
+         sensor-3,pump,north,,\nsensor-4,meter,east,,\nsensor-1,meter,north,,\nsensor-6,meter,north,max_pressure=high,\n\
+         ../../x,meter,north,,\nsensor-8,meter,north,max_pressure=1e3,\nsensor-9,\"meter\",north,,\n\
+         sensor-10,meter,north,,,,\nsensor-11,meter,north,,platform.toml\nsensor-12,meter,north,,nowhere.csr\n",
+    )
+    .expect("a file");
+    let said = place.refused(&["import", "manifest.csv"]).await;
+    for line in [
+        "manifest.csv:3: ",
+        "manifest.csv:4: there is no device type `pump`",
+        "manifest.csv:5: there is no zone `east`",
+        "manifest.csv:6: `sensor-1` is in the file twice",
+        "manifest.csv:7: attribute `max_pressure` must be a finite number",
+        "manifest.csv:8: ",
+        "manifest.csv:9: attribute `max_pressure` must be written in digits",
+        "manifest.csv:10: no cell is quoted here",
+        "manifest.csv:11: it has more cells than the first line",
+        "manifest.csv:12: platform.toml is no certificate signing request",
+        "manifest.csv:13: cannot read nowhere.csr",
+        "manifest.csv has 11 problems: nothing was done",
+    ] {
+        assert!(said.contains(line), "{line} is missing in\n{said}");
+    }
+    assert_eq!(place.requests(), 0, "no call is made");
+    for (header, problem) in [
+        ("", "is empty"),
+        ("device,type\n", "no column `zone`"),
+        ("device,type,zone,colour\n", "`colour`"),
+        ("device,type,zone,type\n", "column `type` is there twice"),
+    ] {
+        fs::write(&manifest, header).expect("a file");
+        assert!(place.refused(&["import", "manifest.csv"]).await.contains(problem), "{problem}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_the_devices_own_leaves_no_key_here() {
+    let place = Place::new().await;
+    let file = |name: &str| place.folder.path().join(name).display().to_string();
+    openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", &file("own.key")]);
+    openssl(&["req", "-new", "-key", &file("own.key"), "-subj", "/CN=x", "-out", &file("own.csr")]);
+    place.done(&["add", "sensor-1", "--type", "meter", "--zone", "north", "--csr", "own.csr"]).await;
+    assert!(!place.folder.path().join("devices/dev/sensor-1.key").exists());
+    assert_eq!(place.certificates("sensor-1"), [active()]);
+    let said = place.refused(&["add", "sensor-2", "--type", "meter", "--zone", "north", "--csr", "own.key"]).await;
+    assert!(said.contains("no certificate signing request"), "{said}");
+    assert_eq!(place.requests(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_alone_needs_no_thing() {
+    let place = Place::new().await;
+    let add = ["add", "sensor-1", "--type", "meter", "--zone", "north", "--record-only", "--revision", "7"];
+    place.done(&add).await;
+    assert_eq!(place.changes(), ["put record"]);
+    assert_eq!(place.aws.lock().expect("no handler failed").records[0]["rev"], 7);
+}
