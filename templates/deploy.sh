@@ -17,7 +17,7 @@ readonly CATALOG_STACK=<{ catalog_stack }>
 # 1 where samples are stored: not every region has what stores them.
 readonly STORES=<{ stores }>
 ZIPS=(evaluate deliver jobs)
-if ((STORES)); then ZIPS+=(store); fi
+if ((STORES)); then ZIPS+=(store export); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=<{ own_bucket }>
@@ -44,7 +44,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -84,7 +84,10 @@ check_artifacts() {
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
   JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
-  if ((STORES)); then STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"; fi
+  if ((STORES)); then
+    STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
+    EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
+  fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -378,7 +381,10 @@ upload_all() {
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
   upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
-  if ((STORES)); then upload "$ARTIFACTS/store.zip" "$STORE_KEY"; fi
+  if ((STORES)); then
+    upload "$ARTIFACTS/store.zip" "$STORE_KEY"
+    upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
+  fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -480,7 +486,7 @@ deploy_platform() {
   find_bucket
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
-  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY"); fi
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version
@@ -542,7 +548,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -288,6 +288,58 @@ impl Store {
     }
 }
 
+/// What the `export` handler knows.
+#[cfg(feature = "export")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// What every function knows.
+    pub common: Common,
+    /// The table of samples.
+    pub table: crate::iceberg::TableName,
+    /// The bucket of exports.
+    pub cold_bucket: String,
+    /// How keys are made.
+    pub layout: crate::export::manifest::Layout,
+    /// How long after its end a day is exported.
+    pub after: Millis,
+    /// How long after its end a day stays in the table.
+    pub keep: Millis,
+    /// Rows of an object, at most.
+    pub object_rows: u64,
+}
+
+#[cfg(feature = "export")]
+impl Export {
+    /// Rows of an object where nothing is said: with a few readings each, about 100 MB.
+    const OBJECT_ROWS: u64 = 4_000_000;
+
+    /// Reads what the `export` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        let rows = "FLEETFORM_EXPORT_OBJECT_ROWS";
+        Ok(Self {
+            common: Common::read(variables)?,
+            table: crate::iceberg::TableName {
+                bucket_arn: variables.required("FLEETFORM_TABLE_BUCKET_ARN")?,
+                namespace: variables.required("FLEETFORM_TABLE_NAMESPACE")?,
+                table: variables.required("FLEETFORM_TABLE")?,
+            },
+            cold_bucket: variables.required("FLEETFORM_COLD_BUCKET")?,
+            layout: variables.parsed(
+                "FLEETFORM_EXPORT_PARTITION_BY",
+                "`zone,day` or `day,zone`",
+                crate::export::manifest::Layout::named,
+            )?,
+            after: Millis::from_secs(seconds(variables, "FLEETFORM_EXPORT_AFTER_S")?),
+            keep: Millis::from_secs(seconds(variables, "FLEETFORM_WARM_RETENTION_S")?),
+            object_rows: match variables.optional(rows) {
+                None => Self::OBJECT_ROWS,
+                Some(_) => variables
+                    .parsed(rows, "a number of rows", |text| text.parse().ok().filter(|rows| *rows > 0))?,
+            },
+        })
+    }
+}
+
 fn rule_set_sha256(variables: &Variables<'_>) -> Result<String, ConfigError> {
     variables.parsed("FLEETFORM_RULE_SET_SHA256", "64 lowercase hexadecimal digits", |text| {
         is_sha256(text).then(|| text.to_owned())
@@ -338,6 +390,13 @@ mod tests {
             ("FLEETFORM_DELIVERY_STREAM", "samples".to_owned()),
             ("FLEETFORM_REGISTRATIONS_TABLE", "registrations".to_owned()),
             ("FLEETFORM_DELIVERIES_TABLE", "deliveries".to_owned()),
+            ("FLEETFORM_TABLE_BUCKET_ARN", "arn:aws:s3tables:us-east-1:111111111111:bucket/samples".to_owned()),
+            ("FLEETFORM_TABLE_NAMESPACE", "telemetry".to_owned()),
+            ("FLEETFORM_TABLE", "samples".to_owned()),
+            ("FLEETFORM_COLD_BUCKET", "cold".to_owned()),
+            ("FLEETFORM_EXPORT_PARTITION_BY", "zone,day".to_owned()),
+            ("FLEETFORM_EXPORT_AFTER_S", "86400".to_owned()),
+            ("FLEETFORM_WARM_RETENTION_S", "2592000".to_owned()),
             ("FLEETFORM_TOPIC_ARN_PREFIX", "arn:aws:sns:us-east-1:111111111111:riverton-water-dev-".to_owned()),
         ])
     }
@@ -353,6 +412,7 @@ mod tests {
             Relay::read(&variables)?;
             Provision::read(&variables)?;
             assert_eq!(Store::read(&variables)?.hot, None);
+            assert_eq!(Export::read(&variables)?.object_rows, Export::OBJECT_ROWS);
             Notify::read(&variables)
         };
         assert_eq!(read(&variables).expect("complete").sms_origination, None);

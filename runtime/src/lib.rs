@@ -13,11 +13,15 @@ pub mod crumbs;
 pub mod event;
 #[cfg(feature = "jobs")]
 pub mod every_shard;
+#[cfg(feature = "export")]
+pub mod export;
+#[cfg(feature = "export")]
+pub mod frame;
 #[cfg(feature = "lambda")]
 pub mod handler;
 #[cfg(feature = "lambda")]
 pub mod host;
-#[cfg(feature = "store")]
+#[cfg(feature = "iceberg")]
 pub mod iceberg;
 #[cfg(any(feature = "evaluate", feature = "store"))]
 pub mod leftovers;

@@ -26,6 +26,7 @@ pub(crate) fn run() -> Result<(), Error> {
             .arg(workspace::target().join("debug/fleetform"))
             .arg(lambda::folder(Profile::Dev))
             .arg(tools::EMULATOR.programs().join("python"))
+            .arg(tools::ICEBERG.programs().join("python"))
             .arg(tools::AWS.programs().join("aws"))
             .arg(work),
     )

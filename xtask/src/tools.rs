@@ -13,6 +13,8 @@ use crate::{error::Error, mosquitto, npm, process, workspace};
 
 /// The emulator of AWS that the deploy test runs against.
 pub(crate) const EMULATOR: ToolSet = ToolSet { name: "emulator" };
+/// Another reader and writer of Iceberg tables and Parquet files.
+pub(crate) const ICEBERG: ToolSet = ToolSet { name: "iceberg" };
 /// The AWS command line.
 pub(crate) const AWS: ToolSet = ToolSet { name: "aws" };
 /// Linters and readers.
@@ -20,7 +22,7 @@ pub(crate) const LINT: ToolSet = ToolSet { name: "lint" };
 /// What builds the Lambda binaries.
 pub(crate) const BUILD: ToolSet = ToolSet { name: "build" };
 
-const SETS: [ToolSet; 4] = [EMULATOR, AWS, LINT, BUILD];
+const SETS: [ToolSet; 5] = [EMULATOR, ICEBERG, AWS, LINT, BUILD];
 
 /// Programs that live in one Python environment.
 #[derive(Clone, Copy)]

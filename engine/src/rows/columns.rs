@@ -26,6 +26,9 @@ pub const OTHER_READINGS: &str = "other_readings";
 /// What the day of [`SAMPLED_AT`] is called where the table is partitioned by it. No column may have the name.
 pub const SAMPLED_ON: &str = "sampled_on";
 
+/// Which export of its day a sample was written by. Only exported files have the column.
+pub const EXPORT_NUMBER: &str = "export_number";
+
 /// The number of columns that every row has, and the index of the first of a reading.
 pub const FIRST_READING: usize = 7;
 
@@ -97,6 +100,11 @@ impl ColumnType {
         }
     }
 
+    /// The type that an Iceberg schema calls so; none if no column of samples has it.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Text, Self::Float, Self::Int, Self::Bool, Self::Time].into_iter().find(|known| known.as_str() == name)
+    }
+
     /// Its name in an Iceberg schema ("Schemas and Data Types", Apache Iceberg table spec).
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -122,7 +130,7 @@ pub enum NoTable {
 
 /// Whether the table needs a name for itself.
 pub fn is_reserved(name: &str) -> bool {
-    name == SAMPLED_ON || FIXED.iter().any(|column| column.name == name)
+    [SAMPLED_ON, EXPORT_NUMBER].contains(&name) || FIXED.iter().any(|column| column.name == name)
 }
 
 /// The columns of a platform's table: [`FIXED`], then those of readings and health values, by name.

@@ -132,6 +132,7 @@ codes! {
     ReservedReading = "P072" Error "reserved-reading" "a reading with a name that the table of samples needs for itself",
     MixedReading = "P073" Error "mixed-reading" "a reading that means different things in two device types",
     HotRetention = "P074" Error "hot-retention" "a retention of the hot table without a hot table",
+    InvalidSchedule = "P075" Error "invalid-schedule" "a schedule that nothing can be done by",
 }
 
 impl Code {

@@ -10,6 +10,7 @@ pub mod contact;
 pub mod deploy;
 pub mod device_type;
 pub mod environment;
+pub mod export;
 pub mod identity;
 pub mod logical_id;
 pub mod message;
@@ -18,7 +19,7 @@ pub mod observe;
 pub mod processor;
 pub(crate) mod reading;
 pub mod region;
-pub(crate) mod retention;
+pub mod retention;
 pub(crate) mod route;
 pub(crate) mod rule;
 pub mod rule_test;
@@ -152,6 +153,8 @@ pub(crate) struct RawFile {
     pub(crate) routes: Option<Vec<route::RawRoute>>,
     /// How long things are kept.
     pub(crate) retention: Option<retention::RawRetention>,
+    /// When days of samples become files of their own.
+    pub(crate) export: Option<export::RawExport>,
     /// What must hold for an alert.
     // Boxed: half of a map's room may be empty, and there may be ten thousand of these.
     pub(crate) rules: Option<Table<RuleId, Box<rule::RawRule>>>,

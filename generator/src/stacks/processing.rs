@@ -67,13 +67,13 @@ pub(crate) fn stacks(
     let state = bucket::add(
         &mut stack,
         "StateBucket",
-        BucketPlan { key: &key, access_log: (&access_log, "state/"), expire_days: None },
+        BucketPlan { key: &key, access_log: (&access_log, "state/"), expire_days: None, tiering: false },
         |arn| vec![create_only(arn)],
     );
     let failures = bucket::add(
         &mut stack,
         "FailureBucket",
-        BucketPlan { key: &key, access_log: (&access_log, "failures/"), expire_days: Some(FAILURE_DAYS) },
+        BucketPlan { key: &key, access_log: (&access_log, "failures/"), expire_days: Some(FAILURE_DAYS), tiering: false },
         |_| Vec::new(),
     );
     let quarantine = stack.add("QuarantineTable", Table::new("id", None, &key));

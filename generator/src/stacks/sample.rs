@@ -22,6 +22,8 @@ use crate::platform::{
     observe::{IngestionLag, Observe, Quarantine},
     processor::{Arch, Processor},
     security::Security,
+    export::{Export, Layout},
+    retention::Retention,
     storage::{Hot, Storage},
     stream::{Mode, Stream},
     zone::Zone,
@@ -80,7 +82,16 @@ pub(crate) fn platform() -> Platform {
             fan_out: true,
             generation: 1,
         },
-        storage: Some(Storage { hot: Hot::Table { retention: Millis::from_secs(86_400) } }),
+        storage: Some(Storage {
+            hot: Hot::Table { retention: Millis::from_secs(86_400) },
+            retention: Retention { warm: Millis::from_secs(30 * 86_400), cold: Millis::from_secs(7 * 365 * 86_400) },
+            export: Export {
+                schedule: "cron(30 2 * * ? *)".into(),
+                timezone: "America/New_York".into(),
+                after: Millis::from_secs(86_400),
+                layout: Layout::ZoneDay,
+            },
+        }),
         processor: Processor {
             memory_mib: 256,
             arch: Arch::X86_64,

@@ -2,6 +2,7 @@
 
 mod columns;
 mod delivery;
+mod export;
 mod store;
 mod table;
 
@@ -26,6 +27,7 @@ use crate::{
 pub(crate) struct Outputs {
     pub(crate) store: FunctionOutputs,
     pub(crate) columns: FunctionOutputs,
+    pub(crate) export: FunctionOutputs,
     pub(crate) delivery_stream_name: Output,
     pub(crate) registrations_name: Output,
     /// None where there is no hot table.
@@ -88,10 +90,12 @@ pub(crate) fn stacks(
             rule_set_sha256,
         },
     );
+    let export = export::add(site, &mut stack, &given, kept, &samples);
     stack.output("TableBucketArn", "ARN of the table bucket of the samples", samples.bucket_arn);
     let outputs = Outputs {
         store,
         columns,
+        export,
         delivery_stream_name: stack.output(
             "DeliveryStreamName",
             "Name of the stream that delivers samples to their table",

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "jobs")]
 pub mod allow_list;
+#[cfg(feature = "export")]
+pub mod cold;
 #[cfg(feature = "deliver")]
 pub mod deliveries;
 #[cfg(feature = "jobs")]
@@ -29,6 +31,8 @@ pub mod shards;
 pub mod signed;
 #[cfg(feature = "state")]
 pub mod state_log;
+#[cfg(feature = "export")]
+pub mod table_files;
 #[cfg(feature = "jobs")]
 pub mod waiting;
 
@@ -62,9 +66,9 @@ const CALLS_AT_ONCE: usize = 24;
 #[derive(Clone, Debug)]
 pub struct Access {
     config: SdkConfig,
-    #[cfg(feature = "store")]
+    #[cfg(feature = "signed")]
     credentials: Credentials,
-    #[cfg(feature = "store")]
+    #[cfg(feature = "signed")]
     region: String,
     /// An endpoint of one's own serves buckets by path; bucket names are no host names there.
     own_endpoint: bool,
@@ -98,9 +102,9 @@ impl Access {
         config.set_endpoint_url(endpoint);
         Ok(Self {
             config: config.build(),
-            #[cfg(feature = "store")]
+            #[cfg(feature = "signed")]
             credentials,
-            #[cfg(feature = "store")]
+            #[cfg(feature = "signed")]
             region,
             own_endpoint,
         })
@@ -113,7 +117,7 @@ impl Access {
     }
 
     /// A client of a service by its name, and the address of the service, without a slash at its end.
-    #[cfg(feature = "store")]
+    #[cfg(feature = "signed")]
     pub fn signed(&self, http: reqwest::Client, service: &'static str) -> (signed::SignedClient, String) {
         let own = self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
         let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };

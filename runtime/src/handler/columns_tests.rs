@@ -20,7 +20,7 @@ impl Table {
     fn new() -> Self {
         let field = json!({ "id": 1, "name": "device_id", "required": true, "type": "string" });
         let schema = json!({ "type": "struct", "schema-id": 0, "fields": [field] });
-        let metadata = json!({ "table-uuid": "u", "last-column-id": 1, "current-schema-id": 0, "schemas": [schema] });
+        let metadata = json!({ "format-version": 2, "location": "s3://samples", "last-updated-ms": 0, "table-uuid": "u", "last-column-id": 1, "current-schema-id": 0, "schemas": [schema] });
         Self { metadata: metadata.into(), ..Self::default() }
     }
 

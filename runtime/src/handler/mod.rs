@@ -5,6 +5,8 @@
 pub mod columns;
 #[cfg(feature = "evaluate")]
 pub mod evaluate;
+#[cfg(feature = "export")]
+pub mod export;
 #[cfg(feature = "deliver")]
 pub mod notify;
 #[cfg(feature = "jobs")]

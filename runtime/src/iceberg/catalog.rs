@@ -72,7 +72,7 @@ fn refused(call: &str, status: StatusCode, body: &[u8]) -> PortError {
 }
 
 /// A part of a path with everything encoded but what never needs it.
-fn encoded(part: &str) -> String {
+pub(crate) fn encoded(part: &str) -> String {
     part.bytes().fold(String::new(), |text, byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             text + char::from(byte).encode_utf8(&mut [0; 4])

@@ -4,6 +4,12 @@
 //! holds, and one whose type would change is refused.
 
 pub mod catalog;
+#[cfg(feature = "export")]
+pub mod files;
+#[cfg(feature = "export")]
+pub mod removal;
+#[cfg(feature = "export")]
+pub mod snapshot;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -41,6 +47,20 @@ pub struct Metadata {
     last_column_id: u64,
     current_schema_id: i64,
     schemas: Vec<Schema>,
+    #[cfg(feature = "export")]
+    format_version: u8,
+    #[cfg(feature = "export")]
+    location: String,
+    #[cfg(feature = "export")]
+    #[serde(default)]
+    last_sequence_number: i64,
+    #[cfg(feature = "export")]
+    last_updated_ms: i64,
+    #[cfg(feature = "export")]
+    current_snapshot_id: Option<i64>,
+    #[cfg(feature = "export")]
+    #[serde(default)]
+    snapshots: Vec<snapshot::Snapshot>,
 }
 
 /// A schema. What it has besides is handed back as it is.
@@ -80,6 +100,14 @@ pub enum Unfit {
         found: String,
         /// What it should hold.
         wanted: SmolStr,
+    },
+    /// There is a column that no table of samples has.
+    #[error("the column `{name}` holds `{found}`, which no reading is")]
+    Strange {
+        /// The column.
+        name: SmolStr,
+        /// What it holds.
+        found: SmolStr,
     },
     /// The metadata names a schema that it does not have.
     #[error("the table's metadata has no current schema")]
@@ -152,7 +180,7 @@ mod tests {
         let fields = [field(1, "device_id", "string"), field(2, "pressure", "double")];
         let current = json!({ "type": "struct", "schema-id": 3, "fields": fields, "identifier-field-ids": [1] });
         serde_json::from_value(json!({
-            "format-version": 2, "table-uuid": "u", "last-column-id": 4, "current-schema-id": 3, "schemas": [old, current],
+            "format-version": 2, "location": "s3://samples", "last-updated-ms": 0, "table-uuid": "u", "last-column-id": 4, "current-schema-id": 3, "schemas": [old, current],
         }))
         .expect("metadata")
     }

@@ -4,16 +4,16 @@ use std::process::ExitCode;
 
 use fleetform_tests::deploy::{Setup, run};
 
-const USAGE: &str = "usage: deploy-test FLEETFORM ARTIFACTS PYTHON AWS WORK (see `cargo xtask deploy-test`)";
+const USAGE: &str = "usage: deploy-test FLEETFORM ARTIFACTS PYTHON ICEBERG AWS WORK (see `cargo xtask deploy-test`)";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).map(Into::into).collect();
-    let Ok([fleetform, artifacts, python, aws, work]) = <[_; 5]>::try_from(words) else {
+    let Ok([fleetform, artifacts, python, iceberg, aws, work]) = <[_; 6]>::try_from(words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match run(Setup { fleetform, artifacts, python, aws, work }).await {
+    match run(Setup { fleetform, artifacts, python, iceberg, aws, work }).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {

@@ -6,6 +6,7 @@ mod command;
 mod crash;
 mod delivery;
 mod devices;
+mod export;
 mod overrides;
 mod platform;
 mod provisioning;
@@ -31,10 +32,12 @@ use crate::{aws::Aws, emulator::Emulator, transcript::Transcript, webhook::Recei
 pub struct Setup {
     /// The `fleetform` command.
     pub fleetform: Utf8PathBuf,
-    /// The folder that holds `evaluate.zip`, `deliver.zip`, `jobs.zip` and `store.zip`.
+    /// The folder that holds `evaluate.zip`, `deliver.zip`, `jobs.zip`, `store.zip` and `export.zip`.
     pub artifacts: Utf8PathBuf,
     /// The Python that the emulator is installed for.
     pub python: Utf8PathBuf,
+    /// A Python with another reader and writer of Iceberg and Parquet.
+    pub iceberg: Utf8PathBuf,
     /// The AWS command.
     pub aws: Utf8PathBuf,
     /// A folder of the test's own, which is emptied first.
@@ -90,6 +93,7 @@ impl Test {
         self.deliver_alert(&mut raised).await?;
         self.bad_records_are_set_aside(&mut raised).await?;
         self.samples_are_stored(&raised).await?;
+        self.samples_are_exported().await?;
         self.update()?;
         self.adopt_rules(&mut raised).await?;
         self.sweep(&mut raised).await?;

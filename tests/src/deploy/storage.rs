@@ -67,7 +67,7 @@ impl Test {
     }
 
     /// The rows of the hot table, as readers take them: one for each device and time.
-    fn hot_rows(&self) -> Result<BTreeMap<(String, i64), Value>, Failure> {
+    pub(super) fn hot_rows(&self) -> Result<BTreeMap<(String, i64), Value>, Failure> {
         let items = self.rows(&self.output("HotTableName")?)?;
         let mut found = BTreeMap::new();
         for item in &items {

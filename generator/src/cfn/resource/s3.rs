@@ -57,10 +57,20 @@ pub(crate) struct LifecycleRule {
     pub(crate) status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expiration_in_days: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) transitions: Vec<Transition>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) noncurrent_version_expiration: Option<NoncurrentVersionExpiration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) abort_incomplete_multipart_upload: Option<AbortIncompleteMultipartUpload>,
+}
+
+/// When objects go to another storage class.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Transition {
+    pub(crate) storage_class: &'static str,
+    pub(crate) transition_in_days: u32,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! EventBridge Scheduler.
 
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use crate::cfn::{stack::Resource, value::Text};
 
@@ -10,6 +11,9 @@ use crate::cfn::{stack::Resource, value::Text};
 pub(crate) struct Schedule {
     pub(crate) description: &'static str,
     pub(crate) schedule_expression: String,
+    /// The IANA time zone of a cron expression; UTC where none is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) schedule_expression_timezone: Option<SmolStr>,
     pub(crate) flexible_time_window: FlexibleTimeWindow,
     pub(crate) state: &'static str,
     pub(crate) target: Target,

@@ -165,7 +165,8 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             watches.push(Watch { periods: 3, ..five_minutes(id, &description, vec![lambda(name, function)]) });
         }
     }
-    watches.extend(names.storage.iter().flat_map(|names| samples::watches(site, names)));
+    let storage = names.storage.iter().zip(&site.platform.storage);
+    watches.extend(storage.flat_map(|(names, kept)| samples::watches(site, names, kept)));
     watches.extend(names.tables.iter().map(|(id, table)| {
         let throttles = ["ReadThrottleEvents", "WriteThrottleEvents"]
             .map(|name| metric("AWS/DynamoDB", name, [("TableName", table)]));

@@ -90,6 +90,7 @@ pub(super) fn add(
         Schedule {
             description: "Wakes the function sweep",
             schedule_expression: Schedule::every_minutes(platform.processor.sweep_every.as_secs() / 60),
+            schedule_expression_timezone: None,
             flexible_time_window: FlexibleTimeWindow { mode: "OFF" },
             state: "ENABLED",
             target: ScheduleTarget {

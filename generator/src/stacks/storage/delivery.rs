@@ -52,6 +52,7 @@ pub(super) fn add(
             key: &given.key,
             access_log: (&given.access_log, "undelivered/"),
             expire_days: Some(UNDELIVERED_DAYS),
+            tiering: false,
         },
         |_| Vec::new(),
     );

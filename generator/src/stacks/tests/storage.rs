@@ -117,13 +117,46 @@ fn the_hot_table_is_there_where_it_is_asked_for() {
     assert_eq!(environment(&platform)["FLEETFORM_HOT_RETENTION_S"], "86400");
     assert_eq!(environment(&platform)["FLEETFORM_HOT_TABLE"], json!({ "Ref": "HotTable" }));
     assert!(trees(&platform)["observability.yaml"]["Resources"].get("HotTableThrottleAlarm").is_some());
-    platform.storage = Some(Storage { hot: Hot::Table { retention: Millis::from_secs(7_200) } });
+    let kept = platform.storage.clone().unwrap();
+    platform.storage = Some(Storage { hot: Hot::Table { retention: Millis::from_secs(7_200) }, ..kept.clone() });
     assert_eq!(environment(&platform)["FLEETFORM_HOT_RETENTION_S"], "7200");
-    platform.storage = Some(Storage { hot: Hot::Same });
+    platform.storage = Some(Storage { hot: Hot::Same, ..kept });
     assert!(resources(&platform).get("HotTable").is_none());
     assert!(environment(&platform).get("FLEETFORM_HOT_TABLE").is_none());
     assert!(trees(&platform)["observability.yaml"]["Resources"].get("HotTableThrottleAlarm").is_none());
     assert!(trees(&platform)["root.yaml"]["Outputs"].get("HotTableName").is_none());
+}
+
+#[test]
+fn export_is_woken_as_the_file_says_and_its_files_stay_as_long() {
+    let mut platform = platform();
+    let resources = resources(&platform);
+    let schedule = &resources["ExportSchedule"]["Properties"];
+    assert_eq!(schedule["ScheduleExpression"], "cron(30 2 * * ? *)");
+    assert_eq!(schedule["ScheduleExpressionTimezone"], "America/New_York");
+    let rules = &resources["ColdBucket"]["Properties"]["LifecycleConfiguration"]["Rules"];
+    let rule = |id: &str| rules.as_array().unwrap().iter().find(|rule| rule["Id"] == id).unwrap();
+    assert_eq!(rule("expire")["ExpirationInDays"], 7 * 365);
+    assert_eq!(rule("tier")["Transitions"][0]["StorageClass"], "INTELLIGENT_TIERING");
+    let said = &resources["ExportFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(said["FLEETFORM_WARM_RETENTION_S"], (30 * 86_400).to_string());
+    assert_eq!(said["FLEETFORM_EXPORT_AFTER_S"], "86400");
+    assert_eq!(said["FLEETFORM_EXPORT_PARTITION_BY"], "zone,day");
+    let behind = |platform: &Platform| {
+        trees(platform)["observability.yaml"]["Resources"]["ExportBehindAlarm"]["Properties"]["Threshold"].clone()
+    };
+    assert_eq!(behind(&platform), 86_400_000_u64 * 31 / 2);
+    platform.storage = None;
+    assert!(trees(&platform).get("storage.yaml").is_none());
+}
+
+#[test]
+fn export_deletes_no_manifest() {
+    let resources = resources(&platform());
+    let statements = resources["ExportPolicy"]["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
+    let deletes = statements.iter().filter(|one| one["Action"].to_string().contains("Delete"));
+    let targets: Vec<String> = deletes.map(|one| one["Resource"].to_string()).collect();
+    assert!(targets.iter().all(|target| target.contains("/samples/")) && targets.len() == 1, "{targets:?}");
 }
 
 #[test]

@@ -1,0 +1,140 @@
+//! `[export]`: when days of samples become Parquet files of their own, and in which order those lie.
+
+pub(crate) mod schedule;
+
+use fleetform_engine::units::Millis;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use smol_str::SmolStr;
+
+use super::{
+    message::Message,
+    retention::Retention,
+    zone::check_timezone,
+};
+use crate::{
+    check::context::Context,
+    diagnostic::{Code, Diagnostic},
+    schema::types::Duration,
+    source::At,
+};
+use schedule::Rhythm;
+
+/// When exports are made unless the file says otherwise.
+const SCHEDULE: &str = "cron(30 2 * * ? *)";
+
+/// `[export]` as it is written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawExport {
+    /// When exports are made, as Amazon EventBridge Scheduler spells it: `cron(…)` or `rate(…)`.
+    #[schemars(extend("default" = SCHEDULE))]
+    pub(crate) schedule: Option<String>,
+    /// The IANA time zone in which `schedule` is meant.
+    #[schemars(extend("default" = "UTC"))]
+    pub(crate) timezone: Option<String>,
+    /// The order of the folders: a zone's days side by side, or a day's zones.
+    #[schemars(extend("default" = ["zone", "day"], "minItems" = 2, "maxItems" = 2))]
+    pub(crate) partition_by: Option<Vec<Key>>,
+}
+
+/// What folders are made by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum Key {
+    Zone,
+    Day,
+}
+
+/// When and how days are exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// An expression of EventBridge Scheduler.
+    pub schedule: SmolStr,
+    /// The IANA name of the time zone that the expression is meant in.
+    pub timezone: SmolStr,
+    /// How long after its end a day is exported: until then samples of it may come in time.
+    pub after: Millis,
+    /// The order of the folders.
+    pub layout: Layout,
+}
+
+/// The order of the folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A zone's days are side by side.
+    ZoneDay,
+    /// A day's zones are side by side.
+    DayZone,
+}
+
+impl Layout {
+    /// As `export.partition_by` has it, with a comma.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ZoneDay => "zone,day",
+            Self::DayZone => "day,zone",
+        }
+    }
+}
+
+impl RawExport {
+    /// Checks the table against what is kept for how long.
+    pub(crate) fn check(
+        &self,
+        message: &Message,
+        retention: &Retention,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Export {
+        let schedule = self.schedule.as_deref().unwrap_or(SCHEDULE);
+        let after = message.max_past_ms;
+        match Rhythm::parse(schedule) {
+            Ok(rhythm) => check_in_time(rhythm, after, retention, at, context),
+            Err(problem) => {
+                let diagnostic = Diagnostic::new(Code::InvalidSchedule, context.value(&at.key("schedule")), problem.to_string());
+                context.report(diagnostic.help(format!("each night at half past two: \"{SCHEDULE}\"")));
+            }
+        }
+        let timezone = self.timezone.as_deref().unwrap_or("UTC");
+        check_timezone(timezone, &at.key("timezone"), context);
+        Export { schedule: schedule.into(), timezone: timezone.into(), after, layout: self.check_layout(at, context) }
+    }
+
+    fn check_layout(&self, at: &At<'_>, context: &Context<'_>) -> Layout {
+        match self.partition_by.as_deref() {
+            None | Some([Key::Zone, Key::Day]) => Layout::ZoneDay,
+            Some([Key::Day, Key::Zone]) => Layout::DayZone,
+            Some(_) => {
+                let message = "the folders are made by zone and by day, each once";
+                let diagnostic = Diagnostic::new(Code::Duplicate, context.value(&at.key("partition_by")), message);
+                context.report(diagnostic.help("write [\"zone\", \"day\"] or [\"day\", \"zone\"]"));
+                Layout::ZoneDay
+            }
+        }
+    }
+}
+
+/// Reports a schedule by which a day is exported only after its time in the table is over.
+fn check_in_time(rhythm: Rhythm, after: Millis, retention: &Retention, at: &At<'_>, context: &Context<'_>) {
+    let latest = Millis(after.0.saturating_add(rhythm.longest_gap.0));
+    if latest <= retention.warm {
+        return;
+    }
+    let warm = At::root("retention");
+    let warm = warm.key("warm");
+    let message = format!(
+        "a day may be exported as late as `{}` after its end, and `retention.warm` is `{}`",
+        Duration::write(latest),
+        Duration::write(retention.warm)
+    );
+    let schedule = at.key("schedule");
+    // At least one of the two is written, since the defaults fit.
+    let (place, other) = if context.is_written(&schedule) { (&schedule, &warm) } else { (&warm, &schedule) };
+    let mut diagnostic = Diagnostic::new(Code::TimesOutOfOrder, context.value(place), message);
+    if context.is_written(other) {
+        diagnostic = diagnostic.related(context.value(other), "does not fit to this");
+    }
+    context.report(diagnostic.help("export more often, or keep samples in their table for longer"));
+}

@@ -1,0 +1,133 @@
+//! The function `export`, which writes days of samples out of their table, what wakes it, and the bucket where they stay.
+
+use fleetform_policy::iam::{Statement, Target};
+
+use super::{
+    Given,
+    table::{NAMESPACE, Samples, TABLE},
+};
+use crate::{
+    cfn::{
+        resource::{
+            s3::Bucket,
+            scheduler::{DeadLetterConfig, FlexibleTimeWindow, RetryPolicy, Schedule, Target as ScheduleTarget},
+        },
+        stack::{Handle, Stack},
+    },
+    platform::storage::Storage,
+    stacks::{
+        bucket::{self, Plan as BucketPlan},
+        encryption,
+        function::{self, Plan},
+        shared::{FunctionOutputs, common_environment, dead_letters},
+        site::Site,
+    },
+};
+
+/// Memory, in MiB: the rows of one object, with the file that is read and the one that is written.
+const MEMORY_MIB: u32 = 4_096;
+/// Seconds that it may take: the longest that a function may ("Lambda quotas", AWS Lambda developer guide).
+const TIMEOUT_S: u32 = 900;
+/// How long an event is kept that cannot be handed over, and how often that is tried again.
+const EVENT_AGE_MAX_S: u32 = 3_600;
+const RETRIES_MAX: u32 = 10;
+
+pub(super) fn add(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    given: &Given,
+    kept: &Storage,
+    samples: &Samples,
+) -> FunctionOutputs {
+    let days = |length: fleetform_engine::units::Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
+    let cold = bucket::add(
+        stack,
+        "ColdBucket",
+        BucketPlan {
+            key: &given.key,
+            access_log: (&given.access_log, "cold/"),
+            expire_days: Some(days(kept.retention.cold)),
+            tiering: true,
+        },
+        |_| Vec::new(),
+    );
+    stack.output("ColdBucketName", "Name of the bucket of exported samples", cold.reference());
+    let export = &kept.export;
+    let mut environment = common_environment(site);
+    environment.extend([
+        ("FLEETFORM_TABLE_BUCKET_ARN", samples.bucket_arn.clone()),
+        ("FLEETFORM_TABLE_NAMESPACE", NAMESPACE.into()),
+        ("FLEETFORM_TABLE", TABLE.into()),
+        ("FLEETFORM_COLD_BUCKET", cold.reference()),
+        ("FLEETFORM_EXPORT_PARTITION_BY", export.layout.as_str().into()),
+        ("FLEETFORM_EXPORT_AFTER_S", export.after.as_secs().to_string().into()),
+        ("FLEETFORM_WARM_RETENTION_S", kept.retention.warm.as_secs().to_string().into()),
+    ]);
+    let plan = Plan {
+        id: "Export",
+        handler: "export",
+        description: "Writes days of samples out of their table, and takes old ones out of it",
+        code: given.artifacts.code(stack, "ExportCodeKey", "Key of the zip of the function export"),
+        memory_mib: MEMORY_MIB,
+        timeout_s: TIMEOUT_S,
+        reserved: None,
+        environment,
+        statements: statements(samples, &cold),
+    };
+    let added = function::add(site, stack, &given.key, plan);
+    let role = site.role(
+        stack,
+        "ExportSchedule",
+        "Lets the schedule wake the function export",
+        "scheduler.amazonaws.com",
+        [
+            Statement::allow("Wake", ["lambda:InvokeFunction"], [Target::One(added.function.arn())]),
+            Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(added.dead_letters.arn())]),
+            encryption::use_key("Key", &given.key),
+        ],
+    );
+    stack.add(
+        "ExportSchedule",
+        Schedule {
+            description: "Wakes the function export",
+            schedule_expression: export.schedule.to_string(),
+            schedule_expression_timezone: Some(export.timezone.clone()),
+            flexible_time_window: FlexibleTimeWindow { mode: "OFF" },
+            state: "ENABLED",
+            target: ScheduleTarget {
+                arn: added.function.arn(),
+                role_arn: role.arn(),
+                dead_letter_config: DeadLetterConfig { arn: added.dead_letters.arn() },
+                retry_policy: RetryPolicy { event_age_max_s: EVENT_AGE_MAX_S, retries_max: RETRIES_MAX },
+            },
+        },
+    );
+    FunctionOutputs {
+        name: stack.output("ExportFunctionName", "Name of the function export", added.function.reference()),
+        dead_letters_name: dead_letters(stack, &added, "ExportDeadLettersName"),
+        mapping_id: None,
+    }
+}
+
+/// What the function may do besides what every function may.
+fn statements(samples: &Samples, cold: &Handle<Bucket>) -> Vec<Statement<crate::cfn::value::Text>> {
+    let objects = || ["manifests/", "samples/"].map(|prefix| bucket::objects(&cold.arn(), prefix));
+    vec![
+        // Rows leave the table by a commit of metadata, which `columns` may do as well.
+        Statement::allow(
+            "ReadTable",
+            [
+                "s3tables:GetTable",
+                "s3tables:GetTableData",
+                "s3tables:GetTableMetadataLocation",
+                "s3tables:PutTableData",
+                "s3tables:UpdateTableMetadataLocation",
+            ],
+            [Target::One(samples.table.arn())],
+        ),
+        Statement::allow("WriteExports", ["s3:GetObject", "s3:PutObject"], objects()),
+        // Objects that no manifest names. Manifests are never deleted.
+        Statement::allow("ClearExports", ["s3:DeleteObject"], [bucket::objects(&cold.arn(), "samples/")]),
+        Statement::allow("ListExports", ["s3:ListBucket"], [Target::One(cold.arn())]),
+    ]
+}

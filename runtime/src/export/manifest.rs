@@ -1,0 +1,148 @@
+//! What an export consists of, and where everything lies.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use smol_str::SmolStr;
+
+use crate::iceberg::{
+    catalog::encoded,
+    snapshot::{Day, NoDay, Partition},
+};
+
+/// The version of what is below.
+const FORMAT: u32 = 1;
+
+/// An export: what it is made of, and its objects.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// What was exported.
+    #[serde(flatten)]
+    pub partition: Exported,
+    /// Which of the exports of the partition it is, from 1.
+    pub export_number: u32,
+    /// How many rows the table had of it, doubles and what was exported earlier included.
+    pub table_rows: u64,
+    /// The objects with the samples that are new or have changed since the last export.
+    pub objects: Vec<Object>,
+}
+
+/// A partition as a manifest says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exported {
+    /// The version of the manifest.
+    pub format: u32,
+    /// The zone.
+    pub zone: SmolStr,
+    /// The day of UTC, as in 2026-01-31.
+    pub day: String,
+}
+
+/// A Parquet file of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// Its key.
+    pub key: String,
+    /// Samples in it.
+    pub samples: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes in hexadecimal.
+    pub sha256: String,
+}
+
+impl Manifest {
+    /// As it is stored.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("keys are texts, and numbers whole")
+    }
+
+    /// As it was stored.
+    ///
+    /// # Errors
+    /// If the bytes are no manifest, or one of another format.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match manifest.partition.format {
+            FORMAT => Ok(manifest),
+            format => Err(format!("its format is {format}, and the one known here is {FORMAT}")),
+        }
+    }
+
+    /// Whether it says that the rows have left the table, and no export.
+    pub fn is_removal(&self) -> bool {
+        self.table_rows == 0
+    }
+
+    /// How many samples it has.
+    pub fn samples(&self) -> u64 {
+        self.objects.iter().map(|object| object.samples).sum()
+    }
+
+    /// What was exported.
+    ///
+    /// # Errors
+    /// If its day is none.
+    pub fn day(&self) -> Result<Day, NoDay> {
+        self.partition.day.parse()
+    }
+}
+
+impl From<&Partition> for Exported {
+    fn from(partition: &Partition) -> Self {
+        Self { format: FORMAT, zone: partition.zone.clone(), day: partition.day.to_string() }
+    }
+}
+
+/// By what the keys of exports are in order, the first part first (`export.partition_by`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A zone's days are side by side.
+    ZoneDay,
+    /// A day's zones are side by side.
+    DayZone,
+}
+
+impl Layout {
+    /// As the environment of a function names it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "zone,day" => Some(Self::ZoneDay),
+            "day,zone" => Some(Self::DayZone),
+            _ => None,
+        }
+    }
+
+    /// What the keys of all manifests of a partition begin with.
+    pub fn manifests(self, partition: &Partition) -> String {
+        format!("manifests/{}", self.folder(partition))
+    }
+
+    /// The key of a manifest.
+    pub fn manifest(self, partition: &Partition, number: u32) -> String {
+        format!("{}{number:06}.json", self.manifests(partition))
+    }
+
+    /// What the keys of all objects of an export begin with.
+    pub fn objects(self, partition: &Partition, number: u32) -> String {
+        format!("samples/{}{number:06}-", self.folder(partition))
+    }
+
+    /// An object by its bytes: others have another key.
+    pub fn object(self, partition: &Partition, number: u32, part: usize, samples: usize, bytes: &[u8]) -> Object {
+        let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        Object {
+            key: format!("{}{part:04}-{}.parquet", self.objects(partition, number), &sha256[..16]),
+            samples: samples as u64,
+            bytes: bytes.len() as u64,
+            sha256,
+        }
+    }
+
+    fn folder(self, partition: &Partition) -> String {
+        let (zone, day) = (encoded(&partition.zone), partition.day);
+        match self {
+            Self::ZoneDay => format!("zone={zone}/day={day}/"),
+            Self::DayZone => format!("day={day}/zone={zone}/"),
+        }
+    }
+}

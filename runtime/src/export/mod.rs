@@ -1,0 +1,343 @@
+//! Days of the table of samples as plain Parquet files, for as long as `retention.cold` says.
+//!
+//! A day of a zone is exported once it is over and late samples have had their time, and once more whenever the table has
+//! got rows of it since. An export is a number of objects and, last of all, a manifest that names them: without it there
+//! was no export. What an export is made of, the table's rows and earlier exports, says which bytes it has, so that
+//! whoever breaks off is followed by the same.
+//!
+//! What is exported leaves the table when `retention.warm` is over. It refuses to know who asks for all that.
+
+pub mod manifest;
+#[cfg(test)]
+mod memory;
+mod objects;
+mod removal;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use fleetform_engine::{
+    drive::PortError,
+    units::{Millis, Timestamp},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use parquet::errors::ParquetError;
+
+use crate::{
+    frame::{Field, NoColumn, parquet::ReadError},
+    iceberg::{
+        Metadata, TableName, Unfit,
+        catalog::Catalog,
+        files::{self, DataFile, Unreadable},
+        removal::Unremovable,
+        snapshot::{Day, Partition, Snapshot},
+    },
+};
+use manifest::{Layout, Manifest};
+
+/// Manifests of the table that are read at once.
+const MANIFESTS_AT_ONCE: usize = 24;
+
+/// The files of the table of samples.
+pub trait Files: Sync {
+    /// A file by its path.
+    fn get(&self, path: &str) -> impl Future<Output = Result<Bytes, PortError>> + Send;
+
+    /// Writes a file of metadata.
+    fn put(&self, path: &str, bytes: Vec<u8>) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// Where exports stay.
+pub trait Cold: Sync {
+    /// All keys that begin so, in their order.
+    fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+
+    /// An object; none if there is none.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, PortError>> + Send;
+
+    /// Writes an object, over one of its key.
+    fn put(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Writes an object unless there is one. `false` if there is.
+    fn create(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = Result<bool, PortError>> + Send;
+
+    /// Deletes objects.
+    fn delete(&self, keys: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// What exports, with its ports.
+#[derive(Debug)]
+pub struct Exporter<C, F, K> {
+    /// Where the table's metadata is.
+    pub catalog: C,
+    /// Where its files are.
+    pub files: F,
+    /// Where exports go.
+    pub cold: K,
+    /// The table.
+    pub table: TableName,
+    /// How long after its end a day is exported.
+    pub after: Millis,
+    /// How long after its end a day stays in the table, once it is exported.
+    pub keep: Millis,
+    /// How keys are made.
+    pub layout: Layout,
+    /// Rows of an object, at most, unless a single device has more in a day.
+    pub object_rows: u64,
+}
+
+/// Why something was not exported.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// There is no table.
+    #[error("there is no table of samples")]
+    NoTable,
+    /// The table is not one of samples.
+    #[error("the table of samples: {0}")]
+    Unfit(#[from] Unfit),
+    /// The table lacks a column.
+    #[error(transparent)]
+    NoColumn(#[from] NoColumn),
+    /// A service does not answer.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// A file of the table's metadata is damaged.
+    #[error("{path}: {reason}")]
+    Metadata {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: Unreadable,
+    },
+    /// A file of samples is damaged.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: ReadError,
+    },
+    /// Samples cannot be written.
+    #[error("samples cannot be written: {0}")]
+    Unwritten(#[from] ParquetError),
+    /// A manifest is damaged, or an object that it names is gone.
+    #[error("{key}: {reason}")]
+    Earlier {
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Somebody deletes rows of the table, and its files do not say yet which are left.
+    #[error("rows of it were deleted, and compaction has not yet taken them out of its files")]
+    Deleting,
+    /// What is exported cannot leave the table.
+    #[error("exported days cannot leave the table: {0}")]
+    Unremovable(#[from] Unremovable),
+    /// Somebody else changes the table all the time.
+    #[error("exported days cannot leave the table: it changes all the time")]
+    Contended,
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Days of zones that were exported, with the number of samples.
+    pub exported: Vec<(Partition, u64)>,
+    /// Bytes of the objects that were written.
+    pub bytes: u64,
+    /// How many are exported with all that the table has of them.
+    pub unchanged: usize,
+    /// Those that could not be.
+    pub failed: Vec<(Partition, ExportError)>,
+    /// Those that there was no time for.
+    pub left: Vec<Partition>,
+    /// Rows that have left the table.
+    pub removed: u64,
+    /// Why no rows could leave it.
+    pub not_removed: Option<ExportError>,
+}
+
+impl Report {
+    /// The oldest day that is not exported and should be.
+    pub fn behind(&self) -> Option<Day> {
+        self.left.iter().chain(self.failed.iter().map(|(partition, _)| partition)).map(|partition| partition.day).min()
+    }
+}
+
+/// The table as it is at a time.
+struct Table {
+    metadata: Metadata,
+    snapshot: Snapshot,
+    /// The list of its manifests, as it is written.
+    list: Bytes,
+    parts: BTreeMap<Partition, Part>,
+    /// Partitions that have files of deletes; none if all may have them.
+    deleting: Option<BTreeSet<Partition>>,
+}
+
+/// What the table has of a partition.
+#[derive(Default)]
+struct Part {
+    files: Vec<DataFile>,
+    /// Manifests that name the files.
+    manifests: BTreeSet<Arc<str>>,
+}
+
+impl Table {
+    fn is_deleting(&self, partition: &Partition) -> bool {
+        self.deleting.as_ref().is_none_or(|deleting| deleting.contains(partition))
+    }
+}
+
+impl Part {
+    fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
+    /// Exports what is due of these days, the oldest first, for as long as there is time, and takes out of the table what
+    /// has been there for long enough. One part that fails keeps no other back.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    pub async fn run(
+        &self,
+        days: &RangeInclusive<Day>,
+        clock: fn() -> Timestamp,
+        has_time: impl Fn() -> bool,
+    ) -> Result<Report, ExportError> {
+        let mut report = Report::default();
+        let Some(table) = self.table().await? else { return Ok(report) };
+        let fields = table.metadata.columns()?;
+        let now = clock();
+        let is_due = |day: Day| days.contains(&day) && now.since(day.end()) >= self.after;
+        for (partition, part) in table.parts.iter().filter(|(partition, _)| is_due(partition.day)) {
+            if !has_time() {
+                report.left.push(partition.clone());
+                continue;
+            }
+            let exported = if table.is_deleting(partition) {
+                Err(ExportError::Deleting)
+            } else {
+                self.export(partition, part, &fields).await
+            };
+            let Partition { zone, day } = partition;
+            match exported {
+                Ok(None) => report.unchanged += 1,
+                Ok(Some(manifest)) => {
+                    let samples = manifest.samples();
+                    report.bytes += manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+                    tracing::info!(%zone, %day, samples, "exported");
+                    report.exported.push((partition.clone(), samples));
+                }
+                Err(error) => {
+                    tracing::warn!(%zone, %day, reason = %error, "not exported");
+                    report.failed.push((partition.clone(), error));
+                }
+            }
+        }
+        if has_time() {
+            match self.remove(table, clock).await {
+                Ok(removed) => report.removed = removed,
+                Err(error) => report.not_removed = Some(error),
+            }
+        }
+        Ok(report)
+    }
+
+    /// The table as it is now; none while it never had a row.
+    async fn table(&self) -> Result<Option<Table>, ExportError> {
+        let damaged = |path: &str| {
+            let path = path.to_owned();
+            move |reason| ExportError::Metadata { path, reason }
+        };
+        let metadata = self.catalog.load(&self.table).await?.ok_or(ExportError::NoTable)?;
+        let Some(snapshot) = metadata.snapshot().cloned() else { return Ok(None) };
+        let list = self.files.get(&snapshot.manifest_list).await?;
+        let manifests = files::manifests(&list).map_err(damaged(&snapshot.manifest_list))?;
+        let mut read = stream::iter(manifests)
+            .map(async |manifest| self.files.get(&manifest.path).await.map(|bytes| (manifest, bytes)))
+            .buffered(MANIFESTS_AT_ONCE);
+        let mut parts: BTreeMap<Partition, Part> = BTreeMap::new();
+        let mut deleting = Some(BTreeSet::new());
+        while let Some((manifest, bytes)) = read.try_next().await? {
+            if manifest.deletes {
+                let partitions = files::deleting(&bytes).map_err(damaged(&manifest.path))?;
+                deleting = deleting.zip(partitions).map(|(known, more)| &known | &more);
+                continue;
+            }
+            let path: Arc<str> = manifest.path.as_str().into();
+            for file in files::data_files(&bytes).map_err(damaged(&manifest.path))? {
+                let part = parts.entry(file.partition.clone()).or_default();
+                part.manifests.insert(Arc::clone(&path));
+                part.files.push(file);
+            }
+        }
+        Ok(Some(Table { metadata, snapshot, list, parts, deleting }))
+    }
+
+    /// Exports a partition, unless all that the table has of it is exported.
+    async fn export(
+        &self,
+        partition: &Partition,
+        part: &Part,
+        fields: &[Field],
+    ) -> Result<Option<Manifest>, ExportError> {
+        let earlier = self.earlier(partition).await?;
+        let table_rows = part.rows();
+        // Rows are only ever added, and compaction changes no number of them.
+        if earlier.last().is_some_and(|last| last.table_rows == table_rows) {
+            return Ok(None);
+        }
+        let number = earlier.last().map_or(1, |last| last.export_number + 1);
+        let objects = self.objects(partition, number, &part.files, &earlier, fields).await?;
+        let manifest = Manifest { partition: partition.into(), export_number: number, table_rows, objects };
+        let written = manifest.objects.iter().map(|object| object.key.clone()).collect();
+        let key = self.layout.manifest(partition, number);
+        let is_ours = self.cold.create(&key, manifest.to_bytes()).await?;
+        // Who came first has said what the export is.
+        let valid = if is_ours { manifest.clone() } else { self.manifest(&key).await? };
+        self.clear(partition, number, written, &valid).await?;
+        Ok(is_ours.then_some(manifest))
+    }
+
+    /// The exports that there are of a partition, the oldest first.
+    async fn earlier(&self, partition: &Partition) -> Result<Vec<Manifest>, ExportError> {
+        let keys = self.cold.list(&self.layout.manifests(partition)).await?;
+        stream::iter(&keys).then(async |key| self.manifest(key).await).try_collect().await
+    }
+
+    async fn manifest(&self, key: &str) -> Result<Manifest, ExportError> {
+        let earlier = |reason: String| ExportError::Earlier { key: key.to_owned(), reason };
+        let bytes = self.cold.get(key).await?.ok_or_else(|| earlier("it is gone".to_owned()))?;
+        Manifest::from_bytes(&bytes).map_err(|reason| earlier(format!("it is no manifest of an export: {reason}")))
+    }
+
+    /// Deletes objects of an export that its manifest does not name: somebody broke off, or came second, and had seen
+    /// other rows.
+    async fn clear(
+        &self,
+        partition: &Partition,
+        number: u32,
+        written: Vec<String>,
+        manifest: &Manifest,
+    ) -> Result<(), ExportError> {
+        let there = self.cold.list(&self.layout.objects(partition, number)).await?;
+        let all: BTreeSet<String> = written.into_iter().chain(there).collect();
+        let is_named = |key: &String| manifest.objects.iter().any(|object| object.key == *key);
+        let unnamed: Vec<String> = all.into_iter().filter(|key| !is_named(key)).collect();
+        if !unnamed.is_empty() {
+            self.cold.delete(&unnamed).await?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! Exports against a table in memory, and against what the rows say by themselves: which sample each device and time has,
+//! and whether it is found once, whatever fails.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use fleetform_engine::units::{Millis, Timestamp};
+
+use super::{
+    ExportError, Exporter, Report,
+    manifest::{Layout, Manifest},
+    memory::{Fault, World},
+};
+use crate::{
+    frame::{
+        Frame,
+        fixture::{Row, export_number, rows},
+    },
+    iceberg::{TableName, snapshot::Day},
+};
+
+const DAY: Day = Day(20_000);
+const DAY_MS: u64 = 86_400_000;
+const ALL: RangeInclusive<Day> = Day(i32::MIN)..=Day(i32::MAX);
+
+type Memory = Exporter<World, World, World>;
+
+fn exporter(world: &World, object_rows: u64) -> Memory {
+    Exporter {
+        catalog: world.clone(),
+        files: world.clone(),
+        cold: world.clone(),
+        table: TableName { bucket_arn: "b".to_owned(), namespace: "n".to_owned(), table: "t".to_owned() },
+        after: Millis(DAY_MS),
+        keep: Millis(30 * DAY_MS),
+        layout: Layout::ZoneDay,
+        object_rows,
+    }
+}
+
+/// The day after the one that is exported, and the day by which it leaves the table.
+fn soon() -> Timestamp {
+    Timestamp(DAY.end().0 + DAY_MS.cast_signed())
+}
+
+fn late() -> Timestamp {
+    Timestamp(DAY.end().0 + 30 * DAY_MS.cast_signed())
+}
+
+fn run(exporter: &Memory, clock: fn() -> Timestamp) -> Result<Report, ExportError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(exporter.run(&ALL, clock, || true))
+}
+
+/// A run that does all it should.
+fn done(exporter: &Memory, clock: fn() -> Timestamp) -> Report {
+    let report = run(exporter, clock).expect("a run");
+    assert!(report.failed.is_empty() && report.not_removed.is_none(), "{report:?}");
+    report
+}
+
+/// A row of device `device` at second `at`, which came as record `record`.
+fn row(device: u32, at: i64, record: u32) -> Row {
+    let sampled_at = (i64::from(DAY.0) * 86_400 + at) * 1_000_000;
+    Row {
+        device: format!("dev-{device:03}"),
+        sampled_at,
+        ingested_at: sampled_at + i64::from(record) * 1_000,
+        record,
+        ..Row::default()
+    }
+}
+
+/// What exported files say of each device and time: the row of the greatest export.
+fn exported(world: &World) -> BTreeMap<(String, i64), Vec<(String, String)>> {
+    let mut fields = world.metadata().columns().unwrap();
+    fields.push(export_number());
+    let mut samples = BTreeMap::new();
+    for (key, bytes) in world.cold() {
+        if !key.starts_with("samples/") {
+            continue;
+        }
+        let mut frame = Frame::new(fields.clone()).unwrap();
+        frame.read(bytes, |_| true).unwrap();
+        for mut row in rows(&frame) {
+            let (_, number) = row.pop().unwrap();
+            let name = (row[0].1.clone(), row[1].1.parse().unwrap());
+            let number: i64 = number.parse().unwrap();
+            let entry = samples.entry(name).or_insert((number, row.clone()));
+            if entry.0 < number {
+                *entry = (number, row);
+            }
+        }
+    }
+    samples.into_iter().map(|(name, (_, row))| (name, row)).collect()
+}
+
+/// What rows say of each device and time, computed another way: column by column from the least row to the greatest.
+fn meant(all: &[Row]) -> BTreeMap<(String, i64), Row> {
+    let mut sorted: Vec<&Row> = all.iter().collect();
+    sorted.sort_by_key(|row| (row.ingested_at, row.record));
+    let mut samples: BTreeMap<_, Row> = BTreeMap::new();
+    for row in sorted {
+        let sample = samples.entry((row.device.clone(), row.sampled_at)).or_insert_with(|| row.clone());
+        sample.ingested_at = row.ingested_at;
+        sample.record = row.record;
+        sample.flow = row.flow.or(sample.flow);
+        sample.mode = row.mode.or(sample.mode);
+        sample.count = row.count.or(sample.count);
+        sample.open = row.open.or(sample.open);
+    }
+    samples
+}
+
+fn assert_exported(world: &World, all: &[Row]) {
+    let (exported, meant) = (exported(world), meant(all));
+    assert_eq!(exported.keys().collect::<Vec<_>>(), meant.keys().collect::<Vec<_>>());
+    for (name, row) in meant {
+        let cells: BTreeMap<_, _> = exported[&name].iter().cloned().collect();
+        let cell = |name: &str| cells.get(name).cloned();
+        assert_eq!(cell("ingested_at"), Some(row.ingested_at.to_string()), "{name:?}");
+        assert_eq!(cell("record"), Some(format!("{:056}", row.record)), "{name:?}");
+        assert_eq!(cell("flow"), row.flow.map(|flow| flow.to_string()), "{name:?}");
+        assert_eq!(cell("mode"), row.mode.map(str::to_owned), "{name:?}");
+        assert_eq!(cell("count"), row.count.map(|count| count.to_string()), "{name:?}");
+        assert_eq!(cell("open"), row.open.map(|open| open.to_string()), "{name:?}");
+    }
+}
+
+fn manifests(world: &World) -> Vec<Manifest> {
+    let cold = world.cold().into_iter().filter(|(key, _)| key.starts_with("manifests/"));
+    cold.map(|(_, bytes)| Manifest::from_bytes(&bytes).unwrap()).collect()
+}
+
+/// Two files of one day, where rows are there twice and parts of samples come in several rows.
+fn two_files() -> [Vec<Row>; 2] {
+    let first = (0..20).map(|at| Row { flow: Some(at as f64), open: Some(at % 2 == 0), ..row(1, at, 1) });
+    let second = (10..30).map(|at| match at {
+        // The same record, stored again.
+        10..15 => Row { flow: Some(at as f64), open: Some(at % 2 == 0), ..row(1, at, 1) },
+        // Another part of the sample, and a correction.
+        15..20 => Row { flow: (at > 17).then_some(-1.0), mode: Some("auto"), ..row(1, at, 2) },
+        _ => Row { count: Some(at), ..row(2, at, 3) },
+    });
+    [first.collect(), second.collect()]
+}
+
+#[test]
+fn a_day_is_exported_once_it_is_over_and_late_samples_had_their_time() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    assert!(done(&exporter, soon).exported.is_empty(), "a table without rows");
+    let [first, second] = two_files();
+    world.append("zone-a", DAY, &first);
+    world.append("zone-a", DAY, &second);
+    assert!(done(&exporter, || Timestamp(soon().0 - 1)).exported.is_empty(), "it is too early");
+    let report = done(&exporter, soon);
+    assert_eq!(report.exported[0].1, 30);
+    assert_exported(&world, &[first, second].concat());
+    let [manifest] = &manifests(&world)[..] else { panic!("one export") };
+    assert_eq!((manifest.table_rows, manifest.samples()), (40, 30));
+    assert!(world.cold().contains_key("manifests/zone=zone-a/day=2024-10-04/000001.json"));
+    let before = world.cold();
+    assert_eq!(done(&exporter, soon).unchanged, 1);
+    assert_eq!(world.cold(), before);
+}
+
+#[test]
+fn late_samples_go_to_a_later_export_and_nothing_else_does() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    let [first, second] = two_files();
+    world.append("zone-a", DAY, &first);
+    done(&exporter, soon);
+    world.append("zone-a", DAY, &second);
+    let report = done(&exporter, soon);
+    // Five changed, ten are new, and five came once more as they were.
+    assert_eq!(report.exported[0].1, 15);
+    assert_exported(&world, &[first.clone(), second].concat());
+    world.append("zone-a", DAY, &first);
+    assert_eq!(done(&exporter, soon).exported[0].1, 0, "doubles are nothing new");
+    assert_eq!(manifests(&world).last().unwrap().table_rows, 60);
+}
+
+#[test]
+fn a_row_that_comes_late_counts_by_when_it_was_sent() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    let rows = [
+        Row { flow: Some(1.0), ..row(1, 0, 1) },
+        Row { mode: Some("auto"), ..row(1, 0, 3) },
+        Row { flow: Some(2.0), mode: Some("off"), ..row(1, 0, 2) },
+    ];
+    for known in 0..rows.len() {
+        world.append("zone-a", DAY, &rows[known..=known]);
+        done(&exporter, soon);
+        assert_exported(&world, &rows[..=known]);
+    }
+}
+
+#[test]
+fn a_large_day_is_several_objects_of_whole_devices() {
+    let many: Vec<Row> = (0..300).map(|n| Row { flow: Some(f64::from(n)), ..row(n % 30, i64::from(n), n) }).collect();
+    let [one, several] = [1_000, 35].map(|object_rows| {
+        let world = World::new();
+        many.chunks(70).for_each(|rows| world.append("zone-a", DAY, rows));
+        done(&exporter(&world, object_rows), soon);
+        assert_exported(&world, &many);
+        (exported(&world), manifests(&world))
+    });
+    assert_eq!(one.0, several.0);
+    assert_eq!(one.1[0].objects.len(), 1);
+    let samples: Vec<u64> = several.1[0].objects.iter().map(|object| object.samples).collect();
+    assert_eq!(samples, [30; 10]);
+}
+
+#[test]
+fn what_is_exported_leaves_the_table_and_what_is_not_stays() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    let [first, second] = two_files();
+    let next = Day(DAY.0 + 1);
+    world.append("zone-a", DAY, &first);
+    world.append("zone-b", DAY, &second);
+    world.append("zone-a", next, &second);
+    assert_eq!(done(&exporter, || Timestamp(late().0 - 1)).removed, 0);
+    assert_eq!(done(&exporter, late).removed, 40);
+    let exported = exported(&world);
+    let report = done(&exporter, late);
+    assert_eq!((report.unchanged, report.removed), (1, 0), "only the day after is left");
+    assert_eq!(exported, self::exported(&world));
+    // What comes still is exported with what was, and leaves too.
+    let late_row = Row { mode: Some("auto"), ..row(1, 3, 9) };
+    world.append("zone-a", DAY, std::slice::from_ref(&late_row));
+    let report = done(&exporter, late);
+    assert_eq!((report.exported.len(), report.exported[0].1, report.removed), (1, 1, 1));
+    let sample = &self::exported(&world)[&(late_row.device, late_row.sampled_at)];
+    assert!(sample.contains(&("mode".into(), "auto".into())) && sample.contains(&("flow".into(), "3".into())));
+}
+
+#[test]
+fn a_row_that_comes_while_others_leave_stays() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    let [first, second] = two_files();
+    world.append("zone-a", DAY, &first);
+    done(&exporter, soon);
+    world.append_meanwhile("zone-a", DAY, second.clone());
+    // The commit is refused, and then the day is no more one that is exported.
+    assert_eq!(done(&exporter, late).removed, 0);
+    assert_eq!(done(&exporter, late).removed, 40);
+    assert_exported(&world, &[first, second].concat());
+}
+
+#[test]
+fn rows_that_somebody_deletes_are_waited_for() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    let [first, second] = two_files();
+    world.append("zone-a", DAY, &first);
+    world.append("zone-b", DAY, &second);
+    world.delete_rows("zone-a", DAY);
+    let report = run(&exporter, late).unwrap();
+    assert!(matches!(report.failed[..], [(_, ExportError::Deleting)]), "{report:?}");
+    assert_eq!((report.exported.len(), report.removed), (1, 20));
+    assert_eq!(report.behind(), Some(DAY));
+}
+
+#[test]
+fn a_day_without_time_is_left_for_the_next_run() {
+    let world = World::new();
+    let exporter = exporter(&world, 1_000);
+    world.append("zone-a", DAY, &two_files()[0]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let report = runtime.block_on(exporter.run(&ALL, late, || false)).unwrap();
+    assert_eq!((report.left.len(), report.behind(), report.removed), (1, Some(DAY), 0));
+    assert!(world.cold().is_empty());
+}
+
+/// What the whole matrix is run on: two zones, late rows, and a day that leaves the table.
+fn story(world: &World, step: &mut dyn FnMut(&Memory, fn() -> Timestamp)) {
+    let exporter = exporter(world, 12);
+    let [first, second] = two_files();
+    world.append("zone-a", DAY, &first);
+    world.append("zone-b", DAY, &second);
+    step(&exporter, soon);
+    world.append("zone-a", DAY, &second);
+    step(&exporter, soon);
+    step(&exporter, late);
+}
+
+/// Case 43, and more: whichever call fails, in whichever way, and however long, the exports are the same in the end, and
+/// none has a manifest before it has its objects.
+#[test]
+fn case_43_a_run_that_breaks_off_anywhere_is_followed_by_the_same_exports() {
+    let whole = World::new();
+    let mut calls = 0;
+    story(&whole, &mut |exporter, clock| {
+        done(exporter, clock);
+        calls = whole.calls();
+    });
+    assert!(calls > 60, "{calls}");
+    for fault in [Fault::Refused, Fault::Unanswered] {
+        for (call, lasting) in (0..calls).flat_map(|call| [(call, 1), (call, usize::MAX)]) {
+            let world = World::new();
+            world.fail(call, lasting, fault);
+            story(&world, &mut |exporter, clock| {
+                for _ in 0..3 {
+                    let whole = run(exporter, clock).is_ok_and(|report| report.failed.is_empty() && report.not_removed.is_none());
+                    assert_named(&world);
+                    if whole {
+                        break;
+                    }
+                    world.mend();
+                }
+            });
+            let place = format!("{fault:?} at {call}, {lasting} calls");
+            assert_eq!(exported(&world), exported(&whole), "{place}");
+            assert_eq!(objects(&world), objects(&whole), "{place}");
+            assert!(done(&exporter(&world, 12), late).exported.is_empty(), "{place}");
+        }
+    }
+}
+
+/// Every object that a manifest names is there, as it says.
+fn assert_named(world: &World) {
+    let cold = world.cold();
+    for object in manifests(world).iter().flat_map(|manifest| &manifest.objects) {
+        let bytes = &cold[&object.key];
+        assert_eq!(bytes.len() as u64, object.bytes);
+    }
+}
+
+/// Keys and bytes of all objects: named by what is in them.
+fn objects(world: &World) -> Vec<(String, bytes::Bytes)> {
+    world.cold().into_iter().filter(|(key, _)| key.starts_with("samples/")).collect()
+}
+
+/// Rows at random, in batches at random, exported and removed in between: every sample is found as its rows say.
+#[test]
+fn whatever_comes_whenever_every_sample_is_found_once() {
+    for seed in 0..60 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let world = World::new();
+        let exporter = exporter(&world, random.u64(5..60));
+        let mut all: Vec<Row> = Vec::new();
+        for record in 0..random.u32(3..9) {
+            let mut batch: BTreeMap<(String, i64), Row> = BTreeMap::new();
+            for _ in 0..random.usize(1..25) {
+                let mut row = row(random.u32(0..5), random.i64(0..12), record);
+                row.flow = random.bool().then(|| random.f64());
+                row.mode = random.bool().then(|| *random.choice(&["auto", "off"]).unwrap());
+                row.count = random.bool().then(|| random.i64(..));
+                row.open = random.bool().then(|| random.bool());
+                batch.insert((row.device.clone(), row.sampled_at), row);
+            }
+            let mut rows: Vec<Row> = batch.into_values().collect();
+            random.shuffle(&mut rows);
+            world.append("zone-a", DAY, &rows);
+            if random.bool() && !all.is_empty() {
+                let again: BTreeMap<_, _> = all.iter().rev().take(5).map(|row| ((row.device.clone(), row.sampled_at), row.clone())).collect();
+                world.append("zone-a", DAY, &again.into_values().collect::<Vec<_>>());
+            }
+            all.extend(rows);
+            if random.bool() {
+                done(&exporter, *random.choice(&[soon as fn() -> Timestamp, late]).unwrap());
+                assert_exported(&world, &all);
+            }
+        }
+        done(&exporter, late);
+        assert_exported(&world, &all);
+        assert_eq!(done(&exporter, late).removed, 0, "seed {seed}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Rows as tests write them.
+
+use fleetform_engine::rows::columns::{ColumnType, DEVICE_ID, DEVICE_TYPE, INGESTED_AT, RECORD, SAMPLED_AT, ZONE};
+
+use super::{Field, Frame, Values};
+
+/// A row: who, when, when it came and by which record, and its readings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) device: String,
+    pub(crate) sampled_at: i64,
+    pub(crate) ingested_at: i64,
+    pub(crate) record: u32,
+    pub(crate) flow: Option<f64>,
+    pub(crate) mode: Option<&'static str>,
+    pub(crate) count: Option<i64>,
+    pub(crate) open: Option<bool>,
+}
+
+/// A frame of rows.
+pub(crate) fn frame(fields: Vec<Field>, zone: &str, rows: &[Row]) -> Frame {
+    let mut frame = Frame::new(fields).expect("columns of samples");
+    for row in rows {
+        for (field, values) in frame.fields.iter().zip(&mut frame.values) {
+            let text = |text: &str| Some(text.into());
+            let record = format!("{:056}", row.record);
+            match (values, field.column.name.as_str()) {
+                (Values::Text(values), name) => values.push(match name {
+                    DEVICE_ID => text(&row.device),
+                    ZONE => text(zone),
+                    DEVICE_TYPE => text("meter"),
+                    RECORD => text(&record),
+                    "mode" => row.mode.map(Into::into),
+                    _ => None,
+                }),
+                (Values::Int(values), name) => values.push(match name {
+                    SAMPLED_AT => Some(row.sampled_at),
+                    INGESTED_AT => Some(row.ingested_at),
+                    "count" => row.count,
+                    _ => None,
+                }),
+                (Values::Float(values), name) => values.push(row.flow.filter(|_| name == "flow")),
+                (Values::Bool(values), name) => values.push(row.open.filter(|_| name == "open")),
+            }
+        }
+        frame.rows += 1;
+    }
+    frame
+}
+
+/// The rows of a frame, texts of readings as debug output.
+pub(crate) fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
+    (0..frame.rows)
+        .map(|row| {
+            let cell = |values: &Values| match values {
+                Values::Text(values) => values[row].as_ref().map(|text| String::from_utf8_lossy(text.data()).into_owned()),
+                Values::Float(values) => values[row].map(|number| number.to_string()),
+                Values::Int(values) => values[row].map(|number| number.to_string()),
+                Values::Bool(values) => values[row].map(|truth| truth.to_string()),
+            };
+            let named = frame.fields.iter().zip(&frame.values);
+            named.filter_map(|(field, values)| Some((field.column.name.to_string(), cell(values)?))).collect()
+        })
+        .collect()
+}
+
+/// The column that says by which export a row was written.
+pub(crate) fn export_number() -> Field {
+    use fleetform_engine::rows::columns::{Column, EXPORT_NUMBER};
+    // Files have it without an id, and so it is found by its name.
+    Field { id: 0, column: Column { name: EXPORT_NUMBER.into(), column_type: ColumnType::Int, required: true } }
+}

@@ -1,0 +1,238 @@
+//! Parquet files of samples, read and written.
+
+use bytes::Bytes;
+use fleetform_engine::rows::columns::{ColumnType, EXPORT_NUMBER};
+use parquet::{
+    basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel},
+    column::reader::get_typed_column_reader,
+    data_type::{BoolType, ByteArrayType, DataType, DoubleType, Int64Type},
+    errors::ParquetError,
+    file::{
+        properties::WriterProperties,
+        reader::{FileReader as _, RowGroupReader},
+        serialized_reader::SerializedFileReader,
+        writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    },
+    schema::types::{Type, TypePtr},
+};
+
+use super::{Frame, Values, merge::Samples};
+
+/// Why a file is not one of samples.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is no Parquet file, or a damaged one.
+    #[error("it cannot be read: {0}")]
+    Parquet(#[from] ParquetError),
+    /// A column holds something else than the table says.
+    #[error("its column `{0}` holds values of another type")]
+    OtherType(String),
+    /// It says which rows it has, and has others.
+    #[error("its column `{0}` has fewer rows than the file")]
+    Short(String),
+}
+
+impl Frame {
+    /// Adds the rows of a file whose device is wanted. A column that the file lacks has no values there.
+    ///
+    /// # Errors
+    /// If the file cannot be read. Then rows may have been added for some columns and not for others, and the frame is
+    /// of no use any more.
+    pub fn read(&mut self, file: Bytes, wants: impl Fn(&[u8]) -> bool) -> Result<(), ReadError> {
+        let reader = SerializedFileReader::new(file)?;
+        let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
+        let places: Vec<Option<usize>> = self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect();
+        for index in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(index)?;
+            let wanted = match places[self.places.device] {
+                Some(place) => devices(&*group, place)?.iter().map(|device| wants(device.data())).collect(),
+                None => vec![false; rows_of(&*group)?],
+            };
+            let kept = wanted.iter().filter(|wanted| **wanted).count();
+            if kept == 0 {
+                continue;
+            }
+            for (place, values) in places.iter().zip(&mut self.values) {
+                values.read(&*group, *place, &wanted, kept)?;
+            }
+            self.rows += kept;
+        }
+        Ok(())
+    }
+}
+
+/// The devices of all rows of a file, in their order.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn each_device(file: Bytes, id: i32, name: &str, mut tell: impl FnMut(&[u8])) -> Result<(), ReadError> {
+    let reader = SerializedFileReader::new(file)?;
+    let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
+    let place = place(&root, id, name).ok_or_else(|| ReadError::OtherType(name.to_owned()))?;
+    for index in 0..reader.num_row_groups() {
+        devices(&*reader.get_row_group(index)?, place)?.iter().for_each(|device| tell(device.data()));
+    }
+    Ok(())
+}
+
+/// Where a file has a column: by its id where the file says ids, by its name otherwise.
+fn place(root: &TypePtr, id: i32, name: &str) -> Option<usize> {
+    let is_it = |field: &TypePtr| {
+        let info = field.get_basic_info();
+        if info.has_id() { info.id() == id } else { info.name() == name }
+    };
+    root.get_fields().iter().position(is_it)
+}
+
+fn rows_of(group: &dyn RowGroupReader) -> Result<usize, ReadError> {
+    usize::try_from(group.metadata().num_rows()).map_err(|_| ReadError::Short("of no name".to_owned()))
+}
+
+fn devices(group: &dyn RowGroupReader, place: usize) -> Result<Vec<parquet::data_type::ByteArray>, ReadError> {
+    Ok(column::<ByteArrayType>(group, place)?.into_iter().map(Option::unwrap_or_default).collect())
+}
+
+/// All values of a column of a row group.
+fn column<T: DataType>(group: &dyn RowGroupReader, place: usize) -> Result<Vec<Option<T::T>>, ReadError> {
+    let rows = rows_of(group)?;
+    let description = group.metadata().column(place).column_descr_ptr();
+    let name = || description.name().to_owned();
+    let is_plain = description.max_rep_level() == 0 && description.max_def_level() <= 1;
+    if description.physical_type() != T::get_physical_type() || !is_plain {
+        return Err(ReadError::OtherType(name()));
+    }
+    let mut reader = get_typed_column_reader::<T>(group.get_column_reader(place)?);
+    let (mut values, mut levels) = (Vec::with_capacity(rows), Vec::new());
+    let is_optional = description.max_def_level() == 1;
+    let (read, _, _) = reader.read_records(rows, is_optional.then_some(&mut levels), None, &mut values)?;
+    if read != rows {
+        return Err(ReadError::Short(name()));
+    }
+    if !is_optional {
+        return Ok(values.into_iter().map(Some).collect());
+    }
+    let mut values = values.into_iter();
+    Ok(levels.into_iter().map(|level| if level == 1 { values.next() } else { None }).collect())
+}
+
+impl Values {
+    /// Adds the wanted rows of a column, which are so many.
+    fn read(
+        &mut self,
+        group: &dyn RowGroupReader,
+        place: Option<usize>,
+        wanted: &[bool],
+        kept: usize,
+    ) -> Result<(), ReadError> {
+        fn add<T: DataType>(
+            into: &mut Vec<Option<T::T>>,
+            group: &dyn RowGroupReader,
+            place: Option<usize>,
+            wanted: &[bool],
+            kept: usize,
+        ) -> Result<(), ReadError> {
+            let Some(place) = place else {
+                into.resize(into.len() + kept, None);
+                return Ok(());
+            };
+            let all = column::<T>(group, place)?;
+            into.extend(all.into_iter().zip(wanted).filter_map(|(value, wanted)| wanted.then_some(value)));
+            Ok(())
+        }
+        match self {
+            Self::Text(values) => add::<ByteArrayType>(values, group, place, wanted, kept),
+            Self::Float(values) => add::<DoubleType>(values, group, place, wanted, kept),
+            Self::Int(values) => add::<Int64Type>(values, group, place, wanted, kept),
+            Self::Bool(values) => add::<BoolType>(values, group, place, wanted, kept),
+        }
+    }
+}
+
+/// Samples as a file, in one row group. The same samples make the same bytes.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn write(samples: &Samples<'_>, export_number: i64) -> Result<Vec<u8>, ParquetError> {
+    let frame = samples.frame();
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_created_by("fleetform".to_owned())
+        .set_max_row_group_row_count(None)
+        .build();
+    let mut fields: Vec<TypePtr> = Vec::with_capacity(frame.fields.len() + 1);
+    for field in &frame.fields {
+        let column = &field.column;
+        fields.push(leaf(&column.name, column.column_type, column.required, Some(field.id))?);
+    }
+    fields.push(leaf(EXPORT_NUMBER, ColumnType::Int, true, None)?);
+    let schema = Type::group_type_builder("samples").with_fields(fields).build()?;
+    let mut file = SerializedFileWriter::new(Vec::new(), schema.into(), properties.into())?;
+    let mut group = file.next_row_group()?;
+    for (field, values) in frame.fields.iter().zip(&frame.values) {
+        values.write(&mut group, samples, field.column.required)?;
+    }
+    let numbers = vec![export_number; samples.len()];
+    next::<Int64Type>(&mut group, &numbers, None)?;
+    group.close()?;
+    file.into_inner()
+}
+
+/// How hard zstd tries: beyond it files get hardly smaller, and writing slower.
+const ZSTD_LEVEL: i32 = 3;
+
+fn leaf(name: &str, column_type: ColumnType, required: bool, id: Option<i32>) -> Result<TypePtr, ParquetError> {
+    let (physical, logical) = match column_type {
+        ColumnType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        ColumnType::Float => (Physical::DOUBLE, None),
+        ColumnType::Int => (Physical::INT64, None),
+        ColumnType::Bool => (Physical::BOOLEAN, None),
+        ColumnType::Time => {
+            (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
+        }
+    };
+    let repetition = if required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
+    let leaf = Type::primitive_type_builder(name, physical).with_logical_type(logical);
+    Ok(leaf.with_repetition(repetition).with_id(id).build()?.into())
+}
+
+impl Values {
+    fn write(
+        &self,
+        group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+        samples: &Samples<'_>,
+        required: bool,
+    ) -> Result<(), ParquetError> {
+        match self {
+            Self::Text(values) => put::<ByteArrayType>(group, values, samples.picks(self), required),
+            Self::Float(values) => put::<DoubleType>(group, values, samples.picks(self), required),
+            Self::Int(values) => put::<Int64Type>(group, values, samples.picks(self), required),
+            Self::Bool(values) => put::<BoolType>(group, values, samples.picks(self), required),
+        }
+    }
+}
+
+fn put<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    values: &[Option<T::T>],
+    picks: impl Iterator<Item = usize>,
+    required: bool,
+) -> Result<(), ParquetError> {
+    let (mut present, mut levels) = (Vec::new(), Vec::new());
+    for pick in picks {
+        let value = &values[pick];
+        levels.push(i16::from(value.is_some()));
+        present.extend(value.clone());
+    }
+    next::<T>(group, &present, (!required).then_some(&levels))
+}
+
+fn next<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    values: &[T::T],
+    levels: Option<&Vec<i16>>,
+) -> Result<(), ParquetError> {
+    let missing = || ParquetError::General("the schema has fewer columns than the rows".to_owned());
+    let mut column = group.next_column()?.ok_or_else(missing)?;
+    column.typed::<T>().write_batch(values, levels.map(Vec::as_slice), None)?;
+    column.close()
+}

@@ -1,0 +1,129 @@
+//! Days of samples exported: rows are put into the table of samples by another writer of Iceberg, as Firehose would put
+//! them, and the deployed program of `export` writes them out. What it writes is read by another reader of Parquet.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+
+use super::{ACCOUNT, EMULATOR_PORT, Failure, REGION, Test};
+use crate::lambda_host::{LambdaHost, Outcome};
+
+/// Microseconds of a day.
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Rows by device and time.
+type Rows = BTreeMap<(String, i64), Value>;
+
+impl Test {
+    /// Exports what `store` has stored, as if it had been stored some days earlier.
+    pub(super) async fn samples_are_exported(&mut self) -> Result<(), Failure> {
+        self.transcript.part("days of samples exported, and taken out of their table");
+        let stored = self.hot_rows()?;
+        let recent = days_ago(&stored, 3);
+        let old = days_ago(&stored, 40);
+        self.append(&recent)?;
+        // Delivered again, as a batch is that was not answered.
+        self.append(&recent)?;
+        let mut export = self.function("ExportFunctionName", "ExportCodeKey").await?;
+        let answer = asked(&mut export).await?;
+        self.transcript.equal("every sample was exported once", &answer["samples"], recent.len());
+        let exported = self.exported()?;
+        self.transcript.equal("another reader finds the same samples", &exported, &recent);
+        let again = asked(&mut export).await?;
+        self.transcript.equal("nothing is exported twice", &again["exported"], 0);
+
+        self.append(&old)?;
+        let answer = asked(&mut export).await?;
+        self.transcript.equal("older samples are exported too", &answer["samples"], old.len());
+        self.transcript.equal("and leave the table", &answer["removed"], old.len());
+        let left = self.iceberg(&["count"], "")?;
+        let left: BTreeMap<String, usize> = serde_json::from_str(&left)?;
+        let rows: usize = left.values().sum();
+        self.transcript.equal("another reader finds the others there", rows, 2 * recent.len());
+        let all: Rows = recent.into_iter().chain(old).collect();
+        let exported = self.exported()?;
+        self.transcript.equal("every sample is in its files", exported, all);
+        Ok(())
+    }
+
+    fn append(&mut self, rows: &Rows) -> Result<(), Failure> {
+        let lines: Vec<String> = rows.values().map(Value::to_string).collect();
+        self.iceberg(&["append"], &lines.join("\n"))?;
+        Ok(())
+    }
+
+    /// What the cold bucket has, without the number of its export.
+    fn exported(&self) -> Result<Rows, Failure> {
+        let bucket = self.output("ColdBucketName")?;
+        let folder = self.setup.work.join("cold");
+        let source = format!("s3://{bucket}/samples/");
+        self.aws.call(&["s3", "sync", "--only-show-errors", &source, folder.as_str()])?;
+        let mut files = Vec::new();
+        for zone in folder.read_dir_utf8()? {
+            for day in zone?.path().read_dir_utf8()? {
+                for file in day?.path().read_dir_utf8()? {
+                    files.push(file?.path().to_string());
+                }
+            }
+        }
+        let arguments: Vec<&str> = ["parquet"].into_iter().chain(files.iter().map(String::as_str)).collect();
+        let mut rows = Rows::new();
+        for line in run(&self.setup.iceberg, &arguments, "")?.lines() {
+            let mut row: Value = serde_json::from_str(line)?;
+            row.as_object_mut().and_then(|row| row.remove("export_number")).ok_or("a row without its export")?;
+            rows.insert(name(&row)?, row);
+        }
+        Ok(rows)
+    }
+
+    fn iceberg(&self, arguments: &[&str], input: &str) -> Result<String, Failure> {
+        let catalog = format!("http://127.0.0.1:{EMULATOR_PORT}/iceberg");
+        let bucket = self.output("TableBucketArn")?;
+        run(&self.setup.iceberg, &[arguments, &[&catalog, &bucket, ACCOUNT, REGION]].concat(), input)
+    }
+}
+
+/// Runs the other reader and writer.
+fn run(python: &camino::Utf8Path, arguments: &[&str], input: &str) -> Result<String, Failure> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/iceberg.py");
+    let mut child = Command::new(python)
+        .arg(script)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        return Err(format!("iceberg.py {}: {}", arguments[0], output.status).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+async fn asked(export: &mut LambdaHost) -> Result<Value, Failure> {
+    match export.invoke(&json!({})).await? {
+        Outcome::Returned(answer) => Ok(answer),
+        other => Err(format!("export: {other:?}").into()),
+    }
+}
+
+/// Rows as they would be if all had happened some days earlier.
+fn days_ago(rows: &Rows, days: i64) -> Rows {
+    let earlier = |row: &Value| {
+        let mut row = row.clone();
+        for name in ["sampled_at", "ingested_at"] {
+            row[name] = json!(row[name].as_i64().unwrap_or_default() - days * DAY_MICROS);
+        }
+        row
+    };
+    rows.iter().map(|((device, at), row)| ((device.clone(), at - days * DAY_MICROS), earlier(row))).collect()
+}
+
+fn name(row: &Value) -> Result<(String, i64), Failure> {
+    let device = row["device_id"].as_str().ok_or("a row without a device")?.to_owned();
+    Ok((device, row["sampled_at"].as_i64().ok_or("a row without a time")?))
+}
