@@ -17,7 +17,7 @@ readonly CATALOG_STACK='riverton-water-catalog'
 # 1 where samples are stored: not every region has what stores them.
 readonly STORES=1
 ZIPS=(evaluate deliver jobs)
-if ((STORES)); then ZIPS+=(store); fi
+if ((STORES)); then ZIPS+=(store export); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
@@ -30,13 +30,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'c0abd5b27b05c564fcf6d631eee8f688f5216b3691a9c0733e2fdd3c25ca8c13'
+  'cloudformation/root.yaml' '97705b120cd21eb56c166d93489905a1543f47ae0fd6c0e9834f2ae913f6289c'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '84d27cbbd4b7b581c67ebde8586a604fc5307fa95b7fcf15d2905465186505e2'
-  'cloudformation/observability.yaml' '626d602f01abba15d0614c78eff25e2c837e61400811702b2cab0a21c7818415'
+  'cloudformation/observability.yaml' '98ea7a69e8e3346da09620ca14424215b56cb0d0e4a21959ccc29c15ea522a74'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'f935c8b880e1435d26c9c8eb9a63643458b31ea4c822397dabb8666f88abb24f'
-  'cloudformation/storage.yaml' '55157edcdf3ef28cfcb6d7f7f84abebfc1fe9b74eed3e6df82f054d23b7e4b8b'
+  'cloudformation/storage.yaml' '5942602bf00a9145c78a7591e6e1ac177fc1c2e8106a9faf2d075e71f704dbe2'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -50,7 +50,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -198,7 +198,10 @@ check_artifacts() {
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
   JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
-  if ((STORES)); then STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"; fi
+  if ((STORES)); then
+    STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
+    EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
+  fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -492,7 +495,10 @@ upload_all() {
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
   upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
-  if ((STORES)); then upload "$ARTIFACTS/store.zip" "$STORE_KEY"; fi
+  if ((STORES)); then
+    upload "$ARTIFACTS/store.zip" "$STORE_KEY"
+    upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
+  fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -594,7 +600,7 @@ deploy_platform() {
   find_bucket
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
-  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY"); fi
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version
@@ -656,7 +662,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

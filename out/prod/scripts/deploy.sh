@@ -17,7 +17,7 @@ readonly CATALOG_STACK='riverton-water-catalog'
 # 1 where samples are stored: not every region has what stores them.
 readonly STORES=1
 ZIPS=(evaluate deliver jobs)
-if ((STORES)); then ZIPS+=(store); fi
+if ((STORES)); then ZIPS+=(store export); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
@@ -30,13 +30,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '37297f9e9c4535546cad64db68f044d0e430ffca9e21f4812954ad7f04528e0f'
+  'cloudformation/root.yaml' 'eec14e7ce43e9593b88b50809e204de29427e69b023054c60d8bf657e8670bc4'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '6bc58960d58d551982d5340d63659fb788497b05fbe4c2d390b2218b247e115b'
-  'cloudformation/observability.yaml' 'cf520458c088c0bb30fb9190a99c6447e467b5738d58e8aeaa9b216cb7f1e9fe'
+  'cloudformation/observability.yaml' 'eee0aa2a706bdf1aaadbcc3ad18d3eec33627cbcfc0eb547d95d18f490cdfa4d'
   'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
   'cloudformation/provisioning.yaml' '20d6eded3abbf2a015535e4fe45963c689b2cb22b45e7cb0f90c045519abf1bd'
-  'cloudformation/storage.yaml' '95d78f52f67720dd084599d896660c826cb423feadb09d6bd6e5766f75ab57b0'
+  'cloudformation/storage.yaml' 'a5a6395072324b2e2e638a588ff089b1b174a2b6769d7e4ee1c606a76da393f0'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -50,7 +50,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -198,7 +198,10 @@ check_artifacts() {
   EVALUATE_KEY="lambda/$(sha256_of "$ARTIFACTS/evaluate.zip")/evaluate.zip"
   DELIVER_KEY="lambda/$(sha256_of "$ARTIFACTS/deliver.zip")/deliver.zip"
   JOBS_KEY="lambda/$(sha256_of "$ARTIFACTS/jobs.zip")/jobs.zip"
-  if ((STORES)); then STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"; fi
+  if ((STORES)); then
+    STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
+    EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
+  fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -492,7 +495,10 @@ upload_all() {
   upload "$ARTIFACTS/evaluate.zip" "$EVALUATE_KEY"
   upload "$ARTIFACTS/deliver.zip" "$DELIVER_KEY"
   upload "$ARTIFACTS/jobs.zip" "$JOBS_KEY"
-  if ((STORES)); then upload "$ARTIFACTS/store.zip" "$STORE_KEY"; fi
+  if ((STORES)); then
+    upload "$ARTIFACTS/store.zip" "$STORE_KEY"
+    upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
+  fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -594,7 +600,7 @@ deploy_platform() {
   find_bucket
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
-  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY"); fi
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version
@@ -656,7 +662,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip and store.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''
