@@ -333,8 +333,9 @@ impl Export {
             keep: Millis::from_secs(seconds(variables, "FLEETFORM_WARM_RETENTION_S")?),
             object_rows: match variables.optional(rows) {
                 None => Self::OBJECT_ROWS,
-                Some(_) => variables
-                    .parsed(rows, "a number of rows", |text| text.parse().ok().filter(|rows| *rows > 0))?,
+                Some(_) => {
+                    variables.parsed(rows, "a number of rows", |text| text.parse().ok().filter(|rows| *rows > 0))?
+                }
             },
         })
     }

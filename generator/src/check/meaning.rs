@@ -45,7 +45,8 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let no_retention = Default::default();
     let raw_retention = raw.retention.as_ref().unwrap_or(&no_retention);
     let (no_storage, no_export) = Default::default();
-    let (raw_storage, raw_export) = (raw.storage.as_ref().unwrap_or(&no_storage), raw.export.as_ref().unwrap_or(&no_export));
+    let (raw_storage, raw_export) =
+        (raw.storage.as_ref().unwrap_or(&no_storage), raw.export.as_ref().unwrap_or(&no_export));
     let storage = raw_storage.check(raw_retention, raw_export, &message, &at("storage"), context);
     let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
     let processor = raw_processor.check(&stream, sweep_every, &at("processor"), context);

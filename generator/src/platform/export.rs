@@ -7,11 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::{
-    message::Message,
-    retention::Retention,
-    zone::check_timezone,
-};
+use super::{message::Message, retention::Retention, zone::check_timezone};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -81,19 +77,14 @@ impl Layout {
 
 impl RawExport {
     /// Checks the table against what is kept for how long.
-    pub(crate) fn check(
-        &self,
-        message: &Message,
-        retention: &Retention,
-        at: &At<'_>,
-        context: &Context<'_>,
-    ) -> Export {
+    pub(crate) fn check(&self, message: &Message, retention: &Retention, at: &At<'_>, context: &Context<'_>) -> Export {
         let schedule = self.schedule.as_deref().unwrap_or(SCHEDULE);
         let after = message.max_past_ms;
         match Rhythm::parse(schedule) {
             Ok(rhythm) => check_in_time(rhythm, after, retention, at, context),
             Err(problem) => {
-                let diagnostic = Diagnostic::new(Code::InvalidSchedule, context.value(&at.key("schedule")), problem.to_string());
+                let diagnostic =
+                    Diagnostic::new(Code::InvalidSchedule, context.value(&at.key("schedule")), problem.to_string());
                 context.report(diagnostic.help(format!("each night at half past two: \"{SCHEDULE}\"")));
             }
         }
@@ -137,4 +128,32 @@ fn check_in_time(rhythm: Rhythm, after: Millis, retention: &Retention, at: &At<'
         diagnostic = diagnostic.related(context.value(other), "does not fit to this");
     }
     context.report(diagnostic.help("export more often, or keep samples in their table for longer"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check;
+
+    const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
+
+    /// What is found in a platform with these tables, and how many other places each of it names.
+    fn found(tables: &str) -> Vec<(Code, usize)> {
+        let checked = check("platform.toml", &format!("{PLATFORM}\n{tables}"));
+        checked.diagnostics.into_iter().map(|found| (found.code, found.related.len())).collect()
+    }
+
+    #[test]
+    fn case_07_a_tier_that_ends_before_the_next_begins_names_both_places() {
+        let order = Code::TimesOutOfOrder;
+        let hot = "[storage]\nhot = \"dynamodb\"\n";
+        assert_eq!(found(&format!("{hot}[retention]\nhot = \"20d\"\nwarm = \"14d\"")), [(order, 1)]);
+        assert_eq!(found("[retention]\nwarm = \"60d\"\ncold = \"30d\""), [(order, 1)]);
+        let monthly = "[export]\nschedule = \"cron(0 3 1 * ? *)\"";
+        assert_eq!(found(&format!("[retention]\nwarm = \"7d\"\n{monthly}")), [(order, 1)]);
+        // Against the default of the other one there is one place only.
+        assert_eq!(found(monthly), [(order, 0)]);
+        assert_eq!(found(&format!("{hot}[retention]\nhot = \"30d\"\nwarm = \"30d\"")), []);
+        assert_eq!(found("[retention]\nwarm = \"2d\"\n[export]\nschedule = \"rate(1 day)\""), []);
+    }
 }

@@ -61,11 +61,13 @@ impl RawRetention {
         let (hot_at, warm_at, cold_at) = (at.key("hot"), at.key("warm"), at.key("cold"));
         let warm = Bounds::new("2d", "10y").in_whole("1d").check(self.warm, WARM, &warm_at, context);
         let cold = Bounds::new("30d", "100y").in_whole("1d").check(self.cold, COLD, &cold_at, context);
-        let order = |(shorter, shorter_at, is): (Millis, &At<'_>, &str), (longer, longer_at, than): (Millis, &At<'_>, &str)| {
+        let order = |(shorter, shorter_at, is): (Millis, &At<'_>, &str),
+                     (longer, longer_at, than): (Millis, &At<'_>, &str)| {
             if shorter <= longer {
                 return;
             }
-            let message = format!("{is} for `{}`, and {than} for `{}`", Duration::write(shorter), Duration::write(longer));
+            let message =
+                format!("{is} for `{}`, and {than} for `{}`", Duration::write(shorter), Duration::write(longer));
             // The defaults are in order, so at least one of the two is written.
             let places = if context.is_written(shorter_at) { (shorter_at, longer_at) } else { (longer_at, shorter_at) };
             let mut diagnostic = Diagnostic::new(Code::TimesOutOfOrder, context.value(places.0), message);

@@ -78,7 +78,12 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
     let errors = bucket::add(
         &mut stack,
         "RuleErrorBucket",
-        Plan { key: &key, access_log: (&access_log, "rule-errors/"), expire_days: Some(RULE_ERROR_DAYS), tiering: false },
+        Plan {
+            key: &key,
+            access_log: (&access_log, "rule-errors/"),
+            expire_days: Some(RULE_ERROR_DAYS),
+            tiering: false,
+        },
         |_| Vec::new(),
     );
     let stream = {

@@ -73,7 +73,12 @@ pub(crate) fn stacks(
     let failures = bucket::add(
         &mut stack,
         "FailureBucket",
-        BucketPlan { key: &key, access_log: (&access_log, "failures/"), expire_days: Some(FAILURE_DAYS), tiering: false },
+        BucketPlan {
+            key: &key,
+            access_log: (&access_log, "failures/"),
+            expire_days: Some(FAILURE_DAYS),
+            tiering: false,
+        },
         |_| Vec::new(),
     );
     let quarantine = stack.add("QuarantineTable", Table::new("id", None, &key));

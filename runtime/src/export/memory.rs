@@ -62,7 +62,9 @@ impl World {
                 json!({ "id": id, "name": column.name, "required": column.required, "type": kind })
             })
             .collect();
-        for (id, (name, kind)) in (8..).zip([("flow", "double"), ("mode", "string"), ("count", "long"), ("open", "boolean")]) {
+        for (id, (name, kind)) in
+            (8..).zip([("flow", "double"), ("mode", "string"), ("count", "long"), ("open", "boolean")])
+        {
             fields.push(json!({ "id": id, "name": name, "required": false, "type": kind }));
         }
         let metadata = json!({
@@ -131,12 +133,18 @@ impl World {
             files.insert(path("rows.parquet"), bytes.into());
         }
         let manifest = write(ENTRY, [entry(&path("rows.parquet"), zone, day, rows)]);
-        let old = metadata["snapshots"].as_array().unwrap().iter().find(|one| one["snapshot-id"] == metadata["current-snapshot-id"]);
-        let mut list: Vec<Value> = old.map(|old| read(&files[old["manifest-list"].as_str().unwrap()])).unwrap_or_default();
+        let old = metadata["snapshots"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["snapshot-id"] == metadata["current-snapshot-id"]);
+        let mut list: Vec<Value> =
+            old.map(|old| read(&files[old["manifest-list"].as_str().unwrap()])).unwrap_or_default();
         list.push(listed(&path("manifest.avro"), manifest.len() as i64, content, sequence, rows));
         files.insert(path("manifest.avro"), manifest);
         files.insert(path("list.avro"), write(LIST, list));
-        let snapshot = json!({ "snapshot-id": sequence, "sequence-number": sequence, "manifest-list": path("list.avro") });
+        let snapshot =
+            json!({ "snapshot-id": sequence, "sequence-number": sequence, "manifest-list": path("list.avro") });
         metadata["snapshots"].as_array_mut().unwrap().push(snapshot);
         metadata["current-snapshot-id"] = sequence.into();
         metadata["last-sequence-number"] = sequence.into();

@@ -16,11 +16,7 @@ use crate::{
         merge::Samples,
         parquet::{each_device, write},
     },
-    iceberg::{
-        catalog::Catalog,
-        files::DataFile,
-        snapshot::Partition,
-    },
+    iceberg::{catalog::Catalog, files::DataFile, snapshot::Partition},
 };
 
 /// Files that are fetched ahead of the one that is read.
@@ -50,7 +46,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         fields: &[Field],
     ) -> Result<Vec<Object>, ExportError> {
         let known: Vec<&Object> = earlier.iter().flat_map(|manifest| &manifest.objects).collect();
-        let rows = files.iter().map(|file| file.rows).sum::<u64>() + known.iter().map(|object| object.samples).sum::<u64>();
+        let rows =
+            files.iter().map(|file| file.rows).sum::<u64>() + known.iter().map(|object| object.samples).sum::<u64>();
         let spans = if rows <= self.object_rows { vec![Devices::default()] } else { self.spans(files, fields).await? };
         let gone = earlier.iter().any(Manifest::is_removal);
         let mut objects = Vec::new();

@@ -5,10 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use fleetform_engine::units::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{
-    Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Table,
-    manifest::Manifest,
-};
+use super::{Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Table, manifest::Manifest};
 use crate::iceberg::{catalog::Catalog, snapshot::Partition};
 
 /// How often a commit is made anew when another one came before it. Rows are delivered every minute.
@@ -69,7 +66,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
 
     /// Notes beside the exports that the table has nothing of a partition any more: what comes late is counted from here.
     async fn note(&self, partition: &Partition, number: u32) -> Result<(), ExportError> {
-        let manifest = Manifest { partition: partition.into(), export_number: number, table_rows: 0, objects: Vec::new() };
+        let manifest =
+            Manifest { partition: partition.into(), export_number: number, table_rows: 0, objects: Vec::new() };
         // Somebody who has exported late samples meanwhile has counted already.
         self.cold.create(&self.layout.manifest(partition, number), manifest.to_bytes()).await?;
         Ok(())

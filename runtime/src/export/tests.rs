@@ -23,6 +23,7 @@ const DAY_MS: u64 = 86_400_000;
 const ALL: RangeInclusive<Day> = Day(i32::MIN)..=Day(i32::MAX);
 
 type Memory = Exporter<World, World, World>;
+type Clock = fn() -> Timestamp;
 
 fn exporter(world: &World, object_rows: u64) -> Memory {
     Exporter {
@@ -46,13 +47,13 @@ fn late() -> Timestamp {
     Timestamp(DAY.end().0 + 30 * DAY_MS.cast_signed())
 }
 
-fn run(exporter: &Memory, clock: fn() -> Timestamp) -> Result<Report, ExportError> {
+fn run(exporter: &Memory, clock: Clock) -> Result<Report, ExportError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(exporter.run(&ALL, clock, || true))
 }
 
 /// A run that does all it should.
-fn done(exporter: &Memory, clock: fn() -> Timestamp) -> Report {
+fn done(exporter: &Memory, clock: Clock) -> Report {
     let report = run(exporter, clock).expect("a run");
     assert!(report.failed.is_empty() && report.not_removed.is_none(), "{report:?}");
     report
@@ -277,7 +278,7 @@ fn a_day_without_time_is_left_for_the_next_run() {
 }
 
 /// What the whole matrix is run on: two zones, late rows, and a day that leaves the table.
-fn story(world: &World, step: &mut dyn FnMut(&Memory, fn() -> Timestamp)) {
+fn story(world: &World, step: &mut dyn FnMut(&Memory, Clock)) {
     let exporter = exporter(world, 12);
     let [first, second] = two_files();
     world.append("zone-a", DAY, &first);
@@ -305,7 +306,8 @@ fn case_43_a_run_that_breaks_off_anywhere_is_followed_by_the_same_exports() {
             world.fail(call, lasting, fault);
             story(&world, &mut |exporter, clock| {
                 for _ in 0..3 {
-                    let whole = run(exporter, clock).is_ok_and(|report| report.failed.is_empty() && report.not_removed.is_none());
+                    let whole = run(exporter, clock)
+                        .is_ok_and(|report| report.failed.is_empty() && report.not_removed.is_none());
                     assert_named(&world);
                     if whole {
                         break;
@@ -357,12 +359,13 @@ fn whatever_comes_whenever_every_sample_is_found_once() {
             random.shuffle(&mut rows);
             world.append("zone-a", DAY, &rows);
             if random.bool() && !all.is_empty() {
-                let again: BTreeMap<_, _> = all.iter().rev().take(5).map(|row| ((row.device.clone(), row.sampled_at), row.clone())).collect();
+                let again: BTreeMap<_, _> =
+                    all.iter().rev().take(5).map(|row| ((row.device.clone(), row.sampled_at), row.clone())).collect();
                 world.append("zone-a", DAY, &again.into_values().collect::<Vec<_>>());
             }
             all.extend(rows);
             if random.bool() {
-                done(&exporter, *random.choice(&[soon as fn() -> Timestamp, late]).unwrap());
+                done(&exporter, *random.choice(&[soon as Clock, late]).unwrap());
                 assert_exported(&world, &all);
             }
         }

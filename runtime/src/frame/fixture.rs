@@ -53,7 +53,9 @@ pub(crate) fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
     (0..frame.rows)
         .map(|row| {
             let cell = |values: &Values| match values {
-                Values::Text(values) => values[row].as_ref().map(|text| String::from_utf8_lossy(text.data()).into_owned()),
+                Values::Text(values) => {
+                    values[row].as_ref().map(|text| String::from_utf8_lossy(text.data()).into_owned())
+                }
                 Values::Float(values) => values[row].map(|number| number.to_string()),
                 Values::Int(values) => values[row].map(|number| number.to_string()),
                 Values::Bool(values) => values[row].map(|truth| truth.to_string()),

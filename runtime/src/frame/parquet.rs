@@ -41,7 +41,8 @@ impl Frame {
     pub fn read(&mut self, file: Bytes, wants: impl Fn(&[u8]) -> bool) -> Result<(), ReadError> {
         let reader = SerializedFileReader::new(file)?;
         let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
-        let places: Vec<Option<usize>> = self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect();
+        let places: Vec<Option<usize>> =
+            self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect();
         for index in 0..reader.num_row_groups() {
             let group = reader.get_row_group(index)?;
             let wanted = match places[self.places.device] {
@@ -186,9 +187,7 @@ fn leaf(name: &str, column_type: ColumnType, required: bool, id: Option<i32>) ->
         ColumnType::Float => (Physical::DOUBLE, None),
         ColumnType::Int => (Physical::INT64, None),
         ColumnType::Bool => (Physical::BOOLEAN, None),
-        ColumnType::Time => {
-            (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
-        }
+        ColumnType::Time => (Physical::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
     };
     let repetition = if required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
     let leaf = Type::primitive_type_builder(name, physical).with_logical_type(logical);

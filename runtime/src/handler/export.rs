@@ -64,7 +64,12 @@ impl<C: Catalog + Send, F: Files + Send, K: Cold + Send> Handler for Export<C, F
         metrics.put("ExportBehindMs", Unit::Milliseconds, count(behind.0));
         match failure(&report) {
             Some(failure) => Err(failure),
-            None => Ok(Answer { exported: report.exported.len(), samples, unchanged: report.unchanged, removed: report.removed }),
+            None => Ok(Answer {
+                exported: report.exported.len(),
+                samples,
+                unchanged: report.unchanged,
+                removed: report.removed,
+            }),
         }
     }
 }
@@ -85,8 +90,8 @@ fn failure(report: &Report) -> Option<Failure> {
 }
 
 fn days(body: &[u8]) -> Result<RangeInclusive<Day>, String> {
-    let Event { from, to } =
-        serde_json::from_slice(body).map_err(|error| format!("the event is no object with `from` and `to`: {error}"))?;
+    let Event { from, to } = serde_json::from_slice(body)
+        .map_err(|error| format!("the event is no object with `from` and `to`: {error}"))?;
     let day = |name: &str, day: Option<String>, otherwise: i32| match day {
         Some(day) => day.parse().map_err(|error| format!("`{name}`: {error}")),
         None => Ok(Day(otherwise)),

@@ -27,7 +27,9 @@ const EXISTING: i32 = 0;
 #[derive(Debug, thiserror::Error)]
 pub enum Unremovable {
     /// The table is of another version of the format.
-    #[error("the table is of version {0} of Iceberg's format, and rows are removed from tables of version {FORMAT_VERSION}")]
+    #[error(
+        "the table is of version {0} of Iceberg's format, and rows are removed from tables of version {FORMAT_VERSION}"
+    )]
     OtherFormat(u8),
     /// A file of metadata is damaged.
     #[error("{path}: {reason}")]
@@ -81,7 +83,8 @@ impl Metadata {
         let mut written = Vec::new();
         let (mut files, mut rows) = (0, 0);
         for (old, bytes) in manifests {
-            let entry = listed.values.iter_mut().find(|entry| text(entry, "manifest_path").is_ok_and(|path| path == *old));
+            let entry =
+                listed.values.iter_mut().find(|entry| text(entry, "manifest_path").is_ok_and(|path| path == *old));
             let Some(entry) = entry else { continue };
             let Some((new, gone)) = place.without(bytes, entry, partitions).map_err(damaged(old))? else { continue };
             let new_path = path(&format!("m{}", written.len()));

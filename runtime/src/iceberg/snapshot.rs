@@ -41,7 +41,8 @@ impl Metadata {
                 let column = |column_type| Column { name: field.name.clone(), column_type, required: field.required };
                 let known = field.field_type.as_str().and_then(ColumnType::named);
                 let id = i32::try_from(field.id).ok();
-                let strange = || Unfit::Strange { name: field.name.clone(), found: field.field_type.to_string().into() };
+                let strange =
+                    || Unfit::Strange { name: field.name.clone(), found: field.field_type.to_string().into() };
                 known.zip(id).map(|(known, id)| frame::Field { id, column: column(known) }).ok_or_else(strange)
             })
             .collect()

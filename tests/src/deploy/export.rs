@@ -90,12 +90,8 @@ impl Test {
 /// Runs the other reader and writer.
 fn run(python: &camino::Utf8Path, arguments: &[&str], input: &str) -> Result<String, Failure> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/iceberg.py");
-    let mut child = Command::new(python)
-        .arg(script)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child =
+        Command::new(python).arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     child.stdin.take().ok_or("no standard input")?.write_all(input.as_bytes())?;
     let output = child.wait_with_output()?;
     if !output.status.success() {

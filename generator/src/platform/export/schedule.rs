@@ -240,7 +240,8 @@ mod tests {
         assert_eq!(days("cron(30 2 * * *)"), Err(NoSchedule::Fields));
         assert_eq!(days("cron(30 2 * * * *)"), Err(NoSchedule::Days));
         assert_eq!(days("cron(30 2 ? * ? *)"), Err(NoSchedule::Days));
-        for wrong in ["rate(1 days)", "rate(2 day)", "rate(0 days)", "rate(5 weeks)", "rate(400 days)", "rate(x days)"] {
+        for wrong in ["rate(1 days)", "rate(2 day)", "rate(0 days)", "rate(5 weeks)", "rate(400 days)", "rate(x days)"]
+        {
             assert_eq!(days(wrong), Err(NoSchedule::Rate), "{wrong}");
         }
     }

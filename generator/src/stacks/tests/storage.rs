@@ -147,7 +147,7 @@ fn export_is_woken_as_the_file_says_and_its_files_stay_as_long() {
     };
     assert_eq!(behind(&platform), 86_400_000_u64 * 31 / 2);
     platform.storage = None;
-    assert!(trees(&platform).get("storage.yaml").is_none());
+    assert!(!trees(&platform).contains_key("storage.yaml"));
 }
 
 #[test]
