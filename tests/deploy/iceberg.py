@@ -19,7 +19,8 @@ from pyiceberg.transforms import DayTransform, IdentityTransform
 def table(catalog, bucket, account, region):
     # The emulator takes account and region from here, and looks at no signature.
     credential = f"AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/s3tables/aws4_request"
-    rest = RestCatalog("samples", uri=catalog, warehouse=bucket, **{"header.Authorization": credential})
+    properties = {"auth": {"type": "noop"}, "header.Authorization": credential}
+    rest = RestCatalog("samples", uri=catalog, warehouse=bucket, **properties)
     found = rest.load_table(("telemetry", "samples"))
     if not found.spec().fields:
         # The emulator makes a table without the partitions that its resource asks for.
