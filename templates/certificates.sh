@@ -48,7 +48,7 @@ ensure_key() {
       fail "$key can be read by others: its mode is $mode" "chmod 600 $key if nobody has read it, or delete it, and run this again for a new key"
     return
   fi
-  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$key.new" 2>"$WORK/error" || fail "openssl cannot make a key" "$(cat -- "$WORK/error")"
+  openssl genpkey "${KEY_KIND[@]}" -out "$key.new" 2>"$WORK/error" || fail "openssl cannot make a key" "$(cat -- "$WORK/error")"
   mv -- "$key.new" "$key"
 }
 

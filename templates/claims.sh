@@ -27,6 +27,11 @@ readonly TYPES=(
 readonly ZONES=(
 {% for zone in zones %}  <{ zone.id }> <{ zone.name }>
 {% endfor %})
+# What a serial has to match, if anything: `identity.serial.pattern`.
+readonly SERIAL_PATTERN=<{ serial_pattern }>
+readonly SERIAL_COLUMN=serial
+# The kind of the keys that are made here, as openssl takes it.
+readonly KEY_KIND=({% for word in key_kind %}<{ word }>{% if not loop.last %} {% endif %}{% endfor %})
 # The attributes of each device type, as TYPE/NAME.
 readonly ATTRIBUTES=(
 {% for attribute in attributes %}  <{ attribute }>

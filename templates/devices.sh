@@ -23,6 +23,11 @@ readonly TYPES=(
 readonly ZONES=(
 {% for zone in zones %}  <{ zone.id }> <{ zone.name }>
 {% endfor %})
+# What a device's name has to match, if anything: `identity.serial.pattern`.
+readonly SERIAL_PATTERN=<{ serial_pattern }>
+readonly SERIAL_COLUMN=device
+# The kind of the keys that are made here, as openssl takes it.
+readonly KEY_KIND=({% for word in key_kind %}<{ word }>{% if not loop.last %} {% endif %}{% endfor %})
 # The attributes of each device type, as TYPE/NAME.
 readonly ATTRIBUTES=(
 {% for attribute in attributes %}  <{ attribute }>
@@ -269,6 +274,7 @@ check_asked() {
       [[ -n $TYPE ]] || misused '--type is needed'
       [[ -n $ZONE ]] || misused '--zone is needed'
       problem=$(problem_with "$DEVICE" "$TYPE" "$ZONE" "$GIVEN" "$CSR")
+      problem=${problem:-$(problem_with_serial "$DEVICE")}
       [[ -z $problem ]] || fail "$DEVICE: $problem"
       ;;
     import) read_manifest "$DEVICE" ;;

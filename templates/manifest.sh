@@ -53,6 +53,11 @@ problem_with() {
   fi
 }
 
+# What is wrong with a name as the platform wants names; nothing if all is right.
+problem_with_serial() {
+  if [[ -n $SERIAL_PATTERN && ! $1 =~ $SERIAL_PATTERN ]]; then printf "\`%s\` does not match identity.serial.pattern" "$1"; fi
+}
+
 # Reads a manifest into ROWS. Every line is looked at: a manifest is taken whole or not at all.
 read_manifest() {
   local file=$1 header line number=1 wrong=0 problem index cells columns device type zone csr attributes serial seen=$'\n' serials=$'\n'
@@ -99,6 +104,10 @@ read_manifest() {
       problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
       if [[ -z $problem && ! $serial =~ $DEVICE_ID ]]; then
         problem='a serial has 1 to 128 letters, digits, :, _ or -, and does not begin with -'
+      elif [[ -z $problem && $SERIAL_COLUMN == serial ]]; then
+        problem=$(problem_with_serial "$serial")
+      elif [[ -z $problem ]]; then
+        problem=$(problem_with_serial "$device")
       fi
     fi
     if [[ -n $problem ]]; then

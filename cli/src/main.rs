@@ -24,6 +24,8 @@ mod registry;
 mod rule_tests;
 #[cfg(feature = "aws")]
 mod sender;
+#[cfg(any(feature = "aws", feature = "mqtt"))]
+mod setting;
 #[cfg(feature = "aws")]
 mod stream;
 mod terminal;

@@ -137,6 +137,25 @@ fn a_manifest_is_checked_whole_before_the_first_call() {
 }
 
 #[test]
+fn serials_are_those_that_the_file_asks_for() {
+    let mut place = place();
+    place.platform += "[identity.serial]\npattern = \"RW-[0-9A-F]{4}\"\n";
+    place.generate();
+    write(
+        &place,
+        "serial,device,type,zone\nRW-00AF,sensor-1,pressure-logger,north\nRW-00ag,sensor-2,pressure-logger,north\n\
+         ,sensor-3,pressure-logger,north\n",
+    );
+    let said = place.refused(&["allow", "manifest.csv"]);
+    for line in ["3: `RW-00ag` does not match identity.serial.pattern", "4: `sensor-3` does not match"] {
+        assert!(said.contains(&format!("manifest.csv:{line}")), "{line} is missing in\n{said}");
+    }
+    assert_eq!(place.calls(), [""; 0], "no call is made");
+    write(&place, "serial,device,type,zone\nRW-00AF,sensor-1,pressure-logger,north\n");
+    place.done(&["allow", "manifest.csv"]);
+}
+
+#[test]
 fn many_serials_take_a_call_for_each_hundred() {
     let place = place();
     let rows: String = (0..250).map(|n| format!("sensor-{n:03},pressure-logger,north\n")).collect();

@@ -414,6 +414,34 @@ fn a_request_of_the_devices_own_leaves_no_key_here() {
 }
 
 #[test]
+fn keys_are_of_the_kind_that_the_file_says() {
+    let mut place = place();
+    place.platform += "[identity]\nkey = \"rsa_2048\"\n";
+    place.generate();
+    place.done(&ADD);
+    let key = place.path(&format!("devices/dev/{DEVICE}.key")).display().to_string();
+    let told = String::from_utf8(public_key(&["pkey", "-in", &key, "-noout", "-text"])).unwrap();
+    assert!(told.contains("2048 bit") && told.contains("prime1"), "{told}");
+    assert_added(&place, "with an RSA key");
+}
+
+#[test]
+fn names_are_those_that_the_file_asks_for() {
+    let mut place = place();
+    place.platform += "[identity.serial]\npattern = '^SN-\\d{4}$|old-.*'\n";
+    place.generate();
+    assert!(place.refused(&ADD).contains("`sensor-001` does not match identity.serial.pattern"));
+    let manifest =
+        "device,type,zone\nSN-0001,pressure-logger,north\nSN-00012,pressure-logger,north\nold-,pressure-logger,north\n";
+    fs::write(place.path("manifest.csv"), manifest).unwrap();
+    let said = place.refused(&["import", "manifest.csv"]);
+    assert!(said.contains("manifest.csv:3: `SN-00012` does not match"), "{said}");
+    assert!(said.contains("1 lines of manifest.csv are wrong"), "{said}");
+    assert_eq!(place.calls(), [""; 0], "no call is made");
+    place.done(&["add", "SN-0001", "--type", "pressure-logger", "--zone", "north"]);
+}
+
+#[test]
 fn keys_made_by_aws_have_to_be_asked_for() {
     let place = place();
     place.done(&[&ADD[..], &["--insecure-server-keys"]].concat());

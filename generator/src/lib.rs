@@ -17,6 +17,7 @@ mod render;
 mod rule_set;
 mod schema;
 mod script;
+mod serial;
 mod source;
 pub mod stacks;
 mod text;

@@ -10,8 +10,12 @@ use fleetform_policy::audit::Bearer;
 
 use crate::{
     output::sha256,
-    platform::{Platform, identity::Provisioning},
+    platform::{
+        Platform,
+        identity::{Key, Provisioning},
+    },
     rule_set::RuleSetArtifact,
+    serial,
     stacks::{self, CommandEntry},
     text::{Template, render},
 };
@@ -121,6 +125,9 @@ struct Devices<'a> {
     device_types: Vec<Registered<'a>>,
     zones: Vec<Registered<'a>>,
     attributes: Vec<String>,
+    key_kind: [&'static str; 4],
+    /// Empty where any serial will do.
+    serial_pattern: String,
 }
 
 /// An element of the file, and what it is called in AWS IoT.
@@ -143,6 +150,11 @@ impl<'a> Devices<'a> {
             device_policy: stacks::iot_policy_names(platform, Bearer::Device).swap_remove(0),
             type_policies: stacks::iot_policy_names_by_type(platform).into_iter().map(registered).collect(),
             provisioning_template: stacks::provisioning_template_name(platform),
+            serial_pattern: platform.identity.serial_pattern.as_deref().map_or_else(String::new, serial_pattern),
+            key_kind: match platform.identity.key {
+                Key::EcP256 => ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+                Key::Rsa2048 => ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+            },
             attributes: platform
                 .device_types
                 .iter()
@@ -152,6 +164,13 @@ impl<'a> Devices<'a> {
             zones: groups.into_iter().map(registered).collect(),
         }
     }
+}
+
+/// A checked pattern as shells take it.
+fn serial_pattern(pattern: &str) -> String {
+    let posix = serial::posix(pattern).expect("the pattern was checked with the platform file");
+    // Where nothing matches: no name is a dash.
+    posix.unwrap_or_else(|| "^-$".to_owned())
 }
 
 fn registered((id, name): (&str, String)) -> Registered<'_> {

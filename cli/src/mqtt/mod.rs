@@ -35,6 +35,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::{
     clock::now,
+    setting::setting,
     terminal::{Stop, tell},
 };
 use certificates::Trust;
@@ -230,15 +231,8 @@ impl Arguments {
 
 /// The settings of each device type.
 fn settings(platform: &Platform) -> BTreeMap<DeviceTypeId, Arc<[Setting]>> {
-    let of = |device_type: &DeviceType| {
-        let settings = device_type.desired.iter().map(|(id, setting)| Setting {
-            name: id.to_string(),
-            value: setting.value.clone(),
-            text_chars_max: setting.text_chars_max as usize,
-            default: setting.default.clone(),
-        });
-        settings.collect()
-    };
+    let of =
+        |device_type: &DeviceType| device_type.desired.iter().map(|(id, declared)| setting(id, declared)).collect();
     platform.device_types.iter().map(|(id, device_type)| (id.clone(), of(device_type))).collect()
 }
 

@@ -3,7 +3,7 @@
 use aws_sdk_kinesis::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::signed::Method;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -12,8 +12,6 @@ use super::{
     port::{Certificate, Change, Created, Registry, Status, id_of},
 };
 use crate::{found, stream, terminal::Stop};
-
-const MISSING: &str = "ResourceNotFoundException";
 
 /// What AWS IoT says of something that it deletes as soon as a certificate is detached, which takes it some seconds.
 const STILL_ATTACHED: [&str; 2] = ["DeleteConflictException", "InvalidRequestException"];
@@ -45,14 +43,6 @@ impl Aws {
         &self.stream
     }
 
-    async fn get<T: DeserializeOwned>(&self, call: &str, path: &str) -> Result<Option<T>, CallError> {
-        match self.iot.call(call, Method::GET, path, &[], None).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.code == MISSING => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     async fn tell(&self, device: &str, record: &str) -> Result<(), CallError> {
         let put = self.kinesis.put_record().stream_name(&self.stream).partition_key(device);
         let put = put.data(Blob::new(record.as_bytes())).send().await;
@@ -66,7 +56,7 @@ impl Aws {
 
 impl Registry for Aws {
     async fn thing(&self, device: &str) -> Result<Option<Thing>, CallError> {
-        self.get("describe the thing", &format!("/things/{}", encode(device))).await
+        self.iot.thing(device).await
     }
 
     async fn groups(&self, device: &str) -> Result<Vec<String>, CallError> {
@@ -99,7 +89,7 @@ impl Registry for Aws {
             certificate_pem: String,
         }
         let path = format!("/certificates/{}", encode(id_of(arn)));
-        let answer: Option<Answer> = self.get("describe the certificate", &path).await?;
+        let answer: Option<Answer> = self.iot.get("describe the certificate", &path).await?;
         Ok(answer.map(|Answer { certificate_description: found }| Certificate {
             status: Status::of(&found.status),
             pem: found.certificate_pem,

@@ -14,7 +14,7 @@ use aws_credential_types::{
 };
 use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::signed::{Answer, Client, Method, SignedClient, http_client};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
 use super::Thing;
@@ -45,7 +45,10 @@ pub(crate) struct Iot {
     provider: SharedCredentialsProvider,
     credentials: Mutex<Option<Credentials>>,
     region: String,
+    /// The name by which signatures know the service.
+    service: &'static str,
     endpoint: String,
+    has_own_endpoint: bool,
     backoff_ms: u64,
 }
 
@@ -60,8 +63,18 @@ pub(crate) struct CallError {
 }
 
 impl CallError {
+    /// Whether there is no such thing.
+    pub(crate) fn is_missing(&self) -> bool {
+        self.code == "ResourceNotFoundException"
+    }
+
+    /// Whether what was to be changed is no longer as it was.
+    pub(crate) fn is_conflict(&self) -> bool {
+        ["ConflictException", "VersionConflictException"].contains(&self.code.as_str())
+    }
+
     fn is_throttled(&self) -> bool {
-        ["Throttl", "TooManyRequests", "LimitExceededException", "SlowDown", "ServiceUnavailable"]
+        ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ServiceUnavailable"]
             .iter()
             .any(|part| self.code.contains(part))
     }
@@ -97,10 +110,43 @@ impl Iot {
             http,
             provider,
             credentials: Mutex::new(None),
+            service: "iot",
+            has_own_endpoint: own.is_some(),
             endpoint: own.unwrap_or_else(|| format!("https://iot.{region}.{domain}")),
             region,
             backoff_ms: backoff_ms.unwrap_or(BACKOFF_MS),
         })
+    }
+
+    /// The data plane of the same account and region, whose address the registry says.
+    pub(super) async fn into_data_plane(self) -> Result<Self, CallError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            endpoint_address: String,
+        }
+        let endpoint = if self.has_own_endpoint {
+            self.endpoint.clone()
+        } else {
+            let path = "/endpoint?endpointType=iot%3AData-ATS";
+            let answer: Answer = self.call("find the data plane", Method::GET, path, &[], None).await?;
+            format!("https://{}", answer.endpoint_address)
+        };
+        Ok(Self { service: "iotdata", endpoint, ..self })
+    }
+
+    /// The thing of a device, if there is one.
+    pub(crate) async fn thing(&self, device: &str) -> Result<Option<Thing>, CallError> {
+        self.get("describe the thing", &format!("/things/{}", encode(device))).await
+    }
+
+    /// What an address has, if there is anything.
+    pub(super) async fn get<T: DeserializeOwned>(&self, call: &str, path: &str) -> Result<Option<T>, CallError> {
+        match self.call(call, Method::GET, path, &[], None).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The things that a stack's devices have, in the order of their names. `progress` hears how many there are so far.
@@ -206,7 +252,7 @@ impl Iot {
     ) -> Result<Answer, CallError> {
         let unanswered = |message: String| CallError { call: call.to_owned(), code: String::new(), message };
         let credentials = self.credentials().await.map_err(&unanswered)?;
-        let client = SignedClient::new(self.http.clone(), credentials, self.region.clone(), "iot");
+        let client = SignedClient::new(self.http.clone(), credentials, self.region.clone(), self.service);
         let url = format!("{}{path}", self.endpoint);
         client.send_with(method, &url, headers, body).await.map_err(|error| unanswered(error.0))
     }

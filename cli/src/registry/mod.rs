@@ -13,6 +13,7 @@ pub(crate) mod plan;
 pub(crate) mod port;
 pub(crate) mod registrar;
 mod request;
+pub(crate) mod shadows;
 #[cfg(test)]
 mod stopped_anywhere;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use fleetform_generator::{
     Registration, RegistrationError,
-    platform::Platform,
+    platform::{Platform, identity::Key},
     sha256,
     stacks::{device_policy_names, iot_policy_names_by_type, registry_names},
 };
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::found::stack_name;
 
-/// What the elements of a platform are called in AWS IoT.
+/// What the elements of a platform are called in AWS IoT, and what else its devices have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) stack: String,
@@ -29,6 +29,8 @@ pub(crate) struct Names {
     policies: Vec<String>,
     /// Those that devices of a type have besides.
     type_policies: BTreeMap<String, String>,
+    /// The kind of keys that are made for its devices.
+    pub(crate) key: Key,
 }
 
 impl Names {
@@ -41,6 +43,7 @@ impl Names {
             groups: owned(groups),
             policies: device_policy_names(platform),
             type_policies: owned(iot_policy_names_by_type(platform)),
+            key: platform.identity.key,
         }
     }
 

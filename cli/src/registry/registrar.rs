@@ -257,7 +257,7 @@ impl<R: Registry> Registrar<R> {
             let key = match files.read("key")? {
                 Some(key) => key,
                 None => {
-                    let key = request::new_key().map_err(Stop::failed)?;
+                    let key = request::new_key(self.names.key).map_err(Stop::failed)?;
                     files.write("key", &key)?;
                     key
                 }

@@ -1,6 +1,10 @@
 //! Keys, requests for certificates, and whose key a certificate is of.
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PublicKeyData as _};
+use fleetform_generator::platform::identity::Key;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData as _,
+    RsaKeySize,
+};
 use tokio_rustls::rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, CertificateSigningRequestDer, pem::PemObject as _},
@@ -22,9 +26,13 @@ impl PublicKey {
     }
 }
 
-/// A new private key: EC P-256, which devices and AWS IoT both know.
-pub(crate) fn new_key() -> Result<String, String> {
-    KeyPair::generate().map(|key| key.serialize_pem()).map_err(|error| error.to_string())
+/// A new private key.
+pub(crate) fn new_key(kind: Key) -> Result<String, String> {
+    let key = match kind {
+        Key::EcP256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
+        Key::Rsa2048 => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
+    };
+    key.map(|key| key.serialize_pem()).map_err(|error| error.to_string())
 }
 
 /// A request for a certificate of a key.
@@ -125,9 +133,11 @@ mod tests {
 
     #[test]
     fn a_request_a_key_and_a_certificate_agree_on_the_key() {
-        for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &PKCS_ECDSA_P384_SHA384, &PKCS_ED25519] {
-            let key = KeyPair::generate_for(algorithm).expect("a key");
-            let pem = key.serialize_pem();
+        let other = |algorithm| KeyPair::generate_for(algorithm).expect("a key").serialize_pem();
+        let kinds = [Key::EcP256, Key::Rsa2048].map(|kind| new_key(kind).expect("a key"));
+        let others = [other(&PKCS_ECDSA_P384_SHA384), other(&PKCS_ED25519)];
+        for pem in kinds.into_iter().chain(others) {
+            let key = KeyPair::from_pem(&pem).expect("a key");
             let public = of_key(&pem).expect("a key");
             assert_eq!(of_request(&new_request(&pem, "sensor-001").expect("a request")), Some(public.clone()));
             let certificate = CertificateParams::default().self_signed(&key).expect("a certificate");
@@ -137,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_request_that_another_key_signed_is_none() {
-        let request = new_request(&new_key().expect("a key"), "sensor-001").expect("a request");
+        let request = new_request(&new_key(Key::EcP256).expect("a key"), "sensor-001").expect("a request");
         let der = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).expect("a request");
         let mut params = der.to_vec();
         // The last byte is the signature's.

@@ -4,7 +4,10 @@
 use std::{cell::RefCell, fs, rc::Rc};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use fleetform_generator::{check, platform::Platform};
+use fleetform_generator::{
+    check,
+    platform::{Platform, identity::Key},
+};
 use tempfile::TempDir;
 
 use super::{
@@ -357,7 +360,7 @@ fn a_key_that_others_can_read_is_not_used() {
     let place = Place::new();
     place.registrar.keys.make().expect("a folder");
     let files = place.registrar.keys.of(DEVICE);
-    files.write("key", &request::new_key().expect("a key")).expect("a file");
+    files.write("key", &request::new_key(Key::EcP256).expect("a key")).expect("a file");
     fs::set_permissions(files.path("key"), fs::Permissions::from_mode(0o644)).expect("a mode");
     assert!(place.refused(Operation::Add).contains("its mode is 644"));
     assert!(place.folder.path().exists());
@@ -367,7 +370,7 @@ fn a_key_that_others_can_read_is_not_used() {
 fn a_key_of_another_certificate_is_not_used() {
     let place = Place::new();
     place.done(Operation::Add);
-    place.registrar.keys.of(DEVICE).write("key", &request::new_key().expect("a key")).expect("a file");
+    place.registrar.keys.of(DEVICE).write("key", &request::new_key(Key::EcP256).expect("a key")).expect("a file");
     assert!(place.refused(Operation::Add).contains("is not the one of the certificate"));
 }
 

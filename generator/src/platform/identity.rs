@@ -9,11 +9,14 @@ use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
     schema::types::Duration,
+    serial,
     source::At,
 };
 
 /// Largest compiled size of a serial pattern, in bytes: a pattern must stay cheap to match.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+const EXAMPLE: &str = "an example: pattern = \"^SN-[0-9]{6}$\"";
 
 /// `[identity]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -83,10 +86,10 @@ impl RawIdentity {
     /// Checks the table.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Identity {
         let pattern = self.serial.as_ref().and_then(|serial| serial.pattern.as_deref());
-        if let Some(pattern) = pattern
-            && let Err(error) = regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build()
-        {
-            let serial = at.key("serial");
+        let compiled = pattern.map(|pattern| regex::RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build());
+        let serial_at = at.key("serial");
+        let place = serial_at.key("pattern");
+        if let Some(Err(error)) = &compiled {
             let message = match error {
                 regex::Error::CompiledTooBig(_) => "the pattern is too large to be matched quickly",
                 _ => "the pattern is not a regular expression",
@@ -95,10 +98,11 @@ impl RawIdentity {
             let text = error.to_string();
             let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             context.report(
-                Diagnostic::new(Code::InvalidPattern, context.value(&serial.key("pattern")), message)
-                    .label(reason)
-                    .help("an example: pattern = \"^SN-[0-9]{6}$\""),
+                Diagnostic::new(Code::InvalidPattern, context.value(&place), message).label(reason).help(EXAMPLE),
             );
+        } else if let Some(Err(error)) = pattern.map(serial::posix) {
+            context
+                .report(Diagnostic::new(Code::InvalidPattern, context.value(&place), error.to_string()).help(EXAMPLE));
         }
         Identity {
             provisioning: self.provisioning.unwrap_or_default(),

@@ -32,6 +32,11 @@ readonly ZONES=(
   'zone-b' 'riverton-water-dev-zone-b'
   'zone-c' 'riverton-water-dev-zone-c'
 )
+# What a serial has to match, if anything: `identity.serial.pattern`.
+readonly SERIAL_PATTERN=''
+readonly SERIAL_COLUMN=serial
+# The kind of the keys that are made here, as openssl takes it.
+readonly KEY_KIND=('-algorithm' 'EC' '-pkeyopt' 'ec_paramgen_curve:P-256')
 # The attributes of each device type, as TYPE/NAME.
 readonly ATTRIBUTES=(
   'pressure-logger/max_pressure'
@@ -232,6 +237,11 @@ problem_with() {
   fi
 }
 
+# What is wrong with a name as the platform wants names; nothing if all is right.
+problem_with_serial() {
+  if [[ -n $SERIAL_PATTERN && ! $1 =~ $SERIAL_PATTERN ]]; then printf "\`%s\` does not match identity.serial.pattern" "$1"; fi
+}
+
 # Reads a manifest into ROWS. Every line is looked at: a manifest is taken whole or not at all.
 read_manifest() {
   local file=$1 header line number=1 wrong=0 problem index cells columns device type zone csr attributes serial seen=$'\n' serials=$'\n'
@@ -278,6 +288,10 @@ read_manifest() {
       problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
       if [[ -z $problem && ! $serial =~ $DEVICE_ID ]]; then
         problem='a serial has 1 to 128 letters, digits, :, _ or -, and does not begin with -'
+      elif [[ -z $problem && $SERIAL_COLUMN == serial ]]; then
+        problem=$(problem_with_serial "$serial")
+      elif [[ -z $problem ]]; then
+        problem=$(problem_with_serial "$device")
       fi
     fi
     if [[ -n $problem ]]; then
@@ -342,7 +356,7 @@ ensure_key() {
       fail "$key can be read by others: its mode is $mode" "chmod 600 $key if nobody has read it, or delete it, and run this again for a new key"
     return
   fi
-  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$key.new" 2>"$WORK/error" || fail "openssl cannot make a key" "$(cat -- "$WORK/error")"
+  openssl genpkey "${KEY_KIND[@]}" -out "$key.new" 2>"$WORK/error" || fail "openssl cannot make a key" "$(cat -- "$WORK/error")"
   mv -- "$key.new" "$key"
 }
 

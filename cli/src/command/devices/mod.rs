@@ -1,6 +1,7 @@
 //! `fleetform devices`.
 
 mod add;
+mod desired;
 mod import;
 mod known;
 mod list;
@@ -34,6 +35,7 @@ enum Command {
     List(list::List),
     Show(show::Show),
     Sync(sync::Sync),
+    Desired(desired::Desired),
 }
 
 impl Devices {
@@ -48,6 +50,7 @@ impl Devices {
             Command::List(list) => list.run(),
             Command::Show(show) => show.run(),
             Command::Sync(sync) => sync.run(),
+            Command::Desired(desired) => desired.run(),
         }
     }
 }
