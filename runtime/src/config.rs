@@ -310,8 +310,8 @@ pub struct Export {
 
 #[cfg(feature = "export")]
 impl Export {
-    /// Rows of an object where nothing is said: with a few readings each, about 100 MB.
-    const OBJECT_ROWS: u64 = 4_000_000;
+    /// Rows of an object where nothing is said: what a function's memory holds while it writes one.
+    const OBJECT_ROWS: u64 = 2_000_000;
 
     /// Reads what the `export` handler knows.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {

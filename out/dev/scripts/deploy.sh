@@ -30,13 +30,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '97705b120cd21eb56c166d93489905a1543f47ae0fd6c0e9834f2ae913f6289c'
+  'cloudformation/root.yaml' 'af00d6e3e5758a3f1b0c065fd466f6593b665e5c175ac5ef4f6bf885992eb91e'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '84d27cbbd4b7b581c67ebde8586a604fc5307fa95b7fcf15d2905465186505e2'
   'cloudformation/observability.yaml' '98ea7a69e8e3346da09620ca14424215b56cb0d0e4a21959ccc29c15ea522a74'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'f935c8b880e1435d26c9c8eb9a63643458b31ea4c822397dabb8666f88abb24f'
-  'cloudformation/storage.yaml' '5942602bf00a9145c78a7591e6e1ac177fc1c2e8106a9faf2d075e71f704dbe2'
+  'cloudformation/storage.yaml' 'dc8c07900fd14e2de035e353817c5c9959427fd4319d8b3915d3fe7cef19030f'
 )
 
 # A new account must keep this much concurrency unreserved.

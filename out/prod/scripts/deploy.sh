@@ -30,13 +30,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'eec14e7ce43e9593b88b50809e204de29427e69b023054c60d8bf657e8670bc4'
+  'cloudformation/root.yaml' '8537e95ed2eb24487d01e7fa347caf656700fb839ea71ffa8091dbb254a5b9b8'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '6bc58960d58d551982d5340d63659fb788497b05fbe4c2d390b2218b247e115b'
   'cloudformation/observability.yaml' 'eee0aa2a706bdf1aaadbcc3ad18d3eec33627cbcfc0eb547d95d18f490cdfa4d'
   'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
   'cloudformation/provisioning.yaml' '20d6eded3abbf2a015535e4fe45963c689b2cb22b45e7cb0f90c045519abf1bd'
-  'cloudformation/storage.yaml' 'a5a6395072324b2e2e638a588ff089b1b174a2b6769d7e4ee1c606a76da393f0'
+  'cloudformation/storage.yaml' 'f1fffa8114a3c46b8cc63974c8fa0673828812f256f5d2be312635df4c8c3f1a'
 )
 
 # A new account must keep this much concurrency unreserved.

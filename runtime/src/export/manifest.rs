@@ -4,10 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use smol_str::SmolStr;
 
-use crate::iceberg::{
-    catalog::encoded,
-    snapshot::{Day, NoDay, Partition},
-};
+use crate::iceberg::{catalog::encoded, snapshot::Partition};
 
 /// The version of what is below.
 const FORMAT: u32 = 1;
@@ -20,8 +17,10 @@ pub struct Manifest {
     pub partition: Exported,
     /// Which of the exports of the partition it is, from 1.
     pub export_number: u32,
-    /// How many rows the table had of it, doubles and what was exported earlier included.
+    /// How many rows the table had of it, doubles and what was exported earlier included; none once they leave it.
     pub table_rows: u64,
+    /// The sequence number of the table's snapshot that it was made from.
+    pub sequence_number: i64,
     /// The objects with the samples that are new or have changed since the last export.
     pub objects: Vec<Object>,
 }
@@ -68,7 +67,7 @@ impl Manifest {
         }
     }
 
-    /// Whether it says that the rows have left the table, and no export.
+    /// Whether it says that the rows leave the table, and no export.
     pub fn is_removal(&self) -> bool {
         self.table_rows == 0
     }
@@ -76,14 +75,6 @@ impl Manifest {
     /// How many samples it has.
     pub fn samples(&self) -> u64 {
         self.objects.iter().map(|object| object.samples).sum()
-    }
-
-    /// What was exported.
-    ///
-    /// # Errors
-    /// If its day is none.
-    pub fn day(&self) -> Result<Day, NoDay> {
-        self.partition.day.parse()
     }
 }
 

@@ -172,6 +172,7 @@ impl Report {
 /// The table as it is at a time.
 struct Table {
     metadata: Metadata,
+    fields: Vec<Field>,
     snapshot: Snapshot,
     /// The list of its manifests, as it is written.
     list: Bytes,
@@ -214,18 +215,20 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
     ) -> Result<Report, ExportError> {
         let mut report = Report::default();
         let Some(table) = self.table().await? else { return Ok(report) };
-        let fields = table.metadata.columns()?;
         let now = clock();
         let is_due = |day: Day| days.contains(&day) && now.since(day.end()) >= self.after;
-        for (partition, part) in table.parts.iter().filter(|(partition, _)| is_due(partition.day)) {
+        let mut due = stream::iter(table.parts.iter().filter(|(partition, _)| is_due(partition.day)))
+            .map(async |(partition, part)| (partition, part, self.earlier(partition).await))
+            .buffered(MANIFESTS_AT_ONCE);
+        while let Some((partition, part, earlier)) = due.next().await {
             if !has_time() {
                 report.left.push(partition.clone());
                 continue;
             }
-            let exported = if table.is_deleting(partition) {
-                Err(ExportError::Deleting)
-            } else {
-                self.export(partition, part, &fields).await
+            let exported = match earlier {
+                Ok(_) if table.is_deleting(partition) => Err(ExportError::Deleting),
+                Ok(earlier) => self.export(&table, partition, part, earlier).await,
+                Err(error) => Err(error),
             };
             let Partition { zone, day } = partition;
             match exported {
@@ -243,7 +246,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             }
         }
         if has_time() {
-            match self.remove(table, clock).await {
+            match self.remove(now, has_time).await {
                 Ok(removed) => report.removed = removed,
                 Err(error) => report.not_removed = Some(error),
             }
@@ -259,6 +262,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         };
         let metadata = self.catalog.load(&self.table).await?.ok_or(ExportError::NoTable)?;
         let Some(snapshot) = metadata.snapshot().cloned() else { return Ok(None) };
+        let fields = metadata.columns()?;
         let list = self.files.get(&snapshot.manifest_list).await?;
         let manifests = files::manifests(&list).map_err(damaged(&snapshot.manifest_list))?;
         let mut read = stream::iter(manifests)
@@ -279,25 +283,27 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
                 part.files.push(file);
             }
         }
-        Ok(Some(Table { metadata, snapshot, list, parts, deleting }))
+        Ok(Some(Table { metadata, fields, snapshot, list, parts, deleting }))
     }
 
     /// Exports a partition, unless all that the table has of it is exported.
     async fn export(
         &self,
+        table: &Table,
         partition: &Partition,
         part: &Part,
-        fields: &[Field],
+        earlier: Vec<Manifest>,
     ) -> Result<Option<Manifest>, ExportError> {
-        let earlier = self.earlier(partition).await?;
-        let table_rows = part.rows();
-        // Rows are only ever added, and compaction changes no number of them.
-        if earlier.last().is_some_and(|last| last.table_rows == table_rows) {
+        let (table_rows, sequence_number) = (part.rows(), table.snapshot.sequence_number);
+        // Rows are only ever added, and compaction changes no number of them. Who has looked at the table later knows more.
+        let is_done = |last: &Manifest| last.table_rows == table_rows || last.sequence_number > sequence_number;
+        if earlier.last().is_some_and(is_done) {
             return Ok(None);
         }
         let number = earlier.last().map_or(1, |last| last.export_number + 1);
-        let objects = self.objects(partition, number, &part.files, &earlier, fields).await?;
-        let manifest = Manifest { partition: partition.into(), export_number: number, table_rows, objects };
+        let objects = self.objects(partition, number, &part.files, &earlier, &table.fields).await?;
+        let manifest =
+            Manifest { partition: partition.into(), export_number: number, table_rows, sequence_number, objects };
         let written = manifest.objects.iter().map(|object| object.key.clone()).collect();
         let key = self.layout.manifest(partition, number);
         let is_ours = self.cold.create(&key, manifest.to_bytes()).await?;

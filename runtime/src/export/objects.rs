@@ -2,8 +2,9 @@
 //!
 //! However large a partition is, so much of it is held at once as makes one object: its devices are taken in turn.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{
@@ -18,6 +19,9 @@ use crate::{
     },
     iceberg::{catalog::Catalog, files::DataFile, snapshot::Partition},
 };
+
+/// Values that are held at once, in rows and columns: each takes 16 bytes at least, and texts more.
+const CELLS_MAX: u64 = 24_000_000;
 
 /// Files that are fetched ahead of the one that is read.
 const FETCHED_AHEAD: usize = 2;
@@ -48,7 +52,12 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let known: Vec<&Object> = earlier.iter().flat_map(|manifest| &manifest.objects).collect();
         let rows =
             files.iter().map(|file| file.rows).sum::<u64>() + known.iter().map(|object| object.samples).sum::<u64>();
-        let spans = if rows <= self.object_rows { vec![Devices::default()] } else { self.spans(files, fields).await? };
+        let object_rows = self.object_rows.min(CELLS_MAX / fields.len().max(1) as u64).max(1);
+        let spans = if rows <= object_rows {
+            vec![Devices::default()]
+        } else {
+            self.spans(object_rows, files, &known, fields).await?
+        };
         let gone = earlier.iter().any(Manifest::is_removal);
         let mut objects = Vec::new();
         for devices in spans {
@@ -62,9 +71,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             }
             let known_from = frame.len();
             for object in &known {
-                let earlier = |reason: String| ExportError::Earlier { key: object.key.clone(), reason };
-                let bytes = self.cold.get(&object.key).await?.ok_or_else(|| earlier("it is gone".to_owned()))?;
-                frame.read(bytes, |device| devices.has(device)).map_err(|reason| earlier(reason.to_string()))?;
+                let bytes = self.known(object).await?;
+                frame.read(bytes, |device| devices.has(device)).map_err(|reason| damaged(object, &reason))?;
             }
             let samples = Samples::new(&frame, known_from, gone);
             if samples.is_empty() {
@@ -78,23 +86,39 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(objects)
     }
 
+    /// An object of an earlier export.
+    async fn known(&self, object: &Object) -> Result<Bytes, ExportError> {
+        self.cold.get(&object.key).await?.ok_or_else(|| damaged(object, &"it is gone"))
+    }
+
     /// All devices in parts that have no more rows than an object should, in the order of their ids.
-    async fn spans(&self, files: &[DataFile], fields: &[Field]) -> Result<Vec<Devices>, ExportError> {
+    async fn spans(
+        &self,
+        object_rows: u64,
+        files: &[DataFile],
+        known: &[&Object],
+        fields: &[Field],
+    ) -> Result<Vec<Devices>, ExportError> {
         let device = Frame::new(fields.to_vec())?.device().clone();
         let mut rows: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-        for file in files {
-            let bytes = self.files.get(&file.path).await?;
-            let count = |id: &[u8]| match rows.get_mut(id) {
+        let mut count = |bytes: Bytes| {
+            each_device(bytes, device.id, &device.column.name, |id| match rows.get_mut(id) {
                 Some(rows) => *rows += 1,
                 None => _ = rows.insert(id.to_owned(), 1),
-            };
-            each_device(bytes, device.id, &device.column.name, count)
-                .map_err(|reason| ExportError::File { path: file.path.clone(), reason })?;
+            })
+        };
+        for DataFile { path, .. } in files {
+            let bytes = self.files.get(path).await?;
+            count(bytes).map_err(|reason| ExportError::File { path: path.clone(), reason })?;
+        }
+        for object in known {
+            let bytes = self.known(object).await?;
+            count(bytes).map_err(|reason| damaged(object, &reason))?;
         }
         let mut spans = vec![Devices::default()];
         let mut held = 0;
         for (id, rows) in rows {
-            if held > 0 && held + rows > self.object_rows {
+            if held > 0 && held + rows > object_rows {
                 if let Some(last) = spans.last_mut() {
                     last.to = Some(id.clone());
                 }
@@ -105,4 +129,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         }
         Ok(spans)
     }
+}
+
+fn damaged(object: &Object, reason: &dyn fmt::Display) -> ExportError {
+    ExportError::Earlier { key: object.key.clone(), reason: reason.to_string() }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use fleetform_engine::units::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Table, manifest::Manifest};
+use super::{Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Part, Table, manifest::Manifest};
 use crate::iceberg::{catalog::Catalog, snapshot::Partition};
 
 /// How often a commit is made anew when another one came before it. Rows are delivered every minute.
@@ -15,40 +15,68 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
     /// Takes what is old enough and exported out of the table, and says how many rows that were.
-    pub(super) async fn remove(&self, table: Table, clock: fn() -> Timestamp) -> Result<u64, ExportError> {
-        let mut table = Some(table);
+    pub(super) async fn remove(&self, now: Timestamp, has_time: impl Fn() -> bool) -> Result<u64, ExportError> {
         for tried in 0..TRIES_MAX {
             tokio::time::sleep(PAUSE * tried).await;
-            let Some(table) = (match table.take() {
-                Some(table) => Some(table),
-                None => self.table().await?,
-            }) else {
-                return Ok(0);
-            };
-            let mut exported = Vec::new();
-            for (partition, part) in &table.parts {
-                if clock().since(partition.day.end()) >= self.keep
-                    && !table.is_deleting(partition)
-                    && let Some(last) = self.earlier(partition).await?.pop()
-                    && last.table_rows == part.rows()
-                {
-                    exported.push((partition, last.export_number));
+            if !has_time() {
+                break;
+            }
+            let Some(table) = self.table().await? else { return Ok(0) };
+            let old = table
+                .parts
+                .iter()
+                .filter(|(partition, _)| now.since(partition.day.end()) >= self.keep && !table.is_deleting(partition));
+            let mut leaving = Vec::new();
+            for (partition, part) in old {
+                if self.may_leave(&table, partition, part, tried > 0).await? {
+                    leaving.push(partition);
                 }
             }
-            if self.commit(&table, &exported, clock()).await? {
-                let removed = exported.iter().map(|(partition, _)| table.parts[*partition].rows()).sum();
-                for (partition, number) in exported {
-                    self.note(partition, number + 1).await?;
-                }
-                return Ok(removed);
+            if leaving.is_empty() {
+                return Ok(0);
+            }
+            if self.commit(&table, &leaving, now).await? {
+                return Ok(leaving.iter().map(|partition| table.parts[*partition].rows()).sum());
             }
         }
         Err(ExportError::Contended)
     }
 
+    /// Whether all rows of a partition are exported, and whether that they leave is noted beside the exports: from there
+    /// on the table's rows are not all that a sample was made of, and are counted anew.
+    ///
+    /// The note comes before the commit. Where that fails, the next export finds nothing new, and the note is made again.
+    async fn may_leave(
+        &self,
+        table: &Table,
+        partition: &Partition,
+        part: &Part,
+        again: bool,
+    ) -> Result<bool, ExportError> {
+        let mut exports = self.earlier(partition).await?;
+        if again && exports.last().is_some_and(Manifest::is_removal) {
+            self.export(table, partition, part, exports).await?;
+            exports = self.earlier(partition).await?;
+        }
+        let Some(last) = exports.last().filter(|last| last.table_rows == part.rows()) else { return Ok(false) };
+        for export in exports.iter().filter(|export| !export.is_removal()) {
+            self.clear(partition, export.export_number, Vec::new(), export).await?;
+        }
+        let number = last.export_number + 1;
+        let note = Manifest {
+            partition: partition.into(),
+            export_number: number,
+            table_rows: 0,
+            sequence_number: table.snapshot.sequence_number,
+            objects: Vec::new(),
+        };
+        // Who has exported late samples meanwhile has the number, and then the partition does not leave.
+        Ok(self.cold.create(&self.layout.manifest(partition, number), note.to_bytes()).await?)
+    }
+
     /// Makes the table one without these partitions. `false` if somebody has changed it meanwhile.
-    async fn commit(&self, table: &Table, exported: &[(&Partition, u32)], now: Timestamp) -> Result<bool, ExportError> {
-        let partitions: BTreeSet<Partition> = exported.iter().map(|(partition, _)| (*partition).clone()).collect();
+    async fn commit(&self, table: &Table, leaving: &[&Partition], now: Timestamp) -> Result<bool, ExportError> {
+        let partitions: BTreeSet<Partition> = leaving.iter().map(|partition| (*partition).clone()).collect();
         let paths: BTreeSet<&str> =
             partitions.iter().flat_map(|partition| &table.parts[partition].manifests).map(AsRef::as_ref).collect();
         let manifests: Vec<_> = stream::iter(paths)
@@ -62,14 +90,5 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             self.files.put(&path, bytes).await?;
         }
         Ok(self.catalog.commit(&self.table, &removal.commit).await?)
-    }
-
-    /// Notes beside the exports that the table has nothing of a partition any more: what comes late is counted from here.
-    async fn note(&self, partition: &Partition, number: u32) -> Result<(), ExportError> {
-        let manifest =
-            Manifest { partition: partition.into(), export_number: number, table_rows: 0, objects: Vec::new() };
-        // Somebody who has exported late samples meanwhile has counted already.
-        self.cold.create(&self.layout.manifest(partition, number), manifest.to_bytes()).await?;
-        Ok(())
     }
 }

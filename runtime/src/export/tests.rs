@@ -246,10 +246,34 @@ fn a_row_that_comes_while_others_leave_stays() {
     world.append("zone-a", DAY, &first);
     done(&exporter, soon);
     world.append_meanwhile("zone-a", DAY, second.clone());
-    // The commit is refused, and then the day is no more one that is exported.
-    assert_eq!(done(&exporter, late).removed, 0);
+    // The first commit is refused. Then what has come is exported, and all of it leaves.
     assert_eq!(done(&exporter, late).removed, 40);
     assert_exported(&world, &[first, second].concat());
+}
+
+#[test]
+fn as_many_late_rows_as_there_were_are_exported_after_an_answer_was_lost() {
+    let calls_of_a_run = {
+        let world = World::new();
+        world.append("zone-a", DAY, &[Row { flow: Some(1.0), ..row(1, 0, 1) }]);
+        done(&exporter(&world, 1_000), late);
+        world.calls()
+    };
+    for call in 0..calls_of_a_run {
+        let world = World::new();
+        let exporter = exporter(&world, 1_000);
+        let first = Row { flow: Some(1.0), ..row(1, 0, 1) };
+        world.append("zone-a", DAY, std::slice::from_ref(&first));
+        world.fail(call, 1, Fault::Unanswered);
+        _ = run(&exporter, late);
+        world.mend();
+        // Exactly as many rows as the table had before.
+        let second = Row { mode: Some("auto"), ..row(1, 0, 2) };
+        world.append("zone-a", DAY, std::slice::from_ref(&second));
+        done(&exporter, late);
+        done(&exporter, late);
+        assert_exported(&world, &[first, second]);
+    }
 }
 
 #[test]

@@ -141,7 +141,15 @@ impl Values {
             Ok(())
         }
         match self {
-            Self::Text(values) => add::<ByteArrayType>(values, group, place, wanted, kept),
+            Self::Text(values) => {
+                let from = values.len();
+                add::<ByteArrayType>(values, group, place, wanted, kept)?;
+                // A text is a part of its page, which would stay for the few that are wanted of it.
+                if kept < wanted.len() / 4 {
+                    values[from..].iter_mut().flatten().for_each(|text| *text = text.data().to_vec().into());
+                }
+                Ok(())
+            }
             Self::Float(values) => add::<DoubleType>(values, group, place, wanted, kept),
             Self::Int(values) => add::<Int64Type>(values, group, place, wanted, kept),
             Self::Bool(values) => add::<BoolType>(values, group, place, wanted, kept),

@@ -23,6 +23,11 @@ const FORMAT_VERSION: u8 = 2;
 /// The status of an entry whose file was there before.
 const EXISTING: i32 = 0;
 
+/// Counts of files in a list of manifests, by the name of the spec and by the one that writers before it gave them.
+const ADDED_FILES: [&str; 2] = ["added_files_count", "added_data_files_count"];
+const EXISTING_FILES: [&str; 2] = ["existing_files_count", "existing_data_files_count"];
+const DELETED_FILES: [&str; 2] = ["deleted_files_count", "deleted_data_files_count"];
+
 /// Why partitions cannot be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unremovable {
@@ -48,8 +53,6 @@ pub struct Removal {
     pub files: Vec<(String, Vec<u8>)>,
     /// The commit that makes them the table.
     pub commit: Json,
-    /// Rows that go.
-    pub rows: u64,
 }
 
 /// A file of metadata with its path.
@@ -72,7 +75,7 @@ impl Metadata {
             return Err(Unremovable::OtherFormat(self.format_version));
         }
         let sequence_number = self.last_sequence_number + 1;
-        let place = Place { id: self.next_id(from, sequence_number), sequence_number };
+        let place = Place { id: self.next_id(from, partitions), sequence_number };
         let path = |name: &str| format!("{}/metadata/{sequence_number}-{:016x}-{name}.avro", self.location, place.id);
         let damaged = |path: &str| {
             let path = path.to_owned();
@@ -81,27 +84,28 @@ impl Metadata {
         let list_damaged = damaged(&from.manifest_list);
         let mut listed = Avro::read(list).map_err(list_damaged)?;
         let mut written = Vec::new();
-        let (mut files, mut rows) = (0, 0);
+        let mut all_gone = Gone::default();
         for (old, bytes) in manifests {
             let entry =
                 listed.values.iter_mut().find(|entry| text(entry, "manifest_path").is_ok_and(|path| path == *old));
             let Some(entry) = entry else { continue };
             let Some((new, gone)) = place.without(bytes, entry, partitions).map_err(damaged(old))? else { continue };
             let new_path = path(&format!("m{}", written.len()));
-            set(entry, "manifest_path", Value::String(new_path.clone()));
-            set(entry, "manifest_length", Value::Long(new.len() as i64));
-            files += gone.files;
-            rows += gone.rows;
+            set(entry, &["manifest_path"], Value::String(new_path.clone())).map_err(damaged(old))?;
+            set(entry, &["manifest_length"], Value::Long(new.len() as i64)).map_err(damaged(old))?;
+            all_gone.files += gone.files;
+            all_gone.rows += gone.rows;
             written.push((new_path, new));
         }
-        if files == 0 {
+        if all_gone.files == 0 {
             return Ok(None);
         }
         // What has no file any more, and lost none now, says nothing.
         listed.values.retain(|entry| {
-            let count = |name| field(entry, name).and_then(number).unwrap_or(1);
+            let count =
+                |names: [&str; 2]| names.iter().find_map(|name| field(entry, name)).and_then(number).unwrap_or(1);
             let is_ours = field(entry, "added_snapshot_id").and_then(number) == Some(place.id);
-            is_ours || count("added_files_count") + count("existing_files_count") > 0
+            is_ours || count(ADDED_FILES) + count(EXISTING_FILES) > 0
         });
         listed.metadata = vec![
             ("snapshot-id".to_owned(), place.id.to_string().into()),
@@ -118,7 +122,7 @@ impl Metadata {
             // The spec lets no snapshot be older than the metadata before it.
             "timestamp-ms": now.0.max(self.last_updated_ms),
             "manifest-list": list_path,
-            "summary": { "operation": "delete", "deleted-data-files": files.to_string(), "deleted-records": rows.to_string() },
+            "summary": all_gone.summary(from),
             "schema-id": self.current_schema_id,
         });
         let commit = json!({
@@ -131,12 +135,17 @@ impl Metadata {
                 { "action": "set-snapshot-ref", "ref-name": "main", "type": "branch", "snapshot-id": place.id },
             ],
         });
-        Ok(Some(Removal { files: written, commit, rows }))
+        Ok(Some(Removal { files: written, commit }))
     }
 
-    /// An id for the snapshot that comes after one. Whoever makes the same snapshot gives it the same.
-    fn next_id(&self, from: &Snapshot, sequence_number: i64) -> i64 {
-        let digest = Sha256::digest(format!("{}/{}/{sequence_number}", self.table_uuid, from.snapshot_id));
+    /// An id for the snapshot that comes after one without these partitions. Whoever makes the same snapshot gives it the
+    /// same, and so writes the same files; whoever makes another one writes others.
+    fn next_id(&self, from: &Snapshot, partitions: &BTreeSet<Partition>) -> i64 {
+        let mut digest = Sha256::new_with_prefix(format!("{}/{}", self.table_uuid, from.snapshot_id));
+        for Partition { day, zone } in partitions {
+            digest.update(format!("/{day}/{zone}"));
+        }
+        let digest = digest.finalize();
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
         i64::from_be_bytes(first) & i64::MAX
@@ -155,6 +164,24 @@ struct Place {
 struct Gone {
     files: u64,
     rows: u64,
+}
+
+impl Gone {
+    /// The summary of the snapshot, with the totals that the one before has.
+    fn summary(self, from: &Snapshot) -> Json {
+        let mut summary = json!({
+            "operation": "delete",
+            "deleted-data-files": self.files.to_string(),
+            "deleted-records": self.rows.to_string(),
+        });
+        for (name, gone) in [("total-data-files", self.files), ("total-records", self.rows)] {
+            let before = from.summary.get(name).and_then(|total| total.parse::<u64>().ok());
+            if let Some(left) = before.and_then(|before| before.checked_sub(gone)) {
+                summary[name] = left.to_string().into();
+            }
+        }
+        summary
+    }
 }
 
 impl Place {
@@ -181,10 +208,10 @@ impl Place {
             let file_sequence = known("file_sequence_number").unwrap_or(sequence);
             let snapshot = if goes { self.id } else { known("snapshot_id").unwrap_or(snapshot) };
             let status = if goes { DELETED as i32 } else { EXISTING };
-            set(&mut entry, "status", Value::Int(status));
-            set(&mut entry, "snapshot_id", Value::Long(snapshot));
-            set(&mut entry, "sequence_number", Value::Long(data_sequence));
-            set(&mut entry, "file_sequence_number", Value::Long(file_sequence));
+            set(&mut entry, &["status"], Value::Int(status))?;
+            set(&mut entry, &["snapshot_id"], Value::Long(snapshot))?;
+            set(&mut entry, &["sequence_number"], Value::Long(data_sequence))?;
+            set(&mut entry, &["file_sequence_number"], Value::Long(file_sequence))?;
             let counted = if goes { &mut gone } else { &mut left };
             counted.files += 1;
             counted.rows += file.rows;
@@ -203,14 +230,12 @@ impl Place {
             ("existing_rows_count", left.rows as i64),
             ("deleted_rows_count", gone.rows as i64),
         ] {
-            set(listed, name, Value::Long(value));
+            set(listed, &[name], Value::Long(value))?;
         }
-        for (name, value) in [
-            ("added_files_count", 0),
-            ("existing_files_count", left.files as i32),
-            ("deleted_files_count", gone.files as i32),
-        ] {
-            set(listed, name, Value::Int(value));
+        for (names, value) in
+            [(ADDED_FILES, 0), (EXISTING_FILES, left.files as i32), (DELETED_FILES, gone.files as i32)]
+        {
+            set(listed, &names, Value::Int(value))?;
         }
         Ok(Some((avro.write()?, gone)))
     }
@@ -244,14 +269,16 @@ impl Avro {
     }
 }
 
-/// Fills a field that a record has, inside of its union where it may be empty.
-fn set(record: &mut Value, name: &str, value: Value) {
-    let Value::Record(fields) = record else { return };
-    let Some((_, old)) = fields.iter_mut().find(|(field, _)| field == name) else { return };
+/// Fills a field that a record has by one of these names, inside of its union where it may be empty.
+fn set(record: &mut Value, names: &[&'static str], value: Value) -> Result<(), Unreadable> {
+    let lacks = || Unreadable::Lacks(names[0]);
+    let Value::Record(fields) = record else { return Err(lacks()) };
+    let (_, old) = fields.iter_mut().find(|(field, _)| names.contains(&field.as_str())).ok_or_else(lacks)?;
     *old = match old {
         // A union of nothing and one kind of value: the other branch.
         Value::Union(branch, nothing) if **nothing == Value::Null => Value::Union(1 - *branch, value.into()),
         Value::Union(branch, _) => Value::Union(*branch, value.into()),
         _ => value,
     };
+    Ok(())
 }

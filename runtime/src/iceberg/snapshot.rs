@@ -1,6 +1,6 @@
 //! What a table's metadata says about its rows: the columns as they are now, and where the newest snapshot is.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use fleetform_engine::{
     rows::columns::{Column, ColumnType},
@@ -19,8 +19,14 @@ use crate::frame;
 pub struct Snapshot {
     /// Its id.
     pub snapshot_id: i64,
+    /// Its place among all snapshots.
+    #[serde(default)]
+    pub sequence_number: i64,
     /// Where the list of its manifests is.
     pub manifest_list: String,
+    /// What was done, and how much there is then.
+    #[serde(default)]
+    pub summary: BTreeMap<String, String>,
 }
 
 impl Metadata {

@@ -78,7 +78,7 @@ impl Rhythm {
 
 fn parse_rate(text: &str) -> Result<Rhythm, NoSchedule> {
     let (number, unit) = text.split_once(' ').ok_or(NoSchedule::Rate)?;
-    let number: u64 = number.parse().map_err(|_| NoSchedule::Rate)?;
+    let number = whole(number).map(u64::from).ok_or(NoSchedule::Rate)?;
     let unit = match (number, unit.trim()) {
         (1, "minute") | (2.., "minutes") => MINUTE_MS,
         (1, "hour") | (2.., "hours") => 60 * MINUTE_MS,
@@ -103,6 +103,11 @@ fn longest_gap(is_one: impl Fn(civil::Date) -> bool) -> Option<u64> {
         last = Some(number);
     }
     longest
+}
+
+/// A number of digits alone.
+fn whole(text: &str) -> Option<u32> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// The number of a weekday, where Sunday is 1.
@@ -145,7 +150,7 @@ impl Field {
         let mut numbers = Vec::new();
         for part in text.split(',') {
             let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-            let step_by: u32 = step.map_or(Ok(1), str::parse).map_err(|_| wrong())?;
+            let step_by = step.map_or(Some(1), whole).ok_or_else(wrong)?;
             let (from, to) = match range.split_once('-') {
                 _ if range == "*" => (self.least, self.most),
                 Some((from, to)) => (self.number(from).ok_or_else(wrong)?, self.number(to).ok_or_else(wrong)?),
@@ -163,15 +168,18 @@ impl Field {
     }
 
     /// The same of a field for days, which may say what a calendar says: the last one, the nearest weekday, the second
-    /// Monday.
+    /// Monday. Not every month has a fifth one, or a 31st: those are refused.
     fn parse_days(&self, text: &str) -> Result<Days, NoSchedule> {
         let plain = |day: &str| self.number(day).is_some();
-        let nth = |nth: &str| nth.parse::<u32>().is_ok_and(|nth| (1..=5).contains(&nth));
         let is_of_calendar = if self.most == DAYS_OF_WEEK.most {
+            if text == "L" {
+                return Ok(Days::These(vec![self.most]));
+            }
+            let nth = |nth: &str| ["1", "2", "3", "4"].contains(&nth);
             text.strip_suffix('L').is_some_and(plain)
                 || text.split_once('#').is_some_and(|(day, number)| plain(day) && nth(number))
         } else {
-            text == "L" || text == "LW" || text.strip_suffix('W').is_some_and(plain)
+            text == "L" || text.strip_suffix('W').and_then(|day| self.number(day)).is_some_and(|day| day <= 28)
         };
         if is_of_calendar { Ok(Days::Monthly) } else { self.parse(text).map(Days::These) }
     }
@@ -180,7 +188,7 @@ impl Field {
         let named = self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
         let number = match named {
             Some(index) => self.least + u32::try_from(index).ok()?,
-            None => text.parse().ok()?,
+            None => whole(text)?,
         };
         (self.least..=self.most).contains(&number).then_some(number)
     }
@@ -207,6 +215,7 @@ mod tests {
             ("cron(0 3 L * ? *)", 35),
             ("cron(0 3 ? * 2#1 *)", 35),
             ("cron(0 3 15W 1 ? *)", 366),
+            ("cron(0 3 ? * L *)", 7),
             ("rate(1 day)", 1),
             ("rate(36 hours)", 1),
             ("rate(7 days)", 7),
@@ -233,14 +242,16 @@ mod tests {
             ("cron(0 2 ? * 8 *)", "day of week"),
             ("cron(0 5-2 * * ? *)", "hour"),
             ("cron(0/0 5 * * ? *)", "minute"),
-            ("cron(0 2 ? * 2#6 *)", "day of week"),
+            ("cron(0 2 ? * 2#5 *)", "day of week"),
+            ("cron(0 2 31W * ? *)", "day of month"),
+            ("cron(+5 2 * * ? *)", "minute"),
         ] {
             assert!(matches!(days(text), Err(NoSchedule::Field { field: named, .. }) if named == field), "{text}");
         }
         assert_eq!(days("cron(30 2 * * *)"), Err(NoSchedule::Fields));
         assert_eq!(days("cron(30 2 * * * *)"), Err(NoSchedule::Days));
         assert_eq!(days("cron(30 2 ? * ? *)"), Err(NoSchedule::Days));
-        for wrong in ["rate(1 days)", "rate(2 day)", "rate(0 days)", "rate(5 weeks)", "rate(400 days)", "rate(x days)"]
+        for wrong in ["rate(1 days)", "rate(2 day)", "rate(0 days)", "rate(5 weeks)", "rate(400 days)", "rate(+5 days)"]
         {
             assert_eq!(days(wrong), Err(NoSchedule::Rate), "{wrong}");
         }

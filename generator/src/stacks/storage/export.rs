@@ -24,8 +24,9 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: the rows of one object, with the file that is read and the one that is written.
-const MEMORY_MIB: u32 = 4_096;
+/// Memory, in MiB: the rows of one object, with the file that is read and the one that is written. New accounts have no
+/// more for a function ("Lambda quotas", AWS Lambda developer guide).
+const MEMORY_MIB: u32 = 3_008;
 /// Seconds that it may take: the longest that a function may ("Lambda quotas", AWS Lambda developer guide).
 const TIMEOUT_S: u32 = 900;
 /// How long an event is kept that cannot be handed over, and how often that is tried again.
