@@ -40,13 +40,15 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 23] = [
+const SHOWN: [&str; 25] = [
     "AlertConfigurationTableName",
     "AlertsTableName",
     "AllowListTableName",
+    "ColdBucketName",
     "DeliveriesTableName",
     "DeliveryStreamName",
     "EvaluateFunctionName",
+    "ExportFunctionName",
     "FailureBucketName",
     "HotTableName",
     "NotifyFunctionName",

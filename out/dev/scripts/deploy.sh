@@ -30,7 +30,7 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'af00d6e3e5758a3f1b0c065fd466f6593b665e5c175ac5ef4f6bf885992eb91e'
+  'cloudformation/root.yaml' '6232d1c475dec4fb38ad5e5d801cc1d00c0379c0867e420f8d606af26cdcf6fa'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '84d27cbbd4b7b581c67ebde8586a604fc5307fa95b7fcf15d2905465186505e2'
   'cloudformation/observability.yaml' '98ea7a69e8e3346da09620ca14424215b56cb0d0e4a21959ccc29c15ea522a74'

@@ -30,7 +30,7 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '8537e95ed2eb24487d01e7fa347caf656700fb839ea71ffa8091dbb254a5b9b8'
+  'cloudformation/root.yaml' '245396e7c78266c0140fecea98f63a8e79e042ea799aef16fa4c4e495caf8997'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '6bc58960d58d551982d5340d63659fb788497b05fbe4c2d390b2218b247e115b'
   'cloudformation/observability.yaml' 'eee0aa2a706bdf1aaadbcc3ad18d3eec33627cbcfc0eb547d95d18f490cdfa4d'

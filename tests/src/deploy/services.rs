@@ -102,16 +102,23 @@ impl Test {
     }
 
     fn schedule(&mut self) -> Result<(), Failure> {
-        let name = self.output("SweepFunctionName")?;
-        let function = self.aws.call(&["lambda", "get-function-configuration", "--function-name", &name])?;
-        self.transcript.equal("handler of SweepFunctionName", &function["Handler"], "sweep");
-        let schedules = self.aws.list(&["scheduler", "list-schedules"], "Schedules")?;
-        self.transcript.equal("one schedule", schedules.len(), 1);
-        let Some(schedule) = schedules.first() else { return Ok(()) };
-        let schedule = schedule["Name"].as_str().unwrap_or_default();
-        let schedule = self.aws.call(&["scheduler", "get-schedule", "--name", schedule])?;
-        self.transcript.equal("it comes each minute", &schedule["ScheduleExpression"], "rate(1 minute)");
-        self.transcript.equal("and wakes sweep", &schedule["Target"]["Arn"], &function["FunctionArn"]);
+        let mut woken = Vec::new();
+        for schedule in self.aws.list(&["scheduler", "list-schedules"], "Schedules")? {
+            let name = schedule["Name"].as_str().unwrap_or_default();
+            let schedule = self.aws.call(&["scheduler", "get-schedule", "--name", name])?;
+            woken.push((schedule["Target"]["Arn"].clone(), schedule["ScheduleExpression"].clone()));
+        }
+        self.transcript.equal("schedules", woken.len(), 2);
+        for (output, handler, when) in
+            [("SweepFunctionName", "sweep", "rate(1 minute)"), ("ExportFunctionName", "export", "cron(30 2 * * ? *)")]
+        {
+            let name = self.output(output)?;
+            let function = self.aws.call(&["lambda", "get-function-configuration", "--function-name", &name])?;
+            self.transcript.equal(&format!("handler of {output}"), &function["Handler"], handler);
+            let wakes = woken.iter().find(|(target, _)| *target == function["FunctionArn"]);
+            let expression = wakes.and_then(|(_, expression)| expression.as_str());
+            self.transcript.equal(&format!("what wakes {handler}"), expression, Some(when));
+        }
         Ok(())
     }
 
