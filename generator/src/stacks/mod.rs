@@ -18,6 +18,7 @@ mod processing;
 mod provisioning;
 mod registry;
 mod root;
+mod schedule;
 mod shared;
 pub(crate) mod site;
 mod spread;

@@ -3,7 +3,7 @@
 //! In each column the value of the row with the greatest `(ingested_at, record)` counts, of those that have one
 //! (docs/decisions/0030-rows-are-appended-and-readers-choose.md).
 
-use std::{cmp::Ordering, collections::HashMap, ops::Range};
+use std::{collections::HashMap, ops::Range};
 
 use super::{Frame, Places, Values};
 
@@ -121,10 +121,7 @@ fn sorted(frame: &Frame) -> Vec<Row> {
     rows.sort_unstable_by(|one, other| {
         (one.name(), one.ingested_at)
             .cmp(&(other.name(), other.ingested_at))
-            .then_with(|| match one.name() == other.name() {
-                true => frame.text(record, one.index as usize).cmp(frame.text(record, other.index as usize)),
-                false => Ordering::Equal,
-            })
+            .then_with(|| frame.text(record, one.index as usize).cmp(frame.text(record, other.index as usize)))
             .then(one.index.cmp(&other.index))
     });
     rows

@@ -5,17 +5,15 @@ use fleetform_policy::iam::{Statement, Target};
 use super::Given;
 use crate::{
     cfn::{
-        resource::{
-            s3::Bucket,
-            scheduler::{DeadLetterConfig, FlexibleTimeWindow, RetryPolicy, Schedule, Target as ScheduleTarget},
-        },
+        resource::{s3::Bucket, scheduler::Schedule},
         stack::{Handle, Stack},
         value::Text,
     },
     stacks::{
-        alerting, bucket, encryption,
+        alerting, bucket,
         function::{self, Plan},
         ingest,
+        schedule::{self, Plan as SchedulePlan},
         shared::{FunctionOutputs, common_environment, dead_letters},
         site::Site,
     },
@@ -74,31 +72,19 @@ pub(super) fn add(
         statements,
     };
     let added = function::add(site, stack, &given.key, plan);
-    let role = site.role(
+    schedule::add(
+        site,
         stack,
-        "SweepSchedule",
-        "Lets the schedule wake the function sweep",
-        "scheduler.amazonaws.com",
-        [
-            Statement::allow("Wake", ["lambda:InvokeFunction"], [Target::One(added.function.arn())]),
-            Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(added.dead_letters.arn())]),
-            encryption::use_key("Key", &given.key),
-        ],
-    );
-    stack.add(
-        "SweepSchedule",
-        Schedule {
+        &given.key,
+        &added,
+        SchedulePlan {
+            id: "SweepSchedule",
             description: "Wakes the function sweep",
-            schedule_expression: Schedule::every_minutes(platform.processor.sweep_every.as_secs() / 60),
-            schedule_expression_timezone: None,
-            flexible_time_window: FlexibleTimeWindow { mode: "OFF" },
-            state: "ENABLED",
-            target: ScheduleTarget {
-                arn: added.function.arn(),
-                role_arn: role.arn(),
-                dead_letter_config: DeadLetterConfig { arn: added.dead_letters.arn() },
-                retry_policy: RetryPolicy { event_age_max_s: EVENT_AGE_MAX_S, retries_max: RETRIES_MAX },
-            },
+            role_description: "Lets the schedule wake the function sweep",
+            expression: Schedule::every_minutes(platform.processor.sweep_every.as_secs() / 60),
+            timezone: None,
+            event_age_max_s: EVENT_AGE_MAX_S,
+            retries_max: RETRIES_MAX,
         },
     );
     FunctionOutputs {

@@ -8,17 +8,15 @@ use super::{
 };
 use crate::{
     cfn::{
-        resource::{
-            s3::Bucket,
-            scheduler::{DeadLetterConfig, FlexibleTimeWindow, RetryPolicy, Schedule, Target as ScheduleTarget},
-        },
+        resource::s3::Bucket,
         stack::{Handle, Stack},
+        value::Text,
     },
     platform::storage::Storage,
     stacks::{
         bucket::{self, Plan as BucketPlan},
-        encryption,
         function::{self, Plan},
+        schedule::{self, Plan as SchedulePlan},
         shared::{FunctionOutputs, common_environment, dead_letters},
         site::Site,
     },
@@ -76,31 +74,19 @@ pub(super) fn add(
         statements: statements(samples, &cold),
     };
     let added = function::add(site, stack, &given.key, plan);
-    let role = site.role(
+    schedule::add(
+        site,
         stack,
-        "ExportSchedule",
-        "Lets the schedule wake the function export",
-        "scheduler.amazonaws.com",
-        [
-            Statement::allow("Wake", ["lambda:InvokeFunction"], [Target::One(added.function.arn())]),
-            Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(added.dead_letters.arn())]),
-            encryption::use_key("Key", &given.key),
-        ],
-    );
-    stack.add(
-        "ExportSchedule",
-        Schedule {
+        &given.key,
+        &added,
+        SchedulePlan {
+            id: "ExportSchedule",
             description: "Wakes the function export",
-            schedule_expression: export.schedule.to_string(),
-            schedule_expression_timezone: Some(export.timezone.clone()),
-            flexible_time_window: FlexibleTimeWindow { mode: "OFF" },
-            state: "ENABLED",
-            target: ScheduleTarget {
-                arn: added.function.arn(),
-                role_arn: role.arn(),
-                dead_letter_config: DeadLetterConfig { arn: added.dead_letters.arn() },
-                retry_policy: RetryPolicy { event_age_max_s: EVENT_AGE_MAX_S, retries_max: RETRIES_MAX },
-            },
+            role_description: "Lets the schedule wake the function export",
+            expression: export.schedule.to_string(),
+            timezone: Some(export.timezone.clone()),
+            event_age_max_s: EVENT_AGE_MAX_S,
+            retries_max: RETRIES_MAX,
         },
     );
     FunctionOutputs {
@@ -111,7 +97,7 @@ pub(super) fn add(
 }
 
 /// What the function may do besides what every function may.
-fn statements(samples: &Samples, cold: &Handle<Bucket>) -> Vec<Statement<crate::cfn::value::Text>> {
+fn statements(samples: &Samples, cold: &Handle<Bucket>) -> Vec<Statement<Text>> {
     let objects = || ["manifests/", "samples/"].map(|prefix| bucket::objects(&cold.arn(), prefix));
     vec![
         // Rows leave the table by a commit of metadata, which `columns` may do as well.

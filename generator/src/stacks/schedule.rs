@@ -1,0 +1,62 @@
+//! What wakes a function from time to time: a schedule, and the role by which it may.
+//!
+//! It refuses to know what the function does when it is woken.
+
+use fleetform_policy::iam::{Statement, Target};
+use smol_str::SmolStr;
+
+use super::{encryption, function::Added, site::Site};
+use crate::cfn::{
+    resource::scheduler::{DeadLetterConfig, FlexibleTimeWindow, RetryPolicy, Schedule, Target as ScheduleTarget},
+    stack::Stack,
+    value::Text,
+};
+
+/// How a schedule differs from the others.
+pub(crate) struct Plan {
+    /// Its logical id, in Pascal case, and that of its role.
+    pub(crate) id: &'static str,
+    /// What it does.
+    pub(crate) description: &'static str,
+    /// What its role is for.
+    pub(crate) role_description: &'static str,
+    /// An expression of EventBridge Scheduler.
+    pub(crate) expression: String,
+    /// The time zone of a cron expression.
+    pub(crate) timezone: Option<SmolStr>,
+    /// Seconds that an event is kept which cannot be handed over.
+    pub(crate) event_age_max_s: u32,
+    /// How often that is tried again.
+    pub(crate) retries_max: u32,
+}
+
+/// Adds a schedule that wakes a function.
+pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, woken: &Added, plan: Plan) {
+    let role = site.role(
+        stack,
+        plan.id,
+        plan.role_description,
+        "scheduler.amazonaws.com",
+        [
+            Statement::allow("Wake", ["lambda:InvokeFunction"], [Target::One(woken.function.arn())]),
+            Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(woken.dead_letters.arn())]),
+            encryption::use_key("Key", key),
+        ],
+    );
+    stack.add(
+        plan.id,
+        Schedule {
+            description: plan.description,
+            schedule_expression: plan.expression,
+            schedule_expression_timezone: plan.timezone,
+            flexible_time_window: FlexibleTimeWindow { mode: "OFF" },
+            state: "ENABLED",
+            target: ScheduleTarget {
+                arn: woken.function.arn(),
+                role_arn: role.arn(),
+                dead_letter_config: DeadLetterConfig { arn: woken.dead_letters.arn() },
+                retry_policy: RetryPolicy { event_age_max_s: plan.event_age_max_s, retries_max: plan.retries_max },
+            },
+        },
+    );
+}
