@@ -35,11 +35,13 @@ contacts = ["oncall"]
 email = ["oncall@example.com"]
 [device_types.meter]
 report_every = "1m"
+shadows      = ["radio"]
 [device_types.meter.readings]
 pressure = { min = 0, max = 100 }
 [device_types.meter.desired]
 interval_s = { type = "int", unit = "s", default = 60, min = 5, max = 3600 }
 mode       = { type = "enum", values = ["eco", "full"], default = "eco" }
+channel    = { type = "int", default = 1, min = 1, max = 13, shadow = "radio" }
 [device_types.valve]
 report_every = "1m"
 [device_types.valve.readings]
@@ -48,7 +50,7 @@ position = { min = 0, max = 100 }
 
 #[derive(Clone, Default)]
 struct Aws {
-    /// The state of each device's shadow, and its version.
+    /// The state of each device's shadow, and its version. A named one is called `<device>?name=<shadow>`.
     shadows: BTreeMap<String, (Value, u64)>,
     changes: Vec<(String, Value)>,
     requests: usize,
@@ -75,7 +77,12 @@ async fn answer(State(aws): State<Shared>, method: Method, uri: Uri, headers: He
         (status, [("x-amzn-errortype", code)], r#"{"message":"refused"}"#).into_response()
     };
     let signed = headers["authorization"].to_str().expect("text").to_owned();
-    let Some(device) = uri.path().strip_prefix("/things/").and_then(|path| path.strip_suffix("/shadow")) else {
+    let of_shadow = uri.path().strip_prefix("/things/").and_then(|path| path.strip_suffix("/shadow"));
+    let shadow = of_shadow.map(|device| match uri.query() {
+        None => device.to_owned(),
+        Some(query) => format!("{device}?{query}"),
+    });
+    let (Some(device), Some(shadow)) = (of_shadow, shadow) else {
         assert_eq!(method, Method::GET);
         assert!(signed.contains("/us-east-1/iot/aws4_request"), "{signed}");
         let things: Vec<Value> = THINGS
@@ -99,7 +106,7 @@ async fn answer(State(aws): State<Shared>, method: Method, uri: Uri, headers: He
     if aws.broken_after.is_some_and(|last| device > last) {
         return refused(StatusCode::FORBIDDEN, "ForbiddenException");
     }
-    let found = aws.shadows.get(device).cloned();
+    let found = aws.shadows.get(&shadow).cloned();
     if method == Method::GET {
         let Some((state, version)) = found else {
             return refused(StatusCode::NOT_FOUND, "ResourceNotFoundException");
@@ -112,7 +119,7 @@ async fn answer(State(aws): State<Shared>, method: Method, uri: Uri, headers: He
     if aws.meddling > 0 {
         aws.meddling -= 1;
         version += 1;
-        aws.shadows.insert(device.to_owned(), (state, version));
+        aws.shadows.insert(shadow, (state, version));
         return refused(StatusCode::CONFLICT, "ConflictException");
     }
     assert_eq!(asked["version"].as_u64().unwrap_or(0), version);
@@ -122,8 +129,8 @@ async fn answer(State(aws): State<Shared>, method: Method, uri: Uri, headers: He
             value => state["desired"][name] = value.clone(),
         }
     }
-    aws.changes.push((device.to_owned(), asked["state"]["desired"].clone()));
-    aws.shadows.insert(device.to_owned(), (state, version + 1));
+    aws.changes.push((shadow.clone(), asked["state"]["desired"].clone()));
+    aws.shadows.insert(shadow, (state, version + 1));
     json!({ "version": version + 1 }).to_string().into_response()
 }
 
@@ -208,6 +215,51 @@ async fn several_devices_are_set_when_their_number_is_said_and_once_more_nothing
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_setting_is_read_and_set_in_the_shadow_that_it_lives_in() {
+    let radio = json!({ "desired": { "channel": 6 }, "reported": { "channel": 1 } });
+    let with_radio = || {
+        let mut aws = shadows();
+        aws.shadows.insert("m-1?name=radio".to_owned(), (radio.clone(), 7));
+        aws
+    };
+    let (output, aws) = desired(with_radio(), &["--type", "meter"]).await;
+    let said = text(&output);
+    let listed = "m-1 channel: desired 6, reported 1 in shadow radio\nm-3 mode: desired \"full\", reported \"eco\"\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), listed);
+    assert!(said.contains("2 of 3 devices do not report"), "{said}");
+    assert!(aws.changes.is_empty());
+
+    const SET: [&str; 6] = ["--type", "meter", "--set", "channel=6", "--set", "mode=full"];
+    let (output, aws) = desired(with_radio(), &[SET[0], SET[1], SET[2], SET[3], SET[4], SET[5], "--dry-run"]).await;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("would set m-3 {\"channel\":6} in shadow radio\n"), "{said}");
+    assert!(said.contains("would set m-2 {\"mode\":\"full\"}\n"), "{said}");
+    assert!(!said.contains("m-1 {\"channel\""), "{said}");
+    assert!(aws.changes.is_empty());
+
+    // Somebody meddles with the first shadow that is set, whose version alone is another then.
+    const COUNTED: [&str; 8] = ["--type", "meter", "--set", "channel=6", "--set", "mode=full", "--count", "3"];
+    let (output, aws) = desired(Aws { meddling: 1, ..with_radio() }, &COUNTED).await;
+    assert!(output.status.success(), "{}", text(&output));
+    let expected = [
+        ("m-1", json!({ "mode": "full" })),
+        ("m-2", json!({ "mode": "full" })),
+        ("m-2?name=radio", json!({ "channel": 6 })),
+        ("m-3?name=radio", json!({ "channel": 6 })),
+    ];
+    assert_eq!(aws.changes, expected.map(|(shadow, values)| (shadow.to_owned(), values)));
+    assert_eq!(aws.shadows["m-1?name=radio"].1, 7, "nothing was to be set there");
+    assert!(text(&output).contains("set for 3 of 3 devices"), "{}", text(&output));
+    let (output, aws) = desired(Aws { changes: Vec::new(), ..aws }, &COUNTED).await;
+    assert!(text(&output).contains("set for 0 of 3 devices"), "{}", text(&output));
+    assert!(aws.changes.is_empty());
+    let (output, aws) = desired(aws, &["m-1", "--unset", "channel"]).await;
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "m-1 {\"channel\":null} in shadow radio\n");
+    assert_eq!(aws.shadows["m-1?name=radio"].0["desired"], json!({}));
+    assert_eq!(aws.shadows["m-1"].0["desired"]["mode"], "full");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_was_stopped_is_taken_up() {
     const SET: [&str; 6] = ["--type", "meter", "--set", "interval_s=5", "--count", "3"];
     let (output, aws) = desired(Aws { broken_after: Some("m-1"), ..shadows() }, &SET).await;
@@ -225,7 +277,7 @@ async fn what_a_setting_does_not_take_is_refused_before_anything_is_asked() {
         (&["--type", "meter", "--set", "interval_s=4"][..], "does not take `4`"),
         (&["--type", "meter", "--set", "interval_s=5.5"], "does not take `5.5`"),
         (&["--type", "meter", "--set", "mode=off"], "does not take `off`"),
-        (&["--type", "meter", "--set", "speed=1"], "no setting `speed`; there are: interval_s, mode"),
+        (&["--type", "meter", "--set", "speed=1"], "no setting `speed`; there are: channel, interval_s, mode"),
         (&["--type", "meter", "--unset", "speed"], "no setting `speed`"),
         (&["--type", "meter", "--set", "mode=eco", "--unset", "mode"], "is given twice"),
         (&["--type", "pump", "--set", "mode=eco"], "no device type `pump`"),

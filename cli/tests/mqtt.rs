@@ -78,9 +78,14 @@ impl Bench {
 
     /// A bench whose platform and access say more.
     fn with(devices: usize, platform: &str, access: &str) -> Option<Self> {
+        Self::of(devices, &(PLATFORM.to_owned() + platform), access)
+    }
+
+    /// A bench of another platform.
+    fn of(devices: usize, platform: &str, access: &str) -> Option<Self> {
         mosquitto("mosquitto")?;
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("platform.toml"), PLATFORM.to_owned() + platform).expect("the platform file");
+        fs::write(folder.path().join("platform.toml"), platform).expect("the platform file");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let port = port.expect("a free port").port();
         let devices = devices.to_string();
@@ -307,6 +312,61 @@ fn a_device_takes_what_is_desired_and_reports_it() {
     let run = fleet.wait_with_output().expect("it ends");
     assert!(run.status.success(), "{}", text(&run));
     assert!(text(&run).contains("messages that devices were sent: 3;"), "{}", text(&run));
+}
+
+#[test]
+fn each_shadow_of_a_device_has_its_own_settings_and_versions() {
+    // With the classic one, and the state of its alerts, these are more than AWS IoT takes in one subscription.
+    let names = ["a", "b", "c", "d", "e", "f", "radio"];
+    let mut settings = format!("[device_types.logger]\nreport_every = \"200ms\"\nshadows = {names:?}\n");
+    settings
+        .push_str("[device_types.logger.readings]\npressure = { min = 0, max = 100 }\n[device_types.logger.desired]\n");
+    settings.push_str("led = { type = \"bool\", default = false }\n");
+    for name in names {
+        settings.push_str(&format!("of_{name} = {{ type = \"int\", default = 1, max = 13, shadow = \"{name}\" }}\n"));
+    }
+    let simulated = PLATFORM.find("[device_types.meter]").expect("its type");
+    let platform = PLATFORM[..simulated].to_owned() + &settings;
+    let listens = "user sim-00002\ntopic read $aws/things/sim-00001/shadow/#\n";
+    let Some(bench) = Bench::of(2, &platform, listens) else { return };
+    let shadow = "$aws/things/sim-00001/shadow";
+    let filter = format!("{shadow}/#");
+    let (_listener, reports) = bench.subscribe("devices/sim-00002", "sim-00002", &[&filter]);
+    let arguments = ["--per-zone", "1", "--test-ca", "bench", "--for", "10s", "--profiles", "steady"];
+    let fleet = bench.simulate(&arguments).stderr(Stdio::piped()).spawn().expect("the command runs");
+    let report = |name: &str, reported: &str| {
+        let below = if name.is_empty() { String::new() } else { format!("/name/{name}") };
+        format!("0 {shadow}{below}/update {{\"state\":{{\"reported\":{reported}}}}}")
+    };
+    // At a connection, each shadow is reported.
+    let mut expected = vec![report("", r#"{"led":false}"#)];
+    expected.extend(names.map(|name| report(name, &format!("{{\"of_{name}\":1}}"))));
+    assert_eq!(take(&reports, 8, |line| line.contains("/update {")), expected);
+    // A version is one of a shadow: what is low for one is not for another. A setting of another shadow is none here.
+    for (below, version, state) in [
+        ("/name/radio", 9, r#"{"of_radio":6}"#),
+        ("", 2, r#"{"led":true,"of_radio":7}"#),
+        ("/name/a", 1, r#"{"of_a":2,"of_radio":8}"#),
+        ("/name/radio", 8, r#"{"of_radio":9}"#),
+        ("/name/radio", 10, r#"{"of_radio":14}"#),
+    ] {
+        let delta = format!(r#"{{"version":{version},"timestamp":1,"state":{state}}}"#);
+        bench.publish("platform", "anything", &format!("{shadow}{below}/update/delta"), &delta);
+    }
+    let expected = [
+        report("radio", r#"{"of_radio":6}"#),
+        report("", r#"{"led":true}"#),
+        report("a", r#"{"of_a":2}"#),
+        report("radio", r#"{"of_radio":6}"#),
+    ];
+    assert_eq!(take(&reports, 4, |line| line.contains("/update {")), expected);
+    let run = fleet.wait_with_output().expect("it ends");
+    assert!(run.status.success(), "{}", text(&run));
+    assert!(text(&run).contains("messages that devices were sent: 5;"), "{}", text(&run));
+    // Nobody has named this shadow, so nobody may write it.
+    bench.publish("devices/sim-00001", "sim-00001", &format!("{shadow}/name/nobodys/update"), "{}");
+    let denied = bench.told("Denied PUBLISH from ");
+    assert!(denied.contains("/shadow/name/nobodys/update"), "{denied}");
 }
 
 #[test]

@@ -104,6 +104,12 @@ fn is_snake(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
+/// `^[a-zA-Z0-9_-]{1,64}$`: of the shadow names that AWS IoT allows ("GetThingShadow", parameter `shadowName`) those without
+/// a `$`, which AWS keeps for shadows of its own, and without a `:`, which the name of a policy does not have.
+fn is_shadow_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
 /// `^[a-zA-Z0-9:_-]{1,128}$`: the thing names that AWS IoT allows ("CreateThing", parameter `thingName`).
 fn is_thing_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
@@ -147,6 +153,9 @@ name!(
     /// A setting of a device type, as in `device_types.X.desired`.
     SettingId, "setting id", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
 name!(
+    /// A named shadow of devices, as in `device_types.X.shadows`.
+    ShadowName, "shadow name", is_shadow_name, "1 to 64 letters, digits, `_` or `-`");
+name!(
     /// A device: its client id, its thing name and the second level of its topics.
     DeviceId, "device id", is_thing_name, "1 to 128 letters, digits, `:`, `_` or `-`");
 
@@ -180,6 +189,16 @@ impl DeviceTypeId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shadow_s_name_can_be_part_of_a_policy_s() {
+        for name in ["config", "Config_2", "-", "9", &"x".repeat(64)] {
+            assert!(ShadowName::new(name).is_ok(), "{name}");
+        }
+        for name in ["", "$package", "a:b", "a/b", "a b", "a.b", "+", "#", "*", "é", &"x".repeat(65)] {
+            assert!(ShadowName::new(name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn what_stands_for_a_fleet_is_the_name_of_no_device() {

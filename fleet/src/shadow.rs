@@ -1,4 +1,4 @@
-//! A simulated device's shadow: the settings of its type as it has them, and what it makes of the difference to what is
+//! A shadow of a simulated device: the settings of its type that live there as it has them, and what it makes of the difference to what is
 //! desired.
 
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Setting {
     }
 }
 
-/// The settings of one device.
+/// The settings in one shadow of a device.
 #[derive(Clone, Debug)]
 pub struct Shadow {
     settings: Arc<[Setting]>,
@@ -63,17 +63,12 @@ impl Shadow {
         Self { settings, values, version: 0 }
     }
 
-    /// Whether there is anything to set.
-    pub fn is_empty(&self) -> bool {
-        self.settings.is_empty()
-    }
-
-    /// What the device reports of all its settings: a message for `…/shadow/update`.
+    /// What the device reports of all settings in it: a message for the shadow's `update`.
     pub fn report(&self) -> Vec<u8> {
         json!({ "state": { "reported": self.values } }).to_string().into_bytes()
     }
 
-    /// Takes a message of `…/shadow/update/delta`, and gives what the device reports then; nothing if the message says
+    /// Takes a message of its `update/delta`, and gives what the device reports then; nothing if the message says
     /// nothing, or less than one that was taken before. What a setting does not take, the device leaves as it was and
     /// reports so, and the difference stays for all to see.
     pub fn take(&mut self, delta: &[u8]) -> Option<Vec<u8>> {

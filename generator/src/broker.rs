@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use fleetform_policy::{iam::Target, iot};
 
-pub use crate::stacks::DeviceTopics;
+pub use crate::stacks::{DeviceTopics, ShadowTopics};
 use crate::{
     platform::Platform,
     stacks::{
@@ -112,7 +112,7 @@ pub fn access(platform: &Platform) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fleetform_engine::ids::DeviceId;
+    use fleetform_engine::ids::{DeviceId, ShadowName};
 
     use super::*;
     use crate::stacks::sample;
@@ -137,6 +137,13 @@ mod tests {
                 "read $aws/things/%u/shadow/update/accepted",
                 "read $aws/things/%u/shadow/update/delta",
                 "read $aws/things/%u/shadow/update/rejected",
+                "write $aws/things/%u/shadow/name/config/get",
+                "write $aws/things/%u/shadow/name/config/update",
+                "read $aws/things/%u/shadow/name/config/get/accepted",
+                "read $aws/things/%u/shadow/name/config/get/rejected",
+                "read $aws/things/%u/shadow/name/config/update/accepted",
+                "read $aws/things/%u/shadow/name/config/update/delta",
+                "read $aws/things/%u/shadow/name/config/update/rejected",
                 "write $aws/commands/things/%u/executions/+/response/json",
                 "read $aws/commands/things/%u/executions/+/request/json",
                 "read $aws/commands/things/%u/executions/+/response/accepted/json",
@@ -145,7 +152,7 @@ mod tests {
         );
         let (_, platforms) = text.split_once("user @platform\n").expect("the platform");
         let of = |access: &str| platforms.lines().filter(|line| line.starts_with(&format!("topic {access} "))).count();
-        assert_eq!((of("read"), of("write")), (6, 9));
+        assert_eq!((of("read"), of("write")), (8, 14));
         // One level is the device, and one the execution of a command.
         let levels = |line: &str| if line.contains("/executions/") { 2 } else { 1 };
         assert!(platforms.lines().all(|line| line.matches('+').count() == levels(line)), "{platforms}");
@@ -171,10 +178,13 @@ mod tests {
             platform.mqtt.basic_ingest = basic_ingest;
             let topics = topics(&platform, "pump-1");
             let text = access(&platform).replace("%u", "pump-1");
-            for topic in [&topics.telemetry, &topics.status, &topics.alerts, &topics.shadow_update] {
+            let config = ShadowName::new("config").unwrap();
+            let shadows = [None, Some(&config)].map(|name| ShadowTopics::new("pump-1", name));
+            let updates = shadows.iter().map(|shadow| &shadow.update);
+            for topic in [&topics.telemetry, &topics.status, &topics.alerts].into_iter().chain(updates) {
                 assert!(text.lines().any(|line| line == format!("pattern write {topic}")), "{topic}");
             }
-            for filter in topics.subscribe.iter().chain([&topics.shadow_delta]) {
+            for filter in topics.subscribe.iter().chain(shadows.iter().map(|shadow| &shadow.delta)) {
                 assert!(text.lines().any(|line| line == format!("pattern read {filter}")), "{filter}");
             }
             assert_eq!(topics.telemetry.starts_with("$aws/rules/"), basic_ingest);

@@ -84,14 +84,13 @@ pub fn core_policy(topics: &DeviceTopics) -> Document<Resource> {
     Document::new(statements)
 }
 
-/// The shadow policy: reading and reporting the device's own classic shadow over MQTT.
+/// The policy of a shadow: reading and reporting the device's own over MQTT, the classic one unless a name is given.
 ///
-/// It stands beside the core policy since both together would pass [`DOCUMENT_CHARS_MAX`]. Deleting a shadow is left
-/// out: that is for whoever retires the device.
-pub fn shadow_policy() -> Document<Resource> {
-    let topics = |names: &[&str]| -> Vec<String> {
-        names.iter().map(|name| format!("$aws/things/{THING}/shadow/{name}")).collect()
-    };
+/// Each stands beside the core policy by itself since two together would pass [`DOCUMENT_CHARS_MAX`]. Deleting a shadow is
+/// left out: that is for whoever retires the device. The name must have no wildcard and no variable.
+pub fn shadow_policy(name: Option<&str>) -> Document<Resource> {
+    let shadow = shadow_topic(THING, name);
+    let topics = |names: &[&str]| -> Vec<String> { names.iter().map(|name| format!("{shadow}/{name}")).collect() };
     let requests = topics(&["get", "update"]);
     let answers = topics(&["get/accepted", "get/rejected", "update/accepted", "update/delta", "update/rejected"]);
     Document::new([
@@ -99,6 +98,15 @@ pub fn shadow_policy() -> Document<Resource> {
         Statement::allow("Subscribe", ["iot:Subscribe"], each(Kind::TopicFilter, &answers)),
         Statement::allow("Receive", ["iot:Receive"], each(Kind::Topic, &answers)),
     ])
+}
+
+/// What the topics of a thing's shadow begin with, the classic one unless a name is given:
+/// <https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html>.
+pub fn shadow_topic(thing: &str, name: Option<&str>) -> String {
+    match name {
+        None => format!("$aws/things/{thing}/shadow"),
+        Some(name) => format!("$aws/things/{thing}/shadow/name/{name}"),
+    }
 }
 
 /// The policy of devices of a type that may be told to do something: to hear what they are told, to answer, and to hear
@@ -227,26 +235,28 @@ mod tests {
 
     #[test]
     fn the_shadow_policy_names_each_topic_of_the_own_shadow() {
-        let value = serde_json::to_value(shadow_policy().map(arn)).unwrap();
-        let shadow = |kind: &str, name: &str| {
-            format!("arn:aws:iot:us-east-1:111111111111:{kind}/$aws/things/{THING}/shadow/{name}")
-        };
-        let answers = ["get/accepted", "get/rejected", "update/accepted", "update/delta", "update/rejected"];
-        let of = |kind| answers.map(|name| shadow(kind, name));
-        assert_eq!(
-            value["Statement"],
-            json!([
-                {"Sid": "Publish", "Effect": "Allow", "Action": "iot:Publish",
-                 "Resource": [shadow("topic", "get"), shadow("topic", "update")]},
-                {"Sid": "Subscribe", "Effect": "Allow", "Action": "iot:Subscribe", "Resource": of("topicfilter")},
-                {"Sid": "Receive", "Effect": "Allow", "Action": "iot:Receive", "Resource": of("topic")},
-            ])
-        );
+        for (name, before) in [(None, ""), (Some("config"), "name/config/")] {
+            let value = serde_json::to_value(shadow_policy(name).map(arn)).unwrap();
+            let shadow = |kind: &str, name: &str| {
+                format!("arn:aws:iot:us-east-1:111111111111:{kind}/$aws/things/{THING}/shadow/{before}{name}")
+            };
+            let answers = ["get/accepted", "get/rejected", "update/accepted", "update/delta", "update/rejected"];
+            let of = |kind| answers.map(|name| shadow(kind, name));
+            assert_eq!(
+                value["Statement"],
+                json!([
+                    {"Sid": "Publish", "Effect": "Allow", "Action": "iot:Publish",
+                     "Resource": [shadow("topic", "get"), shadow("topic", "update")]},
+                    {"Sid": "Subscribe", "Effect": "Allow", "Action": "iot:Subscribe", "Resource": of("topicfilter")},
+                    {"Sid": "Receive", "Effect": "Allow", "Action": "iot:Receive", "Resource": of("topic")},
+                ])
+            );
+        }
     }
 
     #[test]
     fn every_resource_holds_the_thing_name_and_no_wildcard() {
-        for document in [core_policy(&topics()), shadow_policy()] {
+        for document in [core_policy(&topics()), shadow_policy(None), shadow_policy(Some("config"))] {
             assert_eq!(document.wide_resources().count(), 0);
             for statement in document.statements() {
                 for target in statement.resources() {
@@ -311,8 +321,9 @@ mod tests {
         {
             let arn =
                 |resource: Resource| format!("{prefix}:111111111111:{}/{}", resource.kind.as_str(), resource.name);
-            for document in [core_policy(&topics()), shadow_policy(), commands_policy(), claim_policy(&"x".repeat(36))]
-            {
+            let of_shadows = [shadow_policy(None), shadow_policy(Some(&"x".repeat(20)))];
+            let others = [core_policy(&topics()), commands_policy(), claim_policy(&"x".repeat(36))];
+            for document in of_shadows.into_iter().chain(others) {
                 let chars = document_chars(&document.map(arn));
                 assert!(chars <= DOCUMENT_CHARS_MAX, "{chars} characters");
             }

@@ -128,8 +128,8 @@ fn write_contract(tree: &Tree, environment: &str, device_type: &str, folder: &Ut
     let below = format!("{environment}/contracts/{device_type}/");
     let files = tree.iter().filter_map(|(path, bytes)| Some((path.as_str().strip_prefix(&below)?, bytes)));
     let written = files.map(|(name, bytes)| fs::write(folder.join(name), bytes).expect("the contract")).count();
-    // A type with settings has a schema of them as well.
-    assert!((7..=8).contains(&written), "{device_type}: {written}");
+    // A type with settings has a schema for each shadow that they live in, and one with commands has one of those.
+    assert!((7..=10).contains(&written), "{device_type}: {written}");
 }
 
 fn by_c(folder: &Utf8Path) -> String {
@@ -388,6 +388,40 @@ label    = { type = "string", max_len = 3, default = "" }
         }
     }
     assert!(!desired.is_valid(&json!({ "unheard": 1 })));
+}
+
+/// Whoever writes the firmware finds one object for each shadow, with the settings of that shadow alone.
+#[test]
+fn each_shadow_has_a_schema_of_its_own() {
+    let settings = r#"
+[device_types.odd-one.desired]
+led     = { type = "bool", default = true }
+channel = { type = "int", default = 1, min = 1, max = 13, shadow = "radio" }
+power   = { default = 1.5, max = 2, shadow = "radio" }
+url     = { type = "string", default = "", shadow = "firmware" }
+"#;
+    let file = read(fixtures().join("platform.toml"));
+    let table = "[device_types.odd-one]\n";
+    assert!(file.contains(table), "{file}");
+    let text = file.replace(table, &format!("{table}shadows = [\"radio\", \"firmware\", \"empty\"]\n")) + settings;
+    let tree = rendered(&text);
+    let of_shadow = |what: &str| schema(&tree, what);
+    for (what, own) in [
+        ("desired", json!({ "led": false })),
+        ("desired-radio", json!({ "channel": 13, "power": 0.5 })),
+        ("desired-firmware", json!({ "url": "x" })),
+    ] {
+        for (other, is_own) in ["desired", "desired-radio", "desired-firmware"].map(|other| (other, other == what)) {
+            assert_eq!(of_shadow(other).is_valid(&own), is_own, "{own} in {other}");
+        }
+        assert!(of_shadow(what).is_valid(&json!({})), "{what}");
+    }
+    assert!(!of_shadow("desired-radio").is_valid(&json!({ "channel": 14 })));
+    let path = "dev/contracts/odd-one/desired-radio.schema.json";
+    let bytes = tree.iter().find_map(|(found, bytes)| (found.as_str() == path).then_some(bytes)).expect("its file");
+    let written = std::str::from_utf8(bytes).expect("UTF-8");
+    assert!(written.contains("begin with `$aws/things/<device>/shadow/name/radio/`"), "{written}");
+    assert!(!tree.iter().any(|(path, _)| path.as_str().contains("desired-empty")), "it has no settings");
 }
 
 /// A device hears numbers as AWS IoT fills them in, which may be as texts.

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use fleetform_fleet::{Shadow, status};
-use fleetform_generator::broker::DeviceTopics;
+use fleetform_generator::broker::{DeviceTopics, ShadowTopics};
 use rumqttc::mqttbytes::{
     QoS,
     v4::{Connect, LastWill, Packet, PubAck, Subscribe, SubscribeFilter, SubscribeReasonCode},
@@ -40,6 +40,10 @@ const WAIT_LONGEST: Duration = Duration::from_secs(60);
 
 /// Attempts after which a device that was never connected is counted as failing. It goes on.
 const FIRST_ATTEMPTS: u32 = 3;
+
+/// Filters in one packet: "Subscriptions per subscribe request" of AWS IoT,
+/// <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
+const FILTERS_MAX: usize = 8;
 
 /// What a device is told.
 #[derive(Debug)]
@@ -71,12 +75,25 @@ pub(crate) struct Device {
     pub(crate) shared: Arc<Shared>,
     pub(crate) id: String,
     pub(crate) topics: DeviceTopics,
-    /// Its settings.
-    pub(crate) shadow: Shadow,
+    /// Its shadows that have settings.
+    pub(crate) shadows: Vec<OwnShadow>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) chance: fastrand::Rng,
     /// Whether it was told to finish.
     pub(crate) is_finishing: bool,
+}
+
+/// One of a device's shadows.
+pub(crate) struct OwnShadow {
+    pub(crate) topics: ShadowTopics,
+    /// The settings in it.
+    pub(crate) shadow: Shadow,
+}
+
+impl OwnShadow {
+    fn message(&self, report: Vec<u8>) -> Message {
+        Message { topic: self.topics.update.clone(), payload: Bytes::from(report), retained: false }
+    }
 }
 
 /// How a connection ended.
@@ -176,16 +193,18 @@ impl Device {
         let shared = self.shared.clone();
         let tally = &shared.tally;
         if !has_session {
-            connection.write(&Packet::Subscribe(self.subscribe(outbox.next_id())))?;
+            for subscribe in self.subscribe(outbox) {
+                connection.write(&Packet::Subscribe(subscribe))?;
+            }
         }
         for publish in outbox.again() {
             count(&tally.repeated);
             connection.write(&Packet::Publish(publish))?;
         }
         // What is desired may have changed meanwhile, and the broker have said that the device is gone.
-        if !self.shadow.is_empty() {
+        for own in self.shadows.iter().rev() {
             count(&tally.own);
-            outbox.push_first(self.message_of_settings(self.shadow.report()));
+            outbox.push_first(own.message(own.shadow.report()));
         }
         count(&tally.own);
         outbox.push_first(self.message_of_status(true));
@@ -227,11 +246,12 @@ impl Device {
                     },
                     Packet::Publish(publish) => {
                         count(&tally.received);
-                        if publish.topic == self.topics.shadow_delta.as_bytes()
-                            && let Some(report) = self.shadow.take(&publish.payload)
+                        let mut shadows = self.shadows.iter_mut();
+                        if let Some(own) = shadows.find(|own| publish.topic == own.topics.delta.as_bytes())
+                            && let Some(report) = own.shadow.take(&publish.payload)
                         {
                             count(&tally.own);
-                            outbox.push(self.message_of_settings(report));
+                            outbox.push(own.message(report));
                         }
                         if publish.qos == QoS::AtLeastOnce {
                             connection.write(&Packet::PubAck(PubAck::new(publish.pkid)))?;
@@ -272,12 +292,17 @@ impl Device {
         }
     }
 
-    fn subscribe(&self, id: u16) -> Subscribe {
-        let delta = Some(&self.topics.shadow_delta).filter(|_| !self.shadow.is_empty());
-        let filters = self.topics.subscribe.iter().chain(delta).cloned();
-        let mut subscribe = Subscribe::new_many(filters.map(|filter| SubscribeFilter::new(filter, QoS::AtLeastOnce)));
-        subscribe.pkid = id;
-        subscribe
+    /// What it subscribes to, in as many packets as that takes.
+    fn subscribe(&self, outbox: &mut Outbox) -> Vec<Subscribe> {
+        let deltas = self.shadows.iter().map(|own| &own.topics.delta);
+        let filters: Vec<&String> = self.topics.subscribe.iter().chain(deltas).collect();
+        let packet = |filters: &[&String]| {
+            let filters = filters.iter().map(|filter| SubscribeFilter::new((*filter).clone(), QoS::AtLeastOnce));
+            let mut subscribe = Subscribe::new_many(filters);
+            subscribe.pkid = outbox.next_id();
+            subscribe
+        };
+        filters.chunks(FILTERS_MAX).map(packet).collect()
     }
 
     fn message_of_status(&self, is_online: bool) -> Message {
@@ -286,10 +311,6 @@ impl Device {
             payload: Bytes::from(status(is_online)),
             retained: self.shared.retain_status,
         }
-    }
-
-    fn message_of_settings(&self, report: Vec<u8>) -> Message {
-        Message { topic: self.topics.shadow_update.clone(), payload: Bytes::from(report), retained: false }
     }
 
     fn message_of_telemetry(&self, payload: Vec<u8>) -> Message {

@@ -23,10 +23,13 @@ use std::{
 
 use camino::Utf8PathBuf;
 use clap::Args;
-use fleetform_engine::{ids::DeviceTypeId, units::Timestamp};
+use fleetform_engine::{
+    ids::{DeviceTypeId, ShadowName},
+    units::Timestamp,
+};
 use fleetform_fleet::{Fleet, Member, Setting, Shadow};
 use fleetform_generator::{
-    broker,
+    broker::{self, ShadowTopics},
     platform::{Platform, device_type::DeviceType},
 };
 use rumqttc::mqttbytes::QoS;
@@ -40,7 +43,7 @@ use crate::{
 };
 use certificates::Trust;
 use connection::Broker;
-use device::{Device, Shared};
+use device::{Device, OwnShadow, Shared};
 use pace::Pace;
 use tally::Tally;
 use test_ca::TestCa;
@@ -166,7 +169,7 @@ impl Arguments {
         let runtime = runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?;
         runtime.block_on(async {
             let shared = Arc::new(self.shared(platform, address).await?);
-            let settings = settings(platform);
+            let shadows = shadows(platform);
             let mut chance = fastrand::Rng::with_seed(seed);
             let mut devices = JoinSet::new();
             let mut orders = Vec::with_capacity(members.len());
@@ -174,12 +177,16 @@ impl Arguments {
                 let (sender, receiver) = mpsc::channel(ORDERS_MAX);
                 let id = member.id.to_string();
                 let topics = broker::topics(platform, &id);
-                let shadow = Shadow::new(settings[&member.device_type].clone());
+                let own = |(name, settings): &(Option<&ShadowName>, Arc<[Setting]>)| OwnShadow {
+                    topics: ShadowTopics::new(&id, *name),
+                    shadow: Shadow::new(settings.clone()),
+                };
+                let shadows = shadows[&member.device_type].iter().map(own).collect();
                 let device = Device {
                     shared: shared.clone(),
                     id,
                     topics,
-                    shadow,
+                    shadows,
                     tls: Arc::new(tls),
                     chance: chance.fork(),
                     is_finishing: false,
@@ -229,11 +236,19 @@ impl Arguments {
     }
 }
 
-/// The settings of each device type.
-fn settings(platform: &Platform) -> BTreeMap<DeviceTypeId, Arc<[Setting]>> {
-    let of =
-        |device_type: &DeviceType| device_type.desired.iter().map(|(id, declared)| setting(id, declared)).collect();
-    platform.device_types.iter().map(|(id, device_type)| (id.clone(), of(device_type))).collect()
+/// The shadows of a device type that have settings, with those.
+type ShadowsOfType<'p> = Vec<(Option<&'p ShadowName>, Arc<[Setting]>)>;
+
+/// The shadows of each device type.
+fn shadows(platform: &Platform) -> BTreeMap<&DeviceTypeId, ShadowsOfType<'_>> {
+    platform.device_types.iter().map(|(id, device_type)| (id, shadows_of(device_type))).collect()
+}
+
+fn shadows_of(device_type: &DeviceType) -> ShadowsOfType<'_> {
+    let shadows = device_type.settings_by_shadow().into_iter();
+    shadows
+        .map(|(name, settings)| (name, settings.into_iter().map(|(id, declared)| setting(id, declared)).collect()))
+        .collect()
 }
 
 /// Makes sure that so many files may be open, which connections count as.

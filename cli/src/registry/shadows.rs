@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use fleetform_engine::units::Timestamp;
+use fleetform_engine::{ids::ShadowName, units::Timestamp};
 use fleetform_runtime::aws::signed::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -33,21 +33,25 @@ impl Shadows {
         Ok(Self { data: registry.into_data_plane().await? })
     }
 
-    /// The shadow of a device.
-    pub(crate) async fn read(&self, device: &str) -> Result<Shadow, CallError> {
-        let call = format!("read the shadow of {device}");
-        match self.data.call::<Document>(&call, Method::GET, &path(device), &[], None).await {
+    /// A shadow of a device: the classic one unless a name is given.
+    pub(crate) async fn read(&self, device: &str, name: Option<&ShadowName>) -> Result<Shadow, CallError> {
+        let call = match name {
+            None => format!("read the shadow of {device}"),
+            Some(name) => format!("read the shadow `{name}` of {device}"),
+        };
+        match self.data.call::<Document>(&call, Method::GET, &path(device, name), &[], None).await {
             Ok(document) => Ok(document.into()),
             Err(error) if error.is_missing() => Ok(Shadow::default()),
             Err(error) => Err(error),
         }
     }
 
-    /// Sets what is desired of some settings; null takes one away. Nothing is done if the shadow has changed since it was
-    /// read, which AWS IoT says with a conflict.
+    /// Sets what is desired of some settings in a shadow; null takes one away. Nothing is done if it has changed since it
+    /// was read, which AWS IoT says with a conflict: each shadow has versions of its own.
     pub(crate) async fn desire(
         &self,
         device: &str,
+        name: Option<&ShadowName>,
         values: &Map<String, Value>,
         read: &Shadow,
     ) -> Result<(), CallError> {
@@ -55,14 +59,21 @@ impl Shadows {
         if let Some(version) = read.version {
             body["version"] = json!(version);
         }
-        let call = format!("set what is desired of {device}");
-        let _answer: Value = self.data.call(&call, Method::POST, &path(device), &[], Some(body)).await?;
+        let call = match name {
+            None => format!("set what is desired of {device}"),
+            Some(name) => format!("set what is desired of {device} in shadow `{name}`"),
+        };
+        let _answer: Value = self.data.call(&call, Method::POST, &path(device, name), &[], Some(body)).await?;
         Ok(())
     }
 }
 
-fn path(device: &str) -> String {
-    format!("/things/{}/shadow", encode(device))
+fn path(device: &str, name: Option<&ShadowName>) -> String {
+    let classic = format!("/things/{}/shadow", encode(device));
+    match name {
+        None => classic,
+        Some(name) => format!("{classic}?name={name}"),
+    }
 }
 
 /// A shadow document, as far as it matters here:

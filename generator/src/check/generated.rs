@@ -1,6 +1,6 @@
 //! What can be said of a file only by looking at what is generated from it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Range};
 
 use fleetform_engine::rule_set::RuleSet;
 use fleetform_policy::iot::DOCUMENT_CHARS_MAX;
@@ -12,7 +12,7 @@ use crate::{
     platform::{Platform, Project},
     rule_set::rule_set,
     source::At,
-    stacks,
+    stacks::{self, iot_policies::NAMED_SHADOW},
 };
 
 /// Checks what the environments of a project without errors would become.
@@ -80,19 +80,31 @@ fn check_overrides(platform: &Platform, ids: &BTreeSet<SmolStr>, context: &Conte
     }
 }
 
-/// Reports policies that AWS IoT would refuse for their length, which the topics make.
+/// Reports policies that AWS IoT would refuse for their length, which the topics make, or the name of a shadow.
 fn check_policies(platform: &Platform, context: &Context<'_>) {
     for (name, characters) in stacks::iot_policy_chars(platform) {
         if characters > DOCUMENT_CHARS_MAX {
             let message = format!(
                 "the IoT policy `{name}` would have {characters} characters, and AWS IoT takes {DOCUMENT_CHARS_MAX}"
             );
-            context.report(
-                Diagnostic::new(Code::PolicyTooLong, context.key(&At::root("mqtt")), message)
+            let diagnostic = |span| Diagnostic::new(Code::PolicyTooLong, span, message);
+            context.report(match name.strip_prefix(NAMED_SHADOW).and_then(|shadow| place(platform, shadow, context)) {
+                None => diagnostic(context.key(&At::root("mqtt")))
                     .help("shorten the topics: each stands in the policy several times"),
-            );
+                Some(span) => diagnostic(span).help("shorten the shadow's name: it stands in the policy twelve times"),
+            });
         }
     }
+}
+
+/// Where a shadow is named first.
+fn place(platform: &Platform, shadow: &str, context: &Context<'_>) -> Option<Range<usize>> {
+    let at = At::root("device_types");
+    let places = platform.device_types.iter().filter_map(|(id, device_type)| {
+        let index = device_type.shadows.iter().position(|name| name.as_str() == shadow)?;
+        Some(context.value(&at.key(id.as_str()).key("shadows").index(index)))
+    });
+    places.min_by_key(|span| span.start)
 }
 
 #[cfg(test)]

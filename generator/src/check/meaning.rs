@@ -15,7 +15,7 @@ use crate::{
         region::{Service, offers},
         route,
         rule::{self, Scope},
-        rule_test, severity, storage, zone,
+        rule_test, severity, shadow, storage, zone,
     },
     source::At,
 };
@@ -41,6 +41,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let device_types: BTreeMap<_, _> = (raw.device_types.iter().flat_map(|types| &types.0))
         .map(|(id, raw)| (id.clone(), raw.check(id, &message, sweep_every, &types_at.key(id.as_str()), context)))
         .collect();
+    shadow::check(&device_types, &types_at, context);
     storage::check_columns(&message, &device_types, context);
     let no_retention = Default::default();
     let raw_retention = raw.retention.as_ref().unwrap_or(&no_retention);

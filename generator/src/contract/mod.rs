@@ -15,7 +15,7 @@ mod typescript;
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{CommandId, DeviceTypeId, MetricId, SettingId},
+    ids::{CommandId, DeviceTypeId, MetricId, SettingId, ShadowName},
     rule_set::{MessageFormat, ValueType},
 };
 
@@ -58,7 +58,8 @@ struct Contract<'a> {
     message: &'a MessageFormat,
     readings: Vec<Field<'a>>,
     health: Vec<Field<'a>>,
-    settings: &'a BTreeMap<SettingId, Setting>,
+    /// By the shadow that they live in, the classic one first.
+    settings: BTreeMap<Option<&'a ShadowName>, BTreeMap<&'a SettingId, &'a Setting>>,
     commands: &'a BTreeMap<CommandId, Command>,
 }
 
@@ -125,7 +126,7 @@ impl<'a> Contract<'a> {
             commands: &device_type.commands,
             readings: readings.collect(),
             health: health.collect(),
-            settings: &device_type.desired,
+            settings: device_type.settings_by_shadow(),
         }
     }
 

@@ -3,10 +3,14 @@
 //! It says all that the runtime looks at. Properties that the platform does not name are left to whoever sends them, as the
 //! runtime leaves them, unless the platform refuses readings that nobody declared.
 
+use std::collections::BTreeMap;
+
 use fleetform_engine::{
+    ids::{SettingId, ShadowName},
     rule_set::{METRICS_MAX, TimestampFormat, UnknownReading, ValueType},
     units::Finite,
 };
+use fleetform_policy::iot::shadow_topic;
 use serde_json::{Map, Value, json};
 
 use super::{Bounds, Contract, Field, Layout, Node, Part, Values};
@@ -17,20 +21,31 @@ use crate::{
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The schemas by what they describe. Settings have one where there are any, and so have commands.
-pub(super) fn schemas(contract: &Contract<'_>) -> impl Iterator<Item = (&'static str, String)> {
+/// The schemas by what they describe. Each shadow with settings has one, and commands have one where there are any.
+pub(super) fn schemas(contract: &Contract<'_>) -> impl Iterator<Item = (String, String)> {
     let messages = [("telemetry", telemetry(contract)), ("status", status()), ("alarm", alarm())];
-    let settings = (!contract.settings.is_empty()).then(|| ("desired", desired(contract)));
     let commands = (!contract.commands.is_empty()).then(|| ("commands", commands(contract)));
-    messages.into_iter().chain(settings).chain(commands).map(|(what, schema)| (what, written(contract, what, schema)))
+    let messages = messages.into_iter().chain(commands).map(|(what, schema)| (what.to_owned(), schema));
+    let settings = contract.settings.iter().map(|(shadow, settings)| match shadow {
+        None => ("desired".to_owned(), desired(None, settings)),
+        Some(name) => (format!("desired-{name}"), desired(Some(name), settings)),
+    });
+    messages.chain(settings).map(|(what, schema)| {
+        let text = written(contract, &what, schema);
+        (what, text)
+    })
 }
 
-/// What a shadow's `desired` and `reported` hold.
-fn desired(contract: &Contract<'_>) -> Value {
-    let settings = contract.settings.iter().map(|(id, setting)| (id.to_string(), setting_schema(setting)));
+/// What one shadow's `desired` and `reported` hold.
+fn desired(shadow: Option<&ShadowName>, settings: &BTreeMap<&SettingId, &Setting>) -> Value {
+    let which = shadow.map_or_else(|| "classic shadow".to_owned(), |name| format!("shadow `{name}`"));
+    let topics = shadow_topic("<device>", shadow.map(ShadowName::as_str));
+    let settings = settings.iter().map(|(id, setting)| (id.to_string(), setting_schema(setting)));
     json!({
-        "description": "What stands in the device's classic shadow as `desired` and as `reported`. Each setting may be \
-            missing: a device that was told nothing has the default.",
+        "description": format!(
+            "What stands in the device's {which} as `desired` and as `reported`. Each setting may be missing: a device that \
+             was told nothing has the default. The shadow's topics begin with `{topics}/`."
+        ),
         "type": "object",
         "properties": settings.collect::<Map<String, Value>>(),
         "additionalProperties": false,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{AttributeId, CommandId, DeviceTypeId, MetricId, SettingId, ZoneId},
+    ids::{AttributeId, CommandId, DeviceTypeId, MetricId, SettingId, ShadowName, ZoneId},
     rule_set::{Attribute, METRICS_MAX, ValueType},
     units::{Finite, Millis},
 };
@@ -16,12 +16,12 @@ use super::{
     message::Message,
     reading::RawReading,
     setting::{self, RawSetting, Setting},
-    unit,
+    shadow, unit,
 };
 use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
-    schema::types::{Duration, Table},
+    schema::types::{Duration, SHADOW_PATTERN, Table},
     source::At,
 };
 
@@ -52,7 +52,10 @@ pub(crate) struct RawDeviceType {
     /// What is set for each device when it is registered.
     #[schemars(extend("maxProperties" = 40))]
     pub(crate) attributes: Option<Table<AttributeId, RawAttribute>>,
-    /// What a device takes from its shadow, and reports there.
+    /// Named shadows that a device has beside its classic one. A platform has at most seven names of them.
+    #[schemars(inner(regex(pattern = SHADOW_PATTERN)))]
+    pub(crate) shadows: Option<Vec<String>>,
+    /// What a device takes from its shadows, and reports there.
     #[schemars(extend("maxProperties" = 100))]
     pub(crate) desired: Option<Table<SettingId, RawSetting>>,
     /// What operators may tell it to do.
@@ -99,10 +102,23 @@ pub struct DeviceType {
     pub readings: BTreeMap<MetricId, Reading>,
     /// What is set for each device when it is registered.
     pub attributes: BTreeMap<AttributeId, Attribute>,
-    /// What a device takes from its shadow, and reports there.
+    /// Named shadows that a device has beside its classic one, in the file's order.
+    pub shadows: Vec<ShadowName>,
+    /// What a device takes from its shadows, and reports there.
     pub desired: BTreeMap<SettingId, Setting>,
     /// What operators may tell it to do.
     pub commands: BTreeMap<CommandId, Command>,
+}
+
+impl DeviceType {
+    /// The settings by the shadow that they live in, the classic one first; shadows without any are left out.
+    pub fn settings_by_shadow(&self) -> BTreeMap<Option<&ShadowName>, BTreeMap<&SettingId, &Setting>> {
+        let mut shadows: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (id, setting) in &self.desired {
+            shadows.entry(setting.shadow.as_ref()).or_default().insert(id, setting);
+        }
+        shadows
+    }
 }
 
 /// One measured value.
@@ -136,6 +152,7 @@ impl RawDeviceType {
         let report_every =
             Bounds::new("100ms", "7d").check(self.report_every, REPORT_EVERY, &at.key("report_every"), context);
         let send_every = self.check_send_every(report_every, message, at, context);
+        let shadows = shadow::names(self.shadows.as_ref(), &at.key("shadows"), context);
         DeviceType {
             report_every,
             send_every,
@@ -143,7 +160,8 @@ impl RawDeviceType {
             count: self.check_count(id, &at.key("count"), context),
             readings: self.check_readings(message, &at.key("readings"), context),
             attributes: self.check_attributes(&at.key("attributes"), context),
-            desired: setting::check(self.desired.as_ref(), &at.key("desired"), context),
+            desired: setting::check(self.desired.as_ref(), &shadows, &at.key("desired"), context),
+            shadows,
             commands: command::check(self.commands.as_ref(), &at.key("commands"), context),
         }
     }

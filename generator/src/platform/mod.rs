@@ -26,6 +26,7 @@ pub mod rule_test;
 pub mod security;
 pub mod setting;
 pub mod severity;
+pub mod shadow;
 pub mod storage;
 pub mod stream;
 pub(crate) mod unit;
@@ -33,10 +34,10 @@ pub(crate) mod values;
 pub(crate) mod webhook;
 pub mod zone;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
-    ids::{ContactId, DeviceTypeId, EnvironmentId, PlatformName, RuleId, SeverityId, ZoneId},
+    ids::{ContactId, DeviceTypeId, EnvironmentId, PlatformName, RuleId, SeverityId, ShadowName, ZoneId},
     units::Millis,
 };
 use schemars::JsonSchema;
@@ -107,6 +108,13 @@ pub struct Platform {
     pub deploy: deploy::Deploy,
     /// `[overrides.<LogicalId>]`: properties merged over those of a resource, as JSON.
     pub overrides: BTreeMap<SmolStr, serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Platform {
+    /// The named shadows that its devices have, whatever their type.
+    pub fn shadows(&self) -> BTreeSet<&ShadowName> {
+        self.device_types.values().flat_map(|device_type| &device_type.shadows).collect()
+    }
 }
 
 /// A platform file as it is written.

@@ -1,14 +1,21 @@
-//! `[device_types.X.desired.Y]`: a setting that devices take from their shadow.
+//! `[device_types.X.desired.Y]`: a setting that devices take from one of their shadows.
 
 use std::collections::BTreeMap;
 
-use fleetform_engine::{ids::SettingId, rule_set::ValueType, units::Finite};
+use fleetform_engine::{
+    ids::{SettingId, ShadowName},
+    rule_set::ValueType,
+    units::Finite,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Number, Value, json};
 use smol_str::SmolStr;
 
-use super::values::{Kind, RawValues, WORDS_MAX};
+use super::{
+    shadow,
+    values::{Kind, RawValues, WORDS_MAX},
+};
 use crate::{
     check::context::{Context, listing, shown},
     diagnostic::{Code, Diagnostic},
@@ -55,6 +62,8 @@ pub(crate) struct RawSetting {
     /// Longest text, in characters.
     #[schemars(range(min = 1, max = TEXT_CHARS_MAX), extend("default" = TEXT_CHARS))]
     pub(crate) max_len: Option<u32>,
+    /// The named shadow that it lives in, one of the device type's `shadows`. Default: the classic shadow.
+    pub(crate) shadow: Option<String>,
 }
 
 /// A number, a text, or `true` or `false`.
@@ -89,11 +98,13 @@ pub struct Setting {
     pub unit: Option<SmolStr>,
     /// The value of a device that was told nothing: one that it takes.
     pub default: Value,
+    /// The named shadow that it lives in; none where that is the classic one.
+    pub shadow: Option<ShadowName>,
 }
 
 impl RawSetting {
-    /// Checks a setting.
-    pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Setting {
+    /// Checks a setting of a device type that has these named shadows.
+    fn check(&self, id: &SettingId, shadows: &[ShadowName], at: &At<'_>, context: &Context<'_>) -> Setting {
         let values = RawValues {
             thing: "setting",
             kind: self.kind.unwrap_or(Kind::Float),
@@ -105,7 +116,9 @@ impl RawSetting {
         };
         let (value, unit) = values.check(at, context);
         let default = self.default.as_ref().map_or(Value::Null, Scalar::to_json);
-        let setting = Setting { value, unit, text_chars_max: self.max_len.unwrap_or(TEXT_CHARS), default };
+        let shadow = self.shadow.as_deref();
+        let shadow = shadow.and_then(|name| shadow::reference(name, id.as_str(), shadows, &at.key("shadow"), context));
+        let setting = Setting { value, unit, text_chars_max: self.max_len.unwrap_or(TEXT_CHARS), default, shadow };
         if self.default.is_some() {
             setting.check_default(at, context);
         }
@@ -200,50 +213,62 @@ impl Setting {
     }
 }
 
-/// Checks the settings of a device type.
+/// Checks the settings of a device type that has these named shadows.
 pub(crate) fn check(
     raw: Option<&Table<SettingId, RawSetting>>,
+    shadows: &[ShadowName],
     at: &At<'_>,
     context: &Context<'_>,
 ) -> BTreeMap<SettingId, Setting> {
     let raw = raw.into_iter().flat_map(|settings| &settings.0);
     let settings: BTreeMap<SettingId, Setting> =
-        raw.map(|(id, raw)| (id.clone(), raw.check(&at.key(id.as_str()), context))).collect();
-    let bytes = shadow_bytes_max(&settings);
-    if bytes > SHADOW_BYTES_MAX {
-        context.report(
-            Diagnostic::new(
-                Code::ShadowTooLarge,
-                context.key(at),
-                format!("a shadow with these settings may have {bytes} bytes, and AWS IoT takes {SHADOW_BYTES_MAX}"),
-            )
-            .help("declare fewer or shorter settings: each stands in a shadow twice, as desired and as reported"),
-        );
+        raw.map(|(id, raw)| (id.clone(), raw.check(id, shadows, &at.key(id.as_str()), context))).collect();
+    for shadow in std::iter::once(None).chain(shadows.iter().map(Some)) {
+        let bytes = shadow_bytes_max(&settings, shadow);
+        if bytes > SHADOW_BYTES_MAX {
+            let which = shadow.map_or_else(|| "the classic shadow".to_owned(), |name| format!("the shadow `{name}`"));
+            context.report(
+                Diagnostic::new(
+                    Code::ShadowTooLarge,
+                    context.key(at),
+                    format!("{which} with these settings may have {bytes} bytes, and AWS IoT takes {SHADOW_BYTES_MAX}"),
+                )
+                .help(
+                    "declare fewer or shorter settings, or let some live in a shadow of their own: each stands in its shadow \
+                     twice, as desired and as reported",
+                ),
+            );
+        }
     }
     settings
 }
 
-/// The most bytes of a shadow: all settings desired and reported.
-fn shadow_bytes_max(settings: &BTreeMap<SettingId, Setting>) -> usize {
+/// The most bytes of one shadow: all its settings desired and reported.
+fn shadow_bytes_max(settings: &BTreeMap<SettingId, Setting>, shadow: Option<&ShadowName>) -> usize {
     const EMPTY: &str = r#"{"state":{"desired":{},"reported":{}}}"#;
-    let all: usize = settings.iter().map(|(id, setting)| setting.bytes_max(id.as_str())).sum();
+    let own = settings.iter().filter(|(_, setting)| setting.shadow.as_ref() == shadow);
+    let all: usize = own.map(|(id, setting)| setting.bytes_max(id.as_str())).sum();
     EMPTY.len() + 2 * all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::check;
+    use crate::check::{Checked, check};
 
-    /// The settings of a device type in a file of which the rest is sound.
-    fn settings(text: &str) -> BTreeMap<SettingId, Setting> {
+    /// A file with these settings of a device type that has two shadows, of which the rest is sound.
+    fn checked(text: &str) -> Checked {
         let text = format!(
             "schema = 1\n[platform]\nname = \"water\"\n[environments.dev]\naccount = \"111111111111\"\n\
              region = \"us-east-1\"\n[zones.zone-a]\ncontacts = [\"oncall\"]\n[contacts.oncall]\n\
              email = [\"oncall@water.example\"]\n[device_types.meter]\nreadings = {{ level = {{}} }}\n\
-             [device_types.meter.desired]\n{text}\n"
+             shadows = [\"config\", \"firmware\"]\n[device_types.meter.desired]\n{text}\n"
         );
-        let checked = check("platform.toml", &text);
+        check("platform.toml", &text)
+    }
+
+    fn settings(text: &str) -> BTreeMap<SettingId, Setting> {
+        let checked = checked(text);
         let project = checked.project.unwrap_or_else(|| panic!("{:#?}", checked.diagnostics));
         project.environments["dev"].device_types["meter"].desired.clone()
     }
@@ -262,6 +287,36 @@ mod tests {
         assert_eq!(settings["name"].text_chars_max, TEXT_CHARS);
     }
 
+    #[test]
+    fn a_setting_lives_in_a_shadow_of_its_type() {
+        let settings = settings("a = { default = 1 }\nb = { default = 1, shadow = \"config\" }");
+        let shadows: Vec<_> =
+            settings.values().map(|setting| setting.shadow.as_ref().map(ShadowName::as_str)).collect();
+        assert_eq!(shadows, [None, Some("config")]);
+        for (shadow, help) in [
+            ("confg", "did you mean `config`?"),
+            ("radio", "name it among the type's: shadows = [\"config\", \"firmware\", \"radio\"]"),
+            ("$package", "a shadow's name is 1 to 64 letters"),
+        ] {
+            let found = checked(&format!("a = {{ default = 1, shadow = \"{shadow}\" }}")).diagnostics;
+            assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), [Code::ValueNotAllowed], "{shadow}");
+            assert!(found[0].help.as_ref().is_some_and(|found| found.starts_with(help)), "{found:#?}");
+        }
+    }
+
+    #[test]
+    fn each_shadow_is_counted_by_itself() {
+        let long = |name: &str, shadow: &str| {
+            format!("{name} = {{ type = \"string\", max_len = 600, default = \"\"{shadow} }}\n")
+        };
+        let in_config = ", shadow = \"config\"";
+        let apart = long("a", "") + &long("b", in_config) + &long("c", ", shadow = \"firmware\"");
+        assert_eq!(checked(&apart).diagnostics, []);
+        let found = checked(&(apart + &long("d", in_config))).diagnostics;
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].message.starts_with("the shadow `config` with these settings may have "), "{found:#?}");
+    }
+
     /// What is counted is no less than what any values take.
     #[test]
     fn no_shadow_is_larger_than_it_is_counted() {
@@ -273,7 +328,7 @@ mod tests {
         let values =
             json!({ "a": -1.234_567_890_123_456_7e-300, "b": false, "c": "full \"power\"", "d": "\u{1}".repeat(10) });
         let shadow = json!({ "state": { "desired": values, "reported": values } }).to_string();
-        let counted = shadow_bytes_max(&settings);
+        let counted = shadow_bytes_max(&settings, None);
         assert!((shadow.len()..shadow.len() + 20).contains(&counted), "{counted} for {}", shadow.len());
     }
 }

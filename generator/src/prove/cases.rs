@@ -8,6 +8,7 @@ use std::fmt;
 use fleetform_engine::ids::DeviceTypeId;
 use fleetform_policy::evaluate::{Operation, Will};
 
+use super::shadows;
 use crate::{
     platform::{Platform, mqtt::Topic},
     stacks::site::Site,
@@ -128,8 +129,8 @@ pub(super) fn planned(platform: &Platform, id: &DeviceTypeId) -> Vec<Planned> {
 }
 
 /// The cases of one device type.
-struct Table<'a> {
-    site: &'a Site<'a>,
+pub(super) struct Table<'a> {
+    pub(super) site: &'a Site<'a>,
     device_type: &'a str,
     /// Whether devices of the type may be told to do something.
     has_commands: bool,
@@ -242,59 +243,6 @@ impl Table<'_> {
         self.on_everyone("subscribe to everything below", everything);
     }
 
-    fn shadows(&mut self) {
-        let topic = |device: &str, rest: &str| format!("$aws/things/{device}/shadow/{rest}");
-        for (row, requests, must) in [
-            ("publish to the shadow", &["get", "update"][..], true),
-            ("publish to delete the shadow", &["delete"], false),
-            (
-                "publish to a named shadow",
-                &["name/settings/get", "name/settings/update", "name/settings/delete"],
-                false,
-            ),
-        ] {
-            self.on_each(row, must, |device| {
-                requests.iter().map(|request| publish(topic(device, request), false)).collect()
-            });
-        }
-        self.on_each("publish to the shadow, retained", false, |device| vec![publish(topic(device, "update"), true)]);
-        const ANSWERS: &[&str] =
-            &["get/accepted", "get/rejected", "update/accepted", "update/rejected", "update/delta"];
-        const OTHERS: &[&str] = &[
-            "update/documents",
-            "delete/accepted",
-            "delete/rejected",
-            "name/settings/get/accepted",
-            "name/settings/update/delta",
-            "name/settings/update/documents",
-        ];
-        for (subscribing, receiving, answers, must) in [
-            ("subscribe to the shadow's answers", "receive the shadow's answers", ANSWERS, true),
-            ("subscribe to other shadow topics", "receive from other shadow topics", OTHERS, false),
-        ] {
-            self.on_each(subscribing, must, |device| {
-                answers.iter().map(|answer| subscribe(topic(device, answer))).collect()
-            });
-            self.on_everyone(subscribing, answers.iter().map(|answer| subscribe(topic("+", answer))).collect());
-            self.on_each(receiving, must, |device| {
-                answers.iter().map(|answer| receive(topic(device, answer))).collect()
-            });
-        }
-        self.on_each("subscribe to everything of the thing", false, |device| {
-            ["#", "+", "shadow/#", "shadow/+", "shadow/+/+", "shadow/*", "shadow/name/+/update/delta"]
-                .map(|rest| subscribe(format!("$aws/things/{device}/{rest}")))
-                .to_vec()
-        });
-        self.on_everyone(
-            "subscribe to everything of the thing",
-            vec![
-                subscribe("$aws/things/#".to_owned()),
-                subscribe("$aws/things/+/shadow/#".to_owned()),
-                subscribe("$aws/things/*".to_owned()),
-            ],
-        );
-    }
-
     fn jobs_and_the_rest(&mut self) {
         let job = |device: &str, rest: &str| format!("$aws/things/{device}/jobs/{rest}");
         self.on_each("publish to jobs", false, |device| {
@@ -405,14 +353,15 @@ impl Table<'_> {
                 .map(|topic| publish(topic.with_device(device), false))
                 .to_vec()
         });
-        over_https(self, "call the shadow over HTTPS", &|device| {
-            call(&["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"], &format!("thing/{device}"))
-                .chain(call(
-                    &["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"],
-                    &format!("thing/{device}/settings"),
-                ))
-                .chain(call(&["iot:ListNamedShadowsForThing"], &format!("thing/{device}")))
-                .collect()
+        let names = self.shadow_names();
+        over_https(self, "call a shadow over HTTPS", &|device| {
+            const CALLS: [&str; 3] = ["iot:GetThingShadow", "iot:UpdateThingShadow", "iot:DeleteThingShadow"];
+            let thing = format!("thing/{device}");
+            let named = names.iter().cloned().chain(shadows::nobodys(&names)).map(|name| format!("{thing}/{name}"));
+            let shadows = [thing.clone()].into_iter().chain(named);
+            let on_shadows: Vec<Operation> =
+                shadows.flat_map(|shadow| call(&CALLS, &shadow).collect::<Vec<_>>()).collect();
+            on_shadows.into_iter().chain(call(&["iot:ListNamedShadowsForThing"], &thing)).collect()
         });
         over_https(self, "call jobs over HTTPS", &|device| {
             call(
@@ -457,7 +406,7 @@ impl Table<'_> {
 
     /// The device tries operations on itself, which must be allowed where `must` says so, and on each other device, which
     /// must never be.
-    fn on_each(&mut self, row: &'static str, must: bool, operations: impl Fn(&str) -> Vec<Operation>) {
+    pub(super) fn on_each(&mut self, row: &'static str, must: bool, operations: impl Fn(&str) -> Vec<Operation>) {
         for (column, device) in self.devices() {
             for operation in operations(&device) {
                 self.push(row, column, self.client(&device), operation, must && column == Column::Own);
@@ -466,7 +415,7 @@ impl Table<'_> {
     }
 
     /// The device tries operations on everyone at once, or on what is nobody's.
-    fn on_everyone(&mut self, row: &'static str, operations: Vec<Operation>) {
+    pub(super) fn on_everyone(&mut self, row: &'static str, operations: Vec<Operation>) {
         for operation in operations {
             self.push(row, Column::Everyone, self.client(&self.own), operation, false);
         }

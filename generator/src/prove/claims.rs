@@ -143,6 +143,10 @@ impl Table<'_> {
                 operations.push(subscribe(format!("$aws/things/{device}/{rest}")));
                 operations.push(receive(format!("$aws/things/{device}/{rest}")));
             }
+            for name in self.site.platform.shadows() {
+                operations.push(publish(format!("$aws/things/{device}/shadow/name/{name}/update"), false));
+                operations.push(subscribe(format!("$aws/things/{device}/shadow/name/{name}/update/delta")));
+            }
             operations.push(publish(format!("$aws/events/presence/disconnected/{device}"), false));
             operations.push(subscribe(format!("$aws/commands/things/{device}/executions/+/request/json")));
         }

@@ -7,6 +7,7 @@
 
 mod cases;
 mod claims;
+mod shadows;
 
 use std::collections::BTreeMap;
 

@@ -62,7 +62,10 @@ fn every_choice_of_the_platform_file_is_proved() {
                 assert!(proof.holds(), "{:?} {:?}", proof.findings, proof.unreadable);
                 let allowed = proof.cases.iter().filter(|case| case.is).count();
                 assert!(allowed > 20 && proof.cases.len() > 20 * allowed, "{allowed} of {}", proof.cases.len());
-                assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["claim", "commands-pump", "core", "shadow"]);
+                assert_eq!(
+                    proof.policies.keys().collect::<Vec<_>>(),
+                    ["claim", "commands-pump", "core", "shadow", "shadow-config"]
+                );
             }
         }
     }
@@ -182,7 +185,7 @@ fn resources_that_are_too_wide_are_caught() {
         (
             "topic/$aws/things/{}/shadow/update\"",
             "topic/$aws/things/{}/shadow/*\"",
-            "publish to delete the shadow: pump-1: publish `$aws/things/pump-1/shadow/delete` is allowed",
+            "publish to delete a shadow: pump-1: publish `$aws/things/pump-1/shadow/delete` is allowed",
         ),
         (
             "topic/$aws/things/{}/shadow/update\"",
@@ -193,6 +196,75 @@ fn resources_that_are_too_wide_are_caught() {
             "topicfilter/$aws/things/{}/shadow/update/delta",
             "topicfilter/$aws/things/{}/shadow/#",
             "subscribe to everything of the thing: pump-1: subscribe to `$aws/things/pump-1/shadow/#` is allowed",
+        ),
+    ] {
+        caught(&with(&sample::platform(), &from.replace("{}", THING), &to.replace("{}", THING)), case);
+    }
+}
+
+#[test]
+fn a_named_shadow_is_its_own_things_alone() {
+    let proof = prove(&sample::platform());
+    for (row, operation) in [
+        ("publish to a named shadow", "publish `$aws/things/pump-1/shadow/name/config/update`"),
+        ("publish to a named shadow", "publish `$aws/things/flow-meter-1/shadow/name/config/get`"),
+        ("subscribe to a named shadow's answers", "subscribe to `$aws/things/pump-1/shadow/name/config/update/delta`"),
+        ("receive a named shadow's answers", "receive `$aws/things/pump-1/shadow/name/config/get/rejected`"),
+    ] {
+        let mut own = proof.cases.iter().filter(|case| case.column == Column::Own);
+        assert!(own.any(|case| case.row == row && case.operation == operation && case.must && case.is), "{operation}");
+    }
+    for operation in [
+        "publish `$aws/things/pump-1/shadow/name/config0/update`",
+        "publish `$aws/things/pump-1/shadow/name/confi/update`",
+        "publish `$aws/things/pump-1/shadow/name/CONFIG/update`",
+        "publish `$aws/things/pump-1/shadow/name/config/delete`",
+        "publish `$aws/things/pump-10/shadow/name/config/update`",
+        "publish `$aws/things/flow-meter-1/shadow/name/config/update`",
+        "subscribe to `$aws/things/pump-1/shadow/name/+/update/delta`",
+        "subscribe to `$aws/things/pump-1/shadow/name/config/#`",
+        "subscribe to `$aws/things/+/shadow/name/config/update/delta`",
+        "call iot:UpdateThingShadow on `thing/pump-1/config`",
+    ] {
+        let of_pump = |case: &&Case| case.device_type.as_deref() == Some("pump") && case.operation == operation;
+        let mut tried = proof.cases.iter().filter(of_pump).peekable();
+        assert!(tried.peek().is_some(), "nobody tries to {operation}");
+        assert!(tried.all(|case| !case.must && !case.is), "{operation}");
+    }
+}
+
+#[test]
+fn named_shadows_of_others_are_caught() {
+    for (from, to, case) in [
+        (
+            "topic/$aws/things/{}/shadow/name/config/update\"",
+            "topic/$aws/things/{}/shadow/name/config*\"",
+            "publish to a shadow that nobody named: pump-1: publish `$aws/things/pump-1/shadow/name/config0/update` is allowed",
+        ),
+        (
+            "topic/$aws/things/{}/shadow/name/config/update\"",
+            "topic/$aws/things/{}/shadow/name/*/update\"",
+            "publish to a shadow that nobody named: pump-1: publish `$aws/things/pump-1/shadow/name/nobodys/update` is allowed",
+        ),
+        (
+            "topic/$aws/things/{}/shadow/name/config/update\"",
+            "topic/$aws/things/{}*/shadow/name/config/update\"",
+            "publish to a named shadow: pump-1: publish `$aws/things/pump-10/shadow/name/config/update` is allowed",
+        ),
+        (
+            "topicfilter/$aws/things/{}/shadow/name/config/update/delta",
+            "topicfilter/$aws/things/{}/shadow/name/+/update/delta",
+            "subscribe to everything of the thing: pump-1: subscribe to `$aws/things/pump-1/shadow/name/+/update/delta` is allowed",
+        ),
+        (
+            "topicfilter/$aws/things/{}/shadow/name/config/update/delta",
+            "topicfilter/$aws/things/{}/shadow/name/firmware/update/delta",
+            "subscribe to a named shadow's answers: pump-1: subscribe to `$aws/things/pump-1/shadow/name/config/update/delta` is denied",
+        ),
+        (
+            "topic/$aws/things/{}/shadow/name/config/update/delta",
+            "topic/$aws/things/*/shadow/name/config/update/delta",
+            "receive a named shadow's answers: pump-1: receive `$aws/things/pump-2/shadow/name/config/update/delta` is allowed",
         ),
     ] {
         caught(&with(&sample::platform(), &from.replace("{}", THING), &to.replace("{}", THING)), case);
@@ -248,10 +320,7 @@ fn an_action_too_many_is_caught() {
         let shadow = json!({ "Effect": "Allow", "Action": "iot:GetThingShadow", "Resource": "*" });
         documents.get_mut("shadow").unwrap()["Statement"].as_array_mut().unwrap().push(shadow);
     });
-    caught(
-        &proof,
-        "call the shadow over HTTPS: pump-1 over HTTPS: call iot:GetThingShadow on `thing/pump-2` is allowed",
-    );
+    caught(&proof, "call a shadow over HTTPS: pump-1 over HTTPS: call iot:GetThingShadow on `thing/pump-2` is allowed");
 }
 
 #[test]
@@ -272,7 +341,7 @@ fn a_platform_without_claims_has_none_of_their_cases() {
     platform.identity.provisioning = crate::platform::identity::Provisioning::Csr;
     let proof = prove(&platform);
     assert!(proof.holds() && proof.cases.iter().all(|case| case.device_type.is_some()));
-    assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["commands-pump", "core", "shadow"]);
+    assert_eq!(proof.policies.keys().collect::<Vec<_>>(), ["commands-pump", "core", "shadow", "shadow-config"]);
 }
 
 #[test]

@@ -24,6 +24,9 @@ pub(crate) const KEBAB_PATTERN: &str = "^[a-z][a-z0-9-]{0,62}$";
 /// How metrics, attributes, settings, commands and their parameters are named.
 pub(crate) const SNAKE_PATTERN: &str = "^[a-z][a-z0-9_]{0,62}$";
 
+/// How named shadows are named.
+pub(crate) const SHADOW_PATTERN: &str = "^[a-zA-Z0-9_-]{1,64}$";
+
 /// A length of time with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Duration(pub(crate) Millis);

@@ -1,6 +1,6 @@
 //! The AWS IoT policies of a platform: what certificates may do, and which certificates have them.
 
-use fleetform_engine::ids::DeviceTypeId;
+use fleetform_engine::ids::{DeviceTypeId, ShadowName};
 use fleetform_policy::{audit::Bearer, iam::Document, iot};
 use smol_str::SmolStr;
 
@@ -13,6 +13,9 @@ use crate::{
     },
     platform::{identity::Provisioning, mqtt::Topic},
 };
+
+/// What the word of a named shadow's policy begins with.
+pub(crate) const NAMED_SHADOW: &str = "shadow-";
 
 /// One policy.
 pub(crate) struct IotPolicy {
@@ -69,8 +72,13 @@ pub(crate) fn of_type(site: &Site<'_>, device_type: &DeviceTypeId) -> Option<Iot
 pub(crate) fn shared(site: &Site<'_>) -> Vec<IotPolicy> {
     let mut policies = vec![
         IotPolicy::new("DeviceCorePolicy", "core", Bearer::Device, core(site)),
-        IotPolicy::new("DeviceShadowPolicy", "shadow", Bearer::Device, iot::shadow_policy()),
+        IotPolicy::new("DeviceShadowPolicy", "shadow", Bearer::Device, iot::shadow_policy(None)),
     ];
+    policies.extend(site.platform.shadows().into_iter().map(|name| {
+        let id = logical_id(name.as_str(), "NamedShadowPolicy");
+        let document = iot::shadow_policy(Some(name.as_str()));
+        IotPolicy::new(id, format!("{NAMED_SHADOW}{name}"), Bearer::Device, document)
+    }));
     match site.platform.identity.provisioning {
         Provisioning::Csr => {}
         Provisioning::FleetClaim => {
@@ -97,10 +105,23 @@ pub struct DeviceTopics {
     pub alerts: String,
     /// What it subscribes to.
     pub subscribe: Vec<String>,
-    /// Where it reports its settings.
-    pub shadow_update: String,
+}
+
+/// The topics of one shadow of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShadowTopics {
+    /// Where the device reports its settings.
+    pub update: String,
     /// Where it is told how what is desired differs from what it reports.
-    pub shadow_delta: String,
+    pub delta: String,
+}
+
+impl ShadowTopics {
+    /// Those of a device's shadow, the classic one unless a name is given.
+    pub fn new(device: &str, name: Option<&ShadowName>) -> Self {
+        let shadow = iot::shadow_topic(device, name.map(ShadowName::as_str));
+        Self { update: format!("{shadow}/update"), delta: format!("{shadow}/update/delta") }
+    }
 }
 
 /// The topics of a device of this name.
@@ -118,14 +139,12 @@ pub(crate) fn device_topics(site: &Site<'_>, device: &str) -> DeviceTopics {
         status: topic(&mqtt.status),
         alerts: sent("alerts", &mqtt.alerts),
         subscribe: vec![format!("{}/state", topic(&mqtt.alerts))],
-        shadow_update: format!("$aws/things/{device}/shadow/update"),
-        shadow_delta: format!("$aws/things/{device}/shadow/update/delta"),
     }
 }
 
 fn core(site: &Site<'_>) -> Document<iot::Resource> {
     let mqtt = &site.platform.mqtt;
-    let DeviceTopics { telemetry, status, alerts, subscribe, .. } = device_topics(site, iot::THING);
+    let DeviceTopics { telemetry, status, alerts, subscribe } = device_topics(site, iot::THING);
     iot::core_policy(&iot::DeviceTopics {
         retain: mqtt.retain_status.then(|| status.clone()),
         publish: vec![telemetry, status, alerts],

@@ -31,7 +31,7 @@ use fleetform_policy::{audit::Bearer, iot};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-pub use self::iot_policies::DeviceTopics;
+pub use self::iot_policies::{DeviceTopics, ShadowTopics};
 pub use crate::cfn::value::logical_id;
 use crate::{
     cfn::{fill::Place, stack::Stack, yaml::Sorted},

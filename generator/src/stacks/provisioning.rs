@@ -240,9 +240,12 @@ fn device_policies(site: &Site<'_>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use fleetform_engine::ids::ShadowName;
+
     use super::*;
     use crate::{
         cfn::resource::iot::TEMPLATE_BODY_CHARS_MAX,
+        platform::shadow::{CERTIFICATE_POLICIES_MAX, SHADOW_NAMES_MAX},
         stacks::{sample::platform, stacks as templates},
     };
 
@@ -260,8 +263,27 @@ mod tests {
         }
         assert_eq!(body["Resources"]["policy1"]["Properties"]["PolicyName"], "riverton-water-prod-core");
         assert_eq!(body["Resources"]["policy2"]["Properties"]["PolicyName"], "riverton-water-prod-shadow");
-        assert!(body["Resources"].get("policy3").is_none(), "a claim certificate's policy is no device's");
+        assert_eq!(body["Resources"]["policy3"]["Properties"]["PolicyName"], "riverton-water-prod-shadow-config");
+        assert!(body["Resources"].get("policy4").is_none(), "a claim certificate's policy is no device's");
         assert_eq!(thing["AttributePayload"]["stack"], "riverton-water-prod");
+    }
+
+    /// Of all that a platform may have, the template has room for the longest.
+    #[test]
+    fn a_device_is_given_the_policy_of_every_named_shadow() {
+        let mut platform = platform();
+        platform.deploy.prefix = "x".repeat(32).into();
+        let name = |n| ShadowName::new(&format!("{n}{}", "x".repeat(63))).unwrap();
+        let shadows = (0..SHADOW_NAMES_MAX).map(name).collect();
+        platform.device_types.values_mut().next().unwrap().shadows = shadows;
+        for other in platform.device_types.values_mut().skip(1) {
+            other.shadows.clear();
+        }
+        let body = body(&Site::new(&platform));
+        let resources = body["Resources"].as_object().unwrap();
+        let policies = resources.values().filter(|resource| resource["Type"] == "AWS::IoT::Policy").count();
+        assert_eq!(policies, CERTIFICATE_POLICIES_MAX);
+        assert!(written(&body).chars().count() <= TEMPLATE_BODY_CHARS_MAX);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fleetform_engine::{
-    ids::{CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName, ZoneId},
+    ids::{CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName, ShadowName, ZoneId},
     rule_set::{MessageFormat, TimestampFormat, UnknownReading, ValueType, Webhook},
     units::Millis,
 };
@@ -215,6 +215,7 @@ fn device_type(id: &str) -> (DeviceTypeId, DeviceType) {
         count: BTreeMap::new(),
         readings: BTreeMap::from([(MetricId::new("pressure").unwrap(), reading)]),
         attributes: BTreeMap::new(),
+        shadows: if id == "pump" { vec![ShadowName::new("config").unwrap()] } else { Vec::new() },
         desired: BTreeMap::new(),
         commands: if id == "pump" { BTreeMap::from([stop()]) } else { BTreeMap::new() },
     };

@@ -11,7 +11,7 @@ readonly ACCOUNT='111111111111'
 readonly REGION='us-east-1'
 readonly STACK='riverton-water-dev'
 # What every device may do: names of policies in AWS IoT.
-readonly POLICIES=('riverton-water-dev-core' 'riverton-water-dev-shadow')
+readonly POLICIES=('riverton-water-dev-core' 'riverton-water-dev-shadow' 'riverton-water-dev-shadow-firmware')
 # What devices of a type may do besides: each device type that has such a policy, with its name.
 readonly TYPE_POLICIES=(
   'pump' 'riverton-water-dev-commands-pump'

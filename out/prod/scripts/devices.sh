@@ -11,7 +11,7 @@ readonly ACCOUNT='222222222222'
 readonly REGION='us-east-1'
 readonly STACK='riverton-water-prod'
 # What every device may do: names of policies in AWS IoT.
-readonly POLICIES=('riverton-water-prod-core' 'riverton-water-prod-shadow')
+readonly POLICIES=('riverton-water-prod-core' 'riverton-water-prod-shadow' 'riverton-water-prod-shadow-firmware')
 # What devices of a type may do besides: each device type that has such a policy, with its name.
 readonly TYPE_POLICIES=(
   'pump' 'riverton-water-prod-commands-pump'

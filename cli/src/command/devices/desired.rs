@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroU32, time::Duration};
 
 use clap::Args;
-use fleetform_engine::{rule_set::ValueType, units::Timestamp};
-use fleetform_generator::platform::{Platform, device_type::DeviceType};
+use fleetform_engine::{ids::ShadowName, rule_set::ValueType, units::Timestamp};
+use fleetform_generator::platform::{Platform, device_type::DeviceType, setting};
 use serde_json::{Map, Value, json};
 
 use super::known::ago;
@@ -29,7 +29,7 @@ const CONFLICTS_MAX: u32 = 5;
 
 /// Show what is desired of devices' settings and what they report, or set what is desired
 ///
-/// Of one device, or of all of a zone or a type. Without `--set` and `--unset` every setting is listed where the two differ, or with `--all` every setting, with the time at which it was reported: of a device that is offline it is its last known state. A value is checked against the type's `desired` in the platform file before the first device. Devices of which it is desired already are passed over, so a run that was stopped is taken up by the next.
+/// Of one device, or of all of a zone or a type. Without `--set` and `--unset` every setting is listed where the two differ, or with `--all` every setting, with the time at which it was reported: of a device that is offline it is its last known state. A value is checked against the type's `desired` in the platform file before the first device. A setting is read and set in the shadow that it lives in. Devices of which it is desired already are passed over, so a run that was stopped is taken up by the next.
 #[derive(Args, Debug)]
 #[command(group(clap::ArgGroup::new("whom").required(true).multiple(true).args(["device", "zone", "device_type"])))]
 pub(crate) struct Desired {
@@ -77,8 +77,11 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 struct Meant<'p> {
     device: String,
     device_type: &'p DeviceType,
-    values: Map<String, Value>,
+    values: Values<'p>,
 }
+
+/// Values of settings by the shadow that these live in; none for the classic one.
+type Values<'p> = BTreeMap<Option<&'p ShadowName>, Map<String, Value>>;
 
 impl Desired {
     pub(crate) fn run(self) -> Result<(), Stop> {
@@ -157,7 +160,7 @@ impl Desired {
     }
 
     /// What is to be desired of devices of a type.
-    fn values(&self, platform: &Platform, device_type: &str) -> Result<Map<String, Value>, String> {
+    fn values<'p>(&self, platform: &'p Platform, device_type: &str) -> Result<Values<'p>, String> {
         let Some(declared) = platform.device_types.get(device_type) else {
             return Err(format!("there is no device type `{device_type}`"));
         };
@@ -168,22 +171,25 @@ impl Desired {
                 format!("device type `{device_type}` has no setting `{name}`; there are: {known}")
             })
         };
-        let mut values = Map::new();
+        let mut values = Values::new();
+        let mut put = |declared: &'p setting::Setting, name: &str, value| {
+            let of_shadow = values.entry(declared.shadow.as_ref()).or_default();
+            match of_shadow.insert(name.to_owned(), value) {
+                None => Ok(()),
+                Some(_) => Err(format!("setting `{name}` is given twice")),
+            }
+        };
         for (name, text) in &self.set {
             let (id, declared) = find(name)?;
             let value = read(&declared.value, text);
             if !setting(id, declared).takes(&value) {
                 return Err(format!("setting `{name}` of device type `{device_type}` does not take `{text}`"));
             }
-            if values.insert(name.clone(), value).is_some() {
-                return Err(format!("setting `{name}` is given twice"));
-            }
+            put(declared, name, value)?;
         }
         for name in &self.unset {
-            find(name)?;
-            if values.insert(name.clone(), Value::Null).is_some() {
-                return Err(format!("setting `{name}` is given twice"));
-            }
+            let (_, declared) = find(name)?;
+            put(declared, name, Value::Null)?;
         }
         Ok(values)
     }
@@ -193,9 +199,12 @@ impl Desired {
         let mut differ = 0;
         for Meant { device, device_type, .. } in meant {
             pace.wait().await;
-            let shadow = shadows.read(device).await?;
-            let lines = differences(device, device_type, &shadow, self.all, now());
-            differ += usize::from(!differences(device, device_type, &shadow, false, now()).is_empty());
+            let mut found = BTreeMap::new();
+            for name in device_type.settings_by_shadow().into_keys() {
+                found.insert(name, shadows.read(device, name).await?);
+            }
+            let lines = differences(device, device_type, &found, self.all, now());
+            differ += usize::from(!differences(device, device_type, &found, false, now()).is_empty());
             print(&lines)?;
         }
         tell(format_args!("{differ} of {} devices do not report what is desired of them", meant.len()));
@@ -220,11 +229,26 @@ impl Desired {
         Ok(())
     }
 
-    /// Whether there was anything to set.
-    async fn set_one(&self, shadows: &Shadows, device: &str, values: &Map<String, Value>) -> Result<bool, Stop> {
+    /// Whether there was anything to set in any of a device's shadows.
+    async fn set_one(&self, shadows: &Shadows, device: &str, values: &Values<'_>) -> Result<bool, Stop> {
+        let mut is_set = false;
+        for (name, values) in values {
+            is_set |= self.set_shadow(shadows, device, *name, values).await?;
+        }
+        Ok(is_set)
+    }
+
+    /// Whether there was anything to set in one of them.
+    async fn set_shadow(
+        &self,
+        shadows: &Shadows,
+        device: &str,
+        name: Option<&ShadowName>,
+        values: &Map<String, Value>,
+    ) -> Result<bool, Stop> {
         let mut conflicts = 0;
         loop {
-            let shadow = shadows.read(device).await?;
+            let shadow = shadows.read(device, name).await?;
             let lacks =
                 |(name, value): &(&String, &Value)| !are_same(shadow.desired.get(*name).unwrap_or(&Value::Null), value);
             let new: Map<String, Value> =
@@ -232,12 +256,12 @@ impl Desired {
             if new.is_empty() {
                 return Ok(false);
             }
-            let line = format!("{device} {}\n", json!(new));
+            let line = format!("{device} {}{}\n", json!(new), in_shadow(name));
             if self.dry_run {
                 print(&format!("would set {line}"))?;
                 return Ok(true);
             }
-            match shadows.desire(device, &new, &shadow).await {
+            match shadows.desire(device, name, &new, &shadow).await {
                 // Somebody changed it between the two, the device itself perhaps.
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS_MAX => conflicts += 1,
                 done => {
@@ -268,10 +292,22 @@ fn are_same(one: &Value, other: &Value) -> bool {
     }
 }
 
+/// Where settings are, where that is not the classic shadow.
+fn in_shadow(name: Option<&ShadowName>) -> String {
+    name.map_or_else(String::new, |name| format!(" in shadow {name}"))
+}
+
 /// A line for each setting: what is desired of the device and what it reports.
-fn differences(device: &str, device_type: &DeviceType, shadow: &Shadow, all: bool, now: Timestamp) -> String {
+fn differences(
+    device: &str,
+    device_type: &DeviceType,
+    shadows: &BTreeMap<Option<&ShadowName>, Shadow>,
+    all: bool,
+    now: Timestamp,
+) -> String {
     let mut lines = String::new();
-    for name in device_type.desired.keys().map(|id| id.as_str()) {
+    for (id, declared) in &device_type.desired {
+        let (name, shadow) = (id.as_str(), &shadows[&declared.shadow.as_ref()]);
         let (desired, reported) = (shadow.desired.get(name), shadow.reported.get(name));
         let differs = desired.is_some_and(|desired| !reported.is_some_and(|reported| are_same(desired, reported)));
         if !all && !differs {
@@ -279,8 +315,9 @@ fn differences(device: &str, device_type: &DeviceType, shadow: &Shadow, all: boo
         }
         let said = |value: Option<&Value>| value.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         let since = shadow.reported_at.get(name).map_or(String::new(), |at| format!(" {} ago", ago(*at, now)));
-        let _written =
-            writeln!(lines, "{device} {name}: desired {}, reported {}{since}", said(desired), said(reported));
+        let (desired, reported) = (said(desired), said(reported));
+        let place = in_shadow(declared.shadow.as_ref());
+        let _written = writeln!(lines, "{device} {name}: desired {desired}, reported {reported}{since}{place}");
     }
     lines
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use fleetform_engine::ids::ShadowName;
 use jsonschema::{
     ValidationError,
     error::{TypeKind, ValidationErrorKind},
@@ -16,7 +17,7 @@ use crate::{
         contact::PHONE_PATTERN,
         rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN, fleet::PERCENT_PATTERN},
     },
-    schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
+    schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SHADOW_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
     source::Document,
 };
 
@@ -269,6 +270,8 @@ pub(super) fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Rang
             .help("a number of devices such as 5, or a percentage of them such as \"20%\""),
         KEBAB_PATTERN => new(Code::InvalidName, format!("`{text}` cannot be `{name}`"))
             .help("a lowercase letter, then up to 62 lowercase letters, digits or `-`"),
+        SHADOW_PATTERN => new(Code::InvalidName, format!("`{text}` cannot be the name of a shadow"))
+            .help(format!("{}, such as \"config\"", ShadowName::RULE)),
         _ => match name {
             "account" => new(Code::InvalidAwsName, format!("`{text}` is not an AWS account"))
                 .help("twelve digits in quotes, such as \"111111111111\""),
