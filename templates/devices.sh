@@ -28,6 +28,8 @@ readonly SERIAL_PATTERN=<{ serial_pattern }>
 readonly SERIAL_COLUMN=device
 # The kind of the keys that are made here, as openssl takes it.
 readonly KEY_KIND=({% for word in key_kind %}<{ word }>{% if not loop.last %} {% endif %}{% endfor %})
+# Whether AWS may make keys: `identity.provisioning` is `server_keys`.
+readonly SERVER_KEYS_ALLOWED=<{ server_keys }>
 # The attributes of each device type, as TYPE/NAME.
 readonly ATTRIBUTES=(
 {% for attribute in attributes %}  <{ attribute }>
@@ -56,7 +58,8 @@ Usage: devices.sh add DEVICE --type TYPE --zone ZONE [--attribute NAME=NUMBER]â€
   --csr FILE   a request that the device made itself: its key is not made here, and never leaves it
   --keys DIR   where keys, requests and certificates are kept (devices/ and the environment)
   --reinstate  let a device speak again that was revoked
-  --insecure-server-keys  let AWS make the key, for a laboratory: it travels and is known to more than the device
+  --insecure-server-keys  let AWS make the key, where identity.provisioning is server_keys, for laboratories: it travels
+                          and is known to more than the device
   --dry-run    print what would be done, and change nothing
   --help       print this
 
@@ -442,6 +445,9 @@ while (($# > 0)); do
 done
 [[ -n $DEVICE ]] || misused "\`$ACTION\` needs $([[ $ACTION == import ]] && printf 'a manifest' || printf 'a device')"
 if ((SERVER_KEYS)) && [[ -n $CSR ]]; then misused '--csr and --insecure-server-keys exclude each other'; fi
+if ((SERVER_KEYS && !SERVER_KEYS_ALLOWED)); then
+  fail '--insecure-server-keys is for laboratories, and this environment is none' 'write identity.provisioning = "server_keys" in platform.toml, and generate again'
+fi
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -100,6 +100,8 @@ read_manifest() {
       problem="\`$device\` is in the file twice"
     elif [[ $serials == *$'\n'"$serial"$'\n'* ]]; then
       problem="serial \`$serial\` is in the file twice"
+    elif ((${SERVER_KEYS:-0})) && [[ -n $csr ]]; then
+      problem='the device made a request of its own, and with --insecure-server-keys AWS would make its key'
     else
       problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
       if [[ -z $problem && ! $serial =~ $DEVICE_ID ]]; then

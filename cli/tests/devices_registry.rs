@@ -77,6 +77,8 @@ struct Aws {
     /// Of every request to the registry, how many times it is refused first.
     throttle: usize,
     throttled: usize,
+    /// Whether a key that it makes is not the certificate's.
+    gives_another_key: bool,
 }
 
 type Shared = Arc<Mutex<Aws>>;
@@ -191,6 +193,21 @@ fn registry(
             aws.certificates.insert(arn.clone(), certificate);
             return json!({ "certificateArn": arn, "certificatePem": pem }).to_string().into_response();
         }
+        ("POST", ["keys-and-certificate"]) => {
+            assert_eq!((query, body), ("setAsActive=false", &Value::Null));
+            let (key, request) = key_and_request(&aws.folder);
+            let pem = sign(&aws.folder, &request);
+            let key = if aws.gives_another_key { key_and_request(&aws.folder).0 } else { key };
+            let id = format!("{:064}", aws.certificates.len() + 1);
+            let arn = format!("arn:aws:iot:us-east-1:111111111111:cert/{id}");
+            let certificate =
+                Certificate { status: "INACTIVE".to_owned(), pem: pem.clone(), policies: BTreeSet::new() };
+            aws.certificates.insert(arn.clone(), certificate);
+            let pair = json!({ "PublicKey": "", "PrivateKey": key });
+            return json!({ "certificateArn": arn, "certificateId": id, "certificatePem": pem, "keyPair": pair })
+                .to_string()
+                .into_response();
+        }
         ("GET", ["certificates", id]) => {
             let found = aws.certificates.iter().find(|(arn, _)| arn.ends_with(id));
             let Some((arn, found)) = found else { return missing() };
@@ -283,6 +300,14 @@ fn sign(folder: &Path, request: &str) -> String {
     let (crt, key, csr) = (file("ca.crt"), file("ca.key"), file("request.csr"));
     let words = ["x509", "-req", "-in", &csr, "-CA", &crt, "-CAkey", &key, "-CAcreateserial"];
     String::from_utf8(openssl(&words)).expect("PEM")
+}
+
+/// A key as AWS IoT makes it, RSA in the form of PKCS #1, and a request for a certificate of it.
+fn key_and_request(folder: &Path) -> (String, String) {
+    let key = folder.join("made.key").display().to_string();
+    openssl(&["genrsa", "-traditional", "-out", &key, "2048"]);
+    let request = openssl(&["req", "-new", "-key", &key, "-subj", "/CN=AWS IoT Certificate"]);
+    (fs::read_to_string(&key).expect("a key"), String::from_utf8(request).expect("PEM"))
 }
 
 /// A project with a registry that answers it.
@@ -549,4 +574,63 @@ async fn a_record_alone_needs_no_thing() {
     place.done(&add).await;
     assert_eq!(place.changes(), ["put record"]);
     assert_eq!(place.aws.lock().expect("no handler failed").records[0]["rev"], 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_made_by_aws_have_to_be_wanted_and_asked_for() {
+    const ADD: [&str; 7] = ["add", "sensor-1", "--type", "meter", "--zone", "north", "--insecure-server-keys"];
+    let place = Place::new().await;
+    let platform = place.folder.path().join("platform.toml");
+    for more in ["", "[identity]\nprovisioning = \"fleet_claim\"\n"] {
+        fs::write(&platform, PLATFORM.to_owned() + more).expect("the platform file");
+        for arguments in [&ADD[..], &["rotate", "sensor-1", ADD[6]], &["import", "manifest.csv", ADD[6]]] {
+            let said = place.refused(arguments).await;
+            assert!(said.contains("identity.provisioning = \"server_keys\""), "{said}");
+            assert_eq!(place.requests(), 0, "{arguments:?}");
+        }
+    }
+    fs::write(&platform, PLATFORM.to_owned() + "[identity]\nprovisioning = \"server_keys\"\n")
+        .expect("the platform file");
+    let said = place.refused(&[&ADD[..], &["--csr", "own.csr"]].concat()).await;
+    assert!(said.contains("cannot be used with"), "{said}");
+
+    // Whoever does not ask for it makes the key, as ever.
+    place.done(&["add", "sensor-2", "--type", "meter", "--zone", "north"]).await;
+    assert!(place.changes().contains(&"POST /certificates".to_owned()));
+
+    place.aws.lock().expect("no handler failed").gives_another_key = true;
+    let output = place.output(&ADD).await;
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("a key that is not the certificate's") && !said.contains("PRIVATE KEY"), "{said}");
+    let file = |end: &str| place.folder.path().join(format!("devices/dev/sensor-1.{end}"));
+    assert!(!file("key").exists() && !file("arn").exists() && file("pending").exists());
+    place.aws.lock().expect("no handler failed").gives_another_key = false;
+
+    let printed = place.done(&ADD).await;
+    let changes = place.changes();
+    assert_eq!(changes[0], "POST /keys-and-certificate", "the record is on the stream already");
+    assert_eq!(changes.last().map(String::as_str), Some(&*format!("PUT /certificates/{:064}", 3)), "{changes:?}");
+    assert_eq!(place.certificates("sensor-1"), [active()]);
+    assert!(!printed.contains("PRIVATE KEY"), "{printed}");
+    let name = |end: &str| file(end).display().to_string();
+    let of_certificate = openssl(&["x509", "-in", &name("crt"), "-noout", "-pubkey"]);
+    assert_eq!(of_certificate, openssl(&["pkey", "-in", &name("key"), "-pubout"]), "the key is the certificate's");
+    assert_eq!(fs::metadata(file("key")).expect("a key").permissions().mode() & 0o777, 0o600);
+    assert!(!file("csr").exists() && !file("pending").exists());
+    place.done(&ADD).await;
+    assert_eq!(place.changes(), [""; 0], "once more changes nothing");
+
+    place.done(&["rotate", "sensor-1", "--insecure-server-keys"]).await;
+    assert!(place.changes().contains(&"POST /keys-and-certificate".to_owned()));
+    assert_eq!(place.certificates("sensor-1"), [active(), active()]);
+    let own = key_and_request(place.folder.path()).1;
+    fs::write(place.folder.path().join("own.csr"), own).expect("a file");
+    let manifest = place.folder.path().join("manifest.csv");
+    fs::write(&manifest, "device,type,zone,csr\nsensor-3,meter,north,own.csr\n").expect("a file");
+    let said = place.refused(&["import", "manifest.csv", "--insecure-server-keys"]).await;
+    assert!(said.contains("sensor-3 made a request of its own"), "{said}");
+    fs::write(&manifest, "device,type,zone\nsensor-3,meter,north\n").expect("a file");
+    place.done(&["import", "manifest.csv", "--insecure-server-keys"]).await;
+    assert_eq!(place.certificates("sensor-3"), [active()]);
 }

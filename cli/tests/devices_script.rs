@@ -443,7 +443,19 @@ fn names_are_those_that_the_file_asks_for() {
 
 #[test]
 fn keys_made_by_aws_have_to_be_asked_for() {
-    let place = place();
+    let mut place = place();
+    let said = place.refused(&[&ADD[..], &["--insecure-server-keys"]].concat());
+    assert!(said.contains("identity.provisioning = \"server_keys\""), "{said}");
+    assert_eq!(place.calls(), [""; 0], "no call is made");
+    place.platform += "[identity]\nprovisioning = \"server_keys\"\n";
+    place.generate();
+    let manifest = "device,type,zone,csr\nsensor-002,pressure-logger,north,own.csr\n";
+    fs::write(place.path("manifest.csv"), manifest).unwrap();
+    let said = place.refused(&["import", "manifest.csv", "--insecure-server-keys"]);
+    assert!(said.contains("manifest.csv:2: the device made a request of its own"), "{said}");
+    // Whoever does not ask for it makes the key, as ever.
+    place.done(&["add", "sensor-003", "--type", "pressure-logger", "--zone", "north"]);
+    assert!(place.changes().contains(&"iot create-certificate-from-csr".to_owned()));
     place.done(&[&ADD[..], &["--insecure-server-keys"]].concat());
     assert!(place.changes().contains(&"iot create-keys-and-certificate".to_owned()));
     let mode = fs::metadata(place.path(&format!("devices/dev/{DEVICE}.key"))).unwrap().permissions().mode() & 0o777;

@@ -99,7 +99,7 @@ pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &
     let runbook = render(Template::Runbook, &Runbook::of(platform, &deploy));
     let devices = render(Template::DevicesScript, &Devices::of(platform, &deploy, Bearer::Device));
     let claims = match platform.identity.provisioning {
-        Provisioning::Csr => None,
+        Provisioning::Csr | Provisioning::ServerKeys => None,
         Provisioning::FleetClaim => {
             Some(render(Template::ClaimsScript, &Devices::of(platform, &deploy, Bearer::Claim)))
         }
@@ -128,6 +128,8 @@ struct Devices<'a> {
     key_kind: [&'static str; 4],
     /// Empty where any serial will do.
     serial_pattern: String,
+    /// 1 where AWS may make keys, and otherwise 0.
+    server_keys: u8,
 }
 
 /// An element of the file, and what it is called in AWS IoT.
@@ -151,6 +153,10 @@ impl<'a> Devices<'a> {
             type_policies: stacks::iot_policy_names_by_type(platform).into_iter().map(registered).collect(),
             provisioning_template: stacks::provisioning_template_name(platform),
             serial_pattern: platform.identity.serial_pattern.as_deref().map_or_else(String::new, serial_pattern),
+            server_keys: match platform.identity.provisioning {
+                Provisioning::ServerKeys => 1,
+                Provisioning::Csr | Provisioning::FleetClaim => 0,
+            },
             key_kind: match platform.identity.key {
                 Key::EcP256 => ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
                 Key::Rsa2048 => ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
@@ -244,7 +250,7 @@ impl<'a> Runbook<'a> {
             arch: platform.processor.arch.as_str(),
             protect: platform.environment.protect,
             claims: match platform.identity.provisioning {
-                Provisioning::Csr => false,
+                Provisioning::Csr | Provisioning::ServerKeys => false,
                 Provisioning::FleetClaim => true,
             },
             commands: stacks::commands(platform).into_iter().map(|entry| told(platform, entry)).collect(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Thing,
     iot::{CallError, Iot, MARKER, TOKEN, encode},
-    port::{Certificate, Change, Created, Registry, Status, id_of},
+    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status, id_of},
 };
 use crate::{found, stream, terminal::Stop};
 
@@ -133,6 +133,23 @@ impl Registry for Aws {
         let path = "/certificates?setAsActive=false";
         let answer: Answer = self.iot.call("create the certificate", Method::POST, path, &[], Some(body)).await?;
         Ok(Created { arn: answer.certificate_arn, pem: answer.certificate_pem })
+    }
+
+    async fn create_keys_and_certificate(&self) -> Result<CreatedWithKey, CallError> {
+        let (call, path) = ("create keys and certificate", "/keys-and-certificate?setAsActive=false");
+        // Taken apart by hand: what a parser says of an answer may quote it, and a key is in it.
+        let answer: Value = self.iot.call(call, Method::POST, path, &[], None).await?;
+        let text = |value: &Value| {
+            value.as_str().map(str::to_owned).ok_or_else(|| CallError {
+                call: call.to_owned(),
+                code: String::new(),
+                message: "the answer is not understood".to_owned(),
+            })
+        };
+        Ok(CreatedWithKey {
+            created: Created { arn: text(&answer["certificateArn"])?, pem: text(&answer["certificatePem"])? },
+            key: text(&answer["keyPair"]["PrivateKey"])?,
+        })
     }
 
     async fn change(&self, change: &Change) -> Result<(), CallError> {

@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKe
 use super::{
     Thing,
     iot::CallError,
-    port::{Certificate, Change, Created, Registry, Status},
+    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status},
     request,
 };
 
@@ -121,16 +121,15 @@ impl Registry for Memory {
     async fn create_certificate(&self, request: &str) -> Result<Created, CallError> {
         let der = request::of_request(request).expect("a request with its signature").into_der();
         let point = Point(der[der.len() - POINT_BYTES..].to_vec());
-        self.counted("create certificate".to_owned(), |state| {
-            let authority = KeyPair::generate().expect("a key");
-            let issuer = Issuer::new(CertificateParams::default(), authority);
-            let pem = CertificateParams::default().signed_by(&point, &issuer).expect("a certificate").pem();
-            state.made += 1;
-            let arn = format!("arn:aws:iot:us-east-1:111111111111:cert/{:064}", state.made);
-            let certificate = Certificate { status: Status::Inactive, pem: pem.clone() };
-            state.certificates.insert(arn.clone(), Kept { certificate, policies: BTreeSet::new() });
-            Ok(Created { arn, pem })
-        })
+        self.counted("create certificate".to_owned(), |state| Ok(state.certify(&point)))
+    }
+
+    async fn create_keys_and_certificate(&self) -> Result<CreatedWithKey, CallError> {
+        let key = KeyPair::generate().expect("a key");
+        let point = Point(key.public_key_raw().to_vec());
+        let what = "create keys and certificate".to_owned();
+        let created = self.counted(what, |state| Ok(state.certify(&point)))?;
+        Ok(CreatedWithKey { created, key: key.serialize_pem() })
     }
 
     async fn change(&self, change: &Change) -> Result<(), CallError> {
@@ -139,6 +138,18 @@ impl Registry for Memory {
 }
 
 impl State {
+    /// Makes a certificate of a key, which is inactive.
+    fn certify(&mut self, point: &Point) -> Created {
+        let authority = KeyPair::generate().expect("a key");
+        let issuer = Issuer::new(CertificateParams::default(), authority);
+        let pem = CertificateParams::default().signed_by(point, &issuer).expect("a certificate").pem();
+        self.made += 1;
+        let arn = format!("arn:aws:iot:us-east-1:111111111111:cert/{:064}", self.made);
+        let certificate = Certificate { status: Status::Inactive, pem: pem.clone() };
+        self.certificates.insert(arn.clone(), Kept { certificate, policies: BTreeSet::new() });
+        Created { arn, pem }
+    }
+
     fn change(&mut self, change: &Change) -> Result<(), CallError> {
         let missing = || refused("ResourceNotFoundException", change);
         match change.clone() {

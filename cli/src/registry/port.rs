@@ -51,6 +51,12 @@ pub(crate) struct Created {
     pub(crate) pem: String,
 }
 
+/// A certificate that was made with a private key, which nobody may be shown.
+pub(crate) struct CreatedWithKey {
+    pub(crate) created: Created,
+    pub(crate) key: String,
+}
+
 /// Everything that is changed without an answer. Certificates are named by their ARNs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -161,6 +167,8 @@ pub(crate) trait Registry {
     async fn policies(&self, arn: &str) -> Result<Vec<String>, CallError>;
     /// Makes a certificate for a request, which is inactive.
     async fn create_certificate(&self, request: &str) -> Result<Created, CallError>;
+    /// Makes a private key and a certificate of it, which is inactive. The key is given once: who loses the answer loses it.
+    async fn create_keys_and_certificate(&self) -> Result<CreatedWithKey, CallError>;
     /// Changes one thing.
     async fn change(&self, change: &Change) -> Result<(), CallError>;
 }

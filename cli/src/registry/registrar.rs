@@ -10,13 +10,35 @@ use super::{
     Thing,
     keys::{Files, Keys},
     plan::{self, Held, Names, Wanted},
-    port::{Certificate, Change, Registry, Status, id_of},
+    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status, id_of},
     request,
 };
 use crate::terminal::Stop;
 
 /// How long a certificate that was taken away is kept, inactive.
 const OLD_CERTIFICATE_DAYS: u64 = 7;
+
+/// Who makes the key of a certificate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeyMaker<'r> {
+    /// Whoever runs this, unless it is here already.
+    Here,
+    /// The device, which made this request.
+    Device(&'r str),
+    /// AWS, for laboratories.
+    Aws,
+}
+
+impl<'r> KeyMaker<'r> {
+    /// By what was asked for: a request of the device's own, or that AWS make the key.
+    pub(crate) fn of(request: Option<&'r str>, is_aws: bool) -> Self {
+        match request {
+            Some(request) => Self::Device(request),
+            None if is_aws => Self::Aws,
+            None => Self::Here,
+        }
+    }
+}
 
 /// Whoever registers devices of one environment.
 pub(crate) struct Registrar<R> {
@@ -32,9 +54,9 @@ pub(crate) struct Registrar<R> {
 }
 
 impl<R: Registry> Registrar<R> {
-    /// Registers a device, or changes its type, zone or attributes, and gives it a certificate unless it has one. `request`
-    /// is one that the device made itself; one that was revoked is taken back only with `reinstate`.
-    pub(crate) async fn add(&self, wanted: &Wanted, request: Option<&str>, reinstate: bool) -> Result<(), Stop> {
+    /// Registers a device, or changes its type, zone or attributes, and gives it a certificate unless it has one. One that was
+    /// revoked is taken back only with `reinstate`.
+    pub(crate) async fn add(&self, wanted: &Wanted, maker: KeyMaker<'_>, reinstate: bool) -> Result<(), Stop> {
         let device = wanted.device.as_str();
         self.keys.of(device).check_key()?;
         let thing = self.thing(device).await?;
@@ -53,7 +75,7 @@ impl<R: Registry> Registrar<R> {
         let groups = self.groups(device, thing.as_ref()).await?;
         let now = (self.now_ms)();
         self.make(plan::register(&self.names, &self.stream, wanted, (thing.as_ref(), &groups), now)).await?;
-        self.certify(device, &wanted.device_type, &files, request).await
+        self.certify(device, &wanted.device_type, &files, maker).await
     }
 
     /// Puts a device into another zone. Its certificate stays.
@@ -70,7 +92,7 @@ impl<R: Registry> Registrar<R> {
     }
 
     /// Gives a device a second certificate.
-    pub(crate) async fn rotate(&self, device: &str, request: Option<&str>) -> Result<(), Stop> {
+    pub(crate) async fn rotate(&self, device: &str, maker: KeyMaker<'_>) -> Result<(), Stop> {
         self.keys.next(device).check_key()?;
         let thing = self.registered(device).await?;
         self.check_in_service(device, Some(&thing))?;
@@ -82,7 +104,7 @@ impl<R: Registry> Registrar<R> {
         }
         self.check_certificate(device, &next).await?;
         let device_type = thing.attribute("type").ok_or_else(|| never_told(device))?;
-        self.certify(device, device_type, &next, request).await?;
+        self.certify(device, device_type, &next, maker).await?;
         self.conclude(format!(
             "give {device} the certificate {}, and run this with --finish once it has connected with it",
             next.path("crt")
@@ -223,8 +245,8 @@ impl<R: Registry> Registrar<R> {
         }
     }
 
-    /// Request, certificate and ARN in their files, and the key where it is made here; then the certificate may speak.
-    async fn certify(&self, device: &str, device_type: &str, files: &Files, own: Option<&str>) -> Result<(), Stop> {
+    /// Request, certificate and ARN in their files, and the key unless the device made it; then the certificate may speak.
+    async fn certify(&self, device: &str, device_type: &str, files: &Files, maker: KeyMaker<'_>) -> Result<(), Stop> {
         let is_made = files.has("crt") && files.has("arn");
         if self.dry_run {
             if !is_made || files.has("pending") {
@@ -236,7 +258,7 @@ impl<R: Registry> Registrar<R> {
                 return Ok(());
             }
         } else if !is_made {
-            self.create(device, files, own).await?;
+            self.create(device, files, maker).await?;
         }
         let arn = files.arn()?.expect("it is made");
         let held = self.held(device, &arn).await?;
@@ -245,12 +267,38 @@ impl<R: Registry> Registrar<R> {
         if self.dry_run { Ok(()) } else { files.remove("pending") }
     }
 
-    async fn create(&self, device: &str, files: &Files, own: Option<&str>) -> Result<(), Stop> {
+    async fn create(&self, device: &str, files: &Files, maker: KeyMaker<'_>) -> Result<(), Stop> {
         self.keys.make()?;
         // Before the request is another one.
         if files.has("pending") {
             self.remove_orphans(files).await?;
         }
+        let created = match maker {
+            KeyMaker::Aws => self.create_with_key(files).await?,
+            KeyMaker::Here => self.create_for_request(device, files, None).await?,
+            KeyMaker::Device(request) => self.create_for_request(device, files, Some(request)).await?,
+        };
+        files.write("arn", &format!("{}\n", created.arn))?;
+        files.write("crt", &created.pem)?;
+        (self.say)(format!("certificate {} of {device} is created", id_of(&created.arn)));
+        Ok(())
+    }
+
+    /// A certificate of a key that AWS makes. The key is in its file first: it does not come twice.
+    async fn create_with_key(&self, files: &Files) -> Result<Created, Stop> {
+        // A request that is here is of another key.
+        files.remove("csr")?;
+        files.write("pending", "")?;
+        let CreatedWithKey { created, key } = self.registry.create_keys_and_certificate().await?;
+        if request::of_key(&key).ok().is_none_or(|key| request::of_certificate(&created.pem) != Some(key)) {
+            return Err(Stop::failed("AWS IoT answered with a key that is not the certificate's"));
+        }
+        files.write("key", &key)?;
+        Ok(created)
+    }
+
+    /// A certificate for a request, the device's own or one of the key that is here.
+    async fn create_for_request(&self, device: &str, files: &Files, own: Option<&str>) -> Result<Created, Stop> {
         if let Some(own) = own {
             files.write("csr", own)?;
         } else if !files.has("csr") || files.has("key") {
@@ -272,16 +320,23 @@ impl<R: Registry> Registrar<R> {
         if request::of_certificate(&created.pem) != request::of_request(&request) {
             return Err(Stop::failed("AWS IoT answered with the certificate of another key"));
         }
-        files.write("arn", &format!("{}\n", created.arn))?;
-        files.write("crt", &created.pem)?;
-        (self.say)(format!("certificate {} of {device} is created", id_of(&created.arn)));
-        Ok(())
+        Ok(created)
     }
 
     /// Certificates that a stopped run made of this key and that nobody knows: they are deleted.
     async fn remove_orphans(&self, files: &Files) -> Result<(), Stop> {
-        let request = files.read("csr")?.unwrap_or_default();
-        let Some(key) = request::of_request(&request) else { return Ok(()) };
+        let key = match (files.read("csr")?, files.read("key")?) {
+            (Some(request), _) => request::of_request(&request),
+            // One that AWS made, and that came here before the run was stopped.
+            (None, Some(key)) => request::of_key(&key).ok(),
+            (None, None) => {
+                let lost = "a stopped run may have left an inactive certificate behind, of a key that AWS made and that never \
+                            came here: it cannot be told from others, and nobody can use it";
+                (self.say)(lost.to_owned());
+                None
+            }
+        };
+        let Some(key) = key else { return Ok(()) };
         for arn in self.registry.inactive().await? {
             let found = self.registry.certificate(&arn).await?;
             if found.and_then(|found| request::of_certificate(&found.pem)).as_ref() == Some(&key) {

@@ -15,7 +15,7 @@ use super::{
     memory::{Memory, State, Stopped},
     plan::{Names, Wanted},
     port::Status,
-    registrar::Registrar,
+    registrar::{KeyMaker, Registrar},
     request,
 };
 use crate::terminal::Stop;
@@ -60,9 +60,11 @@ struct Place {
 #[derive(Clone, Copy, Debug)]
 enum Operation {
     Add,
+    AddByAws,
     AddAs { device_type: &'static str, zone: &'static str },
     Move,
     Rotate,
+    RotateByAws,
     Finish,
     Revoke,
     Reinstate,
@@ -118,15 +120,20 @@ impl Place {
             };
             Wanted::new(&platform(), DEVICE, device_type, zone, &attributes).expect("a device of the platform")
         };
+        let logger = wanted("pressure-logger", "north");
         runtime.block_on(async {
             match operation {
-                Operation::Add => registrar.add(&wanted("pressure-logger", "north"), None, false).await,
-                Operation::AddAs { device_type, zone } => registrar.add(&wanted(device_type, zone), None, false).await,
+                Operation::Add => registrar.add(&logger, KeyMaker::Here, false).await,
+                Operation::AddByAws => registrar.add(&logger, KeyMaker::Aws, false).await,
+                Operation::AddAs { device_type, zone } => {
+                    registrar.add(&wanted(device_type, zone), KeyMaker::Here, false).await
+                }
                 Operation::Move => registrar.relocate(&platform(), DEVICE, "south").await,
-                Operation::Rotate => registrar.rotate(DEVICE, None).await,
+                Operation::Rotate => registrar.rotate(DEVICE, KeyMaker::Here).await,
+                Operation::RotateByAws => registrar.rotate(DEVICE, KeyMaker::Aws).await,
                 Operation::Finish => registrar.finish(DEVICE).await,
                 Operation::Revoke => registrar.revoke(DEVICE).await.map(drop),
-                Operation::Reinstate => registrar.add(&wanted("pressure-logger", "north"), None, true).await,
+                Operation::Reinstate => registrar.add(&logger, KeyMaker::Here, true).await,
                 Operation::Remove => registrar.remove(DEVICE).await,
             }
         })
@@ -188,6 +195,8 @@ impl Place {
     }
 }
 
+const KEYS_AND_CERTIFICATE: &str = "create keys and certificate";
+
 const ALL: [&str; 3] = ["my-water-dev-commands-pressure-logger", "my-water-dev-core", "my-water-dev-shadow"];
 
 /// Stops an operation before and after each of its changes, runs it again, and looks.
@@ -213,7 +222,19 @@ fn stopped_anywhere(before: &[Operation], operation: Operation, check: impl Fn(&
             check(&place, &when);
             let certificates = place.registrar.registry.state.borrow().certificates.len();
             let expected = whole.registrar.registry.state.borrow().certificates.len();
-            assert_eq!(certificates, expected, "{when}: nothing is left behind");
+            // A key that AWS made came with the answer, and its certificate cannot be told without it.
+            let is_lost = change == KEYS_AND_CERTIFICATE && stops == Stopped::After(at + 1);
+            assert_eq!(certificates, expected + usize::from(is_lost), "{when}: nothing is left behind");
+            let said = place.said.borrow().join("\n");
+            assert!(!said.contains("PRIVATE KEY"), "{when}");
+            if is_lost {
+                assert!(said.contains("may have left an inactive certificate behind"), "{when}: {said}");
+                let state = place.registrar.registry.state.borrow();
+                let left = |arn: &String| !state.attached.iter().any(|(_, attached)| attached == arn);
+                let mut left = state.certificates.iter().filter(|(arn, _)| left(arn)).map(|(_, kept)| kept);
+                let left = left.next().expect("it is there");
+                assert!(left.certificate.status == Status::Inactive && left.policies.is_empty(), "{when}");
+            }
         }
     }
 }
@@ -221,6 +242,42 @@ fn stopped_anywhere(before: &[Operation], operation: Operation, check: impl Fn(&
 #[test]
 fn a_device_is_added_once_wherever_it_was_stopped() {
     stopped_anywhere(&[], Operation::Add, |place, when| place.assert_registered("north", &ALL, when));
+}
+
+#[test]
+fn a_key_that_aws_makes_is_kept_once_wherever_it_was_stopped() {
+    stopped_anywhere(&[], Operation::AddByAws, |place, when| {
+        place.assert_registered("north", &ALL, when);
+        assert!(!place.registrar.keys.of(DEVICE).has("csr"), "{when}");
+    });
+    stopped_anywhere(&[Operation::Add], Operation::RotateByAws, |place, when| {
+        let speaking = place.speaking();
+        assert_eq!(speaking.len(), 2, "{when}");
+        let next = place.registrar.keys.next(DEVICE);
+        let of = |end: &str| next.read(end).expect("it can be read").unwrap_or_else(|| panic!("{when}: no {end}"));
+        let public = request::of_key(&of("key")).expect("a key");
+        assert_eq!(request::of_certificate(&of("crt")), Some(public), "{when}: the key is the certificate's");
+    });
+}
+
+/// Whoever is stopped with the key in its file and nothing else finds the certificate by it.
+#[test]
+fn a_certificate_is_found_by_the_key_that_aws_made() {
+    let place = Place::new();
+    let changes = place.copy().done(Operation::AddByAws);
+    let made = changes.iter().position(|change| change == KEYS_AND_CERTIFICATE).expect("it is made");
+    place.registrar.registry.stops.set(Some(Stopped::Before(made + 2)));
+    assert!(place.run(Operation::AddByAws).is_err());
+    place.registrar.registry.stops.set(None);
+    let files = place.registrar.keys.of(DEVICE);
+    for end in ["arn", "crt"] {
+        files.remove(end).expect("it can be deleted");
+    }
+    // By a key of one's own or by another of AWS's: the one that is left behind is of neither.
+    place.done(Operation::AddByAws);
+    place.assert_registered("north", &ALL, "found");
+    assert_eq!(place.registrar.registry.state.borrow().certificates.len(), 1);
+    assert!(place.said.borrow().join("\n").contains("which a stopped run has left behind, is deleted"));
 }
 
 #[test]

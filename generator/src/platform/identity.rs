@@ -67,6 +67,9 @@ pub enum Provisioning {
     /// The device asks for it by itself, with a claim certificate that it shares with others, if its serial is on the
     /// allow-list.
     FleetClaim,
+    /// As `csr`; and for laboratories, with `--insecure-server-keys`, AWS makes the key, which travels and is known to more
+    /// than the device.
+    ServerKeys,
 }
 
 /// The kind of a device's key.
@@ -104,8 +107,9 @@ impl RawIdentity {
             context
                 .report(Diagnostic::new(Code::InvalidPattern, context.value(&place), error.to_string()).help(EXAMPLE));
         }
+        let provisioning = self.provisioning.unwrap_or_default();
         Identity {
-            provisioning: self.provisioning.unwrap_or_default(),
+            provisioning,
             key: self.key.unwrap_or_default(),
             rotate_after: Bounds::new("1d", "10y").check_given(self.rotate_after, &at.key("rotate_after"), context),
             serial_pattern: pattern.map(SmolStr::new),

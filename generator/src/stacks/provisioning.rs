@@ -47,7 +47,7 @@ pub(crate) struct Outputs {
 /// The stack; none where nobody brings a claim certificate.
 pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Option<Outputs>) {
     match site.platform.identity.provisioning {
-        Provisioning::Csr => return (Vec::new(), None),
+        Provisioning::Csr | Provisioning::ServerKeys => return (Vec::new(), None),
         Provisioning::FleetClaim => {}
     }
     let mut stack = site.stack("provisioning", "the allow-list of serials and what makes devices of them");

@@ -33,6 +33,8 @@ readonly SERIAL_PATTERN=''
 readonly SERIAL_COLUMN=device
 # The kind of the keys that are made here, as openssl takes it.
 readonly KEY_KIND=('-algorithm' 'EC' '-pkeyopt' 'ec_paramgen_curve:P-256')
+# Whether AWS may make keys: `identity.provisioning` is `server_keys`.
+readonly SERVER_KEYS_ALLOWED=0
 # The attributes of each device type, as TYPE/NAME.
 readonly ATTRIBUTES=(
   'pressure-logger/max_pressure'
@@ -61,7 +63,8 @@ Usage: devices.sh add DEVICE --type TYPE --zone ZONE [--attribute NAME=NUMBER]â€
   --csr FILE   a request that the device made itself: its key is not made here, and never leaves it
   --keys DIR   where keys, requests and certificates are kept (devices/ and the environment)
   --reinstate  let a device speak again that was revoked
-  --insecure-server-keys  let AWS make the key, for a laboratory: it travels and is known to more than the device
+  --insecure-server-keys  let AWS make the key, where identity.provisioning is server_keys, for laboratories: it travels
+                          and is known to more than the device
   --dry-run    print what would be done, and change nothing
   --help       print this
 
@@ -284,6 +287,8 @@ read_manifest() {
       problem="\`$device\` is in the file twice"
     elif [[ $serials == *$'\n'"$serial"$'\n'* ]]; then
       problem="serial \`$serial\` is in the file twice"
+    elif ((${SERVER_KEYS:-0})) && [[ -n $csr ]]; then
+      problem='the device made a request of its own, and with --insecure-server-keys AWS would make its key'
     else
       problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
       if [[ -z $problem && ! $serial =~ $DEVICE_ID ]]; then
@@ -371,9 +376,15 @@ make_request() {
 # Certificates that a stopped run made of this key and that nobody knows: they are deleted.
 remove_orphans() {
   local base=$1 id
-  # Of a key that AWS made and that never came here nothing is known.
-  if [[ ! -f $base.csr ]]; then return; fi
-  openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
+  if [[ -f $base.csr ]]; then
+    openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
+  elif [[ -f $base.key ]]; then
+    # One that AWS made, and that came here before the run was stopped.
+    openssl pkey -in "$base.key" -pubout >"$WORK/public"
+  else
+    say 'a stopped run may have left an inactive certificate behind, of a key that AWS made and that never came here'
+    return
+  fi
   ask_list "$WORK/inactive" iot list-certificates --query "certificates[?status=='INACTIVE'].[certificateId]"
   while IFS= read -r id; do
     ask_aws iot describe-certificate --certificate-id "$id" --query certificateDescription.certificatePem --output text >"$WORK/pem"
@@ -390,6 +401,8 @@ create_certificate() {
   if [[ -f $base.crt && -f $base.arn ]]; then return; fi
   : >"$base.pending"
   if ((SERVER_KEYS)); then
+    # A request that is here is of another key.
+    rm -f -- "$base.csr"
     arn=$(change_aws iot create-keys-and-certificate --no-set-as-active --certificate-pem-outfile "$base.crt.new" \
       --private-key-outfile "$base.key.new" --query certificateArn --output text)
     mv -- "$base.key.new" "$base.key"
@@ -824,6 +837,9 @@ while (($# > 0)); do
 done
 [[ -n $DEVICE ]] || misused "\`$ACTION\` needs $([[ $ACTION == import ]] && printf 'a manifest' || printf 'a device')"
 if ((SERVER_KEYS)) && [[ -n $CSR ]]; then misused '--csr and --insecure-server-keys exclude each other'; fi
+if ((SERVER_KEYS && !SERVER_KEYS_ALLOWED)); then
+  fail '--insecure-server-keys is for laboratories, and this environment is none' 'write identity.provisioning = "server_keys" in platform.toml, and generate again'
+fi
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -284,6 +284,8 @@ read_manifest() {
       problem="\`$device\` is in the file twice"
     elif [[ $serials == *$'\n'"$serial"$'\n'* ]]; then
       problem="serial \`$serial\` is in the file twice"
+    elif ((${SERVER_KEYS:-0})) && [[ -n $csr ]]; then
+      problem='the device made a request of its own, and with --insecure-server-keys AWS would make its key'
     else
       problem=$(problem_with "$device" "$type" "$zone" "$attributes" "$csr")
       if [[ -z $problem && ! $serial =~ $DEVICE_ID ]]; then
@@ -371,9 +373,15 @@ make_request() {
 # Certificates that a stopped run made of this key and that nobody knows: they are deleted.
 remove_orphans() {
   local base=$1 id
-  # Of a key that AWS made and that never came here nothing is known.
-  if [[ ! -f $base.csr ]]; then return; fi
-  openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
+  if [[ -f $base.csr ]]; then
+    openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
+  elif [[ -f $base.key ]]; then
+    # One that AWS made, and that came here before the run was stopped.
+    openssl pkey -in "$base.key" -pubout >"$WORK/public"
+  else
+    say 'a stopped run may have left an inactive certificate behind, of a key that AWS made and that never came here'
+    return
+  fi
   ask_list "$WORK/inactive" iot list-certificates --query "certificates[?status=='INACTIVE'].[certificateId]"
   while IFS= read -r id; do
     ask_aws iot describe-certificate --certificate-id "$id" --query certificateDescription.certificatePem --output text >"$WORK/pem"
@@ -390,6 +398,8 @@ create_certificate() {
   if [[ -f $base.crt && -f $base.arn ]]; then return; fi
   : >"$base.pending"
   if ((SERVER_KEYS)); then
+    # A request that is here is of another key.
+    rm -f -- "$base.csr"
     arn=$(change_aws iot create-keys-and-certificate --no-set-as-active --certificate-pem-outfile "$base.crt.new" \
       --private-key-outfile "$base.key.new" --query certificateArn --output text)
     mv -- "$base.key.new" "$base.key"

@@ -4,10 +4,10 @@ use camino::Utf8PathBuf;
 use clap::Args;
 use fleetform_generator::{Registration, platform::Platform};
 
-use super::registering::{Registering, request, wrong};
+use super::registering::{Registering, ServerKeys, request, wrong};
 use crate::{
     deployed::now,
-    registry::plan::Wanted,
+    registry::{plan::Wanted, registrar::KeyMaker},
     stream::{self, Stream},
     terminal::{Stop, print, tell},
 };
@@ -30,13 +30,15 @@ pub(crate) struct Add {
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = name_and_value)]
     attributes: Vec<(String, String)>,
     /// A request that the device made itself; unless given, its key is made here
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure_server_keys")]
     csr: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    server_keys: ServerKeys,
     /// Let a device speak again that was revoked
     #[arg(long)]
     reinstate: bool,
     /// Put the record on the stream and do nothing else: no thing, no certificate
-    #[arg(long, conflicts_with_all = ["csr", "reinstate", "keys"])]
+    #[arg(long, conflicts_with_all = ["csr", "insecure_server_keys", "reinstate", "keys"])]
     record_only: bool,
     /// The record's revision: of two records the higher one holds; unless given, milliseconds since 1970
     #[arg(long, value_name = "NUMBER", requires = "record_only")]
@@ -61,8 +63,8 @@ impl Add {
         let wanted = Wanted::new(platform, device, device_type, zone, attributes);
         let wanted = wanted.map_err(|problems| wrong(device, &problems))?;
         let request = request(self.csr.as_deref())?;
-        self.registering
-            .with(platform, async |registrar| registrar.add(&wanted, request.as_deref(), self.reinstate).await)
+        let maker = KeyMaker::of(request.as_deref(), self.server_keys.of(platform)?);
+        self.registering.with(platform, async |registrar| registrar.add(&wanted, maker, self.reinstate).await)
     }
 
     fn record(&self, platform: &Platform) -> Result<(), Stop> {

@@ -3,9 +3,12 @@
 use camino::Utf8PathBuf;
 use clap::Args;
 
-use super::registering::{Registering, text};
+use super::registering::{Registering, ServerKeys, text};
 use crate::{
-    registry::manifest::{Row, rows},
+    registry::{
+        manifest::{Row, rows},
+        registrar::KeyMaker,
+    },
     terminal::{Stop, tell},
 };
 
@@ -18,6 +21,8 @@ pub(crate) struct Import {
     #[arg(value_name = "MANIFEST")]
     manifest: Utf8PathBuf,
     #[command(flatten)]
+    server_keys: ServerKeys,
+    #[command(flatten)]
     registering: Registering,
 }
 
@@ -25,6 +30,7 @@ impl Import {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let project = self.registering.project()?;
         let platform = self.registering.platform(&project)?;
+        let server_keys = self.server_keys.of(platform)?;
         let manifest = &self.manifest;
         let text_of_it =
             text(manifest).map_err(|error| Stop::bad_input(format_args!("cannot read {manifest}: {error}")))?;
@@ -35,11 +41,16 @@ impl Import {
             Stop::bad_input(format_args!("{manifest} has {} problems: nothing was done", problems.len()))
                 .help("mend them and run this again")
         })?;
+        if let Some(row) = rows.iter().find(|row| server_keys && row.request.is_some()) {
+            return Err(Stop::bad_input(format_args!("{} made a request of its own", row.wanted.device)).help(
+                "with --insecure-server-keys AWS would make its key: leave the column `csr` out, or the option",
+            ));
+        }
         self.registering.with(platform, async |registrar| {
             let count = rows.len();
             for (Row { wanted, request }, number) in rows.iter().zip(1_usize..) {
                 tell(format_args!("{number} of {count}: {}", wanted.device));
-                registrar.add(wanted, request.as_deref(), false).await?;
+                registrar.add(wanted, KeyMaker::of(request.as_deref(), server_keys), false).await?;
             }
             if !registrar.dry_run {
                 tell(format_args!("{count} devices are as {manifest} says"));

@@ -5,7 +5,7 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
-use fleetform_generator::platform::{Platform, Project};
+use fleetform_generator::platform::{Platform, Project, identity::Provisioning};
 
 use crate::{
     deployed::now,
@@ -67,6 +67,31 @@ impl Registering {
             })
             .await
         })
+    }
+}
+
+/// Whether AWS is to make keys.
+#[derive(Args, Debug)]
+pub(super) struct ServerKeys {
+    /// Let AWS make the key, where `identity.provisioning` is `server_keys`, for laboratories: it travels and is known to more than the device
+    #[arg(long)]
+    insecure_server_keys: bool,
+}
+
+impl ServerKeys {
+    /// Whether it was asked for; refused where the platform does not have it so.
+    pub(super) fn of(&self, platform: &Platform) -> Result<bool, Stop> {
+        match platform.identity.provisioning {
+            Provisioning::ServerKeys => Ok(self.insecure_server_keys),
+            Provisioning::Csr | Provisioning::FleetClaim if self.insecure_server_keys => {
+                Err(Stop::bad_input(format_args!(
+                    "--insecure-server-keys is for laboratories, and environment `{}` is none",
+                    platform.environment.id
+                ))
+                .help("write it into the platform file: identity.provisioning = \"server_keys\""))
+            }
+            Provisioning::Csr | Provisioning::FleetClaim => Ok(false),
+        }
     }
 }
 

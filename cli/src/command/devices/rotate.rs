@@ -3,8 +3,8 @@
 use camino::Utf8PathBuf;
 use clap::Args;
 
-use super::registering::{Registering, request};
-use crate::terminal::Stop;
+use super::registering::{Registering, ServerKeys, request};
+use crate::{registry::registrar::KeyMaker, terminal::Stop};
 
 /// Give a device a second certificate; with `--finish`, once it has connected with it, take the first one away
 ///
@@ -15,10 +15,12 @@ pub(crate) struct Rotate {
     #[arg(value_name = "DEVICE")]
     device: String,
     /// A request that the device made itself; unless given, its key is made here
-    #[arg(long, value_name = "FILE", conflicts_with = "finish")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["finish", "insecure_server_keys"])]
     csr: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    server_keys: ServerKeys,
     /// Take the first certificate away
-    #[arg(long)]
+    #[arg(long, conflicts_with = "insecure_server_keys")]
     finish: bool,
     #[command(flatten)]
     registering: Registering,
@@ -29,12 +31,9 @@ impl Rotate {
         let project = self.registering.project()?;
         let platform = self.registering.platform(&project)?;
         let request = request(self.csr.as_deref())?;
+        let maker = KeyMaker::of(request.as_deref(), self.server_keys.of(platform)?);
         self.registering.with(platform, async |registrar| {
-            if self.finish {
-                registrar.finish(&self.device).await
-            } else {
-                registrar.rotate(&self.device, request.as_deref()).await
-            }
+            if self.finish { registrar.finish(&self.device).await } else { registrar.rotate(&self.device, maker).await }
         })
     }
 }
