@@ -1,27 +1,3 @@
-# --- What is there ---------------------------------------------------------------------------------------------------
-
-# The lines that are not this one. No line at all is an answer; a file that cannot be read is an error.
-lines_but() { grep -Fvx -e "$1" -- "$2" || (($? == 1)); }
-
-# Asks AWS for a list of single values, one a line, into a file.
-ask_list() {
-  local file=$1
-  shift
-  ask_aws "$@" --output text >"$WORK/list"
-  lines_but None "$WORK/list" >"$file"
-}
-
-# Sets OUTPUT to an output of the environment's stack.
-find_output() {
-  local status=0
-  OUTPUT=$(try_aws cloudformation describe-stacks --stack-name "$STACK" --query "Stacks[0].Outputs[?OutputKey=='$1'].OutputValue | [0]" --output text) || status=$?
-  if ((status != 0)); then
-    error_says 'does not exist' || explain cloudformation describe-stacks
-    fail "there is no stack $STACK" 'deploy the environment first: deploy.sh'
-  fi
-  [[ $OUTPUT != None ]] || fail "stack $STACK has no output $1" 'deploy the environment as it is now: deploy.sh'
-}
-
 # --- Certificates ----------------------------------------------------------------------------------------------------
 
 status_of() { ask_aws iot describe-certificate --certificate-id "${1##*/}" --query certificateDescription.status --output text; }
@@ -141,10 +117,28 @@ once_detached() {
   done
 }
 
-delete_certificate() {
-  local id=${1##*/}
-  if ! try_aws iot describe-certificate --certificate-id "$id" >/dev/null; then
+ask_certificate() {
+  if try_aws iot describe-certificate --certificate-id "$1" --query '[certificateDescription.[status,caCertificateId]]' --output text >"$WORK/rows"; then
+    tr '\t' "$COLUMN" <"$WORK/rows" >"$WORK/certificate"
+  else
     error_says 'ResourceNotFoundException' || explain iot describe-certificate
+    return 1
+  fi
+}
+
+delete_certificate() {
+  local id=${1##*/} status authority
+  if ! ask_certificate "$id"; then return; fi
+  IFS=$COLUMN read -r status authority <"$WORK/certificate"
+  # AWS IoT would register one of an authority of one's own once more when its holder connects: it is revoked and stays.
+  if [[ $authority != None ]]; then
+    if [[ $status == REVOKED ]]; then return; fi
+    if ((DRY_RUN)); then
+      plan "revoke certificate $id"
+    else
+      change_aws iot update-certificate --certificate-id "$id" --new-status REVOKED >/dev/null
+      say "certificate $id is revoked"
+    fi
   elif ((DRY_RUN)); then
     plan "delete certificate $id"
   else

@@ -72,6 +72,8 @@ USAGE
 
 {% include "calls.sh" %}
 
+{% include "found.sh" %}
+
 {% include "manifest.sh" %}
 
 {% include "certificates.sh" %}
@@ -233,7 +235,8 @@ ensure_certificate() {
 deactivate() {
   local device=$1 arn=$2 status
   status=$(status_of "$arn")
-  if [[ $status == ACTIVE ]]; then
+  # One that waits would be let in as soon as it is on the list.
+  if [[ $status == ACTIVE || $status == PENDING_ACTIVATION ]]; then
     if ((DRY_RUN)); then
       plan "make certificate ${arn##*/} of $device inactive, and detach it"
       return

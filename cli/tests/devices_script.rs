@@ -2,10 +2,13 @@
 //! ends with one thing, one active certificate whose key is at hand, and nothing left over.
 #![cfg(unix)]
 
+#[path = "stand_in/made.rs"]
+mod made;
 mod stand_in;
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
+use made::made;
 use serde_json::{Value, json};
 use stand_in::{Place, text};
 
@@ -20,16 +23,6 @@ fn place() -> Place {
     fs::create_dir_all(place.path("stub/stacks")).unwrap();
     fs::write(place.path("stub/stacks/my-water-dev.json"), r#"{ "status": "CREATE_COMPLETE" }"#).unwrap();
     place
-}
-
-/// A folder of the stand-in: the name of each file with what it holds.
-fn made(place: &Place, folder: &str) -> BTreeMap<String, Value> {
-    let Ok(entries) = fs::read_dir(place.path(&format!("stub/{folder}"))) else { return BTreeMap::new() };
-    let one = |path: std::path::PathBuf| {
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-        (name, serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
-    };
-    entries.map(|entry| one(entry.unwrap().path())).collect()
 }
 
 /// What was put on the stream: the distinct records, without their times.
@@ -138,6 +131,24 @@ fn case_18_a_dry_run_changes_nothing_and_says_everything() {
         assert!(plan.contains("would "), "{arguments:?}: {plan}");
     }
     assert_added(&place, "nothing was changed");
+}
+
+/// Deleted, it would be registered once more when its holder connects, and made the same device.
+#[test]
+fn a_certificate_of_ones_own_authority_is_revoked_and_stays() {
+    let place = place();
+    place.done(&ADD);
+    let (id, mut certificate) = made(&place, "certificates").pop_first().unwrap();
+    certificate["authority"] = json!("an-authority");
+    certificate["status"] = json!("PENDING_ACTIVATION");
+    fs::write(place.path(&format!("stub/certificates/{id}.json")), certificate.to_string()).unwrap();
+    place.done(&["revoke", DEVICE]);
+    assert_eq!(made(&place, "certificates")[&id]["status"], "INACTIVE", "it waits for nothing any more");
+    place.done(&["remove", DEVICE]);
+    assert_eq!(made(&place, "certificates")[&id]["status"], "REVOKED");
+    assert!(made(&place, "things").is_empty());
+    place.done(&["remove", DEVICE]);
+    assert_eq!(place.changes(), [""; 0], "a second run changes nothing");
 }
 
 #[test]

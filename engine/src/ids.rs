@@ -156,6 +156,9 @@ name!(
     /// A named shadow of devices, as in `device_types.X.shadows`.
     ShadowName, "shadow name", is_shadow_name, "1 to 64 letters, digits, `_` or `-`");
 name!(
+    /// A certificate authority whose certificates devices have, as in `[identity.authorities.factory-1]`.
+    AuthorityId, "authority", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
+name!(
     /// A device: its client id, its thing name and the second level of its topics.
     DeviceId, "device id", is_thing_name, "1 to 128 letters, digits, `:`, `_` or `-`");
 

@@ -52,6 +52,9 @@ fn environment(platform: &Platform) -> Tree {
     }
     tree.insert("scripts/deploy.sh", scripts.deploy);
     tree.insert("scripts/devices.sh", scripts.devices);
+    if let Some(serials) = scripts.serials {
+        tree.insert("scripts/serials.sh", serials);
+    }
     if let Some(claims) = scripts.claims {
         tree.insert("scripts/claims.sh", claims);
     }

@@ -10,10 +10,7 @@ use fleetform_policy::audit::Bearer;
 
 use crate::{
     output::sha256,
-    platform::{
-        Platform,
-        identity::{Key, Provisioning},
-    },
+    platform::{Platform, identity::Key},
     rule_set::RuleSetArtifact,
     serial,
     stacks::{self, CommandEntry},
@@ -33,6 +30,8 @@ pub(crate) struct Scripts {
     pub(crate) deploy: String,
     /// `scripts/devices.sh`.
     pub(crate) devices: String,
+    /// `scripts/serials.sh`, where there is an allow-list.
+    pub(crate) serials: Option<String>,
     /// `scripts/claims.sh`, where devices are provisioned by claim.
     pub(crate) claims: Option<String>,
     /// `RUNBOOK.md`.
@@ -97,17 +96,15 @@ pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &
         templates: names.into_iter().map(uploaded).collect(),
     };
     let runbook = render(Template::Runbook, &Runbook::of(platform, &deploy));
-    let devices = render(Template::DevicesScript, &Devices::of(platform, &deploy, Bearer::Device));
-    let claims = match platform.identity.provisioning {
-        Provisioning::Csr | Provisioning::ServerKeys => None,
-        Provisioning::FleetClaim => {
-            Some(render(Template::ClaimsScript, &Devices::of(platform, &deploy, Bearer::Claim)))
-        }
-    };
-    Scripts { deploy: render(Template::DeployScript, &deploy), devices, claims, runbook }
+    let of = |bearer| Devices::of(platform, &deploy, bearer);
+    let devices = render(Template::DevicesScript, &of(Bearer::Device));
+    let provisioning = platform.identity.provisioning;
+    let serials = provisioning.has_allow_list().then(|| render(Template::SerialsScript, &of(Bearer::Device)));
+    let claims = provisioning.has_claims().then(|| render(Template::ClaimsScript, &of(Bearer::Claim)));
+    Scripts { deploy: render(Template::DeployScript, &deploy), devices, serials, claims, runbook }
 }
 
-/// What `templates/devices.sh` and `templates/claims.sh` name.
+/// What `templates/devices.sh`, `templates/serials.sh` and `templates/claims.sh` name.
 #[derive(Serialize)]
 struct Devices<'a> {
     platform: &'a str,
@@ -153,10 +150,7 @@ impl<'a> Devices<'a> {
             type_policies: stacks::iot_policy_names_by_type(platform).into_iter().map(registered).collect(),
             provisioning_template: stacks::provisioning_template_name(platform),
             serial_pattern: platform.identity.serial_pattern.as_deref().map_or_else(String::new, serial_pattern),
-            server_keys: match platform.identity.provisioning {
-                Provisioning::ServerKeys => 1,
-                Provisioning::Csr | Provisioning::FleetClaim => 0,
-            },
+            server_keys: platform.identity.provisioning.has_server_keys().into(),
             key_kind: match platform.identity.key {
                 Key::EcP256 => ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
                 Key::Rsa2048 => ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
@@ -220,6 +214,7 @@ struct Runbook<'a> {
     rule_set: &'a str,
     arch: &'a str,
     protect: bool,
+    allow_list: bool,
     claims: bool,
     commands: Vec<Told<'a>>,
     arn: String,
@@ -249,10 +244,8 @@ impl<'a> Runbook<'a> {
             rule_set: deploy.rule_set,
             arch: platform.processor.arch.as_str(),
             protect: platform.environment.protect,
-            claims: match platform.identity.provisioning {
-                Provisioning::Csr | Provisioning::ServerKeys => false,
-                Provisioning::FleetClaim => true,
-            },
+            allow_list: platform.identity.provisioning.has_allow_list(),
+            claims: platform.identity.provisioning.has_claims(),
             commands: stacks::commands(platform).into_iter().map(|entry| told(platform, entry)).collect(),
             arn: stacks::iot_arn(platform),
             email_addresses: deploy.email_addresses,

@@ -16,6 +16,8 @@ pub(crate) enum Template {
     DeployScript,
     /// `scripts/devices.sh`.
     DevicesScript,
+    /// `scripts/serials.sh`.
+    SerialsScript,
     /// `scripts/claims.sh`.
     ClaimsScript,
     /// `RUNBOOK.md`.
@@ -25,12 +27,20 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    const ALL: [Self; 5] = [Self::DeployScript, Self::DevicesScript, Self::ClaimsScript, Self::Runbook, Self::Workflow];
+    const ALL: [Self; 6] = [
+        Self::DeployScript,
+        Self::DevicesScript,
+        Self::SerialsScript,
+        Self::ClaimsScript,
+        Self::Runbook,
+        Self::Workflow,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::DeployScript => "deploy.sh",
             Self::DevicesScript => "devices.sh",
+            Self::SerialsScript => "serials.sh",
             Self::ClaimsScript => "claims.sh",
             Self::Runbook => "RUNBOOK.md",
             Self::Workflow => "deploy.yml",
@@ -41,6 +51,7 @@ impl Template {
         match self {
             Self::DeployScript => include_str!("../../templates/deploy.sh"),
             Self::DevicesScript => include_str!("../../templates/devices.sh"),
+            Self::SerialsScript => include_str!("../../templates/serials.sh"),
             Self::ClaimsScript => include_str!("../../templates/claims.sh"),
             Self::Runbook => include_str!("../../templates/RUNBOOK.md"),
             Self::Workflow => include_str!("../../templates/deploy.yml"),
@@ -49,24 +60,25 @@ impl Template {
 
     const fn escape(self) -> Escape {
         match self {
-            Self::DeployScript | Self::DevicesScript | Self::ClaimsScript => sh,
+            Self::DeployScript | Self::DevicesScript | Self::SerialsScript | Self::ClaimsScript => sh,
             Self::Runbook => markdown,
             Self::Workflow => yaml,
         }
     }
 }
 
-/// What the scripts have in common: how they call AWS, and what they look at before they change anything; how they read
-/// what devices are to be; how they come to certificates.
-const PARTS: [(&str, &str); 3] = [
+/// What the scripts have in common: how they call AWS, and what they look at before they change anything; how they find
+/// what is there; how they read what devices are to be; how they come to certificates.
+const PARTS: [(&str, &str); 4] = [
     ("calls.sh", include_str!("../../templates/calls.sh")),
+    ("found.sh", include_str!("../../templates/found.sh")),
     ("manifest.sh", include_str!("../../templates/manifest.sh")),
     ("certificates.sh", include_str!("../../templates/certificates.sh")),
 ];
 
 type Escape = fn(&str, &mut dyn io::Write) -> io::Result<()>;
 
-static ENGINES: LazyLock<[Tera; 5]> =
+static ENGINES: LazyLock<[Tera; 6]> =
     LazyLock::new(|| Template::ALL.map(|template| engine(template.name(), template.text(), template.escape())));
 
 /// Fills a template in. The text ends with one line break.
@@ -174,9 +186,11 @@ mod tests {
                 "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),
-            Template::DevicesScript | Template::ClaimsScript | Template::Runbook | Template::Workflow => {
-                unreachable!("one script is run")
-            }
+            Template::DevicesScript
+            | Template::SerialsScript
+            | Template::ClaimsScript
+            | Template::Runbook
+            | Template::Workflow => unreachable!("one script is run"),
         }
     }
 

@@ -242,6 +242,32 @@ impl Provision {
     }
 }
 
+/// What the `register` handler knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// What the `provision` handler knows as well.
+    pub provision: Provision,
+    /// What things, thing types and groups of the platform are told by.
+    pub stack: String,
+    /// The policies that every device has.
+    pub policies: Vec<String>,
+    /// Ids of the certificates of the platform's authorities.
+    pub authorities: Vec<String>,
+}
+
+impl Register {
+    /// Reads what the `register` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        let list = |name| Ok(variables.required(name)?.split(',').map(str::to_owned).collect());
+        Ok(Self {
+            provision: Provision::read(variables)?,
+            stack: variables.required("FLEETFORM_STACK")?,
+            policies: list("FLEETFORM_DEVICE_POLICIES")?,
+            authorities: list("FLEETFORM_AUTHORITIES")?,
+        })
+    }
+}
+
 /// What the `store` handler knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
@@ -388,6 +414,9 @@ mod tests {
             ("FLEETFORM_CHECKPOINT_EVERY_S", "300".to_owned()),
             ("FLEETFORM_ALERT_RETENTION_S", "31536000".to_owned()),
             ("FLEETFORM_ALLOW_LIST_TABLE", "allow-list".to_owned()),
+            ("FLEETFORM_AUTHORITIES", "aa,bb".to_owned()),
+            ("FLEETFORM_DEVICE_POLICIES", "water-dev-core".to_owned()),
+            ("FLEETFORM_STACK", "water-dev".to_owned()),
             ("FLEETFORM_DELIVERY_STREAM", "samples".to_owned()),
             ("FLEETFORM_REGISTRATIONS_TABLE", "registrations".to_owned()),
             ("FLEETFORM_DELIVERIES_TABLE", "deliveries".to_owned()),
@@ -412,6 +441,7 @@ mod tests {
             Sweep::read(&variables)?;
             Relay::read(&variables)?;
             Provision::read(&variables)?;
+            assert_eq!(Register::read(&variables)?.authorities, ["aa", "bb"]);
             assert_eq!(Store::read(&variables)?.hot, None);
             assert_eq!(Export::read(&variables)?.object_rows, Export::OBJECT_ROWS);
             Notify::read(&variables)

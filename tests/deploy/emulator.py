@@ -25,8 +25,8 @@ os.environ.update(
         "GATEWAY_PORT": PORT,
         "MINISTACK_HOST": "127.0.0.1",
         "S3_DATA_DIR": os.path.join(FOLDER, "s3"),
-        # Its MQTT listener takes every interface whatever BIND_HOST says; messages are published over HTTP.
-        "IOT_MTLS_ENABLED": "0",
+        # Its MQTT listener takes every interface whatever BIND_HOST says: where it runs there must be loopback alone.
+        "IOT_MTLS_ENABLED": "1",
         "LOG_LEVEL": "WARNING",
         # For the one function that it runs by itself, a custom resource of CloudFormation.
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{PORT}",

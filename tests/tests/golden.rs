@@ -75,3 +75,8 @@ fn overrides() {
 fn claims() {
     check("claims");
 }
+
+#[test]
+fn authorities() {
+    check("authorities");
+}

@@ -2,22 +2,16 @@
 
 use aws_sdk_kinesis::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;
-use fleetform_runtime::aws::signed::Method;
+use fleetform_runtime::aws::{signed::Method, things};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Thing,
-    iot::{CallError, Iot, MARKER, TOKEN, encode},
-    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status, id_of},
+    iot::{self, CallError, Iot, MARKER, TOKEN, encode},
+    port::{Certificate, Created, CreatedWithKey, Registry, Status, Step, id_of},
 };
 use crate::{found, stream, terminal::Stop};
-
-/// What AWS IoT says of something that it deletes as soon as a certificate is detached, which takes it some seconds.
-const STILL_ATTACHED: [&str; 2] = ["DeleteConflictException", "InvalidRequestException"];
-
-/// The header that names a certificate where a thing is in the path.
-const PRINCIPAL: &str = "x-amzn-principal";
 
 /// Certificates in one answer: <https://docs.aws.amazon.com/iot/latest/apireference/API_ListCertificates.html>.
 const PAGE_CERTIFICATES: usize = 250;
@@ -35,7 +29,7 @@ impl Aws {
     pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<Self, Stop> {
         found::check_region(platform)?;
         let (kinesis, stream) = stream::open(platform, stream).await?;
-        Ok(Self { iot: Iot::open(platform).await?, kinesis, stream })
+        Ok(Self { iot: iot::open(platform).await?, kinesis, stream })
     }
 
     /// The telemetry stream's name.
@@ -56,19 +50,11 @@ impl Aws {
 
 impl Registry for Aws {
     async fn thing(&self, device: &str) -> Result<Option<Thing>, CallError> {
-        self.iot.thing(device).await
+        things::thing(&self.iot, device).await
     }
 
     async fn groups(&self, device: &str) -> Result<Vec<String>, CallError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Group {
-            group_name: String,
-        }
-        let path = format!("/things/{}/thing-groups", encode(device));
-        let groups: Vec<Group> =
-            self.iot.pages("list thing groups", Method::GET, &path, "thingGroups", TOKEN, &mut |_| {}).await?;
-        Ok(groups.into_iter().map(|group| group.group_name).collect())
+        things::groups(&self.iot, device).await
     }
 
     async fn certificates(&self, device: &str) -> Result<Vec<String>, CallError> {
@@ -77,23 +63,7 @@ impl Registry for Aws {
     }
 
     async fn certificate(&self, arn: &str) -> Result<Option<Certificate>, CallError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            certificate_description: Description,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Description {
-            status: String,
-            certificate_pem: String,
-        }
-        let path = format!("/certificates/{}", encode(id_of(arn)));
-        let answer: Option<Answer> = self.iot.get("describe the certificate", &path).await?;
-        Ok(answer.map(|Answer { certificate_description: found }| Certificate {
-            status: Status::of(&found.status),
-            pem: found.certificate_pem,
-        }))
+        things::certificate(&self.iot, id_of(arn)).await
     }
 
     async fn inactive(&self) -> Result<Vec<String>, CallError> {
@@ -111,15 +81,7 @@ impl Registry for Aws {
     }
 
     async fn policies(&self, arn: &str) -> Result<Vec<String>, CallError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Policy {
-            policy_name: String,
-        }
-        let path = format!("/attached-policies/{}", encode(arn));
-        let policies: Vec<Policy> =
-            self.iot.pages("list attached policies", Method::POST, &path, "policies", MARKER, &mut |_| {}).await?;
-        Ok(policies.into_iter().map(|policy| policy.policy_name).collect())
+        things::policies(&self.iot, arn).await
     }
 
     async fn create_certificate(&self, request: &str) -> Result<Created, CallError> {
@@ -152,74 +114,10 @@ impl Registry for Aws {
         })
     }
 
-    async fn change(&self, change: &Change) -> Result<(), CallError> {
-        if let Change::TellStream { device, record } = change {
-            return self.tell(device, record).await;
-        }
-        let Asked { method, path, principal, body } = asked(change);
-        let headers: Vec<(&str, &str)> = principal.iter().map(|arn| (PRINCIPAL, arn.as_str())).collect();
-        let deletes = matches!(change, Change::DeleteThing { .. } | Change::DeleteCertificate { .. });
-        let refused_for_now: &[&str] = if deletes { &STILL_ATTACHED } else { &[] };
-        let call = change.to_string();
-        let _answer: Value = self.iot.call_until(&call, method, &path, &headers, body, refused_for_now).await?;
-        Ok(())
-    }
-}
-
-/// What a change is asked for with.
-#[derive(Debug, PartialEq)]
-struct Asked {
-    method: Method,
-    path: String,
-    /// A certificate that is named in a header.
-    principal: Option<String>,
-    body: Option<Value>,
-}
-
-fn asked(change: &Change) -> Asked {
-    let thing = |device: &str| format!("/things/{}", encode(device));
-    let certificate_path = |arn: &str| format!("/certificates/{}", encode(id_of(arn)));
-    let with = |method, path, body| Asked { method, path, principal: None, body };
-    let in_group = |device: &str, group: &str| Some(json!({ "thingName": device, "thingGroupName": group }));
-    let principal = |method, device: &str, arn: &str| {
-        let path = format!("{}/principals", thing(device));
-        Asked { method, path, principal: Some(arn.to_owned()), body: None }
-    };
-    let policy_path = |policy: &str| format!("/target-policies/{}", encode(policy));
-    match change {
-        Change::CreateThing { device, thing_type } => {
-            with(Method::POST, thing(device), Some(json!({ "thingTypeName": thing_type })))
-        }
-        Change::SetThingType { device, thing_type } => {
-            with(Method::PATCH, thing(device), Some(json!({ "thingTypeName": thing_type })))
-        }
-        Change::SetAttributes { device, attributes } => {
-            let attributes: Map<String, Value> =
-                attributes.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
-            let payload = json!({ "attributePayload": { "attributes": attributes, "merge": true } });
-            with(Method::PATCH, thing(device), Some(payload))
-        }
-        Change::DeleteThing { device } => with(Method::DELETE, thing(device), None),
-        Change::JoinGroup { device, group } => {
-            with(Method::PUT, "/thing-groups/addThingToThingGroup".to_owned(), in_group(device, group))
-        }
-        Change::LeaveGroup { device, group } => {
-            with(Method::PUT, "/thing-groups/removeThingFromThingGroup".to_owned(), in_group(device, group))
-        }
-        Change::TellStream { .. } => unreachable!("the registry is not the stream"),
-        Change::AttachPolicy { policy, certificate } => {
-            with(Method::PUT, policy_path(policy), Some(json!({ "target": certificate })))
-        }
-        Change::DetachPolicy { policy, certificate } => {
-            with(Method::POST, policy_path(policy), Some(json!({ "target": certificate })))
-        }
-        Change::AttachThing { device, certificate } => principal(Method::PUT, device, certificate),
-        Change::DetachThing { device, certificate } => principal(Method::DELETE, device, certificate),
-        Change::SetStatus { certificate, status } => {
-            with(Method::PUT, format!("{}?newStatus={status}", certificate_path(certificate)), None)
-        }
-        Change::DeleteCertificate { certificate } => {
-            with(Method::DELETE, format!("{}?forceDelete=true", certificate_path(certificate)), None)
+    async fn take(&self, step: &Step) -> Result<(), CallError> {
+        match step {
+            Step::TellStream { device, record } => self.tell(device, record).await,
+            Step::Registry(change) => change.make(&self.iot).await,
         }
     }
 }

@@ -1,21 +1,11 @@
-//! AWS IoT's registry over HTTPS: one signed request for each call, asked again when AWS asks to slow down.
+//! The way to AWS IoT's registry, and the things in it that are an environment's.
 //!
-//! What is asked for, and in which order, is not known here.
+//! How AWS IoT is asked is the runtime's to know.
 
-use std::{
-    fmt::{self, Display, Write as _},
-    sync::Mutex,
-    time::{Duration, SystemTime},
-};
-
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials as _, SharedCredentialsProvider},
-};
 use fleetform_generator::platform::Platform;
-use fleetform_runtime::aws::signed::{Answer, Client, Method, SignedClient, http_client};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use fleetform_runtime::aws::iot::Patience;
+pub(crate) use fleetform_runtime::aws::iot::{CallError, Iot, MARKER, TOKEN, encode};
+use fleetform_runtime::aws::signed::{Method, http_client};
 
 use super::Thing;
 use crate::{
@@ -26,69 +16,10 @@ use crate::{
 /// Things in one answer: <https://docs.aws.amazon.com/iot/latest/apireference/API_ListThings.html>.
 const PAGE_THINGS: usize = 250;
 
-/// What asks for another page of a list, and what says that there is one. Older calls have the second pair.
-pub(super) const TOKEN: (&str, &str) = ("nextToken", "nextToken");
-pub(super) const MARKER: (&str, &str) = ("marker", "nextMarker");
-
-/// Attempts of a call that AWS throttles, the first one included, and the waits between them.
-const ATTEMPTS_MAX: u32 = 9;
+/// Attempts of a call that AWS throttles; the longest first wait between them, in milliseconds, and what sets another one.
+const ATTEMPTS: u32 = 9;
 const BACKOFF_MS: u64 = 500;
-const BACKOFF_MAX_MS: u64 = 20_000;
 const BACKOFF_VARIABLE: &str = "FLEETFORM_BACKOFF_MS";
-
-/// Credentials are asked for anew when they end within this time.
-const EXPIRY_MARGIN: Duration = Duration::from_secs(300);
-
-/// The registry of one account in one region.
-pub(crate) struct Iot {
-    http: Client,
-    provider: SharedCredentialsProvider,
-    credentials: Mutex<Option<Credentials>>,
-    region: String,
-    /// The name by which signatures know the service.
-    service: &'static str,
-    endpoint: String,
-    has_own_endpoint: bool,
-    backoff_ms: u64,
-}
-
-/// A call that did not succeed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CallError {
-    /// What was asked for.
-    pub(crate) call: String,
-    /// The code of AWS's refusal; empty if there was no answer.
-    pub(crate) code: String,
-    pub(crate) message: String,
-}
-
-impl CallError {
-    /// Whether there is no such thing.
-    pub(crate) fn is_missing(&self) -> bool {
-        self.code == "ResourceNotFoundException"
-    }
-
-    /// Whether what was to be changed is no longer as it was.
-    pub(crate) fn is_conflict(&self) -> bool {
-        ["ConflictException", "VersionConflictException"].contains(&self.code.as_str())
-    }
-
-    fn is_throttled(&self) -> bool {
-        ["Throttl", "TooManyRequests", "RequestLimitExceeded", "SlowDown", "ServiceUnavailable"]
-            .iter()
-            .any(|part| self.code.contains(part))
-    }
-}
-
-impl Display for CallError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, code, message } = self;
-        match code.as_str() {
-            "" => write!(formatter, "cannot {call}: {message}"),
-            _ => write!(formatter, "cannot {call}: {code}: {message}"),
-        }
-    }
-}
 
 impl From<CallError> for Stop {
     fn from(error: CallError) -> Self {
@@ -96,243 +27,33 @@ impl From<CallError> for Stop {
     }
 }
 
-impl Iot {
-    /// The registry that a platform's environment lies in.
-    pub(crate) async fn open(platform: &Platform) -> Result<Self, Stop> {
-        let config = found::config(platform).await;
-        let region = platform.environment.region.to_string();
-        let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no credentials of AWS"))?;
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let own = config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
-        let http = http_client().map_err(|error| Stop::failed(format_args!("cannot connect to AWS: {error}")))?;
-        let backoff_ms = std::env::var(BACKOFF_VARIABLE).ok().and_then(|value| value.parse().ok());
-        Ok(Self {
-            http,
-            provider,
-            credentials: Mutex::new(None),
-            service: "iot",
-            has_own_endpoint: own.is_some(),
-            endpoint: own.unwrap_or_else(|| format!("https://iot.{region}.{domain}")),
-            region,
-            backoff_ms: backoff_ms.unwrap_or(BACKOFF_MS),
-        })
-    }
-
-    /// The data plane of the same account and region, whose address the registry says.
-    pub(super) async fn into_data_plane(self) -> Result<Self, CallError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Answer {
-            endpoint_address: String,
-        }
-        let endpoint = if self.has_own_endpoint {
-            self.endpoint.clone()
-        } else {
-            let path = "/endpoint?endpointType=iot%3AData-ATS";
-            let answer: Answer = self.call("find the data plane", Method::GET, path, &[], None).await?;
-            format!("https://{}", answer.endpoint_address)
-        };
-        Ok(Self { service: "iotdata", endpoint, ..self })
-    }
-
-    /// The thing of a device, if there is one.
-    pub(crate) async fn thing(&self, device: &str) -> Result<Option<Thing>, CallError> {
-        self.get("describe the thing", &format!("/things/{}", encode(device))).await
-    }
-
-    /// What an address has, if there is anything.
-    pub(super) async fn get<T: DeserializeOwned>(&self, call: &str, path: &str) -> Result<Option<T>, CallError> {
-        match self.call(call, Method::GET, path, &[], None).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if error.is_missing() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The things that a stack's devices have, in the order of their names. `progress` hears how many there are so far.
-    pub(crate) async fn things_of(
-        &self,
-        platform: &Platform,
-        stack: &str,
-        mut progress: impl FnMut(usize),
-    ) -> Result<Vec<Thing>, Stop> {
-        let stack_is = encode(stack);
-        let path = format!("/things?attributeName=stack&attributeValue={stack_is}&maxResults={PAGE_THINGS}");
-        let mut things: Vec<Thing> =
-            self.pages("list things", Method::GET, &path, "things", TOKEN, &mut progress).await?;
-        for thing in &things {
-            check_account(platform, &format!("thing `{}`", thing.name), &thing.arn)?;
-        }
-        // An emulator may filter by nothing.
-        things.retain(|thing| thing.attribute("stack") == Some(stack));
-        things.sort_by(|a, b| a.name.cmp(&b.name));
-        things.dedup_by(|a, b| a.name == b.name);
-        Ok(things)
-    }
-
-    /// Everything of a list that comes in pages. `progress` hears how much there is so far.
-    pub(super) async fn pages<T: DeserializeOwned>(
-        &self,
-        call: &str,
-        method: Method,
-        path: &str,
-        list: &str,
-        (asks, answers): (&str, &str),
-        progress: &mut impl FnMut(usize),
-    ) -> Result<Vec<T>, CallError> {
-        let mut all = Vec::new();
-        let mut next = String::new();
-        loop {
-            let mut path = path.to_owned();
-            if !next.is_empty() {
-                let separator = if path.contains('?') { '&' } else { '?' };
-                let _written = write!(path, "{separator}{asks}={}", encode(&next));
-            }
-            let mut page: Value = self.call(call, method.clone(), &path, &[], None).await?;
-            let items: Vec<T> = match page[list].take() {
-                Value::Null => Vec::new(),
-                items => serde_json::from_value(items).map_err(|error| not_understood(call, &error))?,
-            };
-            all.extend(items);
-            progress(all.len());
-            next = page[answers].as_str().unwrap_or_default().to_owned();
-            if next.is_empty() {
-                return Ok(all);
-            }
-        }
-    }
-
-    /// Makes a call, with a body if it has one, until AWS does not ask to slow down.
-    pub(super) async fn call<T: DeserializeOwned>(
-        &self,
-        call: &str,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<Value>,
-    ) -> Result<T, CallError> {
-        self.call_until(call, method, path, headers, body, &[]).await
-    }
-
-    /// The same, and until AWS no longer refuses it with one of these codes.
-    pub(super) async fn call_until<T: DeserializeOwned>(
-        &self,
-        call: &str,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Option<Value>,
-        refused_for_now: &[&str],
-    ) -> Result<T, CallError> {
-        let body = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
-        let mut attempt = 1;
-        loop {
-            let answer = self.ask(call, method.clone(), path, headers, body.clone()).await;
-            match answer.and_then(|answer| understand(call, &answer)) {
-                Err(error)
-                    if attempt < ATTEMPTS_MAX
-                        && (error.is_throttled() || refused_for_now.contains(&error.code.as_str())) =>
-                {
-                    let longest = BACKOFF_MAX_MS.min(self.backoff_ms << (attempt - 1));
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(0..=longest))).await;
-                    attempt += 1;
-                }
-                answered => return answered,
-            }
-        }
-    }
-
-    async fn ask(
-        &self,
-        call: &str,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: Vec<u8>,
-    ) -> Result<Answer, CallError> {
-        let unanswered = |message: String| CallError { call: call.to_owned(), code: String::new(), message };
-        let credentials = self.credentials().await.map_err(&unanswered)?;
-        let client = SignedClient::new(self.http.clone(), credentials, self.region.clone(), self.service);
-        let url = format!("{}{path}", self.endpoint);
-        client.send_with(method, &url, headers, body).await.map_err(|error| unanswered(error.0))
-    }
-
-    async fn credentials(&self) -> Result<Credentials, String> {
-        let held = self.credentials.lock().expect("nobody panics with it").clone();
-        let lasts = |held: &Credentials| held.expiry().is_none_or(|end| end > SystemTime::now() + EXPIRY_MARGIN);
-        if let Some(held) = held.filter(lasts) {
-            return Ok(held);
-        }
-        let fresh = self.provider.provide_credentials().await;
-        let fresh = fresh.map_err(|error| format!("no credentials of AWS: {}", found::in_words(&error)))?;
-        *self.credentials.lock().expect("nobody panics with it") = Some(fresh.clone());
-        Ok(fresh)
-    }
+/// The registry that a platform's environment lies in.
+pub(crate) async fn open(platform: &Platform) -> Result<Iot, Stop> {
+    let config = found::config(platform).await;
+    let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no credentials of AWS"))?;
+    let http = http_client().map_err(|error| Stop::failed(format_args!("cannot connect to AWS: {error}")))?;
+    let backoff_ms = std::env::var(BACKOFF_VARIABLE).ok().and_then(|value| value.parse().ok());
+    let patience = Patience { attempts: ATTEMPTS, backoff_ms: backoff_ms.unwrap_or(BACKOFF_MS) };
+    let region = platform.environment.region.to_string();
+    Ok(Iot::new(http, provider, region, config.endpoint_url(), patience))
 }
 
-/// Reads an answer, or what AWS said instead.
-fn understand<T: DeserializeOwned>(call: &str, answer: &Answer) -> Result<T, CallError> {
-    let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-    let failed = |code: String, message: String| CallError { call: call.to_owned(), code, message };
-    if answer.status.is_success() {
-        let body = if body.is_null() { json!({}) } else { body };
-        return serde_json::from_value(body).map_err(|error| not_understood(call, &error));
+/// The things that a stack's devices have, in the order of their names. `progress` hears how many there are so far.
+pub(crate) async fn things_of(
+    iot: &Iot,
+    platform: &Platform,
+    stack: &str,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Thing>, Stop> {
+    let stack_is = encode(stack);
+    let path = format!("/things?attributeName=stack&attributeValue={stack_is}&maxResults={PAGE_THINGS}");
+    let mut things: Vec<Thing> = iot.pages("list things", Method::GET, &path, "things", TOKEN, &mut progress).await?;
+    for thing in &things {
+        check_account(platform, &format!("thing `{}`", thing.name), &thing.arn)?;
     }
-    let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let code = Some(answer.error.clone()).filter(|code| !code.is_empty());
-    let code = code.or_else(|| text("__type")).or_else(|| text("code"));
-    let code = code.unwrap_or_else(|| match answer.status.as_u16() {
-        429 => "TooManyRequestsException".to_owned(),
-        503 => "ServiceUnavailableException".to_owned(),
-        status => format!("HTTP {status}"),
-    });
-    Err(failed(code, text("message").or_else(|| text("Message")).unwrap_or_else(|| "no reason is given".to_owned())))
-}
-
-fn not_understood(call: &str, error: &serde_json::Error) -> CallError {
-    let message = format!("the answer is not understood: {error}");
-    CallError { call: call.to_owned(), code: String::new(), message }
-}
-
-/// A part of a path or of a query.
-pub(super) fn encode(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _written = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use fleetform_runtime::aws::signed::StatusCode;
-
-    use super::*;
-
-    fn answer(status: u16, error: &str, body: &str) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).expect("a status"),
-            error: error.to_owned(),
-            body: body.as_bytes().to_vec(),
-        }
-    }
-
-    #[test]
-    fn an_error_is_told_by_its_header_or_its_body() {
-        let code = |answer| understand::<Value>("try", &answer).expect_err("an error").code;
-        assert_eq!(code(answer(404, "ResourceNotFoundException", "{}")), "ResourceNotFoundException");
-        assert_eq!(code(answer(400, "", r#"{"__type":"InvalidRequestException"}"#)), "InvalidRequestException");
-        assert_eq!(code(answer(500, "", "<html>")), "HTTP 500");
-        let throttled = understand::<Value>("try", &answer(429, "", "")).expect_err("an error");
-        assert!(throttled.is_throttled());
-        assert_eq!(understand::<Value>("try", &answer(200, "", "")), Ok(json!({})));
-    }
-
-    #[test]
-    fn a_name_stays_one_part_of_a_path() {
-        assert_eq!(encode("arn:aws:iot:cert/1 ä"), "arn%3Aaws%3Aiot%3Acert%2F1%20%C3%A4");
-    }
+    // An emulator may filter by nothing.
+    things.retain(|thing| thing.attribute("stack") == Some(stack));
+    things.sort_by(|a, b| a.name.cmp(&b.name));
+    things.dedup_by(|a, b| a.name == b.name);
+    Ok(things)
 }

@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKe
 use super::{
     Thing,
     iot::CallError,
-    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status},
+    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status, Step},
     request,
 };
 
@@ -132,8 +132,16 @@ impl Registry for Memory {
         Ok(CreatedWithKey { created, key: key.serialize_pem() })
     }
 
-    async fn change(&self, change: &Change) -> Result<(), CallError> {
-        self.counted(change.to_string(), |state| state.change(change))
+    async fn take(&self, step: &Step) -> Result<(), CallError> {
+        self.counted(step.to_string(), |state| match step {
+            Step::Registry(change) => state.change(change),
+            Step::TellStream { device, record } => {
+                let record: serde_json::Value = serde_json::from_str(record).expect("a record is JSON");
+                assert_eq!(record["d"], device.as_str());
+                state.records.push(record);
+                Ok(())
+            }
+        })
     }
 }
 
@@ -145,7 +153,7 @@ impl State {
         let pem = CertificateParams::default().signed_by(point, &issuer).expect("a certificate").pem();
         self.made += 1;
         let arn = format!("arn:aws:iot:us-east-1:111111111111:cert/{:064}", self.made);
-        let certificate = Certificate { status: Status::Inactive, pem: pem.clone() };
+        let certificate = Certificate { arn: arn.clone(), status: Status::Inactive, pem: pem.clone(), authority: None };
         self.certificates.insert(arn.clone(), Kept { certificate, policies: BTreeSet::new() });
         Created { arn, pem }
     }
@@ -183,11 +191,6 @@ impl State {
             }
             Change::LeaveGroup { device, group } => {
                 self.groups.entry(device).or_default().remove(&group);
-            }
-            Change::TellStream { device, record } => {
-                let record: serde_json::Value = serde_json::from_str(&record).expect("a record is JSON");
-                assert_eq!(record["d"], device.as_str());
-                self.records.push(record);
             }
             Change::AttachPolicy { policy, certificate } => {
                 let kept = self.certificates.get_mut(&certificate).ok_or_else(missing)?;

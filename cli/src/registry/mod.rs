@@ -17,55 +17,20 @@ pub(crate) mod shadows;
 #[cfg(test)]
 mod stopped_anywhere;
 
-use std::collections::BTreeMap;
-
 use fleetform_generator::{Registration, platform::Platform};
-use serde::Deserialize;
+pub(crate) use fleetform_runtime::aws::things::Thing;
 
-/// A thing, as the registry has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Thing {
-    /// Its name, which is the device's id.
-    #[serde(rename = "thingName")]
-    pub(crate) name: String,
-    #[serde(rename = "thingArn", default)]
-    pub(crate) arn: String,
-    #[serde(rename = "thingTypeName")]
-    pub(crate) thing_type: Option<String>,
-    /// What was told of it, under the names that `scripts/devices.sh` gives them.
-    #[serde(default)]
-    pub(crate) attributes: BTreeMap<String, String>,
-}
-
-impl Thing {
-    /// An attribute that has a value.
-    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.get(name).map(String::as_str).filter(|value| !value.is_empty())
-    }
-
-    /// The revision of the record that the stream was told last; none if it was never told.
-    pub(crate) fn revision(&self) -> Option<u64> {
-        self.attribute("revision")?.parse().ok()
-    }
-
-    /// Whether the device was taken out of service.
-    pub(crate) fn is_retired(&self) -> bool {
-        self.attribute("retired") == Some("true")
-    }
-
-    /// The device that the stream was told of, checked against a platform as it is now.
-    pub(crate) fn registration(&self, platform: &Platform) -> Result<Registration, String> {
-        let (Some(device_type), Some(zone)) = (self.attribute("type"), self.attribute("zone")) else {
-            return Err("the stream was never told of it".to_owned());
-        };
-        let attributes = values(self.attribute("values").unwrap_or_default());
-        let checked = Registration::registered(platform, &self.name, device_type, zone, &attributes);
-        checked.map(|registration| registration.retired(self.is_retired())).map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            errors.join("; ")
-        })
-    }
+/// The device that the stream was told of, checked against a platform as it is now.
+pub(crate) fn registration(thing: &Thing, platform: &Platform) -> Result<Registration, String> {
+    let (Some(device_type), Some(zone)) = (thing.attribute("type"), thing.attribute("zone")) else {
+        return Err("the stream was never told of it".to_owned());
+    };
+    let attributes = values(thing.attribute("values").unwrap_or_default());
+    let checked = Registration::registered(platform, &thing.name, device_type, zone, &attributes);
+    checked.map(|registration| registration.retired(thing.is_retired())).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        errors.join("; ")
+    })
 }
 
 /// Values as an attribute of a thing has them, which takes neither `=` nor `;`: `max_pressure:70/min_flow:2`.

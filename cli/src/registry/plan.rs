@@ -12,7 +12,7 @@ use fleetform_generator::{
 
 use super::{
     Thing,
-    port::{Change, Status},
+    port::{Certificate, Change, Status, Step},
     values,
 };
 use crate::found::stack_name;
@@ -155,7 +155,7 @@ pub(crate) fn register(
     wanted: &Wanted,
     (thing, groups): (Option<&Thing>, &[String]),
     now_ms: u64,
-) -> Vec<Change> {
+) -> Vec<Step> {
     let device = || wanted.device.clone();
     let (thing_type, group) = (&names.types[&wanted.device_type], &names.groups[&wanted.zone]);
     let mut changes = Vec::new();
@@ -172,12 +172,11 @@ pub(crate) fn register(
     if !groups.contains(group) {
         changes.push(Change::JoinGroup { device: device(), group: group.clone() });
     }
-    changes.extend(tell(names, stream, wanted, thing, now_ms));
-    changes
+    changes.into_iter().map(Step::from).chain(tell(names, stream, wanted, thing, now_ms)).collect()
 }
 
 /// Tells the stream what a device is, unless it has been told, and keeps with the thing that it was.
-pub(crate) fn tell(names: &Names, stream: &str, wanted: &Wanted, thing: Option<&Thing>, now_ms: u64) -> Vec<Change> {
+pub(crate) fn tell(names: &Names, stream: &str, wanted: &Wanted, thing: Option<&Thing>, now_ms: u64) -> Vec<Step> {
     let fields = wanted.fields();
     // Another stream has to be told again.
     let told = sha256(format!("{stream} {fields}").as_bytes());
@@ -201,8 +200,8 @@ pub(crate) fn tell(names: &Names, stream: &str, wanted: &Wanted, thing: Option<&
     ];
     // Kept only once it was put: a run that is stopped in between puts it again, which changes nothing.
     vec![
-        Change::TellStream { device: device.clone(), record },
-        Change::SetAttributes { device: device.clone(), attributes },
+        Step::TellStream { device: device.clone(), record },
+        Change::SetAttributes { device: device.clone(), attributes }.into(),
     ]
 }
 
@@ -239,7 +238,8 @@ pub(crate) fn speak(names: &Names, device: &str, device_type: &str, held: &Held)
 pub(crate) fn silence(device: &str, held: &Held) -> Vec<Change> {
     let certificate = || held.arn.clone();
     let mut changes = Vec::new();
-    if held.status == Status::Active {
+    // One that waits would be let in as soon as it is on the list.
+    if matches!(held.status, Status::Active | Status::Waiting) {
         changes.push(Change::SetStatus { certificate: certificate(), status: Status::Inactive });
     }
     let policies = held.policies.iter();
@@ -250,20 +250,51 @@ pub(crate) fn silence(device: &str, held: &Held) -> Vec<Change> {
     changes
 }
 
-/// Deletes a certificate for good.
-pub(crate) fn discard(arn: &str, status: Status) -> Vec<Change> {
-    let certificate = || arn.to_owned();
+/// Deletes a certificate for good. One of an authority of one's own is revoked and stays: AWS IoT would register it once more
+/// when its holder connects.
+pub(crate) fn discard(found: &Certificate) -> Vec<Change> {
+    let certificate = || found.arn.clone();
     let mut changes = Vec::new();
-    if status != Status::Revoked {
+    if found.status != Status::Revoked {
         changes.push(Change::SetStatus { certificate: certificate(), status: Status::Revoked });
     }
-    changes.push(Change::DeleteCertificate { certificate: certificate() });
+    if found.authority.is_none() {
+        changes.push(Change::DeleteCertificate { certificate: certificate() });
+    }
     changes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever holds it connects and is registered again, if it is deleted.
+    #[test]
+    fn a_certificate_of_ones_own_authority_is_revoked_and_stays() {
+        let found = |authority: Option<&str>, status| Certificate {
+            arn: "arn/1".to_owned(),
+            status,
+            pem: String::new(),
+            authority: authority.map(str::to_owned),
+        };
+        let revoke = || Change::SetStatus { certificate: "arn/1".to_owned(), status: Status::Revoked };
+        assert_eq!(discard(&found(Some("ca"), Status::Inactive)), [revoke()]);
+        assert_eq!(discard(&found(Some("ca"), Status::Revoked)), []);
+        let delete = Change::DeleteCertificate { certificate: "arn/1".to_owned() };
+        assert_eq!(discard(&found(None, Status::Inactive)), [revoke(), delete]);
+    }
+
+    #[test]
+    fn a_certificate_that_waits_is_silenced_before_it_is_let_in() {
+        let held = Held {
+            arn: "arn/1".to_owned(),
+            status: Status::Waiting,
+            policies: vec!["p".to_owned()],
+            is_attached: true,
+        };
+        let first = silence("d", &held).remove(0);
+        assert_eq!(first, Change::SetStatus { certificate: "arn/1".to_owned(), status: Status::Inactive });
+    }
 
     #[test]
     fn numbers_are_those_that_the_script_takes() {

@@ -10,7 +10,7 @@ use super::{
     Thing,
     keys::{Files, Keys},
     plan::{self, Held, Names, Wanted},
-    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status, id_of},
+    port::{Certificate, Change, Created, CreatedWithKey, Registry, Status, Step, id_of},
     request,
 };
 use crate::terminal::Stop;
@@ -234,7 +234,7 @@ impl<R: Registry> Registrar<R> {
         match status {
             Some(Status::Active) => Ok(()),
             Some(Status::Inactive) if files.has("pending") => Ok(()),
-            Some(Status::Inactive | Status::Revoked | Status::Elsewhere) | None => {
+            Some(Status::Inactive | Status::Revoked | Status::Waiting | Status::Elsewhere) | None => {
                 let [crt, arn, key, csr] = ["crt", "arn", "key", "csr"].map(|end| files.path(end));
                 Err(Stop::failed(format_args!("the certificate of {device} in {crt} was taken away")).help(
                     format_args!(
@@ -340,7 +340,7 @@ impl<R: Registry> Registrar<R> {
         for arn in self.registry.inactive().await? {
             let found = self.registry.certificate(&arn).await?;
             if found.and_then(|found| request::of_certificate(&found.pem)).as_ref() == Some(&key) {
-                self.registry.change(&Change::DeleteCertificate { certificate: arn.clone() }).await?;
+                self.registry.take(&Change::DeleteCertificate { certificate: arn.clone() }.into()).await?;
                 (self.say)(format!("certificate {}, which a stopped run has left behind, is deleted", id_of(&arn)));
             }
         }
@@ -394,19 +394,19 @@ impl<R: Registry> Registrar<R> {
         arns.dedup();
         for arn in arns {
             if let Some(found) = self.registry.certificate(&arn).await? {
-                self.make(plan::discard(&arn, found.status)).await?;
+                self.make(plan::discard(&found)).await?;
             }
         }
         Ok(())
     }
 
-    async fn make(&self, changes: Vec<Change>) -> Result<(), Stop> {
-        for change in changes {
+    async fn make<S: Into<Step>>(&self, steps: Vec<S>) -> Result<(), Stop> {
+        for step in steps.into_iter().map(S::into) {
             if self.dry_run {
-                (self.say)(format!("would {change}"));
+                (self.say)(format!("would {step}"));
             } else {
-                self.registry.change(&change).await?;
-                (self.say)(format!("done: {change}"));
+                self.registry.take(&step).await?;
+                (self.say)(format!("done: {step}"));
             }
         }
         Ok(())

@@ -105,7 +105,7 @@ def outputs(name):
     if name.endswith("-artifacts"):
         return {"ArtifactBucketName": "the-bucket"}
     names = {"EvaluateFunctionName": "the-function", "TelemetryStreamName": "the-stream"}
-    return {**names, "AllowListTableName": "the-allow-list"}
+    return {**names, "AllowListTableName": "the-allow-list", "ProvisioningTemplateName": "the-template"}
 
 
 def cloudformation_get_template(one, options, operand):

@@ -55,6 +55,14 @@ def dynamodb_transact_write_items(one, options, operand):
         save(put["Item"])
 
 
+def dynamodb_delete_item(one, options, operand):
+    assert one["table-name"] == TABLE and one["condition-expression"] == "attribute_not_exists(used_by)"
+    key = file(one["key"])
+    if "used_by" in (row(key) or {}):
+        refuse("ConditionalCheckFailedException", "The conditional request failed")
+    row_path(key).unlink(missing_ok=True)
+
+
 def dynamodb_update_item(one, options, operand):
     assert one["update-expression"] == "REMOVE used_by, used_at"
     assert one["condition-expression"] == "used_by = :was"

@@ -147,6 +147,9 @@ def iot_describe_certificate(one, options, operand):
     if key == "certificateArn":
         print(f"arn:aws:iot:us-east-1:111111111111:cert/{one['certificate-id']}")
         return
+    if key == "[certificateDescription.[status,caCertificateId]]":
+        text([[found["status"], found.get("authority")]])
+        return
     print(found[{"status": "status", "certificatePem": "pem"}[key]].rstrip())
 
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
-    platform::{Project, RawFile},
+    platform::{Project, RawFile, authority},
     schema::shape,
     source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
 };
@@ -81,6 +81,9 @@ fn check_source(source: &Source) -> (Option<Project>, Vec<Diagnostic>) {
         if let (Some(project), Some(changed)) = (&mut project, changed) {
             project.environments.extend(changed.environments);
         }
+    }
+    if let Some(project) = &project {
+        diagnostics.extend(authority::check_environments(project, &document));
     }
     (project, diagnostics)
 }

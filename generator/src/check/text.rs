@@ -54,7 +54,12 @@ fn check_text(text: &str, at: &At<'_>, context: &Context<'_>) {
     if is_plain(text) {
         return;
     }
-    let prose = matches!(at.steps().as_slice(), [Step::Key("platform"), Step::Key("description")]);
+    let prose = match at.steps().as_slice() {
+        [Step::Key("platform"), Step::Key("description")] => true,
+        // A certificate as PEM has lines, and is read as one where it is declared.
+        [Step::Key("identity"), Step::Key("authorities"), _, Step::Key("certificate")] => true,
+        _ => false,
+    };
     if let Some(problem) = problem(text, prose) {
         report(problem, context.value(at), context);
     }
@@ -76,7 +81,7 @@ fn problem(text: &str, prose: bool) -> Option<&'static str> {
     if text.contains("${") {
         return Some("CloudFormation and AWS IoT would replace what begins with `${`");
     }
-    let control = |c: char| c.is_control() && !(prose && matches!(c, '\n' | '\t'));
+    let control = |c: char| c.is_control() && !(prose && matches!(c, '\n' | '\r' | '\t'));
     if text.chars().any(control) {
         return Some("it has a control character");
     }

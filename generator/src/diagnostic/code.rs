@@ -133,6 +133,8 @@ codes! {
     MixedReading = "P073" Error "mixed-reading" "a reading that means different things in two device types",
     HotRetention = "P074" Error "hot-retention" "a retention of the hot table without a hot table",
     InvalidSchedule = "P075" Error "invalid-schedule" "a schedule that nothing can be done by",
+    InvalidAuthority = "P076" Error "invalid-authority" "a certificate that is no certificate authority's",
+    ServerMadeKeys = "P077" Warning "server-made-keys" "private keys that AWS makes",
 }
 
 impl Code {

@@ -1,14 +1,17 @@
 //! `[identity]`: how devices prove who they are.
 
-use fleetform_engine::units::Millis;
+use std::collections::BTreeMap;
+
+use fleetform_engine::{ids::AuthorityId, units::Millis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
+use super::authority::{self, Authority, RawAuthority};
 use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
-    schema::types::Duration,
+    schema::types::{Duration, Table},
     serial,
     source::At,
 };
@@ -32,6 +35,9 @@ pub(crate) struct RawIdentity {
     pub(crate) rotate_after: Option<Duration>,
     /// What serial numbers look like.
     pub(crate) serial: Option<RawSerial>,
+    /// The certificate authorities that sign devices' certificates, where devices come with certificates of one's own.
+    #[schemars(extend("maxProperties" = authority::COUNT_MAX))]
+    pub(crate) authorities: Option<Table<AuthorityId, RawAuthority>>,
 }
 
 /// `identity.serial` as it is written.
@@ -54,6 +60,8 @@ pub struct Identity {
     pub rotate_after: Option<Millis>,
     /// `identity.serial.pattern`, which a device id must match as a whole.
     pub serial_pattern: Option<SmolStr>,
+    /// The authorities that sign devices' certificates: some with [`Provisioning::Jitp`], and none without.
+    pub authorities: BTreeMap<AuthorityId, Authority>,
 }
 
 /// How a device comes to its certificate. The script for devices is there whatever is chosen.
@@ -70,6 +78,35 @@ pub enum Provisioning {
     /// As `csr`; and for laboratories, with `--insecure-server-keys`, AWS makes the key, which travels and is known to more
     /// than the device.
     ServerKeys,
+    /// The device comes with a certificate that one of `authorities` has signed, and is registered when it first connects,
+    /// if its serial is on the allow-list.
+    Jitp,
+}
+
+impl Provisioning {
+    /// Whether AWS may make keys.
+    pub const fn has_server_keys(self) -> bool {
+        match self {
+            Self::ServerKeys => true,
+            Self::Csr | Self::FleetClaim | Self::Jitp => false,
+        }
+    }
+
+    /// Whether there is a list of serials that may become devices.
+    pub const fn has_allow_list(self) -> bool {
+        match self {
+            Self::Csr | Self::ServerKeys => false,
+            Self::FleetClaim | Self::Jitp => true,
+        }
+    }
+
+    /// Whether there are claim certificates.
+    pub const fn has_claims(self) -> bool {
+        match self {
+            Self::Csr | Self::ServerKeys | Self::Jitp => false,
+            Self::FleetClaim => true,
+        }
+    }
 }
 
 /// The kind of a device's key.
@@ -108,8 +145,16 @@ impl RawIdentity {
                 .report(Diagnostic::new(Code::InvalidPattern, context.value(&place), error.to_string()).help(EXAMPLE));
         }
         let provisioning = self.provisioning.unwrap_or_default();
+        if provisioning.has_server_keys() {
+            let message = "keys that AWS makes are known to more than their devices";
+            context.report(
+                Diagnostic::new(Code::ServerMadeKeys, context.value(&at.key("provisioning")), message)
+                    .help("keep it to laboratories: write \"csr\", and let devices make their keys, wherever else"),
+            );
+        }
         Identity {
             provisioning,
+            authorities: authority::check(provisioning, self.authorities.as_ref(), at, context),
             key: self.key.unwrap_or_default(),
             rotate_after: Bounds::new("1d", "10y").check_given(self.rotate_after, &at.key("rotate_after"), context),
             serial_pattern: pattern.map(SmolStr::new),

@@ -4,6 +4,7 @@
 //! further check, and its references resolve.
 
 pub(crate) mod about;
+pub mod authority;
 pub mod channels;
 pub mod command;
 pub mod contact;

@@ -4,8 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr};
 
 use fleetform_engine::{
     ids::{
-        AttributeId, CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName, RuleId,
-        SettingId, SeverityId, ZoneId,
+        AttributeId, AuthorityId, CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName,
+        RuleId, SettingId, SeverityId, ZoneId,
     },
     units::Millis,
 };
@@ -151,6 +151,7 @@ names! {
     SeverityId KEBAB_PATTERN "severity",
     MetricId SNAKE_PATTERN "metric",
     AttributeId SNAKE_PATTERN "attribute",
+    AuthorityId KEBAB_PATTERN "authority",
     SettingId SNAKE_PATTERN "setting",
     CommandId SNAKE_PATTERN "command",
     ParamId SNAKE_PATTERN "parameter",

@@ -27,6 +27,7 @@ pub(crate) struct Outputs {
     pub(crate) access_log_bucket: Output,
     pub(crate) stream_name: Output,
     pub(crate) stream_arn: Output,
+    pub(crate) rule_error_bucket: Output,
 }
 
 /// What a topic rule takes from the broker.
@@ -128,7 +129,7 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
             topic_rule_payload: TopicRulePayload {
                 description: source.description,
                 aws_iot_sql_version: "2016-03-23",
-                sql: source.sql,
+                sql: source.sql.into(),
                 rule_disabled: false,
                 actions: vec![Action::Kinesis(KinesisAction {
                     stream_name: stream.reference(),
@@ -154,12 +155,12 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
         access_log_bucket: stack.output("AccessLogBucketName", "Name of the bucket that takes access logs", access_log),
         stream_name: stack.output("TelemetryStreamName", "Name of the telemetry stream", stream.reference()),
         stream_arn: stack.output("TelemetryStreamArn", "ARN of the telemetry stream", stream.arn()),
+        rule_error_bucket: stack.output(
+            "RuleErrorBucketName",
+            "Name of the bucket for messages that did not reach the stream",
+            errors.reference(),
+        ),
     };
-    stack.output(
-        "RuleErrorBucketName",
-        "Name of the bucket for messages that did not reach the stream",
-        errors.reference(),
-    );
     (registry::add(site, stack), outputs)
 }
 

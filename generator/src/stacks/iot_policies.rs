@@ -80,7 +80,7 @@ pub(crate) fn shared(site: &Site<'_>) -> Vec<IotPolicy> {
         IotPolicy::new(id, format!("{NAMED_SHADOW}{name}"), Bearer::Device, document)
     }));
     match site.platform.identity.provisioning {
-        Provisioning::Csr | Provisioning::ServerKeys => {}
+        Provisioning::Csr | Provisioning::ServerKeys | Provisioning::Jitp => {}
         Provisioning::FleetClaim => {
             let document = iot::claim_policy(&site.provisioning_template());
             policies.push(IotPolicy::new("ClaimPolicy", "claim", Bearer::Claim, document));

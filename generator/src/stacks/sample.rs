@@ -69,6 +69,7 @@ pub(crate) fn platform() -> Platform {
             key: Key::EcP256,
             rotate_after: Some(Millis::from_secs(365 * 86_400)),
             serial_pattern: None,
+            authorities: BTreeMap::new(),
         },
         zones: BTreeMap::from([
             (zone_id("zone-a"), zone("North reservoir", None)),

@@ -30,12 +30,12 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '1c59929c400e4d75407941ef0b5babb95cb6c8481d564c375aa9488c61d5d16c'
+  'cloudformation/root.yaml' '3410759aa41d48bf7b1997cd5694eb41325366ad757b66ae942af4cc113f647b'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
-  'cloudformation/observability.yaml' '98ea7a69e8e3346da09620ca14424215b56cb0d0e4a21959ccc29c15ea522a74'
+  'cloudformation/observability.yaml' 'f440897afab47eef024cdc2d9ee579da2ce9a79c6473e1e181b113b645d5a809'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
-  'cloudformation/provisioning.yaml' '4fb1dcd2d4fb213c4e8b7af1736b5122948b3d223809301302213497a0bec99a'
+  'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
   'cloudformation/storage.yaml' 'dc8c07900fd14e2de035e353817c5c9959427fd4319d8b3915d3fe7cef19030f'
 )
 

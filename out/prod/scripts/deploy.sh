@@ -30,12 +30,12 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '4d43b61bba4906aa899506f203ef12822d0fe9dd5f36b9e6b65494f00421f40b'
+  'cloudformation/root.yaml' '7601e02c7c6a5ec4e63258cbdc208ab1f46e1d9d2885282fb2d334e2d352bfaa'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '41a5f59907152d8cb49d1560e15d227c0efc1c41afdb334cfef163f246c7f82e'
-  'cloudformation/observability.yaml' 'eee0aa2a706bdf1aaadbcc3ad18d3eec33627cbcfc0eb547d95d18f490cdfa4d'
+  'cloudformation/observability.yaml' 'c22155210e566b10e10303a7f37f712e946bb82b42ece73561ebcfb741a5d73d'
   'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
-  'cloudformation/provisioning.yaml' '5a73ff327e85e758d84f34a449cf6a5511eb5d92e543088fb987f906bc0a4360'
+  'cloudformation/provisioning.yaml' '460f90bd9d7afbf98f8a37c8820ea607d331358954574d6c9c198f73b019b692'
   'cloudformation/storage.yaml' 'f1fffa8114a3c46b8cc63974c8fa0673828812f256f5d2be312635df4c8c3f1a'
 )
 

@@ -15,6 +15,8 @@ pub mod every_shard;
 pub mod firehose;
 #[cfg(feature = "store")]
 pub mod hot;
+#[cfg(feature = "signed")]
+pub mod iot;
 #[cfg(feature = "evaluate")]
 pub mod members;
 #[cfg(feature = "evaluate")]
@@ -33,6 +35,8 @@ pub mod signed;
 pub mod state_log;
 #[cfg(feature = "export")]
 pub mod table_files;
+#[cfg(feature = "signed")]
+pub mod things;
 #[cfg(feature = "jobs")]
 pub mod waiting;
 
@@ -47,6 +51,9 @@ use aws_types::SdkConfig;
 
 use crate::config::{ConfigError, Variables};
 
+/// How long a call is made again that AWS IoT throttles: twelve calls fit into a minute.
+#[cfg(feature = "jobs")]
+const IOT_PATIENCE: iot::Patience = iot::Patience { attempts: 4, backoff_ms: 250 };
 /// What stands before a fleet rule where an alert's row has its episode: the row of its newest transition in a zone.
 #[cfg(any(feature = "evaluate", feature = "deliver"))]
 const FLEET: &str = "rule/";
@@ -123,6 +130,13 @@ impl Access {
         let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let endpoint = own.unwrap_or_else(|| format!("https://{service}.{}.{domain}", self.region));
         (signed::SignedClient::new(http, self.credentials.clone(), self.region.clone(), service), endpoint)
+    }
+
+    /// AWS IoT's registry. Whoever invokes the function does so again, so that no call is made again for long.
+    #[cfg(feature = "jobs")]
+    pub fn iot(&self, http: reqwest::Client) -> iot::Iot {
+        let provider = SharedCredentialsProvider::new(self.credentials.clone());
+        iot::Iot::new(http, provider, self.region.clone(), self.config.endpoint_url(), IOT_PATIENCE)
     }
 
     /// A client of DynamoDB.

@@ -1,4 +1,4 @@
-//! The binary that does what comes from time to time. Handlers: `sweep`, `relay` and `provision`.
+//! The binary that does what comes from time to time. Handlers: `sweep`, `relay`, `provision` and `register`.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,14 @@ use fleetform_runtime::{
         Access,
         allow_list::{DynamoAllowList, KinesisRecords},
         every_shard::KinesisStream,
+        signed::http_client,
         state_log::S3StateLog,
         waiting::DynamoOutbox,
     },
     config::{self, Variables},
-    handler::{provision::Provision, relay::Relay, sweep::Sweep},
+    handler::{provision::Provision, register::Register, relay::Relay, sweep::Sweep},
     host,
+    provision::just_in_time::Names,
     start::{self, StartError, UnknownHandler},
     telemetry,
 };
@@ -30,7 +32,8 @@ async fn serve() -> Result<(), StartError> {
         handler if handler == "sweep" => sweep(&variables).await,
         handler if handler == "relay" => relay(&variables).await,
         handler if handler == "provision" => provision(&variables).await,
-        handler => Err(UnknownHandler::new(handler, "sweep, relay and provision").into()),
+        handler if handler == "register" => register(&variables).await,
+        handler => Err(UnknownHandler::new(handler, "sweep, relay, provision and register").into()),
     }
 }
 
@@ -52,9 +55,23 @@ async fn relay(variables: &Variables<'_>) -> Result<(), StartError> {
 
 async fn provision(variables: &Variables<'_>) -> Result<(), StartError> {
     let config = config::Provision::read(variables)?;
-    let access = Access::read(variables)?;
-    let allow_list = DynamoAllowList::new(access.dynamodb(), config.allow_list_table);
-    let stream = config.stream_arn.rsplit('/').next().unwrap_or_default().to_owned();
-    let records = KinesisRecords::new(access.kinesis(), config.stream_arn);
+    let (allow_list, records, stream) = admission(&Access::read(variables)?, &config);
     host::serve(Provision { allow_list, records, stream, clock: telemetry::now }, &config.common).await
+}
+
+async fn register(variables: &Variables<'_>) -> Result<(), StartError> {
+    let config::Register { provision, stack, policies, authorities } = config::Register::read(variables)?;
+    let access = Access::read(variables)?;
+    let (allow_list, records, stream) = admission(&access, &provision);
+    let names = Names { stack, stream, policies };
+    let things = access.iot(http_client()?);
+    let register = Register { allow_list, records, things, names, authorities, clock: telemetry::now };
+    host::serve(register, &provision.common).await
+}
+
+/// The allow-list, the telemetry stream and its name.
+fn admission(access: &Access, config: &config::Provision) -> (DynamoAllowList, KinesisRecords, String) {
+    let stream = config.stream_arn.rsplit('/').next().unwrap_or_default().to_owned();
+    let allow_list = DynamoAllowList::new(access.dynamodb(), config.allow_list_table.clone());
+    (allow_list, KinesisRecords::new(access.kinesis(), config.stream_arn.clone()), stream)
 }

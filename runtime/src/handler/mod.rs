@@ -12,6 +12,8 @@ pub mod notify;
 #[cfg(feature = "jobs")]
 pub mod provision;
 #[cfg(feature = "jobs")]
+pub mod register;
+#[cfg(feature = "jobs")]
 pub mod relay;
 #[cfg(feature = "store")]
 pub mod store;

@@ -12,15 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     host::{Deadline, Failure, Handler},
-    provision::{AllowList, Claim, Records, Registration},
+    provision::{AllowList, Records, claim, tell},
     telemetry::{Metrics, Unit},
 };
 
 /// The parameter of the template in which a device says its serial.
 const SERIAL: &str = "SerialNumber";
-
-/// Longest serial, in characters.
-const SERIAL_CHARS_MAX: usize = 128;
 
 /// The handler with its ports.
 #[derive(Debug)]
@@ -61,30 +58,6 @@ impl Answer {
     const NO: Self = Self { allow_provisioning: false, parameter_overrides: BTreeMap::new() };
 }
 
-/// Why a device is not provisioned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
-    /// The request names no serial, or something that is none.
-    MalformedSerial,
-    /// The serial is not on the list.
-    UnknownSerial,
-    /// Another certificate has used the serial.
-    UsedSerial,
-    /// The serial's row is not as it must be.
-    UnusableRow,
-}
-
-impl Refusal {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::MalformedSerial => "malformed_serial",
-            Self::UnknownSerial => "unknown_serial",
-            Self::UsedSerial => "used_serial",
-            Self::UnusableRow => "unusable_row",
-        }
-    }
-}
-
 impl<L: AllowList + Send, R: Records + Send> Handler for Provision<L, R> {
     type Answer = Answer;
 
@@ -94,10 +67,13 @@ impl<L: AllowList + Send, R: Records + Send> Handler for Provision<L, R> {
             // The error's own words may quote the request.
             message: format!("the event is no request of AWS IoT for provisioning (column {})", error.column()),
         })?;
-        let outcome = self
-            .provision(&request)
-            .await
-            .map_err(|error| Failure { kind: "unavailable", message: error.to_string() })?;
+        let serial = request.parameters.get(SERIAL).and_then(serde_json::Value::as_str);
+        let unavailable = |error: PortError| Failure { kind: "unavailable", message: error.to_string() };
+        let outcome = claim(&self.allow_list, serial, &request.certificate_id, (self.clock)()).await;
+        let outcome = outcome.map_err(unavailable)?;
+        if let Ok(registration) = &outcome {
+            tell(&self.records, registration).await.map_err(unavailable)?;
+        }
         let (certificate, claim) = (&request.certificate_id, request.claim_certificate_id.as_deref());
         Ok(match outcome {
             Ok(registration) => {
@@ -114,36 +90,6 @@ impl<L: AllowList + Send, R: Records + Send> Handler for Provision<L, R> {
             }
         })
     }
-}
-
-impl<L: AllowList, R: Records> Provision<L, R> {
-    async fn provision(&self, request: &Request) -> Result<Result<Registration, Refusal>, PortError> {
-        let serial = request.parameters.get(SERIAL).and_then(serde_json::Value::as_str);
-        let Some(serial) = serial.filter(|serial| is_serial(serial)) else {
-            return Ok(Err(Refusal::MalformedSerial));
-        };
-        let row = match self.allow_list.claim(serial, &request.certificate_id, (self.clock)()).await? {
-            Claim::Granted(row) => row,
-            Claim::Used => return Ok(Err(Refusal::UsedSerial)),
-            Claim::Unknown => return Ok(Err(Refusal::UnknownSerial)),
-        };
-        let registration = match Registration::read(row) {
-            Ok(registration) => registration,
-            Err(unusable) => {
-                tracing::error!(problem = %unusable, "a row of the allow-list cannot be used");
-                return Ok(Err(Refusal::UnusableRow));
-            }
-        };
-        // The stream knows a device before it can speak.
-        self.records.put(registration.device().as_str(), &registration.record()).await?;
-        Ok(Ok(registration))
-    }
-}
-
-/// As the script writes them into the list.
-fn is_serial(text: &str) -> bool {
-    (1..=SERIAL_CHARS_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-'))
 }
 
 #[cfg(test)]

@@ -1,131 +1,18 @@
 //! The handler over an allow-list and a stream in memory, which fail or end the program at any call.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Mutex,
-        atomic::{AtomicI64, AtomicUsize, Ordering},
-    },
-};
+use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{config::Common, provision::Row};
-
-const SERIAL_NUMBER: &str = "RW-000123";
-const START: Timestamp = Timestamp(1_769_855_400_000);
-
-/// Where a call goes wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// It is done, and the program ends before it hears so.
-    KilledAfter(usize),
-    /// The program ends before it is done.
-    KilledBefore(usize),
-    /// It is not done, which the program hears.
-    Fails(usize),
-    /// None does.
-    Well,
-}
-
-/// An allow-list and a stream.
-struct World {
-    rows: Mutex<BTreeMap<String, (Row, Option<String>)>>,
-    stream: Mutex<Vec<(String, Vec<u8>)>>,
-    calls: AtomicUsize,
-    fate: Mutex<Fate>,
-}
-
-impl World {
-    fn new() -> Self {
-        let row = |device: &str| Row {
-            device: device.to_owned(),
-            device_type: "pump".to_owned(),
-            zone: "zone-a".to_owned(),
-            attributes: "max_pressure=70".to_owned(),
-            thing_type: "water-dev-pump".to_owned(),
-            thing_group: "water-dev-zone-a".to_owned(),
-            policy: "water-dev-commands-pump".to_owned(),
-            used_at: Timestamp(0),
-        };
-        let unusable = Row { zone: "no zone".to_owned(), ..row("pump-9") };
-        let rows = [(SERIAL_NUMBER, row("pump-1")), ("RW-000124", row("pump-2")), ("RW-000999", unusable)];
-        Self {
-            rows: Mutex::new(rows.into_iter().map(|(serial, row)| (serial.to_owned(), (row, None))).collect()),
-            stream: Mutex::default(),
-            calls: AtomicUsize::new(0),
-            fate: Mutex::new(Fate::Well),
-        }
-    }
-
-    /// Does what a call does, unless the call goes wrong.
-    async fn call<T>(&self, done: impl FnOnce() -> T) -> Result<T, PortError> {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed);
-        let fate = *self.fate.lock().unwrap();
-        if fate == Fate::Fails(number) {
-            return Err(PortError("throttled".to_owned()));
-        }
-        if fate == Fate::KilledBefore(number) {
-            std::future::pending::<()>().await;
-        }
-        let done = done();
-        if fate == Fate::KilledAfter(number) {
-            std::future::pending::<()>().await;
-        }
-        Ok(done)
-    }
-
-    fn told(&self) -> Vec<Value> {
-        let stream = self.stream.lock().unwrap();
-        stream
-            .iter()
-            .map(|(key, record)| {
-                let record: Value = serde_json::from_slice(record).expect("JSON");
-                assert_eq!(record["d"], key.as_str(), "the partition key is the device");
-                record
-            })
-            .collect()
-    }
-
-    fn used_by(&self, serial: &str) -> Option<String> {
-        self.rows.lock().unwrap()[serial].1.clone()
-    }
-}
-
-impl AllowList for &World {
-    async fn claim(&self, serial: &str, certificate: &str, now: Timestamp) -> Result<Claim, PortError> {
-        self.call(|| {
-            let mut rows = self.rows.lock().unwrap();
-            let Some((row, used_by)) = rows.get_mut(serial) else { return Claim::Unknown };
-            match used_by {
-                Some(other) if other != certificate => return Claim::Used,
-                Some(_) => {}
-                None => {
-                    *used_by = Some(certificate.to_owned());
-                    row.used_at = now;
-                }
-            }
-            Claim::Granted(row.clone())
-        })
-        .await
-    }
-}
-
-impl Records for &World {
-    async fn put(&self, device: &str, record: &[u8]) -> Result<(), PortError> {
-        // A device that is on the stream may be provisioned, so its serial must be taken by then.
-        assert!(self.used_by(SERIAL_NUMBER).is_some() || device != "pump-1");
-        self.call(|| self.stream.lock().unwrap().push((device.to_owned(), record.to_vec()))).await
-    }
-}
-
-/// Each look at the clock finds it a second later.
-fn clock() -> Timestamp {
-    static NOW: AtomicI64 = AtomicI64::new(START.0);
-    Timestamp(NOW.fetch_add(1_000, Ordering::Relaxed))
-}
+use crate::{
+    config::Common,
+    provision::{
+        SERIAL_CHARS_MAX,
+        memory::{Fate, SERIAL_NUMBER, START, World, clock},
+    },
+};
 
 fn request(serial: &Value, certificate: &str) -> Bytes {
     let request = json!({

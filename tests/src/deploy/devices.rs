@@ -65,14 +65,14 @@ impl Test {
     }
 
     /// The last letters of the zones whose groups a thing is in.
-    fn groups(&self, device: &str) -> Result<Vec<String>, Failure> {
+    pub(super) fn groups(&self, device: &str) -> Result<Vec<String>, Failure> {
         let groups = self.aws.list(&["iot", "list-thing-groups-for-thing", "--thing-name", device], "thingGroups")?;
         let names = groups.iter().filter_map(|group| group["groupName"].as_str());
         Ok(names.filter_map(|name| name.rsplit_once("-zone-")).map(|(_, zone)| zone.to_owned()).collect())
     }
 
     /// The states of the certificates of a thing.
-    fn certificates(&self, device: &str) -> Result<Vec<String>, Failure> {
+    pub(super) fn certificates(&self, device: &str) -> Result<Vec<String>, Failure> {
         let principals = self.aws.list(&["iot", "list-thing-principals", "--thing-name", device], "principals")?;
         let mut states = Vec::new();
         for arn in principals.iter().filter_map(|arn| arn.as_str()) {

@@ -2,6 +2,7 @@
 //! out at the other. Each part is asserted through the services' own interfaces.
 
 mod alert;
+mod authority;
 mod command;
 mod crash;
 mod delivery;
@@ -104,6 +105,7 @@ impl Test {
         self.state_is_shown_and_repaired(&mut raised).await?;
         self.devices_come_and_go()?;
         self.devices_are_provisioned_by_claim(&mut raised).await?;
+        self.devices_come_with_certificates_of_an_authority(&mut raised).await?;
         self.delete()
     }
 }

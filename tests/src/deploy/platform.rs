@@ -12,6 +12,8 @@ pub(super) enum Variant {
     First,
     /// The rule's threshold is another one, and nothing else.
     ChangedRule,
+    /// Devices come with certificates of an authority that the test has made.
+    OwnAuthority,
 }
 
 /// The secret that signs webhook messages, as its owner puts it into Secrets Manager.
@@ -21,6 +23,11 @@ pub(super) const SECRET_KEY: &[u8] = b"a key of thirty-two bytes or so!";
 impl Test {
     pub(super) fn platform_file(&self) -> Utf8PathBuf {
         self.setup.work.join("platform.toml")
+    }
+
+    /// The certificate of the authority that signs devices' certificates.
+    pub(super) fn authority_certificate(&self) -> Utf8PathBuf {
+        self.setup.work.join("authority.crt")
     }
 
     /// The environment's folder below `out/`.
@@ -38,10 +45,21 @@ impl Test {
         self.transcript.part(&format!("fleetform generate ({variant:?})"));
         let fixture = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/platform.toml");
         let mut text = std::fs::read_to_string(fixture)?;
-        if variant == Variant::ChangedRule {
-            let changed = text.replace("threshold = 60.0", "threshold = 58.0");
-            assert_ne!(changed, text, "the fixture has no such threshold");
-            text = changed;
+        let mut change = |from: &str, to: &str| {
+            assert!(text.contains(from), "the fixture has no `{from}`");
+            text = text.replace(from, to);
+        };
+        match variant {
+            Variant::First => {}
+            Variant::ChangedRule => change("threshold = 60.0", "threshold = 58.0"),
+            Variant::OwnAuthority => {
+                change("threshold = 60.0", "threshold = 58.0");
+                let certificate = std::fs::read_to_string(self.authority_certificate())?;
+                let authority = format!(
+                    "provisioning = \"jitp\"\n[identity.authorities.factory]\ncertificate = \"\"\"\n{certificate}\"\"\"\n"
+                );
+                change("provisioning = \"fleet_claim\"\n", &authority);
+            }
         }
         std::fs::write(self.platform_file(), text)?;
         let output = Command::new(&self.setup.fleetform)

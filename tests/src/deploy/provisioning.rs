@@ -15,14 +15,14 @@ const DEVICE: &str = "provisioned-1";
 
 impl Test {
     pub(super) async fn devices_are_provisioned_by_claim(&mut self, raised: &mut Raised) -> Result<(), Failure> {
-        self.transcript.part("claims.sh: an allow-list and a claim certificate");
+        self.transcript.part("serials.sh and claims.sh: an allow-list and a claim certificate");
         let manifest = self.setup.work.join("serials.csv");
         fs::write(&manifest, format!("serial,device,type,zone\n{SERIAL},{DEVICE},pressure-logger,zone-b\n"))?;
         let allow = ["allow", manifest.as_str()];
-        let plan = self.claims(&["allow", manifest.as_str(), "--dry-run"])?;
+        let plan = self.serials(&["allow", manifest.as_str(), "--dry-run"])?;
         self.transcript.equal("case_18: a dry run changes nothing", plan.mutating_calls(), Vec::<&str>::new());
-        self.claims(&allow)?;
-        let again = self.claims(&allow)?;
+        self.serials(&allow)?;
+        let again = self.serials(&allow)?;
         self.transcript.equal(
             "case_17: the same again makes no mutating call",
             again.mutating_calls(),
@@ -48,7 +48,7 @@ impl Test {
         }
 
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
-        let told: Vec<Value> = records.values().flatten().filter_map(device_record).collect();
+        let told: Vec<Value> = records.values().flatten().filter_map(|record| device_record(record, DEVICE)).collect();
         self.transcript.equal("the stream was told once for each time that it was allowed", told.len(), 2);
         self.transcript.check("in the same words", told.windows(2).all(|pair| pair[0] == pair[1]));
         let first = told.first().map(|record| (record["zone"].clone(), record["type"].clone()));
@@ -56,8 +56,8 @@ impl Test {
         let delivery = raised.evaluate.deliver(&records).await?;
         self.transcript.equal("evaluate took it", delivery.failures, Vec::<String>::new());
 
-        self.transcript.part("claims.sh: a serial that is free again, and a certificate that is taken away");
-        self.claims(&["release", SERIAL])?;
+        self.transcript.part("a serial that is free again, and a claim certificate that is taken away");
+        self.serials(&["release", SERIAL])?;
         let second = provision.invoke(&request(SERIAL, "second")).await?;
         let allowed = matches!(&second, Outcome::Returned(answer) if answer["allowProvisioning"] == true);
         self.transcript.check("a serial that was released is used once more", allowed);
@@ -101,6 +101,12 @@ impl Test {
         Ok(())
     }
 
+    fn serials(&mut self, arguments: &[&str]) -> Result<Run, Failure> {
+        let run = self.script("serials.sh", arguments)?;
+        self.transcript.check(&format!("serials.sh {} succeeds", arguments[0]), run.succeeded);
+        Ok(run)
+    }
+
     fn claims(&mut self, arguments: &[&str]) -> Result<Run, Failure> {
         let keys = self.setup.work.join("claims");
         let run = self.script("claims.sh", &[arguments, &["--keys", keys.as_str()]].concat())?;
@@ -121,9 +127,9 @@ fn request(serial: &str, certificate: &str) -> Value {
     })
 }
 
-/// The device record of this part's device, if a record is one.
-fn device_record(record: &Value) -> Option<Value> {
+/// The device record of a device, if a record is one.
+pub(super) fn device_record(record: &Value, device: &str) -> Option<Value> {
     let data = STANDARD.decode(record["kinesis"]["data"].as_str()?).ok()?;
     let record: Value = serde_json::from_slice(&data).ok()?;
-    (record["k"] == "device" && record["d"] == DEVICE).then_some(record)
+    (record["k"] == "device" && record["d"] == device).then_some(record)
 }

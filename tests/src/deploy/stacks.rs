@@ -9,7 +9,7 @@ use super::{Failure, Test, platform::Variant, script::Run};
 const ROOT: &str = "deploy-test-test";
 
 impl Test {
-    fn deploy(&mut self, more: &[&str]) -> Result<Run, Failure> {
+    pub(super) fn deploy(&mut self, more: &[&str]) -> Result<Run, Failure> {
         let artifacts = self.setup.artifacts.to_string();
         let mut arguments = vec!["--artifacts", &artifacts, "--yes"];
         arguments.extend(more);

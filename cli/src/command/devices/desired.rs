@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, num::NonZeroU32, time::Duratio
 use clap::Args;
 use fleetform_engine::{ids::ShadowName, rule_set::ValueType, units::Timestamp};
 use fleetform_generator::platform::{Platform, device_type::DeviceType, setting};
+use fleetform_runtime::aws::things;
 use serde_json::{Map, Value, json};
 
 use super::known::ago;
@@ -13,8 +14,7 @@ use crate::{
     found::{check_region, stack_name, wait},
     input::{self, DEFAULT_FILE},
     registry::{
-        Thing,
-        iot::Iot,
+        Thing, iot,
         shadows::{Shadow, Shadows},
     },
     setting::setting,
@@ -105,10 +105,10 @@ impl Desired {
 
     async fn act(&self, platform: &Platform) -> Result<(), Stop> {
         let stack = stack_name(platform);
-        let registry = Iot::open(platform).await?;
+        let registry = iot::open(platform).await?;
         let things = match self.device.as_deref() {
-            Some(device) => registry.thing(device).await?.into_iter().collect(),
-            None => registry.things_of(platform, &stack, |_| ()).await?,
+            Some(device) => things::thing(&registry, device).await?.into_iter().collect(),
+            None => iot::things_of(&registry, platform, &stack, |_| ()).await?,
         };
         let meant = self.meant(platform, &things)?;
         if meant.is_empty() {

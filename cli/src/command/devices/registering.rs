@@ -5,7 +5,7 @@ use std::fs;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
-use fleetform_generator::platform::{Platform, Project, identity::Provisioning};
+use fleetform_generator::platform::{Platform, Project};
 
 use crate::{
     deployed::now,
@@ -81,17 +81,14 @@ pub(super) struct ServerKeys {
 impl ServerKeys {
     /// Whether it was asked for; refused where the platform does not have it so.
     pub(super) fn of(&self, platform: &Platform) -> Result<bool, Stop> {
-        match platform.identity.provisioning {
-            Provisioning::ServerKeys => Ok(self.insecure_server_keys),
-            Provisioning::Csr | Provisioning::FleetClaim if self.insecure_server_keys => {
-                Err(Stop::bad_input(format_args!(
-                    "--insecure-server-keys is for laboratories, and environment `{}` is none",
-                    platform.environment.id
-                ))
-                .help("write it into the platform file: identity.provisioning = \"server_keys\""))
-            }
-            Provisioning::Csr | Provisioning::FleetClaim => Ok(false),
+        if self.insecure_server_keys && !platform.identity.provisioning.has_server_keys() {
+            return Err(Stop::bad_input(format_args!(
+                "--insecure-server-keys is for laboratories, and environment `{}` is none",
+                platform.environment.id
+            ))
+            .help("write it into the platform file: identity.provisioning = \"server_keys\""));
         }
+        Ok(self.insecure_server_keys)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     deployed::now,
     found::{stack_name, wait},
     input::{self, DEFAULT_FILE},
-    registry::{Thing, iot::Iot},
+    registry::{self, Thing, iot},
     sender::{Record, Sender},
     terminal::{Stop, print, tell},
 };
@@ -53,7 +53,8 @@ impl Sync {
                 tell(format_args!("{count} things so far"));
             }
         };
-        let things = Iot::open(platform).await?.things_of(platform, &stack, &mut progress).await?;
+        let registry = iot::open(platform).await?;
+        let things = iot::things_of(&registry, platform, &stack, &mut progress).await?;
         let (count, first) = (things.len(), self.from.as_deref().unwrap_or_default());
         let mut left_out = 0;
         let mut records = Vec::new();
@@ -88,7 +89,7 @@ impl Sync {
 
 /// The record that the stream was told last, but for its time.
 fn record(platform: &Platform, thing: &Thing) -> Result<Vec<u8>, String> {
-    let registration = thing.registration(platform)?;
+    let registration = registry::registration(thing, platform)?;
     let revision = thing.revision().ok_or("its thing has no revision")?;
     Ok(registration.record(revision, now()))
 }

@@ -89,7 +89,7 @@ pub(crate) struct TopicRulePayload {
     pub(crate) description: &'static str,
     /// CloudFormation's default is `2015-10-08`, in which `encode` of a whole message and much else is missing.
     pub(crate) aws_iot_sql_version: &'static str,
-    pub(crate) sql: String,
+    pub(crate) sql: Text,
     pub(crate) rule_disabled: bool,
     pub(crate) actions: Vec<Action>,
     pub(crate) error_action: Action,
@@ -99,6 +99,7 @@ pub(crate) struct TopicRulePayload {
 #[derive(Serialize)]
 pub(crate) enum Action {
     Kinesis(KinesisAction),
+    Lambda(LambdaAction),
     S3(S3Action),
 }
 
@@ -108,6 +109,12 @@ pub(crate) struct KinesisAction {
     pub(crate) stream_name: Text,
     pub(crate) partition_key: String,
     pub(crate) role_arn: Text,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct LambdaAction {
+    pub(crate) function_arn: Text,
 }
 
 #[derive(Serialize)]
@@ -208,6 +215,26 @@ pub(crate) struct ProvisioningHook {
 
 impl Resource for ProvisioningTemplate {
     const TYPE: &'static str = "AWS::IoT::ProvisioningTemplate";
+}
+
+/// The certificate of an authority that signs devices' certificates.
+#[derive(Serialize)]
+pub(crate) struct CaCertificate {
+    #[serde(rename = "CACertificatePem")]
+    pub(crate) certificate: String,
+    /// `SNI_ONLY` takes it without a proof, made with its key, that it is one's own; devices then have to name the host
+    /// that they connect to.
+    #[serde(rename = "CertificateMode")]
+    pub(crate) mode: &'static str,
+    #[serde(rename = "Status")]
+    pub(crate) status: &'static str,
+    /// Whether a certificate that it has signed is registered when its holder connects.
+    #[serde(rename = "AutoRegistrationStatus")]
+    pub(crate) auto_registration: &'static str,
+}
+
+impl Resource for CaCertificate {
+    const TYPE: &'static str = "AWS::IoT::CACertificate";
 }
 
 /// What operators may tell devices to do.

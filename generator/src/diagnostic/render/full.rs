@@ -12,20 +12,32 @@ const LINE_BYTES_MAX: usize = 400;
 /// Places further apart than this are shown one by one. It also bounds the text that is read for each diagnostic.
 const WINDOW_BYTES_MAX: usize = 16_000;
 
+/// What a private key as PEM begins and ends with.
+const KEY: &str = "PRIVATE KEY-----";
+const BEGIN: &str = "-----BEGIN";
+const END: &str = "-----END";
+
 pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
     let renderer = Renderer::styled();
     let lines = Lines::new(text);
-    let secrets: Vec<Range<usize>> = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.code.hides_source())
-        .map(|diagnostic| diagnostic.span.clone())
-        .collect();
+    let pasted = diagnostics.iter().filter(|diagnostic| diagnostic.code.hides_source());
+    let secrets: Vec<Range<usize>> = pasted.map(|diagnostic| diagnostic.span.clone()).chain(keys(text)).collect();
     let mut out = String::new();
     for diagnostic in diagnostics {
         out.push_str(&one(&renderer, name, &lines, diagnostic, &secrets));
         out.push_str("\n\n");
     }
     out
+}
+
+/// Where private keys stand as PEM, from the line on which each begins to its end, wherever in a file somebody pasted one
+/// and whatever else is wrong there.
+fn keys(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices(KEY).map(|(at, _)| {
+        let begin = text[..at].rfind(BEGIN).unwrap_or(at);
+        let end = text[at..].find(END).map_or(text.len(), |end| at + end);
+        begin..end.max(at + KEY.len())
+    })
 }
 
 fn one(

@@ -1,5 +1,12 @@
-//! The allow-list of provisioning by claim: which serials may become devices, which device each becomes, and who has
-//! used it. Everything that a device becomes is said here; what it asks for itself is not asked.
+//! The allow-list: which serials may become devices, which device each becomes, and who has used it. Everything that a
+//! device becomes is said here; what it asks for itself is not asked.
+//!
+//! One serial, one use, and the stream knows a device before it can speak. How a device comes to say its serial is not
+//! known here.
+
+pub mod just_in_time;
+#[cfg(test)]
+pub(crate) mod memory;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -61,6 +68,81 @@ pub trait Records: Sync {
     fn put(&self, device: &str, record: &[u8]) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
+/// Longest serial, in characters.
+pub(crate) const SERIAL_CHARS_MAX: usize = 128;
+
+/// Why somebody does not become a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No serial is named, or something that is none.
+    MalformedSerial,
+    /// The serial is not on the list.
+    UnknownSerial,
+    /// Another certificate has used the serial.
+    UsedSerial,
+    /// The serial's row is not as it must be.
+    UnusableRow,
+    /// The certificate was signed by an authority that is none of the platform's.
+    UnknownAuthority,
+    /// The thing of the device's name belongs to something else.
+    ForeignThing,
+    /// The device was revoked after its serial was used.
+    RevokedDevice,
+}
+
+impl Refusal {
+    /// Its word in logs and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MalformedSerial => "malformed_serial",
+            Self::UnknownSerial => "unknown_serial",
+            Self::UsedSerial => "used_serial",
+            Self::UnusableRow => "unusable_row",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::ForeignThing => "foreign_thing",
+            Self::RevokedDevice => "revoked_device",
+        }
+    }
+}
+
+/// Lets a certificate use a serial, and says which device it becomes. The same again ends as before.
+///
+/// # Errors
+/// If the list does not do its part.
+pub async fn claim<L: AllowList>(
+    allow_list: &L,
+    serial: Option<&str>,
+    certificate: &str,
+    now: Timestamp,
+) -> Result<Result<Registration, Refusal>, PortError> {
+    let Some(serial) = serial.filter(|serial| is_serial(serial)) else {
+        return Ok(Err(Refusal::MalformedSerial));
+    };
+    let row = match allow_list.claim(serial, certificate, now).await? {
+        Claim::Granted(row) => row,
+        Claim::Used => return Ok(Err(Refusal::UsedSerial)),
+        Claim::Unknown => return Ok(Err(Refusal::UnknownSerial)),
+    };
+    Ok(Registration::read(row).map_err(|unusable| {
+        tracing::error!(problem = %unusable, "a row of the allow-list cannot be used");
+        Refusal::UnusableRow
+    }))
+}
+
+/// Tells the stream of a device, which it has to know before the device can speak. The same again puts the same bytes.
+///
+/// # Errors
+/// If the stream does not take the record.
+pub async fn tell<R: Records>(records: &R, registration: &Registration) -> Result<(), PortError> {
+    records.put(registration.device().as_str(), &registration.record()).await
+}
+
+/// As the script writes them into the list.
+fn is_serial(text: &str) -> bool {
+    (1..=SERIAL_CHARS_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-'))
+}
+
 /// What in a row is not as it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its `{0}` is not usable")]
@@ -117,15 +199,24 @@ impl Registration {
         format!(r#"{{"ff":1,"k":"device","d":"{device}","rev":{revision},{fields},"t":{revision}}}"#).into_bytes()
     }
 
-    /// The parameters of the provisioning template. `told` says what a stream was told, in the words in which the script
-    /// for devices asks: it then finds nothing to tell.
-    pub fn parameters(&self, stream: &str) -> BTreeMap<&'static str, String> {
+    /// What a stream was told, in the words in which the script for devices asks: it then finds nothing to tell.
+    fn told(&self, stream: &str) -> String {
         let told = Sha256::digest(format!("{stream} {}", self.fields()));
-        let told = told.iter().fold(String::new(), |mut text, byte| {
+        told.iter().fold(String::new(), |mut text, byte| {
             write!(text, "{byte:02x}").expect("a String takes everything");
             text
-        });
+        })
+    }
+
+    /// Its values as an attribute of a thing has them. Never empty, since a template's parameter must not be: no pair
+    /// stands before or after the only separator.
+    fn values(&self) -> String {
         let values: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        if values.is_empty() { "/".to_owned() } else { values.join("/") }
+    }
+
+    /// The parameters of the provisioning template.
+    pub fn parameters(&self, stream: &str) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("ThingName", self.device.to_string()),
             ("ThingTypeName", self.thing_type.clone()),
@@ -133,10 +224,9 @@ impl Registration {
             ("DeviceType", self.device_type.to_string()),
             ("PolicyName", self.policy.clone()),
             ("Zone", self.zone.to_string()),
-            // Never empty, since a parameter must not be: no pair stands before or after the only separator.
-            ("Values", if values.is_empty() { "/".to_owned() } else { values.join("/") }),
+            ("Values", self.values()),
             ("Revision", self.revision.0.to_string()),
-            ("Told", told),
+            ("Told", self.told(stream)),
         ])
     }
 

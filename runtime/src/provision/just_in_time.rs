@@ -1,0 +1,164 @@
+//! Devices with certificates of one's own authority, which AWS IoT registers when they first connect: what is read from such
+//! a certificate, and what has to change so that it may speak for its device. Nothing is asked here, and nothing done.
+
+use fleetform_engine::drive::PortError;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use x509_cert::{
+    Certificate as Signed,
+    attr::AttributeTypeAndValue,
+    der::{
+        Decode as _, Tag, Tagged as _,
+        asn1::{ObjectIdentifier, PrintableStringRef, TeletexStringRef, Utf8StringRef},
+    },
+};
+
+use super::{Refusal, Registration};
+use crate::aws::things::{Certificate, Change, Thing};
+
+/// `id-at-commonName` of X.520.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+
+/// The port to AWS IoT's registry.
+pub trait Things: Sync {
+    /// A certificate by its id, if there is one.
+    fn certificate(&self, id: &str) -> impl Future<Output = Result<Option<Certificate>, PortError>> + Send;
+    /// The thing of a device, if there is one.
+    fn thing(&self, device: &str) -> impl Future<Output = Result<Option<Thing>, PortError>> + Send;
+    /// The groups that a thing is in.
+    fn groups(&self, device: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+    /// The policies of a certificate, by its ARN.
+    fn policies(&self, certificate: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
+    /// Changes one thing. A thing that is there already is one that another call has made meanwhile.
+    fn change(&self, change: &Change) -> impl Future<Output = Result<Made, PortError>> + Send;
+}
+
+/// What came of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It is made.
+    Done,
+    /// It names something that is not there: a type, a group or a policy.
+    Missing,
+}
+
+/// What the elements of a platform are called in AWS IoT.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The stack, which is what the names of groups and policies begin with.
+    pub stack: String,
+    /// The telemetry stream.
+    pub stream: String,
+    /// The policies that every device has.
+    pub policies: Vec<String>,
+}
+
+impl Names {
+    /// Whether a name is one that the platform gives. Another platform's may begin with the same words, so this is asked only
+    /// about what a thing or a certificate of the platform's own has.
+    fn is_own(&self, name: &str) -> bool {
+        name.strip_prefix(&self.stack).is_some_and(|rest| rest.starts_with('-'))
+    }
+}
+
+/// Why the thing that has a device's name is not given to whoever has its serial.
+pub fn refusal(names: &Names, registration: &Registration, thing: &Thing) -> Option<Refusal> {
+    let is_ours = match thing.attribute("stack") {
+        Some(stack) => stack == names.stack,
+        // A stopped run has made it, and told nobody yet what for.
+        None => thing.thing_type.as_ref().is_none_or(|name| *name == registration.thing_type),
+    };
+    if !is_ours {
+        return Some(Refusal::ForeignThing);
+    }
+    (thing.is_retired() && registration.is_older_than(thing)).then_some(Refusal::RevokedDevice)
+}
+
+/// The name in the subject of a certificate.
+pub fn common_name(pem: &str) -> Option<String> {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let subject = Signed::from_der(&der).ok()?.tbs_certificate.subject;
+    let mut names = subject.0.iter().flat_map(|part| part.0.iter()).filter(|part| part.oid == COMMON_NAME);
+    let name = names.next().and_then(text)?;
+    // Which of two is meant is for nobody to guess.
+    names.next().is_none().then_some(name)
+}
+
+fn text(part: &AttributeTypeAndValue) -> Option<String> {
+    let value = &part.value;
+    let text = match value.tag() {
+        Tag::Utf8String => value.decode_as::<Utf8StringRef<'_>>().ok()?.as_str().to_owned(),
+        Tag::PrintableString => value.decode_as::<PrintableStringRef<'_>>().ok()?.as_str().to_owned(),
+        Tag::TeletexString => value.decode_as::<TeletexStringRef<'_>>().ok()?.as_str().to_owned(),
+        _ => return None,
+    };
+    Some(text)
+}
+
+/// What the registry lacks of a device whose serial is claimed: the thing with its group and what the stream was told of it.
+/// What it was told later, by whoever moved the device, stays.
+pub fn register(
+    names: &Names,
+    registration: &Registration,
+    (thing, groups): (Option<&Thing>, &[String]),
+) -> Vec<Change> {
+    if thing.is_some_and(|thing| registration.is_older_than(thing)) {
+        return Vec::new();
+    }
+    let device = || registration.device.to_string();
+    let mut changes = Vec::new();
+    match thing {
+        None => {
+            changes.push(Change::CreateThing { device: device(), thing_type: registration.thing_type.clone() });
+        }
+        Some(thing) if thing.thing_type.as_ref() != Some(&registration.thing_type) => {
+            changes.push(Change::SetThingType { device: device(), thing_type: registration.thing_type.clone() });
+        }
+        Some(_) => {}
+    }
+    // Out before in: a thing may be in one group of a hierarchy only.
+    let group = &registration.thing_group;
+    let others = groups.iter().filter(|held| *held != group && names.is_own(held));
+    changes.extend(others.map(|other| Change::LeaveGroup { device: device(), group: other.clone() }));
+    if !groups.contains(group) {
+        changes.push(Change::JoinGroup { device: device(), group: group.clone() });
+    }
+    let told = registration.told(&names.stream);
+    let revision = registration.revision.0.to_string();
+    let knows =
+        |thing: &Thing| thing.attribute("told") == Some(&told) && thing.attribute("revision") == Some(&revision);
+    if !thing.is_some_and(knows) {
+        let attributes = vec![
+            ("told", told),
+            ("revision", revision),
+            ("type", registration.device_type.to_string()),
+            ("zone", registration.zone.to_string()),
+            ("values", registration.values()),
+            ("retired", "false".to_owned()),
+            ("stack", names.stack.clone()),
+        ];
+        changes.push(Change::SetAttributes { device: device(), attributes });
+    }
+    changes
+}
+
+/// What a certificate lacks that may soon speak for its device; what devices of another type have, it loses.
+pub fn empower(names: &Names, registration: &Registration, certificate: &str, held: &[String]) -> Vec<Change> {
+    let certificate = || certificate.to_owned();
+    // Of a type without a policy of its own it is one that every device has.
+    let wanted: Vec<&String> = names.policies.iter().chain([&registration.policy]).collect();
+    let others = held.iter().filter(|policy| names.is_own(policy) && !wanted.contains(policy));
+    let mut changes: Vec<Change> =
+        others.map(|policy| Change::DetachPolicy { policy: policy.clone(), certificate: certificate() }).collect();
+    let own = Some(&registration.policy).filter(|own| !names.policies.contains(own));
+    let lacking = names.policies.iter().chain(own).filter(|policy| !held.contains(policy));
+    changes.extend(lacking.map(|policy| Change::AttachPolicy { policy: policy.clone(), certificate: certificate() }));
+    changes.push(Change::AttachThing { device: registration.device.to_string(), certificate: certificate() });
+    changes
+}
+
+impl Registration {
+    /// Whether the stream was told something of the device later.
+    fn is_older_than(&self, thing: &Thing) -> bool {
+        thing.revision().is_some_and(|revision| u64::try_from(self.revision.0).is_ok_and(|own| revision > own))
+    }
+}
