@@ -51,14 +51,14 @@ impl Test {
         Ok(())
     }
 
-    fn devices(&mut self, arguments: &[&str]) -> Result<Run, Failure> {
+    pub(super) fn devices(&mut self, arguments: &[&str]) -> Result<Run, Failure> {
         let keys = self.setup.work.join("keys");
         let run = self.script("devices.sh", &[arguments, &["--keys", keys.as_str()]].concat())?;
         self.transcript.check(&format!("devices.sh {} succeeds", arguments[0]), run.succeeded);
         Ok(run)
     }
 
-    fn changes_nothing(&mut self, what: &str, arguments: &[&str]) -> Result<(), Failure> {
+    pub(super) fn changes_nothing(&mut self, what: &str, arguments: &[&str]) -> Result<(), Failure> {
         let run = self.devices(arguments)?;
         self.transcript.equal(&format!("{what} makes no mutating call"), run.mutating_calls(), Vec::<&str>::new());
         Ok(())

@@ -8,6 +8,7 @@ mod crash;
 mod delivery;
 mod devices;
 mod export;
+mod fleet;
 mod overrides;
 mod platform;
 mod provisioning;
@@ -104,6 +105,7 @@ impl Test {
         self.operators_set_a_rule(&mut raised).await?;
         self.state_is_shown_and_repaired(&mut raised).await?;
         self.devices_come_and_go()?;
+        self.a_fleet_comes_and_goes(&mut raised).await?;
         self.devices_are_provisioned_by_claim(&mut raised).await?;
         self.devices_come_with_certificates_of_an_authority(&mut raised).await?;
         self.delete()
