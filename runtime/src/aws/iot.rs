@@ -15,7 +15,13 @@ use aws_credential_types::{
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::signed::{Answer, Client, Method, SignedClient};
+use super::{
+    address,
+    signed::{Answer, Client, Method, SignedClient},
+};
+
+/// The name of AWS IoT's registry in addresses and signatures.
+const SERVICE: &str = "iot";
 
 /// What asks for another page of a list, and what says that there is one.
 pub const TOKEN: (&str, &str) = ("nextToken", "nextToken");
@@ -104,15 +110,14 @@ impl Iot {
         own_endpoint: Option<&str>,
         patience: Patience,
     ) -> Self {
-        let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
         let own = own_endpoint.map(|url| url.trim_end_matches('/').to_owned());
         Self {
             http,
             provider,
             credentials: Mutex::new(None),
-            service: "iot",
+            service: SERVICE,
             has_own_endpoint: own.is_some(),
-            endpoint: own.unwrap_or_else(|| format!("https://iot.{region}.{domain}")),
+            endpoint: own.unwrap_or_else(|| address(SERVICE, &region)),
             region,
             patience,
         }

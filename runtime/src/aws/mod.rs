@@ -127,8 +127,7 @@ impl Access {
     #[cfg(feature = "signed")]
     pub fn signed(&self, http: reqwest::Client, service: &'static str) -> (signed::SignedClient, String) {
         let own = self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
-        let domain = if self.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-        let endpoint = own.unwrap_or_else(|| format!("https://{service}.{}.{domain}", self.region));
+        let endpoint = own.unwrap_or_else(|| address(service, &self.region));
         (signed::SignedClient::new(http, self.credentials.clone(), self.region.clone(), service), endpoint)
     }
 
@@ -180,6 +179,13 @@ impl Access {
     pub fn ssm(&self) -> aws_sdk_ssm::Client {
         aws_sdk_ssm::Client::new(&self.config)
     }
+}
+
+/// The address of a service in a region.
+#[cfg(feature = "signed")]
+fn address(service: &str, region: &str) -> String {
+    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{service}.{region}.{domain}")
 }
 
 /// A failed call in words for an operator. The service's own message is left out where it may quote an item.
