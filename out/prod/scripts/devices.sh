@@ -455,6 +455,8 @@ once_detached() {
   done
 }
 
+# Finds out the state of a certificate and the authority of one's own that signed it: $WORK/certificate has both. False if
+# there is no such certificate.
 ask_certificate() {
   if try_aws iot describe-certificate --certificate-id "$1" --query '[certificateDescription.[status,caCertificateId]]' --output text >"$WORK/rows"; then
     tr '\t' "$COLUMN" <"$WORK/rows" >"$WORK/certificate"
@@ -464,6 +466,7 @@ ask_certificate() {
   fi
 }
 
+# Deletes a certificate for good.
 delete_certificate() {
   local id=${1##*/} status authority
   if ! ask_certificate "$id"; then return; fi
