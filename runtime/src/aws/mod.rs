@@ -17,6 +17,8 @@ pub mod firehose;
 pub mod hot;
 #[cfg(feature = "signed")]
 pub mod iot;
+#[cfg(feature = "signed")]
+pub mod json;
 #[cfg(feature = "evaluate")]
 pub mod members;
 #[cfg(feature = "evaluate")]

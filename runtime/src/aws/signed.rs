@@ -42,7 +42,8 @@ impl SignedClient {
         Ok((answer.status, answer.body))
     }
 
-    /// Sends a request with headers of its own besides, which are signed as well.
+    /// Sends a request with headers of its own besides, which are signed as well. Its body is JSON, unless they say another
+    /// type.
     ///
     /// # Errors
     /// If there is no answer.
@@ -70,7 +71,10 @@ impl SignedClient {
         let signable = SignableRequest::new(method.as_str(), url, headers.iter().copied(), SignableBody::Bytes(&body));
         let signed = signable.and_then(|request| sign(request, &params)).map_err(|error| unsigned(&error))?;
         let (instructions, _) = signed.into_parts();
-        let mut request = self.http.request(method, url).header(header::CONTENT_TYPE, "application/json");
+        let mut request = self.http.request(method, url);
+        if headers.iter().all(|(name, _)| *name != header::CONTENT_TYPE.as_str()) {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
         for (name, value) in headers.iter().copied().chain(instructions.headers()) {
             request = request.header(name, value);
         }
