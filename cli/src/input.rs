@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use fleetform_engine::ids::EnvironmentId;
 use fleetform_generator::{
-    Checked, Format, PLATFORM_FILE_BYTES_MAX, check, diagnostic,
+    Checked, Earlier, Format, PLATFORM_FILE_BYTES_MAX, check, check_after, diagnostic,
     platform::{Platform, Project},
     too_large,
 };
@@ -51,15 +51,26 @@ pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
     project_and_text(path).map(|(project, _)| project)
 }
 
-/// The same, with the file's text.
+/// The same, also against what was generated from the file before.
+pub(crate) fn project_after(path: &Utf8Path, earlier: &Earlier) -> Result<Project, Stop> {
+    let text = read(path)?;
+    sound(path, &text, check_after(path.as_str(), &text, earlier))
+}
+
+/// The same as [`project`], with the file's text.
 pub(crate) fn project_and_text(path: &Utf8Path) -> Result<(Project, String), Stop> {
     let text = read(path)?;
-    let Checked { project, diagnostics } = check(path.as_str(), &text);
-    if !diagnostics.is_empty() {
-        tell(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
-    }
-    let project = project.ok_or_else(Stop::bad_file)?;
+    let project = sound(path, &text, check(path.as_str(), &text))?;
     Ok((project, text))
+}
+
+/// Tells what was found of a file, and ends the command if it has errors.
+fn sound(path: &Utf8Path, text: &str, checked: Checked) -> Result<Project, Stop> {
+    let Checked { project, diagnostics } = checked;
+    if !diagnostics.is_empty() {
+        tell(diagnostic::render(path.as_str(), text, &diagnostics, Format::Full).trim_end());
+    }
+    project.ok_or_else(Stop::bad_file)
 }
 
 /// The platform of the environment that is asked for; unless one is, of the file's default.

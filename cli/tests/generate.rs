@@ -135,3 +135,49 @@ fn case_08_a_file_too_large_or_too_deep_takes_little_memory() {
         assert!(code == Some(1) && said.contains("P003"), "{code:?} {said}");
     }
 }
+
+/// A column of a deployed table keeps its type, and what was generated says which there are.
+#[test]
+fn a_reading_keeps_the_type_that_was_generated_for_it() {
+    let folder = place(str::to_owned);
+    let run = |arguments: &str| {
+        let output = fleetform(folder.path())
+            .args(arguments.split(' '))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output();
+        let output = output.unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(run("check").0, Some(0), "nothing was generated yet");
+    generate(folder.path());
+    let path = folder.path().join("platform.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let before = files(&folder.path().join("out"));
+    fs::write(&path, text.replace("unit = \"[psi]\"", "type = \"int\", unit = \"[psi]\"")).unwrap();
+    for (arguments, code) in [("check", 1), ("generate", 2), ("generate --check", 2), ("check --out ./out", 1)] {
+        let (found, said) = run(arguments);
+        assert!(found == Some(code) && said.contains("error[P079]: the reading `pressure`"), "{arguments}: {said}");
+    }
+    assert_eq!(files(&folder.path().join("out")), before, "nothing is written");
+    // Another folder says nothing of it, or says the same as the file.
+    assert_eq!(run("check --out elsewhere").0, Some(0));
+    assert_eq!(run("generate --out elsewhere").0, Some(0));
+    assert_eq!(run("check --out elsewhere").0, Some(0));
+    // What is damaged is told, and can be mended.
+    let rule_set = folder.path().join("out/dev/rules/rule-set.json");
+    let whole = fs::read(&rule_set).unwrap();
+    for damage in [&whole[..whole.len() / 2], b"[]"] {
+        fs::write(&rule_set, damage).unwrap();
+        let (code, said) = run("check");
+        assert!(code == Some(0) && said.contains("warning: cannot read `out/dev/rules/rule-set.json`"), "{said}");
+    }
+    fs::remove_file(&rule_set).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", &rule_set).unwrap();
+    assert!(run("check").1.contains("it is behind a link"));
+    fs::remove_file(&rule_set).unwrap();
+    assert!(run("check").1.contains("warning: cannot read"));
+    assert_eq!(run("generate").0, Some(0));
+    assert_eq!(run("check --deny-warnings"), (Some(0), "platform.toml: no errors, no warnings\n".to_owned()));
+}

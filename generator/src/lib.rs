@@ -23,10 +23,10 @@ pub mod stacks;
 mod text;
 mod workflow;
 
-pub use check::{Checked, CheckedTests, PLATFORM_FILE_BYTES_MAX, check, check_tests, too_large};
+pub use check::{Checked, CheckedTests, Earlier, PLATFORM_FILE_BYTES_MAX, check, check_after, check_tests, too_large};
 pub use diagnostic::Format;
 pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};
 pub use registration::{Registration, RegistrationError};
-pub use render::{Selection, render};
+pub use render::{RULE_SET, Selection, render};
 pub use rule_set::{RuleSetArtifact, rule_set};
 pub use schema::{duration, schema};

@@ -12,6 +12,9 @@ use crate::{
     schema, script, stacks, workflow,
 };
 
+/// Where an environment's folder has its rule set.
+pub const RULE_SET: &str = "rules/rule-set.json";
+
 /// Which environments are rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection<'a> {
@@ -42,7 +45,7 @@ fn environment(platform: &Platform) -> Tree {
     let mut tree = Tree::new();
     let stacks = stacks::stacks(platform, &rule_set.sha256);
     let scripts = script::scripts(platform, &rule_set, &stacks);
-    tree.insert("rules/rule-set.json", rule_set.bytes);
+    tree.insert(RULE_SET, rule_set.bytes);
     for (name, document) in stacks::iot_policies(platform) {
         tree.insert(format!("iot/policies/{name}"), document);
     }

@@ -1,7 +1,8 @@
 //! Every kind of problem has a fixture, a rendered message and a page; and the acceptance cases of platform files.
 //!
 //! A fixture is `tests/fixtures/invalid/<code>-<name>/platform.toml`; `expected.txt` beside it is what `check` says of
-//! it. `SNAPSHOTS=overwrite cargo test` writes those again.
+//! it. `SNAPSHOTS=overwrite cargo test` writes those again. Where there is an `earlier.toml`, that is what the file said when
+//! it was generated before.
 
 use std::{
     fs,
@@ -9,7 +10,7 @@ use std::{
 };
 
 use fleetform_generator::{
-    Checked, PLATFORM_FILE_BYTES_MAX, check,
+    Checked, Earlier, PLATFORM_FILE_BYTES_MAX, RuleSetArtifact, check, check_after,
     diagnostic::{Code, Format, render},
 };
 use snapbox::{Assert, Data};
@@ -70,11 +71,22 @@ fn every_further_fixture_shows_its_code() {
 
 /// A text has a problem of this kind, and what is said of it is what stands in the fixture's folder.
 fn expect_fixture(code: Code, folder: &Path, text: &str) {
-    let checked = check("platform.toml", text);
+    let before = fs::read_to_string(folder.join("earlier.toml")).map(|before| generated(&before));
+    let checked = check_after("platform.toml", text, &before.unwrap_or_default());
     assert!(checked.diagnostics.iter().any(|found| found.code == code), "{code}: {:#?}", checked.diagnostics);
     assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()), "{code}");
     let expected = folder.join("expected.txt");
     Assert::new().action_env("SNAPSHOTS").eq(shown(text, &checked), Data::read_from(&expected, None).raw());
+}
+
+/// What is left of a platform file that was generated.
+fn generated(text: &str) -> Earlier {
+    let project = check("platform.toml", text).project.expect("it was generated");
+    let mut earlier = Earlier::default();
+    for (id, platform) in &project.environments {
+        earlier.add(id.as_str(), &RuleSetArtifact::of(platform).bytes).expect("a rule set");
+    }
+    earlier
 }
 
 #[test]
@@ -364,6 +376,23 @@ fn ten_different_mistakes_are_ten_diagnostics_each_at_its_place() {
             }
         }
     }
+}
+
+/// Readings come and go, and one that stays keeps its type: in its environment, and in its platform.
+#[test]
+fn only_a_column_that_is_there_stands_against_a_reading() {
+    let readings = |readings: &str| changed(&[("pressure = { min = 0, max = 100 }", readings)], "");
+    let before = generated(&readings("pressure = { min = 0, max = 100 }, level = { type = \"int\" }"));
+    let found = |text: &str| -> Vec<Code> {
+        check_after("platform.toml", text, &before).diagnostics.iter().map(|found| found.code).collect()
+    };
+    let changed_level = readings("pressure = { min = 0, max = 100 }, level = {}");
+    assert_eq!(found(&changed_level), [Code::ChangedReading]);
+    assert_eq!(found(&readings("pressure = { min = 5, max = 90, unit = \"bar\" }, flow = {}")), []);
+    assert_eq!(found(&readings("pressure = {}, depth = { key = \"level\" }")), []);
+    assert_eq!(found(&changed_level.replace("\"water\"", "\"gas\"")), [], "another platform has another table");
+    assert_eq!(found(&changed_level.replace("environments.dev", "environments.test")), []);
+    assert!(Earlier::default().add("dev", b"{").is_err());
 }
 
 #[test]

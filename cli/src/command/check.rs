@@ -1,9 +1,11 @@
 //! `fleetform check`.
 
+use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
-use fleetform_generator::{Checked, Format, check, diagnostic};
+use fleetform_generator::{Checked, Format, check_after, diagnostic};
 
 use crate::{
+    folder::{self, DEFAULT_OUT},
     input::{self, File},
     terminal::{Stop, print, tell},
 };
@@ -16,6 +18,9 @@ pub(crate) struct Check {
     /// Fail unless the file has this environment; all of them are checked in any case
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
+    /// The folder that was generated before, whose readings keep their types [default: `out` beside the file]
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
     /// How problems are written: `full` and `concise` to standard error, the others to standard output
     #[arg(long, value_enum, default_value_t = FormatName::Full)]
     format: FormatName,
@@ -54,7 +59,8 @@ impl Check {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let path = &self.file.file;
         let text = input::read(path)?;
-        let Checked { project, diagnostics } = check(path.as_str(), &text);
+        let out = self.out.unwrap_or_else(|| path.with_file_name(DEFAULT_OUT));
+        let Checked { project, diagnostics } = check_after(path.as_str(), &text, &folder::earlier(&out));
         let report = diagnostic::render(path.as_str(), &text, &diagnostics, self.format.into());
         match self.format {
             FormatName::Full | FormatName::Concise if report.is_empty() => {}

@@ -5,13 +5,10 @@ use clap::Args;
 use fleetform_generator::{Selection, render};
 
 use crate::{
-    folder::{self, Changes},
+    folder::{self, Changes, DEFAULT_OUT},
     input::{self, DEFAULT_FILE, File},
     terminal::{Stop, print, tell},
 };
-
-/// The folder that is written unless another is named.
-const DEFAULT_OUT: &str = "out";
 
 /// Write stacks, policies, rule sets, scripts and contracts
 ///
@@ -34,7 +31,7 @@ pub(crate) struct Generate {
 
 impl Generate {
     pub(crate) fn run(self) -> Result<(), Stop> {
-        let project = input::project(&self.file.file)?;
+        let project = input::project_after(&self.file.file, &folder::earlier(&self.out))?;
         let selection = match &self.env {
             Some(name) => Selection::Only(input::environment(&project, name)?),
             None => Selection::All,

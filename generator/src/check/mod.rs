@@ -5,12 +5,14 @@
 mod beside;
 pub(crate) mod bounds;
 pub(crate) mod context;
+mod earlier;
 mod generated;
 mod meaning;
 mod set;
 mod text;
 
 pub use beside::{CheckedTests, check_tests};
+pub use earlier::Earlier;
 
 use std::collections::BTreeSet;
 
@@ -35,8 +37,13 @@ pub struct Checked {
 
 /// Checks the text of a platform file. `name` is how the file is called.
 pub fn check(name: &str, text: &str) -> Checked {
+    check_after(name, text, &Earlier::default())
+}
+
+/// Checks the text of a platform file, also against what was generated from it before.
+pub fn check_after(name: &str, text: &str, earlier: &Earlier) -> Checked {
     let (project, diagnostics) = match Source::parse(text) {
-        Ok(source) => check_source(&source),
+        Ok(source) => check_source(&source, earlier),
         Err(Refused::TooLarge) => (None, vec![too_large(name, text.len() as u64)]),
         Err(Refused::TooDeep(span)) => {
             let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
@@ -57,13 +64,13 @@ pub fn too_large(name: &str, bytes: u64) -> Diagnostic {
     Diagnostic::new(Code::FileTooLarge, 0..0, message).help("split the fleet into several platforms")
 }
 
-fn check_source(source: &Source) -> (Option<Project>, Vec<Diagnostic>) {
+fn check_source(source: &Source, earlier: &Earlier) -> (Option<Project>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
     diagnostics.extend(source.unusable.iter().map(unusable));
     let document = Document::plain(source);
     let overlays = set::overlays(source, &mut diagnostics);
     let changed: BTreeSet<&str> = overlays.iter().map(|overlay| overlay.environment).collect();
-    let (base, found) = check_document(source, &document, &source.value, Part::Without(&changed));
+    let (base, found) = check_document(source, &document, &source.value, Part::Without(&changed), earlier);
     diagnostics.extend(found);
 
     let identity = |found: &Diagnostic| (found.code, found.span.start, found.span.end, found.message.clone());
@@ -71,7 +78,8 @@ fn check_source(source: &Source) -> (Option<Project>, Vec<Diagnostic>) {
     let mut project = base;
     for overlay in overlays {
         let document = Document::overlaid(source, overlay.entries);
-        let (changed, found) = check_document(source, &document, &overlay.value, Part::Only(overlay.environment));
+        let (changed, found) =
+            check_document(source, &document, &overlay.value, Part::Only(overlay.environment), earlier);
         for mut diagnostic in found {
             if known.insert(identity(&diagnostic)) {
                 diagnostic.message = format!("{} (in environment `{}`)", diagnostic.message, overlay.environment);
@@ -114,6 +122,7 @@ fn check_document(
     document: &Document<'_>,
     value: &Value,
     part: Part<'_>,
+    earlier: &Earlier,
 ) -> (Option<Project>, Vec<Diagnostic>) {
     let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
     spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
@@ -131,6 +140,7 @@ fn check_document(
     };
     if let Some(project) = project.as_mut().filter(|_| shape_is_sound && context.is_sound()) {
         generated::check(project, &context);
+        earlier::check(project, earlier, &context);
     }
     let spoilt_by_syntax = |diagnostic: &Diagnostic| {
         source

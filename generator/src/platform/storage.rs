@@ -196,7 +196,7 @@ fn check_reserved(id: &str, thing: &str, at: &At<'_>, context: &Context<'_>) {
 }
 
 /// What a column holds, as a message says it.
-const fn words(column: ColumnType) -> &'static str {
+pub(crate) const fn words(column: ColumnType) -> &'static str {
     match column {
         ColumnType::Text => "words",
         ColumnType::Float => "numbers",
