@@ -10,7 +10,7 @@ use fleetform_policy::audit::Bearer;
 
 use crate::{
     output::sha256,
-    platform::{Platform, identity::Key},
+    platform::{Platform, identity::Key, storage::Engine},
     rule_set::RuleSetArtifact,
     serial,
     stacks::{self, CommandEntry},
@@ -52,6 +52,8 @@ struct Deploy<'a> {
     catalog_stack: String,
     /// 1 where samples are stored.
     stores: u8,
+    /// 1 where they are in a table of Amazon S3 Tables.
+    tables: u8,
     own_bucket: &'a str,
     protect: u8,
     confirm: u8,
@@ -87,6 +89,7 @@ pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &
         account_stack: format!("{}-account", platform.deploy.prefix),
         catalog_stack: format!("{}-catalog", platform.deploy.prefix),
         stores: platform.storage.is_some().into(),
+        tables: platform.storage.as_ref().is_some_and(|kept| kept.engine == Engine::Iceberg).into(),
         own_bucket: platform.deploy.artifact_bucket.as_deref().unwrap_or_default(),
         protect: environment.protect.into(),
         confirm: platform.deploy.confirm_change_sets.into(),
@@ -211,6 +214,7 @@ struct Runbook<'a> {
     account_stack: &'a str,
     catalog_stack: &'a str,
     stores: bool,
+    tables: bool,
     rule_set: &'a str,
     arch: &'a str,
     protect: bool,
@@ -241,6 +245,7 @@ impl<'a> Runbook<'a> {
             account_stack: &deploy.account_stack,
             catalog_stack: &deploy.catalog_stack,
             stores: deploy.stores == 1,
+            tables: deploy.tables == 1,
             rule_set: deploy.rule_set,
             arch: platform.processor.arch.as_str(),
             protect: platform.environment.protect,

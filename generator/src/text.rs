@@ -182,7 +182,7 @@ mod tests {
         match template {
             Template::DeployScript => json!({
                 "platform": text, "environment": text, "account": text, "region": text, "url_suffix": text,
-                "stack": text, "artifacts_stack": text, "account_stack": text, "catalog_stack": text, "stores": 1,
+                "stack": text, "artifacts_stack": text, "account_stack": text, "catalog_stack": text, "stores": 1, "tables": 1,
                 "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),

@@ -77,6 +77,11 @@ fn claims() {
 }
 
 #[test]
+fn timestream() {
+    check("timestream");
+}
+
+#[test]
 fn authorities() {
     check("authorities");
 }

@@ -12,7 +12,7 @@ use crate::{
         channels::Channels,
         contact::Contact,
         logical_id,
-        region::{Service, offers},
+        region::offers,
         route,
         rule::{self, Scope},
         rule_test, severity, shadow, storage, zone,
@@ -42,13 +42,14 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
         .map(|(id, raw)| (id.clone(), raw.check(id, &message, sweep_every, &types_at.key(id.as_str()), context)))
         .collect();
     shadow::check(&device_types, &types_at, context);
-    storage::check_columns(&message, &device_types, context);
     let no_retention = Default::default();
     let raw_retention = raw.retention.as_ref().unwrap_or(&no_retention);
     let (no_storage, no_export) = Default::default();
     let (raw_storage, raw_export) =
         (raw.storage.as_ref().unwrap_or(&no_storage), raw.export.as_ref().unwrap_or(&no_export));
+    storage::check_columns(raw_storage.engine(), &message, &device_types, context);
     let storage = raw_storage.check(raw_retention, raw_export, &message, &at("storage"), context);
+    let kept_by = raw_storage.engine().service();
     let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
     let processor = raw_processor.check(&stream, sweep_every, &at("processor"), context);
     let severities = severity::check(raw.severities.as_ref(), context);
@@ -76,14 +77,14 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let environments_at = at("environments");
     let last = raw.environments.iter().flat_map(|all| all.0.keys()).rfind(|id| part.has(id.as_str()));
     for (id, environment) in raw.environments.iter().flat_map(|environments| &environments.0) {
-        let environment = environment.check(id, &environments_at.key(id.as_str()), context);
+        let environment = environment.check(id, kept_by, &environments_at.key(id.as_str()), context);
         if !part.has(id.as_str()) {
             continue;
         }
         let (Some(environment), Some(about)) = (environment, &about) else { continue };
         let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
         let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);
-        let storage = offers(&environment.region, Service::SampleTables).then(|| storage.clone());
+        let storage = offers(&environment.region, kept_by).then(|| storage.clone());
         let mut platform = Platform {
             name: about.name.clone(),
             owner: about.owner.clone(),

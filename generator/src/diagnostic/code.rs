@@ -135,6 +135,7 @@ codes! {
     InvalidSchedule = "P075" Error "invalid-schedule" "a schedule that nothing can be done by",
     InvalidAuthority = "P076" Error "invalid-authority" "a certificate that is no certificate authority's",
     ServerMadeKeys = "P077" Warning "server-made-keys" "private keys that AWS makes",
+    ClosedService = "P078" Error "closed-service" "a service that takes no new customers",
     ChangedReading = "P079" Error "changed-reading" "a reading of another type than its column in the table of samples",
 }
 

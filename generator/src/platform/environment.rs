@@ -51,7 +51,15 @@ pub struct Environment {
 
 impl RawEnvironment {
     /// Checks the table; nothing if it has no usable account or region.
-    pub(crate) fn check(&self, id: &EnvironmentId, at: &At<'_>, context: &Context<'_>) -> Option<Environment> {
+    ///
+    /// `storage` is what would keep samples there.
+    pub(crate) fn check(
+        &self,
+        id: &EnvironmentId,
+        storage: Service,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Option<Environment> {
         let protect = self.protect.unwrap_or(false);
         if id.as_str().starts_with("prod") && !protect {
             let (span, help) = match self.protect {
@@ -67,7 +75,7 @@ impl RawEnvironment {
                 .help(help),
             );
         }
-        self.check_region(id, at, context);
+        self.check_region(id, storage, at, context);
         Some(Environment {
             id: id.clone(),
             account: self.account.as_deref()?.into(),
@@ -78,7 +86,7 @@ impl RawEnvironment {
     }
 
     /// Reports what the region lacks: without AWS IoT Core nothing could be deployed.
-    fn check_region(&self, id: &EnvironmentId, at: &At<'_>, context: &Context<'_>) {
+    fn check_region(&self, id: &EnvironmentId, kept_by: Service, at: &At<'_>, context: &Context<'_>) {
         let Some(region) = self.region.as_deref() else { return };
         let place = at.key("region");
         if !offers(region, Service::Iot) {
@@ -93,12 +101,12 @@ impl RawEnvironment {
             return;
         }
         let storage = At::root("storage");
-        if context.is_written(&storage) && !offers(region, Service::SampleTables) {
+        if context.is_written(&storage) && !offers(region, kept_by) {
             context.report(
                 Diagnostic::new(
                     Code::NotInRegion,
                     context.key(&storage),
-                    format!("there is no {} in `{region}`, so samples are not stored", Service::SampleTables.as_str()),
+                    format!("there is no {} in `{region}`, so samples are not stored", kept_by.as_str()),
                 )
                 .related(context.value(&place), "the environment's region")
                 .help("remove the table, or choose a region that has it, such as \"us-east-1\" or \"eu-central-1\""),

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use smol_str::SmolStr;
 
-use super::{message::Message, retention::Retention, zone::check_timezone};
+use super::{message::Message, retention::Retention, storage::RawEngine, zone::check_timezone};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -18,6 +18,12 @@ use schedule::Rhythm;
 
 /// When exports are made unless the file says otherwise.
 const SCHEDULE: &str = "cron(30 2 * * ? *)";
+
+/// How long after it was written a late sample may be missing from what Timestream reads ("Writes", best practices in the
+/// Amazon Timestream developer guide).
+const MAGNETIC_DELAY: Millis = Millis::from_secs(6 * 3_600);
+
+const DAY: Millis = Millis::from_secs(86_400);
 
 /// `[export]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -77,11 +83,21 @@ impl Layout {
 
 impl RawExport {
     /// Checks the table against what is kept for how long.
-    pub(crate) fn check(&self, message: &Message, retention: &Retention, at: &At<'_>, context: &Context<'_>) -> Export {
+    pub(crate) fn check(
+        &self,
+        engine: RawEngine,
+        message: &Message,
+        retention: &Retention,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Export {
         let schedule = self.schedule.as_deref().unwrap_or(SCHEDULE);
-        let after = message.max_past_ms;
+        let after = match engine {
+            RawEngine::Iceberg => message.max_past_ms,
+            RawEngine::Timestream => Millis(message.max_past_ms.0.saturating_add(MAGNETIC_DELAY.0)),
+        };
         match Rhythm::parse(schedule) {
-            Ok(rhythm) => check_in_time(rhythm, after, retention, at, context),
+            Ok(rhythm) => check_in_time(engine, rhythm, after, retention, at, context),
             Err(problem) => {
                 let diagnostic =
                     Diagnostic::new(Code::InvalidSchedule, context.value(&at.key("schedule")), problem.to_string());
@@ -108,17 +124,33 @@ impl RawExport {
 }
 
 /// Reports a schedule by which a day is exported only after its time in the table is over.
-fn check_in_time(rhythm: Rhythm, after: Millis, retention: &Retention, at: &At<'_>, context: &Context<'_>) {
+fn check_in_time(
+    engine: RawEngine,
+    rhythm: Rhythm,
+    after: Millis,
+    retention: &Retention,
+    at: &At<'_>,
+    context: &Context<'_>,
+) {
     let latest = Millis(after.0.saturating_add(rhythm.longest_gap.0));
-    if latest <= retention.warm {
+    let kept = match engine {
+        RawEngine::Iceberg => retention.warm,
+        // A sample leaves by its own time, the first of a day a day before the last.
+        RawEngine::Timestream => Millis(retention.warm.0.saturating_sub(DAY.0)),
+    };
+    if latest <= kept {
         return;
     }
     let warm = At::root("retention");
     let warm = warm.key("warm");
     let message = format!(
-        "a day may be exported as late as `{}` after its end, and `retention.warm` is `{}`",
+        "a day may be exported as late as `{}` after its end, and `retention.warm` is `{}`{}",
         Duration::write(latest),
-        Duration::write(retention.warm)
+        Duration::write(retention.warm),
+        match engine {
+            RawEngine::Iceberg => "",
+            RawEngine::Timestream => ", counted from each sample",
+        }
     );
     let schedule = at.key("schedule");
     // At least one of the two is written, since the defaults fit.

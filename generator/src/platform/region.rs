@@ -1,7 +1,7 @@
 //! Which regions lack a service that the stacks use.
 //!
 //! What a service offers is read off the resource types that CloudFormation has in a region, as cfn-lint lists them. A
-//! region that is not named here is taken to have everything.
+//! region that is not named here is taken to have everything but what is closed.
 
 /// A service that not every region has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Service {
     Budgets,
     /// What stores samples: Amazon S3 Tables, its catalog in AWS Glue, and Amazon Data Firehose, which writes there.
     SampleTables,
+    /// Amazon Timestream for LiveAnalytics.
+    Timestream,
 }
 
 impl Service {
@@ -24,11 +26,12 @@ impl Service {
             Self::DeviceDefender => "the audit of AWS IoT Device Defender",
             Self::Budgets => "AWS Budgets",
             Self::SampleTables => "Amazon Data Firehose into Amazon S3 Tables",
+            Self::Timestream => "Amazon Timestream for LiveAnalytics",
         }
     }
 
-    const fn missing_in(self) -> &'static [&'static str] {
-        match self {
+    fn is_in(self, region: &str) -> bool {
+        let missing_in: &[&str] = match self {
             Self::Iot => &[
                 "af-south-1",
                 "ap-east-2",
@@ -67,11 +70,27 @@ impl Service {
                 "us-gov-east-1",
                 "us-gov-west-1",
             ],
-        }
+            // It takes no new customers, and comes to no further region.
+            Self::Timestream => return TIMESTREAM.contains(&region),
+        };
+        !missing_in.contains(&region)
     }
 }
 
+/// Regions with Amazon Timestream for LiveAnalytics ("Amazon Timestream endpoints and quotas", AWS general reference).
+const TIMESTREAM: [&str; 9] = [
+    "ap-northeast-1",
+    "ap-south-1",
+    "ap-southeast-2",
+    "eu-central-1",
+    "eu-west-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-west-1",
+    "us-west-2",
+];
+
 /// Whether a region has a service.
 pub fn offers(region: &str, service: Service) -> bool {
-    !service.missing_in().contains(&region)
+    service.is_in(region)
 }

@@ -4,6 +4,7 @@ use fleetform_engine::units::Millis;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::storage::RawEngine;
 use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
@@ -23,6 +24,11 @@ const WARM: &str = "30d";
 /// How long an exported day is kept unless the file says otherwise.
 const COLD: &str = "7y";
 
+/// The longest that Timestream keeps a sample in its memory store, and in its magnetic store ("Quotas", Amazon Timestream
+/// developer guide). A day is the least there; two are the least in which one is over and exported.
+const MEMORY_MAX: &str = "8766h";
+const MAGNETIC_MAX: &str = "73000d";
+
 /// `[retention]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,10 +36,12 @@ pub(crate) struct RawRetention {
     /// How long the alert history is kept, 1d to 10y.
     #[schemars(extend("default" = ALERTS))]
     pub(crate) alerts: Option<Duration>,
-    /// How long the hot table keeps a sample, 1h to 30d in whole seconds; only with `storage.hot = "dynamodb"`.
+    /// How long the hot table keeps a sample, 1h to 30d in whole seconds; only with `storage.hot = "dynamodb"`. Of the
+    /// engine `timestream`: how long its memory store keeps one, 1h to 8766h in whole hours.
     #[schemars(extend("default" = HOT))]
     pub(crate) hot: Option<Duration>,
-    /// How long a day of samples stays in its table, 2d to 10y in whole days. It leaves when it has been exported.
+    /// How long a day of samples stays in its table, 2d to 10y in whole days. It leaves when it has been exported. Of the
+    /// engine `timestream`: how long its magnetic store keeps a sample, 2d to 73000d in whole days, exported or not.
     #[schemars(extend("default" = WARM))]
     pub(crate) warm: Option<Duration>,
     /// How long the exported files of a day are kept, 30d to 100y in whole days.
@@ -57,9 +65,19 @@ impl RawRetention {
     }
 
     /// How long samples are kept, and whether each tier is there when the one before it ends.
-    pub(crate) fn check_samples(&self, hot: Option<Millis>, at: &At<'_>, context: &Context<'_>) -> Retention {
+    pub(crate) fn check_samples(
+        &self,
+        engine: RawEngine,
+        hot: Option<Millis>,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Retention {
         let (hot_at, warm_at, cold_at) = (at.key("hot"), at.key("warm"), at.key("cold"));
-        let warm = Bounds::new("2d", "10y").in_whole("1d").check(self.warm, WARM, &warm_at, context);
+        let warm = match engine {
+            RawEngine::Iceberg => Bounds::new("2d", "10y"),
+            RawEngine::Timestream => Bounds::new("2d", MAGNETIC_MAX),
+        };
+        let warm = warm.in_whole("1d").check(self.warm, WARM, &warm_at, context);
         let cold = Bounds::new("30d", "100y").in_whole("1d").check(self.cold, COLD, &cold_at, context);
         let order = |(shorter, shorter_at, is): (Millis, &At<'_>, &str),
                      (longer, longer_at, than): (Millis, &At<'_>, &str)| {
@@ -77,10 +95,23 @@ impl RawRetention {
             context.report(diagnostic.help("keep samples in each tier at least as long as in the one before"));
         };
         if let Some(hot) = hot {
-            order((hot, &hot_at, "the hot table keeps samples"), (warm, &warm_at, "the table of all samples"));
+            let (hot_is, warm_than) = match engine {
+                RawEngine::Iceberg => ("the hot table keeps samples", "the table of all samples"),
+                RawEngine::Timestream => ("the memory store keeps samples", "the magnetic store"),
+            };
+            order((hot, &hot_at, hot_is), (warm, &warm_at, warm_than));
         }
-        order((warm, &warm_at, "the table keeps samples"), (cold, &cold_at, "exported files are kept"));
+        let warm_is = match engine {
+            RawEngine::Iceberg => "the table keeps samples",
+            RawEngine::Timestream => "the magnetic store keeps samples",
+        };
+        order((warm, &warm_at, warm_is), (cold, &cold_at, "exported files are kept"));
         Retention { warm, cold }
+    }
+
+    /// The life of a sample in Timestream's memory store.
+    pub(crate) fn check_memory(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
+        Bounds::new("1h", MEMORY_MAX).in_whole("1h").check(self.hot, HOT, at, context)
     }
 
     /// The life of a row of the hot table.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use fleetform_engine::{
     ids::DeviceTypeId,
     rows::columns::{ColumnType, EXPORT_NUMBER, FIXED, SAMPLED_ON, is_reserved},
+    rule_set::METRICS_MAX,
     units::Millis,
 };
 use schemars::JsonSchema;
@@ -17,6 +18,7 @@ use super::{
     device_type::DeviceType,
     export::{Export, RawExport},
     message::Message,
+    region::Service,
     retention::{RawRetention, Retention},
 };
 use crate::{
@@ -30,26 +32,49 @@ use crate::{
 /// developer guide).
 const COLUMNS_MAX: usize = 1_000;
 
+/// Timestream has room for as many: in a record for what a device type has and three values of its own, in a table for all
+/// of them ("Quotas", Amazon Timestream developer guide).
+const _: () = assert!(METRICS_MAX + 3 <= 256 && COLUMNS_MAX + 3 <= 1_024);
+
+/// Columns that Timestream has by itself, and how the names of others begin that it keeps for itself ("Quotas", Amazon
+/// Timestream developer guide; "TimestreamDimension", AWS IoT API reference).
+const TIMESTREAM_NAMES: [&str; 4] = ["measure_name", "time", "time_series_name", "ts_non_existent_col"];
+const TIMESTREAM_PREFIXES: [&str; 2] = ["measure_value", "ts_"];
+
 /// `[storage]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawStorage {
-    /// What keeps samples: `iceberg` is a table of Amazon S3 Tables.
-    #[serde(rename = "engine")]
+    /// What keeps samples: `iceberg` is a table of Amazon S3 Tables; `timestream` is Amazon Timestream for LiveAnalytics, for
+    /// accounts that had it before 2025-06-20.
     #[schemars(extend("default" = "iceberg"))]
-    pub(crate) _engine: Option<Engine>,
+    pub(crate) engine: Option<RawEngine>,
     /// Where the newest samples are read: `same` is that table; `dynamodb` is a table of their own, for reads within
-    /// milliseconds, which costs by the message.
+    /// milliseconds, which costs by the message. Not with `timestream`, which has a memory store.
     #[schemars(extend("default" = "same"))]
     pub(crate) hot: Option<RawHot>,
+    /// That the account was a customer of Timestream for LiveAnalytics before 2025-06-20, when it was closed to others.
+    #[schemars(extend("default" = false))]
+    pub(crate) existing_customer: Option<bool>,
 }
 
-/// What keeps samples.
+/// What keeps samples, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub(crate) enum Engine {
+pub(crate) enum RawEngine {
     Iceberg,
+    Timestream,
+}
+
+impl RawEngine {
+    /// What a region must have for it.
+    pub(crate) const fn service(self) -> Service {
+        match self {
+            Self::Iceberg => Service::SampleTables,
+            Self::Timestream => Service::Timestream,
+        }
+    }
 }
 
 /// Where the newest samples are read, as it is written.
@@ -64,12 +89,26 @@ pub(crate) enum RawHot {
 /// Where samples are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
+    /// What keeps them.
+    pub engine: Engine,
     /// Where the newest ones are read.
     pub hot: Hot,
     /// How long they are kept.
     pub retention: Retention,
     /// How they come from the table into files.
     pub export: Export,
+}
+
+/// What keeps samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// A table of Amazon S3 Tables.
+    Iceberg,
+    /// Amazon Timestream for LiveAnalytics.
+    Timestream {
+        /// How long a sample is in its memory store, in whole hours.
+        memory: Millis,
+    },
 }
 
 /// Where the newest samples are read.
@@ -85,6 +124,11 @@ pub enum Hot {
 }
 
 impl RawStorage {
+    /// What keeps samples.
+    pub(crate) fn engine(&self) -> RawEngine {
+        self.engine.unwrap_or(RawEngine::Iceberg)
+    }
+
     /// Checks the table, and those keys of `[retention]` and `[export]` that depend on it.
     pub(crate) fn check(
         &self,
@@ -96,7 +140,15 @@ impl RawStorage {
     ) -> Storage {
         let retention_table = At::root("retention");
         let retention_at = retention_table.key("hot");
+        let engine = match self.engine() {
+            RawEngine::Iceberg => Engine::Iceberg,
+            RawEngine::Timestream => {
+                self.check_timestream(at, context);
+                Engine::Timestream { memory: retention.check_memory(&retention_at, context) }
+            }
+        };
         let hot = match self.hot.unwrap_or(RawHot::Same) {
+            _ if engine != Engine::Iceberg => Hot::Same,
             RawHot::Dynamodb => Hot::Table { retention: retention.check_hot(&retention_at, context) },
             RawHot::Same => {
                 if context.is_written(&retention_at) {
@@ -113,18 +165,49 @@ impl RawStorage {
                 Hot::Same
             }
         };
-        let kept_hot = match hot {
-            Hot::Same => None,
-            Hot::Table { retention } => Some(retention),
+        let kept_hot = match (engine, hot) {
+            (Engine::Timestream { memory }, _) => Some(memory),
+            (Engine::Iceberg, Hot::Same) => None,
+            (Engine::Iceberg, Hot::Table { retention }) => Some(retention),
         };
-        let retention = retention.check_samples(kept_hot, &retention_table, context);
-        let export = export.check(message, &retention, &At::root("export"), context);
-        Storage { hot, retention, export }
+        let retention = retention.check_samples(self.engine(), kept_hot, &retention_table, context);
+        let export = export.check(self.engine(), message, &retention, &At::root("export"), context);
+        Storage { engine, hot, retention, export }
+    }
+
+    /// Reports what does not go together with Timestream.
+    fn check_timestream(&self, at: &At<'_>, context: &Context<'_>) {
+        if self.existing_customer != Some(true) {
+            let message = "`storage.engine` is `timestream`, and AWS has taken no new customers for Amazon Timestream for \
+                           LiveAnalytics since 2025-06-20: an account that was none before is refused at deployment";
+            let diagnostic = Diagnostic::new(Code::ClosedService, context.value(&at.key("engine")), message);
+            let said = at.key("existing_customer");
+            let diagnostic = match self.existing_customer {
+                Some(_) => diagnostic.related(context.value(&said), "this account was none"),
+                None => diagnostic,
+            };
+            context.report(diagnostic.help(
+                "keep the default, engine = \"iceberg\"; or, of an account that had Timestream before, say so: \
+                 existing_customer = true",
+            ));
+        }
+        if self.hot == Some(RawHot::Dynamodb) {
+            context.report(
+                Diagnostic::new(
+                    Code::KeysExclude,
+                    context.value(&at.key("hot")),
+                    "Timestream has the newest samples in its memory store, so no hot table is made beside it",
+                )
+                .related(context.value(&at.key("engine")), "the engine")
+                .help("remove `hot`; `retention.hot` says how long the memory store keeps a sample"),
+            );
+        }
     }
 }
 
 /// Reports readings and health values that have no column of their own in the one table of all samples.
 pub(crate) fn check_columns(
+    engine: RawEngine,
     message: &Message,
     device_types: &BTreeMap<DeviceTypeId, DeviceType>,
     context: &Context<'_>,
@@ -132,7 +215,7 @@ pub(crate) fn check_columns(
     let root = At::root("message");
     let health = root.key("health");
     for id in message.health.keys() {
-        check_reserved(id.as_str(), "health value", &health.key(id.as_str()), context);
+        check_reserved(engine, id.as_str(), "health value", &health.key(id.as_str()), context);
     }
     let types_at = At::root("device_types");
     let mut first: BTreeMap<&str, (&DeviceTypeId, ColumnType)> = BTreeMap::new();
@@ -141,7 +224,7 @@ pub(crate) fn check_columns(
         let readings_at = type_at.key("readings");
         for (id, reading) in &device_type.readings {
             let place = readings_at.key(id.as_str());
-            check_reserved(id.as_str(), "reading", &place, context);
+            check_reserved(engine, id.as_str(), "reading", &place, context);
             let column = ColumnType::of(&reading.value);
             let Some((other, known)) = first.get(id.as_str()).copied() else {
                 first.insert(id.as_str(), (type_id, column));
@@ -182,7 +265,18 @@ fn check_count(count: usize, context: &Context<'_>) {
     }
 }
 
-fn check_reserved(id: &str, thing: &str, at: &At<'_>, context: &Context<'_>) {
+fn check_reserved(engine: RawEngine, id: &str, thing: &str, at: &At<'_>, context: &Context<'_>) {
+    let begins = TIMESTREAM_PREFIXES.into_iter().any(|prefix| id.starts_with(prefix));
+    if engine == RawEngine::Timestream && (begins || TIMESTREAM_NAMES.contains(&id)) {
+        let message = format!("the {thing} `{id}` has a name that Timestream needs for itself");
+        let names = TIMESTREAM_NAMES.map(|name| format!("`{name}`")).join(", ");
+        let prefixes = TIMESTREAM_PREFIXES.map(|prefix| format!("`{prefix}`")).join(" or ");
+        context.report(
+            Diagnostic::new(Code::ReservedReading, context.key(at), message)
+                .help(format!("give it another name than {names}, and one that does not begin with {prefixes}")),
+        );
+        return;
+    }
     if !is_reserved(id) {
         return;
     }
@@ -224,6 +318,41 @@ mod tests {
             (0..50).for_each(|reading| writeln!(text, "value_{number}_{reading} = {{}}").unwrap());
         }
         check("platform.toml", &text).diagnostics.into_iter().map(|diagnostic| diagnostic.code).collect()
+    }
+
+    #[test]
+    fn timestream_takes_not_every_name() {
+        for (name, found) in [
+            ("level", vec![]),
+            ("timing", vec![]),
+            ("time", vec![Code::ReservedReading]),
+            ("measure_name", vec![Code::ReservedReading]),
+            ("ts_level", vec![Code::ReservedReading]),
+        ] {
+            let mut text = format!("{PLATFORM}\n[storage]\nengine = \"timestream\"\nexisting_customer = true\n");
+            writeln!(text, "[device_types.type-1]\nreport_every = \"60s\"\nreadings = {{ {name} = {{}} }}").unwrap();
+            let checked = check("platform.toml", &text).diagnostics.into_iter();
+            assert_eq!(checked.map(|diagnostic| diagnostic.code).collect::<Vec<_>>(), found, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_stores_of_timestream_have_bounds_of_their_own() {
+        let found = |tables: &str| -> Vec<(Code, String)> {
+            let text = format!("{PLATFORM}\n[storage]\nengine = \"timestream\"\nexisting_customer = true\n{tables}");
+            let found = check("platform.toml", &text).diagnostics.into_iter();
+            found.map(|found| (found.code, found.message)).collect()
+        };
+        let codes = |tables: &str| found(tables).into_iter().map(|(code, _)| code).collect::<Vec<_>>();
+        assert_eq!(codes("[retention]\nhot = \"8766h\"\nwarm = \"36500d\"\ncold = \"100y\""), []);
+        assert_eq!(codes("[retention]\nhot = \"90m\""), [Code::OutOfBounds]);
+        assert_eq!(codes("[retention]\nhot = \"8767h\"\nwarm = \"400d\""), [Code::OutOfBounds]);
+        assert_eq!(codes("[retention]\nwarm = \"73001d\""), [Code::OutOfBounds]);
+        assert_eq!(codes("[retention]\nhot = \"72h\"\nwarm = \"2d\""), [Code::TimesOutOfOrder; 2]);
+        // The first sample of a day has gone two days after it was taken, a day after the end of its day.
+        let [(code, message)] = &found("[retention]\nwarm = \"2d\"")[..] else { panic!("one finding") };
+        assert_eq!(*code, Code::TimesOutOfOrder);
+        assert!(message.ends_with("`retention.warm` is `2d`, counted from each sample"), "{message}");
     }
 
     #[test]

@@ -4,18 +4,21 @@
 //! the console has it already. So it is a stack of its own, which is deployed only where it is missing.
 
 use super::site::Site;
-use crate::cfn::{
-    resource::glue::{CatalogSource, FederatedCatalog, Principal, PrincipalPermissions},
-    stack::Stack,
-    value::Text,
+use crate::{
+    cfn::{
+        resource::glue::{CatalogSource, FederatedCatalog, Principal, PrincipalPermissions},
+        stack::Stack,
+        value::Text,
+    },
+    platform::storage::Engine,
 };
 
 /// Its place in the data catalog.
 pub(crate) const PATH: &str = "catalog/s3tablescatalog";
 
-/// The stack, where samples are kept.
+/// The stack, where samples are kept in a table of S3 Tables.
 pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
-    site.platform.storage.as_ref()?;
+    site.platform.storage.as_ref().filter(|kept| kept.engine == Engine::Iceberg)?;
     let mut stack = site.stack("catalog", "the catalog of table buckets, once per account and region");
     // Who may do what is left to IAM: in AWS Lake Formation's terms, everybody whom IAM allows may do everything
     // ("Integrating with Amazon S3 Tables", AWS Glue developer guide).

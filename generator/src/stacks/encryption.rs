@@ -3,10 +3,13 @@
 use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
 
 use super::site::{Site, in_this_account};
-use crate::cfn::{
-    resource::kms::{Alias, Key},
-    stack::Stack,
-    value::Text,
+use crate::{
+    cfn::{
+        resource::kms::{Alias, Key},
+        stack::Stack,
+        value::Text,
+    },
+    platform::storage::Engine,
 };
 
 const THIS_KEY: &str = "in a key policy `*` is the key that carries the policy";
@@ -101,7 +104,7 @@ fn services(site: &Site<'_>) -> Vec<Statement<Text>> {
             .by(Principals::Services(vec!["budgets.amazonaws.com".into(), "cloudwatch.amazonaws.com".into()]))
             .when(in_this_account()),
     ];
-    if site.platform.storage.is_some() {
+    if site.platform.storage.as_ref().is_some_and(|kept| kept.engine == Engine::Iceberg) {
         // Compaction reads and writes the table of samples by itself. The service sends no source account; the encryption
         // context names the table bucket ("Permission requirements for S3 Tables SSE-KMS encryption", Amazon S3 user guide).
         statements.push(

@@ -114,9 +114,14 @@ struct Names {
 /// The same of what keeps samples.
 struct StorageNames {
     store: Text,
-    columns: Text,
     export: Text,
-    delivery_stream: Text,
+    by: Keeper,
+}
+
+/// What keeps them.
+enum Keeper {
+    Iceberg { columns: Text, delivery_stream: Text },
+    Timestream { database: Text },
 }
 
 impl Names {
@@ -136,7 +141,9 @@ impl Names {
             tables.push(("RegistrationsTableThrottleAlarm", import(&storage.registrations_name)));
             tables.extend(storage.hot_name.iter().map(|name| ("HotTableThrottleAlarm", import(name))));
         }
-        let of_storage = storage.map(|storage| [&storage.store, &storage.columns, &storage.export]);
+        let of_storage = storage.map(|storage| {
+            [Some(&storage.store), storage.columns.as_ref(), Some(&storage.export)].into_iter().flatten()
+        });
         tables.extend(provisioning.map(|outputs| ("AllowListTableThrottleAlarm", import(&outputs.allow_list_name))));
         Self {
             stream: import(&ingest.stream_name),
@@ -144,16 +151,21 @@ impl Names {
             notify: import(&notify.name),
             relay: import(&relay.name),
             sweep: import(&sweep.name),
-            storage: storage.map(|storage| StorageNames {
-                store: import(&storage.store.name),
-                columns: import(&storage.columns.name),
-                export: import(&storage.export.name),
-                delivery_stream: import(&storage.delivery_stream_name),
+            storage: storage.and_then(|storage| {
+                let store = import(&storage.store.name);
+                let iceberg = storage.columns.as_ref().zip(storage.delivery_stream_name.as_ref());
+                let iceberg = iceberg.map(|(columns, delivery_stream)| Keeper::Iceberg {
+                    columns: import(&columns.name),
+                    delivery_stream: import(delivery_stream),
+                });
+                let timestream = storage.timestream_database_name.as_ref();
+                let by = iceberg.or_else(|| timestream.map(|name| Keeper::Timestream { database: import(name) }))?;
+                Some(StorageNames { store, export: import(&storage.export.name), by })
             }),
             provision: provision.map(|one| import(&one.name)),
             mappings: [evaluate, notify, relay, sweep]
                 .into_iter()
-                .chain(of_storage.into_iter().flatten())
+                .chain(of_storage.clone().into_iter().flatten())
                 .filter_map(|one| one.mapping_id.as_ref())
                 .map(&mut import)
                 .collect(),

@@ -40,7 +40,7 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 25] = [
+const SHOWN: [&str; 26] = [
     "AlertConfigurationTableName",
     "AlertsTableName",
     "AllowListTableName",
@@ -65,6 +65,7 @@ const SHOWN: [&str; 25] = [
     "TableBucketArn",
     "TelemetryStreamArn",
     "TelemetryStreamName",
+    "TimestreamDatabaseName",
     "UndeliveredBucketName",
 ];
 

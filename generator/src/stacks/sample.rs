@@ -24,7 +24,7 @@ use crate::platform::{
     processor::{Arch, Processor},
     retention::Retention,
     security::Security,
-    storage::{Hot, Storage},
+    storage::{Engine, Hot, Storage},
     stream::{Mode, Stream},
     zone::Zone,
 };
@@ -84,6 +84,7 @@ pub(crate) fn platform() -> Platform {
             generation: 1,
         },
         storage: Some(Storage {
+            engine: Engine::Iceberg,
             hot: Hot::Table { retention: Millis::from_secs(86_400) },
             retention: Retention { warm: Millis::from_secs(30 * 86_400), cold: Millis::from_secs(7 * 365 * 86_400) },
             export: Export {

@@ -1,10 +1,12 @@
-//! The stack `storage`: the table of samples, the way of a sample into it, and what the functions on that way keep.
+//! The stack `storage`: the table of samples, the way of a sample into it, and what the functions on that way keep. The
+//! table is one of Amazon S3 Tables, or of Amazon Timestream.
 
 mod columns;
 mod delivery;
 mod export;
 mod store;
 mod table;
+pub(crate) mod timestream;
 
 use fleetform_engine::rows::columns::{FIXED, columns as all_columns};
 
@@ -19,19 +21,22 @@ use crate::{
         stack::{Output, Stack},
         value::Text,
     },
-    platform::storage::Hot,
+    platform::storage::{Engine, Hot},
     rule_set::rule_set,
 };
 
 /// What other stacks need of this one.
 pub(crate) struct Outputs {
     pub(crate) store: FunctionOutputs,
-    pub(crate) columns: FunctionOutputs,
     pub(crate) export: FunctionOutputs,
-    pub(crate) delivery_stream_name: Output,
     pub(crate) registrations_name: Output,
+    /// The next two only where samples are in a table of Amazon S3 Tables.
+    pub(crate) columns: Option<FunctionOutputs>,
+    pub(crate) delivery_stream_name: Option<Output>,
     /// None where there is no hot table.
     pub(crate) hot_name: Option<Output>,
+    /// Only where Timestream keeps samples.
+    pub(crate) timestream_database_name: Option<Output>,
 }
 
 /// What the stack is built from besides the platform.
@@ -65,50 +70,63 @@ pub(crate) fn stacks(
         artifacts: Artifacts::of(site, &mut stack),
         failures: stack.import(&processing.failures_arn),
     };
-    let samples = table::add(site, &mut stack, &given);
-    let all = all_columns(&rule_set(site.platform)).expect("readings that fit into no table do not pass the checks");
-    let own = all.into_iter().skip(FIXED.len()).collect();
-    let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, own);
-    let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
     let registrations = stack.add("RegistrationsTable", Table::new("id", None, &given.key));
-    let hot = match kept.hot {
-        Hot::Same => None,
-        Hot::Table { retention } => {
-            Some((stack.add("HotTable", Table::new("device_id", Some("sample"), &given.key)), retention))
-        }
-    };
-    let store = store::add(
-        site,
-        &mut stack,
-        &given,
-        store::Way {
-            ingest,
-            processing,
-            delivery: &delivery,
-            registrations: &registrations,
-            hot: hot.as_ref(),
-            rule_set_sha256,
-        },
+    let registrations_name = stack.output(
+        "RegistrationsTableName",
+        "Name of the table of what devices are, for their samples",
+        registrations.reference(),
     );
-    let export = export::add(site, &mut stack, &given, kept, &samples);
-    stack.output("TableBucketArn", "ARN of the table bucket of the samples", samples.bucket_arn);
-    let outputs = Outputs {
-        store,
-        columns,
-        export,
-        delivery_stream_name: stack.output(
-            "DeliveryStreamName",
-            "Name of the stream that delivers samples to their table",
-            delivery.reference(),
-        ),
-        registrations_name: stack.output(
-            "RegistrationsTableName",
-            "Name of the table of what devices are, for their samples",
-            registrations.reference(),
-        ),
-        hot_name: hot.map(|(table, _)| {
-            stack.output("HotTableName", "Name of the table of the newest samples", table.reference())
-        }),
+    let store_from =
+        |target, hot| store::Way { ingest, processing, target, registrations: &registrations, hot, rule_set_sha256 };
+    let outputs = match kept.engine {
+        Engine::Iceberg => {
+            let samples = table::add(site, &mut stack, &given);
+            let all = all_columns(&rule_set(site.platform));
+            let all = all.expect("readings that fit into no table do not pass the checks");
+            let own = all.into_iter().skip(FIXED.len()).collect();
+            let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, own);
+            let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
+            let hot = match kept.hot {
+                Hot::Same => None,
+                Hot::Table { retention } => {
+                    Some((stack.add("HotTable", Table::new("device_id", Some("sample"), &given.key)), retention))
+                }
+            };
+            let way = store_from(store::Target::delivery(&delivery), hot.as_ref());
+            let store = store::add(site, &mut stack, &given, way);
+            let export = export::add(site, &mut stack, &given, kept, |_| export::Source::table(&samples));
+            stack.output("TableBucketArn", "ARN of the table bucket of the samples", samples.bucket_arn);
+            Outputs {
+                store,
+                export,
+                registrations_name,
+                columns: Some(columns),
+                delivery_stream_name: Some(stack.output(
+                    "DeliveryStreamName",
+                    "Name of the stream that delivers samples to their table",
+                    delivery.reference(),
+                )),
+                hot_name: hot.map(|(table, _)| {
+                    stack.output("HotTableName", "Name of the table of the newest samples", table.reference())
+                }),
+                timestream_database_name: None,
+            }
+        }
+        Engine::Timestream { memory } => {
+            let timestream = timestream::add(&mut stack, &given, kept, memory);
+            let store = store::add(site, &mut stack, &given, store_from(timestream.for_store(), None));
+            let source = |cold: &_| timestream.for_export(cold, &given.key);
+            let export = export::add(site, &mut stack, &given, kept, source);
+            Outputs {
+                store,
+                export,
+                registrations_name,
+                columns: None,
+                delivery_stream_name: None,
+                hot_name: None,
+                timestream_database_name: Some(timestream.database_name),
+            }
+        }
     };
     (vec![stack], Some(outputs))
 }

@@ -16,6 +16,8 @@ readonly ACCOUNT_STACK='riverton-water-account'
 readonly CATALOG_STACK='riverton-water-catalog'
 # 1 where samples are stored: not every region has what stores them.
 readonly STORES=1
+# 1 where they are in a table of Amazon S3 Tables, which is found by the catalog.
+readonly TABLES=1
 ZIPS=(evaluate deliver jobs)
 if ((STORES)); then ZIPS+=(store export); fi
 readonly ZIPS
@@ -234,7 +236,7 @@ look_for_catalog() {
 
 # The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
 check_catalog() {
-  if ! ((STORES)); then return; fi
+  if ! ((TABLES)); then return; fi
   look_for_catalog
   case $CATALOG in
     no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
@@ -613,9 +615,9 @@ deploy_platform() {
 
 deploy_account() {
   [[ -f $HERE/cloudformation/account.yaml ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
-  ((!STORES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
+  ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
   deploy_stack "$ACCOUNT_STACK" "$HERE/cloudformation/account.yaml" ''
-  if ! ((STORES)); then return; fi
+  if ! ((TABLES)); then return; fi
   # The console makes the catalog too, and another platform of the account may have made it: then it is not ours.
   look_at "$CATALOG_STACK"
   if [[ $STATUS == NONE ]]; then

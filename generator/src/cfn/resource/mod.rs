@@ -17,6 +17,7 @@ pub(crate) mod s3tables;
 pub(crate) mod scheduler;
 pub(crate) mod sns;
 pub(crate) mod sqs;
+pub(crate) mod timestream;
 
 use super::value::Text;
 

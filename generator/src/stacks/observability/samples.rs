@@ -1,12 +1,16 @@
 //! What is watched where samples are kept.
 
 use super::{
-    StorageNames,
+    Keeper, StorageNames,
     watches::{Watch, five_minutes, lambda, metric, own_metric},
 };
 use fleetform_engine::units::Millis;
 
-use crate::{cfn::resource::cloudwatch::Metric, platform::storage::Storage, stacks::site::Site};
+use crate::{
+    cfn::{resource::cloudwatch::Metric, value::Text},
+    platform::storage::Storage,
+    stacks::{site::Site, storage::timestream::TABLE},
+};
 
 /// Age of the oldest sample that the delivery stream holds, in seconds, at which somebody must look: the longest that it
 /// may be told to gather ("Implement best practices with CloudWatch Alarms", Amazon Data Firehose developer guide).
@@ -15,40 +19,31 @@ const DELIVERY_AGE_MAX_S: u64 = 900;
 /// Samples an hour that may not be stored unless `observe.quarantine` says how many records may be bad.
 const UNSTORED_MAX_PER_HOUR: u32 = 100;
 
+/// Partitions of Timestream's magnetic store that take samples at once, of the 250 that it has for a database ("Quotas",
+/// Amazon Timestream developer guide). From there on late samples are throttled for hours.
+const MAGNETIC_PARTITIONS_MAX: u64 = 200;
+
+/// How long late samples may be on their way into the magnetic store, in milliseconds ("Writes", Amazon Timestream
+/// developer guide).
+const MAGNETIC_LATE_MAX_MS: u64 = 6 * 3_600_000;
+
 /// What is watched, besides what is watched of every function and table.
 pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> Vec<Watch> {
     // Half way to where a day should have left its table.
     let export_behind_max = Millis(kept.export.after.0.midpoint(kept.retention.warm.0));
     let quarantine = site.platform.observe.quarantine.as_ref();
     let unstored_max = quarantine.map_or(UNSTORED_MAX_PER_HOUR, |quarantine| quarantine.max_per_hour);
-    vec![
-        five_minutes(
-            "ColumnsErrorsAlarm",
-            "A deployment had no answer whether the table of samples has its columns",
-            vec![lambda("Errors", &names.columns)],
+    let (mut watches, behind) = match &names.by {
+        Keeper::Iceberg { columns, delivery_stream } => (
+            of_delivery(columns, delivery_stream),
+            "Days of samples are not exported in time: they stay in their table until they are",
         ),
-        five_minutes(
-            "UndeliveredAlarm",
-            "Samples could not be delivered to their table: they are in the bucket for them",
-            vec![delivery(names, "DeliveryToIceberg.FailedRowCount")],
+        Keeper::Timestream { database } => (
+            of_timestream(site, database),
+            "Days of samples are not exported in time: Timestream deletes them when their retention is over",
         ),
-        Watch {
-            stat: "Maximum",
-            above: DELIVERY_AGE_MAX_S,
-            ..five_minutes(
-                "DeliveryLateAlarm",
-                "Samples wait for a quarter of an hour before they are in their table",
-                vec![delivery(names, "DeliveryToIceberg.DataFreshness")],
-            )
-        },
-        Watch {
-            periods: 3,
-            ..five_minutes(
-                "DeliveryThrottlesAlarm",
-                "The delivery stream takes fewer samples than there are",
-                vec![delivery(names, "ThrottledRecords")],
-            )
-        },
+    };
+    watches.extend([
         five_minutes(
             "ExportErrorsAlarm",
             "A run of export did not do all that was due",
@@ -57,11 +52,7 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
         Watch {
             stat: "Maximum",
             above: export_behind_max.0,
-            ..five_minutes(
-                "ExportBehindAlarm",
-                "Days of samples are not exported in time: they stay in their table until they are",
-                vec![own_metric(site, "ExportBehindMs")],
-            )
+            ..five_minutes("ExportBehindAlarm", behind, vec![own_metric(site, "ExportBehindMs")])
         },
         five_minutes(
             "ExportThrottlesAlarm",
@@ -77,32 +68,113 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
                 vec![own_metric(site, "Unstored")],
             )
         },
+    ]);
+    watches
+}
+
+/// What is watched on the way into a table of Amazon S3 Tables.
+fn of_delivery(columns: &Text, stream: &Text) -> Vec<Watch> {
+    vec![
+        five_minutes(
+            "ColumnsErrorsAlarm",
+            "A deployment had no answer whether the table of samples has its columns",
+            vec![lambda("Errors", columns)],
+        ),
+        five_minutes(
+            "UndeliveredAlarm",
+            "Samples could not be delivered to their table: they are in the bucket for them",
+            vec![delivery(stream, "DeliveryToIceberg.FailedRowCount")],
+        ),
+        Watch {
+            stat: "Maximum",
+            above: DELIVERY_AGE_MAX_S,
+            ..five_minutes(
+                "DeliveryLateAlarm",
+                "Samples wait for a quarter of an hour before they are in their table",
+                vec![delivery(stream, "DeliveryToIceberg.DataFreshness")],
+            )
+        },
+        Watch {
+            periods: 3,
+            ..five_minutes(
+                "DeliveryThrottlesAlarm",
+                "The delivery stream takes fewer samples than there are",
+                vec![delivery(stream, "ThrottledRecords")],
+            )
+        },
+    ]
+}
+
+/// What is watched on the way into Timestream. Calls that it throttles are made again, and show as the age of what waits.
+fn of_timestream(site: &Site<'_>, database: &Text) -> Vec<Watch> {
+    vec![
+        five_minutes(
+            "UndeliveredAlarm",
+            "Timestream refused samples: they are in the bucket for them",
+            vec![own_metric(site, "RefusedRows"), of_table(database, "MagneticStoreRejectedRecordCount")],
+        ),
+        Watch {
+            stat: "Maximum",
+            above: MAGNETIC_PARTITIONS_MAX,
+            ..five_minutes(
+                "MagneticPartitionsAlarm",
+                "Late samples are of so many devices and days that Timestream will soon take no more of them",
+                vec![metric("AWS/Timestream", "ActiveMagneticStorePartitions", [("DatabaseName", database)])],
+            )
+        },
+        Watch {
+            stat: "Maximum",
+            above: MAGNETIC_LATE_MAX_MS,
+            ..five_minutes(
+                "MagneticLateAlarm",
+                "Late samples are not readable after six hours",
+                vec![of_table(database, "MagneticStorePendingRecordsLatency")],
+            )
+        },
     ]
 }
 
 /// Graphs of the dashboard: the title of each, and its metrics with their statistics.
-pub(super) fn graphs(site: &Site<'_>, names: &StorageNames) -> [(&'static str, Vec<(Metric, &'static str)>); 4] {
-    [
-        ("Samples that were not stored", vec![(own_metric(site, "Unstored"), "Sum")]),
-        (
-            "Samples delivered to their table, and not delivered",
-            vec![
-                (delivery(names, "DeliveryToIceberg.SuccessfulRowCount"), "Sum"),
-                (delivery(names, "DeliveryToIceberg.FailedRowCount"), "Sum"),
-            ],
-        ),
-        ("Samples exported, and rows taken out of the table", {
-            let own = |name| (own_metric(site, name), "Sum");
-            vec![own("ExportedSamples"), own("RemovedRows")]
-        }),
-        (
-            "Age of the oldest sample on its way to the table",
-            vec![(delivery(names, "DeliveryToIceberg.DataFreshness"), "Maximum")],
-        ),
-    ]
+pub(super) fn graphs(site: &Site<'_>, names: &StorageNames) -> Vec<(&'static str, Vec<(Metric, &'static str)>)> {
+    let own = |name| (own_metric(site, name), "Sum");
+    let unstored = ("Samples that were not stored", vec![own("Unstored")]);
+    match &names.by {
+        Keeper::Iceberg { delivery_stream: stream, .. } => vec![
+            unstored,
+            (
+                "Samples delivered to their table, and not delivered",
+                vec![
+                    (delivery(stream, "DeliveryToIceberg.SuccessfulRowCount"), "Sum"),
+                    (delivery(stream, "DeliveryToIceberg.FailedRowCount"), "Sum"),
+                ],
+            ),
+            ("Samples exported, and rows taken out of the table", vec![own("ExportedSamples"), own("RemovedRows")]),
+            (
+                "Age of the oldest sample on its way to the table",
+                vec![(delivery(stream, "DeliveryToIceberg.DataFreshness"), "Maximum")],
+            ),
+        ],
+        Keeper::Timestream { database } => vec![
+            unstored,
+            (
+                "Rows that Timestream refused, at once and later",
+                vec![own("RefusedRows"), (of_table(database, "MagneticStoreRejectedRecordCount"), "Sum")],
+            ),
+            ("Samples exported", vec![own("ExportedSamples")]),
+            (
+                "Age of the oldest late sample on its way into the magnetic store",
+                vec![(of_table(database, "MagneticStorePendingRecordsLatency"), "Maximum")],
+            ),
+        ],
+    }
+}
+
+/// A metric of the table in Timestream ("Timestream metrics and dimensions", Amazon Timestream developer guide).
+fn of_table(database: &Text, name: &'static str) -> Metric {
+    metric("AWS/Timestream", name, [("DatabaseName", database), ("TableName", &TABLE.into())])
 }
 
 /// A metric of the delivery stream ("Monitor metrics", Amazon Data Firehose developer guide).
-fn delivery(names: &StorageNames, name: &'static str) -> Metric {
-    metric("AWS/Firehose", name, [("DeliveryStreamName", &names.delivery_stream)])
+fn delivery(stream: &Text, name: &'static str) -> Metric {
+    metric("AWS/Firehose", name, [("DeliveryStreamName", stream)])
 }

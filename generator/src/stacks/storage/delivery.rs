@@ -16,6 +16,7 @@ use crate::{
                 ErrorLog, IcebergDestination, Retry, StreamEncryption,
             },
             logs::{LogGroup, LogStream},
+            s3::Bucket,
         },
         stack::{Handle, Stack},
         value::Text,
@@ -45,22 +46,7 @@ pub(super) fn add(
     samples: &Samples,
     columns: &Handle<TableColumns>,
 ) -> Handle<DeliveryStream> {
-    let undelivered = bucket::add(
-        stack,
-        "UndeliveredBucket",
-        BucketPlan {
-            key: &given.key,
-            access_log: (&given.access_log, "undelivered/"),
-            expire_days: Some(UNDELIVERED_DAYS),
-            tiering: false,
-        },
-        |_| Vec::new(),
-    );
-    stack.output(
-        "UndeliveredBucketName",
-        "Name of the bucket of samples that could not be delivered to their table",
-        undelivered.reference(),
-    );
+    let undelivered = undelivered_bucket(stack, given);
     let name = ["/aws/kinesisfirehose/".into(), format!("{}-samples-", site.name).into(), Text::stack_uuid()];
     let log_group = stack.add(
         "DeliveryLogGroup",
@@ -114,6 +100,27 @@ pub(super) fn add(
     stack.wait(&stream, columns);
     log_streams.iter().for_each(|log_stream| stack.wait(&stream, log_stream));
     stream
+}
+
+/// The bucket for what no table takes.
+pub(super) fn undelivered_bucket(stack: &mut Stack, given: &Given) -> Handle<Bucket> {
+    let undelivered = bucket::add(
+        stack,
+        "UndeliveredBucket",
+        BucketPlan {
+            key: &given.key,
+            access_log: (&given.access_log, "undelivered/"),
+            expire_days: Some(UNDELIVERED_DAYS),
+            tiering: false,
+        },
+        |_| Vec::new(),
+    );
+    stack.output(
+        "UndeliveredBucketName",
+        "Name of the bucket of samples that could not be delivered to their table",
+        undelivered.reference(),
+    );
+    undelivered
 }
 
 /// What the delivery stream may do ("Grant Firehose access to Amazon S3 Tables", Amazon Data Firehose developer guide),

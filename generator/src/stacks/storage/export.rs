@@ -31,12 +31,44 @@ const TIMEOUT_S: u32 = 900;
 const EVENT_AGE_MAX_S: u32 = 3_600;
 const RETRIES_MAX: u32 = 10;
 
+/// Where days come from: what the function is told of it, and may do with it.
+pub(super) struct Source {
+    pub(super) statements: Vec<Statement<Text>>,
+    pub(super) environment: Vec<(&'static str, Text)>,
+}
+
+impl Source {
+    /// The table of Amazon S3 Tables.
+    pub(super) fn table(samples: &Samples) -> Self {
+        // Rows leave the table by a commit of metadata, which `columns` may do as well.
+        let read = Statement::allow(
+            "ReadTable",
+            [
+                "s3tables:GetTable",
+                "s3tables:GetTableData",
+                "s3tables:GetTableMetadataLocation",
+                "s3tables:PutTableData",
+                "s3tables:UpdateTableMetadataLocation",
+            ],
+            [Target::One(samples.table.arn())],
+        );
+        Self {
+            statements: vec![read],
+            environment: vec![
+                ("FLEETFORM_TABLE_BUCKET_ARN", samples.bucket_arn.clone()),
+                ("FLEETFORM_TABLE_NAMESPACE", NAMESPACE.into()),
+                ("FLEETFORM_TABLE", TABLE.into()),
+            ],
+        }
+    }
+}
+
 pub(super) fn add(
     site: &Site<'_>,
     stack: &mut Stack,
     given: &Given,
     kept: &Storage,
-    samples: &Samples,
+    source: impl FnOnce(&Handle<Bucket>) -> Source,
 ) -> FunctionOutputs {
     let days = |length: fleetform_engine::units::Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
     let cold = bucket::add(
@@ -52,11 +84,10 @@ pub(super) fn add(
     );
     stack.output("ColdBucketName", "Name of the bucket of exported samples", cold.reference());
     let export = &kept.export;
+    let source = source(&cold);
     let mut environment = common_environment(site);
+    environment.extend(source.environment);
     environment.extend([
-        ("FLEETFORM_TABLE_BUCKET_ARN", samples.bucket_arn.clone()),
-        ("FLEETFORM_TABLE_NAMESPACE", NAMESPACE.into()),
-        ("FLEETFORM_TABLE", TABLE.into()),
         ("FLEETFORM_COLD_BUCKET", cold.reference()),
         ("FLEETFORM_EXPORT_PARTITION_BY", export.layout.as_str().into()),
         ("FLEETFORM_EXPORT_AFTER_S", export.after.as_secs().to_string().into()),
@@ -71,7 +102,7 @@ pub(super) fn add(
         timeout_s: TIMEOUT_S,
         reserved: None,
         environment,
-        statements: statements(samples, &cold),
+        statements: source.statements.into_iter().chain(statements(&cold)).collect(),
     };
     let added = function::add(site, stack, &given.key, plan);
     schedule::add(
@@ -96,22 +127,10 @@ pub(super) fn add(
     }
 }
 
-/// What the function may do besides what every function may.
-fn statements(samples: &Samples, cold: &Handle<Bucket>) -> Vec<Statement<Text>> {
+/// What the function may do with the bucket.
+fn statements(cold: &Handle<Bucket>) -> Vec<Statement<Text>> {
     let objects = || ["manifests/", "samples/"].map(|prefix| bucket::objects(&cold.arn(), prefix));
     vec![
-        // Rows leave the table by a commit of metadata, which `columns` may do as well.
-        Statement::allow(
-            "ReadTable",
-            [
-                "s3tables:GetTable",
-                "s3tables:GetTableData",
-                "s3tables:GetTableMetadataLocation",
-                "s3tables:PutTableData",
-                "s3tables:UpdateTableMetadataLocation",
-            ],
-            [Target::One(samples.table.arn())],
-        ),
         Statement::allow("WriteExports", ["s3:GetObject", "s3:PutObject"], objects()),
         // Objects that no manifest names. Manifests are never deleted.
         Statement::allow("ClearExports", ["s3:DeleteObject"], [bucket::objects(&cold.arn(), "samples/")]),

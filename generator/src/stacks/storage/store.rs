@@ -1,13 +1,14 @@
 //! The function `store`, which makes rows of the messages of the telemetry stream and puts them into the delivery stream.
 
 use fleetform_engine::units::Millis;
-use fleetform_policy::iam::{Statement, Target};
+use fleetform_policy::iam::{Statement, Target::One};
 
 use super::Given;
 use crate::{
     cfn::{
         resource::{dynamodb::Table, firehose::DeliveryStream, lambda::EventSourceMapping},
         stack::{Handle, Stack},
+        value::Text,
     },
     stacks::{
         bucket,
@@ -30,18 +31,34 @@ const BATCH_WINDOW_S: u64 = 60;
 /// The greatest age that a mapping may say ("CreateEventSourceMapping", AWS Lambda API).
 const RECORD_AGE_MAX_S: u64 = 604_800;
 
+/// Where rows go to: what the function is told of it, and may do with it.
+pub(super) struct Target {
+    pub(super) statements: Vec<Statement<Text>>,
+    pub(super) environment: Vec<(&'static str, Text)>,
+}
+
+impl Target {
+    /// A delivery stream.
+    pub(super) fn delivery(stream: &Handle<DeliveryStream>) -> Self {
+        Self {
+            statements: vec![Statement::allow("Deliver", ["firehose:PutRecordBatch"], [One(stream.arn())])],
+            environment: vec![("FLEETFORM_DELIVERY_STREAM", stream.reference())],
+        }
+    }
+}
+
 /// Where rows come from and go to, and what the function remembers on the way.
 pub(super) struct Way<'a> {
     pub(super) ingest: &'a ingest::Outputs,
     pub(super) processing: &'a processing::Outputs,
-    pub(super) delivery: &'a Handle<DeliveryStream>,
+    pub(super) target: Target,
     pub(super) registrations: &'a Handle<Table>,
     pub(super) hot: Option<&'a (Handle<Table>, Millis)>,
     pub(super) rule_set_sha256: &'a str,
 }
 
 pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: Way<'_>) -> FunctionOutputs {
-    let Way { ingest, processing, delivery, registrations, hot, rule_set_sha256 } = way;
+    let Way { ingest, processing, target, registrations, hot, rule_set_sha256 } = way;
     let stream_arn = stack.import(&ingest.stream_arn);
     let state_arn = stack.import(&processing.state_arn);
     let mut statements = vec![
@@ -52,14 +69,14 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: Way<'_
             ["s3:GetObject"],
             ["log/", "base/", "start/"].map(|prefix| bucket::objects(&state_arn, prefix)),
         ),
-        Statement::allow("ListState", ["s3:ListBucket"], [Target::One(state_arn)]),
-        Statement::allow("Deliver", ["firehose:PutRecordBatch"], [Target::One(delivery.arn())]),
-        Statement::allow(
-            "Registrations",
-            ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
-            [Target::One(registrations.arn())],
-        ),
+        Statement::allow("ListState", ["s3:ListBucket"], [One(state_arn)]),
     ];
+    statements.extend(target.statements);
+    statements.push(Statement::allow(
+        "Registrations",
+        ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+        [One(registrations.arn())],
+    ));
     let mut environment = common_environment(site);
     environment.extend([
         ("FLEETFORM_ARTIFACT_BUCKET", given.artifacts.bucket.clone()),
@@ -68,11 +85,11 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: Way<'_
         ("FLEETFORM_STREAM_GENERATION", site.platform.stream.generation.to_string().into()),
         ("FLEETFORM_STATE_BUCKET", stack.import(&processing.state_name)),
         ("FLEETFORM_STATE_REPAIR", "0".into()),
-        ("FLEETFORM_DELIVERY_STREAM", delivery.reference()),
         ("FLEETFORM_REGISTRATIONS_TABLE", registrations.reference()),
     ]);
+    environment.extend(target.environment);
     if let Some((table, retention)) = hot {
-        statements.push(Statement::allow("Hot", ["dynamodb:BatchWriteItem"], [Target::One(table.arn())]));
+        statements.push(Statement::allow("Hot", ["dynamodb:BatchWriteItem"], [One(table.arn())]));
         environment.insert("FLEETFORM_HOT_TABLE", table.reference());
         environment.insert("FLEETFORM_HOT_RETENTION_S", retention.as_secs().to_string().into());
     }

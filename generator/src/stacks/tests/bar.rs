@@ -9,7 +9,9 @@ use super::{
         Site, apart, root,
         sample::{platform, platform_of},
     },
-    SHA, resources, trees,
+    SHA, resources,
+    timestream::on_timestream,
+    trees,
 };
 use crate::cfn::yaml::{Sorted, to_yaml};
 
@@ -83,6 +85,20 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
                     "takes plain HTTP",
                 );
             }
+            "AWS::Timestream::Database" => must(retained && set("/KmsKeyId"), "is not retained, or has no key"),
+            "AWS::Timestream::Table" => {
+                must(retained, "is not retained");
+                let late = "/MagneticStoreWriteProperties";
+                must(is(&format!("{late}/EnableMagneticStoreWrites"), true.into()), "refuses late samples");
+                let rejected = format!("{late}/MagneticStoreRejectedDataLocation/S3Configuration");
+                must(set(&format!("{rejected}/BucketName")), "loses late samples");
+                must(
+                    is(&format!("{rejected}/EncryptionOption"), "SSE_KMS".into()),
+                    "leaves late samples without a key",
+                );
+                let days = properties["RetentionProperties"]["MagneticStoreRetentionPeriodInDays"].as_str();
+                must(days.is_some(), "has a retention that the service does not take");
+            }
             "AWS::KinesisFirehose::DeliveryStream" => {
                 let encryption = "/DeliveryStreamEncryptionConfigurationInput";
                 must(
@@ -112,8 +128,8 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
             "AWS::IAM::ManagedPolicy" => {
                 for statement in properties["PolicyDocument"]["Statement"].as_array().unwrap() {
                     must(!statement["Action"].to_string().contains('*'), "allows a wildcard action");
-                    let traces = statement["Sid"] == "Traces";
-                    must(traces || statement["Resource"] != "*", "allows everything");
+                    let by_no_resource = ["Traces", "Endpoints"].iter().any(|sid| statement["Sid"] == *sid);
+                    must(by_no_resource || statement["Resource"] != "*", "allows everything");
                 }
                 must(properties["PolicyDocument"].to_string().len() < 6_144, "is too long");
             }
@@ -163,7 +179,7 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
 
 #[test]
 fn every_resource_keeps_the_security_bar() {
-    for platform in [platform(), platform_of(40, 20, 60)] {
+    for platform in [platform(), platform_of(40, 20, 60), on_timestream()] {
         assert_eq!(faults(&trees(&platform)), Vec::<String>::new());
     }
 }

@@ -5,6 +5,7 @@ mod references;
 mod settings;
 mod split;
 mod storage;
+mod timestream;
 
 use std::collections::BTreeMap;
 
