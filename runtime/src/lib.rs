@@ -13,17 +13,19 @@ pub mod crumbs;
 pub mod event;
 #[cfg(feature = "jobs")]
 pub mod every_shard;
-#[cfg(feature = "export")]
+#[cfg(feature = "tables")]
 pub mod export;
-#[cfg(feature = "export")]
+#[cfg(feature = "tables")]
+pub mod exported;
+#[cfg(feature = "tables")]
 pub mod frame;
 #[cfg(feature = "lambda")]
 pub mod handler;
 #[cfg(feature = "lambda")]
 pub mod host;
-#[cfg(feature = "iceberg")]
+#[cfg(any(feature = "iceberg", feature = "tables"))]
 pub mod iceberg;
-#[cfg(any(feature = "evaluate", feature = "store"))]
+#[cfg(any(feature = "evaluate", feature = "rows"))]
 pub mod leftovers;
 #[cfg(feature = "deliver")]
 pub mod notify;
@@ -35,7 +37,7 @@ pub mod provision;
 pub mod relay;
 #[cfg(feature = "lambda")]
 pub mod start;
-#[cfg(feature = "store")]
+#[cfg(feature = "rows")]
 pub mod store;
 #[cfg(feature = "jobs")]
 pub mod sweep;

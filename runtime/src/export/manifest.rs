@@ -84,6 +84,11 @@ impl From<&Partition> for Exported {
     }
 }
 
+/// Bytes in hexadecimal.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// By what the keys of exports are in order, the first part first (`export.partition_by`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -120,7 +125,7 @@ impl Layout {
 
     /// An object by its bytes: others have another key.
     pub fn object(self, partition: &Partition, number: u32, part: usize, samples: usize, bytes: &[u8]) -> Object {
-        let sha256: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hexadecimal(&Sha256::digest(bytes));
         Object {
             key: format!("{}{part:04}-{}.parquet", self.objects(partition, number), &sha256[..16]),
             samples: samples as u64,

@@ -11,12 +11,16 @@ use std::{
 
 use apache_avro::{Schema, Writer, types::Value};
 use bytes::Bytes;
-use fleetform_engine::{drive::PortError, rows::columns::FIXED};
+use fleetform_engine::{
+    drive::PortError,
+    rows::columns::{Column, ColumnType, FIXED},
+};
 use serde_json::{Value as Json, json};
 
 use super::{Cold, Files};
 use crate::{
     frame::{
+        Frame,
         fixture::{self, Row},
         merge::Samples,
         parquet,
@@ -30,7 +34,7 @@ use crate::{
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// It is refused, and nothing of it done.
     Refused,
     /// It is done, and its answer lost.
@@ -39,7 +43,7 @@ pub(crate) enum Fault {
 
 /// All of it, shared by whoever clones it.
 #[derive(Clone, Debug)]
-pub(crate) struct World(Arc<Inner>);
+pub struct World(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -53,20 +57,34 @@ struct Inner {
     meanwhile: Mutex<Option<(Partition, Vec<Row>)>>,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl World {
-    pub(crate) fn new() -> Self {
-        let mut fields: Vec<_> = (1..)
-            .zip(FIXED)
+    /// A table of the readings that a [`Row`] has, without rows.
+    pub fn new() -> Self {
+        let readings = [
+            ("flow", ColumnType::Float),
+            ("mode", ColumnType::Text),
+            ("count", ColumnType::Int),
+            ("open", ColumnType::Bool),
+        ];
+        let readings = readings.map(|(name, column_type)| Column { name: name.into(), column_type, required: false });
+        Self::with_columns(&FIXED.into_iter().chain(readings).collect::<Vec<_>>())
+    }
+
+    /// A table of these columns, without rows.
+    pub fn with_columns(columns: &[Column]) -> Self {
+        let fields: Vec<_> = (1..)
+            .zip(columns)
             .map(|(id, column)| {
                 let kind = column.column_type.as_str();
                 json!({ "id": id, "name": column.name, "required": column.required, "type": kind })
             })
             .collect();
-        for (id, (name, kind)) in
-            (8..).zip([("flow", "double"), ("mode", "string"), ("count", "long"), ("open", "boolean")])
-        {
-            fields.push(json!({ "id": id, "name": name, "required": false, "type": kind }));
-        }
         let metadata = json!({
             "format-version": 2, "table-uuid": "a-table", "location": "s3://table", "last-sequence-number": 0,
             "last-updated-ms": 0, "last-column-id": fields.len(), "current-schema-id": 0, "current-snapshot-id": -1,
@@ -83,44 +101,52 @@ impl World {
     }
 
     /// Lets calls fail.
-    pub(crate) fn fail(&self, from: usize, calls: usize, fault: Fault) {
+    pub fn fail(&self, from: usize, calls: usize, fault: Fault) {
         *self.0.faults.lock().unwrap() = Some((from, calls, fault));
     }
 
     /// Lets no more calls fail.
-    pub(crate) fn mend(&self) {
+    pub fn mend(&self) {
         *self.0.faults.lock().unwrap() = None;
         self.0.calls.store(0, Ordering::Relaxed);
     }
 
-    pub(crate) fn calls(&self) -> usize {
+    /// How many calls there were.
+    pub fn calls(&self) -> usize {
         self.0.calls.load(Ordering::Relaxed)
     }
 
     /// Everything in the cold bucket.
-    pub(crate) fn cold(&self) -> BTreeMap<String, Bytes> {
+    pub fn cold(&self) -> BTreeMap<String, Bytes> {
         self.0.cold.lock().unwrap().clone()
     }
 
     /// Lets somebody append rows just before the next commit.
-    pub(crate) fn append_meanwhile(&self, zone: &str, day: Day, rows: Vec<Row>) {
+    pub fn append_meanwhile(&self, zone: &str, day: Day, rows: Vec<Row>) {
         *self.0.meanwhile.lock().unwrap() = Some((Partition { day, zone: zone.into() }, rows));
     }
 
-    pub(crate) fn metadata(&self) -> Metadata {
+    /// The table's metadata as it is now.
+    pub fn metadata(&self) -> Metadata {
         serde_json::from_value(self.0.metadata.lock().unwrap().clone()).expect("metadata")
     }
 
     /// Appends a file of rows, as a delivery does. No two of them have one device and time.
-    pub(crate) fn append(&self, zone: &str, day: Day, rows: &[Row]) {
+    pub fn append(&self, zone: &str, day: Day, rows: &[Row]) {
         let fields = self.metadata().columns().expect("columns");
-        let frame = fixture::frame(fields, zone, rows);
-        let bytes = parquet::write(&Samples::new(&frame, frame.len(), false), 0).expect("a file");
-        self.add_manifest(0, zone, day, rows.len() as i64, Some(bytes));
+        self.append_frame(zone, day, &fixture::frame(fields, zone, rows));
+    }
+
+    /// The same for rows of a frame.
+    pub fn append_frame(&self, zone: &str, day: Day, frame: &Frame) {
+        let samples = Samples::new(frame, frame.len(), false);
+        assert_eq!(samples.len(), frame.len(), "a file has a device and time once");
+        let bytes = parquet::write(&samples, 0).expect("a file");
+        self.add_manifest(0, zone, day, frame.len() as i64, Some(bytes));
     }
 
     /// Adds a file that says which rows are gone, as a deletion by hand does.
-    pub(crate) fn delete_rows(&self, zone: &str, day: Day) {
+    pub fn delete_rows(&self, zone: &str, day: Day) {
         self.add_manifest(1, zone, day, 1, None);
     }
 

@@ -8,8 +8,8 @@
 //! What is exported leaves the table when `retention.warm` is over. It refuses to know who asks for all that.
 
 pub mod manifest;
-#[cfg(test)]
-mod memory;
+#[cfg(any(test, feature = "memory"))]
+pub mod memory;
 mod objects;
 mod removal;
 
@@ -308,21 +308,14 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let key = self.layout.manifest(partition, number);
         let is_ours = self.cold.create(&key, manifest.to_bytes()).await?;
         // Who came first has said what the export is.
-        let valid = if is_ours { manifest.clone() } else { self.manifest(&key).await? };
+        let valid = if is_ours { manifest.clone() } else { read_manifest(&self.cold, &key).await? };
         self.clear(partition, number, written, &valid).await?;
         Ok(is_ours.then_some(manifest))
     }
 
     /// The exports that there are of a partition, the oldest first.
     async fn earlier(&self, partition: &Partition) -> Result<Vec<Manifest>, ExportError> {
-        let keys = self.cold.list(&self.layout.manifests(partition)).await?;
-        stream::iter(&keys).then(async |key| self.manifest(key).await).try_collect().await
-    }
-
-    async fn manifest(&self, key: &str) -> Result<Manifest, ExportError> {
-        let earlier = |reason: String| ExportError::Earlier { key: key.to_owned(), reason };
-        let bytes = self.cold.get(key).await?.ok_or_else(|| earlier("it is gone".to_owned()))?;
-        Manifest::from_bytes(&bytes).map_err(|reason| earlier(format!("it is no manifest of an export: {reason}")))
+        exports(&self.cold, self.layout, partition).await
     }
 
     /// Deletes objects of an export that its manifest does not name: somebody broke off, or came second, and had seen
@@ -343,6 +336,22 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         }
         Ok(())
     }
+}
+
+/// The exports that there are of a partition, the oldest first, with notes that its rows left the table.
+pub(crate) async fn exports(
+    cold: &impl Cold,
+    layout: Layout,
+    partition: &Partition,
+) -> Result<Vec<Manifest>, ExportError> {
+    let keys = cold.list(&layout.manifests(partition)).await?;
+    stream::iter(&keys).then(async |key| read_manifest(cold, key).await).try_collect().await
+}
+
+async fn read_manifest(cold: &impl Cold, key: &str) -> Result<Manifest, ExportError> {
+    let earlier = |reason: String| ExportError::Earlier { key: key.to_owned(), reason };
+    let bytes = cold.get(key).await?.ok_or_else(|| earlier("it is gone".to_owned()))?;
+    Manifest::from_bytes(&bytes).map_err(|reason| earlier(format!("it is no manifest of an export: {reason}")))
 }
 
 #[cfg(test)]

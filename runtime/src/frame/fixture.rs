@@ -2,23 +2,33 @@
 
 use fleetform_engine::rows::columns::{ColumnType, DEVICE_ID, DEVICE_TYPE, INGESTED_AT, RECORD, SAMPLED_AT, ZONE};
 
+use serde_json::{Map, Value};
+
 use super::{Field, Frame, Values};
 
 /// A row: who, when, when it came and by which record, and its readings.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Row {
-    pub(crate) device: String,
-    pub(crate) sampled_at: i64,
-    pub(crate) ingested_at: i64,
-    pub(crate) record: u32,
-    pub(crate) flow: Option<f64>,
-    pub(crate) mode: Option<&'static str>,
-    pub(crate) count: Option<i64>,
-    pub(crate) open: Option<bool>,
+pub struct Row {
+    /// Who it is of.
+    pub device: String,
+    /// When it was sampled, in microseconds.
+    pub sampled_at: i64,
+    /// When it reached the platform, in microseconds.
+    pub ingested_at: i64,
+    /// The record that it came in.
+    pub record: u32,
+    /// A double.
+    pub flow: Option<f64>,
+    /// A text.
+    pub mode: Option<&'static str>,
+    /// A whole number.
+    pub count: Option<i64>,
+    /// A truth.
+    pub open: Option<bool>,
 }
 
 /// A frame of rows.
-pub(crate) fn frame(fields: Vec<Field>, zone: &str, rows: &[Row]) -> Frame {
+pub fn frame(fields: Vec<Field>, zone: &str, rows: &[Row]) -> Frame {
     let mut frame = Frame::new(fields).expect("columns of samples");
     for row in rows {
         for (field, values) in frame.fields.iter().zip(&mut frame.values) {
@@ -48,8 +58,30 @@ pub(crate) fn frame(fields: Vec<Field>, zone: &str, rows: &[Row]) -> Frame {
     frame
 }
 
+/// A frame of rows as `store` hands them over, each an object by column.
+pub fn from_json<'r>(fields: Vec<Field>, rows: impl IntoIterator<Item = &'r Value>) -> Frame {
+    let mut frame = Frame::new(fields).expect("columns of samples");
+    for row in rows {
+        let known = frame.fields.iter().filter(|field| row.get(&*field.column.name).is_some()).count();
+        assert_eq!(Some(known), row.as_object().map(Map::len), "each value has a column: {row}");
+        for (field, values) in frame.fields.iter().zip(&mut frame.values) {
+            let cell = row.get(&*field.column.name);
+            assert!(cell.is_some() || !field.column.required, "{row} lacks `{}`", field.column.name);
+            let typed = "a value of the column's type";
+            match values {
+                Values::Text(values) => values.push(cell.map(|cell| cell.as_str().expect(typed).into())),
+                Values::Int(values) => values.push(cell.map(|cell| cell.as_i64().expect(typed))),
+                Values::Float(values) => values.push(cell.map(|cell| cell.as_f64().expect(typed))),
+                Values::Bool(values) => values.push(cell.map(|cell| cell.as_bool().expect(typed))),
+            }
+        }
+        frame.rows += 1;
+    }
+    frame
+}
+
 /// The rows of a frame, texts of readings as debug output.
-pub(crate) fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
+pub fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
     (0..frame.rows)
         .map(|row| {
             let cell = |values: &Values| match values {
@@ -67,7 +99,7 @@ pub(crate) fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
 }
 
 /// The column that says by which export a row was written.
-pub(crate) fn export_number() -> Field {
+pub fn export_number() -> Field {
     use fleetform_engine::rows::columns::{Column, EXPORT_NUMBER};
     // Files have it without an id, and so it is found by its name.
     Field { id: 0, column: Column { name: EXPORT_NUMBER.into(), column_type: ColumnType::Int, required: true } }

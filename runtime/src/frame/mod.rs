@@ -2,8 +2,8 @@
 //!
 //! It refuses to know where the files come from, and which rows are wanted.
 
-#[cfg(test)]
-pub(crate) mod fixture;
+#[cfg(any(test, feature = "memory"))]
+pub mod fixture;
 pub mod merge;
 pub mod parquet;
 
@@ -98,6 +98,21 @@ impl Frame {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
+    }
+
+    /// Who a row is of.
+    pub fn device_of(&self, row: usize) -> &[u8] {
+        self.text(self.places.device, row)
+    }
+
+    /// When a row was sampled, and when it reached the platform, in microseconds.
+    pub fn times_of(&self, row: usize) -> (i64, i64) {
+        (self.time(self.places.sampled_at, row), self.time(self.places.ingested_at, row))
+    }
+
+    /// The record that a row came in.
+    pub fn record_of(&self, row: usize) -> &[u8] {
+        self.text(self.places.record, row)
     }
 
     fn text(&self, place: usize, row: usize) -> &[u8] {

@@ -1,7 +1,9 @@
 //! Parquet files of samples, read and written.
 
+use std::ops::Range;
+
 use bytes::Bytes;
-use fleetform_engine::rows::columns::{ColumnType, EXPORT_NUMBER};
+use fleetform_engine::rows::columns::{Column, ColumnType, EXPORT_NUMBER};
 use parquet::{
     basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel},
     column::reader::get_typed_column_reader,
@@ -16,7 +18,7 @@ use parquet::{
     schema::types::{Type, TypePtr},
 };
 
-use super::{Frame, Values, merge::Samples};
+use super::{Field, Frame, Values, merge::Samples};
 
 /// Why a file is not one of samples.
 #[derive(Debug, thiserror::Error)]
@@ -39,16 +41,41 @@ impl Frame {
     /// If the file cannot be read. Then rows may have been added for some columns and not for others, and the frame is
     /// of no use any more.
     pub fn read(&mut self, file: Bytes, wants: impl Fn(&[u8]) -> bool) -> Result<(), ReadError> {
+        let device = self.places.device;
+        self.read_where(file, |group, places| match places[device] {
+            Some(place) => Ok(devices(group, place)?.iter().map(|device| wants(device.data())).collect()),
+            None => Ok(vec![false; rows_of(group)?]),
+        })
+    }
+
+    /// Adds the rows of a file that reached the platform within a time, in microseconds.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_arrived(&mut self, file: Bytes, within: Range<i64>) -> Result<(), ReadError> {
+        let ingested_at = self.places.ingested_at;
+        self.read_where(file, |group, places| match places[ingested_at] {
+            Some(place) => {
+                let times = column::<Int64Type>(group, place)?;
+                Ok(times.iter().map(|time| time.is_some_and(|time| within.contains(&time))).collect())
+            }
+            None => Ok(vec![false; rows_of(group)?]),
+        })
+    }
+
+    /// Adds the rows of which `wanted` says so, for each row group by where it has the frame's columns.
+    fn read_where(
+        &mut self,
+        file: Bytes,
+        wanted: impl Fn(&dyn RowGroupReader, &[Option<usize>]) -> Result<Vec<bool>, ReadError>,
+    ) -> Result<(), ReadError> {
         let reader = SerializedFileReader::new(file)?;
         let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
         let places: Vec<Option<usize>> =
             self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect();
         for index in 0..reader.num_row_groups() {
             let group = reader.get_row_group(index)?;
-            let wanted = match places[self.places.device] {
-                Some(place) => devices(&*group, place)?.iter().map(|device| wants(device.data())).collect(),
-                None => vec![false; rows_of(&*group)?],
-            };
+            let wanted = wanted(&*group, &places)?;
             let kept = wanted.iter().filter(|wanted| **wanted).count();
             if kept == 0 {
                 continue;
@@ -60,6 +87,31 @@ impl Frame {
         }
         Ok(())
     }
+}
+
+/// The columns of an exported file, but the number of its export.
+///
+/// # Errors
+/// If it is no Parquet file, or has a column that no table of samples has.
+pub fn fields(file: &Bytes) -> Result<Vec<Field>, ReadError> {
+    let reader = SerializedFileReader::new(file.clone())?;
+    let columns = reader.metadata().file_metadata().schema_descr().columns();
+    let own = columns.iter().filter(|column| column.name() != EXPORT_NUMBER);
+    own.map(|column| {
+        let info = column.self_type().get_basic_info();
+        let column_type = match (column.physical_type(), info.logical_type_ref()) {
+            (Physical::BYTE_ARRAY, _) => ColumnType::Text,
+            (Physical::DOUBLE, _) => ColumnType::Float,
+            (Physical::BOOLEAN, _) => ColumnType::Bool,
+            (Physical::INT64, Some(LogicalType::Timestamp(_))) => ColumnType::Time,
+            (Physical::INT64, _) => ColumnType::Int,
+            _ => return Err(ReadError::OtherType(column.name().to_owned())),
+        };
+        let required = column.max_def_level() == 0;
+        let id = if info.has_id() { info.id() } else { 0 };
+        Ok(Field { id, column: Column { name: column.name().into(), column_type, required } })
+    })
+    .collect()
 }
 
 /// The devices of all rows of a file, in their order.

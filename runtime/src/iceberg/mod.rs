@@ -4,11 +4,11 @@
 //! holds, and one whose type would change is refused.
 
 pub mod catalog;
-#[cfg(feature = "export")]
+#[cfg(feature = "tables")]
 pub mod files;
-#[cfg(feature = "export")]
+#[cfg(feature = "tables")]
 pub mod removal;
-#[cfg(feature = "export")]
+#[cfg(feature = "tables")]
 pub mod snapshot;
 
 use serde::{Deserialize, Serialize};
@@ -47,18 +47,18 @@ pub struct Metadata {
     last_column_id: u64,
     current_schema_id: i64,
     schemas: Vec<Schema>,
-    #[cfg(feature = "export")]
+    #[cfg(feature = "tables")]
     format_version: u8,
-    #[cfg(feature = "export")]
+    #[cfg(feature = "tables")]
     location: String,
-    #[cfg(feature = "export")]
+    #[cfg(feature = "tables")]
     #[serde(default)]
     last_sequence_number: i64,
-    #[cfg(feature = "export")]
+    #[cfg(feature = "tables")]
     last_updated_ms: i64,
-    #[cfg(feature = "export")]
+    #[cfg(feature = "tables")]
     current_snapshot_id: Option<i64>,
-    #[cfg(feature = "export")]
+    #[cfg(feature = "tables")]
     #[serde(default)]
     snapshots: Vec<snapshot::Snapshot>,
 }

@@ -1,0 +1,266 @@
+//! Exported files as records again: what a backtest replays.
+//!
+//! Days of zones are read one after the other. Each sample is told once, as the newest export of its day has it, in the
+//! order in which samples reached the platform: as a message that a device could have sent, with what the device was then.
+//! Where exports lie and how they are read is no business of who replays them, and what rules make of records is none of
+//! this module's.
+
+mod spelling;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::{Range, RangeInclusive},
+};
+
+use bytes::Bytes;
+use fleetform_engine::{rule_set::RuleSet, units::Timestamp};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sha2::{Digest as _, Sha256};
+use smol_str::SmolStr;
+
+use crate::{
+    export::{
+        Cold, ExportError, exports,
+        manifest::{Layout, Manifest, Object, hexadecimal},
+    },
+    frame::{Field, Frame, parquet},
+    iceberg::snapshot::{Day, Partition},
+};
+use spelling::Plan;
+
+/// Zones whose manifests are asked for at once.
+const ZONES_AT_ONCE: usize = 24;
+/// Samples that are held at once, unless more came within one minute. One is a message of some 300 bytes.
+pub const HELD_MAX: usize = 2_000_000;
+
+const MINUTE_US: i64 = 60_000_000;
+const MICROS: i64 = 1_000;
+
+/// A sample as a record of the stream: a plain one, whose partition key is the device, and that arrives at the time of its
+/// ingest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// When it reached the platform.
+    pub ingested_at: Timestamp,
+    /// The record that it came in, by its sequence number; samples of one message have one.
+    pub record: SmolStr,
+    /// Who sent it.
+    pub device: SmolStr,
+    /// When it was taken.
+    pub sampled_at: Timestamp,
+    /// Where the device was then.
+    pub zone: SmolStr,
+    /// What the device was then.
+    pub device_type: SmolStr,
+    /// The sample as a message, spelled as the rule set says.
+    pub message: Vec<u8>,
+}
+
+impl Replayed {
+    fn order(&self) -> impl Ord {
+        (self.ingested_at, &self.record, &self.device, self.sampled_at)
+    }
+}
+
+/// Reads exports.
+#[derive(Debug)]
+pub struct Reader<'r, K> {
+    /// Where they are.
+    pub cold: K,
+    /// How their keys are made.
+    pub layout: Layout,
+    /// How messages are spelled.
+    pub rules: &'r RuleSet,
+    /// Samples held at once, at most: see [`HELD_MAX`].
+    pub held_max: usize,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Samples that were told.
+    pub samples: u64,
+    /// Those that a later export has otherwise, and that were not told.
+    pub superseded: u64,
+    /// Those that were not told because the rule set does not have their device type.
+    pub unknown_types: u64,
+    /// Values that are in no message, because the rule set has no place for them.
+    pub left_out: u64,
+    /// Samples that were told before others that had come earlier: more came late, and by more, than is held.
+    pub early: u64,
+}
+
+/// The exports of a day of a zone that have objects.
+struct Part {
+    zone: SmolStr,
+    exports: Vec<Manifest>,
+}
+
+impl Part {
+    fn objects(&self) -> impl Iterator<Item = (u32, &Object)> {
+        self.exports.iter().flat_map(|export| export.objects.iter().map(|object| (export.export_number, object)))
+    }
+}
+
+/// Which export has the newest of a sample, by zone, device and time; no entry where only the first one has it.
+type Newest = HashMap<(usize, SmolStr, i64), u32>;
+
+impl<K: Cold> Reader<'_, K> {
+    /// Tells every sample of some zones and days. A day that was not exported has none.
+    ///
+    /// # Errors
+    /// If an export cannot be read, or is not what its manifest says. What was told until then is right.
+    pub async fn each(
+        &self,
+        zones: &[SmolStr],
+        days: RangeInclusive<Day>,
+        mut tell: impl FnMut(Replayed),
+    ) -> Result<Report, ExportError> {
+        let mut report = Report::default();
+        let mut waiting = Vec::new();
+        for day in (days.start().0..=days.end().0).map(Day) {
+            let asked = stream::iter(zones).map(async |zone| self.part(zone, day).await);
+            let parts: Vec<Part> = asked.buffered(ZONES_AT_ONCE).try_collect().await?;
+            self.day(day, &parts, &mut waiting, &mut report, &mut tell).await?;
+        }
+        tell_before(i64::MAX, &mut waiting, &mut report, &mut tell);
+        Ok(report)
+    }
+
+    async fn part(&self, zone: &SmolStr, day: Day) -> Result<Part, ExportError> {
+        let mut exports = exports(&self.cold, self.layout, &Partition { day, zone: zone.clone() }).await?;
+        exports.retain(|export| !export.objects.is_empty());
+        Ok(Part { zone: zone.clone(), exports })
+    }
+
+    /// Tells what is known of a day that no later day comes before, and leaves the rest `waiting`.
+    async fn day(
+        &self,
+        day: Day,
+        parts: &[Part],
+        waiting: &mut Vec<Replayed>,
+        report: &mut Report,
+        tell: &mut impl FnMut(Replayed),
+    ) -> Result<(), ExportError> {
+        let newest = self.newest(parts).await?;
+        // Nothing is ingested earlier than the skew before it is sampled.
+        let skew = i64::try_from(self.rules.message.max_future_skew_ms.0).unwrap_or(i64::MAX);
+        let certain = day.end().0.saturating_sub(skew).saturating_mul(MICROS);
+        for (turn, window) in self.windows(parts).await?.into_iter().enumerate() {
+            for (place, part) in parts.iter().enumerate() {
+                for (number, object) in part.objects() {
+                    let bytes = self.object(object, turn == 0).await?;
+                    let fields = parquet::fields(&bytes).map_err(|error| damaged(object, &error))?;
+                    let mut frame = Frame::new(fields)?;
+                    frame.read_arrived(bytes, window.clone()).map_err(|error| damaged(object, &error))?;
+                    let plan = Plan::new(self.rules, &frame).map_err(|lacking| damaged(object, &lacking))?;
+                    for row in 0..frame.len() {
+                        let device = plan.device(row).map_err(|lacking| damaged(object, &lacking))?;
+                        if !newest.is_empty() {
+                            let name = (place, device.clone(), frame.times_of(row).0);
+                            if newest.get(&name).is_some_and(|newest| *newest != number) {
+                                report.superseded += 1;
+                                continue;
+                            }
+                        }
+                        match plan.spell(row, device, &part.zone, &mut report.left_out) {
+                            Ok(Some(sample)) => waiting.push(sample),
+                            Ok(None) => report.unknown_types += 1,
+                            Err(lacking) => return Err(damaged(object, &lacking)),
+                        }
+                    }
+                }
+            }
+            tell_before(certain.min(window.end), waiting, report, tell);
+            if let Some(more) = waiting.len().checked_sub(self.held_max).filter(|more| *more > 0) {
+                report.early += more as u64;
+                report.samples += more as u64;
+                waiting.drain(..more).for_each(&mut *tell);
+            }
+        }
+        Ok(())
+    }
+
+    /// Times of ingest of which no one has more samples than may be held, in their order.
+    async fn windows(&self, parts: &[Part]) -> Result<Vec<Range<i64>>, ExportError> {
+        let all: u64 = parts.iter().flat_map(Part::objects).map(|(_, object)| object.samples).sum();
+        // As many again may be waiting.
+        let at_once = (self.held_max / 2).max(1);
+        match usize::try_from(all) {
+            Ok(0) => return Ok(Vec::new()),
+            Ok(all) if all <= at_once => return Ok(std::iter::once(i64::MIN..i64::MAX).collect()),
+            _ => {}
+        }
+        let mut minutes: BTreeMap<i64, usize> = BTreeMap::new();
+        for (_, object) in parts.iter().flat_map(Part::objects) {
+            let names = self.names(object).await?;
+            for row in 0..names.len() {
+                *minutes.entry(names.times_of(row).1.div_euclid(MINUTE_US)).or_default() += 1;
+            }
+        }
+        let (mut windows, mut from, mut held) = (Vec::new(), i64::MIN, 0);
+        for (minute, samples) in minutes {
+            if held > 0 && held + samples > at_once {
+                let to = minute.saturating_mul(MINUTE_US);
+                windows.push(from..to);
+                (from, held) = (to, 0);
+            }
+            held += samples;
+        }
+        windows.push(from..i64::MAX);
+        Ok(windows)
+    }
+
+    /// The samples that later exports than the first have.
+    async fn newest(&self, parts: &[Part]) -> Result<Newest, ExportError> {
+        let mut newest = Newest::new();
+        for (place, part) in parts.iter().enumerate() {
+            for export in part.exports.iter().skip(1) {
+                for object in &export.objects {
+                    let names = self.names(object).await?;
+                    for row in 0..names.len() {
+                        let device = std::str::from_utf8(names.device_of(row));
+                        let device = device.map_err(|error| damaged(object, &error))?;
+                        newest.insert((place, device.into(), names.times_of(row).0), export.export_number);
+                    }
+                }
+            }
+        }
+        Ok(newest)
+    }
+
+    /// An object without its readings.
+    async fn names(&self, object: &Object) -> Result<Frame, ExportError> {
+        let bytes = self.object(object, false).await?;
+        let fields = parquet::fields(&bytes).map_err(|error| damaged(object, &error))?;
+        let named: Vec<Field> =
+            fields.into_iter().filter(|field| spelling::NAMES.contains(&&*field.column.name)).collect();
+        let mut frame = Frame::new(named)?;
+        frame.read_arrived(bytes, i64::MIN..i64::MAX).map_err(|error| damaged(object, &error))?;
+        Ok(frame)
+    }
+
+    /// An object's bytes, if they are those that its manifest names.
+    async fn object(&self, object: &Object, whole: bool) -> Result<Bytes, ExportError> {
+        let bytes = self.cold.get(&object.key).await?.ok_or_else(|| damaged(object, &"it is gone"))?;
+        if bytes.len() as u64 != object.bytes || (whole && hexadecimal(&Sha256::digest(&bytes)) != object.sha256) {
+            return Err(damaged(object, &"its bytes are not those that its manifest names"));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Tells, in their order, those that came before a time in microseconds.
+fn tell_before(time: i64, waiting: &mut Vec<Replayed>, report: &mut Report, tell: &mut impl FnMut(Replayed)) {
+    waiting.sort_by(|one, other| one.order().cmp(&other.order()));
+    let until = waiting.partition_point(|sample| sample.ingested_at.0.saturating_mul(MICROS) < time);
+    report.samples += until as u64;
+    waiting.drain(..until).for_each(tell);
+}
+
+fn damaged(object: &Object, reason: &dyn std::fmt::Display) -> ExportError {
+    ExportError::Earlier { key: object.key.clone(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests;
