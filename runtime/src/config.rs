@@ -268,6 +268,41 @@ impl Register {
     }
 }
 
+/// Where `store` puts rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowsGo {
+    /// Into a Firehose stream, to a table of Amazon S3 Tables.
+    Firehose {
+        /// Its name.
+        delivery_stream: String,
+    },
+    /// Into Timestream.
+    Timestream {
+        /// The database.
+        database: String,
+        /// The table.
+        table: String,
+        /// The bucket of what it refuses.
+        undelivered_bucket: String,
+    },
+}
+
+impl RowsGo {
+    fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        match variables.optional(TIMESTREAM_DATABASE) {
+            None => Ok(Self::Firehose { delivery_stream: variables.required("FLEETFORM_DELIVERY_STREAM")? }),
+            Some(database) => Ok(Self::Timestream {
+                database,
+                table: variables.required("FLEETFORM_TIMESTREAM_TABLE")?,
+                undelivered_bucket: variables.required("FLEETFORM_UNDELIVERED_BUCKET")?,
+            }),
+        }
+    }
+}
+
+/// Where samples are in Timestream, its database.
+const TIMESTREAM_DATABASE: &str = "FLEETFORM_TIMESTREAM_DATABASE";
+
 /// What the `store` handler knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
@@ -285,8 +320,8 @@ pub struct Store {
     pub stream_generation: u32,
     /// Which chain of the state log is in force.
     pub state_repair: u32,
-    /// The Firehose stream of the table of samples.
-    pub delivery_stream: String,
+    /// Where rows go.
+    pub rows: RowsGo,
     /// The table of what devices were.
     pub registrations_table: String,
     /// The hot table, and how long it keeps rows; none where the platform has none.
@@ -307,7 +342,7 @@ impl Store {
             stream_arn: stream_arn(variables)?,
             stream_generation: number(variables, "FLEETFORM_STREAM_GENERATION")?,
             state_repair: number(variables, "FLEETFORM_STATE_REPAIR")?,
-            delivery_stream: variables.required("FLEETFORM_DELIVERY_STREAM")?,
+            rows: RowsGo::read(variables)?,
             registrations_table: variables.required("FLEETFORM_REGISTRATIONS_TABLE")?,
             hot: hot.transpose()?,
         })
@@ -457,6 +492,22 @@ mod tests {
                 assert_eq!(read(&variables), Err(ConfigError::Missing { name }));
             }
         }
+    }
+
+    #[test]
+    fn rows_go_to_timestream_where_there_is_one() {
+        let mut variables = complete();
+        variables.remove("FLEETFORM_DELIVERY_STREAM");
+        variables.insert("FLEETFORM_TIMESTREAM_DATABASE", "water".to_owned());
+        variables.insert("FLEETFORM_TIMESTREAM_TABLE", "samples".to_owned());
+        let read = |variables: &BTreeMap<&'static str, String>| {
+            let lookup = |name: &str| variables.get(name).cloned();
+            Store::read(&Variables::new(&lookup)).map(|store| store.rows)
+        };
+        assert_eq!(read(&variables), Err(ConfigError::Missing { name: "FLEETFORM_UNDELIVERED_BUCKET" }));
+        variables.insert("FLEETFORM_UNDELIVERED_BUCKET", "undelivered".to_owned());
+        let [database, table, undelivered_bucket] = ["water", "samples", "undelivered"].map(str::to_owned);
+        assert_eq!(read(&variables), Ok(RowsGo::Timestream { database, table, undelivered_bucket }));
     }
 
     #[test]

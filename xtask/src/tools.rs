@@ -15,6 +15,8 @@ use crate::{error::Error, mosquitto, npm, process, workspace};
 pub(crate) const EMULATOR: ToolSet = ToolSet { name: "emulator" };
 /// Another reader and writer of Iceberg tables and Parquet files.
 pub(crate) const ICEBERG: ToolSet = ToolSet { name: "iceberg" };
+/// A stand-in for what takes the records of Timestream.
+const TIMESTREAM: ToolSet = ToolSet { name: "timestream" };
 /// The AWS command line.
 pub(crate) const AWS: ToolSet = ToolSet { name: "aws" };
 /// Linters and readers.
@@ -22,7 +24,7 @@ pub(crate) const LINT: ToolSet = ToolSet { name: "lint" };
 /// What builds the Lambda binaries.
 pub(crate) const BUILD: ToolSet = ToolSet { name: "build" };
 
-const SETS: [ToolSet; 5] = [EMULATOR, ICEBERG, AWS, LINT, BUILD];
+const SETS: [ToolSet; 6] = [EMULATOR, ICEBERG, TIMESTREAM, AWS, LINT, BUILD];
 
 /// Programs that live in one Python environment.
 #[derive(Clone, Copy)]

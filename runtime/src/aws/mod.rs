@@ -39,6 +39,10 @@ pub mod state_log;
 pub mod table_files;
 #[cfg(feature = "signed")]
 pub mod things;
+#[cfg(feature = "iceberg")]
+pub mod timestream;
+#[cfg(feature = "store")]
+pub mod timestream_rows;
 #[cfg(feature = "jobs")]
 pub mod waiting;
 
@@ -131,6 +135,15 @@ impl Access {
         let own = self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
         let endpoint = own.unwrap_or_else(|| address(service, &self.region));
         (signed::SignedClient::new(http, self.credentials.clone(), self.region.clone(), service), endpoint)
+    }
+
+    /// A client of one half of Timestream.
+    #[cfg(feature = "iceberg")]
+    pub fn timestream(&self, http: reqwest::Client, half: timestream::Half) -> timestream::Timestream {
+        let (client, _) = self.signed(http, timestream::SERVICE);
+        let own = self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
+        let regional = own.unwrap_or_else(|| address(half.host(), &self.region));
+        timestream::Timestream::new(client, regional, !self.own_endpoint)
     }
 
     /// AWS IoT's registry. Whoever invokes the function does so again, so that no call is made again for long.

@@ -19,7 +19,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const ERROR_HEADER: &str = "x-amzn-errortype";
 
 /// A client of one service.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SignedClient {
     http: Client,
     credentials: Credentials,

@@ -5,10 +5,17 @@ use std::process::ExitCode;
 use fleetform_engine::{drive::Settings as ChainSettings, units::Millis};
 use fleetform_runtime::{
     aws::{
-        Access, firehose::FirehoseRows, hot::DynamoHotRows, registry::DynamoRegistry, rule_sets::RuleSets,
-        signed::http_client, state_log::S3StateLog,
+        Access,
+        firehose::FirehoseRows,
+        hot::DynamoHotRows,
+        registry::DynamoRegistry,
+        rule_sets::RuleSets,
+        signed::http_client,
+        state_log::S3StateLog,
+        timestream::Half,
+        timestream_rows::{S3Aside, TimestreamTable},
     },
-    config::{self, Variables},
+    config::{self, RowsGo, Variables},
     handler::{
         columns::{Columns, HttpAnswers},
         store::{Settings, Store},
@@ -16,7 +23,7 @@ use fleetform_runtime::{
     host,
     iceberg::catalog::RestCatalog,
     start::{self, StartError, UnknownHandler},
-    store::chains::StateChains,
+    store::{chains::StateChains, timestream::TimestreamRows},
     telemetry,
 };
 
@@ -54,15 +61,28 @@ async fn store(variables: &Variables<'_>) -> Result<(), StartError> {
         },
     };
     let registry = DynamoRegistry::new(access.dynamodb(), config.registrations_table, config.stream_generation);
-    let rows = FirehoseRows::new(access.firehose(), config.delivery_stream);
     let hot = config.hot.map(|(table, retention)| (DynamoHotRows::new(access.dynamodb(), table), retention));
     let settings = Settings {
         stream_arn: config.stream_arn,
         generation: config.stream_generation,
         rule_set_sha256: config.rule_set_sha256,
     };
-    let store = Store::new(settings, (registry, chains, rule_sets(), rows), hot, telemetry::now);
-    host::serve(store, &config.common).await
+    match config.rows {
+        RowsGo::Firehose { delivery_stream } => {
+            let rows = FirehoseRows::new(access.firehose(), delivery_stream);
+            let store = Store::new(settings, (registry, chains, rule_sets(), rows), hot, telemetry::now);
+            host::serve(store, &config.common).await
+        }
+        RowsGo::Timestream { database, table, undelivered_bucket } => {
+            let timestream = access.timestream(http_client()?, Half::Write);
+            let rows = TimestreamRows {
+                records: TimestreamTable::new(timestream, database, table),
+                aside: S3Aside::new(access.s3(), undelivered_bucket),
+            };
+            let store = Store::new(settings, (registry, chains, rule_sets(), rows), hot, telemetry::now);
+            host::serve(store, &config.common).await
+        }
+    }
 }
 
 async fn columns(variables: &Variables<'_>) -> Result<(), StartError> {

@@ -21,7 +21,7 @@ use crate::{
     host::{BatchResponse, Deadline, Failure, Handler},
     leftovers::Left,
     store::{
-        Chains, HotRows, Registry, Rows,
+        Chains, Handed, HotRows, Keeping, Registry,
         batch::{Opened, Stored},
         handover,
         hot::Items,
@@ -91,7 +91,7 @@ where
     G: Registry + Send,
     C: Chains + Send,
     S: RuleSets + Send,
-    W: Rows + Send,
+    W: Keeping + Send,
     H: HotRows + Send,
 {
     type Answer = BatchResponse;
@@ -110,8 +110,15 @@ where
         };
         let has_time = || deadline.left((self.clock)()) > CALL_TIME;
         let newest = batch.records.iter().map(|record| record.arrived_at).max();
-        let put = futures_util::join!(self.put_rows(batch.shard, &stored, &has_time), self.put_hot(&stored, &has_time));
-        let left: Vec<Left> = [put.0.err(), put.1.err()].into_iter().flatten().collect();
+        let (handed, hot) =
+            futures_util::join!(self.put_rows(batch.shard, &stored, &has_time), self.put_hot(&stored, &has_time));
+        let Handed { left, refused } = handed;
+        if refused > 0 {
+            metrics.put("RefusedRows", Unit::Count, refused as i64);
+            metrics.count_by_reason("Unstored", "refused", refused as i64);
+            tracing::warn!(shard = batch.shard, refused, "set aside");
+        }
+        let left: Vec<Left> = [left, hot.err()].into_iter().flatten().collect();
         let first = left.iter().min_by_key(|left| left.first);
         let taken = first.map_or(stored.rows.len(), |left| left.first);
         metrics.put("Stored", Unit::Count, taken as i64);
@@ -145,7 +152,7 @@ impl From<PortError> for Stop {
     }
 }
 
-impl<G: Registry, C: Chains, S: RuleSets, W: Rows, H: HotRows> Store<G, C, S, W, H> {
+impl<G: Registry, C: Chains, S: RuleSets, W: Keeping, H: HotRows> Store<G, C, S, W, H> {
     /// The rows of a batch. What it says of devices is kept before.
     async fn rows_of(&self, batch: &Batch<'_>) -> Result<Stored, Stop> {
         let mut memory = self.memory.lock().await;
@@ -157,7 +164,7 @@ impl<G: Registry, C: Chains, S: RuleSets, W: Rows, H: HotRows> Store<G, C, S, W,
         let opened = Opened::new(reader, batch);
         let devices = opened.devices();
         let histories = known.of(&self.registry, &self.chains, batch.shard, &devices).await?;
-        let stored = opened.rows(reader, self.settings.generation, histories);
+        let stored = opened.rows(reader, self.settings.generation, histories, |row| self.rows.encode(row));
         known.save(&self.registry, batch.shard, &stored.changed).await?;
         Ok(stored)
     }
@@ -170,18 +177,18 @@ impl<G: Registry, C: Chains, S: RuleSets, W: Rows, H: HotRows> Store<G, C, S, W,
         Reader::from_bytes(&bytes).map_err(|error| unusable(format!("rule set {sha256}: {error}")))
     }
 
-    async fn put_rows(&self, shard: &str, stored: &Stored, has_time: &impl Fn() -> bool) -> Result<(), Left> {
+    async fn put_rows(&self, shard: &str, stored: &Stored, has_time: &(impl Fn() -> bool + Sync)) -> Handed {
         let rows = &stored.rows;
         let taken = self.memory.lock().await.taken.get(shard).copied();
         let from = rows.partition_point(|row| Some(row.sequence) <= taken);
-        let put = handover::rows(&self.rows, &rows[from..], has_time).await;
-        let put = put.map_err(|left| Left { first: from + left.first, ..left });
-        let left = put.as_ref().err().map(|left| rows[left.first].sequence);
+        let mut handed = self.rows.hand_over(shard, &rows[from..], has_time).await;
+        handed.left = handed.left.map(|left| Left { first: from + left.first, ..left });
+        let left = handed.left.as_ref().map(|left| rows[left.first].sequence);
         let now_taken = rows.iter().map(|row| row.sequence).rfind(|sequence| left.is_none_or(|left| *sequence < left));
         if let Some(sequence) = now_taken.filter(|sequence| Some(*sequence) > taken) {
             self.memory.lock().await.taken.insert(shard.to_owned(), sequence);
         }
-        put
+        handed
     }
 
     async fn put_hot(&self, stored: &Stored, has_time: &impl Fn() -> bool) -> Result<(), Left> {

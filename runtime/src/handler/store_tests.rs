@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::Common,
-    store::memory::{Fault, RULES, World},
+    store::{
+        memory::{Fault, RULES, World},
+        timestream::TimestreamRows,
+    },
 };
 
 const STREAM: &str = "arn:aws:kinesis:us-east-1:111111111111:stream/telemetry";
@@ -197,6 +200,37 @@ async fn a_hot_table_that_takes_nothing_does_not_multiply_rows() {
     deliver(&mut store, &world, first, false).await;
     assert_eq!(world.rows().len(), 3);
     assert_eq!(distinct(&hot_rows(&world)), distinct(&world.rows()));
+}
+
+#[tokio::test]
+async fn what_timestream_refuses_is_counted_and_the_batch_is_done() {
+    let world = World::default();
+    world.table().oldest = NOW.0 - 45_000;
+    let rows = TimestreamRows { records: world.clone(), aside: world.clone() };
+    let ports = (world.clone(), world.clone(), world.clone(), rows);
+    let store = Store::new(environment(&world).settings, ports, None::<(World, Millis)>, || NOW);
+    let [first, second] = batches();
+    let deadline = Deadline::at(NOW.after(Millis(120_000)));
+    let mut metrics = Metrics::default();
+    let answer = store.handle(event("shard-0", &first), deadline, &mut metrics).await;
+    assert_eq!(answer, Ok(BatchResponse::default()));
+    let lines = metrics.lines(&common(), NOW).join("\n");
+    assert!(lines.contains(r#""RefusedRows":2"#) && lines.contains(r#""Reason":"refused""#), "{lines}");
+    assert_eq!(world.aside().len(), 1);
+    let answer = store.handle(event("shard-0", &second), deadline, &mut Metrics::default()).await;
+    assert_eq!(answer, Ok(BatchResponse::default()));
+    let records = world.table().records();
+    let shown: BTreeSet<_> = records
+        .iter()
+        .map(|record| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&record["device_id"]), text(&record["zone"]), text(&record["measures"]["vibration"]))
+        })
+        .collect();
+    let expected =
+        [("pump-1", "zone-a", "3"), ("pump-1", "zone-a", "4"), ("pump-1", "zone-b", "5"), ("pump-2", "zone-b", "6")];
+    let expected = expected.map(|(device, zone, value)| (device.to_owned(), zone.to_owned(), value.to_owned()));
+    assert_eq!(shown, BTreeSet::from(expected));
 }
 
 #[tokio::test]

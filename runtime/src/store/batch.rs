@@ -13,6 +13,7 @@ use fleetform_engine::{
 use smol_str::SmolStr;
 
 use super::{
+    Encoded,
     history::{History, Place, Registered},
     row::{Source, Whole},
 };
@@ -48,8 +49,12 @@ pub struct StoredRow {
     pub device: SmolStr,
     /// When it was sampled.
     pub sampled_at: Timestamp,
-    /// All of it.
+    /// When its message reached the platform.
+    pub ingested_at: Timestamp,
+    /// What is handed over.
     pub json: Bytes,
+    /// All of it, where some cannot be handed over.
+    pub whole: Option<Bytes>,
 }
 
 impl Opened {
@@ -77,8 +82,14 @@ impl Opened {
     }
 
     /// The rows of the batch, on a stream of this generation. `known` is what its devices were, and learns what the batch
-    /// says of them.
-    pub fn rows(self, reader: &mut Reader, generation: u32, known: &mut HashMap<SmolStr, History>) -> Stored {
+    /// says of them. `encode` makes of a row what is handed over.
+    pub fn rows(
+        self,
+        reader: &mut Reader,
+        generation: u32,
+        known: &mut HashMap<SmolStr, History>,
+        encode: impl Fn(&Whole<'_>) -> Encoded,
+    ) -> Stored {
         let Self { heard, unstored } = self;
         let mut stored = Stored { unstored, ..Stored::default() };
         for (record, sequence, heard) in heard {
@@ -111,12 +122,17 @@ impl Opened {
                     };
                     let device = &telemetry.device;
                     let source = Source { device, registered, ingested_at: telemetry.ingested_at, sequence };
-                    stored.rows.extend(rows.iter().map(|row| StoredRow {
-                        record,
-                        sequence,
-                        device: device.clone(),
-                        sampled_at: row.sampled_at,
-                        json: Whole { source, row, columns: reader.columns() }.to_json().into(),
+                    stored.rows.extend(rows.iter().map(|row| {
+                        let Encoded { bytes, whole } = encode(&Whole { source, row, columns: reader.columns() });
+                        StoredRow {
+                            record,
+                            sequence,
+                            device: device.clone(),
+                            sampled_at: row.sampled_at,
+                            ingested_at: source.ingested_at,
+                            json: bytes,
+                            whole,
+                        }
                     }));
                 }
             }

@@ -59,10 +59,10 @@ pub async fn items(port: &impl HotRows, mut items: Vec<Item>, has_time: &impl Fn
 }
 
 /// Waits before the next call, if there is time for one.
-async fn wait(fruitless: u32, has_time: &impl Fn() -> bool) -> bool {
+pub(super) async fn wait(fruitless: u32, has_time: &impl Fn() -> bool) -> bool {
     has_time() && pause(fruitless).await
 }
 
-fn late() -> PortError {
+pub(super) fn late() -> PortError {
     PortError("no time is left".to_owned())
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -17,7 +17,13 @@ use fleetform_engine::{
 use serde_json::Value;
 use smol_str::SmolStr;
 
-use super::{Chains, HotRows, Part, Registry, Rows, history::History, hot::Item};
+use super::{
+    Chains, HotRows, Part, Registry, Rows,
+    history::History,
+    hot::Item,
+    timestream::{Aside, Records, Written},
+    timestream_memory::Table,
+};
 
 /// The only rule set.
 pub(crate) const RULES: &[u8] = include_bytes!("../../../engine/tests/fixtures/rule-set.json");
@@ -43,6 +49,8 @@ struct Inner {
     parts: Mutex<BTreeMap<String, Part>>,
     chain: Mutex<Vec<Registration>>,
     rows: Mutex<Vec<Value>>,
+    table: Mutex<Table>,
+    aside: Mutex<BTreeMap<String, Vec<u8>>>,
     items: Mutex<BTreeMap<(String, String), Item>>,
     calls: AtomicUsize,
     counts: Mutex<BTreeMap<&'static str, usize>>,
@@ -71,6 +79,16 @@ impl World {
     /// Every row that was ever taken, with the doubles.
     pub(crate) fn rows(&self) -> Vec<Value> {
         self.0.rows.lock().unwrap().clone()
+    }
+
+    /// The table of Timestream.
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.table.lock().unwrap()
+    }
+
+    /// What was set aside, by its key.
+    pub(crate) fn aside(&self) -> BTreeMap<String, Vec<u8>> {
+        self.0.aside.lock().unwrap().clone()
     }
 
     /// Every item.
@@ -202,6 +220,32 @@ impl HotRows for World {
             let key = (item.device.clone(), item.sample.clone());
             self.0.items.lock().unwrap().insert(key, Item::clone(&item));
         })
+    }
+}
+
+impl Records for World {
+    async fn write(&self, records: &[Bytes]) -> Result<Written, PortError> {
+        let records: Vec<Value> =
+            records.iter().map(|record| serde_json::from_slice(record).expect("a record is JSON")).collect();
+        let later = || Ok(Written::Later("WriteRecords: no answer in time".to_owned()));
+        match self.call("WriteRecords") {
+            None => Ok(self.table().write(&records)),
+            Some(Fault::Refused) => later(),
+            Some(Fault::Unanswered) => {
+                self.table().write(&records);
+                later()
+            }
+            Some(Fault::Half) => {
+                self.table().write(&records[..records.len().div_ceil(2)]);
+                Err(PortError("WriteRecords: it broke off".to_owned()))
+            }
+        }
+    }
+}
+
+impl Aside for World {
+    async fn keep(&self, key: &str, lines: Vec<u8>) -> Result<(), PortError> {
+        self.done("PutObject", || _ = self.0.aside.lock().unwrap().insert(key.to_owned(), lines))
     }
 }
 

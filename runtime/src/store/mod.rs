@@ -8,9 +8,13 @@ pub mod handover;
 pub mod history;
 pub mod hot;
 pub mod known;
+pub mod measures;
 #[cfg(test)]
 pub(crate) mod memory;
 pub mod row;
+pub mod timestream;
+#[cfg(test)]
+pub(crate) mod timestream_memory;
 
 use std::sync::Arc;
 
@@ -18,8 +22,12 @@ use bytes::Bytes;
 use fleetform_engine::{drive::PortError, state::Registration};
 use smol_str::SmolStr;
 
+use batch::StoredRow;
 use history::History;
 use hot::Item;
+use row::Whole;
+
+use crate::leftovers::Left;
 
 /// What devices were, and how far each shard's part of that has changed.
 pub trait Registry: Sync {
@@ -59,7 +67,49 @@ pub trait Chains: Sync {
     fn registered(&self, shard: &str) -> impl Future<Output = Result<Vec<Registration>, PortError>> + Send;
 }
 
-/// Where rows go to stay.
+/// Where rows go to stay, in whatever calls.
+pub trait Keeping: Sync {
+    /// A row as it goes there.
+    fn encode(&self, row: &Whole<'_>) -> Encoded;
+
+    /// Hands the rows of a shard over while there is time. [`Left::first`] is the place of a row.
+    fn hand_over(
+        &self,
+        shard: &str,
+        rows: &[StoredRow],
+        has_time: &(impl Fn() -> bool + Sync),
+    ) -> impl Future<Output = Handed> + Send;
+}
+
+/// A row as it goes to where it stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// What is handed over.
+    pub bytes: Bytes,
+    /// All of it, where some cannot be handed over.
+    pub whole: Option<Bytes>,
+}
+
+/// What became of rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handed {
+    /// The first that was left, if any was.
+    pub left: Option<Left>,
+    /// How many will never be taken, and lie where those lie.
+    pub refused: usize,
+}
+
+impl<R: Rows> Keeping for R {
+    fn encode(&self, row: &Whole<'_>) -> Encoded {
+        Encoded { bytes: row.to_json().into(), whole: None }
+    }
+
+    async fn hand_over(&self, _: &str, rows: &[StoredRow], has_time: &(impl Fn() -> bool + Sync)) -> Handed {
+        Handed { left: handover::rows(self, rows, has_time).await.err(), refused: 0 }
+    }
+}
+
+/// A table that rows are appended to.
 pub trait Rows: Sync {
     /// One call, of [`handover::ROWS_MAX`] rows and [`handover::ROWS_BYTES_MAX`] bytes at most: for each row why it was
     /// not taken.
