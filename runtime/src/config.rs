@@ -349,6 +349,41 @@ impl Store {
     }
 }
 
+/// Where `export` takes days from.
+#[cfg(feature = "export")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DaysFrom {
+    /// A table of Amazon S3 Tables.
+    Iceberg(crate::iceberg::TableName),
+    /// A table of Timestream.
+    Timestream {
+        /// The database.
+        database: String,
+        /// The table.
+        table: String,
+        /// ARN of the key that encrypts what Timestream writes.
+        key_arn: String,
+    },
+}
+
+#[cfg(feature = "export")]
+impl DaysFrom {
+    fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(match variables.optional(TIMESTREAM_DATABASE) {
+            None => Self::Iceberg(crate::iceberg::TableName {
+                bucket_arn: variables.required("FLEETFORM_TABLE_BUCKET_ARN")?,
+                namespace: variables.required("FLEETFORM_TABLE_NAMESPACE")?,
+                table: variables.required("FLEETFORM_TABLE")?,
+            }),
+            Some(database) => Self::Timestream {
+                database,
+                table: variables.required("FLEETFORM_TIMESTREAM_TABLE")?,
+                key_arn: variables.required("FLEETFORM_KEY_ARN")?,
+            },
+        })
+    }
+}
+
 /// What the `export` handler knows.
 #[cfg(feature = "export")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -356,7 +391,7 @@ pub struct Export {
     /// What every function knows.
     pub common: Common,
     /// The table of samples.
-    pub table: crate::iceberg::TableName,
+    pub days_from: DaysFrom,
     /// The bucket of exports.
     pub cold_bucket: String,
     /// How keys are made.
@@ -379,11 +414,7 @@ impl Export {
         let rows = "FLEETFORM_EXPORT_OBJECT_ROWS";
         Ok(Self {
             common: Common::read(variables)?,
-            table: crate::iceberg::TableName {
-                bucket_arn: variables.required("FLEETFORM_TABLE_BUCKET_ARN")?,
-                namespace: variables.required("FLEETFORM_TABLE_NAMESPACE")?,
-                table: variables.required("FLEETFORM_TABLE")?,
-            },
+            days_from: DaysFrom::read(variables)?,
             cold_bucket: variables.required("FLEETFORM_COLD_BUCKET")?,
             layout: variables.parsed(
                 "FLEETFORM_EXPORT_PARTITION_BY",
@@ -495,7 +526,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_go_to_timestream_where_there_is_one() {
+    fn samples_are_in_timestream_where_there_is_one() {
         let mut variables = complete();
         variables.remove("FLEETFORM_DELIVERY_STREAM");
         variables.insert("FLEETFORM_TIMESTREAM_DATABASE", "water".to_owned());
@@ -507,7 +538,16 @@ mod tests {
         assert_eq!(read(&variables), Err(ConfigError::Missing { name: "FLEETFORM_UNDELIVERED_BUCKET" }));
         variables.insert("FLEETFORM_UNDELIVERED_BUCKET", "undelivered".to_owned());
         let [database, table, undelivered_bucket] = ["water", "samples", "undelivered"].map(str::to_owned);
-        assert_eq!(read(&variables), Ok(RowsGo::Timestream { database, table, undelivered_bucket }));
+        let rows = RowsGo::Timestream { database: database.clone(), table: table.clone(), undelivered_bucket };
+        assert_eq!(read(&variables), Ok(rows));
+        let read = |variables: &BTreeMap<&'static str, String>| {
+            let lookup = |name: &str| variables.get(name).cloned();
+            Export::read(&Variables::new(&lookup)).map(|export| export.days_from)
+        };
+        assert_eq!(read(&variables), Err(ConfigError::Missing { name: "FLEETFORM_KEY_ARN" }));
+        let key_arn = "arn:aws:kms:us-east-1:111111111111:key/k".to_owned();
+        variables.insert("FLEETFORM_KEY_ARN", key_arn.clone());
+        assert_eq!(read(&variables), Ok(DaysFrom::Timestream { database, table, key_arn }));
     }
 
     #[test]

@@ -130,7 +130,7 @@ fn row(rows: &Rows, number: u32) -> StoredRow {
         (0, Cell::Number(f64::from(number))),
         (1, Cell::Number(f64::from(number) / 4.0)),
         (2, Cell::Text("\"auto\" — été".into())),
-        (3, Cell::Bool(number % 2 == 0)),
+        (3, Cell::Bool(number.is_multiple_of(2))),
     ];
     let (sampled_at, ingested_at) = (Timestamp(NOW + i64::from(number)), Timestamp(NOW + 5_000));
     let sequence = SequenceNumber::new(&(number + 1).to_string()).expect("a number");
@@ -177,7 +177,7 @@ async fn rows_are_found_as_they_were_sent() {
             measure("count", &number.to_string(), "BIGINT"),
             measure("flow", &(number as f64 / 4.0).to_string(), "DOUBLE"),
             measure("mode", "\"auto\" — été", "VARCHAR"),
-            measure("open", &(number % 2 == 0).to_string(), "BOOLEAN"),
+            measure("open", &number.is_multiple_of(2).to_string(), "BOOLEAN"),
         ]);
         assert_eq!(record["MeasureValues"], measures);
     }

@@ -41,6 +41,8 @@ pub mod table_files;
 pub mod things;
 #[cfg(feature = "iceberg")]
 pub mod timestream;
+#[cfg(feature = "export")]
+pub mod timestream_query;
 #[cfg(feature = "store")]
 pub mod timestream_rows;
 #[cfg(feature = "jobs")]

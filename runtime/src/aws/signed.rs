@@ -105,5 +105,13 @@ pub struct Answer {
 /// # Errors
 /// If there are no trust anchors.
 pub fn http_client() -> Result<Client, reqwest::Error> {
-    Client::builder().redirect(redirect::Policy::none()).no_proxy().referer(false).timeout(REQUEST_TIMEOUT).build()
+    patient_http_client(REQUEST_TIMEOUT)
+}
+
+/// The same for answers that may be as long in coming.
+///
+/// # Errors
+/// If there are no trust anchors.
+pub fn patient_http_client(timeout: Duration) -> Result<Client, reqwest::Error> {
+    Client::builder().redirect(redirect::Policy::none()).no_proxy().referer(false).timeout(timeout).build()
 }

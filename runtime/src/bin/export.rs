@@ -1,14 +1,21 @@
 //! The binary that exports. Handler: `export`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use fleetform_runtime::{
-    aws::{Access, cold::S3Cold, signed::http_client, table_files::S3Files},
-    config::{self, Variables},
-    export::Exporter,
+    aws::{
+        Access,
+        cold::S3Cold,
+        signed::{http_client, patient_http_client},
+        table_files::S3Files,
+        timestream::Half,
+        timestream_query::TimestreamQueries,
+    },
+    config::{self, DaysFrom, Variables},
+    export::{Exporter, timestream::TimestreamExporter},
     handler::export::Export,
     host,
-    iceberg::catalog::RestCatalog,
+    iceberg::{TableName, catalog::RestCatalog},
     start::{self, StartError, UnknownHandler},
     telemetry,
 };
@@ -23,24 +30,48 @@ fn main() -> ExitCode {
 async fn serve() -> Result<(), StartError> {
     let variables = Variables::new(&config::process);
     match variables.required("_HANDLER")? {
-        handler if handler == "export" => export(&variables).await,
+        // In a box: the compiler will not lay out so deep a future within another.
+        handler if handler == "export" => Box::pin(export(&variables)).await,
         handler => Err(UnknownHandler::new(handler, "export").into()),
     }
 }
 
+/// Time for a page of a query: the service answers with an empty one when there is nothing to say for long.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+
 async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
     let config = config::Export::read(variables)?;
     let access = Access::read(variables)?;
-    let (client, endpoint) = access.signed(http_client()?, "s3tables");
-    let exporter = Exporter {
-        catalog: RestCatalog::new(client, endpoint),
-        files: S3Files::new(access.s3()),
-        cold: S3Cold::new(access.s3(), config.cold_bucket),
-        table: config.table,
-        after: config.after,
-        keep: config.keep,
-        layout: config.layout,
-        object_rows: config.object_rows,
-    };
-    host::serve(Export { exporter, clock: telemetry::now }, &config.common).await
+    match config.days_from {
+        DaysFrom::Iceberg(table) => {
+            let (client, endpoint) = access.signed(http_client()?, "s3tables");
+            let exporter = Exporter {
+                catalog: RestCatalog::new(client, endpoint),
+                files: S3Files::new(access.s3()),
+                cold: S3Cold::new(access.s3(), config.cold_bucket),
+                table,
+                after: config.after,
+                keep: config.keep,
+                layout: config.layout,
+                object_rows: config.object_rows,
+            };
+            host::serve(Export { exporter, clock: telemetry::now }, &config.common).await
+        }
+        DaysFrom::Timestream { database, table, key_arn } => {
+            let timestream = access.timestream(patient_http_client(QUERY_TIMEOUT)?, Half::Query);
+            let exporter = Exporter {
+                catalog: TimestreamQueries::new(timestream),
+                files: S3Files::new(access.s3()),
+                cold: S3Cold::new(access.s3(), config.cold_bucket.clone()),
+                // Nothing stands above a database.
+                table: TableName { bucket_arn: String::new(), namespace: database, table },
+                after: config.after,
+                keep: config.keep,
+                layout: config.layout,
+                object_rows: config.object_rows,
+            };
+            let exporter = TimestreamExporter { exporter, bucket: config.cold_bucket, key_arn };
+            host::serve(Export { exporter, clock: telemetry::now }, &config.common).await
+        }
+    }
 }

@@ -12,6 +12,9 @@ pub mod manifest;
 pub mod memory;
 mod objects;
 mod removal;
+pub mod timestream;
+#[cfg(test)]
+mod timestream_memory;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,6 +70,21 @@ pub trait Cold: Sync {
 
     /// Deletes objects.
     fn delete(&self, keys: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// What exports days of a table, whichever that is.
+pub trait Exports: Sync {
+    /// Exports what is due of these days, the oldest first, for as long as there is time. One part that fails keeps no
+    /// other back.
+    ///
+    /// # Errors
+    /// If the table cannot be read.
+    fn run(
+        &self,
+        days: &RangeInclusive<Day>,
+        clock: fn() -> Timestamp,
+        has_time: impl Fn() -> bool,
+    ) -> impl Future<Output = Result<Report, ExportError>>;
 }
 
 /// What exports, with its ports.
@@ -201,6 +219,18 @@ impl Part {
     }
 }
 
+impl<C: Catalog + Send, F: Files + Send, K: Cold + Send> Exports for Exporter<C, F, K> {
+    async fn run(
+        &self,
+        days: &RangeInclusive<Day>,
+        clock: fn() -> Timestamp,
+        has_time: impl Fn() -> bool,
+    ) -> Result<Report, ExportError> {
+        // In a box: the compiler will not lay out so deep a future within another.
+        Box::pin(self.run(days, clock, has_time)).await
+    }
+}
+
 impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
     /// Exports what is due of these days, the oldest first, for as long as there is time, and takes out of the table what
     /// has been there for long enough. One part that fails keeps no other back.
@@ -300,8 +330,24 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         if earlier.last().is_some_and(is_done) {
             return Ok(None);
         }
+        self.publish(partition, sequence_number, &part.files, earlier, &table.fields).await
+    }
+}
+
+impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
+    /// Writes what files of a partition have and no earlier export has: objects, and then a manifest. None if somebody else
+    /// was faster.
+    async fn publish(
+        &self,
+        partition: &Partition,
+        sequence_number: i64,
+        files: &[DataFile],
+        earlier: Vec<Manifest>,
+        fields: &[Field],
+    ) -> Result<Option<Manifest>, ExportError> {
         let number = earlier.last().map_or(1, |last| last.export_number + 1);
-        let objects = self.objects(partition, number, &part.files, &earlier, &table.fields).await?;
+        let table_rows = files.iter().map(|file| file.rows).sum();
+        let objects = self.objects(partition, number, files, &earlier, fields).await?;
         let manifest =
             Manifest { partition: partition.into(), export_number: number, table_rows, sequence_number, objects };
         let written = manifest.objects.iter().map(|object| object.key.clone()).collect();

@@ -17,7 +17,7 @@ use crate::{
         merge::Samples,
         parquet::{each_device, write},
     },
-    iceberg::{catalog::Catalog, files::DataFile, snapshot::Partition},
+    iceberg::{files::DataFile, snapshot::Partition},
 };
 
 /// Values that are held at once, in rows and columns: each takes 16 bytes at least, and texts more.
@@ -39,7 +39,7 @@ impl Devices {
     }
 }
 
-impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
+impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     /// Writes what is new in a partition.
     pub(super) async fn objects(
         &self,

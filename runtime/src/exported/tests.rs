@@ -22,6 +22,7 @@ use crate::{
     frame::fixture,
     iceberg::TableName,
     store::{
+        Encoded,
         batch::Opened,
         history::{History, Registered},
         row::{Source, Whole},
@@ -122,7 +123,7 @@ impl Platform {
             StreamRecord { sequence, partition_key: device, arrived_at: Timestamp(*at), data }
         });
         let batch = Batch { shard: "shard-0", records: records.collect() };
-        let stored = Opened::new(&mut self.reader, &batch).rows(&mut self.reader, 1, &mut self.known);
+        let stored = Opened::new(&mut self.reader, &batch).rows(&mut self.reader, 1, &mut self.known, Encoded::json);
         assert_eq!(stored.unstored, [], "every message is read");
         let rows: Vec<Value> =
             stored.rows.iter().map(|row| serde_json::from_slice(&row.json).expect("a row is JSON")).collect();

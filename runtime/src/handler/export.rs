@@ -8,20 +8,20 @@ use fleetform_engine::units::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    export::{Cold, Exporter, Files, Report},
+    export::{Exports, Report},
     host::{Deadline, Failure, Handler},
-    iceberg::{catalog::Catalog, snapshot::Day},
+    iceberg::snapshot::Day,
     telemetry::{Metrics, Unit},
 };
 
 /// Time that must be left for another day of a zone to be begun.
 const BEGIN_TIME: Millis = Millis(60_000);
 
-/// The handler with its ports.
+/// The handler.
 #[derive(Debug)]
-pub struct Export<C, F, K> {
+pub struct Export<E> {
     /// What exports.
-    pub exporter: Exporter<C, F, K>,
+    pub exporter: E,
     /// The time now.
     pub clock: fn() -> Timestamp,
 }
@@ -46,7 +46,7 @@ pub struct Answer {
     pub removed: u64,
 }
 
-impl<C: Catalog + Send, F: Files + Send, K: Cold + Send> Handler for Export<C, F, K> {
+impl<E: Exports + Send> Handler for Export<E> {
     type Answer = Answer;
 
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<Answer, Failure> {

@@ -90,6 +90,13 @@ pub struct Encoded {
     pub whole: Option<Bytes>,
 }
 
+impl Encoded {
+    /// As JSON by column, which holds all of it.
+    pub fn json(row: &Whole<'_>) -> Self {
+        Self { bytes: row.to_json().into(), whole: None }
+    }
+}
+
 /// What became of rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handed {
@@ -101,7 +108,7 @@ pub struct Handed {
 
 impl<R: Rows> Keeping for R {
     fn encode(&self, row: &Whole<'_>) -> Encoded {
-        Encoded { bytes: row.to_json().into(), whole: None }
+        Encoded::json(row)
     }
 
     async fn hand_over(&self, _: &str, rows: &[StoredRow], has_time: &(impl Fn() -> bool + Sync)) -> Handed {

@@ -1,0 +1,99 @@
+//! Queries of Timestream, a page at a time.
+
+use fleetform_engine::drive::PortError;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::timestream::Timestream;
+use crate::export::timestream::{Page, Queries};
+
+/// What answers queries.
+#[derive(Debug)]
+pub struct TimestreamQueries {
+    timestream: Timestream,
+}
+
+impl TimestreamQueries {
+    /// By the client of what answers queries.
+    pub fn new(timestream: Timestream) -> Self {
+        Self { timestream }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Input<'a> {
+    query_string: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_token: Option<String>,
+}
+
+/// What is read of an answer ("Query", Amazon Timestream developer guide).
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output {
+    #[serde(default)]
+    rows: Vec<Row>,
+    next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    data: Vec<Datum>,
+}
+
+/// A value; what has none is said to be null, or has no scalar.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Datum {
+    scalar_value: Option<String>,
+}
+
+impl Queries for TimestreamQueries {
+    async fn page(&self, statement: &str, token: Option<&str>) -> Result<Page, PortError> {
+        let output = self.timestream.call::<Output>("Query", &input(statement, token)).await?;
+        let row = |row: Row| row.data.into_iter().map(|datum| datum.scalar_value).collect();
+        Ok(Page { rows: output.rows.into_iter().map(row).collect(), next: output.next_token })
+    }
+}
+
+/// A query that writes is begun once, also if its answer is lost: by its token the service knows that it has begun. It
+/// remembers answers by it as well, which is why no other query has one.
+fn input<'a>(statement: &'a str, token: Option<&'a str>) -> Input<'a> {
+    let hash = || Sha256::digest(statement).iter().map(|byte| format!("{byte:02x}")).collect();
+    let client_token = (token.is_none() && statement.starts_with("UNLOAD")).then(hash);
+    Input { query_string: statement, next_token: token, client_token }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_writes_has_a_token_of_its_own_and_nothing_else_has() {
+        let of = |statement: &str, token| serde_json::to_value(input(statement, token)).expect("JSON");
+        let unload = of("UNLOAD (…)", None);
+        assert_eq!(unload["ClientToken"].as_str().map(str::len), Some(64));
+        assert_ne!(unload["ClientToken"], of("UNLOAD (another)", None)["ClientToken"]);
+        assert_eq!(of("UNLOAD (…)", Some("next")), json!({ "QueryString": "UNLOAD (…)", "NextToken": "next" }));
+        assert_eq!(of("SELECT 1", None), json!({ "QueryString": "SELECT 1" }));
+    }
+
+    #[test]
+    fn an_answer_is_rows_of_texts() {
+        let answer = json!({
+            "QueryId": "q", "NextToken": "more", "ColumnInfo": [],
+            "Rows": [{ "Data": [{ "ScalarValue": "zone-a" }, { "NullValue": true }, { "ScalarValue": "7" }] }],
+        });
+        let output: Output = serde_json::from_value(answer).expect("an answer");
+        let texts: Vec<_> = output.rows[0].data.iter().map(|datum| datum.scalar_value.as_deref()).collect();
+        assert_eq!((texts, output.next_token.as_deref()), (vec![Some("zone-a"), None, Some("7")], Some("more")));
+        let empty: Output = serde_json::from_value(json!({ "NextToken": "more", "QueryStatus": {} })).expect("one");
+        assert!(empty.rows.is_empty());
+    }
+}

@@ -1,0 +1,357 @@
+//! Days of a table of Timestream as the files that days of the other table become.
+//!
+//! Timestream writes what it has of a day into a folder of the cold bucket by `UNLOAD`; from there on a day is exported as
+//! any other: what no earlier export has, or has otherwise, in objects and last of all a manifest. Then the folder is
+//! emptied.
+//!
+//! A row there is only ever replaced by one whose message came later, so of each day the times at which its rows came add
+//! up to a number that grows with every change. That number says whether there is anything to export. Rows leave by the
+//! service's own retention, which asks nobody.
+
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+
+use fleetform_engine::{
+    drive::PortError,
+    rows::columns::{Column, ColumnType, FIXED, INGESTED_AT, SAMPLED_AT, ZONE},
+    units::{Millis, Timestamp},
+};
+use serde::Deserialize;
+
+use super::{Cold, ExportError, Exporter, Exports, Files, Report, manifest::Manifest};
+use crate::{
+    frame::Field,
+    iceberg::{
+        files::DataFile,
+        snapshot::{Day, Partition},
+    },
+};
+
+/// How often a page is asked for that fails, and how much longer each pause before it is than the one before.
+const TRIES_MAX: u32 = 4;
+const PAUSE: Duration = Duration::from_secs(2);
+/// Time before a query that has nothing to say yet is asked again.
+const POLL: Duration = Duration::from_secs(1);
+/// About how large the files are that Timestream writes: each is held at once.
+const FILE_SIZE: &str = "128MB";
+const DAY_MS: i64 = 86_400_000;
+
+/// Queries of Timestream.
+pub trait Queries: Sync {
+    /// A page of what a statement says: the first, or the one that a token stands for.
+    fn page(&self, statement: &str, token: Option<&str>) -> impl Future<Output = Result<Page, PortError>> + Send;
+}
+
+/// A page of rows, which may be empty though others follow.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Rows as texts; none for what has no value.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// What stands for the next page; none if this is the last.
+    pub next: Option<String>,
+}
+
+/// What exports from Timestream. The table's namespace is the database.
+#[derive(Debug)]
+pub struct TimestreamExporter<Q, F, K> {
+    /// The queries, and where files are and go.
+    pub exporter: Exporter<Q, F, K>,
+    /// Name of the bucket in which Timestream writes what it has, and where that is found then.
+    pub bucket: String,
+    /// ARN of the key that encrypts it.
+    pub key_arn: String,
+}
+
+/// What the table has of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Told {
+    /// Grows with every row that comes, and with every one that takes another's place.
+    sum: i64,
+}
+
+impl<Q: Queries + Send, F: Files + Send, K: Cold + Send> Exports for TimestreamExporter<Q, F, K> {
+    async fn run(
+        &self,
+        days: &RangeInclusive<Day>,
+        clock: fn() -> Timestamp,
+        has_time: impl Fn() -> bool,
+    ) -> Result<Report, ExportError> {
+        let mut report = Report::default();
+        let now = clock();
+        let Some(due) = self.due(days, now) else { return Ok(report) };
+        let columns = self.columns(&has_time).await?;
+        if !columns.iter().any(|column| column.name == INGESTED_AT) {
+            // A table that never had a row has no columns.
+            return Ok(report);
+        }
+        let fields = fields(&columns)?;
+        for (partition, told) in self.parts(&due, &has_time).await? {
+            if !has_time() {
+                report.left.push(partition);
+                continue;
+            }
+            let Partition { zone, day } = &partition;
+            // In a box: the compiler will not lay out so deep a future within another.
+            match Box::pin(self.export(&partition, told, (&columns, &fields), now, &has_time)).await {
+                Ok(None) => report.unchanged += 1,
+                Ok(Some(manifest)) => {
+                    let samples = manifest.samples();
+                    report.bytes += manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+                    tracing::info!(%zone, %day, samples, "exported");
+                    report.exported.push((partition, samples));
+                }
+                Err(error) => {
+                    tracing::warn!(%zone, %day, reason = %error, "not exported");
+                    report.failed.push((partition, error));
+                }
+            }
+        }
+        Ok(report)
+    }
+}
+
+impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
+    /// The days that are over and whose late samples had their time, and of which Timestream has deleted nothing yet.
+    fn due(&self, days: &RangeInclusive<Day>, now: Timestamp) -> Option<RangeInclusive<Day>> {
+        let whole_since = now.before(self.exporter.keep);
+        let first = match Day::of(whole_since) {
+            day if begin(day) == whole_since => day,
+            day => Day(day.0.saturating_add(1)),
+        };
+        let last = Day(Day::of(now.before(self.exporter.after)).0.saturating_sub(1));
+        let due = first.max(*days.start())..=last.min(*days.end());
+        (due.start() <= due.end()).then_some(due)
+    }
+
+    /// The columns of samples that the table has.
+    async fn columns(&self, has_time: &impl Fn() -> bool) -> Result<Vec<Column>, ExportError> {
+        let rows = self.query(&format!("DESCRIBE {}", self.table()), has_time).await?;
+        let column = |row: Vec<Option<String>>| {
+            let mut texts = row.into_iter();
+            let (name, kind) = (texts.next()??, texts.next()??);
+            if let Some(fixed) = FIXED.into_iter().find(|fixed| fixed.name == name) {
+                return Some(fixed);
+            }
+            let column_type = match kind.as_str() {
+                "double" => ColumnType::Float,
+                "bigint" => ColumnType::Int,
+                "boolean" => ColumnType::Bool,
+                "varchar" if name != "measure_name" => ColumnType::Text,
+                // The service's own columns.
+                _ => return None,
+            };
+            (!name.contains("::")).then(|| Column { name: name.into(), column_type, required: false })
+        };
+        Ok(rows.into_iter().filter_map(column).collect())
+    }
+
+    /// What the table has of these days, by zone and day.
+    async fn parts(
+        &self,
+        days: &RangeInclusive<Day>,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<BTreeMap<Partition, Told>, ExportError> {
+        let day = "to_milliseconds(bin(time, 1d))";
+        // A day more, so that each row counts, also of a clock that is ahead.
+        let statement = format!(
+            "SELECT \"{ZONE}\", {day} AS day, sum(\"{INGESTED_AT}\" - {day} + {DAY_MS}) AS told FROM {} WHERE {} \
+             GROUP BY \"{ZONE}\", bin(time, 1d)",
+            self.table(),
+            between(*days.start(), *days.end())
+        );
+        let rows = self.query(&statement, has_time).await?;
+        let part = |row: &Vec<Option<String>>| {
+            let [zone, day, told] = row.as_slice() else { return None };
+            let day = Day::of(Timestamp(day.as_deref()?.parse().ok()?));
+            let sum = told.as_deref()?.parse().ok()?;
+            Some((Partition { zone: zone.as_deref()?.into(), day }, Told { sum }))
+        };
+        let strange = || PortError(format!("Query: it does not say what the table has: {statement}"));
+        let parts = rows.iter().map(|row| part(row).ok_or_else(strange)).collect::<Result<_, _>>();
+        Ok(parts?)
+    }
+
+    /// Exports a partition, unless all that the table has of it is exported.
+    async fn export(
+        &self,
+        partition: &Partition,
+        told: Told,
+        (columns, fields): (&[Column], &[Field]),
+        now: Timestamp,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<Option<Manifest>, ExportError> {
+        let earlier = self.exporter.earlier(partition).await?;
+        let staging = self.staging(partition);
+        // What somebody has left there who broke off.
+        self.empty(&staging).await?;
+        if earlier.last().is_some_and(|last| last.sequence_number >= told.sum) {
+            return Ok(None);
+        }
+        let folder = format!("{staging}{}/", now.0);
+        let files = self.unload(partition, columns, &folder, has_time).await?;
+        if files.iter().all(|file| file.rows == 0) {
+            // All of it has expired meanwhile. A manifest of no rows would say that they were taken out.
+            self.empty(&staging).await?;
+            return Ok(None);
+        }
+        let manifest = self.exporter.publish(partition, told.sum, &files, earlier, fields).await?;
+        self.empty(&staging).await?;
+        Ok(manifest)
+    }
+
+    /// Has Timestream write all it has of a partition, and says into which files it did.
+    async fn unload(
+        &self,
+        partition: &Partition,
+        columns: &[Column],
+        folder: &str,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<Vec<DataFile>, ExportError> {
+        let selected = columns.iter().map(|Column { name, .. }| match name.as_str() {
+            INGESTED_AT => format!("\"{name}\" * 1000 AS \"{name}\""),
+            name => format!("\"{name}\""),
+        });
+        let selected: Vec<String> = selected.collect();
+        let statement = format!(
+            "UNLOAD (SELECT to_milliseconds(time) * 1000 AS \"{SAMPLED_AT}\", {} FROM {} WHERE \"{ZONE}\" = {} AND {}) \
+             TO {} WITH (format = 'PARQUET', compression = 'GZIP', max_file_size = '{FILE_SIZE}', \
+             encryption = 'SSE_KMS', kms_key = {})",
+            selected.join(", "),
+            self.table(),
+            text(&partition.zone),
+            between(partition.day, partition.day),
+            text(&format!("s3://{}/{folder}", self.bucket)),
+            text(&self.key_arn)
+        );
+        self.query(&statement, has_time).await?;
+        let keys = self.exporter.cold.list(folder).await?;
+        // Only who has written all of it writes a manifest. One is as good as another.
+        let manifest = keys.iter().find(|key| key.ends_with("manifest.json"));
+        let none = || PortError(format!("UNLOAD: there is no manifest below {folder}"));
+        let key = manifest.ok_or_else(none)?;
+        let bytes = self.exporter.cold.get(key).await?.ok_or_else(none)?;
+        let damaged = |reason: String| ExportError::Earlier { key: key.clone(), reason };
+        let unloaded: Unloaded = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let rows: u64 = unloaded.result_files.iter().map(|file| file.file_metadata.row_count).sum();
+        let is_ours = |file: &ResultFile| file.url.starts_with(&format!("s3://{}/{folder}", self.bucket));
+        if rows != unloaded.query_metadata.total_row_count || !unloaded.result_files.iter().all(is_ours) {
+            return Err(damaged("it does not name all rows, or files that lie elsewhere".to_owned()));
+        }
+        let file = |ResultFile { url, file_metadata }| DataFile {
+            path: url,
+            partition: partition.clone(),
+            rows: file_metadata.row_count,
+        };
+        Ok(unloaded.result_files.into_iter().map(file).collect())
+    }
+
+    /// All rows that a statement gives.
+    async fn query(
+        &self,
+        statement: &str,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<Vec<Vec<Option<String>>>, PortError> {
+        let (mut rows, mut token, mut failed) = (Vec::new(), None::<String>, 0);
+        loop {
+            match self.exporter.catalog.page(statement, token.as_deref()).await {
+                Ok(Page { rows: more, next }) => {
+                    failed = 0;
+                    let is_empty = more.is_empty();
+                    rows.extend(more);
+                    let Some(next) = next else { return Ok(rows) };
+                    token = Some(next);
+                    if is_empty {
+                        tokio::time::sleep(POLL).await;
+                    }
+                }
+                Err(why) => {
+                    failed += 1;
+                    if failed >= TRIES_MAX {
+                        return Err(why);
+                    }
+                    tokio::time::sleep(PAUSE * failed).await;
+                }
+            }
+            if !has_time() {
+                return Err(PortError("Query: no time is left".to_owned()));
+            }
+        }
+    }
+
+    async fn empty(&self, folder: &str) -> Result<(), PortError> {
+        let keys = self.exporter.cold.list(folder).await?;
+        if keys.is_empty() { Ok(()) } else { self.exporter.cold.delete(&keys).await }
+    }
+
+    /// Where Timestream writes what it has of a partition.
+    fn staging(&self, partition: &Partition) -> String {
+        self.exporter.layout.manifests(partition).replacen("manifests/", "staging/", 1)
+    }
+
+    fn table(&self) -> String {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        format!("{}.{}", quoted(&self.exporter.table.namespace), quoted(&self.exporter.table.table))
+    }
+}
+
+/// What `UNLOAD` says of what it has written ("UNLOAD concepts", Amazon Timestream developer guide).
+#[derive(Deserialize)]
+struct Unloaded {
+    result_files: Vec<ResultFile>,
+    query_metadata: QueryMetadata,
+}
+
+#[derive(Deserialize)]
+struct ResultFile {
+    url: String,
+    file_metadata: FileMetadata,
+}
+
+#[derive(Deserialize)]
+struct FileMetadata {
+    row_count: u64,
+}
+
+#[derive(Deserialize)]
+struct QueryMetadata {
+    total_row_count: u64,
+}
+
+/// The columns of exported files. The table numbers none, so a number is made of the name, and stays the same whatever
+/// other columns come; those that every row has are numbered as in the other table.
+fn fields(columns: &[Column]) -> Result<Vec<Field>, ExportError> {
+    const OWN_IDS: u32 = 1_000;
+    let mut fields: Vec<Field> = (1..).zip(FIXED).map(|(id, column)| Field { id, column }).collect();
+    let mut own: Vec<&Column> =
+        columns.iter().filter(|column| !FIXED.iter().any(|fixed| fixed.name == column.name)).collect();
+    own.sort_by(|one, other| one.name.cmp(&other.name));
+    for column in own {
+        // FNV-1a, which is the same for ever.
+        let hash =
+            column.name.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let id = i32::try_from(OWN_IDS + hash % (i32::MAX.unsigned_abs() - OWN_IDS)).unwrap_or(i32::MAX);
+        if let Some(same) = fields.iter().find(|field| field.id == id) {
+            let reason = format!("the columns `{}` and `{}` have one number", same.column.name, column.name);
+            return Err(ExportError::Port(PortError(reason)));
+        }
+        fields.push(Field { id, column: column.clone() });
+    }
+    Ok(fields)
+}
+
+/// The moments from the begin of a day to the end of another.
+fn between(first: Day, last: Day) -> String {
+    format!("time >= from_milliseconds({}) AND time < from_milliseconds({})", begin(first).0, last.end().0)
+}
+
+fn begin(day: Day) -> Timestamp {
+    day.end().before(Millis(DAY_MS.unsigned_abs()))
+}
+
+/// A text as SQL has it.
+fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+#[path = "timestream_tests.rs"]
+mod tests;
