@@ -12,7 +12,7 @@ use crate::{
         stack::{Handle, Stack},
         value::Text,
     },
-    platform::storage::Storage,
+    platform::storage::{Engine, Storage},
     stacks::{
         bucket::{self, Plan as BucketPlan},
         function::{self, Plan},
@@ -73,7 +73,7 @@ pub(super) fn add(
     let days = |length: fleetform_engine::units::Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
     let cold = bucket::add(
         stack,
-        "ColdBucket",
+        cold_id(kept.engine),
         BucketPlan {
             key: &given.key,
             access_log: (&given.access_log, "cold/"),
@@ -124,6 +124,14 @@ pub(super) fn add(
         name: stack.output("ExportFunctionName", "Name of the function export", added.function.reference()),
         dead_letters_name: dead_letters(stack, &added, "ExportDeadLettersName"),
         mapping_id: None,
+    }
+}
+
+/// The bucket of exports. Each engine has one of its own, since numbers in manifests mean what they mean to one.
+const fn cold_id(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Iceberg => "ColdBucket",
+        Engine::Timestream { .. } => "TimestreamColdBucket",
     }
 }
 

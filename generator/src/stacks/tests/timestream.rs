@@ -52,6 +52,9 @@ fn nothing_of_the_other_engine_is_there() {
     let others = ["AWS::S3Tables::", "AWS::KinesisFirehose::", "AWS::Glue::", "Custom::"];
     assert!(!kinds.iter().any(|kind| others.iter().any(|other| kind.starts_with(other))), "{kinds:?}");
     assert!(!templates["ingest.yaml"].to_string().contains("s3tables"));
+    // Its exports are in another bucket, for whoever changes the engine.
+    let resources = templates["storage.yaml"]["Resources"].as_object().unwrap();
+    assert!(resources.contains_key("TimestreamColdBucket") && !resources.contains_key("ColdBucket"));
     let alarms = templates["observability.yaml"]["Resources"].as_object().unwrap();
     for (id, there) in [("MagneticPartitionsAlarm", true), ("UndeliveredAlarm", true), ("DeliveryLateAlarm", false)] {
         assert_eq!(alarms.contains_key(id), there, "{id}");
