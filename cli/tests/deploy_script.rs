@@ -340,6 +340,18 @@ fn the_catalog_of_table_buckets_is_made_only_where_there_is_none() {
 }
 
 #[test]
+fn samples_in_timestream_need_no_catalog() {
+    let place = with(|platform| platform + "\n[storage]\nengine = \"timestream\"\nexisting_customer = true\n");
+    place.set(json!({ "catalog": false }));
+    let asks = |place: &Place| place.calls().iter().any(|call| call.starts_with("glue"));
+    place.deployed();
+    assert!(!asks(&place), "{:?}", place.calls());
+    assert!(place.run(&["--account"]).status.success());
+    assert_eq!(place.changes(), ["cloudformation create-change-set", "cloudformation execute-change-set"]);
+    assert!(!asks(&place), "{:?}", place.calls());
+}
+
+#[test]
 fn whoever_may_not_look_for_the_catalog_is_told_so_and_not_stopped() {
     let place = place();
     place.set(json!({ "catalog": null }));

@@ -70,9 +70,61 @@ fn input<'a>(statement: &'a str, token: Option<&'a str>) -> Input<'a> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::sync::{Arc, Mutex};
+
+    use aws_credential_types::Credentials;
+    use axum::{Router, extract::State, routing::post};
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::aws::{
+        signed::{SignedClient, http_client},
+        timestream::SERVICE,
+    };
+
+    type Asked = Arc<Mutex<Vec<Value>>>;
+
+    /// Says nothing yet, then a row, and then another one.
+    async fn answer(State(asked): State<Asked>, body: String) -> String {
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let token = body["NextToken"].as_str().map(str::to_owned);
+        asked.lock().unwrap().push(body);
+        let row = |text: &str| json!([{ "Data": [{ "ScalarValue": text }, { "NullValue": true }] }]);
+        let page = match token.as_deref() {
+            None => json!({ "NextToken": "a", "Rows": [], "QueryStatus": { "ProgressPercentage": 0.5 } }),
+            Some("a") => json!({ "NextToken": "b", "Rows": row("1") }),
+            Some(_) => json!({ "Rows": row("2") }),
+        };
+        page.to_string()
+    }
+
+    #[tokio::test]
+    async fn pages_follow_each_other_by_their_tokens() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Asked::default();
+        let router = Router::new().route("/", post(answer)).with_state(Arc::clone(&asked));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let credentials = Credentials::new("id", "secret", None, None, "test");
+        let client = SignedClient::new(http_client().unwrap(), credentials, "us-east-1".to_owned(), SERVICE);
+        let queries = TimestreamQueries::new(Timestream::new(client, endpoint, false));
+        let (mut rows, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let page = queries.page("UNLOAD (…)", token.as_deref()).await.unwrap();
+            rows.push(page.rows);
+            token = page.next;
+            if token.is_none() {
+                break;
+            }
+        }
+        let row = |text: &str| vec![vec![Some(text.to_owned()), None]];
+        assert_eq!(rows, [vec![], row("1"), row("2")]);
+        let asked = asked.lock().unwrap();
+        let tokens: Vec<_> =
+            asked.iter().map(|body| (body["ClientToken"].is_string(), body["NextToken"].as_str())).collect();
+        assert_eq!(tokens, [(true, None), (false, Some("a")), (false, Some("b"))]);
+    }
 
     #[test]
     fn what_writes_has_a_token_of_its_own_and_nothing_else_has() {
