@@ -47,6 +47,9 @@ pub struct Object {
     pub bytes: u64,
     /// SHA-256 of its bytes in hexadecimal.
     pub sha256: String,
+    /// The first of its devices and the last; none in exports from before this was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub devices: Option<[SmolStr; 2]>,
 }
 
 impl Manifest {
@@ -123,6 +126,11 @@ impl Layout {
         format!("samples/{}{number:06}-", self.folder(partition))
     }
 
+    /// The key of the note about an export that is on its way.
+    pub(super) fn begun(self, partition: &Partition, number: u32) -> String {
+        format!("{}begun.json", self.objects(partition, number))
+    }
+
     /// An object by its bytes: others have another key.
     pub fn object(self, partition: &Partition, number: u32, part: usize, samples: usize, bytes: &[u8]) -> Object {
         let sha256 = hexadecimal(&Sha256::digest(bytes));
@@ -131,6 +139,7 @@ impl Layout {
             samples: samples as u64,
             bytes: bytes.len() as u64,
             sha256,
+            devices: None,
         }
     }
 

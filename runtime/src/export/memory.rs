@@ -53,6 +53,8 @@ struct Inner {
     calls: AtomicUsize,
     /// From which call on, how many calls, and what happens to them.
     faults: Mutex<Option<(usize, usize, Fault)>>,
+    /// How often each file of the table was read.
+    reads: Mutex<BTreeMap<String, usize>>,
     /// Rows that somebody appends before the next commit.
     meanwhile: Mutex<Option<(Partition, Vec<Row>)>>,
 }
@@ -96,6 +98,7 @@ impl World {
             metadata: Mutex::new(metadata),
             calls: AtomicUsize::new(0),
             faults: Mutex::default(),
+            reads: Mutex::default(),
             meanwhile: Mutex::default(),
         }))
     }
@@ -121,6 +124,12 @@ impl World {
         self.0.cold.lock().unwrap().clone()
     }
 
+    /// How often files of rows were read, all together, since the last time.
+    pub fn take_reads(&self) -> usize {
+        let reads = std::mem::take(&mut *self.0.reads.lock().unwrap());
+        reads.iter().filter(|(path, _)| path.ends_with(".parquet")).map(|(_, reads)| reads).sum()
+    }
+
     /// Lets somebody append rows just before the next commit.
     pub fn append_meanwhile(&self, zone: &str, day: Day, rows: Vec<Row>) {
         *self.0.meanwhile.lock().unwrap() = Some((Partition { day, zone: zone.into() }, rows));
@@ -142,15 +151,23 @@ impl World {
         let samples = Samples::new(frame, frame.len(), false);
         assert_eq!(samples.len(), frame.len(), "a file has a device and time once");
         let bytes = parquet::write(&samples, 0).expect("a file");
-        self.add_manifest(0, zone, day, frame.len() as i64, Some(bytes));
+        let devices = samples.devices().map(|devices| (frame.device().id, devices.map(<[u8]>::to_vec)));
+        self.add_manifest((0, devices), zone, day, frame.len() as i64, Some(bytes));
     }
 
     /// Adds a file that says which rows are gone, as a deletion by hand does.
     pub fn delete_rows(&self, zone: &str, day: Day) {
-        self.add_manifest(1, zone, day, 1, None);
+        self.add_manifest((1, None), zone, day, 1, None);
     }
 
-    fn add_manifest(&self, content: i32, zone: &str, day: Day, rows: i64, bytes: Option<Vec<u8>>) {
+    fn add_manifest(
+        &self,
+        (content, devices): (i32, Option<Bounds>),
+        zone: &str,
+        day: Day,
+        rows: i64,
+        bytes: Option<Vec<u8>>,
+    ) {
         let mut metadata = self.0.metadata.lock().unwrap();
         let sequence = metadata["last-sequence-number"].as_i64().unwrap() + 1;
         let path = |name: &str| format!("s3://table/data/{sequence:04}-{name}");
@@ -158,7 +175,7 @@ impl World {
         if let Some(bytes) = bytes {
             files.insert(path("rows.parquet"), bytes.into());
         }
-        let manifest = write(ENTRY, [entry(&path("rows.parquet"), zone, day, rows)]);
+        let manifest = write(ENTRY, [entry(&path("rows.parquet"), zone, day, rows, devices)]);
         let old = metadata["snapshots"]
             .as_array()
             .unwrap()
@@ -193,6 +210,7 @@ impl World {
 
 impl Files for World {
     async fn get(&self, path: &str) -> Result<Bytes, PortError> {
+        *self.0.reads.lock().unwrap().entry(path.to_owned()).or_default() += 1;
         let found = self.done("GetObject", || self.0.files.lock().unwrap().get(path).cloned())?;
         found.ok_or_else(|| PortError(format!("GetObject {path}: NoSuchKey")))
     }
@@ -269,7 +287,13 @@ const ENTRY: &str = r#"{"type":"record","name":"manifest_entry","fields":[
       {"name":"zone","type":["null","string"],"default":null,"field-id":1000},
       {"name":"sampled_on","type":["null",{"type":"int","logicalType":"date"}],"default":null,"field-id":1001}]}},
     {"name":"record_count","type":"long","field-id":103},
-    {"name":"file_size_in_bytes","type":"long","field-id":104}]}}]}"#;
+    {"name":"file_size_in_bytes","type":"long","field-id":104},
+    {"name":"lower_bounds","field-id":125,"default":null,"type":["null",{"type":"array","logicalType":"map","items":
+      {"type":"record","name":"k126_v127","fields":[
+        {"name":"key","type":"int","field-id":126},{"name":"value","type":"bytes","field-id":127}]}}]},
+    {"name":"upper_bounds","field-id":128,"default":null,"type":["null",{"type":"array","logicalType":"map","items":
+      {"type":"record","name":"k129_v130","fields":[
+        {"name":"key","type":"int","field-id":129},{"name":"value","type":"bytes","field-id":130}]}}]}]}}]}"#;
 
 /// An entry of a list of manifests ("Manifest Lists", Apache Iceberg table spec), of version 2.
 const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
@@ -287,9 +311,23 @@ const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
   {"name":"existing_rows_count","type":"long","field-id":513},
   {"name":"deleted_rows_count","type":"long","field-id":514}]}"#;
 
-fn entry(path: &str, zone: &str, day: Day, rows: i64) -> Value {
+/// A column by its id, and the least and the greatest of its texts.
+type Bounds = (i32, [Vec<u8>; 2]);
+
+/// Bytes of a bound.
+const BOUND_BYTES: usize = 6;
+
+fn entry(path: &str, zone: &str, day: Day, rows: i64, devices: Option<Bounds>) -> Value {
     let nothing = || Value::Union(0, Value::Null.into());
     let some = |value: Value| Value::Union(1, value.into());
+    // Texts are cut short, as writers do: the least is less then, and the greatest greater.
+    let bound = |which: usize| {
+        let Some((id, bounds)) = &devices else { return nothing() };
+        let cut = bounds[which].iter().take(BOUND_BYTES).copied();
+        let beyond = (which == 1 && bounds[which].len() > BOUND_BYTES).then_some(b'~');
+        let value = Value::Bytes(cut.chain(beyond).collect());
+        some(Value::Array(vec![record([("key", Value::Int(*id)), ("value", value)])]))
+    };
     let partition = record([("zone", some(Value::String(zone.to_owned()))), ("sampled_on", some(Value::Date(day.0)))]);
     let file = record([
         ("content", Value::Int(0)),
@@ -298,6 +336,8 @@ fn entry(path: &str, zone: &str, day: Day, rows: i64) -> Value {
         ("partition", partition),
         ("record_count", Value::Long(rows)),
         ("file_size_in_bytes", Value::Long(1)),
+        ("lower_bounds", bound(0)),
+        ("upper_bounds", bound(1)),
     ]);
     record([
         ("status", Value::Int(1)),

@@ -7,6 +7,7 @@
 //!
 //! What is exported leaves the table when `retention.warm` is over. It refuses to know who asks for all that.
 
+mod begun;
 pub mod manifest;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
@@ -17,7 +18,7 @@ pub mod timestream;
 mod timestream_memory;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::RangeInclusive,
     sync::Arc,
 };
@@ -40,7 +41,9 @@ use crate::{
         snapshot::{Day, Partition, Snapshot},
     },
 };
+use begun::Begun;
 use manifest::{Layout, Manifest};
+use objects::Source;
 
 /// Manifests of the table that are read at once.
 const MANIFESTS_AT_ONCE: usize = 24;
@@ -187,6 +190,47 @@ impl Report {
     }
 }
 
+/// What became of an export.
+enum Outcome {
+    /// The table has nothing that is not exported.
+    Unchanged,
+    /// It is made.
+    Exported(Manifest),
+    /// It is large, and a part of it is made.
+    Begun,
+}
+
+/// Which time a run comes to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The first: what an earlier run has begun waits until all others had theirs.
+    First,
+    /// Another one.
+    Next,
+}
+
+impl Report {
+    /// Adds what became of a partition. `true` if there is more to do.
+    fn add(&mut self, partition: &Partition, exported: Result<Outcome, ExportError>) -> bool {
+        let Partition { zone, day } = partition;
+        match exported {
+            Ok(Outcome::Unchanged) => self.unchanged += 1,
+            Ok(Outcome::Begun) => return true,
+            Ok(Outcome::Exported(manifest)) => {
+                let samples = manifest.samples();
+                self.bytes += manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+                tracing::info!(%zone, %day, samples, "exported");
+                self.exported.push((partition.clone(), samples));
+            }
+            Err(error) => {
+                tracing::warn!(%zone, %day, reason = %error, "not exported");
+                self.failed.push((partition.clone(), error));
+            }
+        }
+        false
+    }
+}
+
 /// The table as it is at a time.
 struct Table {
     metadata: Metadata,
@@ -250,6 +294,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let mut due = stream::iter(table.parts.iter().filter(|(partition, _)| is_due(partition.day)))
             .map(async |(partition, part)| (partition, part, self.earlier(partition).await))
             .buffered(MANIFESTS_AT_ONCE);
+        // Large ones that a run has begun come after all others, and then take turns: they keep nobody back.
+        let mut begun = VecDeque::new();
         while let Some((partition, part, earlier)) = due.next().await {
             if !has_time() {
                 report.left.push(partition.clone());
@@ -257,26 +303,29 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             }
             let exported = match earlier {
                 Ok(_) if table.is_deleting(partition) => Err(ExportError::Deleting),
-                Ok(earlier) => self.export(&table, partition, part, earlier).await,
+                Ok(earlier) => self.export(&table, partition, part, earlier, Turn::First, &has_time).await,
                 Err(error) => Err(error),
             };
-            let Partition { zone, day } = partition;
-            match exported {
-                Ok(None) => report.unchanged += 1,
-                Ok(Some(manifest)) => {
-                    let samples = manifest.samples();
-                    report.bytes += manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
-                    tracing::info!(%zone, %day, samples, "exported");
-                    report.exported.push((partition.clone(), samples));
-                }
-                Err(error) => {
-                    tracing::warn!(%zone, %day, reason = %error, "not exported");
-                    report.failed.push((partition.clone(), error));
-                }
+            if report.add(partition, exported) {
+                begun.push_back((partition, part));
+            }
+        }
+        drop(due);
+        while let Some((partition, part)) = begun.pop_front() {
+            if !has_time() {
+                report.left.push(partition.clone());
+                continue;
+            }
+            let exported = match self.earlier(partition).await {
+                Ok(earlier) => self.export(&table, partition, part, earlier, Turn::Next, &has_time).await,
+                Err(error) => Err(error),
+            };
+            if report.add(partition, exported) {
+                begun.push_back((partition, part));
             }
         }
         if has_time() {
-            match self.remove(now, has_time).await {
+            match self.remove(now, &has_time).await {
                 Ok(removed) => report.removed = removed,
                 Err(error) => report.not_removed = Some(error),
             }
@@ -316,21 +365,45 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(Some(Table { metadata, fields, snapshot, list, parts, deleting }))
     }
 
-    /// Exports a partition, unless all that the table has of it is exported.
+    /// Exports a partition, unless all that the table has of it is exported; of a large one, as much as is made in a turn.
     async fn export(
         &self,
         table: &Table,
         partition: &Partition,
         part: &Part,
         earlier: Vec<Manifest>,
-    ) -> Result<Option<Manifest>, ExportError> {
+        turn: Turn,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<Outcome, ExportError> {
         let (table_rows, sequence_number) = (part.rows(), table.snapshot.sequence_number);
         // Rows are only ever added, and compaction changes no number of them. Who has looked at the table later knows more.
         let is_done = |last: &Manifest| last.table_rows == table_rows || last.sequence_number > sequence_number;
         if earlier.last().is_some_and(is_done) {
-            return Ok(None);
+            return Ok(Outcome::Unchanged);
         }
-        self.publish(partition, sequence_number, &part.files, earlier, &table.fields).await
+        let number = earlier.last().map_or(1, |last| last.export_number + 1);
+        let (files, fields) = (&part.files, &table.fields);
+        let source = Source { partition, number, files, earlier: &earlier, fields, lasts: true };
+        let is_large = self.is_large(&source);
+        let begun = if is_large { self.begun(partition, number).await? } else { None };
+        if begun.is_some() && turn == Turn::First {
+            return Ok(Outcome::Begun);
+        }
+        let mut begun = match begun {
+            Some(begun) => begun,
+            None => {
+                let begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?);
+                if is_large {
+                    // Who is ended in the first part comes last in the next run.
+                    self.note(partition, number, &begun).await?;
+                }
+                begun
+            }
+        };
+        if !self.turn(&source, &mut begun, has_time).await? {
+            return Ok(Outcome::Begun);
+        }
+        Ok(self.finish(partition, number, begun).await?.map_or(Outcome::Unchanged, Outcome::Exported))
     }
 }
 
@@ -347,7 +420,15 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     ) -> Result<Option<Manifest>, ExportError> {
         let number = earlier.last().map_or(1, |last| last.export_number + 1);
         let table_rows = files.iter().map(|file| file.rows).sum();
-        let objects = self.objects(partition, number, files, &earlier, fields).await?;
+        let source = Source { partition, number, files, earlier: &earlier, fields, lasts: false };
+        let mut begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?);
+        while !self.turn(&source, &mut begun, &|| true).await? {}
+        self.finish(partition, number, begun).await
+    }
+
+    /// Says what an export is, once all of its objects are there. None if somebody else was faster.
+    async fn finish(&self, partition: &Partition, number: u32, begun: Begun) -> Result<Option<Manifest>, ExportError> {
+        let Begun { table_rows, sequence_number, objects, .. } = begun;
         let manifest =
             Manifest { partition: partition.into(), export_number: number, table_rows, sequence_number, objects };
         let written = manifest.objects.iter().map(|object| object.key.clone()).collect();

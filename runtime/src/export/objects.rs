@@ -7,15 +7,18 @@ use std::{collections::BTreeMap, fmt};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
+use smol_str::SmolStr;
+
 use super::{
     Cold, ExportError, Exporter, Files,
+    begun::{Begun, Devices},
     manifest::{Manifest, Object},
 };
 use crate::{
     frame::{
         Field, Frame,
         merge::Samples,
-        parquet::{each_device, write},
+        parquet::{ReadError, each_device, write},
     },
     iceberg::{files::DataFile, snapshot::Partition},
 };
@@ -26,64 +29,103 @@ const CELLS_MAX: u64 = 24_000_000;
 /// Files that are fetched ahead of the one that is read.
 const FETCHED_AHEAD: usize = 2;
 
-/// Devices from one to another, the first one included and the last one not.
-#[derive(Clone, Debug, Default)]
-struct Devices {
-    from: Option<Vec<u8>>,
-    to: Option<Vec<u8>>,
+/// The most of a large export that is made in one turn.
+const OBJECTS_A_TURN: usize = 4;
+
+/// What an export is made of, and which it is.
+pub(super) struct Source<'a> {
+    pub(super) partition: &'a Partition,
+    pub(super) number: u32,
+    pub(super) files: &'a [DataFile],
+    pub(super) earlier: &'a [Manifest],
+    pub(super) fields: &'a [Field],
+    /// Whether another run finds the same files, and may go on where this one stops.
+    pub(super) lasts: bool,
 }
 
-impl Devices {
-    fn has(&self, device: &[u8]) -> bool {
-        self.from.as_deref().is_none_or(|from| device >= from) && self.to.as_deref().is_none_or(|to| device < to)
+impl Source<'_> {
+    fn known(&self) -> impl Iterator<Item = &Object> {
+        self.earlier.iter().flat_map(|manifest| &manifest.objects)
+    }
+
+    /// Rows that are read, at most.
+    fn rows(&self) -> u64 {
+        let files = self.files.iter().map(|file| file.rows).sum::<u64>();
+        files + self.known().map(|object| object.samples).sum::<u64>()
     }
 }
 
 impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
-    /// Writes what is new in a partition.
-    pub(super) async fn objects(
+    /// The most rows that are made into one object.
+    fn object_rows(&self, fields: &[Field]) -> u64 {
+        self.object_rows.min(CELLS_MAX / fields.len().max(1) as u64).max(1)
+    }
+
+    /// Whether an export has more than one object.
+    pub(super) fn is_large(&self, source: &Source<'_>) -> bool {
+        source.rows() > self.object_rows(source.fields)
+    }
+
+    /// In which parts an export is made: one for each object.
+    pub(super) async fn parts(&self, source: &Source<'_>) -> Result<Vec<Devices>, ExportError> {
+        if self.is_large(source) { self.spans(source).await } else { Ok(vec![Devices::default()]) }
+    }
+
+    /// Writes what is new in a partition, as much of it as is made in one turn and while there is time. `false` if that
+    /// was not all.
+    pub(super) async fn turn(
         &self,
-        partition: &Partition,
-        number: u32,
-        files: &[DataFile],
-        earlier: &[Manifest],
-        fields: &[Field],
-    ) -> Result<Vec<Object>, ExportError> {
-        let known: Vec<&Object> = earlier.iter().flat_map(|manifest| &manifest.objects).collect();
-        let rows =
-            files.iter().map(|file| file.rows).sum::<u64>() + known.iter().map(|object| object.samples).sum::<u64>();
-        let object_rows = self.object_rows.min(CELLS_MAX / fields.len().max(1) as u64).max(1);
-        let spans = if rows <= object_rows {
-            vec![Devices::default()]
-        } else {
-            self.spans(object_rows, files, &known, fields).await?
-        };
-        let gone = earlier.iter().any(Manifest::is_removal);
-        let mut objects = Vec::new();
-        for devices in spans {
-            let mut frame = Frame::new(fields.to_vec())?;
-            let mut fetched = stream::iter(files)
-                .map(async |file| self.files.get(&file.path).await.map(|bytes| (&file.path, bytes)))
-                .buffered(FETCHED_AHEAD);
-            while let Some((path, bytes)) = fetched.try_next().await? {
-                let file = |reason| ExportError::File { path: path.clone(), reason };
-                frame.read(bytes, |device| devices.has(device)).map_err(file)?;
+        source: &Source<'_>,
+        begun: &mut Begun,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<bool, ExportError> {
+        let first = begun.done;
+        for place in first..begun.spans.len().min(first + OBJECTS_A_TURN) {
+            // There was time for the first one.
+            if place > first && !has_time() {
+                break;
             }
-            let known_from = frame.len();
-            for object in &known {
-                let bytes = self.known(object).await?;
-                frame.read(bytes, |device| devices.has(device)).map_err(|reason| damaged(object, &reason))?;
+            let object = self.make(source, &begun.spans[place], begun.objects.len()).await?;
+            begun.objects.extend(object);
+            begun.done = place + 1;
+            if source.lasts && begun.spans.len() > 1 {
+                self.note(source.partition, source.number, begun).await?;
             }
-            let samples = Samples::new(&frame, known_from, gone);
-            if samples.is_empty() {
-                continue;
-            }
-            let bytes = write(&samples, i64::from(number))?;
-            let object = self.layout.object(partition, number, objects.len(), samples.len(), &bytes);
-            self.cold.put(&object.key, bytes).await?;
-            objects.push(object);
         }
-        Ok(objects)
+        Ok(begun.done == begun.spans.len())
+    }
+
+    /// Writes what is new of some devices; none if nothing is.
+    async fn make(&self, source: &Source<'_>, devices: &Devices, place: usize) -> Result<Option<Object>, ExportError> {
+        let Source { partition, number, files, earlier, fields, lasts: _ } = source;
+        let may_have = |bounds: Option<(&[u8], &[u8])>| {
+            bounds.is_none_or(|(first, last)| devices.is_reached_by(last) && devices.is_begun_by(first))
+        };
+        let mut frame = Frame::new(fields.to_vec())?;
+        let device = frame.device().id;
+        let files = files.iter().filter(|file| may_have(file.bounds(device)));
+        let mut fetched = stream::iter(files)
+            .map(async |file| self.files.get(&file.path).await.map(|bytes| (&file.path, bytes)))
+            .buffered(FETCHED_AHEAD);
+        while let Some((path, bytes)) = fetched.try_next().await? {
+            let file = |reason| ExportError::File { path: path.clone(), reason };
+            read(&mut frame, bytes, devices).map_err(file)?;
+        }
+        let known_from = frame.len();
+        for object in source.known() {
+            let bounds = object.devices.as_ref().map(|[first, last]| (first.as_bytes(), last.as_bytes()));
+            if may_have(bounds) {
+                let bytes = self.known(object).await?;
+                read(&mut frame, bytes, devices).map_err(|reason| damaged(object, &reason))?;
+            }
+        }
+        let samples = Samples::new(&frame, known_from, earlier.iter().any(Manifest::is_removal));
+        let Some(devices) = samples.devices() else { return Ok(None) };
+        let devices = devices.map(|device| String::from_utf8_lossy(device).into());
+        let bytes = write(&samples, i64::from(*number))?;
+        let object = self.layout.object(partition, *number, place, samples.len(), &bytes);
+        self.cold.put(&object.key, bytes).await?;
+        Ok(Some(Object { devices: Some(devices), ..object }))
     }
 
     /// An object of an earlier export.
@@ -92,14 +134,9 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     }
 
     /// All devices in parts that have no more rows than an object should, in the order of their ids.
-    async fn spans(
-        &self,
-        object_rows: u64,
-        files: &[DataFile],
-        known: &[&Object],
-        fields: &[Field],
-    ) -> Result<Vec<Devices>, ExportError> {
-        let device = Frame::new(fields.to_vec())?.device().clone();
+    async fn spans(&self, source: &Source<'_>) -> Result<Vec<Devices>, ExportError> {
+        let object_rows = self.object_rows(source.fields);
+        let device = Frame::new(source.fields.to_vec())?.device().clone();
         let mut rows: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
         let mut count = |bytes: Bytes| {
             each_device(bytes, device.id, &device.column.name, |id| match rows.get_mut(id) {
@@ -107,11 +144,11 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
                 None => _ = rows.insert(id.to_owned(), 1),
             })
         };
-        for DataFile { path, .. } in files {
+        for DataFile { path, .. } in source.files {
             let bytes = self.files.get(path).await?;
             count(bytes).map_err(|reason| ExportError::File { path: path.clone(), reason })?;
         }
-        for object in known {
+        for object in source.known() {
             let bytes = self.known(object).await?;
             count(bytes).map_err(|reason| damaged(object, &reason))?;
         }
@@ -119,6 +156,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         let mut held = 0;
         for (id, rows) in rows {
             if held > 0 && held + rows > object_rows {
+                let id = SmolStr::from(String::from_utf8_lossy(&id));
                 if let Some(last) = spans.last_mut() {
                     last.to = Some(id.clone());
                 }
@@ -129,6 +167,14 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         }
         Ok(spans)
     }
+}
+
+/// Adds what a file has of some devices.
+fn read(frame: &mut Frame, file: Bytes, devices: &Devices) -> Result<(), ReadError> {
+    if *devices == Devices::default() {
+        return frame.read_all(file);
+    }
+    frame.read(file, |device| devices.has(device))
 }
 
 fn damaged(object: &Object, reason: &dyn fmt::Display) -> ExportError {

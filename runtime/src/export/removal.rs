@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use fleetform_engine::units::Timestamp;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Part, Table, manifest::Manifest};
+use super::{Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Part, Table, Turn, manifest::Manifest};
 use crate::iceberg::{catalog::Catalog, snapshot::Partition};
 
 /// How often a commit is made anew when another one came before it. Rows are delivered every minute.
@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
     /// Takes what is old enough and exported out of the table, and says how many rows that were.
-    pub(super) async fn remove(&self, now: Timestamp, has_time: impl Fn() -> bool) -> Result<u64, ExportError> {
+    pub(super) async fn remove(&self, now: Timestamp, has_time: &impl Fn() -> bool) -> Result<u64, ExportError> {
         for tried in 0..TRIES_MAX {
             tokio::time::sleep(PAUSE * tried).await;
             if !has_time() {
@@ -28,7 +28,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
                 .filter(|(partition, _)| now.since(partition.day.end()) >= self.keep && !table.is_deleting(partition));
             let mut leaving = Vec::new();
             for (partition, part) in old {
-                if self.may_leave(&table, partition, part, tried > 0).await? {
+                if self.may_leave(&table, partition, part, tried > 0, has_time).await? {
                     leaving.push(partition);
                 }
             }
@@ -52,10 +52,11 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         partition: &Partition,
         part: &Part,
         again: bool,
+        has_time: &impl Fn() -> bool,
     ) -> Result<bool, ExportError> {
         let mut exports = self.earlier(partition).await?;
         if again && exports.last().is_some_and(Manifest::is_removal) {
-            self.export(table, partition, part, exports).await?;
+            self.export(table, partition, part, exports, Turn::Next, has_time).await?;
             exports = self.earlier(partition).await?;
         }
         let Some(last) = exports.last().filter(|last| last.table_rows == part.rows()) else { return Ok(false) };

@@ -398,3 +398,89 @@ fn whatever_comes_whenever_every_sample_is_found_once() {
         assert_eq!(done(&exporter, late).removed, 0, "seed {seed}");
     }
 }
+
+/// A run that has time for so many questions whether there is any.
+fn run_for(exporter: &Memory, clock: Clock, questions: usize) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let left = std::cell::Cell::new(questions);
+    let has_time = || left.replace(left.get().saturating_sub(1)) > 0;
+    runtime.block_on(exporter.run(&ALL, clock, has_time)).expect("a run")
+}
+
+/// Rows of thirty devices, in files of five devices each, as compaction leaves them.
+fn compacted(world: &World, zone: &str, day: Day) -> Vec<Row> {
+    let begin = (i64::from(day.0) - i64::from(DAY.0)) * 86_400;
+    let rows = |n: u32| Row { flow: Some(f64::from(n)), ..row(n / 10, begin + i64::from(n % 10), n) };
+    let all: Vec<Row> = (0..300).map(rows).collect();
+    all.chunks(50).for_each(|rows| world.append(zone, day, rows));
+    all
+}
+
+#[test]
+fn a_large_day_keeps_nobody_back_and_goes_on_where_it_was() {
+    let world = World::new();
+    let exporter = exporter(&world, 10);
+    let next = Day(DAY.0 + 1);
+    let mut all = compacted(&world, "zone-a", DAY);
+    let late = Row { flow: Some(7.0), mode: Some("auto"), ..row(40, 90_000, 5) };
+    world.append("zone-a", next, std::slice::from_ref(&late));
+    all.push(late);
+    // There is time for the first turn of the large day, and for the one after it.
+    let report = run_for(&exporter, late_clock, 5);
+    assert_eq!(report.exported.iter().map(|(partition, _)| partition.day).collect::<Vec<_>>(), [next]);
+    assert_eq!(report.left.iter().map(|partition| partition.day).collect::<Vec<_>>(), [DAY]);
+    assert_eq!(report.behind(), Some(DAY));
+    let objects = |world: &World| world.cold().keys().filter(|key| key.ends_with(".parquet")).count();
+    assert_eq!((objects(&world), manifests(&world).len()), (5, 1), "four objects of the large day, and no manifest");
+    // Each run does a little more, and nothing twice.
+    let before = world.cold();
+    let (mut runs, mut last) = (0, Report::default());
+    while last.exported.is_empty() {
+        // What comes meanwhile is in this export or in the next.
+        let more = Row { count: Some(runs), ..row(u32::try_from(runs).unwrap() * 3, 3, 900 + runs as u32) };
+        world.append("zone-a", DAY, std::slice::from_ref(&more));
+        all.push(more);
+        world.take_reads();
+        last = run_for(&exporter, soon, 5);
+        runs += 1;
+        assert!(runs < 20, "it comes to an end");
+    }
+    assert!(runs > 3, "{runs}");
+    for (key, bytes) in before.iter().filter(|(key, _)| key.ends_with(".parquet")) {
+        assert_eq!(world.cold().get(key), Some(bytes), "{key}");
+    }
+    let [large] =
+        &manifests(&world).into_iter().filter(|one| one.partition.day == DAY.to_string()).collect::<Vec<_>>()[..]
+    else {
+        panic!("one export")
+    };
+    assert_eq!(large.table_rows, 300, "what came since it was begun is not known to be in it");
+    assert!(!world.cold().keys().any(|key| key.ends_with("begun.json")), "the note is gone");
+    done(&exporter, soon);
+    assert_exported(&world, &all);
+}
+
+fn late_clock() -> Timestamp {
+    Timestamp(soon().0 + DAY_MS.cast_signed())
+}
+
+#[test]
+fn a_file_is_read_for_those_objects_whose_devices_it_has() {
+    let world = World::new();
+    let exporter = exporter(&world, 50);
+    let mut all = compacted(&world, "zone-a", DAY);
+    done(&exporter, soon);
+    assert_eq!(manifests(&world)[0].objects.len(), 6);
+    // Once to see which devices there are, and then for its own object and for neighbours, since bounds are cut short. All
+    // files for all objects would be 42.
+    let reads = world.take_reads();
+    assert_eq!(reads, 6 + 16);
+    let more = Row { count: Some(1), ..row(7, 3, 900) };
+    world.append("zone-a", DAY, std::slice::from_ref(&more));
+    all.push(more);
+    done(&exporter, soon);
+    assert_exported(&world, &all);
+    let devices = |manifest: &Manifest| manifest.objects[0].devices.clone().expect("they are noted");
+    assert_eq!(devices(&manifests(&world)[0]), ["dev-000", "dev-004"]);
+    assert_eq!(devices(&manifests(&world)[1]), ["dev-007", "dev-007"]);
+}

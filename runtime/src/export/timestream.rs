@@ -240,6 +240,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
             path: url,
             partition: partition.clone(),
             rows: file_metadata.row_count,
+            bounds: Vec::new(),
         };
         Ok(unloaded.result_files.into_iter().map(file).collect())
     }

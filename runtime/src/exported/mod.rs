@@ -236,7 +236,7 @@ impl<K: Cold> Reader<'_, K> {
         let named: Vec<Field> =
             fields.into_iter().filter(|field| spelling::NAMES.contains(&&*field.column.name)).collect();
         let mut frame = Frame::new(named)?;
-        frame.read_arrived(bytes, i64::MIN..i64::MAX).map_err(|error| damaged(object, &error))?;
+        frame.read_all(bytes).map_err(|error| damaged(object, &error))?;
         Ok(frame)
     }
 
@@ -262,5 +262,7 @@ fn damaged(object: &Object, reason: &dyn std::fmt::Display) -> ExportError {
     ExportError::Earlier { key: object.key.clone(), reason: reason.to_string() }
 }
 
+#[cfg(test)]
+mod show;
 #[cfg(test)]
 mod tests;

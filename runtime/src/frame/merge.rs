@@ -46,6 +46,12 @@ impl<'a> Samples<'a> {
         self.len() == 0
     }
 
+    /// The first of their devices and the last; none where there are no samples.
+    pub fn devices(&self) -> Option<[&'a [u8]; 2]> {
+        let of = |row: &u32| self.frame.device_of(*row as usize);
+        Some([of(self.rows.first()?), of(self.rows.last()?)])
+    }
+
     /// The rows by which a column is filled, one for each sample.
     pub(super) fn picks(&self, values: &Values) -> impl Iterator<Item = usize> {
         self.bounds.windows(2).map(move |bounds| self.pick(values, bounds[0]..bounds[1]) as usize)
@@ -108,11 +114,11 @@ impl Row {
 /// All rows by device, time, and the order in which they count. Rows that are the same in all of that are in the order of
 /// the frame.
 fn sorted(frame: &Frame) -> Vec<Row> {
-    let Places { device, sampled_at, ingested_at, record } = frame.places;
+    let Places { device: _, sampled_at, ingested_at, record } = frame.places;
     let ranks = ranks(frame);
     let mut rows: Vec<Row> = (0..frame.rows)
         .map(|row| Row {
-            device: ranks[frame.text(device, row)],
+            device: ranks[row],
             index: row as u32,
             sampled_at: frame.time(sampled_at, row),
             ingested_at: frame.time(ingested_at, row),
@@ -127,16 +133,20 @@ fn sorted(frame: &Frame) -> Vec<Row> {
     rows
 }
 
-/// The place of each device among all of them.
-fn ranks(frame: &Frame) -> HashMap<&[u8], u32> {
-    let mut ranks: HashMap<&[u8], u32> = HashMap::new();
+/// For each row the place of its device among all devices.
+fn ranks(frame: &Frame) -> Vec<u32> {
+    let mut numbers: HashMap<&[u8], u32> = HashMap::new();
+    let mut devices: Vec<u32> = Vec::with_capacity(frame.rows);
     for row in 0..frame.rows {
-        ranks.entry(frame.text(frame.places.device, row)).or_default();
+        let next = numbers.len() as u32;
+        devices.push(*numbers.entry(frame.text(frame.places.device, row)).or_insert(next));
     }
-    let mut devices: Vec<&[u8]> = ranks.keys().copied().collect();
-    devices.sort_unstable();
-    for (rank, device) in (0..).zip(devices) {
-        ranks.insert(device, rank);
+    let mut names: Vec<(&[u8], u32)> = numbers.into_iter().collect();
+    names.sort_unstable();
+    let mut ranks = vec![0; names.len()];
+    for (rank, (_, number)) in (0..).zip(names) {
+        ranks[number as usize] = rank;
     }
-    ranks
+    devices.iter_mut().for_each(|device| *device = ranks[*device as usize]);
+    devices
 }

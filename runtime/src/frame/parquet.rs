@@ -48,6 +48,14 @@ impl Frame {
         })
     }
 
+    /// Adds all rows of a file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_all(&mut self, file: Bytes) -> Result<(), ReadError> {
+        self.read_where(file, |group, _| Ok(vec![true; rows_of(group)?]))
+    }
+
     /// Adds the rows of a file that reached the platform within a time, in microseconds.
     ///
     /// # Errors
@@ -189,6 +197,10 @@ impl Values {
                 return Ok(());
             };
             let all = column::<T>(group, place)?;
+            if kept == wanted.len() {
+                into.extend(all);
+                return Ok(());
+            }
             into.extend(all.into_iter().zip(wanted).filter_map(|(value, wanted)| wanted.then_some(value)));
             Ok(())
         }

@@ -50,6 +50,17 @@ pub struct DataFile {
     pub partition: Partition,
     /// How many.
     pub rows: u64,
+    /// For columns of texts, by their ids, a text that none is before and one that none is after.
+    pub(crate) bounds: Vec<(i32, Vec<u8>, Vec<u8>)>,
+}
+
+impl DataFile {
+    /// A text of a column that none in the file is before and one that none is after; none if the file's manifest does not
+    /// say so.
+    pub fn bounds(&self, column: i32) -> Option<(&[u8], &[u8])> {
+        let (_, first, last) = self.bounds.iter().find(|(id, ..)| *id == column)?;
+        Some((first, last))
+    }
 }
 
 /// The manifests of a list.
@@ -85,7 +96,28 @@ pub(super) fn data_file(file: &Value) -> Result<DataFile, Unreadable> {
         path: text(file, "file_path")?,
         partition: partition(file)?,
         rows: rows.ok_or(Unreadable::Lacks("record_count"))?,
+        bounds: bounds(file),
     })
+}
+
+/// The least and the greatest value of each column, as far as both are said. Texts may be cut short, so that the least is
+/// less and the greatest greater than any. Those of other columns than texts are of no use here, and do no harm.
+fn bounds(file: &Value) -> Vec<(i32, Vec<u8>, Vec<u8>)> {
+    let of = |name| -> Vec<(i32, Vec<u8>)> {
+        let Some(Value::Array(entries)) = field(file, name) else { return Vec::new() };
+        let entry = |entry: &Value| {
+            let id = field(entry, "key").and_then(number).and_then(|id| i32::try_from(id).ok())?;
+            let Some(Value::Bytes(bytes)) = field(entry, "value") else { return None };
+            Some((id, bytes.clone()))
+        };
+        entries.iter().filter_map(entry).collect()
+    };
+    let upper = of("upper_bounds");
+    let both = |(id, first): (i32, Vec<u8>)| {
+        let (_, last) = upper.iter().find(|(other, _)| *other == id)?;
+        Some((id, first, last.clone()))
+    };
+    of("lower_bounds").into_iter().filter_map(both).collect()
 }
 
 /// The partitions of which a manifest of deletes says that rows are gone; none in place of them if that is about all.

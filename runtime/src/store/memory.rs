@@ -91,6 +91,11 @@ impl World {
         self.0.aside.lock().unwrap().clone()
     }
 
+    /// Takes every row that was taken since the last time.
+    pub(crate) fn take_rows(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.0.rows.lock().unwrap())
+    }
+
     /// Every item.
     pub(crate) fn items(&self) -> Vec<Item> {
         self.0.items.lock().unwrap().values().cloned().collect()

@@ -1,0 +1,77 @@
+//! An export of several objects that is on its way: in which parts it is made, and which of them are done. Whoever comes
+//! after a run that broke off, or whose time was over, goes on there.
+//!
+//! Rows that come meanwhile are in those objects that are made after them. The export says how many rows the table had when
+//! it was begun, so the next one finds what is not in it.
+
+use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
+
+use super::{Cold, ExportError, Exporter, Files, manifest::Object};
+use crate::iceberg::snapshot::Partition;
+
+/// The version of the note.
+const FORMAT: u32 = 1;
+
+/// The note about an export that is on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begun {
+    format: u32,
+    /// Rows that the table had, and the sequence number of its snapshot then.
+    pub(super) table_rows: u64,
+    pub(super) sequence_number: i64,
+    /// Its devices, a part for each object.
+    pub(super) spans: Vec<Devices>,
+    /// How many parts are done; one whose samples are all known has no object.
+    pub(super) done: usize,
+    /// Their objects.
+    pub(super) objects: Vec<Object>,
+}
+
+/// Devices from one to another, the first one included and the last one not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Devices {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<SmolStr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) to: Option<SmolStr>,
+}
+
+impl Devices {
+    pub(super) fn has(&self, device: &[u8]) -> bool {
+        self.is_reached_by(device) && self.is_begun_by(device)
+    }
+
+    /// Whether something may be in it that has no device after `last`.
+    pub(super) fn is_reached_by(&self, last: &[u8]) -> bool {
+        self.from.as_ref().is_none_or(|from| last >= from.as_bytes())
+    }
+
+    /// Whether something may be in it that has no device before `first`.
+    pub(super) fn is_begun_by(&self, first: &[u8]) -> bool {
+        self.to.as_ref().is_none_or(|to| first < to.as_bytes())
+    }
+}
+
+impl Begun {
+    /// Nothing is done yet.
+    pub(super) fn new(table_rows: u64, sequence_number: i64, spans: Vec<Devices>) -> Self {
+        Self { format: FORMAT, table_rows, sequence_number, spans, done: 0, objects: Vec::new() }
+    }
+}
+
+impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
+    /// The note about an export; none if nobody has begun it, or nobody can tell how.
+    pub(super) async fn begun(&self, partition: &Partition, number: u32) -> Result<Option<Begun>, ExportError> {
+        let bytes = self.cold.get(&self.layout.begun(partition, number)).await?;
+        // What cannot be read is begun anew: nothing is lost by that.
+        let begun = bytes.and_then(|bytes| serde_json::from_slice::<Begun>(&bytes).ok());
+        Ok(begun.filter(|begun| begun.format == FORMAT && begun.done <= begun.spans.len()))
+    }
+
+    /// Notes how far an export has come. The note goes with the objects that no manifest names.
+    pub(super) async fn note(&self, partition: &Partition, number: u32, begun: &Begun) -> Result<(), ExportError> {
+        let bytes = serde_json::to_vec(begun).expect("keys are texts, and numbers whole");
+        Ok(self.cold.put(&self.layout.begun(partition, number), bytes).await?)
+    }
+}
