@@ -4,4 +4,4 @@
 
 pub mod comparison;
 pub mod process;
-pub mod statistics;
+pub use fleetform_consumers::statistics;

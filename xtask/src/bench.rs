@@ -22,6 +22,8 @@ pub(crate) enum Benchmark {
     Runtime,
     /// A cold start of `evaluate`, as it is deployed, beside a bootstrap of Node that does nothing.
     ColdStart,
+    /// Batches on their way into rows, and days into Parquet files, without a peer.
+    Storage,
     /// The stages of the generator by themselves, without a peer.
     Stages,
 }
@@ -32,6 +34,7 @@ pub(crate) fn run(benchmark: Benchmark, rounds: u32) -> Result<(), Error> {
         Benchmark::Generator => generator(rounds),
         Benchmark::Runtime => runtime(rounds),
         Benchmark::ColdStart => cold_start(rounds),
+        Benchmark::Storage => storage(rounds),
         Benchmark::Stages => process::run(&mut workspace::cargo(&[
             "bench",
             "--locked",
@@ -107,6 +110,12 @@ fn runtime(rounds: u32) -> Result<(), Error> {
             .args(["--rounds", &rounds.to_string()])
             .args(["--consumers", workspace::target().join("release/fleetform-consumers").as_str()]),
     )
+}
+
+fn storage(rounds: u32) -> Result<(), Error> {
+    let program = ["build", "--locked", "--quiet", "--release", "--package", "fleetform-consumers", "--bin", "storage"];
+    process::run(&mut workspace::cargo(&program))?;
+    process::run(Command::new(workspace::target().join("release/storage")).args(["--rounds", &rounds.to_string()]))
 }
 
 /// The CDK app with what its lock file names, below `.tools/`. It is left as it is while neither has changed.

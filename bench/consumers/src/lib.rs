@@ -6,6 +6,7 @@ pub mod folder;
 pub mod ours;
 pub mod random;
 pub mod rules;
+pub mod statistics;
 pub mod tally;
 
 /// Why a consumer gave up.
