@@ -20,6 +20,7 @@ readonly STORES=<{ stores }>
 readonly TABLES=<{ tables }>
 ZIPS=(evaluate deliver jobs)
 if ((STORES)); then ZIPS+=(store export); fi
+if ((TABLES)); then ZIPS+=(live); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=<{ own_bucket }>
@@ -46,7 +47,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip, export.zip and live.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -90,6 +91,7 @@ check_artifacts() {
     STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
     EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
   fi
+  if ((TABLES)); then LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -387,6 +389,7 @@ upload_all() {
     upload "$ARTIFACTS/store.zip" "$STORE_KEY"
     upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
   fi
+  if ((TABLES)); then upload "$ARTIFACTS/live.zip" "$LIVE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -489,6 +492,7 @@ deploy_platform() {
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
   if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
+  if ((TABLES)); then parameters+=("LiveCodeKey=$LIVE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version
@@ -550,7 +554,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip, export.zip and live.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

@@ -19,6 +19,7 @@ use fleetform_runtime::aws::{rule_sets::RuleSets, shards::KinesisShards, state_l
 pub(crate) use crate::clock::now;
 use crate::{
     found::{self, Sought, check_account, failed},
+    function,
     input::{self, DEFAULT_FILE},
     terminal::Stop,
 };
@@ -66,19 +67,19 @@ impl Deployed {
     pub(crate) async fn find(platform: &Platform, function: Option<&str>) -> Result<Self, Stop> {
         let config = found::config(platform).await;
         let lambda = aws_sdk_lambda::Client::new(&config);
-        let function = match function {
+        let name = match function {
             Some(name) => name.to_owned(),
-            None => find(&lambda, platform).await?,
+            None => function::find(&lambda, platform, &SOUGHT).await?,
         };
-        let found = lambda.get_function_configuration().function_name(&function).send().await;
-        let found = found.map_err(|error| failed(&format!("read the configuration of `{function}`"), error))?;
-        check_account(platform, &format!("function `{function}`"), found.function_arn().unwrap_or_default())?;
+        let found = lambda.get_function_configuration().function_name(&name).send().await;
+        let found = found.map_err(|error| failed(&format!("read the configuration of `{name}`"), error))?;
+        check_account(platform, &format!("function `{name}`"), found.function_arn().unwrap_or_default())?;
         let stream = variable::<String>(&found, "FLEETFORM_STREAM_ARN")?;
-        let mappings = lambda.list_event_source_mappings().function_name(&function).event_source_arn(&stream);
+        let mappings = lambda.list_event_source_mappings().function_name(&name).event_source_arn(&stream);
         let mappings = mappings.send().await.map_err(|error| failed("list event sources", error))?;
         let mappings = mappings.event_source_mappings.unwrap_or_default();
         let [mapping] = mappings.as_slice() else {
-            return Err(Stop::failed(format_args!("`{function}` has {} event sources on {stream}", mappings.len())));
+            return Err(Stop::failed(format_args!("`{name}` has {} event sources on {stream}", mappings.len())));
         };
         Ok(Self {
             time_out: Millis::from_secs(found.timeout().and_then(|seconds| seconds.try_into().ok()).unwrap_or(900)),
@@ -142,17 +143,6 @@ pub(crate) fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
     // An endpoint of one's own serves buckets by path; bucket names are no host names there.
     let own = config.endpoint_url().is_some();
     aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(own).build())
-}
-
-/// The function that the environment's stack made.
-async fn find(lambda: &aws_sdk_lambda::Client, platform: &Platform) -> Result<String, Stop> {
-    let mut pages = lambda.list_functions().into_paginator().send();
-    let mut names = Vec::new();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| failed("list functions", error))?;
-        names.extend(page.functions.unwrap_or_default().into_iter().filter_map(|function| function.function_name));
-    }
-    SOUGHT.among(names, platform)
 }
 
 fn variable<T: FromStr>(function: &GetFunctionConfigurationOutput, name: &str) -> Result<T, Stop> {

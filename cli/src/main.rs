@@ -12,6 +12,8 @@ mod deployed;
 mod folder;
 #[cfg(feature = "aws")]
 mod found;
+#[cfg(feature = "aws")]
+mod function;
 mod input;
 #[cfg(feature = "aws")]
 mod live;

@@ -19,7 +19,7 @@ fn place() -> Place {
 fn with(change: impl Fn(String) -> String) -> Place {
     let place = Place::new("deploy.sh", change);
     fs::create_dir_all(place.path("artifacts")).unwrap();
-    for name in ["evaluate", "deliver", "jobs", "store", "export"] {
+    for name in ["evaluate", "deliver", "jobs", "store", "export", "live"] {
         fs::write(place.path(&format!("artifacts/{name}.zip")), format!("PK {name}")).unwrap();
     }
     place
@@ -103,6 +103,7 @@ fn case_18_a_dry_run_changes_nothing_and_says_everything() {
         "jobs.zip",
         "store.zip",
         "export.zip",
+        "live.zip",
         "rules/",
         "create stack my-water-dev by",
         "rule-set version 1",

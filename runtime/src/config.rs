@@ -331,9 +331,6 @@ pub struct Store {
 impl Store {
     /// Reads what the `store` handler knows.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
-        let hot_table = variables.optional("FLEETFORM_HOT_TABLE");
-        let hot =
-            hot_table.map(|table| Ok((table, Millis::from_secs(seconds(variables, "FLEETFORM_HOT_RETENTION_S")?))));
         Ok(Self {
             common: Common::read(variables)?,
             artifact_bucket: variables.required("FLEETFORM_ARTIFACT_BUCKET")?,
@@ -344,7 +341,7 @@ impl Store {
             state_repair: number(variables, "FLEETFORM_STATE_REPAIR")?,
             rows: RowsGo::read(variables)?,
             registrations_table: variables.required("FLEETFORM_REGISTRATIONS_TABLE")?,
-            hot: hot.transpose()?,
+            hot: hot(variables)?,
         })
     }
 }
@@ -370,11 +367,7 @@ pub enum DaysFrom {
 impl DaysFrom {
     fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(match variables.optional(TIMESTREAM_DATABASE) {
-            None => Self::Iceberg(crate::iceberg::TableName {
-                bucket_arn: variables.required("FLEETFORM_TABLE_BUCKET_ARN")?,
-                namespace: variables.required("FLEETFORM_TABLE_NAMESPACE")?,
-                table: variables.required("FLEETFORM_TABLE")?,
-            }),
+            None => Self::Iceberg(table_name(variables)?),
             Some(database) => Self::Timestream {
                 database,
                 table: variables.required("FLEETFORM_TIMESTREAM_TABLE")?,
@@ -431,6 +424,56 @@ impl Export {
             },
         })
     }
+}
+
+/// What the `query` handler knows.
+#[cfg(feature = "live")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Query {
+    /// What every function knows.
+    pub common: Common,
+    /// The table of samples.
+    pub table: crate::iceberg::TableName,
+    /// How long after its end a day stays in the table.
+    pub keep: Millis,
+    /// The exported files, as the data catalog knows them: its database, and its table.
+    pub exported: (String, String),
+    /// The workgroup of Athena.
+    pub workgroup: String,
+    /// The hot table, and how long it keeps rows; none where the platform has none.
+    pub hot: Option<(String, Millis)>,
+}
+
+#[cfg(feature = "live")]
+impl Query {
+    /// Reads what the `query` handler knows.
+    pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            common: Common::read(variables)?,
+            table: table_name(variables)?,
+            keep: Millis::from_secs(seconds(variables, "FLEETFORM_WARM_RETENTION_S")?),
+            exported: (
+                variables.required("FLEETFORM_EXPORTED_DATABASE")?,
+                variables.required("FLEETFORM_EXPORTED_TABLE")?,
+            ),
+            workgroup: variables.required("FLEETFORM_WORKGROUP")?,
+            hot: hot(variables)?,
+        })
+    }
+}
+
+#[cfg(feature = "iceberg")]
+fn table_name(variables: &Variables<'_>) -> Result<crate::iceberg::TableName, ConfigError> {
+    Ok(crate::iceberg::TableName {
+        bucket_arn: variables.required("FLEETFORM_TABLE_BUCKET_ARN")?,
+        namespace: variables.required("FLEETFORM_TABLE_NAMESPACE")?,
+        table: variables.required("FLEETFORM_TABLE")?,
+    })
+}
+
+fn hot(variables: &Variables<'_>) -> Result<Option<(String, Millis)>, ConfigError> {
+    let table = variables.optional("FLEETFORM_HOT_TABLE");
+    table.map(|table| Ok((table, Millis::from_secs(seconds(variables, "FLEETFORM_HOT_RETENTION_S")?)))).transpose()
 }
 
 fn rule_set_sha256(variables: &Variables<'_>) -> Result<String, ConfigError> {

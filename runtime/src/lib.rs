@@ -10,6 +10,8 @@ pub mod aws;
 pub mod config;
 #[cfg(feature = "evaluate")]
 pub mod crumbs;
+#[cfg(feature = "store")]
+pub mod data_catalog;
 pub mod event;
 #[cfg(feature = "jobs")]
 pub mod every_shard;
@@ -33,6 +35,8 @@ pub mod notify;
 pub mod outbox;
 #[cfg(feature = "jobs")]
 pub mod provision;
+#[cfg(feature = "live")]
+pub mod query;
 #[cfg(feature = "jobs")]
 pub mod relay;
 #[cfg(feature = "lambda")]

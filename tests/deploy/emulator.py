@@ -1,4 +1,5 @@
-"""Starts the emulator of AWS on loopback, with what it gets wrong mended: `emulator.py PORT FOLDER`.
+"""Starts the emulator of AWS on loopback, with what it gets wrong mended: `emulator.py PORT FOLDER ICEBERG`, the last one being
+a Python that reads Iceberg tables.
 
 Each mend says what AWS does and the emulator does not. What the emulator loses without a mend is asserted on the
 templates instead. This file knows nothing of fleetform.
@@ -10,7 +11,7 @@ import os
 import re
 import sys
 
-PORT, FOLDER = sys.argv[1], sys.argv[2]
+PORT, FOLDER, ICEBERG = sys.argv[1:]
 
 # Functions that the emulator starts would inherit this environment, so it is made here and nowhere else. The
 # emulator reads it while it is imported.
@@ -39,6 +40,8 @@ from ministack import app  # noqa: E402
 from ministack.core.responses import request_scope  # noqa: E402
 from ministack.services import iot, kinesis, lambda_svc, s3tables, scheduler  # noqa: E402
 from ministack.services.cloudformation import _stacks, provisioners, stacks  # noqa: E402
+
+import questions  # noqa: E402
 
 
 def keep_attributes_of_unchanged_resources() -> None:
@@ -164,5 +167,6 @@ put_messages_on_streams()
 accept_alarms_on_expressions()
 keep_policies_of_table_buckets()
 leave_event_sources_to_the_test()
+questions.mend(ICEBERG, PORT)
 sys.argv = ["ministack"]
 app.main()

@@ -2,6 +2,7 @@
 
 usage: iceberg.py append CATALOG BUCKET_ARN ACCOUNT REGION   rows on standard input, a JSON object a line
        iceberg.py count  CATALOG BUCKET_ARN ACCOUNT REGION   rows by zone and day on standard output
+       iceberg.py copy FILE CATALOG BUCKET_ARN ACCOUNT REGION   the rows, as a file of Parquet
        iceberg.py parquet FILE...                            their rows, a JSON object a line
 """
 
@@ -63,6 +64,8 @@ def main(arguments):
             append(table(catalog, bucket, account, region))
         case ["count", catalog, bucket, account, region]:
             count(table(catalog, bucket, account, region))
+        case ["copy", path, catalog, bucket, account, region]:
+            pyarrow.parquet.write_table(table(catalog, bucket, account, region).scan().to_arrow(), path)
         case ["parquet", *paths]:
             parquet(paths)
         case _:

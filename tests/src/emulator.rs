@@ -21,15 +21,16 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with a Python that has it installed, and waits until it answers. Its data and its log go to `folder`.
-    pub fn start(python: &Utf8Path, folder: &Utf8Path, port: u16) -> io::Result<Self> {
+    /// Starts it with a Python that has it installed and one that reads Iceberg tables, and waits until it answers. Its data
+    /// and its log go to `folder`.
+    pub fn start(python: &Utf8Path, iceberg: &Utf8Path, folder: &Utf8Path, port: u16) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let log = folder.join("emulator.log");
         let output = File::create(&log)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let process = Command::new(python)
             .arg(Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/emulator.py"))
-            .args([&port.to_string(), folder.as_str()])
+            .args([&port.to_string(), folder.as_str(), iceberg.as_str()])
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)

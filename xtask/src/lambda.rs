@@ -17,7 +17,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 use crate::{error::Error, process, tools, workspace};
 
 /// The binaries: each has the name of its zip and of the feature that it is built with.
-pub(crate) const BINARIES: [&str; 5] = ["evaluate", "deliver", "jobs", "store", "export"];
+pub(crate) const BINARIES: [&str; 6] = ["evaluate", "deliver", "jobs", "store", "export", "live"];
 /// The glibc of Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
 

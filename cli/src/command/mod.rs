@@ -5,11 +5,15 @@ mod completions;
 #[cfg(feature = "aws")]
 mod devices;
 mod explain;
+#[cfg(feature = "aws")]
+mod export;
 mod generate;
 mod init;
 #[cfg(feature = "aws")]
 mod overrides;
 mod prove;
+#[cfg(feature = "aws")]
+mod query;
 #[cfg(feature = "aws")]
 mod redrive;
 mod schema;
@@ -48,7 +52,11 @@ enum Command {
     #[cfg(feature = "aws")]
     Devices(devices::Devices),
     #[cfg(feature = "aws")]
+    Export(export::Export),
+    #[cfg(feature = "aws")]
     Override(overrides::Override),
+    #[cfg(feature = "aws")]
+    Query(query::Query),
     #[cfg(feature = "aws")]
     Redrive(redrive::Redrive),
     #[cfg(feature = "aws")]
@@ -71,7 +79,11 @@ impl Arguments {
             #[cfg(feature = "aws")]
             Command::Devices(devices) => devices.run(),
             #[cfg(feature = "aws")]
+            Command::Export(export) => export.run(),
+            #[cfg(feature = "aws")]
             Command::Override(command) => command.run(),
+            #[cfg(feature = "aws")]
+            Command::Query(query) => query.run(),
             #[cfg(feature = "aws")]
             Command::Redrive(redrive) => redrive.run(),
             #[cfg(feature = "aws")]

@@ -26,6 +26,9 @@ pub const OTHER_READINGS: &str = "other_readings";
 /// What the day of [`SAMPLED_AT`] is called where the table is partitioned by it. No column may have the name.
 pub const SAMPLED_ON: &str = "sampled_on";
 
+/// What the folders of exported files call the day of [`SAMPLED_AT`], so that whoever reads them has a column of that name.
+pub const DAY: &str = "day";
+
 /// Which export of its day a sample was written by. Only exported files have the column.
 pub const EXPORT_NUMBER: &str = "export_number";
 
@@ -130,7 +133,7 @@ pub enum NoTable {
 
 /// Whether the table needs a name for itself.
 pub fn is_reserved(name: &str) -> bool {
-    [SAMPLED_ON, EXPORT_NUMBER].contains(&name) || FIXED.iter().any(|column| column.name == name)
+    [SAMPLED_ON, DAY, EXPORT_NUMBER].contains(&name) || FIXED.iter().any(|column| column.name == name)
 }
 
 /// The columns of a platform's table: [`FIXED`], then those of readings and health values, by name.

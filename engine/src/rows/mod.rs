@@ -5,6 +5,7 @@
 //! record, the second must be looked up by whoever stores.
 
 pub mod columns;
+pub mod sql;
 
 use std::collections::BTreeMap;
 

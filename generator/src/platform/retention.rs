@@ -29,6 +29,10 @@ const COLD: &str = "7y";
 const MEMORY_MAX: &str = "8766h";
 const MAGNETIC_MAX: &str = "73000d";
 
+/// After how long objects may move to S3 Standard-IA ("Transitioning objects using Amazon S3 Lifecycle", Amazon S3 user
+/// guide).
+pub(crate) const STANDARD_IA_AFTER: Millis = Millis::from_secs(30 * 86_400);
+
 /// `[retention]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +51,26 @@ pub(crate) struct RawRetention {
     /// How long the exported files of a day are kept, 30d to 100y in whole days.
     #[schemars(extend("default" = COLD))]
     pub(crate) cold: Option<Duration>,
+    /// What exported files are kept as: `intelligent_tiering` costs less the longer nobody reads; `glacier_ir` costs least
+    /// for 90 days and more, and more for each read. All are read at once.
+    #[schemars(extend("default" = "intelligent_tiering"))]
+    pub(crate) cold_class: Option<ColdClass>,
+}
+
+/// A storage class of Amazon S3 that is read within milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ColdClass {
+    /// S3 Intelligent-Tiering, from the first day.
+    #[default]
+    IntelligentTiering,
+    /// S3 Standard.
+    Standard,
+    /// S3 Standard-Infrequent Access, after 30 days.
+    StandardIa,
+    /// S3 Glacier Instant Retrieval, from the first day.
+    GlacierIr,
 }
 
 /// How long samples are kept.
@@ -56,6 +80,8 @@ pub struct Retention {
     pub warm: Millis,
     /// As exported files, from their export, in whole days.
     pub cold: Millis,
+    /// What these are kept as.
+    pub cold_class: ColdClass,
 }
 
 impl RawRetention {
@@ -106,7 +132,19 @@ impl RawRetention {
             RawEngine::Timestream => "the magnetic store keeps samples",
         };
         order((warm, &warm_at, warm_is), (cold, &cold_at, "exported files are kept"));
-        Retention { warm, cold }
+        let cold_class = self.cold_class.unwrap_or_default();
+        if cold_class == ColdClass::StandardIa && cold <= STANDARD_IA_AFTER {
+            let message = format!(
+                "objects move to S3 Standard-IA after 30 days, and exported files are kept for `{}`",
+                Duration::write(cold)
+            );
+            let mut diagnostic = Diagnostic::new(Code::TimesOutOfOrder, context.value(&at.key("cold_class")), message);
+            if context.is_written(&cold_at) {
+                diagnostic = diagnostic.related(context.value(&cold_at), "how long they are kept");
+            }
+            context.report(diagnostic.help("keep them longer, or remove `cold_class`"));
+        }
+        Retention { warm, cold, cold_class }
     }
 
     /// The life of a sample in Timestream's memory store.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use fleetform_engine::{
     ids::DeviceTypeId,
-    rows::columns::{ColumnType, EXPORT_NUMBER, FIXED, SAMPLED_ON, is_reserved},
+    rows::columns::{ColumnType, DAY, EXPORT_NUMBER, FIXED, SAMPLED_ON, is_reserved},
     rule_set::METRICS_MAX,
     units::Millis,
 };
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
+    schema::types::Size,
     source::At,
 };
 
@@ -40,6 +41,13 @@ const _: () = assert!(METRICS_MAX + 3 <= 256 && COLUMNS_MAX + 3 <= 1_024);
 /// Timestream developer guide; "TimestreamDimension", AWS IoT API reference).
 const TIMESTREAM_NAMES: [&str; 4] = ["measure_name", "time", "time_series_name", "ts_non_existent_col"];
 const TIMESTREAM_PREFIXES: [&str; 2] = ["measure_value", "ts_"];
+/// How much a question may scan unless the file says otherwise.
+const SCAN_LIMIT: &str = "100GiB";
+/// The least that Athena takes for a limit, in whole MiB: 10 MB ("Configure per-query and per-workgroup data usage
+/// controls", Amazon Athena user guide).
+const SCAN_BYTES_MIN: u64 = 10 << 20;
+/// A terabyte, beyond which a limit is a slip of the pen.
+const SCAN_BYTES_MAX: u64 = 1_024 << 30;
 
 /// `[storage]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -56,6 +64,10 @@ pub(crate) struct RawStorage {
     /// That the account was a customer of Timestream for LiveAnalytics before 2025-06-20, when it was closed to others.
     #[schemars(extend("default" = false))]
     pub(crate) existing_customer: Option<bool>,
+    /// How much a question about samples may scan, 10MiB to 1024GiB: Amazon Athena stops it there, which at list prices is
+    /// $0.54 for 100GiB.
+    #[schemars(extend("default" = SCAN_LIMIT))]
+    pub(crate) scan_limit: Option<Size>,
 }
 
 /// What keeps samples, as it is written.
@@ -97,6 +109,8 @@ pub struct Storage {
     pub retention: Retention,
     /// How they come from the table into files.
     pub export: Export,
+    /// Bytes that a question about them may scan.
+    pub scan_limit: u64,
 }
 
 /// What keeps samples.
@@ -172,7 +186,8 @@ impl RawStorage {
         };
         let retention = retention.check_samples(self.engine(), kept_hot, &retention_table, context);
         let export = export.check(self.engine(), message, &retention, &At::root("export"), context);
-        Storage { engine, hot, retention, export }
+        let scan_limit = self.check_scan_limit(&at.key("scan_limit"), context);
+        Storage { engine, hot, retention, export, scan_limit }
     }
 
     /// Reports what does not go together with Timestream.
@@ -202,6 +217,19 @@ impl RawStorage {
                 .help("remove `hot`; `retention.hot` says how long the memory store keeps a sample"),
             );
         }
+    }
+
+    fn check_scan_limit(&self, at: &At<'_>, context: &Context<'_>) -> u64 {
+        let bytes = self.scan_limit.or_else(|| Size::parse(SCAN_LIMIT)).map_or(0, |size| size.0);
+        if !(SCAN_BYTES_MIN..=SCAN_BYTES_MAX).contains(&bytes) {
+            context.report(
+                Diagnostic::new(Code::OutOfBounds, context.value(at), "a question cannot be limited to this").replace(
+                    format!("it may be `10MiB` to `1024GiB`; write \"{SCAN_LIMIT}\""),
+                    format!("\"{SCAN_LIMIT}\""),
+                ),
+            );
+        }
+        bytes
     }
 }
 
@@ -280,7 +308,7 @@ fn check_reserved(engine: RawEngine, id: &str, thing: &str, at: &At<'_>, context
     if !is_reserved(id) {
         return;
     }
-    let names = FIXED.into_iter().map(|column| column.name).chain([SAMPLED_ON.into(), EXPORT_NUMBER.into()]);
+    let names = FIXED.into_iter().map(|column| column.name).chain([SAMPLED_ON, DAY, EXPORT_NUMBER].map(Into::into));
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
     let message = format!("the {thing} `{id}` has a name that the table of samples needs for itself");
     context.report(

@@ -40,8 +40,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) access_log: (&'a Text, &'static str),
     /// Days after which objects expire; none where they never do.
     pub(crate) expire_days: Option<u32>,
-    /// Whether S3 moves objects to where they cost least by how they are read.
-    pub(crate) tiering: bool,
+    /// The storage class that objects are moved to, and after how many days; none where they stay in S3 Standard.
+    pub(crate) class: Option<(&'static str, u32)>,
 }
 
 /// Adds the bucket `id` and its policy; `more` makes further statements of it from the bucket's ARN.
@@ -68,7 +68,7 @@ pub(crate) fn add(
                     },
                 },
                 plan.expire_days,
-                plan.tiering,
+                plan.class,
             )
         },
     );
@@ -86,7 +86,7 @@ pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
         bucket_key_enabled: None,
         server_side_encryption_by_default: DefaultEncryption { algorithm: "AES256", key: None },
     };
-    let bucket = stack.add(id, private(encryption, Some(ACCESS_LOG_DAYS), false));
+    let bucket = stack.add(id, private(encryption, Some(ACCESS_LOG_DAYS), None));
     let deliver = Statement::allow("DeliverAccessLogs", ["s3:PutObject"], [objects(&bucket.arn(), "")])
         .by(Principals::Services(vec!["logging.s3.amazonaws.com".into()]))
         .when(in_this_account());
@@ -94,7 +94,7 @@ pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
     bucket
 }
 
-fn private(encryption: EncryptionRule, expire_days: Option<u32>, tiering: bool) -> Bucket {
+fn private(encryption: EncryptionRule, expire_days: Option<u32>, class: Option<(&'static str, u32)>) -> Bucket {
     let mut rules = vec![LifecycleRule {
         id: "remove-what-is-left-over",
         status: "Enabled",
@@ -113,12 +113,12 @@ fn private(encryption: EncryptionRule, expire_days: Option<u32>, tiering: bool) 
             abort_incomplete_multipart_upload: None,
         });
     }
-    if tiering {
+    if let Some((storage_class, transition_in_days)) = class {
         rules.push(LifecycleRule {
             id: "tier",
             status: "Enabled",
             expiration_in_days: None,
-            transitions: vec![Transition { storage_class: "INTELLIGENT_TIERING", transition_in_days: 0 }],
+            transitions: vec![Transition { storage_class, transition_in_days }],
             noncurrent_version_expiration: None,
             abort_incomplete_multipart_upload: None,
         });

@@ -79,12 +79,7 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
     let errors = bucket::add(
         &mut stack,
         "RuleErrorBucket",
-        Plan {
-            key: &key,
-            access_log: (&access_log, "rule-errors/"),
-            expire_days: Some(RULE_ERROR_DAYS),
-            tiering: false,
-        },
+        Plan { key: &key, access_log: (&access_log, "rule-errors/"), expire_days: Some(RULE_ERROR_DAYS), class: None },
         |_| Vec::new(),
     );
     let stream = {

@@ -115,6 +115,8 @@ struct Names {
 struct StorageNames {
     store: Text,
     export: Text,
+    /// Only where it is asked through Athena.
+    query: Option<Text>,
     by: Keeper,
 }
 
@@ -142,7 +144,9 @@ impl Names {
             tables.extend(storage.hot_name.iter().map(|name| ("HotTableThrottleAlarm", import(name))));
         }
         let of_storage = storage.map(|storage| {
-            [Some(&storage.store), storage.columns.as_ref(), Some(&storage.export)].into_iter().flatten()
+            [Some(&storage.store), storage.columns.as_ref(), Some(&storage.export), storage.query.as_ref()]
+                .into_iter()
+                .flatten()
         });
         tables.extend(provisioning.map(|outputs| ("AllowListTableThrottleAlarm", import(&outputs.allow_list_name))));
         Self {
@@ -160,7 +164,8 @@ impl Names {
                 });
                 let timestream = storage.timestream_database_name.as_ref();
                 let by = iceberg.or_else(|| timestream.map(|name| Keeper::Timestream { database: import(name) }))?;
-                Some(StorageNames { store, export: import(&storage.export.name), by })
+                let query = storage.query.as_ref().map(|query| import(&query.name));
+                Some(StorageNames { store, export: import(&storage.export.name), query, by })
             }),
             provision: provision.map(|one| import(&one.name)),
             mappings: [evaluate, notify, relay, sweep]
@@ -179,8 +184,8 @@ impl Names {
         }
     }
 
-    /// Every function that reads a stream or tells the time to one. `provision` and `columns` are asked, and whoever asks
-    /// hears of their failures; `export` has alarms of its own.
+    /// Every function that reads a stream or tells the time to one. `provision`, `columns` and `query` are asked, and
+    /// whoever asks hears of their failures; `export` has alarms of its own.
     fn functions(&self) -> impl Iterator<Item = &Text> {
         let store = self.storage.iter().map(|storage| &storage.store);
         [&self.evaluate, &self.notify, &self.relay, &self.sweep].into_iter().chain(store)

@@ -67,18 +67,13 @@ pub(crate) fn stacks(
     let state = bucket::add(
         &mut stack,
         "StateBucket",
-        BucketPlan { key: &key, access_log: (&access_log, "state/"), expire_days: None, tiering: false },
+        BucketPlan { key: &key, access_log: (&access_log, "state/"), expire_days: None, class: None },
         |arn| vec![create_only(arn)],
     );
     let failures = bucket::add(
         &mut stack,
         "FailureBucket",
-        BucketPlan {
-            key: &key,
-            access_log: (&access_log, "failures/"),
-            expire_days: Some(FAILURE_DAYS),
-            tiering: false,
-        },
+        BucketPlan { key: &key, access_log: (&access_log, "failures/"), expire_days: Some(FAILURE_DAYS), class: None },
         |_| Vec::new(),
     );
     let quarantine = stack.add("QuarantineTable", Table::new("id", None, &key));

@@ -40,7 +40,7 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
 }
 
 /// Outputs of nested stacks that people and scripts ask the root for.
-const SHOWN: [&str; 26] = [
+const SHOWN: [&str; 28] = [
     "AlertConfigurationTableName",
     "AlertsTableName",
     "AllowListTableName",
@@ -56,6 +56,7 @@ const SHOWN: [&str; 26] = [
     "ProvisionFunctionName",
     "ProvisioningTemplateName",
     "QuarantineTableName",
+    "QueryFunctionName",
     "RegistrationsTableName",
     "RelayFunctionName",
     "RuleErrorBucketName",
@@ -67,6 +68,7 @@ const SHOWN: [&str; 26] = [
     "TelemetryStreamName",
     "TimestreamDatabaseName",
     "UndeliveredBucketName",
+    "WorkgroupName",
 ];
 
 /// The root template while it is put together.

@@ -22,7 +22,7 @@ use crate::platform::{
     mqtt::{Mqtt, Topic},
     observe::{IngestionLag, Observe, Quarantine},
     processor::{Arch, Processor},
-    retention::Retention,
+    retention::{ColdClass, Retention},
     security::Security,
     storage::{Engine, Hot, Storage},
     stream::{Mode, Stream},
@@ -86,13 +86,18 @@ pub(crate) fn platform() -> Platform {
         storage: Some(Storage {
             engine: Engine::Iceberg,
             hot: Hot::Table { retention: Millis::from_secs(86_400) },
-            retention: Retention { warm: Millis::from_secs(30 * 86_400), cold: Millis::from_secs(7 * 365 * 86_400) },
+            retention: Retention {
+                warm: Millis::from_secs(30 * 86_400),
+                cold: Millis::from_secs(7 * 365 * 86_400),
+                cold_class: ColdClass::IntelligentTiering,
+            },
             export: Export {
                 schedule: "cron(30 2 * * ? *)".into(),
                 timezone: "America/New_York".into(),
                 after: Millis::from_secs(86_400),
                 layout: Layout::ZoneDay,
             },
+            scan_limit: 100 << 30,
         }),
         processor: Processor {
             memory_mib: 256,

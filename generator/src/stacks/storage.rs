@@ -4,6 +4,7 @@
 mod columns;
 mod delivery;
 mod export;
+mod query;
 mod store;
 mod table;
 pub(crate) mod timestream;
@@ -30,8 +31,9 @@ pub(crate) struct Outputs {
     pub(crate) store: FunctionOutputs,
     pub(crate) export: FunctionOutputs,
     pub(crate) registrations_name: Output,
-    /// The next two only where samples are in a table of Amazon S3 Tables.
+    /// The next three only where samples are in a table of Amazon S3 Tables.
     pub(crate) columns: Option<FunctionOutputs>,
+    pub(crate) query: Option<FunctionOutputs>,
     pub(crate) delivery_stream_name: Option<Output>,
     /// None where there is no hot table.
     pub(crate) hot_name: Option<Output>,
@@ -70,6 +72,7 @@ pub(crate) fn stacks(
         artifacts: Artifacts::of(site, &mut stack),
         failures: stack.import(&processing.failures_arn),
     };
+    let cold = export::add_cold(&mut stack, &given, kept);
     let registrations = stack.add("RegistrationsTable", Table::new("id", None, &given.key));
     let registrations_name = stack.output(
         "RegistrationsTableName",
@@ -83,8 +86,10 @@ pub(crate) fn stacks(
             let samples = table::add(site, &mut stack, &given);
             let all = all_columns(&rule_set(site.platform));
             let all = all.expect("readings that fit into no table do not pass the checks");
-            let own = all.into_iter().skip(FIXED.len()).collect();
-            let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, own);
+            let own = all[FIXED.len()..].to_vec();
+            let database = query::database(site, &mut stack);
+            let exports = columns::Exports { cold: &cold, database: &database, layout: kept.export.layout };
+            let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, exports, own);
             let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
             let hot = match kept.hot {
                 Hot::Same => None,
@@ -94,13 +99,23 @@ pub(crate) fn stacks(
             };
             let way = store_from(store::Target::delivery(&delivery), hot.as_ref());
             let store = store::add(site, &mut stack, &given, way);
-            let export = export::add(site, &mut stack, &given, kept, |_| export::Source::table(&samples));
+            let export = export::add(site, &mut stack, &given, kept, &cold, export::Source::table(&samples));
+            let way = query::Way {
+                kept,
+                samples: &samples,
+                cold: &cold,
+                database: &database,
+                hot: hot.as_ref().map(|(table, _)| table),
+                columns: &all,
+            };
+            let query = query::add(site, &mut stack, &given, &way);
             stack.output("TableBucketArn", "ARN of the table bucket of the samples", samples.bucket_arn);
             Outputs {
                 store,
                 export,
                 registrations_name,
                 columns: Some(columns),
+                query: Some(query),
                 delivery_stream_name: Some(stack.output(
                     "DeliveryStreamName",
                     "Name of the stream that delivers samples to their table",
@@ -115,13 +130,14 @@ pub(crate) fn stacks(
         Engine::Timestream { memory } => {
             let timestream = timestream::add(&mut stack, &given, kept, memory);
             let store = store::add(site, &mut stack, &given, store_from(timestream.for_store(), None));
-            let source = |cold: &_| timestream.for_export(cold, &given.key);
-            let export = export::add(site, &mut stack, &given, kept, source);
+            let source = timestream.for_export(&cold, &given.key);
+            let export = export::add(site, &mut stack, &given, kept, &cold, source);
             Outputs {
                 store,
                 export,
                 registrations_name,
                 columns: None,
+                query: None,
                 delivery_stream_name: None,
                 hot_name: None,
                 timestream_database_name: Some(timestream.database_name),

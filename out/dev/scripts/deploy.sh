@@ -20,6 +20,7 @@ readonly STORES=1
 readonly TABLES=1
 ZIPS=(evaluate deliver jobs)
 if ((STORES)); then ZIPS+=(store export); fi
+if ((TABLES)); then ZIPS+=(live); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
@@ -32,13 +33,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '3410759aa41d48bf7b1997cd5694eb41325366ad757b66ae942af4cc113f647b'
+  'cloudformation/root.yaml' '51c3bb8dae3369b2865003e3ddfeff276f68e11c908c9e6e60f5531660d4a4da'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
-  'cloudformation/observability.yaml' 'f440897afab47eef024cdc2d9ee579da2ce9a79c6473e1e181b113b645d5a809'
+  'cloudformation/observability.yaml' '2c63590550692d2ef293c6f57befe0537475ccd3565840e4e3a75804407103fd'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
-  'cloudformation/storage.yaml' 'dc8c07900fd14e2de035e353817c5c9959427fd4319d8b3915d3fe7cef19030f'
+  'cloudformation/storage.yaml' '9812657d11d151256e597053a009ee3c3d19d7840050d95d1e9f7d6a3872cf88'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -52,7 +53,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip, export.zip and live.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -204,6 +205,7 @@ check_artifacts() {
     STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
     EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
   fi
+  if ((TABLES)); then LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -501,6 +503,7 @@ upload_all() {
     upload "$ARTIFACTS/store.zip" "$STORE_KEY"
     upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
   fi
+  if ((TABLES)); then upload "$ARTIFACTS/live.zip" "$LIVE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -603,6 +606,7 @@ deploy_platform() {
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
   if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
+  if ((TABLES)); then parameters+=("LiveCodeKey=$LIVE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version
@@ -664,7 +668,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip, export.zip and live.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

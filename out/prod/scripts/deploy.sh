@@ -20,6 +20,7 @@ readonly STORES=1
 readonly TABLES=1
 ZIPS=(evaluate deliver jobs)
 if ((STORES)); then ZIPS+=(store export); fi
+if ((TABLES)); then ZIPS+=(live); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
@@ -32,13 +33,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '7601e02c7c6a5ec4e63258cbdc208ab1f46e1d9d2885282fb2d334e2d352bfaa'
+  'cloudformation/root.yaml' 'af2f4cdc820767900bd4414b3781fb04baf6153e3cbdb3c91d335444da17c99a'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '41a5f59907152d8cb49d1560e15d227c0efc1c41afdb334cfef163f246c7f82e'
-  'cloudformation/observability.yaml' 'c22155210e566b10e10303a7f37f712e946bb82b42ece73561ebcfb741a5d73d'
+  'cloudformation/observability.yaml' 'dee2a2ef9f8fcea693462d44fbb27b9d4554a6955ca997628f9246457bcc1056'
   'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
   'cloudformation/provisioning.yaml' '460f90bd9d7afbf98f8a37c8820ea607d331358954574d6c9c198f73b019b692'
-  'cloudformation/storage.yaml' 'f1fffa8114a3c46b8cc63974c8fa0673828812f256f5d2be312635df4c8c3f1a'
+  'cloudformation/storage.yaml' '6b8f8391700df5219e6a06f7e69fb7a9b9909e515dd26204ec5a035ec6f7192b'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -52,7 +53,7 @@ Usage: deploy.sh --artifacts DIR [--dry-run] [--yes]
        deploy.sh --account [--dry-run] [--yes]
        deploy.sh --delete [--dry-run] [--yes]
 
-  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip
+  --artifacts DIR  the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip, export.zip and live.zip
   --account        deploy only what exists once in an account and region
   --delete         delete the stacks; data and keys are retained; refused where the environment is protected
   --dry-run        print what would be done, and change nothing
@@ -204,6 +205,7 @@ check_artifacts() {
     STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
     EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
   fi
+  if ((TABLES)); then LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -501,6 +503,7 @@ upload_all() {
     upload "$ARTIFACTS/store.zip" "$STORE_KEY"
     upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
   fi
+  if ((TABLES)); then upload "$ARTIFACTS/live.zip" "$LIVE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -603,6 +606,7 @@ deploy_platform() {
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
   if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
+  if ((TABLES)); then parameters+=("LiveCodeKey=$LIVE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version
@@ -664,7 +668,7 @@ while (($# > 0)); do
   esac
   shift
 done
-[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip and export.zip'
+[[ $ACTION != platform || -n $ARTIFACTS ]] || misused '--artifacts DIR is needed: the folder that holds evaluate.zip, deliver.zip, jobs.zip, store.zip, export.zip and live.zip'
 
 # The AWS CLI must neither page nor answer in a format of the user's own.
 export AWS_PAGER=''

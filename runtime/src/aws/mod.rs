@@ -5,6 +5,8 @@
 
 #[cfg(feature = "jobs")]
 pub mod allow_list;
+#[cfg(feature = "live")]
+pub mod athena;
 #[cfg(feature = "export")]
 pub mod cold;
 #[cfg(feature = "deliver")]
@@ -14,7 +16,11 @@ pub mod every_shard;
 #[cfg(feature = "store")]
 pub mod firehose;
 #[cfg(feature = "store")]
+pub mod glue;
+#[cfg(feature = "store")]
 pub mod hot;
+#[cfg(feature = "live")]
+pub mod hot_items;
 #[cfg(feature = "signed")]
 pub mod iot;
 #[cfg(feature = "signed")]

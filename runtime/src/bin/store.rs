@@ -7,7 +7,9 @@ use fleetform_runtime::{
     aws::{
         Access,
         firehose::FirehoseRows,
+        glue::{Glue, PROTOCOL},
         hot::DynamoHotRows,
+        json::JsonClient,
         registry::DynamoRegistry,
         rule_sets::RuleSets,
         signed::http_client,
@@ -89,7 +91,13 @@ async fn columns(variables: &Variables<'_>) -> Result<(), StartError> {
     let common = config::Common::read(variables)?;
     let access = Access::read(variables)?;
     let http = http_client()?;
-    let (client, endpoint) = access.signed(http.clone(), "s3tables");
-    let answers = HttpAnswers::new(http, access.has_own_endpoint());
-    host::serve(Columns { catalog: RestCatalog::new(client, endpoint), answers, clock: telemetry::now }, &common).await
+    let (tables, tables_endpoint) = access.signed(http.clone(), "s3tables");
+    let (glue, glue_endpoint) = access.signed(http.clone(), "glue");
+    let columns = Columns {
+        catalog: RestCatalog::new(tables, tables_endpoint),
+        data_catalog: Glue(JsonClient::new(glue, glue_endpoint, PROTOCOL)),
+        answers: HttpAnswers::new(http, access.has_own_endpoint()),
+        clock: telemetry::now,
+    };
+    host::serve(columns, &common).await
 }

@@ -1,5 +1,7 @@
-//! The events of Lambda's event sources, read from their bytes without copying what is passed on.
+//! The events of functions: those of Lambda's event sources, read from their bytes without copying what is passed on, and
+//! questions.
 
 #[cfg(feature = "deliver")]
 pub mod dynamodb;
 pub mod kinesis;
+pub mod query;

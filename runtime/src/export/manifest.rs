@@ -1,5 +1,6 @@
 //! What an export consists of, and where everything lies.
 
+use fleetform_engine::rows::columns::{DAY, ZONE};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use smol_str::SmolStr;
@@ -146,8 +147,8 @@ impl Layout {
     fn folder(self, partition: &Partition) -> String {
         let (zone, day) = (encoded(&partition.zone), partition.day);
         match self {
-            Self::ZoneDay => format!("zone={zone}/day={day}/"),
-            Self::DayZone => format!("day={day}/zone={zone}/"),
+            Self::ZoneDay => format!("{ZONE}={zone}/{DAY}={day}/"),
+            Self::DayZone => format!("{DAY}={day}/{ZONE}={zone}/"),
         }
     }
 }

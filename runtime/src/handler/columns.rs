@@ -1,4 +1,5 @@
-//! `columns`: a custom resource of CloudFormation that gives the table of samples the columns that it lacks.
+//! `columns`: a custom resource of CloudFormation that gives the table of samples the columns that it lacks, and tells the
+//! data catalog which columns exported files have.
 //!
 //! CloudFormation waits until the answer is put where the request says, so every request is answered, a wrong one too
 //! ("Custom resource request and response reference", AWS CloudFormation template reference).
@@ -10,8 +11,9 @@ use fleetform_engine::units::{Millis, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    data_catalog::{DataCatalog, Exported},
     host::{Deadline, Failure, Handler},
-    iceberg::{TableName, Wanted, catalog::Catalog},
+    iceberg::{TableName, Unfit, Wanted, catalog::Catalog},
     telemetry::{Metrics, Unit},
 };
 
@@ -28,9 +30,11 @@ const ANSWER_TIME: Millis = Millis(30_000);
 
 /// The handler with its ports.
 #[derive(Debug)]
-pub struct Columns<C, A> {
+pub struct Columns<C, D, A> {
     /// Where the table is.
     pub catalog: C,
+    /// Where exported files are known.
+    pub data_catalog: D,
     /// Where answers go.
     pub answers: A,
     /// The time now.
@@ -68,6 +72,8 @@ struct Properties {
     table: TableName,
     #[serde(rename = "Columns")]
     columns: Vec<Wanted>,
+    #[serde(rename = "Exported")]
+    exported: Exported,
 }
 
 #[derive(Serialize)]
@@ -82,7 +88,7 @@ struct Answer<'a> {
     logical_resource_id: &'a str,
 }
 
-impl<C: Catalog + Send, A: Answers + Send> Handler for Columns<C, A> {
+impl<C: Catalog + Send, D: DataCatalog + Send, A: Answers + Send> Handler for Columns<C, D, A> {
     type Answer = ();
 
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<(), Failure> {
@@ -117,13 +123,13 @@ impl<C: Catalog + Send, A: Answers + Send> Handler for Columns<C, A> {
     }
 }
 
-impl<C: Catalog, A> Columns<C, A> {
+impl<C: Catalog, D: DataCatalog, A> Columns<C, D, A> {
     /// Adds what is lacking, and says how many columns that were.
     async fn add(&self, properties: &serde_json::Value, deadline: Deadline) -> Result<usize, String> {
-        let Properties { table, columns } = Properties::deserialize(properties)
+        let Properties { table, columns, exported } = Properties::deserialize(properties)
             .map_err(|error| format!("the properties of the resource cannot be read: {error}"))?;
         let name = format!("table `{}` of `{}` in {}", table.table, table.namespace, table.bucket_arn);
-        let mut problem = String::new();
+        let (mut problem, mut added) = (String::new(), 0);
         for tried in 0..TRIES_MAX {
             pause(tried).await;
             if deadline.left((self.clock)()) < ANSWER_TIME {
@@ -137,11 +143,19 @@ impl<C: Catalog, A> Columns<C, A> {
                     continue;
                 }
             };
-            let Some((commit, added)) = metadata.adding(&columns).map_err(|unfit| unfit.to_string())? else {
-                return Ok(0);
+            let unfit = |unfit: Unfit| unfit.to_string();
+            let Some((commit, lacking)) = metadata.adding(&columns).map_err(unfit)? else {
+                let columns =
+                    metadata.schema().map_err(unfit)?.into_iter().map(|(_, column)| column).collect::<Vec<_>>();
+                match exported.bring_about(&self.data_catalog, &columns).await {
+                    Ok(()) => return Ok(added),
+                    Err(error) => problem = error.to_string(),
+                }
+                continue;
             };
             match self.catalog.commit(&table, &commit).await {
-                Ok(true) => return Ok(added),
+                // The next look shows them, with those of readings that are gone.
+                Ok(true) => added = lacking,
                 Ok(false) => problem = "it changes all the time".to_owned(),
                 // It may have been done all the same, which the next look shows.
                 Err(error) => problem = error.to_string(),

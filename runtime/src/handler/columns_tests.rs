@@ -6,7 +6,7 @@ use fleetform_engine::drive::PortError;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::iceberg::Metadata;
+use crate::{data_catalog, iceberg::Metadata};
 
 /// A table, and how often commits to it are refused.
 #[derive(Debug, Default)]
@@ -14,6 +14,7 @@ struct Table {
     metadata: Mutex<Value>,
     conflicts: Mutex<u32>,
     commits: Mutex<u32>,
+    exported: data_catalog::memory::Table,
 }
 
 impl Table {
@@ -89,11 +90,13 @@ fn properties(columns: &[(&str, &str)]) -> Value {
     json!({
         "ServiceToken": "arn:function", "ServiceTimeout": "120", "TableBucketArn": "arn:bucket",
         "Namespace": "telemetry", "Table": "samples", "Columns": columns,
+        "Exported": { "Database": "d", "Table": "exported", "Bucket": "cold", "PartitionBy": "zone,day", "Zones": ["a"] },
     })
 }
 
 async fn handle(table: &Table, request: &Value) -> (Result<(), Failure>, Vec<(String, Value)>) {
-    let handler = Columns { catalog: table, answers: Kept::default(), clock: || Timestamp(0) };
+    let data_catalog = &table.exported;
+    let handler = Columns { catalog: table, data_catalog, answers: Kept::default(), clock: || Timestamp(0) };
     let deadline = Deadline::at(Timestamp(0).after(Millis(60_000)));
     let handled = handler.handle(request.to_string().into(), deadline, &mut Metrics::default()).await;
     (handled, handler.answers.0.into_inner().unwrap())
@@ -123,6 +126,18 @@ async fn columns_are_added_and_none_is_taken_away() {
     assert_eq!(answered(&table, &request("Update", properties(&[("pressure", "double")]))).await, done);
     assert_eq!(answered(&table, &request("Delete", json!({}))).await, done);
     assert_eq!((table.columns().len(), *table.commits.lock().unwrap()), (3, 2));
+    // Exported files have a column whose reading is gone as well.
+    let (exported, written) = table.exported.0.lock().unwrap().clone();
+    let names: Vec<Value> = exported.expect("a table")["StorageDescriptor"]["Columns"]
+        .as_array()
+        .expect("columns")
+        .iter()
+        .map(|column| column["Name"].clone())
+        .collect();
+    assert_eq!(
+        (names, written),
+        (vec![json!("device_id"), json!("pressure"), json!("flow"), json!("export_number")], 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]

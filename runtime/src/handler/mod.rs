@@ -11,6 +11,8 @@ pub mod export;
 pub mod notify;
 #[cfg(feature = "jobs")]
 pub mod provision;
+#[cfg(feature = "live")]
+pub mod query;
 #[cfg(feature = "jobs")]
 pub mod register;
 #[cfg(feature = "jobs")]

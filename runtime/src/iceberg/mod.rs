@@ -11,6 +11,7 @@ pub mod removal;
 #[cfg(feature = "tables")]
 pub mod snapshot;
 
+use fleetform_engine::rows::columns::{Column, ColumnType};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
@@ -115,6 +116,25 @@ pub enum Unfit {
 }
 
 impl Metadata {
+    /// The columns of the current schema, with their ids.
+    ///
+    /// # Errors
+    /// If there is no current schema, or a column in it that no table of samples has.
+    pub fn schema(&self) -> Result<Vec<(i32, Column)>, Unfit> {
+        let schema = self.schemas.iter().find(|schema| schema.schema_id == self.current_schema_id);
+        let fields = schema.ok_or(Unfit::NoSchema)?.fields.iter();
+        fields
+            .map(|field| {
+                let column = |column_type| Column { name: field.name.clone(), column_type, required: field.required };
+                let known = field.field_type.as_str().and_then(ColumnType::named);
+                let id = i32::try_from(field.id).ok();
+                let strange =
+                    || Unfit::Strange { name: field.name.clone(), found: field.field_type.to_string().into() };
+                id.zip(known).map(|(id, known)| (id, column(known))).ok_or_else(strange)
+            })
+            .collect()
+    }
+
     /// The commit that adds the columns that the table lacks, and how many those are; none where it has them all.
     ///
     /// # Errors

@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use fleetform_engine::{
-    rows::columns::{Column, ColumnType},
-    units::Timestamp,
-};
+use fleetform_engine::units::Timestamp;
 use jiff::{ToSpan as _, civil};
 use serde::Deserialize;
 use smol_str::SmolStr;
@@ -40,18 +37,7 @@ impl Metadata {
     /// # Errors
     /// If there is no current schema, or a column in it that no table of samples has.
     pub fn columns(&self) -> Result<Vec<frame::Field>, Unfit> {
-        let schema = self.schemas.iter().find(|schema| schema.schema_id == self.current_schema_id);
-        let fields = schema.ok_or(Unfit::NoSchema)?.fields.iter();
-        fields
-            .map(|field| {
-                let column = |column_type| Column { name: field.name.clone(), column_type, required: field.required };
-                let known = field.field_type.as_str().and_then(ColumnType::named);
-                let id = i32::try_from(field.id).ok();
-                let strange =
-                    || Unfit::Strange { name: field.name.clone(), found: field.field_type.to_string().into() };
-                known.zip(id).map(|(known, id)| frame::Field { id, column: column(known) }).ok_or_else(strange)
-            })
-            .collect()
+        Ok(self.schema()?.into_iter().map(|(id, column)| frame::Field { id, column }).collect())
     }
 }
 

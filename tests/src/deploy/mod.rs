@@ -12,6 +12,7 @@ mod fleet;
 mod overrides;
 mod platform;
 mod provisioning;
+mod query;
 mod redrive;
 mod script;
 mod services;
@@ -34,7 +35,7 @@ use crate::{aws::Aws, emulator::Emulator, transcript::Transcript, webhook::Recei
 pub struct Setup {
     /// The `fleetform` command.
     pub fleetform: Utf8PathBuf,
-    /// The folder that holds `evaluate.zip`, `deliver.zip`, `jobs.zip`, `store.zip` and `export.zip`.
+    /// The folder that holds `evaluate.zip`, `deliver.zip`, `jobs.zip`, `store.zip`, `export.zip` and `live.zip`.
     pub artifacts: Utf8PathBuf,
     /// The Python that the emulator is installed for.
     pub python: Utf8PathBuf,
@@ -72,7 +73,7 @@ pub async fn run(setup: Setup) -> Result<bool, Failure> {
         std::fs::remove_dir_all(&setup.work)?;
     }
     std::fs::create_dir_all(setup.work.join("home"))?;
-    let emulator = Emulator::start(&setup.python, &setup.work.join("emulator"), EMULATOR_PORT)?;
+    let emulator = Emulator::start(&setup.python, &setup.iceberg, &setup.work.join("emulator"), EMULATOR_PORT)?;
     let aws = Aws::new(&setup.aws, &emulator.endpoint(), ACCOUNT, REGION, &setup.work.join("home"));
     let webhook = Receiver::start(WEBHOOK)
         .await

@@ -45,6 +45,18 @@ pub(crate) struct TableColumns {
     pub(crate) namespace: &'static str,
     pub(crate) table: &'static str,
     pub(crate) columns: Vec<TableColumn>,
+    pub(crate) exported: ExportedTable,
+}
+
+/// How exported files are found.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ExportedTable {
+    pub(crate) database: Text,
+    pub(crate) table: &'static str,
+    pub(crate) bucket: Text,
+    pub(crate) partition_by: &'static str,
+    pub(crate) zones: Vec<SmolStr>,
 }
 
 #[derive(Serialize)]

@@ -45,3 +45,23 @@ impl Resource for FederatedCatalog {
     // Other platforms, and people, may read by it.
     const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
+
+/// A database of the account's own catalog.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Database {
+    pub(crate) catalog_id: Text,
+    pub(crate) database_input: DatabaseInput,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DatabaseInput {
+    pub(crate) name: String,
+    pub(crate) description: &'static str,
+}
+
+impl Resource for Database {
+    const TYPE: &'static str = "AWS::Glue::Database";
+    const TAGS: Option<&'static str> = None;
+}

@@ -1,5 +1,6 @@
 //! Kinds of resource, a file for each service. A struct holds only the properties that we emit.
 
+pub(crate) mod athena;
 pub(crate) mod budgets;
 pub(crate) mod cloudformation;
 pub(crate) mod cloudwatch;

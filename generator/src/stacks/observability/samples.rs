@@ -69,7 +69,19 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
             )
         },
     ]);
+    watches.extend(names.query.iter().flat_map(of_questions));
     watches
+}
+
+/// What is watched of the function that answers.
+fn of_questions(query: &Text) -> [Watch; 2] {
+    let failing = ("QueryErrorsAlarm", "Questions about samples keep going unanswered", "Errors");
+    let throttled =
+        ("QueryThrottlesAlarm", "Query is throttled: the account has too little concurrency left", "Throttles");
+    [failing, throttled].map(|(id, description, metric)| Watch {
+        periods: 3,
+        ..five_minutes(id, description, vec![lambda(metric, query)])
+    })
 }
 
 /// What is watched on the way into a table of Amazon S3 Tables.

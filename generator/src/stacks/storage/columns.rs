@@ -1,18 +1,26 @@
-//! The function `columns`, which gives the table a column for each reading, and the custom resource by which
-//! CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say them.
+//! The function `columns`, which gives the table a column for each reading and tells the data catalog of them, and the
+//! custom resource by which CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say
+//! them.
 
 use fleetform_engine::rows::columns::Column;
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
     Given,
+    export::Cold,
+    query::EXPORTED,
     table::{NAMESPACE, Samples, TABLE},
 };
 use crate::{
     cfn::{
-        resource::cloudformation::{TableColumn, TableColumns},
+        resource::{
+            cloudformation::{ExportedTable, TableColumn, TableColumns},
+            glue::Database,
+        },
         stack::{Handle, Stack},
+        value::Text,
     },
+    platform::export::Layout,
     stacks::{
         function::{self, Plan},
         shared::{FunctionOutputs, common_environment, dead_letters},
@@ -20,18 +28,26 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: it waits for two calls.
+/// Memory, in MiB: it waits for a few calls.
 const MEMORY_MIB: u32 = 256;
 /// Seconds that it may take, with what it tries again when somebody else has changed the table meanwhile.
 const TIMEOUT_S: u32 = 120;
 /// Seconds that CloudFormation waits for an answer. It would wait an hour for a function that cannot start.
 const ANSWER_S: u32 = 300;
 
+/// Where exported files are, and where they are known.
+pub(super) struct Exports<'a> {
+    pub(super) cold: &'a Cold,
+    pub(super) database: &'a Handle<Database>,
+    pub(super) layout: Layout,
+}
+
 pub(super) fn add(
     site: &Site<'_>,
     stack: &mut Stack,
     given: &Given,
     samples: &Samples,
+    exports: Exports<'_>,
     columns: Vec<Column>,
 ) -> (FunctionOutputs, Handle<TableColumns>) {
     let plan = Plan {
@@ -45,17 +61,33 @@ pub(super) fn add(
         environment: common_environment(site),
         // What loading and updating a table by Iceberg's REST come down to ("Accessing tables using the Amazon S3 Tables
         // Iceberg REST endpoint", Amazon S3 user guide).
-        statements: vec![Statement::allow(
-            "ChangeTable",
-            [
-                "s3tables:GetTable",
-                "s3tables:GetTableData",
-                "s3tables:GetTableMetadataLocation",
-                "s3tables:PutTableData",
-                "s3tables:UpdateTableMetadataLocation",
-            ],
-            [Target::One(samples.table.arn())],
-        )],
+        statements: vec![
+            Statement::allow(
+                "ChangeTable",
+                [
+                    "s3tables:GetTable",
+                    "s3tables:GetTableData",
+                    "s3tables:GetTableMetadataLocation",
+                    "s3tables:PutTableData",
+                    "s3tables:UpdateTableMetadataLocation",
+                ],
+                [Target::One(samples.table.arn())],
+            ),
+            // Whatever is done to a table of the data catalog is done to its database and to the catalog as well ("Policies
+            // for AWS Glue resources", AWS Glue developer guide).
+            Statement::allow(
+                "ChangeExported",
+                ["glue:CreateTable", "glue:GetTable", "glue:UpdateTable"],
+                [
+                    Target::One(Text::arn("glue", ["catalog".into()])),
+                    Target::One(Text::arn("glue", ["database/".into(), exports.database.reference()])),
+                    Target::One(Text::arn(
+                        "glue",
+                        ["table/".into(), exports.database.reference(), format!("/{EXPORTED}").into()],
+                    )),
+                ],
+            ),
+        ],
     };
     let added = function::add(site, stack, &given.key, plan);
     let columns =
@@ -69,6 +101,13 @@ pub(super) fn add(
             namespace: NAMESPACE,
             table: TABLE,
             columns: columns.collect(),
+            exported: ExportedTable {
+                database: exports.database.reference(),
+                table: EXPORTED,
+                bucket: exports.cold.0.reference(),
+                partition_by: exports.layout.as_str(),
+                zones: site.platform.zones.keys().map(|zone| zone.as_str().into()).collect(),
+            },
         },
     );
     stack.wait(&resource, &samples.table);

@@ -111,7 +111,7 @@ pub(super) fn undelivered_bucket(stack: &mut Stack, given: &Given) -> Handle<Buc
             key: &given.key,
             access_log: (&given.access_log, "undelivered/"),
             expire_days: Some(UNDELIVERED_DAYS),
-            tiering: false,
+            class: None,
         },
         |_| Vec::new(),
     );

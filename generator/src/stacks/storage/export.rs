@@ -12,7 +12,10 @@ use crate::{
         stack::{Handle, Stack},
         value::Text,
     },
-    platform::storage::{Engine, Storage},
+    platform::{
+        retention::{ColdClass, STANDARD_IA_AFTER},
+        storage::{Engine, Storage},
+    },
     stacks::{
         bucket::{self, Plan as BucketPlan},
         function::{self, Plan},
@@ -63,13 +66,11 @@ impl Source {
     }
 }
 
-pub(super) fn add(
-    site: &Site<'_>,
-    stack: &mut Stack,
-    given: &Given,
-    kept: &Storage,
-    source: impl FnOnce(&Handle<Bucket>) -> Source,
-) -> FunctionOutputs {
+/// Where exported samples stay.
+pub(super) struct Cold(pub(super) Handle<Bucket>);
+
+/// Adds the bucket of exports.
+pub(super) fn add_cold(stack: &mut Stack, given: &Given, kept: &Storage) -> Cold {
     let days = |length: fleetform_engine::units::Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
     let cold = bucket::add(
         stack,
@@ -78,13 +79,33 @@ pub(super) fn add(
             key: &given.key,
             access_log: (&given.access_log, "cold/"),
             expire_days: Some(days(kept.retention.cold)),
-            tiering: true,
+            class: transition(kept.retention.cold_class),
         },
         |_| Vec::new(),
     );
     stack.output("ColdBucketName", "Name of the bucket of exported samples", cold.reference());
+    Cold(cold)
+}
+
+/// When exported files go to the class that they are kept as.
+const fn transition(class: ColdClass) -> Option<(&'static str, u32)> {
+    match class {
+        ColdClass::IntelligentTiering => Some(("INTELLIGENT_TIERING", 0)),
+        ColdClass::Standard => None,
+        ColdClass::StandardIa => Some(("STANDARD_IA", (STANDARD_IA_AFTER.as_secs() / 86_400) as u32)),
+        ColdClass::GlacierIr => Some(("GLACIER_IR", 0)),
+    }
+}
+
+pub(super) fn add(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    given: &Given,
+    kept: &Storage,
+    Cold(cold): &Cold,
+    source: Source,
+) -> FunctionOutputs {
     let export = &kept.export;
-    let source = source(&cold);
     let mut environment = common_environment(site);
     environment.extend(source.environment);
     environment.extend([
@@ -102,7 +123,7 @@ pub(super) fn add(
         timeout_s: TIMEOUT_S,
         reserved: None,
         environment,
-        statements: source.statements.into_iter().chain(statements(&cold)).collect(),
+        statements: source.statements.into_iter().chain(statements(cold)).collect(),
     };
     let added = function::add(site, stack, &given.key, plan);
     schedule::add(

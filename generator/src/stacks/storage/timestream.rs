@@ -100,7 +100,7 @@ impl Timestream {
 
     /// How `export` reaches it, and where Timestream writes for it ("Prerequisites for UNLOAD from Timestream for
     /// LiveAnalytics", Amazon Timestream developer guide).
-    pub(super) fn for_export(&self, cold: &Handle<Bucket>, key: &Text) -> export::Source {
+    pub(super) fn for_export(&self, export::Cold(cold): &export::Cold, key: &Text) -> export::Source {
         let staging = || [bucket::objects(&cold.arn(), STAGING)];
         let unload = ["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select", "timestream:Unload"];
         export::Source {

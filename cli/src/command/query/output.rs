@@ -1,0 +1,212 @@
+//! Rows as they are written, page by page: to standard output, or to a file that is there when it is whole.
+
+use std::io::{self, BufWriter, Write};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fleetform_runtime::event::query::Column;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+
+use super::{Format, parquet};
+use crate::terminal::Stop;
+
+/// Spaces between two columns of a table.
+const GAP: &str = "  ";
+
+/// Where rows go.
+pub(super) struct Output {
+    place: Place,
+    rows: u64,
+    form: Form,
+}
+
+enum Place {
+    Standard(BufWriter<io::Stdout>),
+    File(BufWriter<NamedTempFile>, Utf8PathBuf),
+}
+
+/// How rows are written, with what the first page has said.
+enum Form {
+    /// The widths of the columns.
+    Table(Vec<usize>),
+    Csv,
+    Json,
+    Parquet(Option<Box<parquet::Writer>>),
+}
+
+impl Output {
+    /// Opens it. Nothing is at the file's place until all rows are.
+    pub(super) fn open(format: Format, path: Option<&Utf8Path>) -> Result<Self, Stop> {
+        let place = match path {
+            None => Place::Standard(BufWriter::new(io::stdout())),
+            Some(path) => {
+                let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+                let mut builder = tempfile::Builder::new();
+                // Readings are no secret: the user's mask says who may read the file.
+                #[cfg(unix)]
+                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+                let file = builder.tempfile_in(folder);
+                let file = file.map_err(|error| Stop::failed(format_args!("cannot write `{path}`: {error}")))?;
+                Place::File(BufWriter::new(file), path.to_owned())
+            }
+        };
+        let form = match format {
+            Format::Table => Form::Table(Vec::new()),
+            Format::Csv => Form::Csv,
+            Format::Json => Form::Json,
+            Format::Parquet => Form::Parquet(None),
+        };
+        Ok(Self { place, rows: 0, form })
+    }
+
+    /// Writes rows. `false` if whoever reads wants no more of them.
+    pub(super) fn write(&mut self, columns: &[Column], rows: &[Vec<Value>]) -> Result<bool, Stop> {
+        let is_first = self.rows == 0;
+        let written = match &mut self.form {
+            Form::Table(widths) => table(self.place.writer(), widths, columns, rows),
+            Form::Csv => csv(self.place.writer(), is_first, columns, rows),
+            Form::Json => json(self.place.writer(), is_first, columns, rows),
+            Form::Parquet(writer) => parquet::add(writer, columns, rows),
+        };
+        self.rows += rows.len() as u64;
+        match written {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(self.place.unwritable(&error)),
+        }
+    }
+
+    /// Ends the output, and says how many rows it has.
+    pub(super) fn finish(mut self) -> Result<u64, Stop> {
+        let is_empty = self.rows == 0;
+        let ended = match self.form {
+            Form::Json => self.place.writer().write_all(if is_empty { b"[]\n" } else { b"\n]\n" }),
+            Form::Parquet(writer) => parquet::finish(writer, self.place.writer()),
+            Form::Table(_) | Form::Csv => Ok(()),
+        };
+        let flushed = ended.and_then(|()| self.place.writer().flush());
+        match flushed {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(self.place.unwritable(&error)),
+            _ => {}
+        }
+        if let Place::File(file, path) = self.place {
+            let unwritable = |error: &io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
+            let file = file.into_inner().map_err(|error| unwritable(error.error()))?;
+            file.persist(&path).map_err(|error| unwritable(&error.error))?;
+        }
+        Ok(self.rows)
+    }
+}
+
+impl Place {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Standard(output) => output,
+            Self::File(file, _) => file,
+        }
+    }
+
+    fn unwritable(&self, error: &io::Error) -> Stop {
+        match self {
+            Self::Standard(_) => Stop::failed(format_args!("cannot write to standard output: {error}")),
+            Self::File(_, path) => Stop::failed(format_args!("cannot write `{path}`: {error}")),
+        }
+    }
+}
+
+/// Rows below a head. The first rows say how wide the columns are.
+fn table(output: &mut dyn Write, widths: &mut Vec<usize>, columns: &[Column], rows: &[Vec<Value>]) -> io::Result<()> {
+    let mut lines: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(text).collect()).collect();
+    if widths.is_empty() {
+        lines.insert(0, columns.iter().map(|column| column.name.clone()).collect());
+        let width = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|text| text.chars().count()).max();
+        *widths = (0..columns.len()).map(|at| width(at).unwrap_or_default()).collect();
+    }
+    let is_number =
+        |at: usize| columns.get(at).is_some_and(|column| matches!(column.column_type.as_str(), "double" | "long"));
+    for line in lines {
+        let cells = line.iter().zip(&*widths).enumerate().map(|(at, (text, width))| match is_number(at) {
+            true => format!("{text:>width$}"),
+            false => format!("{text:<width$}"),
+        });
+        let line: Vec<String> = cells.collect();
+        writeln!(output, "{}", line.join(GAP).trim_end())?;
+    }
+    Ok(())
+}
+
+fn csv(output: &mut dyn Write, is_first: bool, columns: &[Column], rows: &[Vec<Value>]) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(output);
+    if is_first {
+        writer.write_record(columns.iter().map(|column| column.name.as_str()))?;
+    }
+    for row in rows {
+        writer.write_record(row.iter().map(text))?;
+    }
+    writer.flush()
+}
+
+fn json(output: &mut dyn Write, is_first: bool, columns: &[Column], rows: &[Vec<Value>]) -> io::Result<()> {
+    for (number, row) in rows.iter().enumerate() {
+        output.write_all(if is_first && number == 0 { b"[\n" } else { b",\n" })?;
+        // By hand, so that columns stay in their order.
+        output.write_all(b"{")?;
+        for (at, (column, value)) in columns.iter().zip(row).enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(output, "{comma}{}:{value}", Value::from(column.name.as_str()))?;
+        }
+        output.write_all(b"}")?;
+    }
+    Ok(())
+}
+
+/// A value without the quotes of JSON; nothing where there is none.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn columns() -> Vec<Column> {
+        let column = |(name, column_type): (&str, &str)| Column { name: name.into(), column_type: column_type.into() };
+        [("device_id", "string"), ("pressure", "double")].map(column).to_vec()
+    }
+
+    #[test]
+    fn a_table_has_numbers_to_the_right_and_one_head() {
+        let (mut output, mut widths) = (Vec::new(), Vec::new());
+        table(&mut output, &mut widths, &columns(), &[vec![json!("a"), json!(1.5)], vec![json!("b"), Value::Null]])
+            .unwrap();
+        table(&mut output, &mut widths, &columns(), &[vec![json!("much-longer"), json!(12)]]).unwrap();
+        let expected = "device_id  pressure\na               1.5\nb\nmuch-longer        12\n";
+        assert_eq!(String::from_utf8(output).unwrap(), expected);
+    }
+
+    #[test]
+    fn pages_of_json_are_one_array() {
+        let mut output = Vec::new();
+        json(&mut output, true, &columns(), &[vec![json!("a\"b"), json!(1.5)]]).unwrap();
+        json(&mut output, false, &columns(), &[vec![json!("c"), Value::Null]]).unwrap();
+        output.extend(b"\n]\n");
+        let read: Vec<Value> = serde_json::from_slice(&output).unwrap();
+        assert_eq!(
+            read,
+            [json!({ "device_id": "a\"b", "pressure": 1.5 }), json!({ "device_id": "c", "pressure": null })]
+        );
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it() {
+        let mut output = Vec::new();
+        csv(&mut output, true, &columns(), &[vec![json!("a,\"b\""), json!(1.5)]]).unwrap();
+        assert_eq!(String::from_utf8(output).unwrap(), "device_id,pressure\n\"a,\"\"b\"\"\",1.5\n");
+    }
+}

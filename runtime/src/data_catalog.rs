@@ -1,0 +1,185 @@
+//! The exported files as a table of the data catalog, so that Amazon Athena finds them: which columns they have, and which
+//! folders there may be.
+//!
+//! It grows as the table of samples does. A column whose reading is gone, and a zone that is gone, stay: files have them.
+
+use std::collections::BTreeSet;
+
+use fleetform_engine::{
+    drive::PortError,
+    rows::columns::{Column, ColumnType, DAY, EXPORT_NUMBER, ZONE},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Where the list of zones is kept: in what Athena makes folders of ("Supported types for partition projection", Amazon
+/// Athena user guide).
+const ZONES: &str = "projection.zone.values";
+
+/// The table, as CloudFormation describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Exported {
+    /// Its database.
+    pub database: String,
+    /// Its name.
+    pub table: String,
+    /// The bucket of exports.
+    pub bucket: String,
+    /// In which order the folders are: `zone,day` or `day,zone`.
+    pub partition_by: String,
+    /// The zones that there are now.
+    pub zones: Vec<String>,
+}
+
+/// The data catalog.
+pub trait DataCatalog: Sync {
+    /// What it knows of a table; none if there is none.
+    fn find(&self, exported: &Exported) -> impl Future<Output = Result<Option<Value>, PortError>> + Send;
+
+    /// Makes the table, or makes another of the one that is `there`.
+    fn put(&self, exported: &Exported, table: Value, there: bool)
+    -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+impl Exported {
+    /// Makes the catalog know the files of a table with these columns.
+    ///
+    /// # Errors
+    /// If the catalog does not answer, or refuses.
+    pub async fn bring_about(&self, catalog: &impl DataCatalog, columns: &[Column]) -> Result<(), PortError> {
+        let found = catalog.find(self).await?;
+        let wanted = self.table(columns, found.as_ref());
+        // The catalog says more of a table than it was told.
+        let is_there = |found: &Value| {
+            wanted.as_object().is_some_and(|wanted| wanted.iter().all(|(key, value)| found[key] == *value))
+        };
+        if found.as_ref().is_some_and(is_there) {
+            return Ok(());
+        }
+        catalog.put(self, wanted, found.is_some()).await
+    }
+
+    /// The table with these columns, beside what is known of it ("Table structure", AWS Glue API).
+    fn table(&self, columns: &[Column], known: Option<&Value>) -> Value {
+        let known_zones = known.and_then(|table| table["Parameters"][ZONES].as_str()).unwrap_or_default();
+        let known_zones = known_zones.split(',').filter(|zone| !zone.is_empty());
+        let zones: BTreeSet<&str> = known_zones.chain(self.zones.iter().map(String::as_str)).collect();
+        let zones: Vec<&str> = zones.into_iter().collect();
+        let root = format!("s3://{}/samples/", self.bucket);
+        let folder = match self.partition_by.as_str() {
+            "day,zone" => format!("{DAY}=${{{DAY}}}/{ZONE}=${{{ZONE}}}/"),
+            _ => format!("{ZONE}=${{{ZONE}}}/{DAY}=${{{DAY}}}/"),
+        };
+        let own = columns.iter().filter(|column| column.name != ZONE);
+        let own = own.map(|column| json!({ "Name": column.name, "Type": hive(column.column_type) }));
+        let own: Vec<Value> = own.chain([json!({ "Name": EXPORT_NUMBER, "Type": hive(ColumnType::Int) })]).collect();
+        json!({
+            "Name": self.table,
+            "TableType": "EXTERNAL_TABLE",
+            "Parameters": {
+                "EXTERNAL": "TRUE",
+                "classification": "parquet",
+                "projection.enabled": "true",
+                "projection.day.type": "date",
+                "projection.day.format": "yyyy-MM-dd",
+                "projection.day.interval": "1",
+                "projection.day.interval.unit": "DAYS",
+                // A device whose clock is wrong may say anything.
+                "projection.day.range": "1970-01-01,NOW+1DAYS",
+                "projection.zone.type": "enum",
+                ZONES: zones.join(","),
+                "storage.location.template": format!("{root}{folder}"),
+            },
+            "PartitionKeys": [{ "Name": ZONE, "Type": "string" }, { "Name": DAY, "Type": "date" }],
+            "StorageDescriptor": {
+                "Columns": own,
+                "Location": root,
+                "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
+                "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
+                "SerdeInfo": { "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe" },
+            },
+        })
+    }
+}
+
+/// A type as the data catalog spells it ("Data types in Amazon Athena", Amazon Athena user guide).
+const fn hive(column_type: ColumnType) -> &'static str {
+    match column_type {
+        ColumnType::Text => "string",
+        ColumnType::Float => "double",
+        ColumnType::Int => "bigint",
+        ColumnType::Bool => "boolean",
+        ColumnType::Time => "timestamp",
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod memory {
+    //! A data catalog in memory.
+
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// One table, or none, and how often it was written.
+    #[derive(Debug, Default)]
+    pub(crate) struct Table(pub(crate) Mutex<(Option<Value>, u32)>);
+
+    impl DataCatalog for &Table {
+        async fn find(&self, _: &Exported) -> Result<Option<Value>, PortError> {
+            Ok(self.0.lock().unwrap().0.clone())
+        }
+
+        async fn put(&self, _: &Exported, mut table: Value, there: bool) -> Result<(), PortError> {
+            let mut known = self.0.lock().unwrap();
+            assert_eq!(known.0.is_some(), there);
+            table["CreateTime"] = json!(7);
+            *known = (Some(table), known.1 + 1);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exported(zones: &[&str]) -> Exported {
+        let zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
+        let [database, table, bucket] = ["water_dev", "exported", "cold"].map(str::to_owned);
+        Exported { database, table, bucket, partition_by: "day,zone".to_owned(), zones }
+    }
+
+    fn column(name: &str, column_type: ColumnType) -> Column {
+        Column { name: name.into(), column_type, required: false }
+    }
+
+    #[tokio::test]
+    async fn columns_and_zones_are_added_and_nothing_is_written_twice() {
+        let catalog = memory::Table::default();
+        let columns =
+            [column("device_id", ColumnType::Text), column("zone", ColumnType::Text), column("on", ColumnType::Bool)];
+        let now = |zones: &[&str], columns: &[Column]| {
+            let (exported, columns) = (exported(zones), columns.to_vec());
+            let catalog = &catalog;
+            async move { exported.bring_about(&catalog, &columns).await.expect("answers") }
+        };
+        now(&["b"], &columns[..2]).await;
+        now(&["b"], &columns[..2]).await;
+        assert_eq!(catalog.0.lock().unwrap().1, 1);
+        now(&["a"], &columns).await;
+        let (table, written) = catalog.0.lock().unwrap().clone();
+        let table = table.expect("a table");
+        assert_eq!(written, 2);
+        assert_eq!(table["Parameters"][ZONES], "a,b");
+        assert_eq!(table["Parameters"]["storage.location.template"], "s3://cold/samples/day=${day}/zone=${zone}/");
+        let names: Vec<&str> = table["StorageDescriptor"]["Columns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["Name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["device_id", "on", "export_number"]);
+    }
+}

@@ -1,0 +1,53 @@
+//! `query`: answers questions about samples, a page at a time.
+
+use bytes::Bytes;
+use fleetform_engine::units::{Millis, Timestamp};
+
+use crate::{
+    event::query::{Answer, Request},
+    host::{Deadline, Failure, Handler},
+    iceberg::catalog::Catalog,
+    query::{Answerer, Athena, HotTable, QueryError},
+    telemetry::{Metrics, Unit},
+};
+
+/// Time that must be left to look once more whether Athena is done, and to fetch a page.
+const PAGE_TIME: Millis = Millis(12_000);
+
+/// The handler with its ports.
+#[derive(Debug)]
+pub struct Query<C, A, H> {
+    /// What answers.
+    pub answerer: Answerer<C, A, H>,
+    /// The time now.
+    pub clock: fn() -> Timestamp,
+}
+
+impl<C: Catalog + Send, A: Athena + Send, H: HotTable + Send> Handler for Query<C, A, H> {
+    type Answer = Answer;
+
+    async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<Answer, Failure> {
+        let has_time = || deadline.left((self.clock)()) > PAGE_TIME;
+        let answer = match serde_json::from_slice::<Request>(&body) {
+            Ok(request) => self.answerer.answer(request, (self.clock)(), has_time).await,
+            Err(error) => Err(QueryError::Bad(format!("the event is no question: {error}"))),
+        };
+        match answer {
+            Ok(answer) => {
+                metrics.put("QueriedRows", Unit::Count, count(answer.rows.len() as u64));
+                metrics.put("ScannedBytes", Unit::Count, count(answer.read.scanned_bytes));
+                Ok(answer)
+            }
+            Err(QueryError::Bad(error)) => {
+                metrics.put("BadQuestions", Unit::Count, 1);
+                Ok(Answer { error: Some(error), ..Answer::default() })
+            }
+            Err(error @ QueryError::Busy) => Err(Failure { kind: "busy", message: error.to_string() }),
+            Err(error @ QueryError::Port(_)) => Err(Failure { kind: "unavailable", message: error.to_string() }),
+        }
+    }
+}
+
+fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,171 @@
+//! A question as it was read, what is to follow of one, and the SQL of both.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use fleetform_engine::{
+    rows::{
+        columns::{Column, DAY, DEVICE_ID, SAMPLED_AT, ZONE},
+        sql,
+    },
+    units::{Millis, Timestamp},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::QueryError;
+use crate::event::query::Request;
+
+/// The bytes of a question in SQL, at most, so that with what stands before it it is one that Athena takes: 262,144 bytes
+/// ("StartQueryExecution", Amazon Athena API).
+const SQL_BYTES_MAX: usize = 100_000;
+const DAY_MS: i64 = 86_400_000;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// In SQL, about samples from one moment on and before another.
+    Sql { sql: String, zone: Option<String>, from: Timestamp, to: Timestamp },
+    /// About one device.
+    Device(Device),
+}
+
+/// What is asked of a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Device {
+    /// Its id.
+    pub(super) id: String,
+    /// Columns that are wanted; all that a sample says where none is named.
+    pub(super) readings: Vec<String>,
+    /// The first moment.
+    pub(super) from: Timestamp,
+    /// The moment after the last one.
+    pub(super) to: Timestamp,
+}
+
+/// What is to follow of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Left {
+    /// The result of a query that runs, and newer samples of the hot table after it.
+    Running { id: String, then: Option<Device> },
+    /// A page of a result that is there, whose rows have so many columns.
+    Rows { id: String, page: String, columns: usize, then: Option<Device> },
+    /// Samples of the hot table.
+    Hot(Device),
+}
+
+/// Where samples are asked for.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    /// The table, as a question spells it.
+    pub(super) table: String,
+    /// The exported files, as a question spells them.
+    pub(super) exported: &'a str,
+    /// How long after its end a day stays in the table.
+    pub(super) keep: Millis,
+    /// The time now.
+    pub(super) now: Timestamp,
+}
+
+impl Question {
+    /// Reads what is asked at `now`.
+    pub(super) fn read(request: Request, now: Timestamp) -> Result<Self, QueryError> {
+        let moment = |name: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match Timestamp::parse_rfc3339(text) {
+                Some(at) => Ok(Some(at)),
+                None => Err(QueryError::Bad(format!("`{name}` is `{text}`: say it like 2026-01-31T10:00:00Z"))),
+            },
+        };
+        let from = moment("from", &request.from)?.ok_or_else(|| QueryError::Bad("`from` is missing".to_owned()))?;
+        let to = moment("to", &request.to)?.unwrap_or(now);
+        if to <= from {
+            return Err(QueryError::Bad("`to` is not later than `from`".to_owned()));
+        }
+        let Request { sql, device, readings, zone, .. } = request;
+        match (sql, device) {
+            (Some(sql), None) if sql.len() > SQL_BYTES_MAX => {
+                Err(QueryError::Bad(format!("the question has {} bytes, and at most {SQL_BYTES_MAX}", sql.len())))
+            }
+            (Some(sql), None) if readings.is_empty() => Ok(Self::Sql { sql, zone, from, to }),
+            (None, Some(id)) if zone.is_none() => Ok(Self::Device(Device { id, readings, from, to })),
+            _ => {
+                Err(QueryError::Bad("ask by `sql`, with a `zone` or none, or for a `device` and `readings`".to_owned()))
+            }
+        }
+    }
+}
+
+impl Left {
+    /// Reads what an answer said is to follow.
+    pub(super) fn read(request: &Request, next: &str) -> Result<Self, QueryError> {
+        let alone = Request { next: Some(next.to_owned()), ..Request::default() };
+        if *request != alone {
+            return Err(QueryError::Bad("`next` stands alone".to_owned()));
+        }
+        let left = URL_SAFE_NO_PAD.decode(next).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        left.ok_or_else(|| QueryError::Bad("`next` is not what an answer of this function says".to_owned()))
+    }
+
+    /// As it is handed out.
+    pub(super) fn to_text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("keys are texts"))
+    }
+}
+
+impl Place<'_> {
+    /// A question in SQL with the samples that it is about.
+    pub(super) fn sql(
+        &self,
+        columns: &[Column],
+        question: &str,
+        zone: Option<&str>,
+        window: (Timestamp, Timestamp),
+    ) -> Result<String, QueryError> {
+        let zone = zone.map(|zone| format!("{ZONE} = {}", sql::text(zone)));
+        Ok(sql::ask(&self.samples(columns, zone, window)?, question))
+    }
+
+    /// A question about a device.
+    pub(super) fn device(&self, columns: &[Column], device: &Device) -> Result<String, QueryError> {
+        let condition = format!("{DEVICE_ID} = {}", sql::text(&device.id));
+        let samples = self.samples(columns, Some(condition), (device.from, device.to))?;
+        let names = device.wanted(columns);
+        let names: String = names.iter().map(|column| format!(", {}", sql::name(&column.name))).collect();
+        let question = format!("SELECT {DEVICE_ID}, {SAMPLED_AT}{names} FROM {} ORDER BY {SAMPLED_AT}", sql::SAMPLES);
+        Ok(sql::ask(&samples, &question))
+    }
+
+    /// The samples of a window. Days that have left the table are in files; others are in the table alone.
+    fn samples(
+        &self,
+        columns: &[Column],
+        condition: Option<String>,
+        (from, to): (Timestamp, Timestamp),
+    ) -> Result<String, QueryError> {
+        let no_day = || QueryError::Bad("no calendar has these days".to_owned());
+        let [first, end] = [sql::moment(from), sql::moment(to)];
+        let window = [
+            format!("{SAMPLED_AT} >= {}", first.ok_or_else(no_day)?),
+            format!("{SAMPLED_AT} < {}", end.ok_or_else(no_day)?),
+        ];
+        let conditions: Vec<String> = window.into_iter().chain(condition.clone()).collect();
+        let mut rows = vec![sql::table(&self.table, columns, &conditions)];
+        // The last day that may have left: the one that ended so long ago.
+        let left_until = (self.now.0 - self.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1;
+        if from.0 <= left_until {
+            let last = Timestamp((to.0 - 1).min(left_until));
+            let [first, last] = [sql::day(from).ok_or_else(no_day)?, sql::day(last).ok_or_else(no_day)?];
+            let days: Vec<String> =
+                [format!("\"{DAY}\" BETWEEN {first} AND {last}")].into_iter().chain(condition).collect();
+            rows.push(sql::exported(self.exported, columns, &days, &conditions));
+        }
+        Ok(sql::merged(columns, &rows))
+    }
+}
+
+/// What a query is started by, so that one that is started twice runs once: 32 to 128 characters ("StartQueryExecution",
+/// Amazon Athena API).
+pub(super) fn start_name(sql: &str, now: Timestamp) -> String {
+    let digest = Sha256::new().chain_update(now.0.to_be_bytes()).chain_update(sql).finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
