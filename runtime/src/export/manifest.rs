@@ -127,9 +127,10 @@ impl Layout {
         format!("samples/{}{number:06}-", self.folder(partition))
     }
 
-    /// The key of the note about an export that is on its way.
+    /// The key of the note about an export that is on its way. Athena passes over files whose names begin so ("Create
+    /// tables in Athena", Amazon Athena user guide), and would take any other for one of samples.
     pub(super) fn begun(self, partition: &Partition, number: u32) -> String {
-        format!("{}begun.json", self.objects(partition, number))
+        format!("samples/{}_{number:06}-begun.json", self.folder(partition))
     }
 
     /// An object by its bytes: others have another key.

@@ -455,7 +455,8 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         manifest: &Manifest,
     ) -> Result<(), ExportError> {
         let there = self.cold.list(&self.layout.objects(partition, number)).await?;
-        let all: BTreeSet<String> = written.into_iter().chain(there).collect();
+        let note = self.cold.list(&self.layout.begun(partition, number)).await?;
+        let all: BTreeSet<String> = written.into_iter().chain(there).chain(note).collect();
         let is_named = |key: &String| manifest.objects.iter().any(|object| object.key == *key);
         let unnamed: Vec<String> = all.into_iter().filter(|key| !is_named(key)).collect();
         if !unnamed.is_empty() {
