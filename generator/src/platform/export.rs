@@ -54,6 +54,8 @@ pub(crate) enum Key {
 pub struct Export {
     /// An expression of EventBridge Scheduler.
     pub schedule: SmolStr,
+    /// The longest time between two of its moments, in whole days where it is by the calendar.
+    pub longest_gap: Millis,
     /// The IANA name of the time zone that the expression is meant in.
     pub timezone: SmolStr,
     /// How long after its end a day is exported: until then samples of it may come in time.
@@ -96,7 +98,9 @@ impl RawExport {
             RawEngine::Iceberg => message.max_past_ms,
             RawEngine::Timestream => Millis(message.max_past_ms.0.saturating_add(MAGNETIC_DELAY.0)),
         };
-        match Rhythm::parse(schedule) {
+        let rhythm = Rhythm::parse(schedule);
+        let longest_gap = rhythm.as_ref().map_or(Millis(0), |rhythm| rhythm.longest_gap);
+        match rhythm {
             Ok(rhythm) => check_in_time(engine, rhythm, after, retention, at, context),
             Err(problem) => {
                 let diagnostic =
@@ -106,7 +110,8 @@ impl RawExport {
         }
         let timezone = self.timezone.as_deref().unwrap_or("UTC");
         check_timezone(timezone, &at.key("timezone"), context);
-        Export { schedule: schedule.into(), timezone: timezone.into(), after, layout: self.check_layout(at, context) }
+        let layout = self.check_layout(at, context);
+        Export { schedule: schedule.into(), longest_gap, timezone: timezone.into(), after, layout }
     }
 
     fn check_layout(&self, at: &At<'_>, context: &Context<'_>) -> Layout {

@@ -72,7 +72,10 @@ pub(crate) fn stacks(site: &Site<'_>, watched: Watched<'_>) -> (Vec<Stack>, ()) 
         }
     }
     let actions = audience.actions(&mut stack, "Ops", &everybody);
-    add_silence_alarm(site, &mut stack, actions);
+    add_silence_alarm(site, &mut stack, actions.clone());
+    if let (Some(names), Some(kept)) = (&names.storage, &site.platform.storage) {
+        samples::silence(names, kept).into_iter().for_each(|silence| silence.add(&mut stack, actions.clone()));
+    }
     if let Some(quarantine) = &observe.quarantine {
         let actions = audience.actions(&mut stack, "Quarantine", &quarantine.to);
         let watch = Watch {
@@ -229,27 +232,47 @@ fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {
 /// An alarm on what does not happen: no open shard was told the time in as long as three sweeps, at least five minutes.
 fn add_silence_alarm(site: &Site<'_>, stack: &mut Stack, actions: Vec<Text>) {
     let sweep_every_s = u32::try_from(site.platform.processor.sweep_every.as_secs()).unwrap_or(u32::MAX);
-    let metric_stat =
-        MetricStat { metric: own_metric(site, "Ticks"), period: (3 * sweep_every_s).max(300), stat: "Sum" };
-    stack.add(
-        "SweepSilentAlarm",
-        Alarm {
-            alarm_description: "Silent shards are told no time: nobody is missed, and no alert ends by itself"
-                .to_owned(),
-            alarm_actions: actions,
-            comparison_operator: "LessThanThreshold",
-            threshold: 1,
-            evaluation_periods: 1,
-            // Nobody counted, so nothing happened.
-            treat_missing_data: "breaching",
-            metrics: vec![MetricQuery {
-                id: SmolStr::new("m1"),
-                expression: None,
-                metric_stat: Some(metric_stat),
-                return_data: true,
-            }],
-        },
-    );
+    let silence = Silence {
+        id: "SweepSilentAlarm",
+        description: "Silent shards are told no time: nobody is missed, and no alert ends by itself",
+        metric: own_metric(site, "Ticks"),
+        period_s: (3 * sweep_every_s).max(300),
+        periods: 1,
+    };
+    silence.add(stack, actions);
+}
+
+/// Something that must be counted once in so many periods.
+struct Silence {
+    id: &'static str,
+    description: &'static str,
+    metric: Metric,
+    period_s: u32,
+    periods: u32,
+}
+
+impl Silence {
+    fn add(self, stack: &mut Stack, actions: Vec<Text>) {
+        let metric_stat = MetricStat { metric: self.metric, period: self.period_s, stat: "Sum" };
+        stack.add(
+            self.id,
+            Alarm {
+                alarm_description: self.description.to_owned(),
+                alarm_actions: actions,
+                comparison_operator: "LessThanThreshold",
+                threshold: 1,
+                evaluation_periods: self.periods,
+                // Nobody counted, so nothing happened.
+                treat_missing_data: "breaching",
+                metrics: vec![MetricQuery {
+                    id: SmolStr::new("m1"),
+                    expression: None,
+                    metric_stat: Some(metric_stat),
+                    return_data: true,
+                }],
+            },
+        );
+    }
 }
 
 /// Everybody who is named anywhere in `observe`, in the file's order.

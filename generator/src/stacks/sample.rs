@@ -93,6 +93,7 @@ pub(crate) fn platform() -> Platform {
             },
             export: Export {
                 schedule: "cron(30 2 * * ? *)".into(),
+                longest_gap: Millis::from_secs(86_400),
                 timezone: "America/New_York".into(),
                 after: Millis::from_secs(86_400),
                 layout: Layout::ZoneDay,

@@ -33,10 +33,10 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '51c3bb8dae3369b2865003e3ddfeff276f68e11c908c9e6e60f5531660d4a4da'
+  'cloudformation/root.yaml' 'f5b57c9b927faa23f576ac0fcfe4c6fd156e25100c360f3404c942e7ff8c22ce'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
-  'cloudformation/observability.yaml' '2c63590550692d2ef293c6f57befe0537475ccd3565840e4e3a75804407103fd'
+  'cloudformation/observability.yaml' 'ad2b840f725ad9a11ca257c66252ae8185a816eb52f32b8d37cc5cc9cc256268'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
   'cloudformation/storage.yaml' '9812657d11d151256e597053a009ee3c3d19d7840050d95d1e9f7d6a3872cf88'

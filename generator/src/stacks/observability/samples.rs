@@ -1,7 +1,7 @@
 //! What is watched where samples are kept.
 
 use super::{
-    Keeper, StorageNames,
+    Keeper, Silence, StorageNames,
     watches::{Watch, five_minutes, lambda, metric, own_metric},
 };
 use fleetform_engine::units::Millis;
@@ -81,6 +81,24 @@ fn of_questions(query: &Text) -> [Watch; 2] {
     [failing, throttled].map(|(id, description, metric)| Watch {
         periods: 3,
         ..five_minutes(id, description, vec![lambda(metric, query)])
+    })
+}
+
+/// Hours that an alarm can look back over ("Configuring how CloudWatch alarms evaluate", Amazon CloudWatch user guide).
+const LOOKED_BACK_H: u64 = 7 * 24;
+/// Hours that a run may be late: what an event is kept for, and the hour that an alarm cuts off.
+const LATE_H: u64 = 2;
+
+/// That `export` has not run for longer than its schedule leaves at most. Where it runs once a week or less, nobody can say.
+pub(super) fn silence(names: &StorageNames, kept: &Storage) -> Option<Silence> {
+    let hours = kept.export.longest_gap.as_secs().div_ceil(3_600) + LATE_H;
+    let periods = u32::try_from(hours).ok().filter(|_| hours <= LOOKED_BACK_H)?;
+    Some(Silence {
+        id: "ExportSilentAlarm",
+        description: "Export has not run when its schedule says: days of samples are not exported",
+        metric: lambda("Invocations", &names.export),
+        period_s: 3_600,
+        periods,
     })
 }
 

@@ -146,6 +146,19 @@ fn export_is_woken_as_the_file_says_and_its_files_stay_as_long() {
         trees(platform)["observability.yaml"]["Resources"]["ExportBehindAlarm"]["Properties"]["Threshold"].clone()
     };
     assert_eq!(behind(&platform), 86_400_000_u64 * 31 / 2);
+    let silent = |platform: &Platform| {
+        trees(platform)["observability.yaml"]["Resources"].get("ExportSilentAlarm").map(|alarm| {
+            let alarm = &alarm["Properties"];
+            assert_eq!(
+                (&alarm["TreatMissingData"], &alarm["ComparisonOperator"]),
+                (&"breaching".into(), &"LessThanThreshold".into())
+            );
+            alarm["EvaluationPeriods"].clone()
+        })
+    };
+    assert_eq!(silent(&platform), Some(26.into()));
+    platform.storage.as_mut().unwrap().export.longest_gap = fleetform_engine::units::Millis::from_secs(7 * 86_400);
+    assert_eq!(silent(&platform), None);
     platform.storage = None;
     assert!(!trees(&platform).contains_key("storage.yaml"));
 }
