@@ -395,6 +395,8 @@ pub struct Export {
     pub keep: Millis,
     /// Rows of an object, at most.
     pub object_rows: u64,
+    /// How objects are compressed.
+    pub codec: crate::frame::parquet::Codec,
 }
 
 #[cfg(feature = "export")]
@@ -416,6 +418,11 @@ impl Export {
             )?,
             after: Millis::from_secs(seconds(variables, "FLEETFORM_EXPORT_AFTER_S")?),
             keep: Millis::from_secs(seconds(variables, "FLEETFORM_WARM_RETENTION_S")?),
+            codec: variables.parsed(
+                "FLEETFORM_EXPORT_COMPRESSION",
+                "`zstd`, `snappy` or `gzip`",
+                crate::frame::parquet::Codec::named,
+            )?,
             object_rows: match variables.optional(rows) {
                 None => Self::OBJECT_ROWS,
                 Some(_) => {
@@ -535,6 +542,10 @@ mod tests {
             ("FLEETFORM_COLD_BUCKET", "cold".to_owned()),
             ("FLEETFORM_EXPORT_PARTITION_BY", "zone,day".to_owned()),
             ("FLEETFORM_EXPORT_AFTER_S", "86400".to_owned()),
+            ("FLEETFORM_EXPORT_COMPRESSION", "zstd".to_owned()),
+            ("FLEETFORM_EXPORTED_DATABASE", "water_dev_samples".to_owned()),
+            ("FLEETFORM_EXPORTED_TABLE", "exported".to_owned()),
+            ("FLEETFORM_WORKGROUP", "water-dev-samples".to_owned()),
             ("FLEETFORM_WARM_RETENTION_S", "2592000".to_owned()),
             ("FLEETFORM_TOPIC_ARN_PREFIX", "arn:aws:sns:us-east-1:111111111111:riverton-water-dev-".to_owned()),
         ])
@@ -553,6 +564,7 @@ mod tests {
             assert_eq!(Register::read(&variables)?.authorities, ["aa", "bb"]);
             assert_eq!(Store::read(&variables)?.hot, None);
             assert_eq!(Export::read(&variables)?.object_rows, Export::OBJECT_ROWS);
+            assert_eq!(Query::read(&variables)?.exported.1, "exported");
             Notify::read(&variables)
         };
         assert_eq!(read(&variables).expect("complete").sms_origination, None);

@@ -38,6 +38,46 @@ pub(crate) struct RawExport {
     /// The order of the folders: a zone's days side by side, or a day's zones.
     #[schemars(extend("default" = ["zone", "day"], "minItems" = 2, "maxItems" = 2))]
     pub(crate) partition_by: Option<Vec<Key>>,
+    /// What files are: Apache Parquet.
+    #[serde(rename = "format")]
+    #[schemars(extend("default" = "parquet"))]
+    pub(crate) _format: Option<Format>,
+    /// How their columns are compressed: `zstd` makes the smallest files; `snappy` and `gzip` are for readers that lack it.
+    #[schemars(extend("default" = "zstd"))]
+    pub(crate) compression: Option<Compression>,
+}
+
+/// What files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(crate) enum Format {
+    Parquet,
+}
+
+/// How columns are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Compression {
+    /// Zstandard.
+    #[default]
+    Zstd,
+    /// Snappy.
+    Snappy,
+    /// Gzip.
+    Gzip,
+}
+
+impl Compression {
+    /// As the file spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Zstd => "zstd",
+            Self::Snappy => "snappy",
+            Self::Gzip => "gzip",
+        }
+    }
 }
 
 /// What folders are made by.
@@ -62,6 +102,8 @@ pub struct Export {
     pub after: Millis,
     /// The order of the folders.
     pub layout: Layout,
+    /// How columns are compressed.
+    pub compression: Compression,
 }
 
 /// The order of the folders.
@@ -110,8 +152,14 @@ impl RawExport {
         }
         let timezone = self.timezone.as_deref().unwrap_or("UTC");
         check_timezone(timezone, &at.key("timezone"), context);
-        let layout = self.check_layout(at, context);
-        Export { schedule: schedule.into(), longest_gap, timezone: timezone.into(), after, layout }
+        Export {
+            schedule: schedule.into(),
+            longest_gap,
+            timezone: timezone.into(),
+            after,
+            layout: self.check_layout(at, context),
+            compression: self.compression.unwrap_or_default(),
+        }
     }
 
     fn check_layout(&self, at: &At<'_>, context: &Context<'_>) -> Layout {

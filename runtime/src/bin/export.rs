@@ -54,6 +54,7 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 keep: config.keep,
                 layout: config.layout,
                 object_rows: config.object_rows,
+                codec: config.codec,
             };
             host::serve(Export { exporter, clock: telemetry::now }, &config.common).await
         }
@@ -69,6 +70,7 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 keep: config.keep,
                 layout: config.layout,
                 object_rows: config.object_rows,
+                codec: config.codec,
             };
             let exporter = TimestreamExporter { exporter, bucket: config.cold_bucket, key_arn };
             host::serve(Export { exporter, clock: telemetry::now }, &config.common).await

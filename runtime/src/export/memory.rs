@@ -150,7 +150,7 @@ impl World {
     pub fn append_frame(&self, zone: &str, day: Day, frame: &Frame) {
         let samples = Samples::new(frame, frame.len(), false);
         assert_eq!(samples.len(), frame.len(), "a file has a device and time once");
-        let bytes = parquet::write(&samples, 0).expect("a file");
+        let bytes = parquet::write(&samples, 0, parquet::Codec::Zstd).expect("a file");
         let devices = samples.devices().map(|devices| (frame.device().id, devices.map(<[u8]>::to_vec)));
         self.add_manifest((0, devices), zone, day, frame.len() as i64, Some(bytes));
     }

@@ -32,7 +32,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use parquet::errors::ParquetError;
 
 use crate::{
-    frame::{Field, NoColumn, parquet::ReadError},
+    frame::{
+        Field, NoColumn,
+        parquet::{Codec, ReadError},
+    },
     iceberg::{
         Metadata, TableName, Unfit,
         catalog::Catalog,
@@ -109,6 +112,8 @@ pub struct Exporter<C, F, K> {
     pub layout: Layout,
     /// Rows of an object, at most, unless a single device has more in a day.
     pub object_rows: u64,
+    /// How objects are compressed.
+    pub codec: Codec,
 }
 
 /// Why something was not exported.

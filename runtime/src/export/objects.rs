@@ -122,7 +122,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         let samples = Samples::new(&frame, known_from, earlier.iter().any(Manifest::is_removal));
         let Some(devices) = samples.devices() else { return Ok(None) };
         let devices = devices.map(|device| String::from_utf8_lossy(device).into());
-        let bytes = write(&samples, i64::from(*number))?;
+        let bytes = write(&samples, i64::from(*number), self.codec)?;
         let object = self.layout.object(partition, *number, place, samples.len(), &bytes);
         self.cold.put(&object.key, bytes).await?;
         Ok(Some(Object { devices: Some(devices), ..object }))

@@ -35,6 +35,7 @@ fn exporter(world: &World, object_rows: u64) -> Memory {
         keep: Millis(30 * DAY_MS),
         layout: Layout::ZoneDay,
         object_rows,
+        codec: crate::frame::parquet::Codec::default(),
     }
 }
 

@@ -39,6 +39,7 @@ fn exporter(world: &World) -> Memory {
             keep: Millis(30 * MS),
             layout: Layout::ZoneDay,
             object_rows: 12,
+            codec: crate::frame::parquet::Codec::default(),
         },
         bucket: BUCKET.to_owned(),
         key_arn: "arn:aws:kms:key".to_owned(),

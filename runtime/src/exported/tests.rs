@@ -187,6 +187,7 @@ pub(super) fn exporter(world: &World, object_rows: u64) -> Exporter<World, World
         keep: Millis(3 * DAY_MS.cast_unsigned()),
         layout: Layout::ZoneDay,
         object_rows,
+        codec: crate::frame::parquet::Codec::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use fleetform_engine::rows::columns::{Column, ColumnType, EXPORT_NUMBER};
 use parquet::{
-    basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel},
+    basic::{Compression, GzipLevel, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel},
     column::reader::get_typed_column_reader,
     data_type::{BoolType, ByteArrayType, DataType, DoubleType, Int64Type},
     errors::ParquetError,
@@ -221,14 +221,46 @@ impl Values {
     }
 }
 
+/// How the columns of a file are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Codec {
+    /// Zstandard: the smallest.
+    #[default]
+    Zstd,
+    /// Snappy: what every reader has had for longest.
+    Snappy,
+    /// Gzip.
+    Gzip,
+}
+
+impl Codec {
+    /// As the environment of a function names it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "zstd" => Some(Self::Zstd),
+            "snappy" => Some(Self::Snappy),
+            "gzip" => Some(Self::Gzip),
+            _ => None,
+        }
+    }
+
+    fn compression(self) -> Result<Compression, ParquetError> {
+        Ok(match self {
+            Self::Zstd => Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
+            Self::Snappy => Compression::SNAPPY,
+            Self::Gzip => Compression::GZIP(GzipLevel::default()),
+        })
+    }
+}
+
 /// Samples as a file, in one row group. The same samples make the same bytes.
 ///
 /// # Errors
 /// If they cannot be written.
-pub fn write(samples: &Samples<'_>, export_number: i64) -> Result<Vec<u8>, ParquetError> {
+pub fn write(samples: &Samples<'_>, export_number: i64, codec: Codec) -> Result<Vec<u8>, ParquetError> {
     let frame = samples.frame();
     let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(codec.compression()?)
         .set_created_by("fleetform".to_owned())
         .set_max_row_group_row_count(None)
         .build();

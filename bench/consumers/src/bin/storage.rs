@@ -223,6 +223,7 @@ fn export(count: usize, rows: usize) -> Result<(), Failure> {
             keep: Millis(u64::MAX),
             layout: Layout::ZoneDay,
             object_rows: 2_000_000,
+            codec: fleetform_runtime::frame::parquet::Codec::default(),
         };
         let began = cpu_s();
         let report = tokio.block_on(exporter.run(&(DAY..=DAY), || Timestamp(DAY.end().0), || true))?;

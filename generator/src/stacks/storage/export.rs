@@ -111,6 +111,7 @@ pub(super) fn add(
     environment.extend([
         ("FLEETFORM_COLD_BUCKET", cold.reference()),
         ("FLEETFORM_EXPORT_PARTITION_BY", export.layout.as_str().into()),
+        ("FLEETFORM_EXPORT_COMPRESSION", export.compression.as_str().into()),
         ("FLEETFORM_EXPORT_AFTER_S", export.after.as_secs().to_string().into()),
         ("FLEETFORM_WARM_RETENTION_S", kept.retention.warm.as_secs().to_string().into()),
     ]);
