@@ -150,6 +150,21 @@ async fn pages_become_one_answer_and_their_costs_one_sum() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_first_page_without_rows_is_the_head_of_those_that_follow() {
+    let head = "device_id,sampled_at,pressure\n";
+    for (format, wanted) in [
+        ("csv", format!("{head}meter-1,2026-01-31T10:00:01Z,1.5\n")),
+        ("table", "device_id  sampled_at            pressure\nmeter-1    2026-01-31T10:00:01Z       1.5\n".to_owned()),
+    ] {
+        let says = vec![answer(json!([]), Some("b")), answer(json!([row(1)]), None)];
+        let (output, _) = ask(says, &["query", "--device", "meter-1", "--format", format]).await;
+        assert_eq!(text(&output.stdout), wanted);
+    }
+    let (output, _) = ask(vec![answer(json!([]), None)], &["query", "--device", "meter-1", "--format", "csv"]).await;
+    assert_eq!(text(&output.stdout), head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_there_when_it_is_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let words = ["query", "SELECT * FROM samples", "--zone", "zone-a", "--format", "json", "--output", "found.json"];

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// Athena user guide).
 const ZONES: &str = "projection.zone.values";
 
+/// Where a day of a zone is, for Athena ("Set up partition projection", Amazon Athena user guide).
+const TEMPLATE: &str = "storage.location.template";
+
 /// The table, as CloudFormation describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -50,14 +53,32 @@ impl Exported {
     pub async fn bring_about(&self, catalog: &impl DataCatalog, columns: &[Column]) -> Result<(), PortError> {
         let found = catalog.find(self).await?;
         let wanted = self.table(columns, found.as_ref());
-        // The catalog says more of a table than it was told.
-        let is_there = |found: &Value| {
-            wanted.as_object().is_some_and(|wanted| wanted.iter().all(|(key, value)| found[key] == *value))
-        };
-        if found.as_ref().is_some_and(is_there) {
+        self.check_folders(found.as_ref())?;
+        if found.as_ref().is_some_and(|found| says(found, &wanted)) {
             return Ok(());
         }
         catalog.put(self, wanted, found.is_some()).await
+    }
+
+    /// Refuses another order of folders than that of files that are there: they would be found no more.
+    fn check_folders(&self, found: Option<&Value>) -> Result<(), PortError> {
+        let template = found.and_then(|found| found["Parameters"][TEMPLATE].as_str());
+        match template {
+            Some(template) if !template.ends_with(&self.folders()) => Err(PortError(format!(
+                "exported files lie in folders like {template}, and `export.partition_by` says `{}` now, by which they \
+                 would be found no more: leave it as it was",
+                self.partition_by
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The folders of a day of a zone, as Athena is told of them.
+    fn folders(&self) -> String {
+        match self.partition_by.as_str() {
+            "day,zone" => format!("/{DAY}=${{{DAY}}}/{ZONE}=${{{ZONE}}}/"),
+            _ => format!("/{ZONE}=${{{ZONE}}}/{DAY}=${{{DAY}}}/"),
+        }
     }
 
     /// The table with these columns, beside what is known of it ("Table structure", AWS Glue API).
@@ -66,11 +87,7 @@ impl Exported {
         let known_zones = known_zones.split(',').filter(|zone| !zone.is_empty());
         let zones: BTreeSet<&str> = known_zones.chain(self.zones.iter().map(String::as_str)).collect();
         let zones: Vec<&str> = zones.into_iter().collect();
-        let root = format!("s3://{}/samples/", self.bucket);
-        let folder = match self.partition_by.as_str() {
-            "day,zone" => format!("{DAY}=${{{DAY}}}/{ZONE}=${{{ZONE}}}/"),
-            _ => format!("{ZONE}=${{{ZONE}}}/{DAY}=${{{DAY}}}/"),
-        };
+        let root = format!("s3://{}/samples", self.bucket);
         let own = columns.iter().filter(|column| column.name != ZONE);
         let own = own.map(|column| json!({ "Name": column.name, "Type": hive(column.column_type) }));
         let own: Vec<Value> = own.chain([json!({ "Name": EXPORT_NUMBER, "Type": hive(ColumnType::Int) })]).collect();
@@ -89,17 +106,30 @@ impl Exported {
                 "projection.day.range": "1970-01-01,NOW+1DAYS",
                 "projection.zone.type": "enum",
                 ZONES: zones.join(","),
-                "storage.location.template": format!("{root}{folder}"),
+                TEMPLATE: format!("{root}{}", self.folders()),
             },
             "PartitionKeys": [{ "Name": ZONE, "Type": "string" }, { "Name": DAY, "Type": "date" }],
             "StorageDescriptor": {
                 "Columns": own,
-                "Location": root,
+                "Location": format!("{root}/"),
                 "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
                 "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
                 "SerdeInfo": { "SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe" },
             },
         })
+    }
+}
+
+/// Whether the catalog says all that it should: it says more of a table than it was told.
+fn says(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, value)| found.get(key).is_some_and(|found| says(found, value)))
+        }
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(found, wanted)| says(found, wanted))
+        }
+        _ => found == wanted,
     }
 }
 
@@ -135,6 +165,8 @@ pub(crate) mod memory {
             let mut known = self.0.lock().unwrap();
             assert_eq!(known.0.is_some(), there);
             table["CreateTime"] = json!(7);
+            table["StorageDescriptor"]["Compressed"] = json!(false);
+            table["StorageDescriptor"]["SerdeInfo"]["Parameters"] = json!({});
             *known = (Some(table), known.1 + 1);
             Ok(())
         }
@@ -181,5 +213,15 @@ mod tests {
             .map(|one| one["Name"].as_str().unwrap())
             .collect();
         assert_eq!(names, ["device_id", "on", "export_number"]);
+    }
+
+    #[tokio::test]
+    async fn another_order_of_folders_is_refused() {
+        let catalog = memory::Table::default();
+        exported(&["a"]).bring_about(&&catalog, &[]).await.expect("answers");
+        let other = Exported { partition_by: "zone,day".to_owned(), ..exported(&["a"]) };
+        let refused = other.bring_about(&&catalog, &[]).await.expect_err("it is refused");
+        assert!(refused.0.contains("`export.partition_by` says `zone,day` now"), "{refused:?}");
+        assert_eq!(catalog.0.lock().unwrap().1, 1);
     }
 }

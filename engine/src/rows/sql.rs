@@ -62,7 +62,7 @@ pub fn exported(table: &str, columns: &[Column], days: &[String], conditions: &[
     let names: Vec<String> = names.collect();
     format!(
         "SELECT * FROM (SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {ZONE}, {DEVICE_ID}, {SAMPLED_AT} ORDER BY \
-         {EXPORT_NUMBER} DESC) AS export_rank FROM {table}{}) WHERE export_rank = 1){}",
+         {EXPORT_NUMBER} DESC) AS \"export rank\" FROM {table}{}) WHERE \"export rank\" = 1){}",
         names.join(", "),
         all(days),
         all(conditions)

@@ -41,6 +41,18 @@ fn samples_stand_before_the_names_that_a_question_brings() {
 }
 
 #[test]
+fn a_question_about_a_thousand_columns_is_one_that_athena_takes_where_few_are_wanted() {
+    let wide: Vec<Column> =
+        (0..1_000).map(|n| column(&format!("{}_{n:04}", "x".repeat(58)), ColumnType::Float)).collect();
+    let rows = exported("t", &wide[..3], &[], &[]);
+    assert!(ask(&merged(&wide[..3], &[rows]), &hourly(&wide[..3])).len() < 10_000);
+    // No reading can have the name that ranks exports.
+    assert!(exported("t", &columns(), &[], &[]).contains("\"export rank\" = 1"));
+    let all = table("t", &wide[..COLUMNS_MAX], &[]);
+    assert!(ask(&merged(&wide[..COLUMNS_MAX], &[all]), &rolling_hour(&wide, "since")).len() < 262_144);
+}
+
+#[test]
 fn only_numbers_have_a_mean() {
     let sql = hourly(&columns());
     assert!(sql.contains("avg(\"pressure\") AS \"pressure_avg\", max(\"pressure\") AS \"pressure_max\""), "{sql}");

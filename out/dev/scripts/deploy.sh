@@ -33,13 +33,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '8a27002575ef97b7235b8193caefe5a3b9b00f856c22d39464352dc94e23b33c'
+  'cloudformation/root.yaml' 'd1aec49fb39c112acc2735392e2e3f657068122b1a7ac7c499ccd0ea2f399ada'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
   'cloudformation/observability.yaml' 'ad2b840f725ad9a11ca257c66252ae8185a816eb52f32b8d37cc5cc9cc256268'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
-  'cloudformation/storage.yaml' '5c635363175ca18a98159dc135cb812686f9dea929115458bab66957e2465bab'
+  'cloudformation/storage.yaml' 'bfeea2cdbf8e9ba268cd981a3f78b1b61ccc2ce7995beff4869a6a4eb457e8c6'
 )
 
 # A new account must keep this much concurrency unreserved.

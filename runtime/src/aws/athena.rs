@@ -15,12 +15,14 @@ pub const PROTOCOL: Protocol = Protocol { service: "AmazonAthena", content_type:
 pub struct Workgroup {
     client: JsonClient,
     name: String,
+    /// The database of a question that names none.
+    database: String,
 }
 
 impl Workgroup {
-    /// By the workgroup's name.
-    pub fn new(client: JsonClient, name: String) -> Self {
-        Self { client, name }
+    /// By the workgroup's name, with the database of a question that names none.
+    pub fn new(client: JsonClient, name: String, database: String) -> Self {
+        Self { client, name, database }
     }
 }
 
@@ -50,7 +52,21 @@ struct Execution {
 struct Status {
     state: String,
     state_change_reason: Option<String>,
+    athena_error: Option<Trouble>,
 }
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Trouble {
+    error_category: Option<u8>,
+}
+
+/// The category of what is wrong with the service itself ("AthenaError", Amazon Athena API).
+const SYSTEM: u8 = 1;
+
+/// What Athena says where the function lacks a right, which no question can mend.
+const NO_RIGHT: [&str; 5] =
+    ["AccessDenied", "Access Denied", "not authorized", "Insufficient permissions", "Insufficient Lake Formation"];
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -103,7 +119,10 @@ struct ColumnInfo {
 
 impl Athena for Workgroup {
     async fn start(&self, sql: &str, name: &str) -> Result<String, AthenaError> {
-        let input = json!({ "QueryString": sql, "ClientRequestToken": name, "WorkGroup": self.name });
+        let context = json!({ "Catalog": "AwsDataCatalog", "Database": self.database });
+        let input = json!({
+            "QueryString": sql, "ClientRequestToken": name, "WorkGroup": self.name, "QueryExecutionContext": context,
+        });
         let started: Started = self.client.call("StartQueryExecution", &input).await.map_err(refused)?;
         Ok(started.query_execution_id)
     }
@@ -115,12 +134,7 @@ impl Athena for Workgroup {
         if work_group != self.name {
             return Err(AthenaError::Refused("the query is another platform's".to_owned()));
         }
-        Ok(match status.state.as_str() {
-            "QUEUED" | "RUNNING" => Standing::Running,
-            "SUCCEEDED" => Standing::Done { scanned_bytes: statistics.data_scanned_in_bytes },
-            // One that scans more than the workgroup allows is cancelled.
-            state => Standing::Failed(status.state_change_reason.unwrap_or_else(|| format!("the query is {state}"))),
-        })
+        standing(status, statistics.data_scanned_in_bytes)
     }
 
     async fn page(&self, id: &str, page: Option<&str>, rows: usize) -> Result<Page, AthenaError> {
@@ -134,6 +148,23 @@ impl Athena for Workgroup {
         let rows = rows.into_iter().map(|row| row.data.into_iter().map(|datum| datum.var_char_value).collect());
         // The first page begins with the names of the columns.
         Ok(Page { columns, rows: rows.skip(usize::from(page.is_none())).collect(), next })
+    }
+}
+
+/// How a query stands that is in a state.
+fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AthenaError> {
+    match status.state.as_str() {
+        "QUEUED" | "RUNNING" => Ok(Standing::Running),
+        "SUCCEEDED" => Ok(Standing::Done { scanned_bytes }),
+        // One that scans more than the workgroup allows is cancelled.
+        state => {
+            let reason = status.state_change_reason.unwrap_or_else(|| format!("the query is {state}"));
+            let category = status.athena_error.and_then(|trouble| trouble.error_category);
+            if category == Some(SYSTEM) || NO_RIGHT.iter().any(|words| reason.contains(words)) {
+                return Err(AthenaError::Port(PortError(format!("Athena: {reason}"))));
+            }
+            Ok(Standing::Failed(reason))
+        }
     }
 }
 
@@ -155,6 +186,21 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn a_query_that_failed_by_the_service_is_no_wrong_question() {
+        let failed = |category: Option<u8>, reason: &str| {
+            let athena_error = category.map(|category| Trouble { error_category: Some(category) });
+            let status = Status { state: "FAILED".into(), state_change_reason: Some(reason.into()), athena_error };
+            standing(status, 0)
+        };
+        assert_eq!(failed(Some(2), "COLUMN_NOT_FOUND"), Ok(Standing::Failed("COLUMN_NOT_FOUND".into())));
+        assert_eq!(failed(None, "SYNTAX_ERROR"), Ok(Standing::Failed("SYNTAX_ERROR".into())));
+        let service = |reason: &str| Err(AthenaError::Port(PortError(format!("Athena: {reason}"))));
+        assert_eq!(failed(Some(1), "GENERIC_INTERNAL_ERROR"), service("GENERIC_INTERNAL_ERROR"));
+        let denied = "Permission denied: User is not authorized to perform: glue:GetTable";
+        assert_eq!(failed(Some(2), denied), service(denied));
+    }
 
     #[test]
     fn what_is_wrong_with_a_question_is_told_from_what_is_wrong_with_a_service() {

@@ -36,8 +36,9 @@ async fn serve() -> Result<(), StartError> {
     }
 }
 
-/// Time for a page of a query: the service answers with an empty one when there is nothing to say for long.
-const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for a page of a query: the service itself gives up after 60 seconds ("Query", Amazon Timestream API), and is the one
+/// to say so.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(75);
 
 async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
     let config = config::Export::read(variables)?;

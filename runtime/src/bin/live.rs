@@ -39,7 +39,7 @@ async fn serve() -> Result<(), StartError> {
     let (database, table) = &config.exported;
     let answerer = Answerer {
         catalog: RestCatalog::new(catalog, catalog_endpoint),
-        athena: Workgroup::new(JsonClient::new(athena, athena_endpoint, PROTOCOL), config.workgroup),
+        athena: Workgroup::new(JsonClient::new(athena, athena_endpoint, PROTOCOL), config.workgroup, database.clone()),
         hot,
         table: config.table,
         exported: format!("\"awsdatacatalog\".{}.{}", sql::name(database), sql::name(table)),

@@ -25,6 +25,9 @@ pub struct Request {
     /// Before when the last sample was taken; now, where it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// Whether exported files are read of all days, and not only of those that have left the table by now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub files: bool,
     /// What the last answer said is to follow, and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

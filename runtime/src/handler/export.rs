@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Time that must be left for another day of a zone to be begun.
-const BEGIN_TIME: Millis = Millis(60_000);
+const BEGIN_TIME: Millis = Millis(90_000);
 
 /// The handler.
 #[derive(Debug)]

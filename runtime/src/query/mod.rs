@@ -32,7 +32,10 @@ use question::{Device, Left, Question};
 const PAGE_ROWS_MAX: usize = 1_000;
 /// Values of an answer, about: Lambda takes answers of 6 MB ("Lambda quotas", AWS Lambda developer guide).
 const ANSWER_VALUES: usize = 60_000;
-/// Bytes of an answer made of the hot table, about.
+/// Columns that a result is taken to have until its first page is there.
+const COLUMNS_GUESSED: usize = 60;
+/// Bytes of the rows of an answer: at most, and where one made of the hot table ends.
+const ANSWER_BYTES_MAX: usize = 5_000_000;
 const ANSWER_BYTES: usize = 3_000_000;
 /// Bytes of items that are read for one answer, about: they are held at once.
 const HOT_BYTES: usize = 12_000_000;
@@ -168,11 +171,16 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
     ) -> Result<Answer, QueryError> {
         let left = match &request.next {
             Some(next) => Left::read(&request, next)?,
-            None => self.begin(Question::read(request, now)?, now, &has_time).await?,
+            None => {
+                let files = request.files;
+                self.begin(Question::read(request, now)?, files, now, &has_time).await?
+            }
         };
         match left {
             Left::Running { id, then } => self.wait(id, then, has_time).await,
-            Left::Rows { id, page, columns, then } => self.rows(id, Some(page), columns, then, Read::default()).await,
+            Left::Rows { id, page, columns, then } => {
+                self.rows(id, Some(page), columns, then, Read::default(), has_time).await
+            }
             Left::Hot(device) => self.newest(device).await,
         }
     }
@@ -181,11 +189,12 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
     async fn begin(
         &self,
         question: Question,
+        files: bool,
         now: Timestamp,
         has_time: &impl Fn() -> bool,
     ) -> Result<Left, QueryError> {
         let columns = self.columns().await?;
-        let place = question::Place { table: self.table_name(), exported: &self.exported, keep: self.keep, now };
+        let place = question::Place { table: self.table_name(), exported: &self.exported, keep: self.keep, files, now };
         let (sql, then) = match question {
             Question::Sql { sql, zone, from, to } => (place.sql(&columns, &sql, zone.as_deref(), (from, to))?, None),
             Question::Device(mut device) => {
@@ -217,7 +226,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
         loop {
             match self.athena.standing(&id).await {
                 Ok(Standing::Done { scanned_bytes }) => {
-                    return self.rows(id, None, 0, then, cost::scanned(scanned_bytes)).await;
+                    return self.rows(id, None, 0, then, cost::scanned(scanned_bytes), has_time).await;
                 }
                 Ok(Standing::Failed(reason)) => return Err(QueryError::Bad(reason)),
                 Ok(Standing::Running) | Err(AthenaError::Busy) if !has_time() => {
@@ -229,8 +238,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
         }
     }
 
-    /// Rows of a query's result. How many fit into an answer depends on how many columns they have, which the first page
-    /// says.
+    /// Rows of a query's result, as many as fit into an answer.
     async fn rows(
         &self,
         id: String,
@@ -238,28 +246,46 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
         columns: usize,
         then: Option<Device>,
         read: Read,
+        has_time: impl Fn() -> bool,
     ) -> Result<Answer, QueryError> {
-        // The first page is a small one: nobody knows yet how wide its rows are.
-        let wide = if columns == 0 { ANSWER_VALUES / PAGE_ROWS_MAX * 10 } else { columns };
-        let rows = (ANSWER_VALUES / wide).clamp(1, PAGE_ROWS_MAX);
+        // Nobody knows before the first page how wide its rows are.
+        let mut rows = (ANSWER_VALUES / columns.max(COLUMNS_GUESSED)).clamp(1, PAGE_ROWS_MAX);
         let mut pauses = Pauses::default();
-        let found = loop {
-            match self.athena.page(&id, page.as_deref(), rows).await {
-                Ok(found) => break found,
-                Err(AthenaError::Busy) if pauses.count < 10 => pauses.wait().await,
+        loop {
+            let found = match self.athena.page(&id, page.as_deref(), rows).await {
+                Ok(found) => found,
+                Err(AthenaError::Busy) if has_time() => {
+                    pauses.wait().await;
+                    continue;
+                }
+                Err(AthenaError::Busy) => {
+                    let left = match page {
+                        Some(page) => Left::Rows { id, page, columns, then },
+                        None => Left::Running { id, then },
+                    };
+                    return Ok(Answer { next: Some(left.to_text()), ..Answer::default() });
+                }
                 Err(error) => return Err(error.into()),
+            };
+            let columns: Vec<Column> = found.columns.iter().map(|(name, athena)| value::column(name, athena)).collect();
+            let typed = |row: Vec<Option<String>>| {
+                columns.iter().zip(row).map(|(column, text)| value::value(column, text)).collect::<Vec<Value>>()
+            };
+            let typed: Vec<Vec<Value>> = found.rows.into_iter().map(typed).collect();
+            if serde_json::to_vec(&typed).map_or(0, |bytes| bytes.len()) > ANSWER_BYTES_MAX {
+                if rows == 1 {
+                    return Err(QueryError::Bad(format!("a row has more than {ANSWER_BYTES_MAX} bytes")));
+                }
+                rows /= 2;
+                continue;
             }
-        };
-        let columns: Vec<Column> = found.columns.iter().map(|(name, athena)| value::column(name, athena)).collect();
-        let typed = |row: Vec<Option<String>>| {
-            columns.iter().zip(row).map(|(column, text)| value::value(column, text)).collect()
-        };
-        let rows = found.rows.into_iter().map(typed).collect();
-        let left = match found.next {
-            Some(page) => Some(Left::Rows { id, page, columns: columns.len(), then }),
-            None => then.map(Left::Hot),
-        };
-        Ok(Answer { columns, rows, read, next: left.map(|left| left.to_text()), error: None })
+            let left = match found.next {
+                Some(page) => Some(Left::Rows { id, page, columns: columns.len(), then }),
+                None => then.map(Left::Hot),
+            };
+            let next = left.map(|left| left.to_text());
+            return Ok(Answer { columns, rows: typed, read, next, error: None });
+        }
     }
 
     /// The newest samples of a device, out of the hot table.

@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use fleetform_engine::{
     rows::{
-        columns::{Column, DAY, DEVICE_ID, SAMPLED_AT, ZONE},
+        columns::{Column, DAY, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT, ZONE},
         sql,
     },
     units::{Millis, Timestamp},
@@ -14,9 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::QueryError;
 use crate::event::query::Request;
 
-/// The bytes of a question in SQL, at most, so that with what stands before it it is one that Athena takes: 262,144 bytes
-/// ("StartQueryExecution", Amazon Athena API).
-const SQL_BYTES_MAX: usize = 100_000;
+/// The bytes of a question with what stands before it, at most ("StartQueryExecution", Amazon Athena API).
+const SQL_BYTES_MAX: usize = 262_144;
 const DAY_MS: i64 = 86_400_000;
 
 /// A question.
@@ -62,6 +61,8 @@ pub(super) struct Place<'a> {
     pub(super) exported: &'a str,
     /// How long after its end a day stays in the table.
     pub(super) keep: Millis,
+    /// Whether files are read of days that should still be in the table.
+    pub(super) files: bool,
     /// The time now.
     pub(super) now: Timestamp,
 }
@@ -83,9 +84,6 @@ impl Question {
         }
         let Request { sql, device, readings, zone, .. } = request;
         match (sql, device) {
-            (Some(sql), None) if sql.len() > SQL_BYTES_MAX => {
-                Err(QueryError::Bad(format!("the question has {} bytes, and at most {SQL_BYTES_MAX}", sql.len())))
-            }
             (Some(sql), None) if readings.is_empty() => Ok(Self::Sql { sql, zone, from, to }),
             (None, Some(id)) if zone.is_none() => Ok(Self::Device(Device { id, readings, from, to })),
             _ => {
@@ -122,15 +120,27 @@ impl Place<'_> {
         window: (Timestamp, Timestamp),
     ) -> Result<String, QueryError> {
         let zone = zone.map(|zone| format!("{ZONE} = {}", sql::text(zone)));
-        Ok(sql::ask(&self.samples(columns, zone, window)?, question))
+        let sql = sql::ask(&self.samples(columns, zone, window)?, question);
+        if sql.len() > SQL_BYTES_MAX {
+            let own = sql.len() - question.len();
+            return Err(QueryError::Bad(format!(
+                "the question has {} bytes, and with {own} for the {} columns of samples it may have {SQL_BYTES_MAX}",
+                question.len(),
+                columns.len()
+            )));
+        }
+        Ok(sql)
     }
 
     /// A question about a device.
     pub(super) fn device(&self, columns: &[Column], device: &Device) -> Result<String, QueryError> {
         let condition = format!("{DEVICE_ID} = {}", sql::text(&device.id));
-        let samples = self.samples(columns, Some(condition), (device.from, device.to))?;
-        let names = device.wanted(columns);
-        let names: String = names.iter().map(|column| format!(", {}", sql::name(&column.name))).collect();
+        let wanted = device.wanted(columns);
+        let is_key = |column: &&Column| [DEVICE_ID, SAMPLED_AT, INGESTED_AT, RECORD].contains(&column.name.as_str());
+        let others = wanted.iter().filter(|column| !is_key(column));
+        let read: Vec<Column> = columns.iter().filter(is_key).chain(others).cloned().collect();
+        let samples = self.samples(&read, Some(condition), (device.from, device.to))?;
+        let names: String = wanted.iter().map(|column| format!(", {}", sql::name(&column.name))).collect();
         let question = format!("SELECT {DEVICE_ID}, {SAMPLED_AT}{names} FROM {} ORDER BY {SAMPLED_AT}", sql::SAMPLES);
         Ok(sql::ask(&samples, &question))
     }
@@ -151,7 +161,10 @@ impl Place<'_> {
         let conditions: Vec<String> = window.into_iter().chain(condition.clone()).collect();
         let mut rows = vec![sql::table(&self.table, columns, &conditions)];
         // The last day that may have left: the one that ended so long ago.
-        let left_until = (self.now.0 - self.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1;
+        let left_until = match self.files {
+            false => (self.now.0 - self.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1,
+            true => self.now.0,
+        };
         if from.0 <= left_until {
             let last = Timestamp((to.0 - 1).min(left_until));
             let [first, last] = [sql::day(from).ok_or_else(no_day)?, sql::day(last).ok_or_else(no_day)?];

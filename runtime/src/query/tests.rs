@@ -294,6 +294,28 @@ async fn pages_follow_each_other() {
 }
 
 #[tokio::test]
+async fn no_answer_is_larger_than_lambda_takes() {
+    let long = |n: usize| vec![Some(format!("{n:05}") + &"x".repeat(40_000)), None, None];
+    let athena = Script { rows: (0..300).map(long).collect(), ..Script::default() };
+    let answers = all(&answerer(&athena, None), sql("SELECT 1", 60)).await.expect("answers");
+    assert!(answers.iter().all(|answer| serde_json::to_vec(answer).unwrap().len() < 6_000_000));
+    let found: Vec<usize> = rows(&answers).iter().map(|row| row[0].as_str().unwrap()[..5].parse().unwrap()).collect();
+    assert_eq!(found, (0..300).collect::<Vec<_>>());
+    let athena = Script { rows: vec![vec![Some("x".repeat(6_000_000)), None, None]], ..Script::default() };
+    let refused = all(&answerer(&athena, None), sql("SELECT 1", 60)).await.expect_err("it is refused");
+    assert_eq!(refused, QueryError::Bad("a row has more than 5000000 bytes".to_owned()));
+}
+
+#[tokio::test]
+async fn files_are_read_of_all_days_where_that_is_asked_for() {
+    let athena = Script::default();
+    let asked = Request { files: true, ..sql("SELECT 1 FROM samples", 5 * 86_400) };
+    all(&answerer(&athena, None), asked).await.expect("answers");
+    let asked = athena.asked.lock().unwrap()[0].clone();
+    assert!(asked.contains("\"day\" BETWEEN DATE '2026-01-26' AND DATE '2026-01-31'"), "{asked}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_question_is_said() {
     let athena = Script::default();
     let answerer = answerer(&athena, None);
@@ -308,6 +330,8 @@ async fn what_is_wrong_with_a_question_is_said() {
     assert!(said(Request { zone: Some("a".into()), ..device(60) }).await.starts_with("ask by `sql`"));
     let unknown = Request { readings: vec!["presure".into()], ..device(60) };
     assert!(said(unknown).await.starts_with("there is no reading `presure`; the table of samples has device_id,"));
+    let long = format!("SELECT '{}'", "x".repeat(262_144));
+    assert!(said(sql(&long, 60)).await.starts_with("the question has 262153 bytes, and with "));
     let next = |next: &str| Request { next: Some(next.to_owned()), ..Request::default() };
     assert!(said(next("!")).await.starts_with("`next` is not what"));
     assert_eq!(said(Request { next: Some("x".into()), ..sql("x", 60) }).await, "`next` stands alone");

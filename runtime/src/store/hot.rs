@@ -15,6 +15,9 @@ use fleetform_engine::{
 /// DynamoDB", Amazon DynamoDB developer guide).
 const ROWS_BYTES_MAX: usize = 350_000;
 const HOUR_MS: i64 = 3_600_000;
+/// Seconds that an item is kept for longer: who asks for a day of samples may be asking still when the first of them is a
+/// day old.
+const SPARE_S: i64 = 3_600;
 
 /// An item of the hot table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +88,7 @@ impl Items {
                     device: device.clone(),
                     sample: key(begin.sampled_at, &begin.sequence),
                     rows: String::from_utf8(text).unwrap_or_default(),
-                    expires_at: last_at.after(self.retention).0.div_euclid(1_000) + 1,
+                    expires_at: last_at.after(self.retention).0.div_euclid(1_000) + SPARE_S,
                     first,
                 });
             }
@@ -122,7 +125,7 @@ mod tests {
         let shown: Vec<_> = items.iter().map(|item| (item.device.as_str(), item.rows.as_str(), item.first)).collect();
         assert_eq!(shown, [("a", r#"[{"n":3}]"#, 3), ("a", r#"[{"n":2},{"n":1}]"#, 1), ("b", r#"[{"n":0}]"#, 0)]);
         assert!(items[0].sample < items[1].sample);
-        assert_eq!(items[1].expires_at, NOW.0 / 1_000 - 20 + 86_400 + 1);
+        assert_eq!(items[1].expires_at, NOW.0 / 1_000 - 20 + 86_400 + 3_600);
     }
 
     #[test]

@@ -58,6 +58,10 @@ pub(crate) struct Query {
     /// Samples before this moment; unless given, until now
     #[arg(long, value_name = "RFC3339", value_parser = moment, requires = "from")]
     to: Option<Timestamp>,
+    /// Read exported files of all days, and not only of those that have left the table: for days that left it before
+    /// `retention.warm` was made longer
+    #[arg(long)]
+    files: bool,
     /// How rows are written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
@@ -103,6 +107,7 @@ impl Query {
             zone: self.zone,
             from: from.to_rfc3339(),
             to: to.to_rfc3339(),
+            files: self.files,
             next: None,
         };
         found::wait(async {

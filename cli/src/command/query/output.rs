@@ -17,6 +17,8 @@ const GAP: &str = "  ";
 pub(super) struct Output {
     place: Place,
     rows: u64,
+    /// Whether the columns have been written.
+    begun: bool,
     form: Form,
 }
 
@@ -56,16 +58,19 @@ impl Output {
             Format::Json => Form::Json,
             Format::Parquet => Form::Parquet(None),
         };
-        Ok(Self { place, rows: 0, form })
+        Ok(Self { place, rows: 0, begun: false, form })
     }
 
     /// Writes rows. `false` if whoever reads wants no more of them.
     pub(super) fn write(&mut self, columns: &[Column], rows: &[Vec<Value>]) -> Result<bool, Stop> {
-        let is_first = self.rows == 0;
+        // The first rows say how wide a table is, and the first columns are the head of everything else.
+        let waits = rows.is_empty() && matches!(self.form, Form::Table(_));
+        let is_first = !std::mem::replace(&mut self.begun, true);
         let written = match &mut self.form {
+            Form::Table(_) if waits => Ok(()),
             Form::Table(widths) => table(self.place.writer(), widths, columns, rows),
             Form::Csv => csv(self.place.writer(), is_first, columns, rows),
-            Form::Json => json(self.place.writer(), is_first, columns, rows),
+            Form::Json => json(self.place.writer(), self.rows == 0, columns, rows),
             Form::Parquet(writer) => parquet::add(writer, columns, rows),
         };
         self.rows += rows.len() as u64;

@@ -221,6 +221,9 @@ fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Buc
                 glue(&[catalog::PATH.into(), "/".into(), samples.bucket.clone()]),
                 federated("database", format!("/{NAMESPACE}")),
                 federated("table", format!("/{NAMESPACE}/{TABLE}")),
+                // Athena looks at it whatever is asked ("Configure access to databases and tables in the AWS Glue Data
+                // Catalog", Amazon Athena user guide).
+                glue(&["database/default".into()]),
                 glue(&["database/".into(), database.reference()]),
                 glue(&["table/".into(), database.reference(), format!("/{EXPORTED}").into()]),
             ],
