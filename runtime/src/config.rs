@@ -357,6 +357,7 @@ mod tests {
             assert_eq!(Register::read(&variables)?.authorities, ["aa", "bb"]);
             assert_eq!(Store::read(&variables)?.hot, None);
             assert_eq!(Export::read(&variables)?.object_rows, Export::OBJECT_ROWS);
+            assert_eq!((Export::read(&variables)?.downsample, Query::read(&variables)?.aggregates), (None, None));
             assert_eq!(Query::read(&variables)?.exported.1, "exported");
             Notify::read(&variables)
         };
@@ -396,6 +397,25 @@ mod tests {
         let key_arn = "arn:aws:kms:us-east-1:111111111111:key/k".to_owned();
         variables.insert("FLEETFORM_KEY_ARN", key_arn.clone());
         assert_eq!(read(&variables), Ok(DaysFrom::Timestream { database, table, key_arn }));
+    }
+
+    #[test]
+    fn aggregates_come_with_how_long_samples_are_kept() {
+        let mut variables = complete();
+        let read = |variables: &BTreeMap<&'static str, String>| {
+            let lookup = |name: &str| variables.get(name).cloned();
+            Export::read(&Variables::new(&lookup)).map(|export| export.downsample)
+        };
+        variables.insert("FLEETFORM_DOWNSAMPLE_S", "3600".to_owned());
+        assert_eq!(read(&variables), Err(ConfigError::Missing { name: "FLEETFORM_COLD_RETENTION_S" }));
+        variables.insert("FLEETFORM_COLD_RETENTION_S", "86400".to_owned());
+        let [every, until] = [3_600, 86_400].map(Millis::from_secs);
+        assert_eq!(read(&variables), Ok(Some(crate::export::downsample::Downsample { every, until })));
+        for wrong in ["0", "7000", "an hour"] {
+            variables.insert("FLEETFORM_DOWNSAMPLE_S", wrong.to_owned());
+            let expected = "seconds that divide a day";
+            assert_eq!(read(&variables), Err(ConfigError::Invalid { name: "FLEETFORM_DOWNSAMPLE_S", expected }));
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use fleetform_engine::{
     drive::PortError,
-    rows::columns::{Column, ColumnType, DAY, EXPORT_NUMBER, ZONE},
+    rows::{
+        aggregates::{self, AGGREGATES},
+        columns::{Column, ColumnType, DAY, EXPORT_NUMBER, ZONE},
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -33,6 +36,9 @@ pub struct Exported {
     pub partition_by: String,
     /// The zones that there are now.
     pub zones: Vec<String>,
+    /// The name of the table of aggregates; none where there are none.
+    #[serde(default)]
+    pub aggregates: Option<String>,
 }
 
 /// The data catalog.
@@ -51,8 +57,25 @@ impl Exported {
     /// # Errors
     /// If the catalog does not answer, or refuses.
     pub async fn bring_about(&self, catalog: &impl DataCatalog, columns: &[Column]) -> Result<(), PortError> {
+        self.bring_one_about(catalog, "samples", columns).await?;
+        match &self.aggregates {
+            Some(table) => {
+                let aggregates = Self { table: table.clone(), ..self.clone() };
+                aggregates.bring_one_about(catalog, AGGREGATES, &aggregates::COLUMNS).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The same of the files below a folder.
+    async fn bring_one_about(
+        &self,
+        catalog: &impl DataCatalog,
+        folder: &str,
+        columns: &[Column],
+    ) -> Result<(), PortError> {
         let found = catalog.find(self).await?;
-        let wanted = self.table(columns, found.as_ref());
+        let wanted = self.table(folder, columns, found.as_ref());
         self.check_folders(found.as_ref())?;
         if found.as_ref().is_some_and(|found| says(found, &wanted)) {
             return Ok(());
@@ -82,12 +105,12 @@ impl Exported {
     }
 
     /// The table with these columns, beside what is known of it ("Table structure", AWS Glue API).
-    fn table(&self, columns: &[Column], known: Option<&Value>) -> Value {
+    fn table(&self, folder: &str, columns: &[Column], known: Option<&Value>) -> Value {
         let known_zones = known.and_then(|table| table["Parameters"][ZONES].as_str()).unwrap_or_default();
         let known_zones = known_zones.split(',').filter(|zone| !zone.is_empty());
         let zones: BTreeSet<&str> = known_zones.chain(self.zones.iter().map(String::as_str)).collect();
         let zones: Vec<&str> = zones.into_iter().collect();
-        let root = format!("s3://{}/samples", self.bucket);
+        let root = format!("s3://{}/{folder}", self.bucket);
         let own = columns.iter().filter(|column| column.name != ZONE);
         let own = own.map(|column| json!({ "Name": column.name, "Type": hive(column.column_type) }));
         let own: Vec<Value> = own.chain([json!({ "Name": EXPORT_NUMBER, "Type": hive(ColumnType::Int) })]).collect();
@@ -148,9 +171,25 @@ const fn hive(column_type: ColumnType) -> &'static str {
 pub(crate) mod memory {
     //! A data catalog in memory.
 
-    use std::sync::Mutex;
+    use std::{collections::BTreeMap, sync::Mutex};
 
     use super::*;
+
+    /// Any tables by name.
+    #[derive(Debug, Default)]
+    pub(crate) struct Tables(pub(crate) Mutex<BTreeMap<String, Value>>);
+
+    impl DataCatalog for &Tables {
+        async fn find(&self, exported: &Exported) -> Result<Option<Value>, PortError> {
+            Ok(self.0.lock().unwrap().get(&exported.table).cloned())
+        }
+
+        async fn put(&self, exported: &Exported, table: Value, there: bool) -> Result<(), PortError> {
+            let known = self.0.lock().unwrap().insert(exported.table.clone(), table);
+            assert_eq!(known.is_some(), there);
+            Ok(())
+        }
+    }
 
     /// One table, or none, and how often it was written.
     #[derive(Debug, Default)]
@@ -180,7 +219,7 @@ mod tests {
     fn exported(zones: &[&str]) -> Exported {
         let zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
         let [database, table, bucket] = ["water_dev", "exported", "cold"].map(str::to_owned);
-        Exported { database, table, bucket, partition_by: "day,zone".to_owned(), zones }
+        Exported { database, table, bucket, partition_by: "day,zone".to_owned(), zones, aggregates: None }
     }
 
     fn column(name: &str, column_type: ColumnType) -> Column {
@@ -213,6 +252,27 @@ mod tests {
             .map(|one| one["Name"].as_str().unwrap())
             .collect();
         assert_eq!(names, ["device_id", "on", "export_number"]);
+    }
+
+    #[tokio::test]
+    async fn aggregates_are_a_table_of_their_own_with_the_same_folders() {
+        let catalog = memory::Tables::default();
+        let exported = Exported { aggregates: Some("sums".to_owned()), ..exported(&["a"]) };
+        for _ in 0..2 {
+            exported.bring_about(&&catalog, &[column("pressure", ColumnType::Float)]).await.expect("answers");
+        }
+        let tables = catalog.0.lock().unwrap().clone();
+        assert_eq!(tables.keys().collect::<Vec<_>>(), ["exported", "sums"]);
+        let table = &tables["sums"];
+        assert_eq!(table["Parameters"][TEMPLATE], "s3://cold/aggregates/day=${day}/zone=${zone}/");
+        assert_eq!(table["StorageDescriptor"]["Location"], "s3://cold/aggregates/");
+        let columns = table["StorageDescriptor"]["Columns"].as_array().expect("columns");
+        let said: Vec<String> = columns.iter().map(|one| format!("{} {}", one["Name"], one["Type"])).collect();
+        let said = said.join(", ").replace('"', "");
+        let wanted = "device_id string, interval_start timestamp, interval_s bigint, device_type string, reading string, \
+                      count bigint, minimum double, maximum double, sum double, last double, export_number bigint";
+        assert_eq!(said, wanted);
+        assert_eq!(tables["exported"]["StorageDescriptor"]["Columns"][0]["Name"], "pressure");
     }
 
     #[tokio::test]

@@ -53,8 +53,9 @@ def parquet(paths):
     for path in paths:
         # Each file by itself: what its folders are called is not in it.
         for row in pyarrow.parquet.ParquetFile(pathlib.Path(path)).read().to_pylist():
-            for name in ("sampled_at", "ingested_at"):
-                row[name] = round(row[name].timestamp() * 1e6)
+            for name, value in row.items():
+                if isinstance(value, datetime.datetime):
+                    row[name] = round(value.timestamp() * 1e6)
             print(json.dumps({name: value for name, value in row.items() if value is not None}, sort_keys=True))
 
 

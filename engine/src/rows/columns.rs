@@ -59,7 +59,7 @@ pub struct Column {
 }
 
 impl Column {
-    const fn fixed(name: &'static str, column_type: ColumnType, required: bool) -> Self {
+    pub(super) const fn fixed(name: &'static str, column_type: ColumnType, required: bool) -> Self {
         Self { name: SmolStr::new_static(name), column_type, required }
     }
 }

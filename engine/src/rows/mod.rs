@@ -4,6 +4,7 @@
 //! evaluated is stored all the same. Who a record is about and what a device was are told apart: the first is in the
 //! record, the second must be looked up by whoever stores.
 
+pub mod aggregates;
 pub mod columns;
 pub mod sql;
 

@@ -54,6 +54,11 @@ pub fn table(table: &str, columns: &[Column], conditions: &[String]) -> String {
 
 /// The samples of exported files, of which the last export of each counts. Conditions on `days` say which files are read.
 pub fn exported(table: &str, columns: &[Column], days: &[String], conditions: &[String]) -> String {
+    newest(table, columns, &[ZONE, DEVICE_ID, SAMPLED_AT], days, conditions)
+}
+
+/// Rows of exported files: of those with one `key` the last export's.
+pub(super) fn newest(table: &str, columns: &[Column], key: &[&str], days: &[String], conditions: &[String]) -> String {
     // Files say moments without a zone, which are of UTC.
     let names = columns.iter().map(|column| match column.column_type {
         ColumnType::Time => format!("with_timezone({0}, 'UTC') AS {0}", name(&column.name)),
@@ -61,9 +66,10 @@ pub fn exported(table: &str, columns: &[Column], days: &[String], conditions: &[
     });
     let names: Vec<String> = names.collect();
     format!(
-        "SELECT * FROM (SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {ZONE}, {DEVICE_ID}, {SAMPLED_AT} ORDER BY \
+        "SELECT * FROM (SELECT {} FROM (SELECT *, row_number() OVER (PARTITION BY {} ORDER BY \
          {EXPORT_NUMBER} DESC) AS \"export rank\" FROM {table}{}) WHERE \"export rank\" = 1){}",
         names.join(", "),
+        key.join(", "),
         all(days),
         all(conditions)
     )
@@ -93,6 +99,11 @@ pub fn merged(columns: &[Column], rows: &[String]) -> String {
 
 /// A question that knows these samples.
 pub fn ask(samples: &str, question: &str) -> String {
+    ask_of(&[(SAMPLES, samples)], question)
+}
+
+/// A question that knows all of these by their names.
+pub fn ask_of(named: &[(&str, &str)], question: &str) -> String {
     let question = question.trim().trim_end_matches(|end: char| end == ';' || end.is_whitespace());
     let (recursive, rest) = match after(opening(question), "WITH") {
         Some(names) => match after(opening(names), "RECURSIVE") {
@@ -101,10 +112,11 @@ pub fn ask(samples: &str, question: &str) -> String {
         },
         None => ("", None),
     };
-    let samples = samples.replace('\n', "\n  ");
+    let known = named.iter().map(|(name, rows)| format!("{name} AS (\n  {}\n)", rows.replace('\n', "\n  ")));
+    let known = known.collect::<Vec<_>>().join(", ");
     match rest {
-        Some(names) => format!("WITH {recursive}{SAMPLES} AS (\n  {samples}\n),{names}"),
-        None => format!("WITH {SAMPLES} AS (\n  {samples}\n)\n{question}"),
+        Some(names) => format!("WITH {recursive}{known},{names}"),
+        None => format!("WITH {known}\n{question}"),
     }
 }
 

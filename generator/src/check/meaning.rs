@@ -49,6 +49,7 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
         (raw.storage.as_ref().unwrap_or(&no_storage), raw.export.as_ref().unwrap_or(&no_export));
     storage::check_columns(raw_storage.engine(), &message, &device_types, context);
     let storage = raw_storage.check(raw_retention, raw_export, &message, &at("storage"), context);
+    raw_retention.check_types(&storage.retention, &device_types, &at("retention"), context);
     let kept_by = raw_storage.engine().service();
     let stream = raw.stream.as_ref().unwrap_or(&Default::default()).check(&device_types, &at("stream"), context);
     let processor = raw_processor.check(&stream, sweep_every, &at("processor"), context);

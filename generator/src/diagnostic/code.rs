@@ -137,6 +137,8 @@ codes! {
     ServerMadeKeys = "P077" Warning "server-made-keys" "private keys that AWS makes",
     ClosedService = "P078" Error "closed-service" "a service that takes no new customers",
     ChangedReading = "P079" Error "changed-reading" "a reading of another type than its column in the table of samples",
+    UnevenInterval = "P080" Error "uneven-interval" "an interval that does not divide a day",
+    SparseInterval = "P081" Warning "sparse-interval" "an interval that holds one sample at most",
 }
 
 impl Code {

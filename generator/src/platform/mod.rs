@@ -10,6 +10,7 @@ pub mod command;
 pub mod contact;
 pub mod deploy;
 pub mod device_type;
+pub mod downsample;
 pub mod environment;
 pub mod export;
 pub mod identity;

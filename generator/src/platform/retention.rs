@@ -1,10 +1,16 @@
 //! `[retention]`: how long things are kept.
 
-use fleetform_engine::units::Millis;
+use std::collections::BTreeMap;
+
+use fleetform_engine::{ids::DeviceTypeId, units::Millis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::storage::RawEngine;
+use super::{
+    device_type::DeviceType,
+    downsample::{Downsample, RawDownsample},
+    storage::RawEngine,
+};
 use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
@@ -55,6 +61,9 @@ pub(crate) struct RawRetention {
     /// for 90 days and more, and more for each read. All are read at once.
     #[schemars(extend("default" = "intelligent_tiering"))]
     pub(crate) cold_class: Option<ColdClass>,
+    /// What the samples of each device come to in intervals, as files that are kept for longer than exported samples: count,
+    /// minimum, maximum, sum and last value of each reading that is a number or a truth.
+    pub(crate) downsample: Option<RawDownsample>,
 }
 
 /// A storage class of Amazon S3 that is read within milliseconds.
@@ -82,6 +91,8 @@ pub struct Retention {
     pub cold: Millis,
     /// What these are kept as.
     pub cold_class: ColdClass,
+    /// Which aggregates of them are kept for longer.
+    pub downsample: Option<Downsample>,
 }
 
 impl RawRetention {
@@ -144,7 +155,22 @@ impl RawRetention {
             }
             context.report(diagnostic.help("keep them longer, or remove `cold_class`"));
         }
-        Retention { warm, cold, cold_class }
+        let downsample = self.downsample.as_ref();
+        let downsample = downsample.map(|raw| raw.check((cold, &cold_at), &at.key("downsample"), context));
+        Retention { warm, cold, cold_class, downsample }
+    }
+
+    /// Reports aggregates that say no more than the samples of some device types.
+    pub(crate) fn check_types(
+        &self,
+        retention: &Retention,
+        types: &BTreeMap<DeviceTypeId, DeviceType>,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) {
+        if let (Some(raw), Some(Downsample { every, .. })) = (&self.downsample, retention.downsample) {
+            raw.check_types(every, types, &at.key("downsample"), context);
+        }
     }
 
     /// The life of a sample in Timestream's memory store.

@@ -3,7 +3,7 @@
 //! It is deployed first and on its own, since a root template can only name what is already in a bucket.
 
 use super::{
-    bucket::{self, Plan},
+    bucket::{self, Expiry, Plan},
     encryption,
     site::Site,
 };
@@ -22,7 +22,8 @@ pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
     let mut stack = site.stack("artifacts", "the bucket for templates, code and rule sets");
     let key = encryption::artifact_key(site, &mut stack);
     let access_log = bucket::add_access_log(&mut stack, "ArtifactAccessLogBucket");
-    let plan = Plan { key: &key, access_log: (&access_log.reference(), "artifacts/"), expire_days: None, class: None };
+    let plan =
+        Plan { key: &key, access_log: (&access_log.reference(), "artifacts/"), expiry: Expiry::Never, class: None };
     let artifacts = bucket::add(&mut stack, "ArtifactBucket", plan, |_| Vec::new());
     stack.output("ArtifactBucketName", "Name of the bucket for templates, code and rule sets", artifacts.reference());
     stack.export("ArtifactKeyArn", "ARN of the key of that bucket", key, &key_export(site));

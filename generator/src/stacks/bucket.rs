@@ -38,10 +38,20 @@ pub(crate) struct Plan<'a> {
     pub(crate) key: &'a Text,
     /// Name of the bucket that takes its access log, and the prefix there.
     pub(crate) access_log: (&'a Text, &'static str),
-    /// Days after which objects expire; none where they never do.
-    pub(crate) expire_days: Option<u32>,
+    /// When objects expire.
+    pub(crate) expiry: Expiry,
     /// The storage class that objects are moved to, and after how many days; none where they stay in S3 Standard.
     pub(crate) class: Option<(&'static str, u32)>,
+}
+
+/// When objects expire, in days after they were written.
+pub(crate) enum Expiry {
+    /// They never do.
+    Never,
+    /// All of them, after so many.
+    Days(u32),
+    /// Those whose keys begin so, after so many; others never do.
+    ByPrefix(Vec<(&'static str, u32)>),
 }
 
 /// Adds the bucket `id` and its policy; `more` makes further statements of it from the bucket's ARN.
@@ -67,7 +77,7 @@ pub(crate) fn add(
                         key: Some(plan.key.clone()),
                     },
                 },
-                plan.expire_days,
+                plan.expiry,
                 plan.class,
             )
         },
@@ -86,7 +96,7 @@ pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
         bucket_key_enabled: None,
         server_side_encryption_by_default: DefaultEncryption { algorithm: "AES256", key: None },
     };
-    let bucket = stack.add(id, private(encryption, Some(ACCESS_LOG_DAYS), None));
+    let bucket = stack.add(id, private(encryption, Expiry::Days(ACCESS_LOG_DAYS), None));
     let deliver = Statement::allow("DeliverAccessLogs", ["s3:PutObject"], [objects(&bucket.arn(), "")])
         .by(Principals::Services(vec!["logging.s3.amazonaws.com".into()]))
         .when(in_this_account());
@@ -94,29 +104,40 @@ pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
     bucket
 }
 
-fn private(encryption: EncryptionRule, expire_days: Option<u32>, class: Option<(&'static str, u32)>) -> Bucket {
+fn private(encryption: EncryptionRule, expiry: Expiry, class: Option<(&'static str, u32)>) -> Bucket {
     let mut rules = vec![LifecycleRule {
-        id: "remove-what-is-left-over",
+        id: "remove-what-is-left-over".into(),
         status: "Enabled",
+        prefix: None,
         expiration_in_days: None,
         transitions: Vec::new(),
         noncurrent_version_expiration: Some(NoncurrentVersionExpiration { noncurrent_days: OLD_VERSION_DAYS }),
         abort_incomplete_multipart_upload: Some(AbortIncompleteMultipartUpload { days_after_initiation: 1 }),
     }];
-    if let Some(days) = expire_days {
-        rules.push(LifecycleRule {
-            id: "expire",
-            status: "Enabled",
-            expiration_in_days: Some(days),
-            transitions: Vec::new(),
-            noncurrent_version_expiration: None,
-            abort_incomplete_multipart_upload: None,
-        });
-    }
+    let expiring = match expiry {
+        Expiry::Never => Vec::new(),
+        Expiry::Days(days) => vec![("expire".into(), None, days)],
+        Expiry::ByPrefix(prefixes) => {
+            let named = |(prefix, days): (&'static str, u32)| {
+                (format!("expire-{}", prefix.trim_end_matches('/')).into(), Some(prefix), days)
+            };
+            prefixes.into_iter().map(named).collect()
+        }
+    };
+    rules.extend(expiring.into_iter().map(|(id, prefix, days)| LifecycleRule {
+        id,
+        status: "Enabled",
+        prefix,
+        expiration_in_days: Some(days),
+        transitions: Vec::new(),
+        noncurrent_version_expiration: None,
+        abort_incomplete_multipart_upload: None,
+    }));
     if let Some((storage_class, transition_in_days)) = class {
         rules.push(LifecycleRule {
-            id: "tier",
+            id: "tier".into(),
             status: "Enabled",
+            prefix: None,
             expiration_in_days: None,
             transitions: vec![Transition { storage_class, transition_in_days }],
             noncurrent_version_expiration: None,

@@ -3,7 +3,7 @@
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
-    bucket::{self, Plan},
+    bucket::{self, Expiry, Plan},
     encryption, iot_policies, registry,
     site::Site,
 };
@@ -79,7 +79,12 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
     let errors = bucket::add(
         &mut stack,
         "RuleErrorBucket",
-        Plan { key: &key, access_log: (&access_log, "rule-errors/"), expire_days: Some(RULE_ERROR_DAYS), class: None },
+        Plan {
+            key: &key,
+            access_log: (&access_log, "rule-errors/"),
+            expiry: Expiry::Days(RULE_ERROR_DAYS),
+            class: None,
+        },
         |_| Vec::new(),
     );
     let stream = {

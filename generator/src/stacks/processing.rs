@@ -9,7 +9,7 @@ use fleetform_policy::iam::{Condition, Principals, Statement, Target};
 
 use super::{
     alerting,
-    bucket::{self, Plan as BucketPlan},
+    bucket::{self, Expiry, Plan as BucketPlan},
     function::{self, Plan},
     ingest,
     shared::{Artifacts, FunctionOutputs, common_environment, dead_letters, keep_failures, read_stream},
@@ -67,13 +67,18 @@ pub(crate) fn stacks(
     let state = bucket::add(
         &mut stack,
         "StateBucket",
-        BucketPlan { key: &key, access_log: (&access_log, "state/"), expire_days: None, class: None },
+        BucketPlan { key: &key, access_log: (&access_log, "state/"), expiry: Expiry::Never, class: None },
         |arn| vec![create_only(arn)],
     );
     let failures = bucket::add(
         &mut stack,
         "FailureBucket",
-        BucketPlan { key: &key, access_log: (&access_log, "failures/"), expire_days: Some(FAILURE_DAYS), class: None },
+        BucketPlan {
+            key: &key,
+            access_log: (&access_log, "failures/"),
+            expiry: Expiry::Days(FAILURE_DAYS),
+            class: None,
+        },
         |_| Vec::new(),
     );
     let quarantine = stack.add("QuarantineTable", Table::new("id", None, &key));

@@ -16,6 +16,7 @@ use crate::platform::{
     contact::Contact,
     deploy::Deploy,
     device_type::{DeviceType, Reading},
+    downsample::Downsample,
     environment::Environment,
     export::{Compression, Export, Layout},
     identity::{Identity, Key, Provisioning},
@@ -90,6 +91,10 @@ pub(crate) fn platform() -> Platform {
                 warm: Millis::from_secs(30 * 86_400),
                 cold: Millis::from_secs(7 * 365 * 86_400),
                 cold_class: ColdClass::IntelligentTiering,
+                downsample: Some(Downsample {
+                    every: Millis::from_secs(3_600),
+                    keep: Millis::from_secs(10 * 365 * 86_400),
+                }),
             },
             export: Export {
                 schedule: "cron(30 2 * * ? *)".into(),

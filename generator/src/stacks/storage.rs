@@ -88,7 +88,12 @@ pub(crate) fn stacks(
             let all = all.expect("readings that fit into no table do not pass the checks");
             let own = all[FIXED.len()..].to_vec();
             let database = query::database(site, &mut stack);
-            let exports = columns::Exports { cold: &cold, database: &database, layout: kept.export.layout };
+            let exports = columns::Exports {
+                cold: &cold,
+                database: &database,
+                layout: kept.export.layout,
+                aggregates: kept.retention.downsample.is_some(),
+            };
             let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, exports, own);
             let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
             let hot = match kept.hot {

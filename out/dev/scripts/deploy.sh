@@ -33,13 +33,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'd1aec49fb39c112acc2735392e2e3f657068122b1a7ac7c499ccd0ea2f399ada'
+  'cloudformation/root.yaml' '46fc770d733f49e101494f7f5691c3a73ac32bb96b2c4259b3ddc8b414869d08'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
   'cloudformation/observability.yaml' 'ad2b840f725ad9a11ca257c66252ae8185a816eb52f32b8d37cc5cc9cc256268'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
-  'cloudformation/storage.yaml' 'bfeea2cdbf8e9ba268cd981a3f78b1b61ccc2ce7995beff4869a6a4eb457e8c6'
+  'cloudformation/storage.yaml' '96d66d477dcd00592b23d4fa68ada8d422cf4295d62979d6f89561c6758c134d'
 )
 
 # A new account must keep this much concurrency unreserved.

@@ -33,13 +33,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'a789a13844a573906e522555b061b7e570d58438152aef00ac062e9b868d8cd6'
+  'cloudformation/root.yaml' '7313510ed6f5c2e4769f31ae2950c6b6fc3beacacafd7341ec0b14eb46e2c734'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '41a5f59907152d8cb49d1560e15d227c0efc1c41afdb334cfef163f246c7f82e'
   'cloudformation/observability.yaml' '2384fc98c3e7eb3904f8d81021c637817f7dbea0d0d6483b5113f165644ce210'
   'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
   'cloudformation/provisioning.yaml' '460f90bd9d7afbf98f8a37c8820ea607d331358954574d6c9c198f73b019b692'
-  'cloudformation/storage.yaml' '0bcbf78c61dddf86ca6ed74a6cbe56946143fe0d3cbd7ef36990df8d626b5ee4'
+  'cloudformation/storage.yaml' '6e2c95f8a69da6c0764c495b467900c05c87a73f34d8a624cfad4e6b0f5931df'
 )
 
 # A new account must keep this much concurrency unreserved.

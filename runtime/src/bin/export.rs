@@ -56,6 +56,7 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 layout: config.layout,
                 object_rows: config.object_rows,
                 codec: config.codec,
+                downsample: config.downsample,
             };
             host::serve(Export { exporter, clock: telemetry::now }, &config.common).await
         }
@@ -72,6 +73,7 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 layout: config.layout,
                 object_rows: config.object_rows,
                 codec: config.codec,
+                downsample: config.downsample,
             };
             let exporter = TimestreamExporter { exporter, bucket: config.cold_bucket, key_arn };
             host::serve(Export { exporter, clock: telemetry::now }, &config.common).await

@@ -42,8 +42,14 @@ async fn serve() -> Result<(), StartError> {
         athena: Workgroup::new(JsonClient::new(athena, athena_endpoint, PROTOCOL), config.workgroup, database.clone()),
         hot,
         table: config.table,
-        exported: format!("\"awsdatacatalog\".{}.{}", sql::name(database), sql::name(table)),
+        exported: spelled(database, table),
+        aggregates: config.aggregates.map(|table| spelled(database, &table)),
         keep: config.keep,
     };
     host::serve(Query { answerer, clock: telemetry::now }, &config.common).await
+}
+
+/// A table of the data catalog as a question spells it.
+fn spelled(database: &str, table: &str) -> String {
+    format!("\"awsdatacatalog\".{}.{}", sql::name(database), sql::name(table))
 }

@@ -135,6 +135,8 @@ pub struct Export {
     pub object_rows: u64,
     /// How objects are compressed.
     pub codec: crate::frame::parquet::Codec,
+    /// Which aggregates are made beside.
+    pub downsample: Option<crate::export::downsample::Downsample>,
 }
 
 #[cfg(feature = "export")]
@@ -161,6 +163,13 @@ impl Export {
                 "`zstd`, `snappy` or `gzip`",
                 crate::frame::parquet::Codec::named,
             )?,
+            downsample: match variables.optional("FLEETFORM_DOWNSAMPLE_S") {
+                None => None,
+                Some(_) => Some(crate::export::downsample::Downsample {
+                    every: variables.parsed("FLEETFORM_DOWNSAMPLE_S", "seconds that divide a day", interval)?,
+                    until: Millis::from_secs(seconds(variables, "FLEETFORM_COLD_RETENTION_S")?),
+                }),
+            },
             object_rows: match variables.optional(rows) {
                 None => Self::OBJECT_ROWS,
                 Some(_) => {
@@ -183,6 +192,8 @@ pub struct Query {
     pub keep: Millis,
     /// The exported files, as the data catalog knows them: its database, and its table.
     pub exported: (String, String),
+    /// Aggregates of them, as a table of the same database; none where the platform makes none.
+    pub aggregates: Option<String>,
     /// The workgroup of Athena.
     pub workgroup: String,
     /// The hot table, and how long it keeps rows; none where the platform has none.
@@ -201,10 +212,17 @@ impl Query {
                 variables.required("FLEETFORM_EXPORTED_DATABASE")?,
                 variables.required("FLEETFORM_EXPORTED_TABLE")?,
             ),
+            aggregates: variables.optional("FLEETFORM_AGGREGATES_TABLE"),
             workgroup: variables.required("FLEETFORM_WORKGROUP")?,
             hot: hot(variables)?,
         })
     }
+}
+
+#[cfg(feature = "export")]
+fn interval(text: &str) -> Option<Millis> {
+    const DAY_S: u64 = 86_400;
+    text.parse().ok().filter(|every| *every > 0 && DAY_S.is_multiple_of(*every)).map(Millis::from_secs)
 }
 
 #[cfg(any(feature = "export", feature = "live"))]

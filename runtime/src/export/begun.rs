@@ -26,6 +26,12 @@ pub(super) struct Begun {
     pub(super) done: usize,
     /// Their objects.
     pub(super) objects: Vec<Object>,
+    /// How long the intervals of its aggregates are, in seconds; none where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) every_s: Option<u64>,
+    /// The objects of its aggregates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) aggregates: Vec<Object>,
 }
 
 /// Devices from one to another, the first one included and the last one not.
@@ -55,8 +61,9 @@ impl Devices {
 
 impl Begun {
     /// Nothing is done yet.
-    pub(super) fn new(table_rows: u64, sequence_number: i64, spans: Vec<Devices>) -> Self {
-        Self { format: FORMAT, table_rows, sequence_number, spans, done: 0, objects: Vec::new() }
+    pub(super) fn new(table_rows: u64, sequence_number: i64, spans: Vec<Devices>, every_s: Option<u64>) -> Self {
+        let (objects, aggregates) = Default::default();
+        Self { format: FORMAT, table_rows, sequence_number, spans, done: 0, objects, every_s, aggregates }
     }
 }
 

@@ -24,6 +24,19 @@ pub struct Manifest {
     pub sequence_number: i64,
     /// The objects with the samples that are new or have changed since the last export.
     pub objects: Vec<Object>,
+    /// What the samples come to in intervals; none where nobody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aggregates: Option<Aggregates>,
+}
+
+/// What samples come to in intervals, for each device and reading: of those intervals in which samples are new or have
+/// changed, or of all where an earlier export has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aggregates {
+    /// How long the intervals are, in seconds: all that are made of a day are of one length.
+    pub every_s: u64,
+    /// The objects; what they call samples are aggregates.
+    pub objects: Vec<Object>,
 }
 
 /// A partition as a manifest says it.
@@ -74,6 +87,11 @@ impl Manifest {
     /// Whether it says that the rows leave the table, and no export.
     pub fn is_removal(&self) -> bool {
         self.table_rows == 0
+    }
+
+    /// All of its objects, those of aggregates included.
+    pub fn all_objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter().chain(self.aggregates.iter().flat_map(|aggregates| &aggregates.objects))
     }
 
     /// How many samples it has.
@@ -133,11 +151,16 @@ impl Layout {
         format!("samples/{}_{number:06}-begun.json", self.folder(partition))
     }
 
-    /// An object by its bytes: others have another key.
-    pub fn object(self, partition: &Partition, number: u32, part: usize, samples: usize, bytes: &[u8]) -> Object {
+    /// What the keys of all objects of an export's aggregates begin with.
+    pub fn aggregates(self, partition: &Partition, number: u32) -> String {
+        format!("aggregates/{}{number:06}-", self.folder(partition))
+    }
+
+    /// An object by its bytes, and by what the keys of its like begin with: others have another key.
+    pub fn object(prefix: &str, part: usize, samples: usize, bytes: &[u8]) -> Object {
         let sha256 = hexadecimal(&Sha256::digest(bytes));
         Object {
-            key: format!("{}{part:04}-{}.parquet", self.objects(partition, number), &sha256[..16]),
+            key: format!("{prefix}{part:04}-{}.parquet", &sha256[..16]),
             samples: samples as u64,
             bytes: bytes.len() as u64,
             sha256,

@@ -7,7 +7,10 @@
 //!
 //! What is exported leaves the table when `retention.warm` is over. It refuses to know who asks for all that.
 
+#[cfg(test)]
+mod aggregated;
 mod begun;
+pub mod downsample;
 pub mod manifest;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
@@ -45,7 +48,8 @@ use crate::{
     },
 };
 use begun::Begun;
-use manifest::{Layout, Manifest};
+use downsample::Downsample;
+use manifest::{Aggregates, Layout, Manifest};
 use objects::Source;
 
 /// Manifests of the table that are read at once.
@@ -114,6 +118,8 @@ pub struct Exporter<C, F, K> {
     pub object_rows: u64,
     /// How objects are compressed.
     pub codec: Codec,
+    /// Which aggregates are made beside; none where nobody asks for them.
+    pub downsample: Option<Downsample>,
 }
 
 /// Why something was not exported.
@@ -223,7 +229,7 @@ impl Report {
             Ok(Outcome::Begun) => return true,
             Ok(Outcome::Exported(manifest)) => {
                 let samples = manifest.samples();
-                self.bytes += manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+                self.bytes += manifest.all_objects().map(|object| object.bytes).sum::<u64>();
                 tracing::info!(%zone, %day, samples, "exported");
                 self.exported.push((partition.clone(), samples));
             }
@@ -238,6 +244,7 @@ impl Report {
 
 /// The table as it is at a time.
 struct Table {
+    now: Timestamp,
     metadata: Metadata,
     fields: Vec<Field>,
     snapshot: Snapshot,
@@ -293,8 +300,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         has_time: impl Fn() -> bool,
     ) -> Result<Report, ExportError> {
         let mut report = Report::default();
-        let Some(table) = self.table().await? else { return Ok(report) };
         let now = clock();
+        let Some(table) = self.table(now).await? else { return Ok(report) };
         let is_due = |day: Day| days.contains(&day) && now.since(day.end()) >= self.after;
         let mut due = stream::iter(table.parts.iter().filter(|(partition, _)| is_due(partition.day)))
             .map(async |(partition, part)| (partition, part, self.earlier(partition).await))
@@ -339,7 +346,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
     }
 
     /// The table as it is now; none while it never had a row.
-    async fn table(&self) -> Result<Option<Table>, ExportError> {
+    async fn table(&self, now: Timestamp) -> Result<Option<Table>, ExportError> {
         let damaged = |path: &str| {
             let path = path.to_owned();
             move |reason| ExportError::Metadata { path, reason }
@@ -367,7 +374,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
                 part.files.push(file);
             }
         }
-        Ok(Some(Table { metadata, fields, snapshot, list, parts, deleting }))
+        Ok(Some(Table { now, metadata, fields, snapshot, list, parts, deleting }))
     }
 
     /// Exports a partition, unless all that the table has of it is exported; of a large one, as much as is made in a turn.
@@ -382,7 +389,10 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
     ) -> Result<Outcome, ExportError> {
         let (table_rows, sequence_number) = (part.rows(), table.snapshot.sequence_number);
         // Rows are only ever added, and compaction changes no number of them. Who has looked at the table later knows more.
-        let is_done = |last: &Manifest| last.table_rows == table_rows || last.sequence_number > sequence_number;
+        let is_done = |last: &Manifest| {
+            last.sequence_number > sequence_number
+                || (last.table_rows == table_rows && !self.lacks_aggregates(&earlier, partition.day, table.now))
+        };
         if earlier.last().is_some_and(is_done) {
             return Ok(Outcome::Unchanged);
         }
@@ -397,7 +407,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let mut begun = match begun {
             Some(begun) => begun,
             None => {
-                let begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?);
+                let every_s = self.every_s(&earlier, partition.day, table.now);
+                let begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?, every_s);
                 if is_large {
                     // Who is ended in the first part comes last in the next run.
                     self.note(partition, number, &begun).await?;
@@ -422,21 +433,28 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         files: &[DataFile],
         earlier: Vec<Manifest>,
         fields: &[Field],
+        every_s: Option<u64>,
     ) -> Result<Option<Manifest>, ExportError> {
         let number = earlier.last().map_or(1, |last| last.export_number + 1);
         let table_rows = files.iter().map(|file| file.rows).sum();
         let source = Source { partition, number, files, earlier: &earlier, fields, lasts: false };
-        let mut begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?);
+        let mut begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?, every_s);
         while !self.turn(&source, &mut begun, &|| true).await? {}
         self.finish(partition, number, begun).await
     }
 
     /// Says what an export is, once all of its objects are there. None if somebody else was faster.
     async fn finish(&self, partition: &Partition, number: u32, begun: Begun) -> Result<Option<Manifest>, ExportError> {
-        let Begun { table_rows, sequence_number, objects, .. } = begun;
-        let manifest =
-            Manifest { partition: partition.into(), export_number: number, table_rows, sequence_number, objects };
-        let written = manifest.objects.iter().map(|object| object.key.clone()).collect();
+        let Begun { table_rows, sequence_number, objects, every_s, aggregates, .. } = begun;
+        let manifest = Manifest {
+            partition: partition.into(),
+            export_number: number,
+            table_rows,
+            sequence_number,
+            objects,
+            aggregates: every_s.map(|every_s| Aggregates { every_s, objects: aggregates }),
+        };
+        let written = manifest.all_objects().map(|object| object.key.clone()).collect();
         let key = self.layout.manifest(partition, number);
         let is_ours = self.cold.create(&key, manifest.to_bytes()).await?;
         // Who came first has said what the export is.
@@ -461,8 +479,12 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     ) -> Result<(), ExportError> {
         let there = self.cold.list(&self.layout.objects(partition, number)).await?;
         let note = self.cold.list(&self.layout.begun(partition, number)).await?;
-        let all: BTreeSet<String> = written.into_iter().chain(there).chain(note).collect();
-        let is_named = |key: &String| manifest.objects.iter().any(|object| object.key == *key);
+        let aggregates = match self.downsample.is_some() || manifest.aggregates.is_some() {
+            true => self.cold.list(&self.layout.aggregates(partition, number)).await?,
+            false => Vec::new(),
+        };
+        let all: BTreeSet<String> = written.into_iter().chain(there).chain(note).chain(aggregates).collect();
+        let is_named = |key: &String| manifest.all_objects().any(|object| object.key == *key);
         let unnamed: Vec<String> = all.into_iter().filter(|key| !is_named(key)).collect();
         if !unnamed.is_empty() {
             self.cold.delete(&unnamed).await?;

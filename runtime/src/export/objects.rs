@@ -1,22 +1,24 @@
-//! The objects of one export: rows of the table and of earlier exports in, samples that are new or have changed out.
+//! The objects of one export: rows of the table and of earlier exports in, samples that are new or have changed out, and
+//! what all samples come to in the intervals of those.
 //!
 //! However large a partition is, so much of it is held at once as makes one object: its devices are taken in turn.
 
 use std::{collections::BTreeMap, fmt};
 
 use bytes::Bytes;
+use fleetform_engine::units::Millis;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-
 use smol_str::SmolStr;
 
 use super::{
     Cold, ExportError, Exporter, Files,
     begun::{Begun, Devices},
-    manifest::{Manifest, Object},
+    downsample::are_whole,
+    manifest::{Layout, Manifest, Object},
 };
 use crate::{
     frame::{
-        Field, Frame,
+        Field, Frame, aggregates,
         merge::Samples,
         parquet::{ReadError, each_device, write},
     },
@@ -85,8 +87,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
             if place > first && !has_time() {
                 break;
             }
-            let object = self.make(source, &begun.spans[place], begun.objects.len()).await?;
-            begun.objects.extend(object);
+            self.make(source, begun, place).await?;
             begun.done = place + 1;
             if source.lasts && begun.spans.len() > 1 {
                 self.note(source.partition, source.number, begun).await?;
@@ -95,8 +96,9 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(begun.done == begun.spans.len())
     }
 
-    /// Writes what is new of some devices; none if nothing is.
-    async fn make(&self, source: &Source<'_>, devices: &Devices, place: usize) -> Result<Option<Object>, ExportError> {
+    /// Writes what is new of the devices at a place, if anything is.
+    async fn make(&self, source: &Source<'_>, begun: &mut Begun, place: usize) -> Result<(), ExportError> {
+        let devices = &begun.spans[place];
         let Source { partition, number, files, earlier, fields, lasts: _ } = source;
         let may_have = |bounds: Option<(&[u8], &[u8])>| {
             bounds.is_none_or(|(first, last)| devices.is_reached_by(last) && devices.is_begun_by(first))
@@ -119,13 +121,33 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
                 read(&mut frame, bytes, devices).map_err(|reason| damaged(object, &reason))?;
             }
         }
-        let samples = Samples::new(&frame, known_from, earlier.iter().any(Manifest::is_removal));
-        let Some(devices) = samples.devices() else { return Ok(None) };
-        let devices = devices.map(|device| String::from_utf8_lossy(device).into());
-        let bytes = write(&samples, i64::from(*number), self.codec)?;
-        let object = self.layout.object(partition, *number, place, samples.len(), &bytes);
+        let gone = earlier.iter().any(Manifest::is_removal);
+        let samples = Samples::new(&frame, known_from, gone);
+        if let Some(devices) = samples.devices() {
+            let bytes = write(&samples, i64::from(*number), self.codec)?;
+            let prefix = self.layout.objects(partition, *number);
+            let object = Layout::object(&prefix, begun.objects.len(), samples.len(), &bytes);
+            begun.objects.push(self.put(object, devices, bytes).await?);
+        }
+        if let Some(every_s) = begun.every_s {
+            let whole = (known_from < frame.len()).then(|| Samples::whole(&frame, known_from, gone));
+            let changed = are_whole(earlier).then_some(&samples).filter(|_| whole.is_some());
+            let whole = whole.as_ref().unwrap_or(&samples);
+            let every = Millis::from_secs(every_s);
+            if let Some(file) = aggregates::write(whole, changed, every, i64::from(*number), self.codec)? {
+                let prefix = self.layout.aggregates(partition, *number);
+                let object = Layout::object(&prefix, begun.aggregates.len(), file.rows, &file.bytes);
+                let [first, last] = &file.devices;
+                begun.aggregates.push(self.put(object, [first, last], file.bytes).await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an object that has devices from one to another.
+    async fn put(&self, object: Object, devices: [&[u8]; 2], bytes: Vec<u8>) -> Result<Object, ExportError> {
         self.cold.put(&object.key, bytes).await?;
-        Ok(Some(Object { devices: Some(devices), ..object }))
+        Ok(Object { devices: Some(devices.map(|device| String::from_utf8_lossy(device).into())), ..object })
     }
 
     /// An object of an earlier export.

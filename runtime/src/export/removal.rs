@@ -21,7 +21,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             if !has_time() {
                 break;
             }
-            let Some(table) = self.table().await? else { return Ok(0) };
+            let Some(table) = self.table(now).await? else { return Ok(0) };
             let old = table
                 .parts
                 .iter()
@@ -70,6 +70,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             table_rows: 0,
             sequence_number: table.snapshot.sequence_number,
             objects: Vec::new(),
+            aggregates: None,
         };
         // Who has exported late samples meanwhile has the number, and then the partition does not leave.
         Ok(self.cold.create(&self.layout.manifest(partition, number), note.to_bytes()).await?)

@@ -18,14 +18,14 @@ use crate::{
     iceberg::{TableName, snapshot::Day},
 };
 
-const DAY: Day = Day(20_000);
-const DAY_MS: u64 = 86_400_000;
+pub(super) const DAY: Day = Day(20_000);
+pub(super) const DAY_MS: u64 = 86_400_000;
 const ALL: RangeInclusive<Day> = Day(i32::MIN)..=Day(i32::MAX);
 
-type Memory = Exporter<World, World, World>;
-type Clock = fn() -> Timestamp;
+pub(super) type Memory = Exporter<World, World, World>;
+pub(super) type Clock = fn() -> Timestamp;
 
-fn exporter(world: &World, object_rows: u64) -> Memory {
+pub(super) fn exporter(world: &World, object_rows: u64) -> Memory {
     Exporter {
         catalog: world.clone(),
         files: world.clone(),
@@ -36,32 +36,33 @@ fn exporter(world: &World, object_rows: u64) -> Memory {
         layout: Layout::ZoneDay,
         object_rows,
         codec: crate::frame::parquet::Codec::default(),
+        downsample: None,
     }
 }
 
 /// The day after the one that is exported, and the day by which it leaves the table.
-fn soon() -> Timestamp {
+pub(super) fn soon() -> Timestamp {
     Timestamp(DAY.end().0 + DAY_MS.cast_signed())
 }
 
-fn late() -> Timestamp {
+pub(super) fn late() -> Timestamp {
     Timestamp(DAY.end().0 + 30 * DAY_MS.cast_signed())
 }
 
-fn run(exporter: &Memory, clock: Clock) -> Result<Report, ExportError> {
+pub(super) fn run(exporter: &Memory, clock: Clock) -> Result<Report, ExportError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(exporter.run(&ALL, clock, || true))
 }
 
 /// A run that does all it should.
-fn done(exporter: &Memory, clock: Clock) -> Report {
+pub(super) fn done(exporter: &Memory, clock: Clock) -> Report {
     let report = run(exporter, clock).expect("a run");
     assert!(report.failed.is_empty() && report.not_removed.is_none(), "{report:?}");
     report
 }
 
 /// A row of device `device` at second `at`, which came as record `record`.
-fn row(device: u32, at: i64, record: u32) -> Row {
+pub(super) fn row(device: u32, at: i64, record: u32) -> Row {
     let sampled_at = (i64::from(DAY.0) * 86_400 + at) * 1_000_000;
     Row {
         device: format!("dev-{device:03}"),
@@ -97,7 +98,7 @@ fn exported(world: &World) -> BTreeMap<(String, i64), Vec<(String, String)>> {
 }
 
 /// What rows say of each device and time, computed another way: column by column from the least row to the greatest.
-fn meant(all: &[Row]) -> BTreeMap<(String, i64), Row> {
+pub(super) fn meant(all: &[Row]) -> BTreeMap<(String, i64), Row> {
     let mut sorted: Vec<&Row> = all.iter().collect();
     sorted.sort_by_key(|row| (row.ingested_at, row.record));
     let mut samples: BTreeMap<_, Row> = BTreeMap::new();
@@ -113,7 +114,7 @@ fn meant(all: &[Row]) -> BTreeMap<(String, i64), Row> {
     samples
 }
 
-fn assert_exported(world: &World, all: &[Row]) {
+pub(super) fn assert_exported(world: &World, all: &[Row]) {
     let (exported, meant) = (exported(world), meant(all));
     assert_eq!(exported.keys().collect::<Vec<_>>(), meant.keys().collect::<Vec<_>>());
     for (name, row) in meant {
@@ -128,13 +129,13 @@ fn assert_exported(world: &World, all: &[Row]) {
     }
 }
 
-fn manifests(world: &World) -> Vec<Manifest> {
+pub(super) fn manifests(world: &World) -> Vec<Manifest> {
     let cold = world.cold().into_iter().filter(|(key, _)| key.starts_with("manifests/"));
     cold.map(|(_, bytes)| Manifest::from_bytes(&bytes).unwrap()).collect()
 }
 
 /// Two files of one day, where rows are there twice and parts of samples come in several rows.
-fn two_files() -> [Vec<Row>; 2] {
+pub(super) fn two_files() -> [Vec<Row>; 2] {
     let first = (0..20).map(|at| Row { flow: Some(at as f64), open: Some(at % 2 == 0), ..row(1, at, 1) });
     let second = (10..30).map(|at| match at {
         // The same record, stored again.
@@ -349,9 +350,9 @@ fn case_43_a_run_that_breaks_off_anywhere_is_followed_by_the_same_exports() {
 }
 
 /// Every object that a manifest names is there, as it says.
-fn assert_named(world: &World) {
+pub(super) fn assert_named(world: &World) {
     let cold = world.cold();
-    for object in manifests(world).iter().flat_map(|manifest| &manifest.objects) {
+    for object in manifests(world).iter().flat_map(Manifest::all_objects) {
         let bytes = &cold[&object.key];
         assert_eq!(bytes.len() as u64, object.bytes);
     }
@@ -401,7 +402,7 @@ fn whatever_comes_whenever_every_sample_is_found_once() {
 }
 
 /// A run that has time for so many questions whether there is any.
-fn run_for(exporter: &Memory, clock: Clock, questions: usize) -> Report {
+pub(super) fn run_for(exporter: &Memory, clock: Clock, questions: usize) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let left = std::cell::Cell::new(questions);
     let has_time = || left.replace(left.get().saturating_sub(1)) > 0;
@@ -409,7 +410,7 @@ fn run_for(exporter: &Memory, clock: Clock, questions: usize) -> Report {
 }
 
 /// Rows of thirty devices, in files of five devices each, as compaction leaves them.
-fn compacted(world: &World, zone: &str, day: Day) -> Vec<Row> {
+pub(super) fn compacted(world: &World, zone: &str, day: Day) -> Vec<Row> {
     let begin = (i64::from(day.0) - i64::from(DAY.0)) * 86_400;
     let rows = |n: u32| Row { flow: Some(f64::from(n)), ..row(n / 10, begin + i64::from(n % 10), n) };
     let all: Vec<Row> = (0..300).map(rows).collect();

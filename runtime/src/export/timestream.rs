@@ -95,7 +95,7 @@ impl<Q: Queries + Send, F: Files + Send, K: Cold + Send> Exports for TimestreamE
                 Ok(None) => report.unchanged += 1,
                 Ok(Some(manifest)) => {
                     let samples = manifest.samples();
-                    report.bytes += manifest.objects.iter().map(|object| object.bytes).sum::<u64>();
+                    report.bytes += manifest.all_objects().map(|object| object.bytes).sum::<u64>();
                     tracing::info!(%zone, %day, samples, "exported");
                     report.exported.push((partition, samples));
                 }
@@ -183,7 +183,8 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         let staging = self.staging(partition);
         // What somebody has left there who broke off.
         self.empty(&staging).await?;
-        if earlier.last().is_some_and(|last| last.sequence_number >= told.sum) {
+        let lacks = self.exporter.lacks_aggregates(&earlier, partition.day, now);
+        if earlier.last().is_some_and(|last| last.sequence_number >= told.sum && !lacks) {
             return Ok(None);
         }
         let folder = format!("{staging}{}/", now.0);
@@ -193,7 +194,8 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
             self.empty(&staging).await?;
             return Ok(None);
         }
-        let manifest = self.exporter.publish(partition, told.sum, &files, earlier, fields).await?;
+        let every_s = self.exporter.every_s(&earlier, partition.day, now);
+        let manifest = self.exporter.publish(partition, told.sum, &files, earlier, fields, every_s).await?;
         self.empty(&staging).await?;
         Ok(manifest)
     }

@@ -11,6 +11,8 @@ use fleetform_engine::units::{Millis, Timestamp};
 use super::*;
 use crate::{
     export::{
+        self, aggregated,
+        downsample::Downsample,
         manifest::Layout,
         timestream_memory::{BUCKET, Fault, World},
     },
@@ -40,6 +42,7 @@ fn exporter(world: &World) -> Memory {
             layout: Layout::ZoneDay,
             object_rows: 12,
             codec: crate::frame::parquet::Codec::default(),
+            downsample: None,
         },
         bucket: BUCKET.to_owned(),
         key_arn: "arn:aws:kms:key".to_owned(),
@@ -219,23 +222,72 @@ fn a_statement_has_what_the_service_needs() {
     assert_eq!(text("it's"), "'it''s'");
 }
 
+/// What exports, with aggregates of hours.
+fn hourly(world: &World) -> Memory {
+    let mut hourly = exporter(world);
+    let until = Millis(100 * MS);
+    hourly.exporter.downsample = Some(Downsample { every: Millis::from_secs(3_600), until });
+    hourly
+}
+
+/// Rows at random, in batches at random.
+#[test]
+fn aggregates_are_of_all_samples_whenever_these_come() {
+    for seed in 0..40 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let world = World::default();
+        let mut all: Vec<Row> = Vec::new();
+        for record in 0..random.u32(3..9) {
+            for _ in 0..random.usize(1..25) {
+                let mut row = row(random.u32(0..5), random.i64(0..40) * 211, record);
+                row.flow = random.bool().then(|| random.f64() - 0.5);
+                row.count = random.bool().then(|| random.i64(-1_000..1_000));
+                row.open = random.bool().then(|| random.bool());
+                // Of two that come in one millisecond with the same measures the first counts.
+                let is_same =
+                    |one: &Row| (&one.device, one.sampled_at, one.record) == (&row.device, row.sampled_at, record);
+                if !all.iter().any(is_same) {
+                    world.write("zone-a", std::slice::from_ref(&row));
+                    all.push(row);
+                }
+            }
+            if random.bool() {
+                done(&if random.bool() { hourly(&world) } else { exporter(&world) }, soon);
+            }
+        }
+        done(&hourly(&world), soon);
+        let samples = export::tests::meant(&all);
+        let meant = aggregated::meant("zone-a", samples.values(), 3_600);
+        assert_eq!(aggregated::newest(world.objects("aggregates/").values()), meant, "seed {seed}");
+        assert_eq!(done(&hourly(&world), soon).unchanged, 1);
+    }
+}
+
 /// Two zones, late rows and corrections.
-fn story(world: &World, step: &mut dyn FnMut(&Memory)) {
-    let exporter = exporter(world);
+fn story(exporter: &Memory, world: &World, step: &mut dyn FnMut(&Memory)) {
     let [first, second] = two_loads();
     world.write("zone-a", &first);
     world.write("zone-b", &second);
-    step(&exporter);
+    step(exporter);
     world.write("zone-a", &second);
-    step(&exporter);
+    step(exporter);
 }
 
 /// Case 43, and more: whichever call fails, in whichever way, and however long, the objects are the same in the end, none
 /// has a manifest before it is there, and nothing is left over.
 #[test]
 fn case_43_whatever_call_fails_the_same_objects_are_there_in_the_end() {
+    whatever_call_fails(exporter);
+}
+
+#[test]
+fn whatever_call_fails_the_same_aggregates_are_there_in_the_end() {
+    whatever_call_fails(hourly);
+}
+
+fn whatever_call_fails(exporter: fn(&World) -> Memory) {
     let whole = World::default();
-    story(&whole, &mut |exporter| _ = done(exporter, soon));
+    story(&exporter(&whole), &whole, &mut |exporter| _ = done(exporter, soon));
     let calls = whole.calls();
     assert!(calls > 60, "{calls}");
     for fault in [Fault::Refused, Fault::Unanswered] {
@@ -243,10 +295,10 @@ fn case_43_whatever_call_fails_the_same_objects_are_there_in_the_end() {
             let world = World::default();
             world.fail(call, lasting, fault);
             let place = format!("{fault:?} at {call}, {lasting} calls");
-            story(&world, &mut |exporter| {
+            story(&exporter(&world), &world, &mut |exporter| {
                 for _ in 0..3 {
                     let whole = run(exporter, soon).is_ok_and(|report| report.failed.is_empty());
-                    for object in manifests(&world).iter().flat_map(|manifest| &manifest.objects) {
+                    for object in manifests(&world).iter().flat_map(Manifest::all_objects) {
                         assert_eq!(world.objects(&object.key)[&object.key].len() as u64, object.bytes, "{place}");
                     }
                     if whole {
@@ -258,6 +310,7 @@ fn case_43_whatever_call_fails_the_same_objects_are_there_in_the_end() {
             world.mend();
             done(&exporter(&world), soon);
             assert_eq!(world.objects("samples/"), whole.objects("samples/"), "{place}");
+            assert_eq!(world.objects("aggregates/"), whole.objects("aggregates/"), "{place}");
             assert_eq!(exported(&world), exported(&whole), "{place}");
             assert!(world.objects("staging/").is_empty(), "{place}");
         }

@@ -160,6 +160,7 @@ fn export(table: &World) {
         layout: Layout::ZoneDay,
         object_rows: 2_000_000,
         codec: crate::frame::parquet::Codec::default(),
+        downsample: None,
     };
     let report = block_on(exporter.run(&(Day(i32::MIN)..=Day(i32::MAX)), now, || true)).expect("a run");
     assert!(report.failed.is_empty() && report.not_removed.is_none() && report.left.is_empty(), "{report:?}");

@@ -188,6 +188,7 @@ pub(super) fn exporter(world: &World, object_rows: u64) -> Exporter<World, World
         layout: Layout::ZoneDay,
         object_rows,
         codec: crate::frame::parquet::Codec::default(),
+        downsample: None,
     }
 }
 

@@ -24,13 +24,22 @@ impl<'a> Samples<'a> {
     /// Rows that have left their table are `gone`, and only the known samples say what they said. As long as none has, all
     /// rows of a known sample are there with the one by which it goes, and the sample itself says nothing.
     pub fn new(frame: &'a Frame, known: usize, gone: bool) -> Self {
+        Self::gathered(frame, known, gone, false)
+    }
+
+    /// All samples of such a frame, those too that are known as they are.
+    pub fn whole(frame: &'a Frame, known: usize, gone: bool) -> Self {
+        Self::gathered(frame, known, gone, true)
+    }
+
+    fn gathered(frame: &'a Frame, known: usize, gone: bool, all: bool) -> Self {
         let sorted = sorted(frame);
         let mut samples = Self { frame, rows: Vec::with_capacity(sorted.len()), bounds: vec![0] };
         let mut begin = 0;
         while begin < sorted.len() {
             let name = sorted[begin].name();
             let end = sorted[begin..].iter().position(|row| row.name() != name).map_or(sorted.len(), |end| begin + end);
-            samples.add(&sorted[begin..end], known, gone);
+            samples.add(&sorted[begin..end], known, gone, all);
             begin = end;
         }
         samples
@@ -57,13 +66,29 @@ impl<'a> Samples<'a> {
         self.bounds.windows(2).map(move |bounds| self.pick(values, bounds[0]..bounds[1]) as usize)
     }
 
+    /// The row by which one of them is filled in a column.
+    pub(super) fn row(&self, sample: usize, values: &Values) -> usize {
+        self.pick(values, self.bounds[sample]..self.bounds[sample + 1]) as usize
+    }
+
+    /// The row that names one of them, which is the greatest.
+    pub(super) fn last_row(&self, sample: usize) -> usize {
+        self.rows[self.bounds[sample + 1] as usize - 1] as usize
+    }
+
+    /// Who one of them is of, and when it was sampled, in microseconds.
+    pub(super) fn name(&self, sample: usize) -> (&'a [u8], i64) {
+        let row = self.rows[self.bounds[sample] as usize] as usize;
+        (self.frame.device_of(row), self.frame.times_of(row).0)
+    }
+
     /// The frame that they are of.
     pub fn frame(&self) -> &'a Frame {
         self.frame
     }
 
-    /// Adds a sample by its rows, unless it is known as it is.
-    fn add(&mut self, rows: &[Row], known: usize, gone: bool) {
+    /// Adds a sample by its rows, unless it is known as it is and not `all` are wanted.
+    fn add(&mut self, rows: &[Row], known: usize, gone: bool, all: bool) {
         let is_known = |row: &&Row| row.index as usize >= known;
         let begin = self.rows.len();
         let Some(theirs) = rows.iter().filter(is_known).max_by_key(|row| row.index) else {
@@ -72,6 +97,10 @@ impl<'a> Samples<'a> {
         };
         let mut own = rows.iter().filter(|row| !is_known(row)).peekable();
         if own.peek().is_none() {
+            if all {
+                self.rows.push(theirs.index);
+                self.bounds.push(self.rows.len() as u32);
+            }
             return;
         }
         let order = |row: &Row| (row.ingested_at, self.frame.text(self.frame.places.record, row.index as usize));
@@ -80,7 +109,7 @@ impl<'a> Samples<'a> {
         self.rows.extend(parts.map(|row| row.index));
         let sample = begin as u32..self.rows.len() as u32;
         let is_new = |values: &Values| !values.same(self.pick(values, sample.clone()), theirs.index);
-        if self.frame.values.iter().any(is_new) {
+        if all || self.frame.values.iter().any(is_new) {
             self.bounds.push(sample.end);
         } else {
             self.rows.truncate(begin);

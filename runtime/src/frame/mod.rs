@@ -2,6 +2,7 @@
 //!
 //! It refuses to know where the files come from, and which rows are wanted.
 
+pub mod aggregates;
 #[cfg(any(test, feature = "memory"))]
 pub mod fixture;
 pub mod merge;

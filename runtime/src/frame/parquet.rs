@@ -259,19 +259,13 @@ impl Codec {
 /// If they cannot be written.
 pub fn write(samples: &Samples<'_>, export_number: i64, codec: Codec) -> Result<Vec<u8>, ParquetError> {
     let frame = samples.frame();
-    let properties = WriterProperties::builder()
-        .set_compression(codec.compression()?)
-        .set_created_by("fleetform".to_owned())
-        .set_max_row_group_row_count(None)
-        .build();
     let mut fields: Vec<TypePtr> = Vec::with_capacity(frame.fields.len() + 1);
     for field in &frame.fields {
         let column = &field.column;
         fields.push(leaf(&column.name, column.column_type, column.required, Some(field.id))?);
     }
     fields.push(leaf(EXPORT_NUMBER, ColumnType::Int, true, None)?);
-    let schema = Type::group_type_builder("samples").with_fields(fields).build()?;
-    let mut file = SerializedFileWriter::new(Vec::new(), schema.into(), properties.into())?;
+    let mut file = begin("samples", fields, codec)?;
     let mut group = file.next_row_group()?;
     for (field, values) in frame.fields.iter().zip(&frame.values) {
         values.write(&mut group, samples, field.column.required)?;
@@ -282,10 +276,30 @@ pub fn write(samples: &Samples<'_>, export_number: i64, codec: Codec) -> Result<
     file.into_inner()
 }
 
+/// A file without row groups.
+pub(super) fn begin(
+    name: &str,
+    fields: Vec<TypePtr>,
+    codec: Codec,
+) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
+    let properties = WriterProperties::builder()
+        .set_compression(codec.compression()?)
+        .set_created_by("fleetform".to_owned())
+        .set_max_row_group_row_count(None)
+        .build();
+    let schema = Type::group_type_builder(name).with_fields(fields).build()?;
+    SerializedFileWriter::new(Vec::new(), schema.into(), properties.into())
+}
+
 /// How hard zstd tries: beyond it files get hardly smaller, and writing slower.
 const ZSTD_LEVEL: i32 = 3;
 
-fn leaf(name: &str, column_type: ColumnType, required: bool, id: Option<i32>) -> Result<TypePtr, ParquetError> {
+pub(super) fn leaf(
+    name: &str,
+    column_type: ColumnType,
+    required: bool,
+    id: Option<i32>,
+) -> Result<TypePtr, ParquetError> {
     let (physical, logical) = match column_type {
         ColumnType::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
         ColumnType::Float => (Physical::DOUBLE, None),
@@ -329,7 +343,8 @@ fn put<T: DataType>(
     next::<T>(group, &present, (!required).then_some(&levels))
 }
 
-fn next<T: DataType>(
+/// Writes the next column of a row group.
+pub(super) fn next<T: DataType>(
     group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
     values: &[T::T],
     levels: Option<&Vec<i16>>,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use fleetform_engine::{
     drive::PortError,
     rows::{
+        aggregates,
         columns::{Column as TableColumn, ColumnType, DEVICE_ID, FIXED, SAMPLED_AT},
         sql,
     },
@@ -130,6 +131,8 @@ pub struct Answerer<C, A, H> {
     pub table: TableName,
     /// The exported files as a question spells them.
     pub exported: String,
+    /// Aggregates of them; none where the platform makes none.
+    pub aggregates: Option<String>,
     /// How long after its end a day stays in the table.
     pub keep: Millis,
 }
@@ -194,7 +197,14 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
         has_time: &impl Fn() -> bool,
     ) -> Result<Left, QueryError> {
         let columns = self.columns().await?;
-        let place = question::Place { table: self.table_name(), exported: &self.exported, keep: self.keep, files, now };
+        let place = question::Place {
+            table: self.table_name(),
+            exported: &self.exported,
+            aggregates: self.aggregates.as_deref(),
+            keep: self.keep,
+            files,
+            now,
+        };
         let (sql, then) = match question {
             Question::Sql { sql, zone, from, to } => (place.sql(&columns, &sql, zone.as_deref(), (from, to))?, None),
             Question::Device(mut device) => {
@@ -228,7 +238,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
                 Ok(Standing::Done { scanned_bytes }) => {
                     return self.rows(id, None, 0, then, cost::scanned(scanned_bytes), has_time).await;
                 }
-                Ok(Standing::Failed(reason)) => return Err(QueryError::Bad(reason)),
+                Ok(Standing::Failed(reason)) => return Err(QueryError::Bad(self.explained(reason))),
                 Ok(Standing::Running) | Err(AthenaError::Busy) if !has_time() => {
                     return Ok(Answer { next: Some(Left::Running { id, then }.to_text()), ..Answer::default() });
                 }
@@ -236,6 +246,14 @@ impl<C: Catalog, A: Athena, H: HotTable> Answerer<C, A, H> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// What Athena says is wrong, with the next step where it finds no aggregates.
+    fn explained(&self, reason: String) -> String {
+        if self.aggregates.is_some() || !aggregates::are_named(&reason) {
+            return reason;
+        }
+        format!("{reason}: the platform makes aggregates where `retention.downsample` asks for them")
     }
 
     /// Rows of a query's result, as many as fit into an answer.

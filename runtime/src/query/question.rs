@@ -3,6 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use fleetform_engine::{
     rows::{
+        aggregates::{self, AGGREGATES, INTERVAL_START},
         columns::{Column, DAY, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT, ZONE},
         sql,
     },
@@ -59,6 +60,8 @@ pub(super) struct Place<'a> {
     pub(super) table: String,
     /// The exported files, as a question spells them.
     pub(super) exported: &'a str,
+    /// Aggregates of them; none where the platform makes none.
+    pub(super) aggregates: Option<&'a str>,
     /// How long after its end a day stays in the table.
     pub(super) keep: Millis,
     /// Whether files are read of days that should still be in the table.
@@ -120,7 +123,14 @@ impl Place<'_> {
         window: (Timestamp, Timestamp),
     ) -> Result<String, QueryError> {
         let zone = zone.map(|zone| format!("{ZONE} = {}", sql::text(zone)));
-        let sql = sql::ask(&self.samples(columns, zone, window)?, question);
+        let samples = self.samples(columns, zone.clone(), window)?;
+        let sql = match self.aggregates.filter(|_| aggregates::are_named(question)) {
+            None => sql::ask(&samples, question),
+            Some(table) => {
+                let aggregates = aggregates_of(table, zone, window)?;
+                sql::ask_of(&[(sql::SAMPLES, &samples), (AGGREGATES, &aggregates)], question)
+            }
+        };
         if sql.len() > SQL_BYTES_MAX {
             let own = sql.len() - question.len();
             return Err(QueryError::Bad(format!(
@@ -152,7 +162,6 @@ impl Place<'_> {
         condition: Option<String>,
         (from, to): (Timestamp, Timestamp),
     ) -> Result<String, QueryError> {
-        let no_day = || QueryError::Bad("no calendar has these days".to_owned());
         let [first, end] = [sql::moment(from), sql::moment(to)];
         let window = [
             format!("{SAMPLED_AT} >= {}", first.ok_or_else(no_day)?),
@@ -174,6 +183,21 @@ impl Place<'_> {
         }
         Ok(sql::merged(columns, &rows))
     }
+}
+
+/// The aggregates of intervals that begin in a window.
+fn aggregates_of(table: &str, zone: Option<String>, (from, to): (Timestamp, Timestamp)) -> Result<String, QueryError> {
+    let last = Timestamp(to.0 - 1);
+    let [Some(first), Some(end)] = [sql::moment(from), sql::moment(to)] else { return Err(no_day()) };
+    let [Some(first_day), Some(last_day)] = [sql::day(from), sql::day(last)] else { return Err(no_day()) };
+    let days = format!("\"{DAY}\" BETWEEN {first_day} AND {last_day}");
+    let window = [format!("{INTERVAL_START} >= {first}"), format!("{INTERVAL_START} < {end}")];
+    let days: Vec<String> = [days].into_iter().chain(zone).collect();
+    Ok(aggregates::aggregates(table, &days, &window))
+}
+
+fn no_day() -> QueryError {
+    QueryError::Bad("no calendar has these days".to_owned())
 }
 
 /// What a query is started by, so that one that is started twice runs once: 32 to 128 characters ("StartQueryExecution",

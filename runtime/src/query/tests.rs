@@ -132,6 +132,7 @@ fn answerer(athena: &Script, hot: Option<Hot>) -> Answerer<Catalogue, &Script, H
         hot: hot.map(|hot| (hot, DAY)),
         table: TableName { bucket_arn, namespace, table },
         exported: "\"awsdatacatalog\".\"water_dev\".\"exported\"".to_owned(),
+        aggregates: None,
         keep: Millis(DAY.0 * 30),
     }
 }
@@ -313,6 +314,35 @@ async fn files_are_read_of_all_days_where_that_is_asked_for() {
     all(&answerer(&athena, None), asked).await.expect("answers");
     let asked = athena.asked.lock().unwrap()[0].clone();
     assert!(asked.contains("\"day\" BETWEEN DATE '2026-01-26' AND DATE '2026-01-31'"), "{asked}");
+}
+
+#[tokio::test]
+async fn aggregates_are_there_for_those_who_name_them() {
+    let athena = Script::default();
+    let table = "\"awsdatacatalog\".\"water_dev\".\"aggregates\"".to_owned();
+    let answerer = Answerer { aggregates: Some(table), ..answerer(&athena, None) };
+    let asked = Request { zone: Some("a".into()), ..sql("SELECT mean FROM aggregates", 5 * 86_400) };
+    all(&answerer, asked).await.expect("answers");
+    all(&answerer, sql("SELECT 1 FROM samples", 60)).await.expect("answers");
+    let asked = athena.asked.lock().unwrap().clone();
+    assert!(asked[0].ends_with(")\nSELECT mean FROM aggregates"), "{}", asked[0]);
+    let days = "FROM \"awsdatacatalog\".\"water_dev\".\"aggregates\" WHERE \"day\" BETWEEN DATE '2026-01-26' AND DATE \
+                '2026-01-31' AND zone = 'a')";
+    assert!(asked[0].contains(days), "{}", asked[0]);
+    let window = "interval_start >= TIMESTAMP '2026-01-26 10:30:00 UTC' AND interval_start < TIMESTAMP '2026-01-31 \
+                  10:30:00 UTC'";
+    assert!(asked[0].contains(window), "{}", asked[0]);
+    assert!(!asked[1].contains("aggregates"), "{}", asked[1]);
+}
+
+#[tokio::test]
+async fn who_asks_for_aggregates_that_nobody_makes_is_told_what_would_make_them() {
+    let athena = Script::default();
+    let missing = "TABLE_NOT_FOUND: line 9:8: Table 'awsdatacatalog.water_dev.aggregates' does not exist";
+    athena.standings.lock().unwrap().push_back(Standing::Failed(missing.into()));
+    let answered = answerer(&athena, None).answer(sql("SELECT mean FROM aggregates", 60), NOW, || true).await;
+    let Err(QueryError::Bad(reason)) = answered else { panic!("it is refused: {answered:?}") };
+    assert!(reason.starts_with(missing) && reason.contains("`retention.downsample`"), "{reason}");
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ impl Test {
         let all: Rows = recent.into_iter().chain(old).collect();
         let exported = self.exported()?;
         self.transcript.equal("every sample is in its files", &exported, &all);
+        self.samples_are_aggregated(&all)?;
         self.days_are_exported_by_hand()?;
         self.samples_are_asked_for(&all, &stored)
     }
@@ -69,9 +70,18 @@ impl Test {
 
     /// What the cold bucket has, without the number of its export.
     fn exported(&self) -> Result<Rows, Failure> {
+        let mut rows = self.parquet(&self.cold_files("samples")?)?;
+        for row in rows.values_mut() {
+            row.as_object_mut().and_then(|row| row.remove("export_number")).ok_or("a row without its export")?;
+        }
+        Ok(rows)
+    }
+
+    /// Copies of what is below a folder of the cold bucket.
+    pub(super) fn cold_files(&self, below: &str) -> Result<Vec<String>, Failure> {
         let bucket = self.output("ColdBucketName")?;
-        let folder = self.setup.work.join("cold");
-        let source = format!("s3://{bucket}/samples/");
+        let folder = self.setup.work.join("cold").join(below);
+        let source = format!("s3://{bucket}/{below}/");
         self.aws.call(&["s3", "sync", "--only-show-errors", &source, folder.as_str()])?;
         let mut files = Vec::new();
         for zone in folder.read_dir_utf8()? {
@@ -81,22 +91,19 @@ impl Test {
                 }
             }
         }
-        let mut rows = self.parquet(&files)?;
-        for row in rows.values_mut() {
-            row.as_object_mut().and_then(|row| row.remove("export_number")).ok_or("a row without its export")?;
-        }
-        Ok(rows)
+        Ok(files)
     }
 
-    /// Rows of Parquet files, as another reader finds them.
+    /// Samples of Parquet files, as another reader finds them.
     pub(super) fn parquet(&self, files: &[String]) -> Result<Rows, Failure> {
+        self.parquet_rows(files)?.into_iter().map(|row| Ok((name(&row)?, row))).collect()
+    }
+
+    /// Rows of any Parquet files, as another reader finds them.
+    pub(super) fn parquet_rows(&self, files: &[String]) -> Result<Vec<Value>, Failure> {
         let arguments: Vec<&str> = ["parquet"].into_iter().chain(files.iter().map(String::as_str)).collect();
-        let mut rows = Rows::new();
-        for line in run(&self.setup.iceberg, &arguments, "")?.lines() {
-            let row: Value = serde_json::from_str(line)?;
-            rows.insert(name(&row)?, row);
-        }
-        Ok(rows)
+        let lines = run(&self.setup.iceberg, &arguments, "")?;
+        Ok(lines.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
     }
 
     fn iceberg(&self, arguments: &[&str], input: &str) -> Result<String, Failure> {

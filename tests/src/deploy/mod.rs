@@ -1,6 +1,7 @@
 //! The deploy test: generated stacks are deployed by their own script, records go in at one end, and an alert comes
 //! out at the other. Each part is asserted through the services' own interfaces.
 
+mod aggregates;
 mod alert;
 mod authority;
 mod command;

@@ -42,7 +42,7 @@ impl Test {
     }
 
     /// What the command prints, as JSON.
-    fn asked(&mut self, words: &[&str]) -> Result<Vec<Value>, Failure> {
+    pub(super) fn asked(&mut self, words: &[&str]) -> Result<Vec<Value>, Failure> {
         let ran = self.command_on(words, self.query_function()?.each())?;
         self.transcript.note(format!("| {}", ran.told.trim_end()));
         self.transcript.equal(&format!("fleetform {}", words.join(" ")), ran.code, Some(0));

@@ -27,7 +27,7 @@ use fleetform_engine::{
 };
 use fleetform_runtime::{
     event::kinesis::KinesisEvent,
-    export::{Exporter, manifest::Layout, memory::World},
+    export::{Exporter, downsample::Downsample, manifest::Layout, memory::World},
     frame::fixture,
     iceberg::{TableName, snapshot::Day},
     store::{
@@ -72,6 +72,8 @@ enum Case {
     Store,
     /// A day of a zone out of the table's files into an object.
     Export,
+    /// The same with what its samples come to in hours, in another object.
+    Downsample,
 }
 
 fn main() -> ExitCode {
@@ -82,7 +84,11 @@ fn main() -> ExitCode {
             store(arguments.rounds)?;
         }
         if wanted(Case::Export) {
-            export(arguments.rounds, arguments.rows)?;
+            export(arguments.rounds, arguments.rows, None)?;
+        }
+        if wanted(Case::Downsample) {
+            let hourly = Downsample { every: Millis::from_secs(3_600), until: Millis(u64::MAX) };
+            export(arguments.rounds, arguments.rows, Some(hourly))?;
         }
         Ok(())
     };
@@ -210,7 +216,7 @@ fn table(rows: usize) -> Result<World, Failure> {
     Ok(world)
 }
 
-fn export(count: usize, rows: usize) -> Result<(), Failure> {
+fn export(count: usize, rows: usize, downsample: Option<Downsample>) -> Result<(), Failure> {
     let world = table(rows)?;
     let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (round, seconds) = rounds(count, || {
@@ -224,6 +230,7 @@ fn export(count: usize, rows: usize) -> Result<(), Failure> {
             layout: Layout::ZoneDay,
             object_rows: 2_000_000,
             codec: fleetform_runtime::frame::parquet::Codec::default(),
+            downsample,
         };
         let began = cpu_s();
         let report = tokio.block_on(exporter.run(&(DAY..=DAY), || Timestamp(DAY.end().0), || true))?;
@@ -235,7 +242,8 @@ fn export(count: usize, rows: usize) -> Result<(), Failure> {
         Ok(Round { cpu_s, rows, bytes: report.bytes.try_into()?, objects: exporter.cold.cold().len() - 1 })
     })?;
     println!(
-        "export: {rows} rows of {} columns, {} objects, {} bytes a row",
+        "export{}: {rows} rows of {} columns, {} objects, {} bytes a row",
+        if downsample.is_some() { " with aggregates" } else { "" },
         columns().len(),
         round.objects,
         round.bytes / rows.max(1)

@@ -29,7 +29,8 @@ const SOUGHT: Sought = Sought {
 
 /// Ask for samples, wherever they are by their age
 ///
-/// In SQL, as Amazon Athena takes it, about the table `samples`; or by device. Samples of the hot table, of the table of
+/// In SQL, as Amazon Athena takes it, about the table `samples`, and about `aggregates` where the platform makes them; or by
+/// device. Samples of the hot table, of the table of
 /// samples and of exported files look the same. What was read and its list price is said at the end.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:

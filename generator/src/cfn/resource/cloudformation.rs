@@ -57,6 +57,8 @@ pub(crate) struct ExportedTable {
     pub(crate) bucket: Text,
     pub(crate) partition_by: &'static str,
     pub(crate) zones: Vec<SmolStr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aggregates: Option<&'static str>,
 }
 
 #[derive(Serialize)]

@@ -1,6 +1,7 @@
 //! S3 buckets and their policies.
 
 use serde::Serialize;
+use smol_str::SmolStr;
 
 use super::Document;
 use crate::cfn::{
@@ -53,8 +54,11 @@ pub(crate) struct LifecycleConfiguration {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct LifecycleRule {
-    pub(crate) id: &'static str,
+    pub(crate) id: SmolStr,
     pub(crate) status: &'static str,
+    /// What the keys of its objects begin with; none where it is for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prefix: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expiration_in_days: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

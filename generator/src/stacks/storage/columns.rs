@@ -2,7 +2,7 @@
 //! custom resource by which CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say
 //! them.
 
-use fleetform_engine::rows::columns::Column;
+use fleetform_engine::rows::{aggregates::AGGREGATES, columns::Column};
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
@@ -40,6 +40,8 @@ pub(super) struct Exports<'a> {
     pub(super) cold: &'a Cold,
     pub(super) database: &'a Handle<Database>,
     pub(super) layout: Layout,
+    /// Whether there are aggregates of them.
+    pub(super) aggregates: bool,
 }
 
 pub(super) fn add(
@@ -50,6 +52,10 @@ pub(super) fn add(
     exports: Exports<'_>,
     columns: Vec<Column>,
 ) -> (FunctionOutputs, Handle<TableColumns>) {
+    let aggregates = exports.aggregates.then_some(AGGREGATES);
+    let tables = [Some(EXPORTED), aggregates].into_iter().flatten().map(|table| {
+        Target::One(Text::arn("glue", ["table/".into(), exports.database.reference(), format!("/{table}").into()]))
+    });
     let plan = Plan {
         id: "Columns",
         handler: "columns",
@@ -81,11 +87,9 @@ pub(super) fn add(
                 [
                     Target::One(Text::arn("glue", ["catalog".into()])),
                     Target::One(Text::arn("glue", ["database/".into(), exports.database.reference()])),
-                    Target::One(Text::arn(
-                        "glue",
-                        ["table/".into(), exports.database.reference(), format!("/{EXPORTED}").into()],
-                    )),
-                ],
+                ]
+                .into_iter()
+                .chain(tables),
             ),
         ],
     };
@@ -106,6 +110,7 @@ pub(super) fn add(
                 table: EXPORTED,
                 bucket: exports.cold.0.reference(),
                 partition_by: exports.layout.as_str(),
+                aggregates,
                 zones: site.platform.zones.keys().map(|zone| zone.as_str().into()).collect(),
             },
         },

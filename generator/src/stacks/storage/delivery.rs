@@ -22,7 +22,7 @@ use crate::{
         value::Text,
     },
     stacks::{
-        bucket::{self, Plan as BucketPlan},
+        bucket::{self, Expiry, Plan as BucketPlan},
         catalog, encryption,
         site::Site,
     },
@@ -110,7 +110,7 @@ pub(super) fn undelivered_bucket(stack: &mut Stack, given: &Given) -> Handle<Buc
         BucketPlan {
             key: &given.key,
             access_log: (&given.access_log, "undelivered/"),
-            expire_days: Some(UNDELIVERED_DAYS),
+            expiry: Expiry::Days(UNDELIVERED_DAYS),
             class: None,
         },
         |_| Vec::new(),

@@ -1,10 +1,12 @@
 //! The function `export`, which writes days of samples out of their table, what wakes it, and the bucket where they stay.
 
+use fleetform_engine::units::Millis;
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
     Given,
     table::{NAMESPACE, Samples, TABLE},
+    timestream::STAGING,
 };
 use crate::{
     cfn::{
@@ -13,11 +15,12 @@ use crate::{
         value::Text,
     },
     platform::{
+        downsample::Downsample,
         retention::{ColdClass, STANDARD_IA_AFTER},
         storage::{Engine, Storage},
     },
     stacks::{
-        bucket::{self, Plan as BucketPlan},
+        bucket::{self, Expiry, Plan as BucketPlan},
         function::{self, Plan},
         schedule::{self, Plan as SchedulePlan},
         shared::{FunctionOutputs, common_environment, dead_letters},
@@ -33,6 +36,9 @@ const TIMEOUT_S: u32 = 900;
 /// How long an event is kept that cannot be handed over, and how often that is tried again.
 const EVENT_AGE_MAX_S: u32 = 3_600;
 const RETRIES_MAX: u32 = 10;
+
+/// Where aggregates lie.
+pub(super) const AGGREGATES: &str = "aggregates/";
 
 /// Where days come from: what the function is told of it, and may do with it.
 pub(super) struct Source {
@@ -71,20 +77,32 @@ pub(super) struct Cold(pub(super) Handle<Bucket>);
 
 /// Adds the bucket of exports.
 pub(super) fn add_cold(stack: &mut Stack, given: &Given, kept: &Storage) -> Cold {
-    let days = |length: fleetform_engine::units::Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
     let cold = bucket::add(
         stack,
         cold_id(kept.engine),
         BucketPlan {
             key: &given.key,
             access_log: (&given.access_log, "cold/"),
-            expire_days: Some(days(kept.retention.cold)),
+            expiry: expiry(kept),
             class: transition(kept.retention.cold_class),
         },
         |_| Vec::new(),
     );
     stack.output("ColdBucketName", "Name of the bucket of exported samples", cold.reference());
     Cold(cold)
+}
+
+/// When exported files expire. A manifest goes with the samples that it names, and what Timestream has left with both.
+fn expiry(kept: &Storage) -> Expiry {
+    let days = |length: Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
+    let cold = days(kept.retention.cold);
+    let Some(Downsample { keep, .. }) = kept.retention.downsample else { return Expiry::Days(cold) };
+    let left = match kept.engine {
+        Engine::Iceberg => None,
+        Engine::Timestream { .. } => Some((STAGING, cold)),
+    };
+    let samples = ["samples/", "manifests/"].map(|prefix| (prefix, cold));
+    Expiry::ByPrefix(samples.into_iter().chain(left).chain([(AGGREGATES, days(keep))]).collect())
 }
 
 /// When exported files go to the class that they are kept as.
@@ -115,6 +133,12 @@ pub(super) fn add(
         ("FLEETFORM_EXPORT_AFTER_S", export.after.as_secs().to_string().into()),
         ("FLEETFORM_WARM_RETENTION_S", kept.retention.warm.as_secs().to_string().into()),
     ]);
+    let mut folders = vec!["manifests/", "samples/"];
+    if let Some(Downsample { every, .. }) = kept.retention.downsample {
+        environment.insert("FLEETFORM_DOWNSAMPLE_S", every.as_secs().to_string().into());
+        environment.insert("FLEETFORM_COLD_RETENTION_S", kept.retention.cold.as_secs().to_string().into());
+        folders.push(AGGREGATES);
+    }
     let plan = Plan {
         id: "Export",
         handler: "export",
@@ -124,7 +148,7 @@ pub(super) fn add(
         timeout_s: TIMEOUT_S,
         reserved: None,
         environment,
-        statements: source.statements.into_iter().chain(statements(cold)).collect(),
+        statements: source.statements.into_iter().chain(statements(cold, &folders)).collect(),
     };
     let added = function::add(site, stack, &given.key, plan);
     schedule::add(
@@ -158,12 +182,14 @@ const fn cold_id(engine: Engine) -> &'static str {
 }
 
 /// What the function may do with the bucket.
-fn statements(cold: &Handle<Bucket>) -> Vec<Statement<Text>> {
-    let objects = || ["manifests/", "samples/"].map(|prefix| bucket::objects(&cold.arn(), prefix));
+fn statements(cold: &Handle<Bucket>, folders: &[&str]) -> Vec<Statement<Text>> {
+    let objects = |folders: &[&str]| -> Vec<Target<Text>> {
+        folders.iter().map(|prefix| bucket::objects(&cold.arn(), prefix)).collect()
+    };
     vec![
-        Statement::allow("WriteExports", ["s3:GetObject", "s3:PutObject"], objects()),
-        // Objects that no manifest names. Manifests are never deleted.
-        Statement::allow("ClearExports", ["s3:DeleteObject"], [bucket::objects(&cold.arn(), "samples/")]),
+        Statement::allow("WriteExports", ["s3:GetObject", "s3:PutObject"], objects(folders)),
+        // Objects that no manifest names. Manifests, which stand first, are never deleted.
+        Statement::allow("ClearExports", ["s3:DeleteObject"], objects(&folders[1..])),
         Statement::allow("ListExports", ["s3:ListBucket"], [Target::One(cold.arn())]),
     ]
 }

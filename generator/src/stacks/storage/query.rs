@@ -2,6 +2,7 @@
 //! limit, a database that knows the exported files, and the questions that people begin with.
 
 use fleetform_engine::rows::{
+    aggregates::AGGREGATES,
     columns::{Column, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT, ZONE},
     sql,
 };
@@ -27,7 +28,7 @@ use crate::{
     },
     platform::storage::Storage,
     stacks::{
-        bucket::{self, Plan as BucketPlan},
+        bucket::{self, Expiry, Plan as BucketPlan},
         catalog,
         function::{self, Plan},
         shared::{FunctionOutputs, common_environment, dead_letters},
@@ -83,7 +84,7 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: &Way<'
         BucketPlan {
             key: &given.key,
             access_log: (&given.access_log, "query-results/"),
-            expire_days: Some(RESULT_DAYS),
+            expiry: Expiry::Days(RESULT_DAYS),
             class: None,
         },
         |_| Vec::new(),
@@ -101,6 +102,9 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: &Way<'
         ("FLEETFORM_EXPORTED_DATABASE", way.database.reference()),
         ("FLEETFORM_EXPORTED_TABLE", EXPORTED.into()),
     ]);
+    if way.kept.retention.downsample.is_some() {
+        environment.insert("FLEETFORM_AGGREGATES_TABLE", AGGREGATES.into());
+    }
     let mut statements = statements(way, &workgroup, &results);
     if let (Some(table), crate::platform::storage::Hot::Table { retention }) = (way.hot, way.kept.hot) {
         statements.push(Statement::allow("ReadHot", ["dynamodb:Query"], [Target::One(table.arn())]));
@@ -206,6 +210,10 @@ fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Buc
     let federated = |kind: &'static str, rest: String| {
         glue(&[kind.into(), "/s3tablescatalog/".into(), samples.bucket.clone(), rest.into()])
     };
+    let table = |name: &str| glue(&["table/".into(), database.reference(), format!("/{name}").into()]);
+    let aggregates = way.kept.retention.downsample.map(|_| table(AGGREGATES));
+    let files: Vec<&str> =
+        [Some("samples/"), aggregates.as_ref().map(|_| super::export::AGGREGATES)].into_iter().flatten().collect();
     vec![
         Statement::allow(
             "Ask",
@@ -225,8 +233,10 @@ fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Buc
                 // Catalog", Amazon Athena user guide).
                 glue(&["database/default".into()]),
                 glue(&["database/".into(), database.reference()]),
-                glue(&["table/".into(), database.reference(), format!("/{EXPORTED}").into()]),
-            ],
+                table(EXPORTED),
+            ]
+            .into_iter()
+            .chain(aggregates),
         ),
         Statement::allow(
             "FindTableBucket",
@@ -238,7 +248,11 @@ fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Buc
             ["s3tables:GetTable", "s3tables:GetTableData", "s3tables:GetTableMetadataLocation"],
             [Target::One(samples.table.arn())],
         ),
-        Statement::allow("ReadExports", ["s3:GetObject"], [bucket::objects(&cold.0.arn(), "samples/")]),
+        Statement::allow(
+            "ReadExports",
+            ["s3:GetObject"],
+            files.into_iter().map(|prefix| bucket::objects(&cold.0.arn(), prefix)),
+        ),
         Statement::allow("FindExports", ["s3:GetBucketLocation", "s3:ListBucket"], [Target::One(cold.0.arn())]),
         Statement::allow(
             "KeepResults",

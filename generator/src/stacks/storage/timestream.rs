@@ -28,7 +28,7 @@ const REFUSED: &str = "refused/";
 const LATE: &str = "late";
 
 /// Where Timestream writes what `export` reads then.
-const STAGING: &str = "staging/";
+pub(super) const STAGING: &str = "staging/";
 
 /// Why both functions may ask for endpoints of every table ("Actions, resources, and condition keys for Amazon Timestream",
 /// service authorization reference).

@@ -130,6 +130,7 @@ fn the_hot_table_is_there_where_it_is_asked_for() {
 #[test]
 fn export_is_woken_as_the_file_says_and_its_files_stay_as_long() {
     let mut platform = platform();
+    platform.storage.as_mut().unwrap().retention.downsample = None;
     let resources = resources(&platform);
     let schedule = &resources["ExportSchedule"]["Properties"];
     assert_eq!(schedule["ScheduleExpression"], "cron(30 2 * * ? *)");
@@ -164,12 +165,44 @@ fn export_is_woken_as_the_file_says_and_its_files_stay_as_long() {
 }
 
 #[test]
+fn aggregates_stay_for_longer_than_what_they_are_made_of() {
+    let mut platform = platform();
+    let with = resources(&platform);
+    let rules = &with["ColdBucket"]["Properties"]["LifecycleConfiguration"]["Rules"];
+    let expiring: Vec<(&str, u64)> = rules
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|rule| Some((rule["Prefix"].as_str()?, rule["ExpirationInDays"].as_u64()?)))
+        .collect();
+    assert_eq!(expiring, [("samples/", 2_555), ("manifests/", 2_555), ("aggregates/", 3_650)]);
+    let tier = rules.as_array().unwrap().iter().find(|rule| rule["Id"] == "tier").unwrap();
+    assert!(tier.get("Prefix").is_none(), "all of them lie in one class");
+    let said = &with["ExportFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(
+        (&said["FLEETFORM_DOWNSAMPLE_S"], &said["FLEETFORM_COLD_RETENTION_S"]),
+        (&"3600".into(), &(7 * 365 * 86_400).to_string().into())
+    );
+    let asked = &with["QueryFunction"]["Properties"]["Environment"]["Variables"];
+    assert_eq!(asked["FLEETFORM_AGGREGATES_TABLE"], "aggregates");
+    assert_eq!(with["SampleColumns"]["Properties"]["Exported"]["Aggregates"], "aggregates");
+    for policy in ["ExportPolicy", "QueryPolicy", "ColumnsPolicy"] {
+        assert!(with[policy].to_string().contains("/aggregates"), "{policy}");
+    }
+    platform.storage.as_mut().unwrap().retention.downsample = None;
+    let without = resources(&platform);
+    let resources: Vec<String> = without.as_object().unwrap().values().map(ToString::to_string).collect();
+    assert!(!resources.iter().any(|resource| resource.to_lowercase().contains("aggregates")));
+}
+
+#[test]
 fn export_deletes_no_manifest() {
     let resources = resources(&platform());
     let statements = resources["ExportPolicy"]["Properties"]["PolicyDocument"]["Statement"].as_array().unwrap();
     let deletes = statements.iter().filter(|one| one["Action"].to_string().contains("Delete"));
     let targets: Vec<String> = deletes.map(|one| one["Resource"].to_string()).collect();
-    assert!(targets.iter().all(|target| target.contains("/samples/")) && targets.len() == 1, "{targets:?}");
+    let [targets] = &targets[..] else { panic!("one statement: {targets:?}") };
+    assert!(targets.contains("/samples/") && !targets.contains("/manifests/"), "{targets}");
 }
 
 #[test]

@@ -1,0 +1,284 @@
+//! What samples come to in intervals, for each device and reading, as a file of Parquet.
+//!
+//! Values are added up in the order of time, so the same samples make the same bytes, however they came.
+
+use fleetform_engine::{
+    rows::{
+        aggregates::COLUMNS,
+        columns::{ColumnType, DEVICE_ID, DEVICE_TYPE, EXPORT_NUMBER, FIXED, ZONE},
+    },
+    units::Millis,
+};
+use parquet::{
+    data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
+    errors::ParquetError,
+    file::writer::{SerializedFileWriter, SerializedRowGroupWriter},
+};
+
+use super::{
+    Frame, Values,
+    merge::Samples,
+    parquet::{Codec, begin, leaf, next},
+};
+
+/// Rows of a row group, at most: so many are held beside the samples. Tests make several of few.
+const GROUP_ROWS: usize = if cfg!(test) { 7 } else { 1 << 20 };
+
+const MICROS: u64 = 1_000;
+
+/// A file of aggregates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Its rows.
+    pub rows: usize,
+    /// The first of its devices and the last.
+    pub devices: [Vec<u8>; 2],
+}
+
+/// Aggregates of whole samples over intervals of `every`: of those intervals in which one of the `changed` samples is, or
+/// of all where nobody has any yet. None where there are none.
+///
+/// # Errors
+/// If they cannot be written.
+pub fn write(
+    whole: &Samples<'_>,
+    changed: Option<&Samples<'_>>,
+    every: Millis,
+    export_number: i64,
+    codec: Codec,
+) -> Result<Option<File>, ParquetError> {
+    let readings = readings(whole.frame());
+    let mut intervals = Intervals::new(whole, changed, every);
+    let mut writer = None;
+    let (mut rows, mut written, mut devices) = (Vec::new(), 0, None::<[usize; 2]>);
+    loop {
+        let interval = intervals.next();
+        if rows.len() >= GROUP_ROWS || (interval.is_none() && !rows.is_empty()) {
+            let file = match &mut writer {
+                Some(file) => file,
+                None => writer.insert(begin("aggregates", fields()?, codec)?),
+            };
+            Plan { frame: whole.frame(), readings: &readings, every, export_number }.write(file, &rows)?;
+            written += rows.len();
+            rows.clear();
+        }
+        let Some(interval) = interval else { break };
+        for (place, reading) in readings.iter().enumerate() {
+            let sum = interval.sum(whole, reading.values);
+            if sum.count > 0 {
+                rows.push(Row { of: interval.last_row, start_us: interval.start_us, reading: place, sum });
+                devices.get_or_insert([interval.last_row; 2])[1] = interval.last_row;
+            }
+        }
+    }
+    let (Some(file), Some(devices)) = (writer, devices) else { return Ok(None) };
+    let devices = devices.map(|row| whole.frame().device_of(row).to_vec());
+    Ok(Some(File { bytes: file.into_inner()?, rows: written, devices }))
+}
+
+/// A column of numbers or truths, by the name of what was measured.
+struct Reading<'a> {
+    name: ByteArray,
+    values: &'a Values,
+}
+
+/// The columns that come to something, by name.
+fn readings(frame: &Frame) -> Vec<Reading<'_>> {
+    let is_own = |name: &str| FIXED.iter().all(|fixed| fixed.name != name);
+    let is_number = |column_type| matches!(column_type, ColumnType::Float | ColumnType::Int | ColumnType::Bool);
+    let mut columns: Vec<_> = frame
+        .fields()
+        .iter()
+        .map(|field| &field.column)
+        .zip(frame.values())
+        .filter(|(column, _)| is_own(&column.name) && is_number(column.column_type))
+        .collect();
+    columns.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    columns.into_iter().map(|(column, values)| Reading { name: (&*column.name).into(), values }).collect()
+}
+
+/// Samples of one device in one interval, side by side.
+struct Interval {
+    first: usize,
+    end: usize,
+    start_us: i64,
+    /// The row that names the last of them.
+    last_row: usize,
+}
+
+impl Interval {
+    /// What their values of a column come to.
+    fn sum(&self, samples: &Samples<'_>, values: &Values) -> Sum {
+        fn add<T: Copy>(each: impl Iterator<Item = usize>, values: &[Option<T>], number: impl Fn(T) -> f64) -> Sum {
+            let mut sum = Sum::default();
+            each.filter_map(|row| values[row])
+                .map(number)
+                .filter(|value| value.is_finite())
+                .for_each(|value| sum.add(value));
+            sum
+        }
+        let each = (self.first..self.end).map(|sample| samples.row(sample, values));
+        match values {
+            Values::Float(values) => add(each, values, |value| value),
+            // Beyond 2^53 the nearest double.
+            Values::Int(values) => add(each, values, |value| value as f64),
+            Values::Bool(values) => add(each, values, |value| f64::from(u8::from(value))),
+            Values::Text(_) => Sum::default(),
+        }
+    }
+}
+
+/// The intervals of samples that are by device and time, one after the other.
+struct Intervals<'a> {
+    whole: &'a Samples<'a>,
+    changed: Option<&'a Samples<'a>>,
+    every_us: i64,
+    next: usize,
+    next_changed: usize,
+}
+
+impl<'a> Intervals<'a> {
+    fn new(whole: &'a Samples<'a>, changed: Option<&'a Samples<'a>>, every: Millis) -> Self {
+        let every_us = i64::try_from(every.0.saturating_mul(MICROS)).unwrap_or(i64::MAX).max(1);
+        Self { whole, changed, every_us, next: 0, next_changed: 0 }
+    }
+
+    /// Who a sample is of, and when its interval begins.
+    fn name(&self, samples: &Samples<'a>, sample: usize) -> (&'a [u8], i64) {
+        let (device, at) = samples.name(sample);
+        (device, at.div_euclid(self.every_us).saturating_mul(self.every_us))
+    }
+
+    /// The samples from one on that have its name, up to the one that is returned.
+    fn end(&self, samples: &Samples<'a>, first: usize, name: (&[u8], i64)) -> usize {
+        (first..samples.len()).find(|sample| self.name(samples, *sample) != name).unwrap_or(samples.len())
+    }
+}
+
+impl Iterator for Intervals<'_> {
+    type Item = Interval;
+
+    fn next(&mut self) -> Option<Interval> {
+        while self.next < self.whole.len() {
+            let first = self.next;
+            let name = self.name(self.whole, first);
+            self.next = self.end(self.whole, first, name);
+            let is_wanted = match self.changed {
+                None => true,
+                Some(changed) => {
+                    // Those that changed are some of the whole, in the same order.
+                    let known = self.next_changed;
+                    self.next_changed = self.end(changed, known, name);
+                    self.next_changed > known
+                }
+            };
+            if is_wanted {
+                let last_row = self.whole.last_row(self.next - 1);
+                return Some(Interval { first, end: self.next, start_us: name.1, last_row });
+            }
+        }
+        None
+    }
+}
+
+/// What values come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    count: i64,
+    minimum: f64,
+    maximum: f64,
+    sum: f64,
+    last: f64,
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        if self.count == 0 {
+            (self.minimum, self.maximum) = (value, value);
+        }
+        self.count += 1;
+        // As they came: which of two zeros is the lesser one, processors see otherwise.
+        if value < self.minimum {
+            self.minimum = value;
+        }
+        if value > self.maximum {
+            self.maximum = value;
+        }
+        self.sum += value;
+        self.last = value;
+    }
+}
+
+/// A row of a file.
+struct Row {
+    /// The row of the frame that says of whom it is.
+    of: usize,
+    start_us: i64,
+    /// The place of its reading.
+    reading: usize,
+    sum: Sum,
+}
+
+fn fields() -> Result<Vec<parquet::schema::types::TypePtr>, ParquetError> {
+    let own = COLUMNS.into_iter().map(|column| leaf(&column.name, column.column_type, column.required, None));
+    own.chain([leaf(EXPORT_NUMBER, ColumnType::Int, true, None)]).collect()
+}
+
+/// What rows are written with.
+struct Plan<'a> {
+    frame: &'a Frame,
+    readings: &'a [Reading<'a>],
+    every: Millis,
+    export_number: i64,
+}
+
+impl Plan<'_> {
+    /// Writes rows as a row group, in the order of [`COLUMNS`].
+    fn write(&self, file: &mut SerializedFileWriter<Vec<u8>>, rows: &[Row]) -> Result<(), ParquetError> {
+        let mut group = file.next_row_group()?;
+        let every_s = i64::try_from(self.every.as_secs()).unwrap_or(i64::MAX);
+        let [device, zone, device_type] = [DEVICE_ID, ZONE, DEVICE_TYPE].map(|name| self.texts(name));
+        let text = |texts: Option<&[Option<ByteArray>]>, row: usize| {
+            texts.and_then(|texts| texts[row].clone()).unwrap_or_else(|| "".into())
+        };
+        texts(&mut group, rows, |row| text(device, row.of))?;
+        numbers(&mut group, rows, |row| row.start_us)?;
+        numbers(&mut group, rows, |_| every_s)?;
+        texts(&mut group, rows, |row| text(zone, row.of))?;
+        texts(&mut group, rows, |row| text(device_type, row.of))?;
+        texts(&mut group, rows, |row| self.readings[row.reading].name.clone())?;
+        numbers(&mut group, rows, |row| row.sum.count)?;
+        doubles(&mut group, rows, |row| row.sum.minimum)?;
+        doubles(&mut group, rows, |row| row.sum.maximum)?;
+        let sums = rows.iter().map(|row| Some(row.sum.sum).filter(|sum| sum.is_finite()));
+        let levels: Vec<i16> = sums.clone().map(|sum| i16::from(sum.is_some())).collect();
+        next::<DoubleType>(&mut group, &sums.flatten().collect::<Vec<_>>(), Some(&levels))?;
+        doubles(&mut group, rows, |row| row.sum.last)?;
+        numbers(&mut group, rows, |_| self.export_number)?;
+        group.close().map(drop)
+    }
+
+    fn texts(&self, name: &str) -> Option<&[Option<ByteArray>]> {
+        let place = self.frame.fields().iter().position(|field| field.column.name == name)?;
+        match &self.frame.values()[place] {
+            Values::Text(values) => Some(values),
+            Values::Float(_) | Values::Int(_) | Values::Bool(_) => None,
+        }
+    }
+}
+
+type Group<'a> = SerializedRowGroupWriter<'a, Vec<u8>>;
+
+fn texts(group: &mut Group<'_>, rows: &[Row], cell: impl Fn(&Row) -> ByteArray) -> Result<(), ParquetError> {
+    next::<ByteArrayType>(group, &rows.iter().map(cell).collect::<Vec<_>>(), None)
+}
+
+fn numbers(group: &mut Group<'_>, rows: &[Row], cell: impl Fn(&Row) -> i64) -> Result<(), ParquetError> {
+    next::<Int64Type>(group, &rows.iter().map(cell).collect::<Vec<_>>(), None)
+}
+
+fn doubles(group: &mut Group<'_>, rows: &[Row], cell: impl Fn(&Row) -> f64) -> Result<(), ParquetError> {
+    next::<DoubleType>(group, &rows.iter().map(cell).collect::<Vec<_>>(), None)
+}
