@@ -19,8 +19,7 @@ readonly STORES=<{ stores }>
 # 1 where they are in a table of Amazon S3 Tables, which is found by the catalog.
 readonly TABLES=<{ tables }>
 ZIPS=(evaluate deliver jobs)
-if ((STORES)); then ZIPS+=(store export); fi
-if ((TABLES)); then ZIPS+=(live); fi
+if ((STORES)); then ZIPS+=(store export live); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=<{ own_bucket }>
@@ -90,8 +89,8 @@ check_artifacts() {
   if ((STORES)); then
     STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
     EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
+    LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"
   fi
-  if ((TABLES)); then LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -388,8 +387,8 @@ upload_all() {
   if ((STORES)); then
     upload "$ARTIFACTS/store.zip" "$STORE_KEY"
     upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
+    upload "$ARTIFACTS/live.zip" "$LIVE_KEY"
   fi
-  if ((TABLES)); then upload "$ARTIFACTS/live.zip" "$LIVE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -491,8 +490,7 @@ deploy_platform() {
   find_bucket
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
-  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
-  if ((TABLES)); then parameters+=("LiveCodeKey=$LIVE_KEY"); fi
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY" "LiveCodeKey=$LIVE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version

@@ -12,6 +12,7 @@ pub mod diagnostic;
 mod output;
 pub mod platform;
 pub mod prove;
+mod questions;
 mod registration;
 mod render;
 mod rule_set;

@@ -8,6 +8,7 @@ use crate::{
     contract,
     output::{MANIFEST, Manifest, RuleSetAddress, Tree},
     platform::{Platform, Project},
+    questions,
     rule_set::RuleSetArtifact,
     schema, script, stacks, workflow,
 };
@@ -52,6 +53,9 @@ fn environment(platform: &Platform) -> Tree {
     tree.insert_below("contracts", contract::contracts(platform));
     for (name, template) in stacks {
         tree.insert(format!("cloudformation/{name}"), template);
+    }
+    for question in questions::questions(platform) {
+        tree.insert(format!("queries/{}", question.file), question.text);
     }
     tree.insert("scripts/deploy.sh", scripts.deploy);
     tree.insert("scripts/devices.sh", scripts.devices);

@@ -10,7 +10,7 @@ use fleetform_engine::{
 };
 
 #[cfg(feature = "live")]
-pub use samples::Query;
+pub use samples::{AskedIn, Query};
 #[cfg(feature = "export")]
 pub use samples::{DaysFrom, Export};
 pub use samples::{RowsGo, Store};

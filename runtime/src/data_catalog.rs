@@ -9,7 +9,7 @@ use fleetform_engine::{
     drive::PortError,
     rows::{
         aggregates::{self, AGGREGATES},
-        columns::{Column, ColumnType, DAY, EXPORT_NUMBER, ZONE},
+        columns::{Column, ColumnType, DAY, EXPORT_NUMBER, FIXED, ZONE},
     },
 };
 use serde::Deserialize;
@@ -44,14 +44,63 @@ pub struct Exported {
 /// The data catalog.
 pub trait DataCatalog: Sync {
     /// What it knows of a table; none if there is none.
-    fn find(&self, exported: &Exported) -> impl Future<Output = Result<Option<Value>, PortError>> + Send;
+    fn find(&self, database: &str, table: &str) -> impl Future<Output = Result<Option<Value>, PortError>> + Send;
 
     /// Makes the table, or makes another of the one that is `there`.
     fn put(&self, exported: &Exported, table: Value, there: bool)
     -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
+/// The columns that a table of the catalog has.
+///
+/// # Errors
+/// If it is none of those that are made here.
+pub fn columns(found: &Value) -> Result<Vec<Column>, PortError> {
+    let strange = |what: &Value| PortError(format!("the data catalog describes no table of samples: {what}"));
+    let column = |said: &Value| {
+        let (Some(name), Some(kind)) = (said["Name"].as_str(), said["Type"].as_str()) else {
+            return Err(strange(said));
+        };
+        let known = [ColumnType::Text, ColumnType::Float, ColumnType::Int, ColumnType::Bool, ColumnType::Time];
+        let column_type = known.into_iter().find(|known| hive(*known) == kind).ok_or_else(|| strange(said))?;
+        Ok(Column { name: name.into(), column_type, required: false })
+    };
+    let said = found["StorageDescriptor"]["Columns"].as_array().ok_or_else(|| strange(found))?;
+    let own = said.iter().filter(|column| column["Name"] != EXPORT_NUMBER).map(column);
+    FIXED.into_iter().filter(|fixed| fixed.name == ZONE).map(Ok).chain(own).collect()
+}
+
 impl Exported {
+    /// Makes the catalog know files that have these columns besides those that it knows, where no other table says which
+    /// there ever were.
+    ///
+    /// # Errors
+    /// If the catalog does not answer, or refuses, or a column would be of another type.
+    pub async fn grow(&self, catalog: &impl DataCatalog, wanted: &[Column]) -> Result<usize, PortError> {
+        let mut all = match catalog.find(&self.database, &self.table).await? {
+            Some(found) => columns(&found)?,
+            None => FIXED.to_vec(),
+        };
+        let known = all.len();
+        for column in wanted {
+            match all.iter().find(|known| known.name == column.name) {
+                Some(known) if known.column_type != column.column_type => {
+                    return Err(PortError(format!(
+                        "the column `{}` of exported files holds `{}`, and its reading is now `{}`: give the reading another \
+                         id, and leave `key` as devices send it",
+                        column.name,
+                        known.column_type.as_str(),
+                        column.column_type.as_str()
+                    )));
+                }
+                Some(_) => {}
+                None => all.push(column.clone()),
+            }
+        }
+        self.bring_about(catalog, &all).await?;
+        Ok(all.len() - known)
+    }
+
     /// Makes the catalog know the files of a table with these columns.
     ///
     /// # Errors
@@ -74,7 +123,7 @@ impl Exported {
         folder: &str,
         columns: &[Column],
     ) -> Result<(), PortError> {
-        let found = catalog.find(self).await?;
+        let found = catalog.find(&self.database, &self.table).await?;
         let wanted = self.table(folder, columns, found.as_ref());
         self.check_folders(found.as_ref())?;
         if found.as_ref().is_some_and(|found| says(found, &wanted)) {
@@ -180,8 +229,8 @@ pub(crate) mod memory {
     pub(crate) struct Tables(pub(crate) Mutex<BTreeMap<String, Value>>);
 
     impl DataCatalog for &Tables {
-        async fn find(&self, exported: &Exported) -> Result<Option<Value>, PortError> {
-            Ok(self.0.lock().unwrap().get(&exported.table).cloned())
+        async fn find(&self, _: &str, table: &str) -> Result<Option<Value>, PortError> {
+            Ok(self.0.lock().unwrap().get(table).cloned())
         }
 
         async fn put(&self, exported: &Exported, table: Value, there: bool) -> Result<(), PortError> {
@@ -196,7 +245,7 @@ pub(crate) mod memory {
     pub(crate) struct Table(pub(crate) Mutex<(Option<Value>, u32)>);
 
     impl DataCatalog for &Table {
-        async fn find(&self, _: &Exported) -> Result<Option<Value>, PortError> {
+        async fn find(&self, _: &str, _: &str) -> Result<Option<Value>, PortError> {
             Ok(self.0.lock().unwrap().0.clone())
         }
 
@@ -273,6 +322,27 @@ mod tests {
                       count bigint, minimum double, maximum double, sum double, last double, export_number bigint";
         assert_eq!(said, wanted);
         assert_eq!(tables["exported"]["StorageDescriptor"]["Columns"][0]["Name"], "pressure");
+    }
+
+    #[tokio::test]
+    async fn where_no_other_table_is_columns_are_those_that_there_ever_were() {
+        let catalog = memory::Table::default();
+        let names = |columns: &[Column]| columns.iter().map(|column| column.name.to_string()).collect::<BTreeSet<_>>();
+        let [flow, on] = [column("flow", ColumnType::Float), column("on", ColumnType::Bool)];
+        assert_eq!(exported(&["a"]).grow(&&catalog, std::slice::from_ref(&flow)).await, Ok(1));
+        assert_eq!(exported(&["a"]).grow(&&catalog, std::slice::from_ref(&on)).await, Ok(1));
+        let found = (&catalog).find("water_dev", "exported").await.expect("answers").expect("a table");
+        let known = columns(&found).expect("columns");
+        let wanted: Vec<Column> = FIXED.into_iter().chain([flow, on]).collect();
+        assert_eq!(names(&known), names(&wanted));
+        assert_eq!(known[0].name, ZONE);
+        let other = exported(&["a"]).grow(&&catalog, &[column("on", ColumnType::Float)]).await;
+        let refused = other.expect_err("it is refused");
+        assert!(
+            refused.0.contains("`on` of exported files holds `boolean`, and its reading is now `double`"),
+            "{refused}"
+        );
+        assert_eq!(catalog.0.lock().unwrap().1, 2);
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ pub mod aws;
 pub mod config;
 #[cfg(feature = "evaluate")]
 pub mod crumbs;
-#[cfg(feature = "store")]
+#[cfg(any(feature = "live", feature = "store"))]
 pub mod data_catalog;
 pub mod event;
 #[cfg(feature = "jobs")]
@@ -39,6 +39,8 @@ pub mod provision;
 pub mod query;
 #[cfg(feature = "jobs")]
 pub mod relay;
+#[cfg(any(feature = "live", feature = "tables"))]
+pub mod results;
 #[cfg(feature = "lambda")]
 pub mod start;
 #[cfg(feature = "rows")]
@@ -47,3 +49,5 @@ pub mod store;
 pub mod sweep;
 #[cfg(feature = "lambda")]
 pub mod telemetry;
+#[cfg(any(feature = "live", feature = "tables"))]
+pub mod timestream;

@@ -4,6 +4,8 @@
 //! Tables hold rows, and doubles of them; a question is about samples. So every question begins with what makes samples of
 //! rows, under the name [`SAMPLES`]. It refuses to know which tables there are, and who asks.
 
+pub mod timestream;
+
 use std::fmt::Write as _;
 
 use super::columns::{

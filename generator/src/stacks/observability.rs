@@ -117,15 +117,15 @@ struct Names {
 /// The same of what keeps samples.
 struct StorageNames {
     store: Text,
+    columns: Text,
     export: Text,
-    /// Only where it is asked through Athena.
-    query: Option<Text>,
+    query: Text,
     by: Keeper,
 }
 
 /// What keeps them.
 enum Keeper {
-    Iceberg { columns: Text, delivery_stream: Text },
+    Iceberg { delivery_stream: Text },
     Timestream { database: Text },
 }
 
@@ -146,11 +146,8 @@ impl Names {
             tables.push(("RegistrationsTableThrottleAlarm", import(&storage.registrations_name)));
             tables.extend(storage.hot_name.iter().map(|name| ("HotTableThrottleAlarm", import(name))));
         }
-        let of_storage = storage.map(|storage| {
-            [Some(&storage.store), storage.columns.as_ref(), Some(&storage.export), storage.query.as_ref()]
-                .into_iter()
-                .flatten()
-        });
+        let of_storage =
+            storage.map(|storage| [&storage.store, &storage.columns, &storage.export, &storage.query].into_iter());
         tables.extend(provisioning.map(|outputs| ("AllowListTableThrottleAlarm", import(&outputs.allow_list_name))));
         Self {
             stream: import(&ingest.stream_name),
@@ -160,15 +157,13 @@ impl Names {
             sweep: import(&sweep.name),
             storage: storage.and_then(|storage| {
                 let store = import(&storage.store.name);
-                let iceberg = storage.columns.as_ref().zip(storage.delivery_stream_name.as_ref());
-                let iceberg = iceberg.map(|(columns, delivery_stream)| Keeper::Iceberg {
-                    columns: import(&columns.name),
-                    delivery_stream: import(delivery_stream),
-                });
+                let delivery_stream = storage.delivery_stream_name.as_ref();
+                let iceberg = delivery_stream.map(|name| Keeper::Iceberg { delivery_stream: import(name) });
                 let timestream = storage.timestream_database_name.as_ref();
                 let by = iceberg.or_else(|| timestream.map(|name| Keeper::Timestream { database: import(name) }))?;
-                let query = storage.query.as_ref().map(|query| import(&query.name));
-                Some(StorageNames { store, export: import(&storage.export.name), query, by })
+                let [columns, export, query] =
+                    [&storage.columns, &storage.export, &storage.query].map(|one| import(&one.name));
+                Some(StorageNames { store, columns, export, query, by })
             }),
             provision: provision.map(|one| import(&one.name)),
             mappings: [evaluate, notify, relay, sweep]

@@ -10,6 +10,7 @@ mod table;
 pub(crate) mod timestream;
 
 use fleetform_engine::rows::columns::{FIXED, columns as all_columns};
+use fleetform_policy::iam::Statement;
 
 use super::{
     ingest, processing,
@@ -30,15 +31,21 @@ use crate::{
 pub(crate) struct Outputs {
     pub(crate) store: FunctionOutputs,
     pub(crate) export: FunctionOutputs,
+    pub(crate) columns: FunctionOutputs,
+    pub(crate) query: FunctionOutputs,
     pub(crate) registrations_name: Output,
-    /// The next three only where samples are in a table of Amazon S3 Tables.
-    pub(crate) columns: Option<FunctionOutputs>,
-    pub(crate) query: Option<FunctionOutputs>,
+    /// Only where samples are in a table of Amazon S3 Tables.
     pub(crate) delivery_stream_name: Option<Output>,
     /// None where there is no hot table.
     pub(crate) hot_name: Option<Output>,
     /// Only where Timestream keeps samples.
     pub(crate) timestream_database_name: Option<Output>,
+}
+
+/// How a function reaches what keeps samples: what it is told of it, and may do with it.
+struct Access {
+    statements: Vec<Statement<Text>>,
+    environment: Vec<(&'static str, Text)>,
 }
 
 /// What the stack is built from besides the platform.
@@ -81,20 +88,20 @@ pub(crate) fn stacks(
     );
     let store_from =
         |target, hot| store::Way { ingest, processing, target, registrations: &registrations, hot, rule_set_sha256 };
+    let all = all_columns(&rule_set(site.platform)).expect("readings that fit into no table do not pass the checks");
+    let own = all[FIXED.len()..].to_vec();
+    let database = query::database(site, &mut stack);
+    let exports = columns::Exports {
+        cold: &cold,
+        database: &database,
+        layout: kept.export.layout,
+        aggregates: kept.retention.downsample.is_some(),
+    };
+    let files = query::Files { kept, cold: &cold, database: &database };
     let outputs = match kept.engine {
         Engine::Iceberg => {
             let samples = table::add(site, &mut stack, &given);
-            let all = all_columns(&rule_set(site.platform));
-            let all = all.expect("readings that fit into no table do not pass the checks");
-            let own = all[FIXED.len()..].to_vec();
-            let database = query::database(site, &mut stack);
-            let exports = columns::Exports {
-                cold: &cold,
-                database: &database,
-                layout: kept.export.layout,
-                aggregates: kept.retention.downsample.is_some(),
-            };
-            let (columns, brought_about) = columns::add(site, &mut stack, &given, &samples, exports, own);
+            let (columns, brought_about) = columns::add(site, &mut stack, &given, Some(&samples), exports, own);
             let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
             let hot = match kept.hot {
                 Hot::Same => None,
@@ -102,25 +109,19 @@ pub(crate) fn stacks(
                     Some((stack.add("HotTable", Table::new("device_id", Some("sample"), &given.key)), retention))
                 }
             };
-            let way = store_from(store::Target::delivery(&delivery), hot.as_ref());
+            let way = store_from(delivery::for_store(&delivery), hot.as_ref());
             let store = store::add(site, &mut stack, &given, way);
-            let export = export::add(site, &mut stack, &given, kept, &cold, export::Source::table(&samples));
-            let way = query::Way {
-                kept,
-                samples: &samples,
-                cold: &cold,
-                database: &database,
-                hot: hot.as_ref().map(|(table, _)| table),
-                columns: &all,
-            };
-            let query = query::add(site, &mut stack, &given, &way);
+            let export = export::add(site, &mut stack, &given, kept, &cold, samples.for_export());
+            let (query, workgroup) =
+                query::add(site, &mut stack, &given, &files, samples.for_query(hot.as_ref()), query::TABLE_TIMEOUT_S);
+            query::questions(site, &mut stack, &samples, &all, &database, &workgroup);
             stack.output("TableBucketArn", "ARN of the table bucket of the samples", samples.bucket_arn);
             Outputs {
                 store,
                 export,
                 registrations_name,
-                columns: Some(columns),
-                query: Some(query),
+                columns,
+                query,
                 delivery_stream_name: Some(stack.output(
                     "DeliveryStreamName",
                     "Name of the stream that delivers samples to their table",
@@ -134,15 +135,18 @@ pub(crate) fn stacks(
         }
         Engine::Timestream { memory } => {
             let timestream = timestream::add(&mut stack, &given, kept, memory);
+            let (columns, _) = columns::add(site, &mut stack, &given, None, exports, own);
             let store = store::add(site, &mut stack, &given, store_from(timestream.for_store(), None));
             let source = timestream.for_export(&cold, &given.key);
             let export = export::add(site, &mut stack, &given, kept, &cold, source);
+            let source = timestream.for_query();
+            let (query, _) = query::add(site, &mut stack, &given, &files, source, query::TIMESTREAM_TIMEOUT_S);
             Outputs {
                 store,
                 export,
                 registrations_name,
-                columns: None,
-                query: None,
+                columns,
+                query,
                 delivery_stream_name: None,
                 hot_name: None,
                 timestream_database_name: Some(timestream.database_name),

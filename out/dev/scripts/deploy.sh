@@ -19,8 +19,7 @@ readonly STORES=1
 # 1 where they are in a table of Amazon S3 Tables, which is found by the catalog.
 readonly TABLES=1
 ZIPS=(evaluate deliver jobs)
-if ((STORES)); then ZIPS+=(store export); fi
-if ((TABLES)); then ZIPS+=(live); fi
+if ((STORES)); then ZIPS+=(store export live); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
@@ -33,13 +32,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '46fc770d733f49e101494f7f5691c3a73ac32bb96b2c4259b3ddc8b414869d08'
+  'cloudformation/root.yaml' 'ea9710030ba084e4f8665853ab1a8592ed3fbc35a6a9aa907396bee122d5bcbc'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
-  'cloudformation/observability.yaml' 'ad2b840f725ad9a11ca257c66252ae8185a816eb52f32b8d37cc5cc9cc256268'
+  'cloudformation/observability.yaml' '2b3606812780fffb37bdb75df4a3568e8cd9cc93645d5ffa5a89cc700980137c'
   'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
   'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
-  'cloudformation/storage.yaml' '96d66d477dcd00592b23d4fa68ada8d422cf4295d62979d6f89561c6758c134d'
+  'cloudformation/storage.yaml' '9d661e6784034635ea58e70cbd41aaa9c9063f49946b8d0427a0d7a24121143a'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -204,8 +203,8 @@ check_artifacts() {
   if ((STORES)); then
     STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
     EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
+    LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"
   fi
-  if ((TABLES)); then LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -502,8 +501,8 @@ upload_all() {
   if ((STORES)); then
     upload "$ARTIFACTS/store.zip" "$STORE_KEY"
     upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
+    upload "$ARTIFACTS/live.zip" "$LIVE_KEY"
   fi
-  if ((TABLES)); then upload "$ARTIFACTS/live.zip" "$LIVE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -605,8 +604,7 @@ deploy_platform() {
   find_bucket
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
-  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
-  if ((TABLES)); then parameters+=("LiveCodeKey=$LIVE_KEY"); fi
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY" "LiveCodeKey=$LIVE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version

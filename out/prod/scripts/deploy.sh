@@ -19,8 +19,7 @@ readonly STORES=1
 # 1 where they are in a table of Amazon S3 Tables, which is found by the catalog.
 readonly TABLES=1
 ZIPS=(evaluate deliver jobs)
-if ((STORES)); then ZIPS+=(store export); fi
-if ((TABLES)); then ZIPS+=(live); fi
+if ((STORES)); then ZIPS+=(store export live); fi
 readonly ZIPS
 # A bucket of your own for templates, code and rule sets; empty where the artifacts stack makes one.
 readonly OWN_BUCKET=''
@@ -33,13 +32,13 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '7313510ed6f5c2e4769f31ae2950c6b6fc3beacacafd7341ec0b14eb46e2c734'
+  'cloudformation/root.yaml' '0c3c319b684215761a7ff1ae33a6554c6f4477c60ca54b8a07490bb778dcb9e1'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' '41a5f59907152d8cb49d1560e15d227c0efc1c41afdb334cfef163f246c7f82e'
-  'cloudformation/observability.yaml' '2384fc98c3e7eb3904f8d81021c637817f7dbea0d0d6483b5113f165644ce210'
+  'cloudformation/observability.yaml' '021386ad50d119ca6f98928da61383445a06f38dca9018be2ca6dc4ab58961e9'
   'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
   'cloudformation/provisioning.yaml' '460f90bd9d7afbf98f8a37c8820ea607d331358954574d6c9c198f73b019b692'
-  'cloudformation/storage.yaml' '6e2c95f8a69da6c0764c495b467900c05c87a73f34d8a624cfad4e6b0f5931df'
+  'cloudformation/storage.yaml' '656ea261da16793dac12368424b4e04db377223696ba48c8eb2c34aacee9dfec'
 )
 
 # A new account must keep this much concurrency unreserved.
@@ -204,8 +203,8 @@ check_artifacts() {
   if ((STORES)); then
     STORE_KEY="lambda/$(sha256_of "$ARTIFACTS/store.zip")/store.zip"
     EXPORT_KEY="lambda/$(sha256_of "$ARTIFACTS/export.zip")/export.zip"
+    LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"
   fi
-  if ((TABLES)); then LIVE_KEY="lambda/$(sha256_of "$ARTIFACTS/live.zip")/live.zip"; fi
 }
 
 # Compares what is to be reserved, beyond what the function has already, with what the account can spare.
@@ -502,8 +501,8 @@ upload_all() {
   if ((STORES)); then
     upload "$ARTIFACTS/store.zip" "$STORE_KEY"
     upload "$ARTIFACTS/export.zip" "$EXPORT_KEY"
+    upload "$ARTIFACTS/live.zip" "$LIVE_KEY"
   fi
-  if ((TABLES)); then upload "$ARTIFACTS/live.zip" "$LIVE_KEY"; fi
   upload "$HERE/rules/rule-set.json" "rules/$RULE_SET.json"
   for ((index = 0; index < ${#TEMPLATES[@]}; index += 2)); do
     upload "$HERE/${TEMPLATES[index]}" "templates/${TEMPLATES[index + 1]}.yaml"
@@ -605,8 +604,7 @@ deploy_platform() {
   find_bucket
   upload_all
   local parameters=("ArtifactBucket=$BUCKET" "EvaluateCodeKey=$EVALUATE_KEY" "DeliverCodeKey=$DELIVER_KEY" "JobsCodeKey=$JOBS_KEY")
-  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY"); fi
-  if ((TABLES)); then parameters+=("LiveCodeKey=$LIVE_KEY"); fi
+  if ((STORES)); then parameters+=("StoreCodeKey=$STORE_KEY" "ExportCodeKey=$EXPORT_KEY" "LiveCodeKey=$LIVE_KEY"); fi
   deploy_stack "$STACK" "$HERE/cloudformation/root.yaml" "https://s3.$REGION.$URL_SUFFIX/$BUCKET/templates/${TEMPLATES[1]}.yaml" \
     "${parameters[@]}"
   take_version

@@ -5,7 +5,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::json::{CallError, JsonClient, Protocol};
-use crate::query::{Athena, AthenaError, Page, Standing};
+use crate::{
+    query::{Athena, Standing},
+    results::{AskError, Page},
+};
 
 /// How Athena is spoken to.
 pub const PROTOCOL: Protocol = Protocol { service: "AmazonAthena", content_type: "application/x-amz-json-1.1" };
@@ -118,7 +121,7 @@ struct ColumnInfo {
 }
 
 impl Athena for Workgroup {
-    async fn start(&self, sql: &str, name: &str) -> Result<String, AthenaError> {
+    async fn start(&self, sql: &str, name: &str) -> Result<String, AskError> {
         let context = json!({ "Catalog": "AwsDataCatalog", "Database": self.database });
         let input = json!({
             "QueryString": sql, "ClientRequestToken": name, "WorkGroup": self.name, "QueryExecutionContext": context,
@@ -127,17 +130,17 @@ impl Athena for Workgroup {
         Ok(started.query_execution_id)
     }
 
-    async fn standing(&self, id: &str) -> Result<Standing, AthenaError> {
+    async fn standing(&self, id: &str) -> Result<Standing, AskError> {
         let executed: Executed =
             self.client.call("GetQueryExecution", &json!({ "QueryExecutionId": id })).await.map_err(refused)?;
         let Execution { work_group, status, statistics } = executed.query_execution;
         if work_group != self.name {
-            return Err(AthenaError::Refused("the query is another platform's".to_owned()));
+            return Err(AskError::Refused("the query is another platform's".to_owned()));
         }
         standing(status, statistics.data_scanned_in_bytes)
     }
 
-    async fn page(&self, id: &str, page: Option<&str>, rows: usize) -> Result<Page, AthenaError> {
+    async fn page(&self, id: &str, page: Option<&str>, rows: usize) -> Result<Page, AskError> {
         let mut input = json!({ "QueryExecutionId": id, "MaxResults": rows });
         if let Some(page) = page {
             input["NextToken"] = page.into();
@@ -152,7 +155,7 @@ impl Athena for Workgroup {
 }
 
 /// How a query stands that is in a state.
-fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AthenaError> {
+fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AskError> {
     match status.state.as_str() {
         "QUEUED" | "RUNNING" => Ok(Standing::Running),
         "SUCCEEDED" => Ok(Standing::Done { scanned_bytes }),
@@ -161,7 +164,7 @@ fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AthenaError>
             let reason = status.state_change_reason.unwrap_or_else(|| format!("the query is {state}"));
             let category = status.athena_error.and_then(|trouble| trouble.error_category);
             if category == Some(SYSTEM) || NO_RIGHT.iter().any(|words| reason.contains(words)) {
-                return Err(AthenaError::Port(PortError(format!("Athena: {reason}"))));
+                return Err(AskError::Port(PortError(format!("Athena: {reason}"))));
             }
             Ok(Standing::Failed(reason))
         }
@@ -169,15 +172,15 @@ fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AthenaError>
 }
 
 /// Athena's refusals are about the question, but for those that say to come back.
-fn refused(error: CallError) -> AthenaError {
+fn refused(error: CallError) -> AskError {
     match error {
-        CallError::Refused { code, message, .. } if code == "InvalidRequestException" => AthenaError::Refused(message),
+        CallError::Refused { code, message, .. } if code == "InvalidRequestException" => AskError::Refused(message),
         CallError::Refused { code, .. }
             if matches!(code.as_str(), "TooManyRequestsException" | "ThrottlingException") =>
         {
-            AthenaError::Busy
+            AskError::Busy
         }
-        error => AthenaError::Port(PortError::from(error)),
+        error => AskError::Port(PortError::from(error)),
     }
 }
 
@@ -196,7 +199,7 @@ mod tests {
         };
         assert_eq!(failed(Some(2), "COLUMN_NOT_FOUND"), Ok(Standing::Failed("COLUMN_NOT_FOUND".into())));
         assert_eq!(failed(None, "SYNTAX_ERROR"), Ok(Standing::Failed("SYNTAX_ERROR".into())));
-        let service = |reason: &str| Err(AthenaError::Port(PortError(format!("Athena: {reason}"))));
+        let service = |reason: &str| Err(AskError::Port(PortError(format!("Athena: {reason}"))));
         assert_eq!(failed(Some(1), "GENERIC_INTERNAL_ERROR"), service("GENERIC_INTERNAL_ERROR"));
         let denied = "Permission denied: User is not authorized to perform: glue:GetTable";
         assert_eq!(failed(Some(2), denied), service(denied));
@@ -209,11 +212,11 @@ mod tests {
                 CallError::Refused { operation: "Op", code: code.into(), message: "m".into(), body: Value::Null };
             refused(error)
         };
-        assert_eq!(refusal("InvalidRequestException"), AthenaError::Refused("m".into()));
-        assert_eq!(refusal("TooManyRequestsException"), AthenaError::Busy);
+        assert_eq!(refusal("InvalidRequestException"), AskError::Refused("m".into()));
+        assert_eq!(refusal("TooManyRequestsException"), AskError::Busy);
         assert_eq!(
             refusal("InternalServerException"),
-            AthenaError::Port(PortError("Op: InternalServerException: m".into()))
+            AskError::Port(PortError("Op: InternalServerException: m".into()))
         );
     }
 }

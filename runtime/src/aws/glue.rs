@@ -14,8 +14,8 @@ pub const PROTOCOL: Protocol = Protocol { service: "AWSGlue", content_type: "app
 pub struct Glue(pub JsonClient);
 
 impl DataCatalog for Glue {
-    async fn find(&self, exported: &Exported) -> Result<Option<Value>, PortError> {
-        let input = json!({ "DatabaseName": exported.database, "Name": exported.table });
+    async fn find(&self, database: &str, table: &str) -> Result<Option<Value>, PortError> {
+        let input = json!({ "DatabaseName": database, "Name": table });
         match self.0.call::<Value>("GetTable", &input).await {
             Ok(mut found) => Ok(Some(found["Table"].take())),
             Err(error) if error.is("EntityNotFoundException") => Ok(None),

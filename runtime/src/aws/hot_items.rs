@@ -10,7 +10,7 @@ use fleetform_engine::{drive::PortError, units::Timestamp};
 
 use crate::{
     aws::describe,
-    query::{HotTable, Items},
+    query::tables::{HotTable, Items},
 };
 
 /// The hot table.

@@ -15,7 +15,7 @@ pub mod deliveries;
 pub mod every_shard;
 #[cfg(feature = "store")]
 pub mod firehose;
-#[cfg(feature = "store")]
+#[cfg(any(feature = "live", feature = "store"))]
 pub mod glue;
 #[cfg(feature = "store")]
 pub mod hot;
@@ -47,7 +47,7 @@ pub mod table_files;
 pub mod things;
 #[cfg(feature = "iceberg")]
 pub mod timestream;
-#[cfg(feature = "export")]
+#[cfg(any(feature = "export", feature = "live"))]
 pub mod timestream_query;
 #[cfg(feature = "store")]
 pub mod timestream_rows;

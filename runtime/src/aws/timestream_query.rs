@@ -4,8 +4,11 @@ use fleetform_engine::drive::PortError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::timestream::Timestream;
-use crate::export::timestream::{Page, Queries};
+use super::{json::CallError, timestream::Timestream};
+use crate::{
+    results::{AskError, Page},
+    timestream::{Metered, Queries},
+};
 
 /// What answers queries.
 #[derive(Debug)]
@@ -37,6 +40,32 @@ struct Output {
     #[serde(default)]
     rows: Vec<Row>,
     next_token: Option<String>,
+    #[serde(default)]
+    column_info: Vec<ColumnInfo>,
+    #[serde(default)]
+    query_status: QueryStatus,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ColumnInfo {
+    #[serde(default)]
+    name: String,
+    r#type: Type,
+}
+
+/// A scalar's type. Others are said at length, and their values come as no text.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Type {
+    scalar_type: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueryStatus {
+    #[serde(default)]
+    cumulative_bytes_metered: u64,
 }
 
 #[derive(Deserialize)]
@@ -53,10 +82,25 @@ struct Datum {
 }
 
 impl Queries for TimestreamQueries {
-    async fn page(&self, statement: &str, token: Option<&str>) -> Result<Page, PortError> {
-        let output = self.timestream.call::<Output>("Query", &input(statement, token)).await?;
+    async fn page(&self, statement: &str, token: Option<&str>) -> Result<Metered, AskError> {
+        let Output { rows, next_token: next, column_info, query_status } =
+            self.timestream.call::<Output>("Query", &input(statement, token)).await.map_err(refused)?;
         let row = |row: Row| row.data.into_iter().map(|datum| datum.scalar_value).collect();
-        Ok(Page { rows: output.rows.into_iter().map(row).collect(), next: output.next_token })
+        let column = |info: ColumnInfo| {
+            (info.name, info.r#type.scalar_type.map_or_else(|| "row".to_owned(), |name| name.to_ascii_lowercase()))
+        };
+        let columns = column_info.into_iter().map(column).collect();
+        let page = Page { columns, rows: rows.into_iter().map(row).collect(), next };
+        Ok(Metered { page, bytes: query_status.cumulative_bytes_metered })
+    }
+}
+
+/// Which refusals are about the question, and which say to come back ("Errors" of "Query", Amazon Timestream API).
+fn refused(error: CallError) -> AskError {
+    match error {
+        CallError::Refused { code, message, .. } if code == "ValidationException" => AskError::Refused(message),
+        CallError::Refused { code, .. } if code == "ThrottlingException" => AskError::Busy,
+        error => AskError::Port(PortError::from(error)),
     }
 }
 
@@ -112,8 +156,8 @@ mod tests {
         let (mut rows, mut token) = (Vec::new(), None::<String>);
         loop {
             let page = queries.page("UNLOAD (…)", token.as_deref()).await.unwrap();
-            rows.push(page.rows);
-            token = page.next;
+            rows.push(page.page.rows);
+            token = page.page.next;
             if token.is_none() {
                 break;
             }
@@ -147,5 +191,22 @@ mod tests {
         assert_eq!((texts, output.next_token.as_deref()), (vec![Some("zone-a"), None, Some("7")], Some("more")));
         let empty: Output = serde_json::from_value(json!({ "NextToken": "more", "QueryStatus": {} })).expect("one");
         assert!(empty.rows.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_question_is_told_from_what_is_wrong_with_the_service() {
+        let refusal = |code: &str| {
+            refused(CallError::Refused {
+                operation: "Query",
+                code: code.into(),
+                message: "m".into(),
+                body: Value::Null,
+            })
+        };
+        assert_eq!(refusal("ValidationException"), AskError::Refused("m".into()));
+        assert_eq!(refusal("ThrottlingException"), AskError::Busy);
+        for code in ["AccessDeniedException", "InternalServerException"] {
+            assert_eq!(refusal(code), AskError::Port(PortError(format!("Query: {code}: m"))));
+        }
     }
 }

@@ -1,27 +1,38 @@
 //! The binary that answers people who wait. Handler: `query`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
-use fleetform_engine::rows::sql;
+use fleetform_engine::{rows::sql, units::Millis};
 use fleetform_runtime::{
     aws::{
-        Access,
-        athena::{PROTOCOL, Workgroup},
+        Access, athena,
+        athena::Workgroup,
+        glue::{self, Glue},
         hot_items::DynamoHotTable,
         json::JsonClient,
-        signed::http_client,
+        signed::{http_client, patient_http_client},
+        timestream::Half,
+        timestream_query::TimestreamQueries,
     },
-    config::{self, Variables},
+    config::{self, AskedIn, Variables},
     handler::query::Query,
     host,
     iceberg::catalog::RestCatalog,
-    query::Answerer,
+    query::{Files, tables::Tables, timestream::Timestream},
     start::{self, StartError, UnknownHandler},
     telemetry,
 };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Time for a call of Athena and what it answers, with some to spare.
+const PAGE_TIME: Millis = Millis::from_secs(12);
+/// Time for a page of a query: the service itself gives up after 60 seconds ("Query", Amazon Timestream API), and is the one
+/// to say so.
+const TIMESTREAM_TIMEOUT: Duration = Duration::from_secs(70);
+/// The same, with some to spare.
+const TIMESTREAM_PAGE_TIME: Millis = Millis::from_secs(72);
 
 fn main() -> ExitCode {
     start::run(serve)
@@ -30,26 +41,36 @@ fn main() -> ExitCode {
 async fn serve() -> Result<(), StartError> {
     let variables = Variables::new(&config::process);
     UnknownHandler::unless(&variables, "query")?;
-    let config = config::Query::read(&variables)?;
+    let config::Query { common, asked_in, keep, exported, aggregates, workgroup } = config::Query::read(&variables)?;
     let access = Access::read(&variables)?;
     let http = http_client()?;
-    let (catalog, catalog_endpoint) = access.signed(http.clone(), "s3tables");
-    let (athena, athena_endpoint) = access.signed(http, "athena");
-    let hot = config.hot.map(|(table, retention)| (DynamoHotTable::new(access.dynamodb(), table), retention));
-    let (database, table) = &config.exported;
-    let answerer = Answerer {
-        catalog: RestCatalog::new(catalog, catalog_endpoint),
-        athena: Workgroup::new(JsonClient::new(athena, athena_endpoint, PROTOCOL), config.workgroup, database.clone()),
-        hot,
-        table: config.table,
-        exported: spelled(database, table),
-        aggregates: config.aggregates.map(|table| spelled(database, &table)),
-        keep: config.keep,
+    let json = |service, protocol| {
+        let (client, endpoint) = access.signed(http.clone(), service);
+        JsonClient::new(client, endpoint, protocol)
     };
-    host::serve(Query { answerer, clock: telemetry::now }, &config.common).await
-}
-
-/// A table of the data catalog as a question spells it.
-fn spelled(database: &str, table: &str) -> String {
-    format!("\"awsdatacatalog\".{}.{}", sql::name(database), sql::name(table))
+    let athena = Workgroup::new(json("athena", athena::PROTOCOL), workgroup, exported.0.clone());
+    let spelled = |table: &str| format!("\"awsdatacatalog\".{}.{}", sql::name(&exported.0), sql::name(table));
+    let files = Files { exported: spelled(&exported.1), aggregates: aggregates.as_deref().map(spelled), keep };
+    let clock = telemetry::now;
+    match asked_in {
+        AskedIn::Iceberg { table, hot } => {
+            let (catalog, catalog_endpoint) = access.signed(http.clone(), "s3tables");
+            let hot = hot.map(|(table, retention)| (DynamoHotTable::new(access.dynamodb(), table), retention));
+            let catalog = RestCatalog::new(catalog, catalog_endpoint);
+            let answers = Tables { catalog, athena, hot, table, files };
+            host::serve(Query { answers, page_time: PAGE_TIME, clock }, &common).await
+        }
+        AskedIn::Timestream { database, table } => {
+            let timestream = access.timestream(patient_http_client(TIMESTREAM_TIMEOUT)?, Half::Query);
+            let answers = Timestream {
+                data_catalog: Glue(json("glue", glue::PROTOCOL)),
+                queries: TimestreamQueries::new(timestream),
+                athena,
+                table: (database, table),
+                exported,
+                files,
+            };
+            host::serve(Query { answers, page_time: TIMESTREAM_PAGE_TIME, clock }, &common).await
+        }
+    }
 }

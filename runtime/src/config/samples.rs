@@ -180,14 +180,44 @@ impl Export {
     }
 }
 
+/// Where `query` looks for samples besides exported files.
+#[cfg(feature = "live")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskedIn {
+    /// A table of Amazon S3 Tables.
+    Iceberg {
+        /// Its name.
+        table: TableName,
+        /// The hot table, and how long it keeps rows; none where the platform has none.
+        hot: Option<(String, Millis)>,
+    },
+    /// Timestream.
+    Timestream {
+        /// The database.
+        database: String,
+        /// The table.
+        table: String,
+    },
+}
+
+#[cfg(feature = "live")]
+impl AskedIn {
+    fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
+        Ok(match variables.optional(TIMESTREAM_DATABASE) {
+            None => Self::Iceberg { table: table_name(variables)?, hot: hot(variables)? },
+            Some(database) => Self::Timestream { database, table: variables.required("FLEETFORM_TIMESTREAM_TABLE")? },
+        })
+    }
+}
+
 /// What the `query` handler knows.
 #[cfg(feature = "live")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// What every function knows.
     pub common: Common,
-    /// The table of samples.
-    pub table: TableName,
+    /// Where samples are besides exported files.
+    pub asked_in: AskedIn,
     /// How long after its end a day stays in the table.
     pub keep: Millis,
     /// The exported files, as the data catalog knows them: its database, and its table.
@@ -196,8 +226,6 @@ pub struct Query {
     pub aggregates: Option<String>,
     /// The workgroup of Athena.
     pub workgroup: String,
-    /// The hot table, and how long it keeps rows; none where the platform has none.
-    pub hot: Option<(String, Millis)>,
 }
 
 #[cfg(feature = "live")]
@@ -206,7 +234,7 @@ impl Query {
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,
-            table: table_name(variables)?,
+            asked_in: AskedIn::read(variables)?,
             keep: Millis::from_secs(seconds(variables, "FLEETFORM_WARM_RETENTION_S")?),
             exported: (
                 variables.required("FLEETFORM_EXPORTED_DATABASE")?,
@@ -214,7 +242,6 @@ impl Query {
             ),
             aggregates: variables.optional("FLEETFORM_AGGREGATES_TABLE"),
             workgroup: variables.required("FLEETFORM_WORKGROUP")?,
-            hot: hot(variables)?,
         })
     }
 }

@@ -58,7 +58,7 @@ pub struct Answer {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// What it holds: `string`, `double`, `long`, `boolean` or `timestamptz`; or what Athena calls it, as texts.
+    /// What it holds: `string`, `double`, `long`, `boolean` or `timestamptz`; or what the service calls it, as texts.
     #[serde(rename = "type")]
     pub column_type: String,
 }
@@ -66,7 +66,7 @@ pub struct Column {
 /// What was read, and its list price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Read {
-    /// Bytes that Athena scanned.
+    /// Bytes that Athena scanned, and those that Timestream says are paid for.
     pub scanned_bytes: u64,
     /// Requests of the hot table.
     pub hot_requests: u64,

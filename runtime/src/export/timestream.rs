@@ -12,7 +12,10 @@ use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 use fleetform_engine::{
     drive::PortError,
-    rows::columns::{Column, ColumnType, FIXED, INGESTED_AT, SAMPLED_AT, ZONE},
+    rows::{
+        columns::{Column, FIXED, INGESTED_AT, SAMPLED_AT, ZONE},
+        sql::{self, timestream as dialect},
+    },
     units::{Millis, Timestamp},
 };
 use serde::Deserialize;
@@ -24,6 +27,8 @@ use crate::{
         files::DataFile,
         snapshot::{Day, Partition},
     },
+    results::Page,
+    timestream::{self, Metered, Queries},
 };
 
 /// How often a page is asked for that fails, and how much longer each pause before it is than the one before.
@@ -34,21 +39,6 @@ const POLL: Duration = Duration::from_secs(1);
 /// About how large the files are that Timestream writes: each is held at once.
 const FILE_SIZE: &str = "128MB";
 const DAY_MS: i64 = 86_400_000;
-
-/// Queries of Timestream.
-pub trait Queries: Sync {
-    /// A page of what a statement says: the first, or the one that a token stands for.
-    fn page(&self, statement: &str, token: Option<&str>) -> impl Future<Output = Result<Page, PortError>> + Send;
-}
-
-/// A page of rows, which may be empty though others follow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Rows as texts; none for what has no value.
-    pub rows: Vec<Vec<Option<String>>>,
-    /// What stands for the next page; none if this is the last.
-    pub next: Option<String>,
-}
 
 /// What exports from Timestream. The table's namespace is the database.
 #[derive(Debug)]
@@ -124,24 +114,9 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
 
     /// The columns of samples that the table has.
     async fn columns(&self, has_time: &impl Fn() -> bool) -> Result<Vec<Column>, ExportError> {
-        let rows = self.query(&format!("DESCRIBE {}", self.table()), has_time).await?;
-        let column = |row: Vec<Option<String>>| {
-            let mut texts = row.into_iter();
-            let (name, kind) = (texts.next()??, texts.next()??);
-            if let Some(fixed) = FIXED.into_iter().find(|fixed| fixed.name == name) {
-                return Some(fixed);
-            }
-            let column_type = match kind.as_str() {
-                "double" => ColumnType::Float,
-                "bigint" => ColumnType::Int,
-                "boolean" => ColumnType::Bool,
-                "varchar" if name != "measure_name" => ColumnType::Text,
-                // The service's own columns.
-                _ => return None,
-            };
-            (!name.contains("::")).then(|| Column { name: name.into(), column_type, required: false })
-        };
-        Ok(rows.into_iter().filter_map(column).collect())
+        let table = &self.exporter.table;
+        let rows = self.query(&timestream::describe(&table.namespace, &table.table), has_time).await?;
+        Ok(timestream::columns(rows))
     }
 
     /// What the table has of these days, by zone and day.
@@ -219,10 +194,10 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
              encryption = 'SSE_KMS', kms_key = {})",
             selected.join(", "),
             self.table(),
-            text(&partition.zone),
+            sql::text(&partition.zone),
             between(partition.day, partition.day),
-            text(&format!("s3://{}/{folder}", self.bucket)),
-            text(&self.key_arn)
+            sql::text(&format!("s3://{}/{folder}", self.bucket)),
+            sql::text(&self.key_arn)
         );
         self.query(&statement, has_time).await?;
         let keys = self.exporter.cold.list(folder).await?;
@@ -256,7 +231,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         let (mut rows, mut token, mut failed) = (Vec::new(), None::<String>, 0);
         loop {
             match self.exporter.catalog.page(statement, token.as_deref()).await {
-                Ok(Page { rows: more, next }) => {
+                Ok(Metered { page: Page { rows: more, next, .. }, .. }) => {
                     failed = 0;
                     let is_empty = more.is_empty();
                     rows.extend(more);
@@ -269,7 +244,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
                 Err(why) => {
                     failed += 1;
                     if failed >= TRIES_MAX {
-                        return Err(why);
+                        return Err(why.into());
                     }
                     tokio::time::sleep(PAUSE * failed).await;
                 }
@@ -291,8 +266,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
     }
 
     fn table(&self) -> String {
-        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        format!("{}.{}", quoted(&self.exporter.table.namespace), quoted(&self.exporter.table.table))
+        dialect::table(&self.exporter.table.namespace, &self.exporter.table.table)
     }
 }
 
@@ -343,16 +317,11 @@ fn fields(columns: &[Column]) -> Result<Vec<Field>, ExportError> {
 
 /// The moments from the begin of a day to the end of another.
 fn between(first: Day, last: Day) -> String {
-    format!("time >= from_milliseconds({}) AND time < from_milliseconds({})", begin(first).0, last.end().0)
+    dialect::between(begin(first), last.end())
 }
 
 fn begin(day: Day) -> Timestamp {
     day.end().before(Millis(DAY_MS.unsigned_abs()))
-}
-
-/// A text as SQL has it.
-fn text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

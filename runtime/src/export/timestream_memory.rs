@@ -19,11 +19,12 @@ use parquet::{
 };
 use serde_json::json;
 
-use super::{
-    Cold, Files,
-    timestream::{Page, Queries},
+use super::{Cold, Files};
+use crate::{
+    frame::fixture::Row,
+    results::{AskError, Page},
+    timestream::{Metered, Queries},
 };
-use crate::frame::fixture::Row;
 
 pub(crate) const BUCKET: &str = "cold-bucket";
 const DAY_MS: i64 = 86_400_000;
@@ -190,8 +191,8 @@ impl World {
 }
 
 impl Queries for World {
-    async fn page(&self, statement: &str, token: Option<&str>) -> Result<Page, PortError> {
-        let lost = || Err(PortError("Query: no answer in time".to_owned()));
+    async fn page(&self, statement: &str, token: Option<&str>) -> Result<Metered, AskError> {
+        let lost = || Err(PortError("Query: no answer in time".to_owned()).into());
         let fault = self.call();
         if token.is_none() {
             self.0.statements.lock().unwrap().push(statement.to_owned());
@@ -201,9 +202,10 @@ impl Queries for World {
                 self.unload(statement, fault != Some(Fault::Refused));
             }
             let answer = match token {
-                None => Page { rows: Vec::new(), next: Some("more".to_owned()) },
-                Some(_) => Page { rows: vec![vec![Some("1".to_owned())]], next: None },
+                None => Page { next: Some("more".to_owned()), ..Page::default() },
+                Some(_) => Page { rows: vec![vec![Some("1".to_owned())]], ..Page::default() },
             };
+            let answer = Metered { page: answer, bytes: 0 };
             return if fault.is_some() { lost() } else { Ok(answer) };
         }
         if fault.is_some() {
@@ -212,8 +214,9 @@ impl Queries for World {
         let rows = if statement.starts_with("DESCRIBE") { self.columns() } else { self.told(statement) };
         // A row a page, and an empty page before the first.
         let place: usize = token.map_or(0, |token| token.parse().expect("a token"));
-        let page = |rows: Vec<_>, next: usize, all: usize| Page { rows, next: (next <= all).then(|| next.to_string()) };
-        Ok(page(rows.iter().skip(place.wrapping_sub(1)).take(1).cloned().collect(), place + 1, rows.len()))
+        let next = (place < rows.len()).then(|| (place + 1).to_string());
+        let rows = rows.into_iter().skip(place.wrapping_sub(1)).take(1).collect();
+        Ok(Metered { page: Page { rows, next, ..Page::default() }, bytes: 0 })
     }
 }
 

@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fleetform_engine::units::{Millis, Timestamp};
+use fleetform_engine::{
+    rows::columns::{Column, ColumnType},
+    units::{Millis, Timestamp},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,8 +71,9 @@ enum RequestType {
 
 #[derive(Deserialize)]
 struct Properties {
+    /// None where samples are in Timestream, which takes whatever columns come.
     #[serde(flatten)]
-    table: TableName,
+    table: Option<TableName>,
     #[serde(rename = "Columns")]
     columns: Vec<Wanted>,
     #[serde(rename = "Exported")]
@@ -128,6 +132,7 @@ impl<C: Catalog, D: DataCatalog, A> Columns<C, D, A> {
     async fn add(&self, properties: &serde_json::Value, deadline: Deadline) -> Result<usize, String> {
         let Properties { table, columns, exported } = Properties::deserialize(properties)
             .map_err(|error| format!("the properties of the resource cannot be read: {error}"))?;
+        let Some(table) = table else { return self.grow(&exported, &columns, deadline).await };
         let name = format!("table `{}` of `{}` in {}", table.table, table.namespace, table.bucket_arn);
         let (mut problem, mut added) = (String::new(), 0);
         for tried in 0..TRIES_MAX {
@@ -162,6 +167,28 @@ impl<C: Catalog, D: DataCatalog, A> Columns<C, D, A> {
             }
         }
         Err(format!("{name}: {problem}"))
+    }
+
+    /// Adds what the data catalog does not know yet, where nothing else knows columns.
+    async fn grow(&self, exported: &Exported, columns: &[Wanted], deadline: Deadline) -> Result<usize, String> {
+        let unknown = |column: &Wanted| format!("`{}` is `{}`, which no column is", column.name, column.column_type);
+        let column = |wanted: &Wanted| {
+            let column_type = ColumnType::named(&wanted.column_type).ok_or_else(|| unknown(wanted))?;
+            Ok(Column { name: wanted.name.clone(), column_type, required: false })
+        };
+        let columns = columns.iter().map(column).collect::<Result<Vec<_>, String>>()?;
+        let mut problem = String::new();
+        for tried in 0..TRIES_MAX {
+            pause(tried).await;
+            if deadline.left((self.clock)()) < ANSWER_TIME {
+                break;
+            }
+            match exported.grow(&self.data_catalog, &columns).await {
+                Ok(added) => return Ok(added),
+                Err(error) => problem = error.to_string(),
+            }
+        }
+        Err(format!("table `{}` of database `{}`: {problem}", exported.table, exported.database))
     }
 }
 

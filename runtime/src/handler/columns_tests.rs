@@ -154,6 +154,28 @@ async fn a_commit_that_another_came_before_is_made_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_samples_are_in_timestream_exported_files_alone_are_told_of_columns() {
+    let table = Table::new();
+    let of = |columns: &[(&str, &str)]| {
+        let mut properties = properties(columns);
+        for name in ["TableBucketArn", "Namespace", "Table"] {
+            properties.as_object_mut().unwrap().remove(name);
+        }
+        request("Update", properties)
+    };
+    assert_eq!(answered(&table, &of(&[("flow", "double")])).await.0, "SUCCESS");
+    assert_eq!(answered(&table, &of(&[("open", "boolean")])).await.0, "SUCCESS");
+    let known = data_catalog::columns(table.exported.0.lock().unwrap().0.as_ref().unwrap()).unwrap();
+    let names: Vec<&str> = known.iter().map(|column| column.name.as_str()).collect();
+    assert_eq!(names[names.len() - 2..], ["flow", "open"]);
+    let (status, reason) = answered(&table, &of(&[("open", "double")])).await;
+    assert!(status == "FAILED" && reason.contains("give the reading another id"), "{reason}");
+    let (_, reason) = answered(&table, &of(&[("open", "blob")])).await;
+    assert_eq!(reason, "`open` is `blob`, which no column is");
+    assert_eq!(*table.commits.lock().unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whatever_is_wrong_is_answered() {
     let table = Table::new();
     let answer = async |properties: Value| answered(&table, &request("Create", properties)).await;

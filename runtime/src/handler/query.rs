@@ -6,30 +6,28 @@ use fleetform_engine::units::{Millis, Timestamp};
 use crate::{
     event::query::{Answer, Request},
     host::{Deadline, Failure, Handler},
-    iceberg::catalog::Catalog,
-    query::{Answerer, Athena, HotTable, QueryError},
+    query::{Answers, QueryError},
     telemetry::{Metrics, Unit},
 };
 
-/// Time that must be left to look once more whether Athena is done, and to fetch a page.
-const PAGE_TIME: Millis = Millis(12_000);
-
 /// The handler with its ports.
 #[derive(Debug)]
-pub struct Query<C, A, H> {
+pub struct Query<A> {
     /// What answers.
-    pub answerer: Answerer<C, A, H>,
+    pub answers: A,
+    /// Time that must be left to look once more whether a service is done, and to fetch a page.
+    pub page_time: Millis,
     /// The time now.
     pub clock: fn() -> Timestamp,
 }
 
-impl<C: Catalog + Send, A: Athena + Send, H: HotTable + Send> Handler for Query<C, A, H> {
+impl<A: Answers + Send> Handler for Query<A> {
     type Answer = Answer;
 
     async fn handle(&self, body: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<Answer, Failure> {
-        let has_time = || deadline.left((self.clock)()) > PAGE_TIME;
+        let has_time = || deadline.left((self.clock)()) > self.page_time;
         let answer = match serde_json::from_slice::<Request>(&body) {
-            Ok(request) => self.answerer.answer(request, (self.clock)(), has_time).await,
+            Ok(request) => self.answers.answer(request, (self.clock)(), has_time).await,
             Err(error) => Err(QueryError::Bad(format!("the event is no question: {error}"))),
         };
         match answer {

@@ -6,6 +6,9 @@ use crate::event::query::Read;
 const SCANNED_TB_USD: f64 = 5.0;
 /// Bytes of a query, at least ("Amazon Athena pricing").
 const SCANNED_BYTES_MIN: u64 = 10_000_000;
+/// US dollars for a gigabyte that Timestream scans, of 10^9 bytes, where an account pays by the byte and not by compute
+/// units ("Amazon Timestream pricing").
+const METERED_GB_USD: f64 = 0.01;
 /// US dollars for a million read request units of a table with on-demand capacity ("Pricing for On-Demand Capacity",
 /// Amazon DynamoDB pricing).
 const READ_UNITS_1M_USD: f64 = 0.125;
@@ -14,6 +17,11 @@ const READ_UNITS_1M_USD: f64 = 0.125;
 pub(super) fn scanned(bytes: u64) -> Read {
     let paid = if bytes == 0 { 0 } else { bytes.max(SCANNED_BYTES_MIN) };
     Read { scanned_bytes: bytes, cost_usd: paid as f64 / 1e12 * SCANNED_TB_USD, ..Read::default() }
+}
+
+/// What a question of Timestream cost. The service says how many bytes are paid for.
+pub(super) fn metered(bytes: u64) -> Read {
+    Read { scanned_bytes: bytes, cost_usd: bytes as f64 / 1e9 * METERED_GB_USD, ..Read::default() }
 }
 
 /// What a request of the hot table cost.

@@ -7,15 +7,16 @@ use fleetform_engine::{
         columns::{Column, DAY, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT, ZONE},
         sql,
     },
-    units::{Millis, Timestamp},
+    units::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::QueryError;
+use super::{Files, QueryError, device::Device};
 use crate::event::query::Request;
 
-/// The bytes of a question with what stands before it, at most ("StartQueryExecution", Amazon Athena API).
+/// The bytes of a question with what stands before it, at most ("StartQueryExecution", Amazon Athena API; "Quotas", Amazon
+/// Timestream developer guide).
 const SQL_BYTES_MAX: usize = 262_144;
 const DAY_MS: i64 = 86_400_000;
 
@@ -28,44 +29,29 @@ pub(super) enum Question {
     Device(Device),
 }
 
-/// What is asked of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Device {
-    /// Its id.
-    pub(super) id: String,
-    /// Columns that are wanted; all that a sample says where none is named.
-    pub(super) readings: Vec<String>,
-    /// The first moment.
-    pub(super) from: Timestamp,
-    /// The moment after the last one.
-    pub(super) to: Timestamp,
-}
-
 /// What is to follow of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Left {
-    /// The result of a query that runs, and newer samples of the hot table after it.
+    /// The result of a query of Athena that runs, and newer samples of the device after it.
     Running { id: String, then: Option<Device> },
     /// A page of a result that is there, whose rows have so many columns.
     Rows { id: String, page: String, columns: usize, then: Option<Device> },
-    /// Samples of the hot table.
-    Hot(Device),
+    /// The newest samples of a device, wherever these are.
+    Newest(Device),
+    /// A page of what Timestream answers, or the first, and how many bytes were paid for up to there.
+    Timestream { sql: String, token: Option<String>, metered: u64 },
 }
 
 /// Where samples are asked for.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
-    /// The table, as a question spells it.
-    pub(super) table: String,
-    /// The exported files, as a question spells them.
-    pub(super) exported: &'a str,
-    /// Aggregates of them; none where the platform makes none.
-    pub(super) aggregates: Option<&'a str>,
-    /// How long after its end a day stays in the table.
-    pub(super) keep: Millis,
+    /// The table, as a question spells it; none where samples are looked for in files alone.
+    pub(super) table: Option<&'a str>,
+    /// The exported files.
+    pub(super) files: &'a Files,
     /// Whether files are read of days that should still be in the table.
-    pub(super) files: bool,
+    pub(super) all_days: bool,
     /// The time now.
     pub(super) now: Timestamp,
 }
@@ -104,7 +90,12 @@ impl Left {
             return Err(QueryError::Bad("`next` stands alone".to_owned()));
         }
         let left = URL_SAFE_NO_PAD.decode(next).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        left.ok_or_else(|| QueryError::Bad("`next` is not what an answer of this function says".to_owned()))
+        left.ok_or_else(Self::unknown)
+    }
+
+    /// Says that something was never handed out.
+    pub(super) fn unknown() -> QueryError {
+        QueryError::Bad("`next` is not what an answer of this function says".to_owned())
     }
 
     /// As it is handed out.
@@ -124,22 +115,13 @@ impl Place<'_> {
     ) -> Result<String, QueryError> {
         let zone = zone.map(|zone| format!("{ZONE} = {}", sql::text(zone)));
         let samples = self.samples(columns, zone.clone(), window)?;
-        let sql = match self.aggregates.filter(|_| aggregates::are_named(question)) {
-            None => sql::ask(&samples, question),
+        match self.files.aggregates.as_deref().filter(|_| aggregates::are_named(question)) {
+            None => about(&[(sql::SAMPLES, &samples)], question, columns),
             Some(table) => {
                 let aggregates = aggregates_of(table, zone, window)?;
-                sql::ask_of(&[(sql::SAMPLES, &samples), (AGGREGATES, &aggregates)], question)
+                about(&[(sql::SAMPLES, &samples), (AGGREGATES, &aggregates)], question, columns)
             }
-        };
-        if sql.len() > SQL_BYTES_MAX {
-            let own = sql.len() - question.len();
-            return Err(QueryError::Bad(format!(
-                "the question has {} bytes, and with {own} for the {} columns of samples it may have {SQL_BYTES_MAX}",
-                question.len(),
-                columns.len()
-            )));
         }
-        Ok(sql)
     }
 
     /// A question about a device.
@@ -150,9 +132,7 @@ impl Place<'_> {
         let others = wanted.iter().filter(|column| !is_key(column));
         let read: Vec<Column> = columns.iter().filter(is_key).chain(others).cloned().collect();
         let samples = self.samples(&read, Some(condition), (device.from, device.to))?;
-        let names: String = wanted.iter().map(|column| format!(", {}", sql::name(&column.name))).collect();
-        let question = format!("SELECT {DEVICE_ID}, {SAMPLED_AT}{names} FROM {} ORDER BY {SAMPLED_AT}", sql::SAMPLES);
-        Ok(sql::ask(&samples, &question))
+        Ok(sql::ask(&samples, &all_of(&wanted)))
     }
 
     /// The samples of a window. Days that have left the table are in files; others are in the table alone.
@@ -168,18 +148,18 @@ impl Place<'_> {
             format!("{SAMPLED_AT} < {}", end.ok_or_else(no_day)?),
         ];
         let conditions: Vec<String> = window.into_iter().chain(condition.clone()).collect();
-        let mut rows = vec![sql::table(&self.table, columns, &conditions)];
+        let mut rows: Vec<String> = self.table.iter().map(|table| sql::table(table, columns, &conditions)).collect();
         // The last day that may have left: the one that ended so long ago.
-        let left_until = match self.files {
-            false => (self.now.0 - self.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1,
-            true => self.now.0,
+        let left_until = match self.table {
+            Some(_) if !self.all_days => (self.now.0 - self.files.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1,
+            _ => self.now.0,
         };
         if from.0 <= left_until {
             let last = Timestamp((to.0 - 1).min(left_until));
             let [first, last] = [sql::day(from).ok_or_else(no_day)?, sql::day(last).ok_or_else(no_day)?];
             let days: Vec<String> =
                 [format!("\"{DAY}\" BETWEEN {first} AND {last}")].into_iter().chain(condition).collect();
-            rows.push(sql::exported(self.exported, columns, &days, &conditions));
+            rows.push(sql::exported(&self.files.exported, columns, &days, &conditions));
         }
         Ok(sql::merged(columns, &rows))
     }
@@ -198,6 +178,26 @@ fn aggregates_of(table: &str, zone: Option<String>, (from, to): (Timestamp, Time
 
 fn no_day() -> QueryError {
     QueryError::Bad("no calendar has these days".to_owned())
+}
+
+/// A question in SQL with what it is about, by name.
+pub(super) fn about(named: &[(&str, &str)], question: &str, columns: &[Column]) -> Result<String, QueryError> {
+    let sql = sql::ask_of(named, question);
+    if sql.len() > SQL_BYTES_MAX {
+        let own = sql.len() - question.len();
+        return Err(QueryError::Bad(format!(
+            "the question has {} bytes, and with {own} for the {} columns of samples it may have {SQL_BYTES_MAX}",
+            question.len(),
+            columns.len()
+        )));
+    }
+    Ok(sql)
+}
+
+/// The question for these columns of all samples, which are those of one device.
+pub(super) fn all_of(wanted: &[Column]) -> String {
+    let names: String = wanted.iter().map(|column| format!(", {}", sql::name(&column.name))).collect();
+    format!("SELECT {DEVICE_ID}, {SAMPLED_AT}{names} FROM {} ORDER BY {SAMPLED_AT}", sql::SAMPLES)
 }
 
 /// What a query is started by, so that one that is started twice runs once: 32 to 128 characters ("StartQueryExecution",

@@ -3,7 +3,7 @@
 mod output;
 mod parquet;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fs};
 
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
@@ -36,9 +36,10 @@ const SOUGHT: Sought = Sought {
 #[command(after_help = "Examples:
   fleetform query --device flow-meter-17 --metric pressure --last 6h
   fleetform query --zone zone-a --last 24h \"SELECT device_id, max(pressure) FROM samples GROUP BY device_id\"
+  fleetform query --zone zone-a --last 24h @out/dev/queries/hourly.sql
   fleetform query --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z \"SELECT * FROM samples\" --format parquet --output january.parquet")]
 pub(crate) struct Query {
-    /// The question, about samples of the time that is asked for
+    /// The question, about samples of the time that is asked for; or the file that it is in, as @FILE
     #[arg(required_unless_present = "device", conflicts_with = "device")]
     sql: Option<String>,
     /// A device, for all that it measured
@@ -102,7 +103,7 @@ impl Query {
         let platform = input::platform(&project, self.env.as_deref())?;
         let (from, to) = self.window(now())?;
         let mut request = Request {
-            sql: self.sql,
+            sql: self.sql.as_deref().map(question).transpose()?,
             device: self.device,
             readings: self.metrics,
             zone: self.zone,
@@ -146,6 +147,12 @@ impl Query {
         }
         Err(Stop::bad_input("--from is not before --to, or lies in the future"))
     }
+}
+
+/// A question, or what the file says that it names.
+fn question(text: &str) -> Result<String, Stop> {
+    let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
+    fs::read_to_string(file).map_err(|error| Stop::bad_input(format!("the question in {file} cannot be read: {error}")))
 }
 
 /// What was read, as people read it.

@@ -41,11 +41,20 @@ pub(crate) struct TableColumns {
     pub(crate) service_token: Text,
     /// Seconds that CloudFormation waits for its answer.
     pub(crate) service_timeout: u32,
+    /// None where what keeps samples takes whatever columns come.
+    #[serde(flatten)]
+    pub(crate) kept_in: Option<ColumnedTable>,
+    pub(crate) columns: Vec<TableColumn>,
+    pub(crate) exported: ExportedTable,
+}
+
+/// A table of Amazon S3 Tables.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ColumnedTable {
     pub(crate) table_bucket_arn: Text,
     pub(crate) namespace: &'static str,
     pub(crate) table: &'static str,
-    pub(crate) columns: Vec<TableColumn>,
-    pub(crate) exported: ExportedTable,
 }
 
 /// How exported files are found.

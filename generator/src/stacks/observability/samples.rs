@@ -34,8 +34,8 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
     let quarantine = site.platform.observe.quarantine.as_ref();
     let unstored_max = quarantine.map_or(UNSTORED_MAX_PER_HOUR, |quarantine| quarantine.max_per_hour);
     let (mut watches, behind) = match &names.by {
-        Keeper::Iceberg { columns, delivery_stream } => (
-            of_delivery(columns, delivery_stream),
+        Keeper::Iceberg { delivery_stream } => (
+            of_delivery(delivery_stream),
             "Days of samples are not exported in time: they stay in their table until they are",
         ),
         Keeper::Timestream { database } => (
@@ -44,6 +44,11 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
         ),
     };
     watches.extend([
+        five_minutes(
+            "ColumnsErrorsAlarm",
+            "A deployment had no answer whether samples have their columns",
+            vec![lambda("Errors", &names.columns)],
+        ),
         five_minutes(
             "ExportErrorsAlarm",
             "A run of export did not do all that was due",
@@ -69,7 +74,7 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
             )
         },
     ]);
-    watches.extend(names.query.iter().flat_map(of_questions));
+    watches.extend(of_questions(&names.query));
     watches
 }
 
@@ -103,13 +108,8 @@ pub(super) fn silence(names: &StorageNames, kept: &Storage) -> Option<Silence> {
 }
 
 /// What is watched on the way into a table of Amazon S3 Tables.
-fn of_delivery(columns: &Text, stream: &Text) -> Vec<Watch> {
+fn of_delivery(stream: &Text) -> Vec<Watch> {
     vec![
-        five_minutes(
-            "ColumnsErrorsAlarm",
-            "A deployment had no answer whether the table of samples has its columns",
-            vec![lambda("Errors", columns)],
-        ),
         five_minutes(
             "UndeliveredAlarm",
             "Samples could not be delivered to their table: they are in the bucket for them",
@@ -169,7 +169,7 @@ pub(super) fn graphs(site: &Site<'_>, names: &StorageNames) -> Vec<(&'static str
     let own = |name| (own_metric(site, name), "Sum");
     let unstored = ("Samples that were not stored", vec![own("Unstored")]);
     match &names.by {
-        Keeper::Iceberg { delivery_stream: stream, .. } => vec![
+        Keeper::Iceberg { delivery_stream: stream } => vec![
             unstored,
             (
                 "Samples delivered to their table, and not delivered",

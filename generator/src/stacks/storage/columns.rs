@@ -1,5 +1,5 @@
-//! The function `columns`, which gives the table a column for each reading and tells the data catalog of them, and the
-//! custom resource by which CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say
+//! The function `columns`, which gives a table of S3 Tables a column for each reading and tells the data catalog of them, and
+//! the custom resource by which CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say
 //! them.
 
 use fleetform_engine::rows::{aggregates::AGGREGATES, columns::Column};
@@ -9,12 +9,12 @@ use super::{
     Given,
     export::Cold,
     query::EXPORTED,
-    table::{NAMESPACE, Samples, TABLE},
+    table::{CHANGE, NAMESPACE, Samples, TABLE},
 };
 use crate::{
     cfn::{
         resource::{
-            cloudformation::{ExportedTable, TableColumn, TableColumns},
+            cloudformation::{ColumnedTable, ExportedTable, TableColumn, TableColumns},
             glue::Database,
         },
         stack::{Handle, Stack},
@@ -48,7 +48,7 @@ pub(super) fn add(
     site: &Site<'_>,
     stack: &mut Stack,
     given: &Given,
-    samples: &Samples,
+    samples: Option<&Samples>,
     exports: Exports<'_>,
     columns: Vec<Column>,
 ) -> (FunctionOutputs, Handle<TableColumns>) {
@@ -59,39 +59,30 @@ pub(super) fn add(
     let plan = Plan {
         id: "Columns",
         handler: "columns",
-        description: "Gives the table of samples a column for each reading",
+        description: "Sees to it that samples have a column for each reading",
         code: given.code(stack),
         memory_mib: MEMORY_MIB,
         timeout_s: TIMEOUT_S,
         reserved: None,
         environment: common_environment(site),
-        // What loading and updating a table by Iceberg's REST come down to ("Accessing tables using the Amazon S3 Tables
-        // Iceberg REST endpoint", Amazon S3 user guide).
-        statements: vec![
-            Statement::allow(
-                "ChangeTable",
-                [
-                    "s3tables:GetTable",
-                    "s3tables:GetTableData",
-                    "s3tables:GetTableMetadataLocation",
-                    "s3tables:PutTableData",
-                    "s3tables:UpdateTableMetadataLocation",
-                ],
-                [Target::One(samples.table.arn())],
-            ),
-            // Whatever is done to a table of the data catalog is done to its database and to the catalog as well ("Policies
-            // for AWS Glue resources", AWS Glue developer guide).
-            Statement::allow(
-                "ChangeExported",
-                ["glue:CreateTable", "glue:GetTable", "glue:UpdateTable"],
-                [
-                    Target::One(Text::arn("glue", ["catalog".into()])),
-                    Target::One(Text::arn("glue", ["database/".into(), exports.database.reference()])),
-                ]
-                .into_iter()
-                .chain(tables),
-            ),
-        ],
+        statements: samples
+            .iter()
+            .map(|samples| Statement::allow("ChangeTable", CHANGE, [Target::One(samples.table.arn())]))
+            .chain([
+                // Whatever is done to a table of the data catalog is done to its database and to the catalog as well ("Policies
+                // for AWS Glue resources", AWS Glue developer guide).
+                Statement::allow(
+                    "ChangeExported",
+                    ["glue:CreateTable", "glue:GetTable", "glue:UpdateTable"],
+                    [
+                        Target::One(Text::arn("glue", ["catalog".into()])),
+                        Target::One(Text::arn("glue", ["database/".into(), exports.database.reference()])),
+                    ]
+                    .into_iter()
+                    .chain(tables),
+                ),
+            ])
+            .collect(),
     };
     let added = function::add(site, stack, &given.key, plan);
     let columns =
@@ -101,9 +92,11 @@ pub(super) fn add(
         TableColumns {
             service_token: added.function.arn(),
             service_timeout: ANSWER_S,
-            table_bucket_arn: samples.bucket_arn.clone(),
-            namespace: NAMESPACE,
-            table: TABLE,
+            kept_in: samples.map(|samples| ColumnedTable {
+                table_bucket_arn: samples.bucket_arn.clone(),
+                namespace: NAMESPACE,
+                table: TABLE,
+            }),
             columns: columns.collect(),
             exported: ExportedTable {
                 database: exports.database.reference(),
@@ -115,7 +108,9 @@ pub(super) fn add(
             },
         },
     );
-    stack.wait(&resource, &samples.table);
+    if let Some(samples) = samples {
+        stack.wait(&resource, &samples.table);
+    }
     let outputs = FunctionOutputs {
         name: stack.output("ColumnsFunctionName", "Name of the function columns", added.function.reference()),
         dead_letters_name: dead_letters(stack, &added, "ColumnsDeadLettersName"),

@@ -4,8 +4,8 @@
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
-    Given,
-    table::{NAMESPACE, Samples, TABLE},
+    Access, Given,
+    table::{CHANGE, NAMESPACE, Samples, TABLE},
 };
 use crate::{
     cfn::{
@@ -38,6 +38,14 @@ const RETRY_S: u32 = 7_200;
 /// Streams of the log: of the table, and of the bucket for what did not get there.
 const TABLE_LOG: &str = "table";
 const UNDELIVERED_LOG: &str = "undelivered";
+
+/// How `store` reaches the delivery stream.
+pub(super) fn for_store(stream: &Handle<DeliveryStream>) -> Access {
+    Access {
+        statements: vec![Statement::allow("Deliver", ["firehose:PutRecordBatch"], [Target::One(stream.arn())])],
+        environment: vec![("FLEETFORM_DELIVERY_STREAM", stream.reference())],
+    }
+}
 
 pub(super) fn add(
     site: &Site<'_>,
@@ -146,17 +154,7 @@ fn statements(given: &Given, samples: &Samples, undelivered: &Text, log_group: &
             ["s3tables:GetNamespace", "s3tables:GetTableBucket"],
             [Target::One(samples.bucket_arn.clone())],
         ),
-        Statement::allow(
-            "WriteTable",
-            [
-                "s3tables:GetTable",
-                "s3tables:GetTableData",
-                "s3tables:GetTableMetadataLocation",
-                "s3tables:PutTableData",
-                "s3tables:UpdateTableMetadataLocation",
-            ],
-            [Target::One(samples.table.arn())],
-        ),
+        Statement::allow("WriteTable", CHANGE, [Target::One(samples.table.arn())]),
         Statement::allow(
             "KeepUndelivered",
             ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],

@@ -3,11 +3,7 @@
 use fleetform_engine::units::Millis;
 use fleetform_policy::iam::{Statement, Target};
 
-use super::{
-    Given,
-    table::{NAMESPACE, Samples, TABLE},
-    timestream::STAGING,
-};
+use super::{Access, Given, timestream::STAGING};
 use crate::{
     cfn::{
         resource::s3::Bucket,
@@ -39,38 +35,6 @@ const RETRIES_MAX: u32 = 10;
 
 /// Where aggregates lie.
 pub(super) const AGGREGATES: &str = "aggregates/";
-
-/// Where days come from: what the function is told of it, and may do with it.
-pub(super) struct Source {
-    pub(super) statements: Vec<Statement<Text>>,
-    pub(super) environment: Vec<(&'static str, Text)>,
-}
-
-impl Source {
-    /// The table of Amazon S3 Tables.
-    pub(super) fn table(samples: &Samples) -> Self {
-        // Rows leave the table by a commit of metadata, which `columns` may do as well.
-        let read = Statement::allow(
-            "ReadTable",
-            [
-                "s3tables:GetTable",
-                "s3tables:GetTableData",
-                "s3tables:GetTableMetadataLocation",
-                "s3tables:PutTableData",
-                "s3tables:UpdateTableMetadataLocation",
-            ],
-            [Target::One(samples.table.arn())],
-        );
-        Self {
-            statements: vec![read],
-            environment: vec![
-                ("FLEETFORM_TABLE_BUCKET_ARN", samples.bucket_arn.clone()),
-                ("FLEETFORM_TABLE_NAMESPACE", NAMESPACE.into()),
-                ("FLEETFORM_TABLE", TABLE.into()),
-            ],
-        }
-    }
-}
 
 /// Where exported samples stay.
 pub(super) struct Cold(pub(super) Handle<Bucket>);
@@ -121,7 +85,7 @@ pub(super) fn add(
     given: &Given,
     kept: &Storage,
     Cold(cold): &Cold,
-    source: Source,
+    source: Access,
 ) -> FunctionOutputs {
     let export = &kept.export;
     let mut environment = common_environment(site);

@@ -9,7 +9,7 @@ use fleetform_engine::rows::{
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
-    Given,
+    Access, Given,
     export::Cold,
     table::{NAMESPACE, Samples, TABLE},
 };
@@ -19,7 +19,6 @@ use crate::{
             athena::{
                 EngineVersion, NamedQuery, ResultConfiguration, ResultEncryption, WorkGroup, WorkGroupConfiguration,
             },
-            dynamodb::Table,
             glue::{Database, DatabaseInput},
             s3::Bucket,
         },
@@ -27,9 +26,9 @@ use crate::{
         value::Text,
     },
     platform::storage::Storage,
+    questions::ROLLING_HOURS,
     stacks::{
         bucket::{self, Expiry, Plan as BucketPlan},
-        catalog,
         function::{self, Plan},
         shared::{FunctionOutputs, common_environment, dead_letters},
         site::Site,
@@ -42,7 +41,9 @@ pub(super) const EXPORTED: &str = "exported";
 /// Memory, in MiB: an answer, and the items or the page that it is made of.
 const MEMORY_MIB: u32 = 512;
 /// Seconds that an answer may take. What takes longer is asked for again.
-const TIMEOUT_S: u32 = 30;
+pub(super) const TABLE_TIMEOUT_S: u32 = 30;
+/// The same where Timestream may take its time for a page, which is a minute at most ("Query", Amazon Timestream API).
+pub(super) const TIMESTREAM_TIMEOUT_S: u32 = 120;
 /// Days that the results of a query are kept, from which its pages are read.
 const RESULT_DAYS: u32 = 1;
 /// Where results lie.
@@ -66,18 +67,22 @@ pub(super) fn database(site: &Site<'_>, stack: &mut Stack) -> Handle<Database> {
     )
 }
 
-/// What answers.
-pub(super) struct Way<'a> {
+/// The exported files.
+pub(super) struct Files<'a> {
     pub(super) kept: &'a Storage,
-    pub(super) samples: &'a Samples,
     pub(super) cold: &'a Cold,
+    /// Where they are known.
     pub(super) database: &'a Handle<Database>,
-    pub(super) hot: Option<&'a Handle<Table>>,
-    /// The columns of the table as the file has them.
-    pub(super) columns: &'a [Column],
 }
 
-pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: &Way<'_>) -> FunctionOutputs {
+pub(super) fn add(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    given: &Given,
+    files: &Files<'_>,
+    source: Access,
+    timeout_s: u32,
+) -> (FunctionOutputs, Handle<WorkGroup>) {
     let results = bucket::add(
         stack,
         "QueryResultBucket",
@@ -89,27 +94,18 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: &Way<'
         },
         |_| Vec::new(),
     );
-    let workgroup = workgroup(site, stack, given, way.kept, &results);
+    let workgroup = workgroup(site, stack, given, files.kept, &results);
     stack.output("WorkgroupName", "Name of the workgroup for questions about samples", workgroup.reference());
-    questions(site, stack, way, &workgroup);
     let mut environment = common_environment(site);
+    environment.extend(source.environment);
     environment.extend([
-        ("FLEETFORM_TABLE_BUCKET_ARN", way.samples.bucket_arn.clone()),
-        ("FLEETFORM_TABLE_NAMESPACE", NAMESPACE.into()),
-        ("FLEETFORM_TABLE", TABLE.into()),
-        ("FLEETFORM_WARM_RETENTION_S", way.kept.retention.warm.as_secs().to_string().into()),
+        ("FLEETFORM_WARM_RETENTION_S", files.kept.retention.warm.as_secs().to_string().into()),
         ("FLEETFORM_WORKGROUP", workgroup.reference()),
-        ("FLEETFORM_EXPORTED_DATABASE", way.database.reference()),
+        ("FLEETFORM_EXPORTED_DATABASE", files.database.reference()),
         ("FLEETFORM_EXPORTED_TABLE", EXPORTED.into()),
     ]);
-    if way.kept.retention.downsample.is_some() {
+    if files.kept.retention.downsample.is_some() {
         environment.insert("FLEETFORM_AGGREGATES_TABLE", AGGREGATES.into());
-    }
-    let mut statements = statements(way, &workgroup, &results);
-    if let (Some(table), crate::platform::storage::Hot::Table { retention }) = (way.hot, way.kept.hot) {
-        statements.push(Statement::allow("ReadHot", ["dynamodb:Query"], [Target::One(table.arn())]));
-        environment.insert("FLEETFORM_HOT_TABLE", table.reference());
-        environment.insert("FLEETFORM_HOT_RETENTION_S", retention.as_secs().to_string().into());
     }
     let plan = Plan {
         id: "Query",
@@ -117,17 +113,18 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: &Way<'
         description: "Answers questions about samples",
         code: given.artifacts.code(stack, "LiveCodeKey", "Key of the zip of the function query"),
         memory_mib: MEMORY_MIB,
-        timeout_s: TIMEOUT_S,
+        timeout_s,
         reserved: None,
         environment,
-        statements,
+        statements: source.statements.into_iter().chain(statements(files, &workgroup, &results)).collect(),
     };
     let added = function::add(site, stack, &given.key, plan);
-    FunctionOutputs {
+    let outputs = FunctionOutputs {
         name: stack.output("QueryFunctionName", "Name of the function query", added.function.reference()),
         dead_letters_name: dead_letters(stack, &added, "QueryDeadLettersName"),
         mapping_id: None,
-    }
+    };
+    (outputs, workgroup)
 }
 
 fn workgroup(
@@ -159,42 +156,49 @@ fn workgroup(
     )
 }
 
-/// The questions that people begin with, about the newest samples of the first zone.
-fn questions(site: &Site<'_>, stack: &mut Stack, way: &Way<'_>, workgroup: &Handle<WorkGroup>) {
+/// The questions that people begin with, about the newest samples of the first zone in their table.
+pub(super) fn questions(
+    site: &Site<'_>,
+    stack: &mut Stack,
+    samples: &Samples,
+    columns: &[Column],
+    database: &Handle<Database>,
+    workgroup: &Handle<WorkGroup>,
+) {
     let Some(zone) = site.platform.zones.keys().next() else { return };
-    if sql::numbers(way.columns).next().is_none() {
+    if sql::numbers(columns).next().is_none() {
         return;
     }
-    let since = |hours: u32| format!("current_timestamp - INTERVAL '{hours}' HOUR");
-    let hourly = sql::hourly(way.columns);
-    let rolling = sql::rolling_hour(way.columns, &since(6));
+    let since = |hours: u64| format!("current_timestamp - INTERVAL '{hours}' HOUR");
+    let hourly = sql::hourly(columns);
+    let rolling = sql::rolling_hour(columns, &since(ROLLING_HOURS));
     let all = [
         ("HourlyQuery", "hourly", "Mean and maximum by device and hour, of the last day", since(24), hourly),
         (
             "RollingHourQuery",
             "rolling-hour",
             "Values of the last six hours, each with the mean of an hour",
-            since(7),
+            since(ROLLING_HOURS + 1),
             rolling,
         ),
     ];
     let is_key = |column: &&Column| [DEVICE_ID, SAMPLED_AT, INGESTED_AT, RECORD].contains(&column.name.as_str());
-    let keys = way.columns.iter().filter(is_key);
-    let read: Vec<Column> = keys.chain(sql::numbers(way.columns)).cloned().collect();
-    let merged: Vec<Column> = sql::numbers(way.columns).cloned().collect();
+    let keys = columns.iter().filter(is_key);
+    let read: Vec<Column> = keys.chain(sql::numbers(columns)).cloned().collect();
+    let merged: Vec<Column> = sql::numbers(columns).cloned().collect();
     for (id, name, title, from, question) in all {
         let conditions = [format!("{SAMPLED_AT} >= {from}"), format!("{ZONE} = {}", sql::text(zone.as_str()))];
         let rows = sql::table(&sql::table_bucket(BUCKET, NAMESPACE, TABLE), &read, &conditions);
         let text = sql::ask(&sql::merged(&merged, &[rows]), &question);
         let mut parts = text.split(BUCKET);
         let first = parts.next().unwrap_or_default().to_owned();
-        let rest = parts.flat_map(|part| [way.samples.bucket.clone(), part.to_owned().into()]);
+        let rest = parts.flat_map(|part| [samples.bucket.clone(), part.to_owned().into()]);
         stack.add(
             id,
             NamedQuery {
                 name: name.to_owned(),
                 description: format!("{title}, in zone {zone}: put another zone's name in its place"),
-                database: way.database.reference(),
+                database: database.reference(),
                 query_string: Text::concat([first.into()].into_iter().chain(rest)),
                 work_group: workgroup.reference(),
             },
@@ -202,17 +206,14 @@ fn questions(site: &Site<'_>, stack: &mut Stack, way: &Way<'_>, workgroup: &Hand
     }
 }
 
-/// What the function may do besides what every function may: read, and leave results ("Access to Athena, AWS Glue and
-/// Amazon S3 for workgroups", "Register S3 table bucket catalogs and query Tables from Athena", Amazon Athena user guide).
-fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Bucket>) -> Vec<Statement<Text>> {
-    let Way { samples, cold, database, .. } = way;
+/// What the function may do whatever keeps samples: ask, read exported files, and leave results ("Access to Athena, AWS Glue
+/// and Amazon S3 for workgroups", Amazon Athena user guide).
+fn statements(files: &Files<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Bucket>) -> Vec<Statement<Text>> {
+    let Files { kept, cold: Cold(cold), database } = files;
     let glue = |rest: &[Text]| Target::One(Text::arn("glue", rest.iter().cloned()));
-    let federated = |kind: &'static str, rest: String| {
-        glue(&[kind.into(), "/s3tablescatalog/".into(), samples.bucket.clone(), rest.into()])
-    };
     let table = |name: &str| glue(&["table/".into(), database.reference(), format!("/{name}").into()]);
-    let aggregates = way.kept.retention.downsample.map(|_| table(AGGREGATES));
-    let files: Vec<&str> =
+    let aggregates = kept.retention.downsample.map(|_| table(AGGREGATES));
+    let folders: Vec<&str> =
         [Some("samples/"), aggregates.as_ref().map(|_| super::export::AGGREGATES)].into_iter().flatten().collect();
     vec![
         Statement::allow(
@@ -221,14 +222,10 @@ fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Buc
             [Target::One(workgroup.arn())],
         ),
         Statement::allow(
-            "FindTables",
+            "FindExported",
             ["glue:GetCatalog", "glue:GetDatabase", "glue:GetTable"],
             [
                 glue(&["catalog".into()]),
-                glue(&[catalog::PATH.into()]),
-                glue(&[catalog::PATH.into(), "/".into(), samples.bucket.clone()]),
-                federated("database", format!("/{NAMESPACE}")),
-                federated("table", format!("/{NAMESPACE}/{TABLE}")),
                 // Athena looks at it whatever is asked ("Configure access to databases and tables in the AWS Glue Data
                 // Catalog", Amazon Athena user guide).
                 glue(&["database/default".into()]),
@@ -239,21 +236,11 @@ fn statements(way: &Way<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Buc
             .chain(aggregates),
         ),
         Statement::allow(
-            "FindTableBucket",
-            ["s3tables:GetNamespace", "s3tables:GetTableBucket"],
-            [Target::One(samples.bucket_arn.clone())],
-        ),
-        Statement::allow(
-            "ReadTable",
-            ["s3tables:GetTable", "s3tables:GetTableData", "s3tables:GetTableMetadataLocation"],
-            [Target::One(samples.table.arn())],
-        ),
-        Statement::allow(
             "ReadExports",
             ["s3:GetObject"],
-            files.into_iter().map(|prefix| bucket::objects(&cold.0.arn(), prefix)),
+            folders.into_iter().map(|prefix| bucket::objects(&cold.arn(), prefix)),
         ),
-        Statement::allow("FindExports", ["s3:GetBucketLocation", "s3:ListBucket"], [Target::One(cold.0.arn())]),
+        Statement::allow("FindExports", ["s3:GetBucketLocation", "s3:ListBucket"], [Target::One(cold.arn())]),
         Statement::allow(
             "KeepResults",
             ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"],

@@ -3,12 +3,11 @@
 use fleetform_engine::units::Millis;
 use fleetform_policy::iam::{Statement, Target::One};
 
-use super::Given;
+use super::{Access, Given};
 use crate::{
     cfn::{
-        resource::{dynamodb::Table, firehose::DeliveryStream, lambda::EventSourceMapping},
+        resource::{dynamodb::Table, lambda::EventSourceMapping},
         stack::{Handle, Stack},
-        value::Text,
     },
     stacks::{
         bucket,
@@ -31,27 +30,12 @@ const BATCH_WINDOW_S: u64 = 60;
 /// The greatest age that a mapping may say ("CreateEventSourceMapping", AWS Lambda API).
 const RECORD_AGE_MAX_S: u64 = 604_800;
 
-/// Where rows go to: what the function is told of it, and may do with it.
-pub(super) struct Target {
-    pub(super) statements: Vec<Statement<Text>>,
-    pub(super) environment: Vec<(&'static str, Text)>,
-}
-
-impl Target {
-    /// A delivery stream.
-    pub(super) fn delivery(stream: &Handle<DeliveryStream>) -> Self {
-        Self {
-            statements: vec![Statement::allow("Deliver", ["firehose:PutRecordBatch"], [One(stream.arn())])],
-            environment: vec![("FLEETFORM_DELIVERY_STREAM", stream.reference())],
-        }
-    }
-}
-
 /// Where rows come from and go to, and what the function remembers on the way.
 pub(super) struct Way<'a> {
     pub(super) ingest: &'a ingest::Outputs,
     pub(super) processing: &'a processing::Outputs,
-    pub(super) target: Target,
+    /// Where rows go to.
+    pub(super) target: Access,
     pub(super) registrations: &'a Handle<Table>,
     pub(super) hot: Option<&'a (Handle<Table>, Millis)>,
     pub(super) rule_set_sha256: &'a str,

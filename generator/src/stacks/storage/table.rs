@@ -1,20 +1,26 @@
 //! The table of samples: a bucket of S3 Tables, a namespace, and the table with the columns that every platform has.
 
-use fleetform_engine::rows::columns::{DEVICE_ID, FIXED, SAMPLED_AT, SAMPLED_ON, ZONE};
+use fleetform_engine::{
+    rows::columns::{DEVICE_ID, FIXED, SAMPLED_AT, SAMPLED_ON, ZONE},
+    units::Millis,
+};
 use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
 
-use super::Given;
+use super::{Access, Given};
 use crate::{
     cfn::{
-        resource::s3tables::{
-            Compaction, Encryption, IcebergMetadata, IcebergSchema, IcebergTable, Namespace, PartitionField,
-            PartitionSpec, SchemaField, SnapshotManagement, SortField, SortOrder, StorageClass, TableBucket,
-            TableBucketPolicy, UnreferencedFileRemoval,
+        resource::{
+            dynamodb::Table,
+            s3tables::{
+                Compaction, Encryption, IcebergMetadata, IcebergSchema, IcebergTable, Namespace, PartitionField,
+                PartitionSpec, SchemaField, SnapshotManagement, SortField, SortOrder, StorageClass, TableBucket,
+                TableBucketPolicy, UnreferencedFileRemoval,
+            },
         },
         stack::{Handle, Stack},
         value::Text,
     },
-    stacks::site::Site,
+    stacks::{catalog, site::Site},
 };
 
 /// The namespace, which AWS Glue calls a database.
@@ -36,6 +42,72 @@ pub(super) struct Samples {
     /// Name of the bucket.
     pub(super) bucket: Text,
     pub(super) table: Handle<IcebergTable>,
+}
+
+/// What loading a table by Iceberg's REST and committing to it come down to ("Accessing tables using the Amazon S3 Tables
+/// Iceberg REST endpoint", Amazon S3 user guide).
+pub(super) const CHANGE: [&str; 5] = [
+    "s3tables:GetTable",
+    "s3tables:GetTableData",
+    "s3tables:GetTableMetadataLocation",
+    "s3tables:PutTableData",
+    "s3tables:UpdateTableMetadataLocation",
+];
+
+impl Samples {
+    /// How `export` reaches the table: rows leave it by a commit of metadata.
+    pub(super) fn for_export(&self) -> Access {
+        Access {
+            statements: vec![Statement::allow("ReadTable", CHANGE, [Target::One(self.table.arn())])],
+            environment: self.names().into(),
+        }
+    }
+
+    /// How `query` reaches it, and the hot table where there is one ("Register S3 table bucket catalogs and query Tables from
+    /// Athena", Amazon Athena user guide).
+    pub(super) fn for_query(&self, hot: Option<&(Handle<Table>, Millis)>) -> Access {
+        let glue = |rest: &[Text]| Target::One(Text::arn("glue", rest.iter().cloned()));
+        let federated = |kind: &'static str, rest: String| {
+            glue(&[kind.into(), "/s3tablescatalog/".into(), self.bucket.clone(), rest.into()])
+        };
+        let mut statements = vec![
+            Statement::allow(
+                "FindTable",
+                ["glue:GetCatalog", "glue:GetDatabase", "glue:GetTable"],
+                [
+                    glue(&[catalog::PATH.into()]),
+                    glue(&[catalog::PATH.into(), "/".into(), self.bucket.clone()]),
+                    federated("database", format!("/{NAMESPACE}")),
+                    federated("table", format!("/{NAMESPACE}/{TABLE}")),
+                ],
+            ),
+            Statement::allow(
+                "FindTableBucket",
+                ["s3tables:GetNamespace", "s3tables:GetTableBucket"],
+                [Target::One(self.bucket_arn.clone())],
+            ),
+            Statement::allow(
+                "ReadTable",
+                ["s3tables:GetTable", "s3tables:GetTableData", "s3tables:GetTableMetadataLocation"],
+                [Target::One(self.table.arn())],
+            ),
+        ];
+        let mut environment = Vec::from(self.names());
+        if let Some((table, retention)) = hot {
+            statements.push(Statement::allow("ReadHot", ["dynamodb:Query"], [Target::One(table.arn())]));
+            environment.push(("FLEETFORM_HOT_TABLE", table.reference()));
+            environment.push(("FLEETFORM_HOT_RETENTION_S", retention.as_secs().to_string().into()));
+        }
+        Access { statements, environment }
+    }
+
+    fn names(&self) -> [(&'static str, Text); 3] {
+        [
+            ("FLEETFORM_TABLE_BUCKET_ARN", self.bucket_arn.clone()),
+            ("FLEETFORM_TABLE_NAMESPACE", NAMESPACE.into()),
+            ("FLEETFORM_TABLE", TABLE.into()),
+        ]
+    }
 }
 
 pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given) -> Samples {

@@ -3,7 +3,7 @@
 use fleetform_engine::{rows::columns::DEVICE_ID, units::Millis};
 use fleetform_policy::iam::{Statement, Target};
 
-use super::{Given, delivery::undelivered_bucket, export, store};
+use super::{Access, Given, delivery::undelivered_bucket, export};
 use crate::{
     cfn::{
         resource::{
@@ -80,9 +80,9 @@ pub(super) fn add(stack: &mut Stack, given: &Given, kept: &Storage, memory: Mill
 
 impl Timestream {
     /// How `store` reaches the table.
-    pub(super) fn for_store(&self) -> store::Target {
+    pub(super) fn for_store(&self) -> Access {
         let place = |prefix| bucket::objects(&self.undelivered.arn(), prefix);
-        store::Target {
+        Access {
             statements: vec![
                 Statement::allow("WriteSamples", ["timestream:WriteRecords"], [Target::One(self.table.arn())]),
                 self.endpoints(),
@@ -90,20 +90,20 @@ impl Timestream {
                 Statement::allow("KeepRefused", ["s3:PutObject"], [place(REFUSED), place("late/")]),
                 Statement::allow("FindRefused", ["s3:GetBucketAcl"], [Target::One(self.undelivered.arn())]),
             ],
-            environment: vec![
-                ("FLEETFORM_TIMESTREAM_DATABASE", self.database.clone()),
-                ("FLEETFORM_TIMESTREAM_TABLE", TABLE.into()),
-                ("FLEETFORM_UNDELIVERED_BUCKET", self.undelivered.reference()),
-            ],
+            environment: self
+                .names()
+                .into_iter()
+                .chain([("FLEETFORM_UNDELIVERED_BUCKET", self.undelivered.reference())])
+                .collect(),
         }
     }
 
     /// How `export` reaches it, and where Timestream writes for it ("Prerequisites for UNLOAD from Timestream for
     /// LiveAnalytics", Amazon Timestream developer guide).
-    pub(super) fn for_export(&self, export::Cold(cold): &export::Cold, key: &Text) -> export::Source {
+    pub(super) fn for_export(&self, export::Cold(cold): &export::Cold, key: &Text) -> Access {
         let staging = || [bucket::objects(&cold.arn(), STAGING)];
         let unload = ["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select", "timestream:Unload"];
-        export::Source {
+        Access {
             statements: vec![
                 Statement::allow("Unload", unload, [Target::One(self.table.arn())]),
                 self.endpoints(),
@@ -114,12 +114,22 @@ impl Timestream {
                 ),
                 Statement::allow("FindStage", ["s3:GetBucketAcl"], [Target::One(cold.arn())]),
             ],
-            environment: vec![
-                ("FLEETFORM_TIMESTREAM_DATABASE", self.database.clone()),
-                ("FLEETFORM_TIMESTREAM_TABLE", TABLE.into()),
-                ("FLEETFORM_KEY_ARN", key.clone()),
-            ],
+            environment: self.names().into_iter().chain([("FLEETFORM_KEY_ARN", key.clone())]).collect(),
         }
+    }
+
+    /// How `query` reaches it ("Common operations in Timestream for LiveAnalytics", Amazon Timestream developer guide). By
+    /// these rights nobody writes, whatever is asked.
+    pub(super) fn for_query(&self) -> Access {
+        let select = ["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select"];
+        Access {
+            statements: vec![Statement::allow("Select", select, [Target::One(self.table.arn())]), self.endpoints()],
+            environment: self.names().into(),
+        }
+    }
+
+    fn names(&self) -> [(&'static str, Text); 2] {
+        [("FLEETFORM_TIMESTREAM_DATABASE", self.database.clone()), ("FLEETFORM_TIMESTREAM_TABLE", TABLE.into())]
     }
 
     fn endpoints(&self) -> Statement<Text> {

@@ -49,7 +49,7 @@ fn nothing_of_the_other_engine_is_there() {
         .flat_map(|template| template["Resources"].as_object().unwrap().values())
         .filter_map(|resource| resource["Type"].as_str())
         .collect();
-    let others = ["AWS::S3Tables::", "AWS::KinesisFirehose::", "AWS::Glue::", "Custom::"];
+    let others = ["AWS::S3Tables::", "AWS::KinesisFirehose::", "AWS::Glue::Catalog", "AWS::Athena::NamedQuery"];
     assert!(!kinds.iter().any(|kind| others.iter().any(|other| kind.starts_with(other))), "{kinds:?}");
     assert!(!templates["ingest.yaml"].to_string().contains("s3tables"));
     // Its exports are in another bucket, for whoever changes the engine.
@@ -80,6 +80,8 @@ fn each_function_may_do_what_it_is_for() {
             "ExportPolicy",
             json!(["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select", "timestream:Unload"]),
         ),
+        // Whatever is asked, nothing is written.
+        ("QueryPolicy", json!(["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select"])),
     ] {
         let [own, endpoints] = &of_service(role)[..] else { panic!("{role}") };
         assert_eq!((&own["Action"], &own["Resource"]), (&actions, &table), "{role}");
@@ -87,9 +89,12 @@ fn each_function_may_do_what_it_is_for() {
         assert_eq!(endpoints["Resource"], "*");
     }
     let told = |function: &str| resources[function]["Properties"]["Environment"]["Variables"].clone();
-    for function in ["StoreFunction", "ExportFunction"] {
+    for function in ["StoreFunction", "ExportFunction", "QueryFunction"] {
         assert_eq!(told(function)["FLEETFORM_TIMESTREAM_DATABASE"], json!({ "Ref": "TimestreamDatabase" }));
         assert_eq!(told(function)["FLEETFORM_TIMESTREAM_TABLE"], "samples");
+    }
+    for role in ["ColumnsPolicy", "QueryPolicy"] {
+        assert!(!statements(role).any(|one| one.to_string().contains("s3tables")), "{role}");
     }
     let deletes = statements("ExportPolicy").filter(|one| one["Action"].to_string().contains("Delete"));
     let targets: Vec<String> = deletes.map(|one| one["Resource"].to_string()).collect();

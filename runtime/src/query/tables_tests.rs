@@ -2,12 +2,17 @@
 
 use std::{collections::VecDeque, sync::Mutex};
 
-use fleetform_engine::position::SequenceNumber;
+use fleetform_engine::{
+    position::SequenceNumber,
+    rows::columns::{DEVICE_ID, FIXED, SAMPLED_AT},
+};
 use serde_json::json;
 
 use super::*;
 use crate::{
     iceberg::Metadata,
+    query::Standing,
+    results::{AskError, Page},
     store::hot::{Item, Items as HotItems},
 };
 
@@ -41,13 +46,13 @@ impl Catalog for Catalogue {
 #[derive(Debug, Default)]
 struct Script {
     asked: Mutex<Vec<String>>,
-    starts: Mutex<VecDeque<AthenaError>>,
+    starts: Mutex<VecDeque<AskError>>,
     standings: Mutex<VecDeque<Standing>>,
     rows: Vec<Vec<Option<String>>>,
 }
 
 impl Athena for &Script {
-    async fn start(&self, sql: &str, name: &str) -> Result<String, AthenaError> {
+    async fn start(&self, sql: &str, name: &str) -> Result<String, AskError> {
         assert!((32..=128).contains(&name.len()));
         if let Some(error) = self.starts.lock().unwrap().pop_front() {
             return Err(error);
@@ -56,12 +61,12 @@ impl Athena for &Script {
         Ok("query-1".to_owned())
     }
 
-    async fn standing(&self, id: &str) -> Result<Standing, AthenaError> {
+    async fn standing(&self, id: &str) -> Result<Standing, AskError> {
         assert_eq!(id, "query-1");
         Ok(self.standings.lock().unwrap().pop_front().unwrap_or(Standing::Done { scanned_bytes: 20_000_000 }))
     }
 
-    async fn page(&self, _: &str, page: Option<&str>, rows: usize) -> Result<Page, AthenaError> {
+    async fn page(&self, _: &str, page: Option<&str>, rows: usize) -> Result<Page, AskError> {
         let begin = page.map_or(0, |page| page.parse().unwrap());
         let end = (begin + rows).min(self.rows.len());
         let columns = [(DEVICE_ID, "varchar"), (SAMPLED_AT, "timestamp(6) with time zone"), ("pressure", "double")];
@@ -123,17 +128,19 @@ fn items(batches: &[&[(i64, u32, Value)]]) -> Vec<Item> {
     all
 }
 
-fn answerer(athena: &Script, hot: Option<Hot>) -> Answerer<Catalogue, &Script, Hot> {
+fn answerer(athena: &Script, hot: Option<Hot>) -> Tables<Catalogue, &Script, Hot> {
     let [bucket_arn, namespace, table] =
         ["arn:aws:s3tables:us-east-1:1:bucket/water", "telemetry", "samples"].map(str::to_owned);
-    Answerer {
+    Tables {
         catalog: Catalogue,
         athena,
         hot: hot.map(|hot| (hot, DAY)),
         table: TableName { bucket_arn, namespace, table },
-        exported: "\"awsdatacatalog\".\"water_dev\".\"exported\"".to_owned(),
-        aggregates: None,
-        keep: Millis(DAY.0 * 30),
+        files: Files {
+            exported: "\"awsdatacatalog\".\"water_dev\".\"exported\"".to_owned(),
+            aggregates: None,
+            keep: Millis(DAY.0 * 30),
+        },
     }
 }
 
@@ -155,7 +162,7 @@ fn sql(question: &str, from_s: i64) -> Request {
 }
 
 /// All answers to a question, one after another.
-async fn all(answerer: &Answerer<Catalogue, &Script, Hot>, mut request: Request) -> Result<Vec<Answer>, QueryError> {
+async fn all(answerer: &Tables<Catalogue, &Script, Hot>, mut request: Request) -> Result<Vec<Answer>, QueryError> {
     let mut answers = Vec::new();
     loop {
         let answer = answerer.answer(request, NOW, || true).await?;
@@ -270,7 +277,7 @@ async fn files_are_read_where_days_may_have_left_the_table() {
 async fn what_runs_longer_than_the_function_is_asked_for_again() {
     let athena = Script::default();
     athena.standings.lock().unwrap().extend([Standing::Running, Standing::Running, Standing::Running]);
-    athena.starts.lock().unwrap().push_back(AthenaError::Busy);
+    athena.starts.lock().unwrap().push_back(AskError::Busy);
     let answerer = answerer(&athena, None);
     let tries = Mutex::new(0);
     let patience = || {
@@ -320,7 +327,8 @@ async fn files_are_read_of_all_days_where_that_is_asked_for() {
 async fn aggregates_are_there_for_those_who_name_them() {
     let athena = Script::default();
     let table = "\"awsdatacatalog\".\"water_dev\".\"aggregates\"".to_owned();
-    let answerer = Answerer { aggregates: Some(table), ..answerer(&athena, None) };
+    let mut answerer = answerer(&athena, None);
+    answerer.files.aggregates = Some(table);
     let asked = Request { zone: Some("a".into()), ..sql("SELECT mean FROM aggregates", 5 * 86_400) };
     all(&answerer, asked).await.expect("answers");
     all(&answerer, sql("SELECT 1 FROM samples", 60)).await.expect("answers");
