@@ -16,6 +16,7 @@ mod due;
 pub mod effect;
 mod envelope;
 mod episode;
+pub mod fetch;
 pub mod fleet;
 pub mod ids;
 mod instances;

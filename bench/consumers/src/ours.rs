@@ -17,6 +17,7 @@ use fleetform_engine::{
         RuleSets, Settings, Shards, StateLog, StreamRecord,
     },
     effect::Effects,
+    fetch::AHEAD,
     position::SequenceNumber,
     reshard::HashRange,
     state::{RuleSetRef, ShardState},
@@ -114,8 +115,11 @@ impl Pass for Evaluate<'_> {
         let batch = event.batch();
         self.state.begin();
         self.run.effects = Effects::default();
-        for record in &batch.records {
-            step(&self.prepared.rules, &mut self.state, record, &mut self.run);
+        for records in batch.records.chunks(AHEAD) {
+            self.state.fetch(records);
+            for record in records {
+                step(&self.prepared.rules, &mut self.state, record, &mut self.run);
+            }
         }
         Ok(())
     }

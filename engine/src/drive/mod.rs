@@ -47,6 +47,7 @@ use crate::{
     compiled::Compiled,
     counts::Counts,
     effect::Effects,
+    fetch::AHEAD,
     position::{Position, SequenceNumber},
     reason::{Reason, Refusal},
     state::ShardState,
@@ -269,6 +270,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         for (index, record) in records.iter().enumerate().skip(self.done) {
             if (index - self.done).is_multiple_of(DEADLINE_EVERY) && (self.invocation.remaining)() <= DEADLINE_RESERVE {
                 return Evaluated { next: index, end: End::Stopped(Failure::Deadline) };
+            }
+            if (index - self.done).is_multiple_of(AHEAD) {
+                shard.state.fetch(&records[index..records.len().min(index + AHEAD)]);
             }
             if shard.state.position().covers(&record.sequence) && !mutant!(PositionNotChecked) {
                 run.counts.skipped += 1;

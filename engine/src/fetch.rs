@@ -1,0 +1,40 @@
+//! What the next records read of a shard's devices, read for all of them at once.
+//!
+//! Where the devices of a shard fit into no cache of the processor, a record waits for one line of memory after another,
+//! since each says where the next one is: its place, the device, its metrics. Read for many records beside each other, these
+//! lines are waited for together. Nothing is changed, and nothing is looked at but by the processor.
+
+use std::hint::black_box;
+
+use crate::{drive::StreamRecord, state::ShardState};
+
+/// Records that are read for together: lines that a processor waits for at once.
+pub const AHEAD: usize = 16;
+
+/// Devices from which on a shard's fit into no cache, about. Below it, reading ahead costs more than waiting.
+const DEVICES_MIN: usize = 4_096;
+
+impl ShardState {
+    /// Reads what records of at most [`AHEAD`] devices are about to read.
+    pub fn fetch(&self, records: &[StreamRecord<'_>]) {
+        if self.devices.len() < DEVICES_MIN {
+            return;
+        }
+        let mut devices = [None; AHEAD];
+        for (device, record) in devices.iter_mut().zip(records) {
+            *device = self.find(record.partition_key).and_then(|index| self.devices.get(index as usize));
+        }
+        // Each round is of loads that do not wait for each other.
+        let mut seen = 0;
+        for device in devices.iter().flatten() {
+            seen ^= device.last_ingest.map_or(0, |at| at.0) ^ i64::from(device.queued.is_some());
+            seen ^= device.metrics.as_ptr().addr() as i64 ^ device.instances.len() as i64;
+        }
+        for device in devices.iter().flatten() {
+            seen ^= device.registration.revision as i64;
+            seen ^= device.metrics.iter().fold(0, |seen, metric| seen ^ i64::from(metric.seen));
+            seen ^= device.instances.iter().next().map_or(0, |(slot, _)| slot as i64);
+        }
+        black_box(seen);
+    }
+}
