@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
 use fleetform_engine::ids::EnvironmentId;
 use fleetform_generator::{
-    Checked, Earlier, Format, PLATFORM_FILE_BYTES_MAX, check, check_after, diagnostic,
+    Checked, Format, PLATFORM_FILE_BYTES_MAX, check, diagnostic,
     platform::{Platform, Project},
     too_large,
 };
@@ -48,20 +48,8 @@ pub(crate) fn read(path: &Utf8Path) -> Result<String, Stop> {
 
 /// A file that a command other than `check` needs: its problems are told, and errors end the command.
 pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
-    project_and_text(path).map(|(project, _)| project)
-}
-
-/// The same, also against what was generated from the file before.
-pub(crate) fn project_after(path: &Utf8Path, earlier: &Earlier) -> Result<Project, Stop> {
     let text = read(path)?;
-    sound(path, &text, check_after(path.as_str(), &text, earlier))
-}
-
-/// The same as [`project`], with the file's text.
-pub(crate) fn project_and_text(path: &Utf8Path) -> Result<(Project, String), Stop> {
-    let text = read(path)?;
-    let project = sound(path, &text, check(path.as_str(), &text))?;
-    Ok((project, text))
+    sound(path, &text, check(path.as_str(), &text))
 }
 
 /// Tells what was found of a file, and ends the command if it has errors.

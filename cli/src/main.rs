@@ -19,6 +19,7 @@ mod input;
 mod live;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod platform_files;
 mod proof;
 mod record_log;
 #[cfg(feature = "aws")]

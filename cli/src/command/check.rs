@@ -2,15 +2,19 @@
 
 use camino::Utf8PathBuf;
 use clap::{Args, ValueEnum};
-use fleetform_generator::{Checked, Format, check_after, diagnostic};
+use fleetform_generator::Format;
 
 use crate::{
     folder::{self, DEFAULT_OUT},
     input::{self, File},
+    platform_files::PlatformFiles,
     terminal::{Stop, print, tell},
 };
 
 /// Find every mistake in a platform file
+///
+/// The files `*.test.toml` beside it are checked in the same run, against the environment of `--env` or the file's default,
+/// as `test` reads them.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -58,21 +62,21 @@ impl From<FormatName> for Format {
 impl Check {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let path = &self.file.file;
-        let text = input::read(path)?;
+        let files = PlatformFiles::read(path)?;
         let out = self.out.unwrap_or_else(|| path.with_file_name(DEFAULT_OUT));
-        let Checked { project, diagnostics } = check_after(path.as_str(), &text, &folder::earlier(&out));
-        let report = diagnostic::render(path.as_str(), &text, &diagnostics, self.format.into());
+        let checked = files.check(&folder::earlier(&out), self.env.as_deref());
+        let report = files.report(&checked, self.format.into());
         match self.format {
             FormatName::Full | FormatName::Concise if report.is_empty() => {}
             FormatName::Full | FormatName::Concise => tell(report.trim_end()),
             FormatName::Json | FormatName::Github | FormatName::Sarif => print(&report)?,
         }
-        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
-        let warnings = diagnostics.len() - errors;
-        if let (Some(project), Some(name)) = (&project, &self.env) {
+        let errors = checked.diagnostics().filter(|diagnostic| diagnostic.is_error()).count();
+        let warnings = checked.diagnostics().count() - errors;
+        if let (Some(project), Some(name)) = (&checked.platform.project, &self.env) {
             input::environment(project, name)?;
         }
-        tell(format_args!("{path}: {}, {}", count(errors, "error"), count(warnings, "warning")));
+        tell(format_args!("{}: {}, {}", files.name(), count(errors, "error"), count(warnings, "warning")));
         if errors > 0 || (self.deny_warnings && warnings > 0) { Err(Stop::found()) } else { Ok(()) }
     }
 }

@@ -7,12 +7,13 @@ use fleetform_generator::{Selection, render};
 use crate::{
     folder::{self, Changes, DEFAULT_OUT},
     input::{self, DEFAULT_FILE, File},
+    platform_files::PlatformFiles,
     terminal::{Stop, print, tell},
 };
 
 /// Write stacks, policies, rule sets, scripts and contracts
 ///
-/// Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
+/// Reads the platform file and the tests beside it as `check` does. Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
 /// changed or removed, and a run that is killed leaves the folder as it was.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
@@ -31,7 +32,8 @@ pub(crate) struct Generate {
 
 impl Generate {
     pub(crate) fn run(self) -> Result<(), Stop> {
-        let project = input::project_after(&self.file.file, &folder::earlier(&self.out))?;
+        let files = PlatformFiles::read(&self.file.file)?;
+        let (project, ..) = files.sound(&folder::earlier(&self.out), self.env.as_deref())?;
         let selection = match &self.env {
             Some(name) => Selection::Only(input::environment(&project, name)?),
             None => Selection::All,

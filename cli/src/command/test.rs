@@ -1,9 +1,11 @@
 //! `fleetform test`.
 
 use clap::{Args, ValueEnum};
+use fleetform_generator::Earlier;
 
 use crate::{
     input::{self, File},
+    platform_files::{PlatformFiles, TestFile},
     rule_tests::{self, report},
     terminal::{Stop, print, tell},
 };
@@ -42,10 +44,13 @@ enum FormatName {
 
 impl Test {
     pub(crate) fn run(self) -> Result<(), Stop> {
-        let path = &self.file.file;
-        let (project, text) = input::project_and_text(path)?;
-        let platform = input::platform(&project, self.env.as_deref())?;
-        let results = rule_tests::run(path, &text, platform, self.filter.as_deref())?;
+        let environment = self.env.as_deref();
+        let files = PlatformFiles::read(&self.file.file)?;
+        let (project, own, beside) = files.sound(&Earlier::default(), environment)?;
+        let platform = input::platform(&project, environment)?;
+        let own = TestFile { tests: platform.tests.clone(), ..own };
+        let files = std::iter::once(own).chain(beside).collect();
+        let results = rule_tests::run(files, platform, self.filter.as_deref());
         print(&match self.format {
             FormatName::Full => report::full(&results),
             FormatName::Json => report::json(&results),

@@ -1,6 +1,5 @@
 //! The rule tests of a platform: those in its file and in the files `*.test.toml` beside it, run and reported.
 
-mod files;
 pub(crate) mod report;
 mod run;
 
@@ -9,17 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use camino::Utf8Path;
 use fleetform_engine::{compiled::Compiled, ids::RuleId, rule_set::RuleSet};
 use fleetform_generator::{
     platform::{Platform, rule_test::RuleTest},
     rule_set,
 };
 
-pub(crate) use files::TestFile;
 pub(crate) use run::{End, Ran};
 
-use crate::terminal::Stop;
+use crate::platform_files::TestFile;
 
 /// Every test of a platform in one environment, and how it ended.
 pub(crate) struct Results {
@@ -55,10 +52,8 @@ impl Results {
     }
 }
 
-/// Runs the tests whose name or rule contains `filter`.
-pub(crate) fn run(path: &Utf8Path, text: &str, platform: &Platform, filter: Option<&str>) -> Result<Results, Stop> {
-    let mut files = vec![TestFile { path: path.to_owned(), text: text.to_owned(), tests: platform.tests.clone() }];
-    files.extend(files::beside(path, platform)?);
+/// Runs the tests of all files whose name or rule contains `filter`.
+pub(crate) fn run(files: Vec<TestFile>, platform: &Platform, filter: Option<&str>) -> Results {
     let set = relaxed(rule_set(platform));
     let rules = Arc::new(Compiled::new(&set, RuleSet::sha256(&set.to_bytes())));
     let about: BTreeSet<RuleId> =
@@ -77,7 +72,7 @@ pub(crate) fn run(path: &Utf8Path, text: &str, platform: &Platform, filter: Opti
     }
     let untested = platform.rules.iter().filter(|(id, rule)| rule.enabled && !about.contains(*id));
     let untested = untested.map(|(id, _)| id.clone()).collect();
-    Ok(Results { environment: platform.environment.id.to_string(), tests, untested })
+    Results { environment: platform.environment.id.to_string(), tests, untested }
 }
 
 /// The rule set of a test: its device sends what the series say and nothing else, so no reading is required.

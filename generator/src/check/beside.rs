@@ -14,6 +14,15 @@ use crate::{
     source::{At, DEPTH_MAX, Document, Refused, Source},
 };
 
+/// A file of tests as text.
+#[derive(Clone, Copy, Debug)]
+pub struct TestText<'t> {
+    /// How the file is called.
+    pub name: &'t str,
+    /// Its text.
+    pub text: &'t str,
+}
+
 /// What a file of tests means, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct CheckedTests {
@@ -32,10 +41,15 @@ struct RawTests {
     tests: Option<Vec<RawRuleTest>>,
 }
 
-/// Checks the text of a file of tests against the platform of an environment. `name` is how the file is called.
-pub fn check_tests(platform: &Platform, name: &str, text: &str) -> CheckedTests {
+/// Checks the text of a file of tests against the platform of an environment, and what the platform file declares even
+/// where that is broken. Without a platform, what the tests say of one is not looked at.
+pub(super) fn check(
+    platform: Option<&Platform>,
+    written: &Value,
+    &TestText { name, text }: &TestText<'_>,
+) -> CheckedTests {
     let (tests, diagnostics) = match Source::parse(text) {
-        Ok(source) => check_source(platform, &source),
+        Ok(source) => check_source(platform, written, &source),
         Err(Refused::TooLarge) => (Vec::new(), vec![too_large(name, text.len() as u64)]),
         Err(Refused::TooDeep(span)) => {
             let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
@@ -47,7 +61,7 @@ pub fn check_tests(platform: &Platform, name: &str, text: &str) -> CheckedTests 
     CheckedTests { tests: sound.then_some(tests), diagnostics }
 }
 
-fn check_source(platform: &Platform, source: &Source) -> (Vec<RuleTest>, Vec<Diagnostic>) {
+fn check_source(platform: Option<&Platform>, written: &Value, source: &Source) -> (Vec<RuleTest>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
     diagnostics.extend(source.unusable.iter().map(unusable));
     let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
@@ -55,11 +69,13 @@ fn check_source(platform: &Platform, source: &Source) -> (Vec<RuleTest>, Vec<Dia
     let document = Document::plain(source);
     let (pruned, found) = shape::check(&shape::TESTS, &source.value, &document, &spoilt);
     diagnostics.extend(found);
-    let declared = declared(platform);
+    let declared = declared(platform, written);
     let context = Context::new(&document, &declared);
     text::check(&pruned, &context);
     let tests = match RawTests::deserialize(&*pruned) {
-        Ok(raw) => rule_test::check(raw.tests.as_ref(), platform, &At::root("tests"), &context),
+        Ok(raw) => platform.map_or_else(Vec::new, |platform| {
+            rule_test::check(raw.tests.as_ref(), platform, &At::root("tests"), &context)
+        }),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.
             diagnostics.push(Diagnostic::new(Code::WrongType, 0..0, format!("the file cannot be read: {error}")));
@@ -75,31 +91,43 @@ fn check_source(platform: &Platform, source: &Source) -> (Vec<RuleTest>, Vec<Dia
 }
 
 /// What the tests of a file may name, as the context looks it up.
-fn declared(platform: &Platform) -> Value {
-    fn names<'n, N: ToString + 'n>(ids: impl Iterator<Item = &'n N>) -> Map<String, Value> {
-        ids.map(|id| (id.to_string(), Value::Null)).collect()
+fn declared(platform: Option<&Platform>, written: &Value) -> Value {
+    fn names<'n, N: ToString + 'n>(ids: impl Iterator<Item = &'n N>) -> Vec<String> {
+        ids.map(ToString::to_string).collect()
     }
-    json!({
-        "rules": names(platform.rules.keys()),
-        "zones": names(platform.zones.keys()),
-        "device_types": names(platform.device_types.keys()),
-        "severities": names(platform.severities.keys()),
-    })
+    let mut declared = json!({});
+    let Some(platform) = platform else { return declared };
+    for (table, known) in [
+        ("rules", names(platform.rules.keys())),
+        ("zones", names(platform.zones.keys())),
+        ("device_types", names(platform.device_types.keys())),
+        ("severities", names(platform.severities.keys())),
+    ] {
+        let written = written[table].as_object().into_iter().flat_map(Map::keys).cloned();
+        declared[table] = known.into_iter().chain(written).map(|name| (name, Value::Null)).collect();
+    }
+    declared
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check;
+    use crate::{Earlier, check_all};
 
     const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
 
     fn found(text: &str) -> Vec<(Code, String)> {
-        let project = check("platform.toml", PLATFORM).project.expect("a valid fixture");
-        let platform = &project.environments[&project.default_environment];
-        let checked = check_tests(platform, "pressure.test.toml", text);
+        found_beside(PLATFORM, text).1
+    }
+
+    /// How many errors the platform has, and what is found in a file of tests beside it.
+    fn found_beside(platform: &str, text: &str) -> (usize, Vec<(Code, String)>) {
+        let beside = [TestText { name: "pressure.test.toml", text }];
+        let (platform, checked) = check_all("platform.toml", platform, &Earlier::default(), None, &beside);
+        let [checked] = <[CheckedTests; 1]>::try_from(checked).expect("one for each file");
         assert_eq!(checked.tests.is_none(), checked.diagnostics.iter().any(Diagnostic::is_error));
-        checked.diagnostics.into_iter().map(|found| (found.code, text[found.span].to_owned())).collect()
+        let found = checked.diagnostics.into_iter().map(|found| (found.code, text[found.span].to_owned()));
+        (platform.diagnostics.iter().filter(|found| found.is_error()).count(), found.collect())
     }
 
     const GOOD: &str = r#"schema = 1
@@ -132,5 +160,20 @@ expect = [{ at = "1m", state = "firing" }]
             let expected = found.iter().any(|(found, place)| *found == code && (at.is_empty() || place == at));
             assert!(expected, "{to}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_broken_platform_hides_no_mistake_of_tests_and_makes_none() {
+        let misspelt = GOOD.replacen("\"meter\"", "\"metre\"", 1);
+        let metre = vec![(Code::UnknownDeviceType, "\"metre\"".to_owned())];
+        let broken_rule = PLATFORM.replacen("metric = \"pressure\"", "metric = \"presure\"", 1);
+        assert_ne!(broken_rule, PLATFORM);
+        assert_eq!(found_beside(&broken_rule, GOOD), (1, Vec::new()));
+        assert_eq!(found_beside(&broken_rule, &misspelt), (1, metre));
+        // Of a file that cannot be read as TOML nobody knows what it declares.
+        let broken_file = format!("{PLATFORM}\n[zones");
+        assert_eq!(found_beside(&broken_file, &misspelt).1, []);
+        let found = found_beside(&broken_file, &GOOD.replacen("rule =", "rules =", 1)).1;
+        assert!(found.iter().any(|(code, _)| *code == Code::UnknownKey), "{found:?}");
     }
 }

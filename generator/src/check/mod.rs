@@ -11,7 +11,7 @@ mod meaning;
 mod set;
 mod text;
 
-pub use beside::{CheckedTests, check_tests};
+pub use beside::{CheckedTests, TestText};
 pub use earlier::Earlier;
 
 use std::collections::BTreeSet;
@@ -42,8 +42,32 @@ pub fn check(name: &str, text: &str) -> Checked {
 
 /// Checks the text of a platform file, also against what was generated from it before.
 pub fn check_after(name: &str, text: &str, earlier: &Earlier) -> Checked {
+    check_all(name, text, earlier, None, &[]).0
+}
+
+/// The same, and checks the files of tests beside it against the platform of an environment; unless one is named that is
+/// there, of the file's default. They are
+/// checked even where the platform file has errors, all but the tests of what is wrong there.
+pub fn check_all(
+    name: &str,
+    text: &str,
+    earlier: &Earlier,
+    environment: Option<&str>,
+    beside: &[TestText<'_>],
+) -> (Checked, Vec<CheckedTests>) {
+    let mut tests = None;
     let (project, diagnostics) = match Source::parse(text) {
-        Ok(source) => check_source(&source, earlier),
+        Ok(source) => {
+            let (project, diagnostics) = check_source(&source, earlier);
+            // What was recovered of broken syntax may lack what a test names.
+            let sound = project.as_ref().filter(|_| source.syntax.is_empty());
+            let platform = sound.and_then(|project| {
+                let asked = environment.and_then(|name| project.environments.get(name));
+                asked.or_else(|| project.environments.get(&project.default_environment))
+            });
+            tests = Some(beside.iter().map(|file| beside::check(platform, &source.value, file)).collect());
+            (project, diagnostics)
+        }
         Err(Refused::TooLarge) => (None, vec![too_large(name, text.len() as u64)]),
         Err(Refused::TooDeep(span)) => {
             let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
@@ -52,7 +76,8 @@ pub fn check_after(name: &str, text: &str, earlier: &Earlier) -> Checked {
     };
     let diagnostics = tidy(diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
-    Checked { project: project.filter(|_| sound), diagnostics }
+    let tests = tests.unwrap_or_else(|| beside.iter().map(|file| beside::check(None, &Value::Null, file)).collect());
+    (Checked { project: project.filter(|_| sound), diagnostics }, tests)
 }
 
 /// The longest file that is read, in bytes. A command asks before it reads one.

@@ -9,7 +9,7 @@ mod render;
 use std::ops::Range;
 
 pub use code::{Code, Severity};
-pub use render::{Format, render};
+pub use render::{Findings, Format, render, render_all};
 
 /// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

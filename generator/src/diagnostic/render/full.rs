@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
 
+use super::Findings;
 use crate::diagnostic::{Diagnostic, Severity, position::Lines};
 
 /// Longest line that is shown; a longer one would hide the message.
@@ -17,7 +18,7 @@ const KEY: &str = "PRIVATE KEY-----";
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
 
-pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
+pub(super) fn render(&Findings { name, text, diagnostics }: &Findings<'_>) -> String {
     let renderer = Renderer::styled();
     let lines = Lines::new(text);
     let pasted = diagnostics.iter().filter(|diagnostic| diagnostic.code.hides_source());

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::diagnostic::{Diagnostic, position::Lines};
+use super::Findings;
+use crate::diagnostic::position::Lines;
 
-pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
+pub(super) fn render(&Findings { name, text, diagnostics }: &Findings<'_>) -> String {
     let lines = Lines::new(text);
     let mut out = String::new();
     for diagnostic in diagnostics {

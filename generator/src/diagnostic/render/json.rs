@@ -2,9 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Diagnostic, position::Lines};
+use super::Findings;
+use crate::diagnostic::position::Lines;
 
-pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
+pub(super) fn render(files: &[Findings<'_>]) -> String {
+    let list: Vec<Value> = files.iter().flat_map(list).collect();
+    let mut out = serde_json::to_string_pretty(&json!({ "diagnostics": list })).unwrap_or_default();
+    out.push('\n');
+    out
+}
+
+fn list(&Findings { name, text, diagnostics }: &Findings<'_>) -> Vec<Value> {
     let lines = Lines::new(text);
     let place = |span: &std::ops::Range<usize>| -> Value {
         let (line, column) = lines.position(span.start);
@@ -14,7 +22,7 @@ pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> Stri
             "start_byte": span.start, "end_byte": span.end,
         })
     };
-    let list: Vec<Value> = diagnostics
+    diagnostics
         .iter()
         .map(|diagnostic| {
             let related: Vec<Value> = diagnostic
@@ -35,8 +43,5 @@ pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> Stri
                 "page": diagnostic.code.page(),
             })
         })
-        .collect();
-    let mut out = serde_json::to_string_pretty(&json!({ "diagnostics": list })).unwrap_or_default();
-    out.push('\n');
-    out
+        .collect()
 }

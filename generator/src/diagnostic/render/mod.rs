@@ -40,14 +40,30 @@ impl Format {
     }
 }
 
-/// Writes diagnostics of a text. `name` is the file's path as it is to be shown; for SARIF it should be relative to
-/// the root of the repository.
+/// A text and what was found in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Findings<'t> {
+    /// The file's path as it is to be shown; for SARIF it should be relative to the root of the repository.
+    pub name: &'t str,
+    /// The file's text.
+    pub text: &'t str,
+    /// What was found, with places in this text.
+    pub diagnostics: &'t [Diagnostic],
+}
+
+/// Writes diagnostics of a text, whose file is called `name`.
 pub fn render(name: &str, text: &str, diagnostics: &[Diagnostic], format: Format) -> String {
+    render_all(&[Findings { name, text, diagnostics }], format)
+}
+
+/// Writes diagnostics of several texts, in one document where the format is one.
+pub fn render_all(files: &[Findings<'_>], format: Format) -> String {
+    let each = |render: fn(&Findings<'_>) -> String| files.iter().map(render).collect();
     match format {
-        Format::Full => full::render(name, text, diagnostics),
-        Format::Concise => concise::render(name, text, diagnostics),
-        Format::Json => json::render(name, text, diagnostics),
-        Format::Github => github::render(name, text, diagnostics),
-        Format::Sarif => sarif::render(name, text, diagnostics),
+        Format::Full => each(full::render),
+        Format::Concise => each(concise::render),
+        Format::Json => json::render(files),
+        Format::Github => each(github::render),
+        Format::Sarif => sarif::render(files),
     }
 }

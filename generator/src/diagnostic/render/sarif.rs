@@ -4,21 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::diagnostic::{Diagnostic, position::Lines};
+use super::Findings;
+use crate::diagnostic::{Code, position::Lines};
 
-pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> String {
-    let lines = Lines::new(text);
-    let place = |span: &std::ops::Range<usize>| -> Value {
-        let (line, column) = lines.position(span.start);
-        let (end_line, end_column) = lines.position(span.end);
-        json!({
-            "artifactLocation": { "uri": uri(name), "uriBaseId": "%SRCROOT%" },
-            "region": {
-                "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column.max(1),
-            },
-        })
-    };
-    let codes: BTreeSet<_> = diagnostics.iter().map(|diagnostic| diagnostic.code).collect();
+pub(super) fn render(files: &[Findings<'_>]) -> String {
+    let codes: BTreeSet<_> = files.iter().flat_map(|file| file.diagnostics).map(|diagnostic| diagnostic.code).collect();
     let rules: Vec<Value> = codes
         .iter()
         .map(|code| {
@@ -31,7 +21,35 @@ pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> Stri
             })
         })
         .collect();
-    let results: Vec<Value> = diagnostics
+    let results: Vec<Value> = files.iter().flat_map(|file| results(file, &codes)).collect();
+    let log = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "fleetform", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    });
+    let mut out = serde_json::to_string_pretty(&log).unwrap_or_default();
+    out.push('\n');
+    out
+}
+
+/// What was found in one file, with the numbers that its codes have among `codes`.
+fn results(&Findings { name, text, diagnostics }: &Findings<'_>, codes: &BTreeSet<Code>) -> Vec<Value> {
+    let lines = Lines::new(text);
+    let place = |span: &std::ops::Range<usize>| -> Value {
+        let (line, column) = lines.position(span.start);
+        let (end_line, end_column) = lines.position(span.end);
+        json!({
+            "artifactLocation": { "uri": uri(name), "uriBaseId": "%SRCROOT%" },
+            "region": {
+                "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column.max(1),
+            },
+        })
+    };
+    diagnostics
         .iter()
         .map(|diagnostic| {
             let message = match &diagnostic.help {
@@ -57,19 +75,7 @@ pub(super) fn render(name: &str, text: &str, diagnostics: &[Diagnostic]) -> Stri
                 "relatedLocations": related,
             })
         })
-        .collect();
-    let log = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": { "name": "fleetform", "version": env!("CARGO_PKG_VERSION"), "rules": rules } },
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    let mut out = serde_json::to_string_pretty(&log).unwrap_or_default();
-    out.push('\n');
-    out
+        .collect()
 }
 
 /// A path as a relative URI reference.

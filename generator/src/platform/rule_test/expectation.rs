@@ -1,5 +1,7 @@
 //! `expect` of a test: where its rule must stand at a time.
 
+use std::collections::BTreeMap;
+
 use fleetform_engine::{effect::Observed, ids::SeverityId, rule_set::Condition, units::Millis};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -155,6 +157,28 @@ impl RawExpectation {
         }
         let value = self.value.as_ref().and_then(|value| check_value(value, subject, &at.key("value"), context));
         Some(Expectation { at: time, state, severity, value, notified: self.notified })
+    }
+}
+
+/// Reports what is expected at the time of an earlier expectation and cannot be beside it.
+pub(super) fn check_together(expect: &[RawExpectation], at: &At<'_>, context: &Context<'_>) {
+    let mut first = BTreeMap::new();
+    for (index, raw) in expect.iter().enumerate() {
+        let (Some(time), Some(state)) = (&raw.at, raw.state) else { continue };
+        let (state, place) = (state.state(), at.index(index));
+        let (other, before) = *first.entry(time.0).or_insert((state, index));
+        // What is over leaves the rule inactive.
+        let quiet = |state| matches!(state, ExpectedState::Inactive | ExpectedState::Resolved);
+        if state == other || (quiet(state) && quiet(other)) {
+            continue;
+        }
+        let message = format!("no rule is {} and {} at `{}`", other.as_str(), state.as_str(), Duration::write(time.0));
+        let earlier = at.index(before);
+        context.report(
+            Diagnostic::new(Code::ImpossibleExpectation, context.value(&place.key("state")), message)
+                .related(context.value(&earlier.key("state")), "expected at the same time")
+                .help("remove one of them, or ask at another time"),
+        );
     }
 }
 

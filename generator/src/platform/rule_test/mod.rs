@@ -174,6 +174,7 @@ impl RawRuleTest {
         let alarms = self.check_alarms(&subject, &at.key("alarms"), context);
         let samples = longest(&series, &alarms, &others);
         let expect_at = at.key("expect");
+        expectation::check_together(self.expect.as_deref().unwrap_or_default(), &expect_at, context);
         let mut expect: Vec<Expectation> = (self.expect.iter().flatten().enumerate())
             .filter_map(|(index, raw)| raw.check(&subject, every, samples, &expect_at.index(index), context))
             .collect();

@@ -1,0 +1,118 @@
+//! A platform file and the files of tests beside it: found, read, and checked in one run.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fleetform_generator::{
+    Checked, CheckedTests, Earlier, Format, TestText, check_all,
+    diagnostic::{self, Diagnostic, Findings},
+    platform::{Project, rule_test::RuleTest},
+};
+
+use crate::{
+    input,
+    terminal::{Stop, tell},
+};
+
+/// How the names of files of tests end.
+const SUFFIX: &str = ".test.toml";
+
+/// The files of a platform as they are written.
+pub(crate) struct PlatformFiles<'p> {
+    path: &'p Utf8Path,
+    text: String,
+    /// Path and text of every file of tests, by name.
+    beside: Vec<(Utf8PathBuf, String)>,
+}
+
+/// What the files of a platform mean, and what is wrong with each.
+pub(crate) struct CheckedFiles {
+    /// The platform file.
+    pub(crate) platform: Checked,
+    /// The files of tests beside it, by name.
+    pub(crate) beside: Vec<CheckedTests>,
+}
+
+/// A file with tests in it.
+pub(crate) struct TestFile {
+    /// Its path, as it is shown.
+    pub(crate) path: Utf8PathBuf,
+    /// Its text.
+    pub(crate) text: String,
+    /// Its tests.
+    pub(crate) tests: Vec<RuleTest>,
+}
+
+impl<'p> PlatformFiles<'p> {
+    /// Reads a platform file and every `*.test.toml` in its folder.
+    pub(crate) fn read(path: &'p Utf8Path) -> Result<Self, Stop> {
+        let text = input::read(path)?;
+        let folder = path.parent().unwrap_or(Utf8Path::new(""));
+        let readable = if folder.as_str().is_empty() { Utf8Path::new(".") } else { folder };
+        let unreadable = |error: std::io::Error| Stop::bad_input(format_args!("cannot read `{readable}`: {error}"));
+        let mut beside = Vec::new();
+        for entry in readable.read_dir_utf8().map_err(unreadable)? {
+            // A name that is no UTF-8 is no name of such a file.
+            let Ok(entry) = entry else { continue };
+            let file = folder.join(entry.file_name());
+            if entry.file_name().ends_with(SUFFIX) && file != path {
+                let text = input::read(&file)?;
+                beside.push((file, text));
+            }
+        }
+        beside.sort();
+        Ok(Self { path, text, beside })
+    }
+
+    /// Checks all of them: the tests against the platform of an environment, unless one is named of the file's default.
+    pub(crate) fn check(&self, earlier: &Earlier, environment: Option<&str>) -> CheckedFiles {
+        let texts = self.beside.iter().map(|(path, text)| TestText { name: path.as_str(), text });
+        let texts: Vec<TestText<'_>> = texts.collect();
+        let (platform, beside) = check_all(self.path.as_str(), &self.text, earlier, environment, &texts);
+        CheckedFiles { platform, beside }
+    }
+
+    /// Everything that was found, each at its place in its file.
+    pub(crate) fn report(&self, checked: &CheckedFiles, format: Format) -> String {
+        let own = Findings { name: self.path.as_str(), text: &self.text, diagnostics: &checked.platform.diagnostics };
+        let beside = self.beside.iter().zip(&checked.beside).map(|((path, text), checked)| Findings {
+            name: path.as_str(),
+            text,
+            diagnostics: &checked.diagnostics,
+        });
+        diagnostic::render_all(&std::iter::once(own).chain(beside).collect::<Vec<_>>(), format)
+    }
+
+    /// What the files are called where they are counted together.
+    pub(crate) fn name(&self) -> String {
+        match self.beside.len() {
+            0 => self.path.to_string(),
+            1 => format!("{} and 1 file of tests", self.path),
+            files => format!("{} and {files} files of tests", self.path),
+        }
+    }
+
+    /// For a command other than `check`: what is wrong with any of the files is told, and errors end the command.
+    pub(crate) fn sound(
+        self,
+        earlier: &Earlier,
+        environment: Option<&str>,
+    ) -> Result<(Project, TestFile, Vec<TestFile>), Stop> {
+        let checked = self.check(earlier, environment);
+        if checked.diagnostics().next().is_some() {
+            tell(self.report(&checked, Format::Full).trim_end());
+        }
+        let project = checked.platform.project.ok_or_else(Stop::bad_file)?;
+        let own = TestFile { path: self.path.to_owned(), text: self.text, tests: Vec::new() };
+        let beside = self.beside.into_iter().zip(checked.beside).map(|((path, text), checked)| {
+            checked.tests.map(|tests| TestFile { path, text, tests }).ok_or_else(Stop::bad_file)
+        });
+        Ok((project, own, beside.collect::<Result<_, _>>()?))
+    }
+}
+
+impl CheckedFiles {
+    /// Everything that was found, file by file.
+    pub(crate) fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        let beside = self.beside.iter().flat_map(|file| &file.diagnostics);
+        self.platform.diagnostics.iter().chain(beside)
+    }
+}
