@@ -56,10 +56,9 @@ pub fn aggregates(table: &str, days: &[String], conditions: &[String]) -> String
     format!("SELECT *, {sum} / {count} AS {mean} FROM (\n  {newest}\n)")
 }
 
-/// Whether a question names the aggregates, in whatever place.
+/// Whether a question names the aggregates.
 pub fn are_named(question: &str) -> bool {
-    let is_part = |part: char| part.is_alphanumeric() || part == '_';
-    question.split(|part: char| !is_part(part)).any(|word| word.eq_ignore_ascii_case(AGGREGATES))
+    sql::is_named(question, AGGREGATES)
 }
 
 #[cfg(test)]
@@ -70,7 +69,10 @@ mod tests {
     fn aggregates_are_asked_for_by_their_name_alone() {
         assert!(are_named("SELECT mean FROM aggregates WHERE reading = 'flow'"));
         assert!(are_named("select * from(Aggregates)a"));
+        assert!(are_named("SELECT mean FROM \"aggregates\" -- of a year"));
         assert!(!are_named("SELECT aggregates_of, my_aggregates FROM samples"));
+        assert!(!are_named("SELECT 'aggregates', 'it''s' /* aggregates */ FROM samples -- aggregates"));
+        assert!(are_named("SELECT '--', '/*' FROM aggregates"));
     }
 
     #[test]

@@ -159,6 +159,26 @@ pub fn numbers(columns: &[Column]) -> impl Iterator<Item = &Column> {
     columns.iter().filter(|column| matches!(column.column_type, ColumnType::Float | ColumnType::Int)).take(COLUMNS_MAX)
 }
 
+/// Whether a question has a word outside of its texts and comments.
+pub fn is_named(question: &str, wanted: &str) -> bool {
+    let is_part = |part: char| part.is_alphanumeric() || part == '_';
+    let mut rest = question;
+    while let Some(first) = rest.chars().next() {
+        let (word, after) = rest.split_at(rest.find(|part| !is_part(part)).unwrap_or(rest.len()));
+        if word.eq_ignore_ascii_case(wanted) {
+            return true;
+        }
+        rest = match first {
+            _ if !word.is_empty() => after,
+            '\'' => rest[1..].split_once('\'').map_or("", |(_, rest)| rest),
+            _ if rest.starts_with("--") => rest.split_once('\n').map_or("", |(_, rest)| rest),
+            _ if rest.starts_with("/*") => rest.split_once("*/").map_or("", |(_, rest)| rest),
+            other => &rest[other.len_utf8()..],
+        };
+    }
+    false
+}
+
 fn all(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }

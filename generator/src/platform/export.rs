@@ -176,6 +176,9 @@ impl RawExport {
     }
 }
 
+/// How long before its samples leave Timestream a day is looked for in exported files, with the time of a run.
+const QUERIED_IN_FILES: Millis = Millis::from_secs(2 * 3_600);
+
 /// Reports a schedule by which a day is exported only after its time in the table is over.
 fn check_in_time(
     engine: RawEngine,
@@ -189,7 +192,7 @@ fn check_in_time(
     let kept = match engine {
         RawEngine::Iceberg => retention.warm,
         // A sample leaves by its own time, the first of a day a day before the last.
-        RawEngine::Timestream => Millis(retention.warm.0.saturating_sub(DAY.0)),
+        RawEngine::Timestream => Millis(retention.warm.0.saturating_sub(DAY.0 + QUERIED_IN_FILES.0)),
     };
     if latest <= kept {
         return;

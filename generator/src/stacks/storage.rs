@@ -91,17 +91,11 @@ pub(crate) fn stacks(
     let all = all_columns(&rule_set(site.platform)).expect("readings that fit into no table do not pass the checks");
     let own = all[FIXED.len()..].to_vec();
     let database = query::database(site, &mut stack);
-    let exports = columns::Exports {
-        cold: &cold,
-        database: &database,
-        layout: kept.export.layout,
-        aggregates: kept.retention.downsample.is_some(),
-    };
     let files = query::Files { kept, cold: &cold, database: &database };
     let outputs = match kept.engine {
         Engine::Iceberg => {
             let samples = table::add(site, &mut stack, &given);
-            let (columns, brought_about) = columns::add(site, &mut stack, &given, Some(&samples), exports, own);
+            let (columns, brought_about) = columns::add(site, &mut stack, &given, Some(&samples), &files, own);
             let delivery = delivery::add(site, &mut stack, &given, &samples, &brought_about);
             let hot = match kept.hot {
                 Hot::Same => None,
@@ -135,7 +129,7 @@ pub(crate) fn stacks(
         }
         Engine::Timestream { memory } => {
             let timestream = timestream::add(&mut stack, &given, kept, memory);
-            let (columns, _) = columns::add(site, &mut stack, &given, None, exports, own);
+            let (columns, _) = columns::add(site, &mut stack, &given, None, &files, own);
             let store = store::add(site, &mut stack, &given, store_from(timestream.for_store(), None));
             let source = timestream.for_export(&cold, &given.key);
             let export = export::add(site, &mut stack, &given, kept, &cold, source);

@@ -54,7 +54,7 @@ struct ColumnInfo {
     r#type: Type,
 }
 
-/// A scalar's type. Others are said at length, and their values come as no text.
+/// A scalar's type. Others are said at length.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Type {
@@ -74,18 +74,26 @@ struct Row {
     data: Vec<Datum>,
 }
 
-/// A value; what has none is said to be null, or has no scalar.
+/// A value.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Datum {
-    scalar_value: Option<String>,
+struct Datum(serde_json::Map<String, serde_json::Value>);
+
+impl Datum {
+    /// As a text: what is no scalar, such as an array, as the service says it; none for what is null.
+    fn into_text(self) -> Option<String> {
+        match self.0.get("ScalarValue") {
+            Some(serde_json::Value::String(text)) => Some(text.clone()),
+            _ if self.0.get("NullValue") == Some(&true.into()) => None,
+            _ => serde_json::to_string(&self.0).ok(),
+        }
+    }
 }
 
 impl Queries for TimestreamQueries {
     async fn page(&self, statement: &str, token: Option<&str>) -> Result<Metered, AskError> {
         let Output { rows, next_token: next, column_info, query_status } =
             self.timestream.call::<Output>("Query", &input(statement, token)).await.map_err(refused)?;
-        let row = |row: Row| row.data.into_iter().map(|datum| datum.scalar_value).collect();
+        let row = |row: Row| row.data.into_iter().map(Datum::into_text).collect();
         let column = |info: ColumnInfo| {
             (info.name, info.r#type.scalar_type.map_or_else(|| "row".to_owned(), |name| name.to_ascii_lowercase()))
         };
@@ -184,11 +192,15 @@ mod tests {
     fn an_answer_is_rows_of_texts() {
         let answer = json!({
             "QueryId": "q", "NextToken": "more", "ColumnInfo": [],
-            "Rows": [{ "Data": [{ "ScalarValue": "zone-a" }, { "NullValue": true }, { "ScalarValue": "7" }] }],
+            "Rows": [{ "Data": [
+                { "ScalarValue": "zone-a" }, { "NullValue": true }, { "ArrayValue": [{ "ScalarValue": "7" }] },
+            ] }],
         });
-        let output: Output = serde_json::from_value(answer).expect("an answer");
-        let texts: Vec<_> = output.rows[0].data.iter().map(|datum| datum.scalar_value.as_deref()).collect();
-        assert_eq!((texts, output.next_token.as_deref()), (vec![Some("zone-a"), None, Some("7")], Some("more")));
+        let mut output: Output = serde_json::from_value(answer).expect("an answer");
+        let texts: Vec<_> = output.rows.remove(0).data.into_iter().map(Datum::into_text).collect();
+        let array = r#"{"ArrayValue":[{"ScalarValue":"7"}]}"#;
+        assert_eq!(texts, [Some("zone-a".to_owned()), None, Some(array.to_owned())]);
+        assert_eq!(output.next_token.as_deref(), Some("more"));
         let empty: Output = serde_json::from_value(json!({ "NextToken": "more", "QueryStatus": {} })).expect("one");
         assert!(empty.rows.is_empty());
     }

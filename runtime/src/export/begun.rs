@@ -60,6 +60,11 @@ impl Devices {
 }
 
 impl Begun {
+    /// The same, of samples alone.
+    pub(super) fn without_aggregates(self) -> Self {
+        Self { every_s: None, aggregates: Vec::new(), ..self }
+    }
+
     /// Nothing is done yet.
     pub(super) fn new(table_rows: u64, sequence_number: i64, spans: Vec<Devices>, every_s: Option<u64>) -> Self {
         let (objects, aggregates) = Default::default();

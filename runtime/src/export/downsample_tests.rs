@@ -197,6 +197,54 @@ fn a_day_whose_files_may_have_expired_keeps_the_aggregates_that_it_has() {
 }
 
 #[test]
+fn aggregates_outlive_the_manifests_of_their_samples() {
+    let world = World::new();
+    let all = some_hours();
+    world.append("zone-a", DAY, &all);
+    let exporter = exporter(&world, 1_000, HOUR_S);
+    assert_eq!(done(&exporter, late).removed, all.len() as u64);
+    ["samples/", "manifests/"].iter().for_each(|folder| world.expire(folder));
+    let end: Clock = || Timestamp(DAY.end().0 + 100 * DAY_MS.cast_signed());
+    for n in 0..2 {
+        world.append("zone-a", DAY, &[row(1, 20 + n, 4)]);
+        assert_eq!(done(&exporter, end).exported.len(), 1);
+    }
+    assert_aggregated(&world, &all, HOUR_S);
+}
+
+#[test]
+fn a_large_day_that_was_begun_with_aggregates_ends_without_them_once_nobody_asks() {
+    let world = World::new();
+    let all = compacted(&world, "zone-a", DAY);
+    run_for(&exporter(&world, 10, HOUR_S), soon, 5);
+    let before = files(&world);
+    assert!(!before.is_empty() && manifests(&world).is_empty());
+    done(&tests::exporter(&world, 10), soon);
+    // Nobody has the right to write or delete any by now.
+    assert_eq!((files(&world), &manifests(&world)[0].aggregates), (before, &None));
+    tests::assert_exported(&world, &all);
+    // Asked for again, they are made of all samples.
+    done(&exporter(&world, 10, HOUR_S), soon);
+    assert_aggregated(&world, &all, HOUR_S);
+}
+
+#[test]
+fn no_day_leaves_its_table_before_it_has_the_aggregates_that_are_asked_for() {
+    let world = World::new();
+    let all = some_hours();
+    world.append("zone-a", DAY, &all);
+    done(&tests::exporter(&world, 1_000), soon);
+    let exporter = exporter(&world, 1_000, HOUR_S);
+    let other = Day(DAY.0 + 1)..=Day(DAY.0 + 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let report = runtime.block_on(exporter.run(&other, late, || true)).expect("a run");
+    assert_eq!((report.exported.len(), report.removed), (0, 0));
+    let report = done(&exporter, late);
+    assert_eq!((report.exported.len(), report.removed), (1, all.len() as u64));
+    assert_aggregated(&world, &all, HOUR_S);
+}
+
+#[test]
 fn a_large_day_has_its_aggregates_object_by_object() {
     let world = World::new();
     let exporter = exporter(&world, 10, HOUR_S);

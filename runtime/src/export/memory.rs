@@ -124,6 +124,11 @@ impl World {
         self.0.cold.lock().unwrap().clone()
     }
 
+    /// Lets objects of the cold bucket below a folder expire.
+    pub fn expire(&self, folder: &str) {
+        self.0.cold.lock().unwrap().retain(|key, _| !key.starts_with(folder));
+    }
+
     /// How often files of rows were read, all together, since the last time.
     pub fn take_reads(&self) -> usize {
         let reads = std::mem::take(&mut *self.0.reads.lock().unwrap());

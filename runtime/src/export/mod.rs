@@ -405,6 +405,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             return Ok(Outcome::Begun);
         }
         let mut begun = match begun {
+            // Nobody asks for aggregates any more, and the function may write none.
+            Some(begun) if self.downsample.is_none() => begun.without_aggregates(),
             Some(begun) => begun,
             None => {
                 let every_s = self.every_s(&earlier, partition.day, table.now);
@@ -479,7 +481,8 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     ) -> Result<(), ExportError> {
         let there = self.cold.list(&self.layout.objects(partition, number)).await?;
         let note = self.cold.list(&self.layout.begun(partition, number)).await?;
-        let aggregates = match self.downsample.is_some() || manifest.aggregates.is_some() {
+        // Those that no manifest knows any more are all that is left of a day whose samples have expired.
+        let aggregates = match self.downsample.is_some() && manifest.aggregates.is_some() {
             true => self.cold.list(&self.layout.aggregates(partition, number)).await?,
             false => Vec::new(),
         };

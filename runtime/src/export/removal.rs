@@ -59,7 +59,10 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             self.export(table, partition, part, exports, Turn::Next, has_time).await?;
             exports = self.earlier(partition).await?;
         }
-        let Some(last) = exports.last().filter(|last| last.table_rows == part.rows()) else { return Ok(false) };
+        let is_whole = |last: &&Manifest| {
+            last.table_rows == part.rows() && !self.lacks_aggregates(&exports, partition.day, table.now)
+        };
+        let Some(last) = exports.last().filter(is_whole) else { return Ok(false) };
         for export in exports.iter().filter(|export| !export.is_removal()) {
             self.clear(partition, export.export_number, Vec::new(), export).await?;
         }

@@ -17,7 +17,10 @@ use std::time::Duration;
 
 use fleetform_engine::{
     drive::PortError,
-    rows::{aggregates, columns::Column as TableColumn},
+    rows::{
+        aggregates::{self, AGGREGATES},
+        columns::Column as TableColumn,
+    },
     units::{Millis, Timestamp},
 };
 
@@ -66,9 +69,10 @@ impl Files {
     /// What Athena says is wrong, with the next step where it finds no aggregates.
     fn explained(&self, error: QueryError) -> QueryError {
         match error {
-            QueryError::Bad(reason) if self.aggregates.is_none() && aggregates::are_named(&reason) => QueryError::Bad(
-                format!("{reason}: the platform makes aggregates where `retention.downsample` asks for them"),
-            ),
+            QueryError::Bad(reason) if self.aggregates.is_none() && reason.to_lowercase().contains(AGGREGATES) => {
+                let next = "the platform makes aggregates where `retention.downsample` asks for them";
+                QueryError::Bad(format!("{reason}: {next}"))
+            }
             error => error,
         }
     }

@@ -114,13 +114,16 @@ impl Place<'_> {
         window: (Timestamp, Timestamp),
     ) -> Result<String, QueryError> {
         let zone = zone.map(|zone| format!("{ZONE} = {}", sql::text(zone)));
-        let samples = self.samples(columns, zone.clone(), window)?;
-        match self.files.aggregates.as_deref().filter(|_| aggregates::are_named(question)) {
-            None => about(&[(sql::SAMPLES, &samples)], question, columns),
-            Some(table) => {
-                let aggregates = aggregates_of(table, zone, window)?;
-                about(&[(sql::SAMPLES, &samples), (AGGREGATES, &aggregates)], question, columns)
-            }
+        let samples = || self.samples(columns, zone.clone(), window);
+        let Some(table) = self.files.aggregates.as_deref().filter(|_| aggregates::are_named(question)) else {
+            return about(&[(sql::SAMPLES, &samples()?)], question, columns);
+        };
+        let aggregates = aggregates_of(table, zone.clone(), window)?;
+        // Samples of a thousand columns leave no room for much else.
+        if sql::is_named(question, sql::SAMPLES) {
+            about(&[(sql::SAMPLES, &samples()?), (AGGREGATES, &aggregates)], question, columns)
+        } else {
+            about(&[(AGGREGATES, &aggregates)], question, columns)
         }
     }
 
@@ -154,8 +157,9 @@ impl Place<'_> {
             Some(_) if !self.all_days => (self.now.0 - self.files.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1,
             _ => self.now.0,
         };
-        if from.0 <= left_until {
-            let last = Timestamp((to.0 - 1).min(left_until));
+        // A question is about something, also where nothing can be there yet.
+        if from.0 <= left_until || rows.is_empty() {
+            let last = Timestamp((to.0 - 1).min(left_until.max(from.0)));
             let [first, last] = [sql::day(from).ok_or_else(no_day)?, sql::day(last).ok_or_else(no_day)?];
             let days: Vec<String> =
                 [format!("\"{DAY}\" BETWEEN {first} AND {last}")].into_iter().chain(condition).collect();

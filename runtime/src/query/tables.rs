@@ -130,7 +130,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Tables<C, A, H> {
         };
         let (mut newest, mut read, mut bytes, mut last) = (Newest::default(), Read::default(), 0, None);
         // An item has rows of one hour, so the first ones may be in an item that begins up to an hour earlier.
-        let begin = Timestamp(device.from.0 - device.from.0.rem_euclid(HOUR.0 as i64));
+        let begin = Timestamp(device.from.0.saturating_sub(device.from.0.rem_euclid(HOUR.0 as i64)));
         let mut until = device.from;
         let complete = loop {
             let Items { items, last: more, read_units } = hot.items(&device.id, (begin, device.to), last).await?;

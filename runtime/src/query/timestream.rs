@@ -76,7 +76,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Answers for Timestream<D, Q, A> {
             }
             Left::Timestream { sql, token, metered } => (sql, token, metered),
         };
-        self.page(sql, token, metered, has_time).await
+        self.page(sql, token, metered, has_time).await.map_err(|error| self.files.explained(error))
     }
 }
 
@@ -178,6 +178,11 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         has_time: impl Fn() -> bool,
     ) -> Result<Answer, QueryError> {
         let mut pauses = Pauses::default();
+        // What has gone before may have taken long, and a page may too.
+        if token.is_none() && !has_time() {
+            let left = Left::Timestream { sql, token, metered };
+            return Ok(Answer { next: Some(left.to_text()), ..Answer::default() });
+        }
         loop {
             let Metered { page, bytes } = match self.ask(&sql, token.as_deref(), &has_time).await {
                 Ok(found) => found,

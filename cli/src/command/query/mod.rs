@@ -29,9 +29,9 @@ const SOUGHT: Sought = Sought {
 
 /// Ask for samples, wherever they are by their age
 ///
-/// In SQL, as Amazon Athena takes it, about the table `samples`, and about `aggregates` where the platform makes them; or by
-/// device. Samples of the hot table, of the table of
-/// samples and of exported files look the same. What was read and its list price is said at the end.
+/// In SQL about the table `samples`, and about `aggregates` where the platform makes them; or by device. The SQL is that of
+/// Amazon Athena, or of Timestream where it keeps samples. Samples of the hot table, of the table of samples and of exported
+/// files look the same. What was read and its list price is said at the end.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetform query --device flow-meter-17 --metric pressure --last 6h
@@ -61,7 +61,7 @@ pub(crate) struct Query {
     #[arg(long, value_name = "RFC3339", value_parser = moment, requires = "from")]
     to: Option<Timestamp>,
     /// Read exported files of all days, and not only of those that have left the table: for days that left it before
-    /// `retention.warm` was made longer
+    /// `retention.warm` was made longer. Where Timestream keeps samples, read nothing else
     #[arg(long)]
     files: bool,
     /// How rows are written

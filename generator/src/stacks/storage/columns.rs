@@ -2,25 +2,20 @@
 //! the custom resource by which CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say
 //! them.
 
-use fleetform_engine::rows::{aggregates::AGGREGATES, columns::Column};
+use fleetform_engine::rows::columns::Column;
 use fleetform_policy::iam::{Statement, Target};
 
 use super::{
     Given,
-    export::Cold,
-    query::EXPORTED,
+    query::{self, Files},
     table::{CHANGE, NAMESPACE, Samples, TABLE},
 };
 use crate::{
     cfn::{
-        resource::{
-            cloudformation::{ColumnedTable, ExportedTable, TableColumn, TableColumns},
-            glue::Database,
-        },
+        resource::cloudformation::{ColumnedTable, ExportedTable, TableColumn, TableColumns},
         stack::{Handle, Stack},
         value::Text,
     },
-    platform::export::Layout,
     stacks::{
         function::{self, Plan},
         shared::{FunctionOutputs, common_environment, dead_letters},
@@ -35,26 +30,18 @@ const TIMEOUT_S: u32 = 120;
 /// Seconds that CloudFormation waits for an answer. It would wait an hour for a function that cannot start.
 const ANSWER_S: u32 = 300;
 
-/// Where exported files are, and where they are known.
-pub(super) struct Exports<'a> {
-    pub(super) cold: &'a Cold,
-    pub(super) database: &'a Handle<Database>,
-    pub(super) layout: Layout,
-    /// Whether there are aggregates of them.
-    pub(super) aggregates: bool,
-}
-
 pub(super) fn add(
     site: &Site<'_>,
     stack: &mut Stack,
     given: &Given,
     samples: Option<&Samples>,
-    exports: Exports<'_>,
+    files: &Files<'_>,
     columns: Vec<Column>,
 ) -> (FunctionOutputs, Handle<TableColumns>) {
-    let aggregates = exports.aggregates.then_some(AGGREGATES);
-    let tables = [Some(EXPORTED), aggregates].into_iter().flatten().map(|table| {
-        Target::One(Text::arn("glue", ["table/".into(), exports.database.reference(), format!("/{table}").into()]))
+    let [exported, aggregates] = query::tables(files.kept.engine);
+    let aggregates = files.kept.retention.downsample.map(|_| aggregates);
+    let tables = [Some(exported), aggregates].into_iter().flatten().map(|table| {
+        Target::One(Text::arn("glue", ["table/".into(), files.database.reference(), format!("/{table}").into()]))
     });
     let plan = Plan {
         id: "Columns",
@@ -76,7 +63,7 @@ pub(super) fn add(
                     ["glue:CreateTable", "glue:GetTable", "glue:UpdateTable"],
                     [
                         Target::One(Text::arn("glue", ["catalog".into()])),
-                        Target::One(Text::arn("glue", ["database/".into(), exports.database.reference()])),
+                        Target::One(Text::arn("glue", ["database/".into(), files.database.reference()])),
                     ]
                     .into_iter()
                     .chain(tables),
@@ -99,10 +86,10 @@ pub(super) fn add(
             }),
             columns: columns.collect(),
             exported: ExportedTable {
-                database: exports.database.reference(),
-                table: EXPORTED,
-                bucket: exports.cold.0.reference(),
-                partition_by: exports.layout.as_str(),
+                database: files.database.reference(),
+                table: exported,
+                bucket: files.cold.0.reference(),
+                partition_by: files.kept.export.layout.as_str(),
                 aggregates,
                 zones: site.platform.zones.keys().map(|zone| zone.as_str().into()).collect(),
             },

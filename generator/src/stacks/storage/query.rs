@@ -2,7 +2,6 @@
 //! limit, a database that knows the exported files, and the questions that people begin with.
 
 use fleetform_engine::rows::{
-    aggregates::AGGREGATES,
     columns::{Column, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT, ZONE},
     sql,
 };
@@ -25,7 +24,7 @@ use crate::{
         stack::{Handle, Stack},
         value::Text,
     },
-    platform::storage::Storage,
+    platform::storage::{Engine, Storage},
     questions::ROLLING_HOURS,
     stacks::{
         bucket::{self, Expiry, Plan as BucketPlan},
@@ -35,8 +34,14 @@ use crate::{
     },
 };
 
-/// The table that stands for the exported files.
-pub(super) const EXPORTED: &str = "exported";
+/// The tables that stand for the exported files, and for aggregates of them. What one engine has exported stays known under
+/// its name when there is another.
+pub(super) const fn tables(engine: Engine) -> [&'static str; 2] {
+    match engine {
+        Engine::Iceberg => ["exported", "aggregates"],
+        Engine::Timestream { .. } => ["timestream_exported", "timestream_aggregates"],
+    }
+}
 
 /// Memory, in MiB: an answer, and the items or the page that it is made of.
 const MEMORY_MIB: u32 = 512;
@@ -96,16 +101,17 @@ pub(super) fn add(
     );
     let workgroup = workgroup(site, stack, given, files.kept, &results);
     stack.output("WorkgroupName", "Name of the workgroup for questions about samples", workgroup.reference());
+    let [exported, aggregates] = tables(files.kept.engine);
     let mut environment = common_environment(site);
     environment.extend(source.environment);
     environment.extend([
         ("FLEETFORM_WARM_RETENTION_S", files.kept.retention.warm.as_secs().to_string().into()),
         ("FLEETFORM_WORKGROUP", workgroup.reference()),
         ("FLEETFORM_EXPORTED_DATABASE", files.database.reference()),
-        ("FLEETFORM_EXPORTED_TABLE", EXPORTED.into()),
+        ("FLEETFORM_EXPORTED_TABLE", exported.into()),
     ]);
     if files.kept.retention.downsample.is_some() {
-        environment.insert("FLEETFORM_AGGREGATES_TABLE", AGGREGATES.into());
+        environment.insert("FLEETFORM_AGGREGATES_TABLE", aggregates.into());
     }
     let plan = Plan {
         id: "Query",
@@ -212,7 +218,8 @@ fn statements(files: &Files<'_>, workgroup: &Handle<WorkGroup>, results: &Handle
     let Files { kept, cold: Cold(cold), database } = files;
     let glue = |rest: &[Text]| Target::One(Text::arn("glue", rest.iter().cloned()));
     let table = |name: &str| glue(&["table/".into(), database.reference(), format!("/{name}").into()]);
-    let aggregates = kept.retention.downsample.map(|_| table(AGGREGATES));
+    let [exported, aggregates] = tables(kept.engine);
+    let aggregates = kept.retention.downsample.map(|_| table(aggregates));
     let folders: Vec<&str> =
         [Some("samples/"), aggregates.as_ref().map(|_| super::export::AGGREGATES)].into_iter().flatten().collect();
     vec![
@@ -230,7 +237,7 @@ fn statements(files: &Files<'_>, workgroup: &Handle<WorkGroup>, results: &Handle
                 // Catalog", Amazon Athena user guide).
                 glue(&["database/default".into()]),
                 glue(&["database/".into(), database.reference()]),
-                table(EXPORTED),
+                table(exported),
             ]
             .into_iter()
             .chain(aggregates),
