@@ -356,7 +356,7 @@ mod tests {
             Provision::read(&variables)?;
             assert_eq!(Register::read(&variables)?.authorities, ["aa", "bb"]);
             assert_eq!(Store::read(&variables)?.hot, None);
-            assert_eq!(Export::read(&variables)?.object_rows, Export::OBJECT_ROWS);
+            assert_eq!(Export::read(&variables)?.group_rows, Export::GROUP_ROWS);
             assert_eq!((Export::read(&variables)?.downsample, Query::read(&variables)?.aggregates), (None, None));
             assert_eq!(Query::read(&variables)?.exported.1, "exported");
             Notify::read(&variables)

@@ -12,7 +12,7 @@ use fleetform_runtime::{
         timestream_query::TimestreamQueries,
     },
     config::{self, DaysFrom, Variables},
-    export::{Exporter, timestream::TimestreamExporter},
+    export::{Exporter, OBJECT_BYTES, timestream::TimestreamExporter},
     handler::export::Export,
     host,
     iceberg::{TableName, catalog::RestCatalog},
@@ -54,7 +54,8 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 after: config.after,
                 keep: config.keep,
                 layout: config.layout,
-                object_rows: config.object_rows,
+                group_rows: config.group_rows,
+                object_bytes: OBJECT_BYTES,
                 codec: config.codec,
                 downsample: config.downsample,
             };
@@ -71,7 +72,8 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 after: config.after,
                 keep: config.keep,
                 layout: config.layout,
-                object_rows: config.object_rows,
+                group_rows: config.group_rows,
+                object_bytes: OBJECT_BYTES,
                 codec: config.codec,
                 downsample: config.downsample,
             };

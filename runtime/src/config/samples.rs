@@ -131,8 +131,8 @@ pub struct Export {
     pub after: Millis,
     /// How long after its end a day stays in the table.
     pub keep: Millis,
-    /// Rows of an object, at most.
-    pub object_rows: u64,
+    /// Rows that are held at once, at most.
+    pub group_rows: u64,
     /// How objects are compressed.
     pub codec: crate::frame::parquet::Codec,
     /// Which aggregates are made beside.
@@ -141,12 +141,12 @@ pub struct Export {
 
 #[cfg(feature = "export")]
 impl Export {
-    /// Rows of an object where nothing is said: what a function's memory holds while it writes one.
-    pub(super) const OBJECT_ROWS: u64 = 2_000_000;
+    /// Rows that are held at once where nothing is said: what a function's memory holds beside an object.
+    pub(super) const GROUP_ROWS: u64 = 2_000_000;
 
     /// Reads what the `export` handler knows.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
-        let rows = "FLEETFORM_EXPORT_OBJECT_ROWS";
+        let rows = "FLEETFORM_EXPORT_GROUP_ROWS";
         Ok(Self {
             common: Common::read(variables)?,
             days_from: DaysFrom::read(variables)?,
@@ -170,8 +170,8 @@ impl Export {
                     until: Millis::from_secs(seconds(variables, "FLEETFORM_COLD_RETENTION_S")?),
                 }),
             },
-            object_rows: match variables.optional(rows) {
-                None => Self::OBJECT_ROWS,
+            group_rows: match variables.optional(rows) {
+                None => Self::GROUP_ROWS,
                 Some(_) => {
                     variables.parsed(rows, "a number of rows", |text| text.parse().ok().filter(|rows| *rows > 0))?
                 }

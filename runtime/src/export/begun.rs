@@ -10,8 +10,8 @@ use smol_str::SmolStr;
 use super::{Cold, ExportError, Exporter, Files, manifest::Object};
 use crate::iceberg::snapshot::Partition;
 
-/// The version of the note.
-const FORMAT: u32 = 1;
+/// The version of the note. Before it one had its parts from the first: who reads only those begins anew.
+const FORMAT: u32 = 2;
 
 /// The note about an export that is on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +20,14 @@ pub(super) struct Begun {
     /// Rows that the table had, and the sequence number of its snapshot then.
     pub(super) table_rows: u64,
     pub(super) sequence_number: i64,
-    /// Its devices, a part for each object.
+    /// Its devices in parts; none while nobody has found them.
     pub(super) spans: Vec<Devices>,
-    /// How many parts are done; one whose samples are all known has no object.
+    /// How often somebody began to find its parts, until they are found.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) tried: u32,
+    /// How many parts are done, which are those of whole objects.
     pub(super) done: usize,
-    /// Their objects.
+    /// The objects; parts whose samples are all known are in none.
     pub(super) objects: Vec<Object>,
     /// How long the intervals of its aggregates are, in seconds; none where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,10 +47,6 @@ pub(super) struct Devices {
 }
 
 impl Devices {
-    pub(super) fn has(&self, device: &[u8]) -> bool {
-        self.is_reached_by(device) && self.is_begun_by(device)
-    }
-
     /// Whether something may be in it that has no device after `last`.
     pub(super) fn is_reached_by(&self, last: &[u8]) -> bool {
         self.from.as_ref().is_none_or(|from| last >= from.as_bytes())
@@ -68,8 +67,18 @@ impl Begun {
     /// Nothing is done yet.
     pub(super) fn new(table_rows: u64, sequence_number: i64, spans: Vec<Devices>, every_s: Option<u64>) -> Self {
         let (objects, aggregates) = Default::default();
-        Self { format: FORMAT, table_rows, sequence_number, spans, done: 0, objects, every_s, aggregates }
+        Self { format: FORMAT, table_rows, sequence_number, spans, tried: 0, done: 0, objects, every_s, aggregates }
     }
+
+    /// Whether its parts are known.
+    pub(super) fn is_parted(&self) -> bool {
+        !self.spans.is_empty()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
@@ -78,7 +87,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         let bytes = self.cold.get(&self.layout.begun(partition, number)).await?;
         // What cannot be read is begun anew: nothing is lost by that.
         let begun = bytes.and_then(|bytes| serde_json::from_slice::<Begun>(&bytes).ok());
-        Ok(begun.filter(|begun| begun.format == FORMAT && begun.done <= begun.spans.len()))
+        Ok(begun.filter(|begun| (1..=FORMAT).contains(&begun.format) && begun.done <= begun.spans.len()))
     }
 
     /// Notes how far an export has come. The note goes with the objects that no manifest names.

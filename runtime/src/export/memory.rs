@@ -22,6 +22,7 @@ use crate::{
     frame::{
         Frame,
         fixture::{self, Row},
+        growing::Growing,
         merge::Samples,
         parquet,
     },
@@ -155,7 +156,9 @@ impl World {
     pub fn append_frame(&self, zone: &str, day: Day, frame: &Frame) {
         let samples = Samples::new(frame, frame.len(), false);
         assert_eq!(samples.len(), frame.len(), "a file has a device and time once");
-        let bytes = parquet::write(&samples, 0, parquet::Codec::Zstd).expect("a file");
+        let mut file = Growing::new(parquet::Codec::Zstd);
+        parquet::add(&mut file, &samples, 0).expect("a row group");
+        let bytes = file.finish().expect("a file").expect("rows").bytes;
         let devices = samples.devices().map(|devices| (frame.device().id, devices.map(<[u8]>::to_vec)));
         self.add_manifest((0, devices), zone, day, frame.len() as i64, Some(bytes));
     }

@@ -15,6 +15,7 @@ pub mod manifest;
 #[cfg(any(test, feature = "memory"))]
 pub mod memory;
 mod objects;
+mod parting;
 mod removal;
 pub mod timestream;
 #[cfg(test)]
@@ -47,13 +48,18 @@ use crate::{
         snapshot::{Day, Partition, Snapshot},
     },
 };
-use begun::Begun;
+use begun::{Begun, Devices};
 use downsample::Downsample;
 use manifest::{Aggregates, Layout, Manifest};
 use objects::Source;
 
 /// Manifests of the table that are read at once.
 const MANIFESTS_AT_ONCE: usize = 24;
+/// Files that are fetched ahead of the one that is read.
+const FETCHED_AHEAD: usize = 2;
+/// Bytes of an object, at most, unless what is held at once makes more: what Parquet's readers like best, and what a
+/// function holds beside the rows that it writes.
+pub const OBJECT_BYTES: u64 = 128 << 20;
 
 /// The files of the table of samples.
 pub trait Files: Sync {
@@ -114,8 +120,10 @@ pub struct Exporter<C, F, K> {
     pub keep: Millis,
     /// How keys are made.
     pub layout: Layout,
-    /// Rows of an object, at most, unless a single device has more in a day.
-    pub object_rows: u64,
+    /// Rows that are held at once, and make a row group, at most, unless a single device has more in a day.
+    pub group_rows: u64,
+    /// Bytes of an object, at most, unless one row group has more: [`OBJECT_BYTES`].
+    pub object_bytes: u64,
     /// How objects are compressed.
     pub codec: Codec,
     /// Which aggregates are made beside; none where nobody asks for them.
@@ -207,26 +215,26 @@ enum Outcome {
     Unchanged,
     /// It is made.
     Exported(Manifest),
-    /// It is large, and a part of it is made.
-    Begun,
+    /// It is large, and not all of it is made. Its parts may be unknown still, though somebody tried to find them.
+    Begun { tried: u32 },
 }
 
 /// Which time a run comes to a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// The first: what an earlier run has begun waits until all others had theirs.
+    /// The first: a large one waits until all others had theirs.
     First,
     /// Another one.
     Next,
 }
 
 impl Report {
-    /// Adds what became of a partition. `true` if there is more to do.
-    fn add(&mut self, partition: &Partition, exported: Result<Outcome, ExportError>) -> bool {
+    /// Adds what became of a partition. If there is more to do, it says how often somebody tried to find its parts.
+    fn add(&mut self, partition: &Partition, exported: Result<Outcome, ExportError>) -> Option<u32> {
         let Partition { zone, day } = partition;
         match exported {
             Ok(Outcome::Unchanged) => self.unchanged += 1,
-            Ok(Outcome::Begun) => return true,
+            Ok(Outcome::Begun { tried }) => return Some(tried),
             Ok(Outcome::Exported(manifest)) => {
                 let samples = manifest.samples();
                 self.bytes += manifest.all_objects().map(|object| object.bytes).sum::<u64>();
@@ -238,7 +246,7 @@ impl Report {
                 self.failed.push((partition.clone(), error));
             }
         }
-        false
+        None
     }
 }
 
@@ -306,8 +314,9 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let mut due = stream::iter(table.parts.iter().filter(|(partition, _)| is_due(partition.day)))
             .map(async |(partition, part)| (partition, part, self.earlier(partition).await))
             .buffered(MANIFESTS_AT_ONCE);
-        // Large ones that a run has begun come after all others, and then take turns: they keep nobody back.
-        let mut begun = VecDeque::new();
+        // Large ones come after all others, and then take turns: they keep nobody back. Of these the ones come last of
+        // which somebody tried in vain to find the parts, for that may take all the time that there is.
+        let mut large: BTreeMap<u32, VecDeque<_>> = BTreeMap::new();
         while let Some((partition, part, earlier)) = due.next().await {
             if !has_time() {
                 report.left.push(partition.clone());
@@ -318,12 +327,16 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
                 Ok(earlier) => self.export(&table, partition, part, earlier, Turn::First, &has_time).await,
                 Err(error) => Err(error),
             };
-            if report.add(partition, exported) {
-                begun.push_back((partition, part));
+            if let Some(tried) = report.add(partition, exported) {
+                large.entry(tried).or_default().push_back((partition, part));
             }
         }
         drop(due);
-        while let Some((partition, part)) = begun.pop_front() {
+        while let Some(mut first) = large.first_entry() {
+            let Some((partition, part)) = first.get_mut().pop_front() else {
+                first.remove();
+                continue;
+            };
             if !has_time() {
                 report.left.push(partition.clone());
                 continue;
@@ -332,8 +345,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
                 Ok(earlier) => self.export(&table, partition, part, earlier, Turn::Next, &has_time).await,
                 Err(error) => Err(error),
             };
-            if report.add(partition, exported) {
-                begun.push_back((partition, part));
+            if let Some(tried) = report.add(partition, exported) {
+                large.entry(tried).or_default().push_back((partition, part));
             }
         }
         if has_time() {
@@ -400,26 +413,22 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let (files, fields) = (&part.files, &table.fields);
         let source = Source { partition, number, files, earlier: &earlier, fields, lasts: true };
         let is_large = self.is_large(&source);
-        let begun = if is_large { self.begun(partition, number).await? } else { None };
-        if begun.is_some() && turn == Turn::First {
-            return Ok(Outcome::Begun);
+        if is_large && turn == Turn::First {
+            let begun = self.begun(partition, number).await?;
+            return Ok(Outcome::Begun { tried: begun.map_or(0, |begun| begun.tried) });
         }
-        let mut begun = match begun {
-            // Nobody asks for aggregates any more, and the function may write none.
-            Some(begun) if self.downsample.is_none() => begun.without_aggregates(),
-            Some(begun) => begun,
-            None => {
-                let every_s = self.every_s(&earlier, partition.day, table.now);
-                let begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?, every_s);
-                if is_large {
-                    // Who is ended in the first part comes last in the next run.
-                    self.note(partition, number, &begun).await?;
-                }
-                begun
-            }
+        let every_s = self.every_s(&earlier, partition.day, table.now);
+        let new = |spans| Begun::new(table_rows, sequence_number, spans, every_s);
+        let mut begun = match is_large {
+            true => self.parted(&source, new(Vec::new()), has_time).await?,
+            false => new(vec![Devices::default()]),
         };
-        if !self.turn(&source, &mut begun, has_time).await? {
-            return Ok(Outcome::Begun);
+        if self.downsample.is_none() {
+            // Nobody asks for aggregates any more, and the function may write none.
+            begun = begun.without_aggregates();
+        }
+        if !begun.is_parted() || !self.turn(&source, &mut begun, has_time).await? {
+            return Ok(Outcome::Begun { tried: begun.tried });
         }
         Ok(self.finish(partition, number, begun).await?.map_or(Outcome::Unchanged, Outcome::Exported))
     }
@@ -440,7 +449,8 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         let number = earlier.last().map_or(1, |last| last.export_number + 1);
         let table_rows = files.iter().map(|file| file.rows).sum();
         let source = Source { partition, number, files, earlier: &earlier, fields, lasts: false };
-        let mut begun = Begun::new(table_rows, sequence_number, self.parts(&source).await?, every_s);
+        let spans = self.spans(&source, &|| true).await?.expect("there is time");
+        let mut begun = Begun::new(table_rows, sequence_number, spans, every_s);
         while !self.turn(&source, &mut begun, &|| true).await? {}
         self.finish(partition, number, begun).await
     }

@@ -1,38 +1,39 @@
 //! The objects of one export: rows of the table and of earlier exports in, samples that are new or have changed out, and
 //! what all samples come to in the intervals of those.
 //!
-//! However large a partition is, so much of it is held at once as makes one object: its devices are taken in turn.
+//! However large a partition is, its devices are taken in turn: so many rows are held at once as make one row group, beside
+//! the compressed bytes of the object that it is written to. Where an object ends is said by what it is made of alone, so
+//! that one which is begun again has the same bytes.
 
-use std::{collections::BTreeMap, fmt};
+use std::fmt;
 
 use bytes::Bytes;
 use fleetform_engine::units::Millis;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use smol_str::SmolStr;
 
 use super::{
-    Cold, ExportError, Exporter, Files,
+    Cold, ExportError, Exporter, FETCHED_AHEAD, Files,
     begun::{Begun, Devices},
     downsample::are_whole,
     manifest::{Layout, Manifest, Object},
+    parting::CELLS_MAX,
 };
 use crate::{
     frame::{
         Field, Frame, aggregates,
+        growing::{File, Growing},
         merge::Samples,
-        parquet::{ReadError, each_device, write},
+        parquet::{self, Codec, ReadError},
     },
     iceberg::{files::DataFile, snapshot::Partition},
 };
 
-/// Values that are held at once, in rows and columns: each takes 16 bytes at least, and texts more.
-const CELLS_MAX: u64 = 24_000_000;
+/// Values that are read for one object, in rows and columns, until no more parts come to it. Files that have all devices
+/// are read for each part, and an object that takes too long is never done.
+const CELLS_READ_MAX: u64 = if cfg!(test) { 40_000 } else { 100 * CELLS_MAX };
 
-/// Files that are fetched ahead of the one that is read.
-const FETCHED_AHEAD: usize = 2;
-
-/// The most of a large export that is made in one turn.
-const OBJECTS_A_TURN: usize = 4;
+/// Parts of a large export that are made in one turn, unless the last of them are those of one object.
+const SPANS_A_TURN: usize = 4;
 
 /// What an export is made of, and which it is.
 pub(super) struct Source<'a> {
@@ -46,33 +47,43 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn known(&self) -> impl Iterator<Item = &Object> {
+    pub(super) fn known(&self) -> impl Iterator<Item = &Object> {
         self.earlier.iter().flat_map(|manifest| &manifest.objects)
     }
 
     /// Rows that are read, at most.
-    fn rows(&self) -> u64 {
+    pub(super) fn rows(&self) -> u64 {
         let files = self.files.iter().map(|file| file.rows).sum::<u64>();
         files + self.known().map(|object| object.samples).sum::<u64>()
     }
 }
 
+/// An object that is being made, and beside it the one of what its samples come to.
+struct Open {
+    samples: Growing,
+    aggregates: Growing,
+    /// The most bytes that one part has added to it.
+    largest: usize,
+    cells_read: u64,
+}
+
+impl Open {
+    const fn new(codec: Codec) -> Self {
+        Self { samples: Growing::new(codec), aggregates: Growing::new(codec), largest: 0, cells_read: 0 }
+    }
+
+    /// The size of the larger one.
+    fn bytes(&self) -> usize {
+        self.samples.bytes().max(self.aggregates.bytes())
+    }
+
+    /// Whether it would pass so many bytes if another part added as many as the largest did, or has taken long enough.
+    fn is_full(&self, object_bytes: u64) -> bool {
+        (self.bytes() + self.largest) as u64 > object_bytes || self.cells_read >= CELLS_READ_MAX
+    }
+}
+
 impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
-    /// The most rows that are made into one object.
-    fn object_rows(&self, fields: &[Field]) -> u64 {
-        self.object_rows.min(CELLS_MAX / fields.len().max(1) as u64).max(1)
-    }
-
-    /// Whether an export has more than one object.
-    pub(super) fn is_large(&self, source: &Source<'_>) -> bool {
-        source.rows() > self.object_rows(source.fields)
-    }
-
-    /// In which parts an export is made: one for each object.
-    pub(super) async fn parts(&self, source: &Source<'_>) -> Result<Vec<Devices>, ExportError> {
-        if self.is_large(source) { self.spans(source).await } else { Ok(vec![Devices::default()]) }
-    }
-
     /// Writes what is new in a partition, as much of it as is made in one turn and while there is time. `false` if that
     /// was not all.
     pub(super) async fn turn(
@@ -81,14 +92,16 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         begun: &mut Begun,
         has_time: &impl Fn() -> bool,
     ) -> Result<bool, ExportError> {
+        assert!(begun.is_parted(), "an export without parts would say that nothing is new");
         let first = begun.done;
-        for place in first..begun.spans.len().min(first + OBJECTS_A_TURN) {
+        while begun.done < begun.spans.len() && begun.done - first < SPANS_A_TURN {
             // There was time for the first one.
-            if place > first && !has_time() {
+            if begun.done > first && !has_time() {
                 break;
             }
-            self.make(source, begun, place).await?;
-            begun.done = place + 1;
+            if !self.object(source, begun, has_time).await? {
+                break;
+            }
             if source.lasts && begun.spans.len() > 1 {
                 self.note(source.partition, source.number, begun).await?;
             }
@@ -96,22 +109,58 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(begun.done == begun.spans.len())
     }
 
-    /// Writes what is new of the devices at a place, if anything is.
-    async fn make(&self, source: &Source<'_>, begun: &mut Begun, place: usize) -> Result<(), ExportError> {
-        let devices = &begun.spans[place];
-        let Source { partition, number, files, earlier, fields, lasts: _ } = source;
+    /// Writes the next object, of as many parts as it takes; none if nothing is new in them. `false` if time was over
+    /// before it was whole: whoever comes next makes it from its begin.
+    async fn object(
+        &self,
+        source: &Source<'_>,
+        begun: &mut Begun,
+        has_time: &impl Fn() -> bool,
+    ) -> Result<bool, ExportError> {
+        let (mut open, mut done) = (Open::new(self.codec), begun.done);
+        while done < begun.spans.len() && !open.is_full(self.object_bytes) {
+            if done > begun.done && !has_time() {
+                return Ok(false);
+            }
+            self.add(source, &begun.spans[done], begun.every_s, &mut open).await?;
+            done += 1;
+        }
+        let Source { partition, number, .. } = source;
+        if let Some(file) = open.samples.finish()? {
+            let prefix = self.layout.objects(partition, *number);
+            begun.objects.push(self.put(&prefix, begun.objects.len(), file).await?);
+        }
+        if let Some(file) = open.aggregates.finish()? {
+            let prefix = self.layout.aggregates(partition, *number);
+            begun.aggregates.push(self.put(&prefix, begun.aggregates.len(), file).await?);
+        }
+        begun.done = done;
+        Ok(true)
+    }
+
+    /// Adds what is new of some devices to an object, if anything is.
+    async fn add(
+        &self,
+        source: &Source<'_>,
+        devices: &Devices,
+        every_s: Option<u64>,
+        open: &mut Open,
+    ) -> Result<(), ExportError> {
+        let Source { number, files, earlier, fields, .. } = source;
         let may_have = |bounds: Option<(&[u8], &[u8])>| {
             bounds.is_none_or(|(first, last)| devices.is_reached_by(last) && devices.is_begun_by(first))
         };
+        let (cells, bytes) = (|rows: u64| rows.saturating_mul(fields.len() as u64), open.bytes());
         let mut frame = Frame::new(fields.to_vec())?;
         let device = frame.device().id;
         let files = files.iter().filter(|file| may_have(file.bounds(device)));
         let mut fetched = stream::iter(files)
-            .map(async |file| self.files.get(&file.path).await.map(|bytes| (&file.path, bytes)))
+            .map(async |file| self.files.get(&file.path).await.map(|bytes| (file, bytes)))
             .buffered(FETCHED_AHEAD);
-        while let Some((path, bytes)) = fetched.try_next().await? {
+        while let Some((DataFile { path, rows, .. }, bytes)) = fetched.try_next().await? {
             let file = |reason| ExportError::File { path: path.clone(), reason };
             read(&mut frame, bytes, devices).map_err(file)?;
+            open.cells_read += cells(*rows);
         }
         let known_from = frame.len();
         for object in source.known() {
@@ -119,86 +168,46 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
             if may_have(bounds) {
                 let bytes = self.known(object).await?;
                 read(&mut frame, bytes, devices).map_err(|reason| damaged(object, &reason))?;
+                open.cells_read += cells(object.samples);
             }
         }
         let gone = earlier.iter().any(Manifest::is_removal);
         let samples = Samples::new(&frame, known_from, gone);
-        if let Some(devices) = samples.devices() {
-            let bytes = write(&samples, i64::from(*number), self.codec)?;
-            let prefix = self.layout.objects(partition, *number);
-            let object = Layout::object(&prefix, begun.objects.len(), samples.len(), &bytes);
-            begun.objects.push(self.put(object, devices, bytes).await?);
-        }
-        if let Some(every_s) = begun.every_s {
+        parquet::add(&mut open.samples, &samples, i64::from(*number))?;
+        if let Some(every_s) = every_s {
             let whole = (known_from < frame.len()).then(|| Samples::whole(&frame, known_from, gone));
             let changed = are_whole(earlier).then_some(&samples).filter(|_| whole.is_some());
             let whole = whole.as_ref().unwrap_or(&samples);
             let every = Millis::from_secs(every_s);
-            if let Some(file) = aggregates::write(whole, changed, every, i64::from(*number), self.codec)? {
-                let prefix = self.layout.aggregates(partition, *number);
-                let object = Layout::object(&prefix, begun.aggregates.len(), file.rows, &file.bytes);
-                let [first, last] = &file.devices;
-                begun.aggregates.push(self.put(object, [first, last], file.bytes).await?);
-            }
+            aggregates::add(&mut open.aggregates, whole, changed, every, i64::from(*number))?;
         }
+        open.largest = open.largest.max(open.bytes() - bytes);
         Ok(())
     }
 
-    /// Writes an object that has devices from one to another.
-    async fn put(&self, object: Object, devices: [&[u8]; 2], bytes: Vec<u8>) -> Result<Object, ExportError> {
-        self.cold.put(&object.key, bytes).await?;
-        Ok(Object { devices: Some(devices.map(|device| String::from_utf8_lossy(device).into())), ..object })
+    /// Writes an object, by its place among others.
+    async fn put(&self, prefix: &str, place: usize, file: File) -> Result<Object, ExportError> {
+        let object = Layout::object(prefix, place, file.rows, &file.bytes);
+        self.cold.put(&object.key, file.bytes).await?;
+        let devices = file.devices.map(|device| String::from_utf8_lossy(&device).into());
+        Ok(Object { devices: Some(devices), ..object })
     }
 
     /// An object of an earlier export.
-    async fn known(&self, object: &Object) -> Result<Bytes, ExportError> {
+    pub(super) async fn known(&self, object: &Object) -> Result<Bytes, ExportError> {
         self.cold.get(&object.key).await?.ok_or_else(|| damaged(object, &"it is gone"))
-    }
-
-    /// All devices in parts that have no more rows than an object should, in the order of their ids.
-    async fn spans(&self, source: &Source<'_>) -> Result<Vec<Devices>, ExportError> {
-        let object_rows = self.object_rows(source.fields);
-        let device = Frame::new(source.fields.to_vec())?.device().clone();
-        let mut rows: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-        let mut count = |bytes: Bytes| {
-            each_device(bytes, device.id, &device.column.name, |id| match rows.get_mut(id) {
-                Some(rows) => *rows += 1,
-                None => _ = rows.insert(id.to_owned(), 1),
-            })
-        };
-        for DataFile { path, .. } in source.files {
-            let bytes = self.files.get(path).await?;
-            count(bytes).map_err(|reason| ExportError::File { path: path.clone(), reason })?;
-        }
-        for object in source.known() {
-            let bytes = self.known(object).await?;
-            count(bytes).map_err(|reason| damaged(object, &reason))?;
-        }
-        let mut spans = vec![Devices::default()];
-        let mut held = 0;
-        for (id, rows) in rows {
-            if held > 0 && held + rows > object_rows {
-                let id = SmolStr::from(String::from_utf8_lossy(&id));
-                if let Some(last) = spans.last_mut() {
-                    last.to = Some(id.clone());
-                }
-                spans.push(Devices { from: Some(id), to: None });
-                held = 0;
-            }
-            held += rows;
-        }
-        Ok(spans)
     }
 }
 
 /// Adds what a file has of some devices.
 fn read(frame: &mut Frame, file: Bytes, devices: &Devices) -> Result<(), ReadError> {
-    if *devices == Devices::default() {
+    let Devices { from, to } = devices;
+    if from.is_none() && to.is_none() {
         return frame.read_all(file);
     }
-    frame.read(file, |device| devices.has(device))
+    frame.read_devices(file, from.as_ref().map(|from| from.as_bytes()), to.as_ref().map(|to| to.as_bytes()))
 }
 
-fn damaged(object: &Object, reason: &dyn fmt::Display) -> ExportError {
+pub(super) fn damaged(object: &Object, reason: &dyn fmt::Display) -> ExportError {
     ExportError::Earlier { key: object.key.clone(), reason: reason.to_string() }
 }

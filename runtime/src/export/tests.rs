@@ -4,9 +4,10 @@
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use fleetform_engine::units::{Millis, Timestamp};
+use parquet::file::{reader::FileReader as _, serialized_reader::SerializedFileReader};
 
 use super::{
-    ExportError, Exporter, Report,
+    ExportError, Exporter, OBJECT_BYTES, Report,
     manifest::{Layout, Manifest},
     memory::{Fault, World},
 };
@@ -25,7 +26,7 @@ const ALL: RangeInclusive<Day> = Day(i32::MIN)..=Day(i32::MAX);
 pub(super) type Memory = Exporter<World, World, World>;
 pub(super) type Clock = fn() -> Timestamp;
 
-pub(super) fn exporter(world: &World, object_rows: u64) -> Memory {
+pub(super) fn exporter(world: &World, group_rows: u64) -> Memory {
     Exporter {
         catalog: world.clone(),
         files: world.clone(),
@@ -34,7 +35,9 @@ pub(super) fn exporter(world: &World, object_rows: u64) -> Memory {
         after: Millis(DAY_MS),
         keep: Millis(30 * DAY_MS),
         layout: Layout::ZoneDay,
-        object_rows,
+        group_rows,
+        // Each part is an object of its own.
+        object_bytes: 1,
         codec: crate::frame::parquet::Codec::default(),
         downsample: None,
     }
@@ -83,7 +86,7 @@ fn exported(world: &World) -> BTreeMap<(String, i64), Vec<(String, String)>> {
             continue;
         }
         let mut frame = Frame::new(fields.clone()).unwrap();
-        frame.read(bytes, |_| true).unwrap();
+        frame.read_all(bytes).unwrap();
         for mut row in rows(&frame) {
             let (_, number) = row.pop().unwrap();
             let name = (row[0].1.clone(), row[1].1.parse().unwrap());
@@ -203,10 +206,10 @@ fn a_row_that_comes_late_counts_by_when_it_was_sent() {
 #[test]
 fn a_large_day_is_several_objects_of_whole_devices() {
     let many: Vec<Row> = (0..300).map(|n| Row { flow: Some(f64::from(n)), ..row(n % 30, i64::from(n), n) }).collect();
-    let [one, several] = [1_000, 35].map(|object_rows| {
+    let [one, several] = [1_000, 35].map(|group_rows| {
         let world = World::new();
         many.chunks(70).for_each(|rows| world.append("zone-a", DAY, rows));
-        done(&exporter(&world, object_rows), soon);
+        done(&exporter(&world, group_rows), soon);
         assert_exported(&world, &many);
         (exported(&world), manifests(&world))
     });
@@ -214,6 +217,94 @@ fn a_large_day_is_several_objects_of_whole_devices() {
     assert_eq!(one.1[0].objects.len(), 1);
     let samples: Vec<u64> = several.1[0].objects.iter().map(|object| object.samples).collect();
     assert_eq!(samples, [30; 10]);
+}
+
+#[test]
+fn an_object_has_a_row_group_for_each_part_until_another_one_might_pass_its_size() {
+    // Thirty devices with ten rows each.
+    let export = |object_bytes| {
+        let world = World::new();
+        let all = compacted(&world, "zone-a", DAY);
+        let exporter = Memory { object_bytes, ..exporter(&world, 20) };
+        done(&exporter, soon);
+        assert_exported(&world, &all);
+        let [manifest] = &manifests(&world)[..] else { panic!("one export") };
+        let objects = manifest.objects.iter().map(|object| (object.clone(), world.cold()[&object.key].clone()));
+        objects.collect::<Vec<_>>()
+    };
+    let all = export(OBJECT_BYTES);
+    let [(one, bytes)] = &all[..] else { panic!("one object: {}", all.len()) };
+    assert_eq!((one.samples, one.bytes, groups(bytes).len()), (300, bytes.len() as u64, 15));
+    assert_eq!(one.devices, Some(["dev-000".into(), "dev-029".into()]));
+    // What is written before the end of the file, which says where everything is.
+    let object_bytes = written(bytes) / 3;
+    let several = export(object_bytes);
+    assert!((3..=4).contains(&several.len()), "{}", several.len());
+    let mut next = 0;
+    for (object, bytes) in &several {
+        assert!(written(bytes) <= object_bytes, "{}", written(bytes));
+        let groups = groups(bytes);
+        assert_eq!(object.samples as i64, groups.iter().map(|group| group.1).sum::<i64>());
+        for (devices, rows) in &groups {
+            assert_eq!((devices, *rows), (&[next, next + 1].map(|device| format!("dev-{device:03}")), 20));
+            next += 2;
+        }
+        let ends = [&groups[0].0[0], &groups[groups.len() - 1].0[1]].map(|device| device.as_str().into());
+        assert_eq!(object.devices, Some(ends));
+    }
+    assert_eq!(next, 30);
+    assert_eq!(export(1).len(), 15, "one part is in it whatever its size");
+}
+
+#[test]
+fn an_object_of_files_that_have_all_devices_ends_before_it_takes_too_long() {
+    let world = World::new();
+    let many: Vec<Row> = (0..300).map(|n| Row { flow: Some(f64::from(n)), ..row(n % 30, i64::from(n), n) }).collect();
+    many.chunks(70).for_each(|rows| world.append("zone-a", DAY, rows));
+    let exporter = Memory { object_bytes: OBJECT_BYTES, ..exporter(&world, 10) };
+    done(&exporter, soon);
+    assert_exported(&world, &many);
+    // Each of thirty parts reads 300 rows of 11 columns.
+    let objects: Vec<u64> = manifests(&world)[0].objects.iter().map(|object| object.samples).collect();
+    assert_eq!(objects, [130, 130, 40]);
+}
+
+#[test]
+fn a_small_day_is_one_row_group() {
+    let world = World::new();
+    let [first, _] = two_files();
+    world.append("zone-a", DAY, &first);
+    done(&Memory { object_bytes: OBJECT_BYTES, ..exporter(&world, 1_000) }, soon);
+    assert_eq!(groups(&objects(&world)[0].1), [(["dev-001".to_owned(), "dev-001".to_owned()], 20)]);
+}
+
+#[test]
+fn a_day_that_could_not_be_parted_comes_after_all_others() {
+    let world = World::new();
+    let exporter = exporter(&world, 10);
+    let days = [DAY, Day(DAY.0 + 1)];
+    let mut all = Vec::new();
+    for day in days {
+        all.extend(compacted(&world, "zone-a", day));
+    }
+    // Six files are read to part a day, and there is time for three of the first one.
+    let report = run_for(&exporter, late_clock, 2 + 1 + 3);
+    assert_eq!((report.left.len(), report.exported.len()), (2, 0));
+    let notes = |world: &World| world.cold().keys().filter(|key| key.ends_with("begun.json")).count();
+    assert_eq!((notes(&world), world.take_reads()), (1, 4));
+    // The other one comes first now, as far as there is time.
+    let report = run_for(&exporter, late_clock, 2 + 1 + 6 + 3);
+    assert_eq!((report.left.len(), report.exported.len(), notes(&world)), (2, 0, 2));
+    let begun = |world: &World, day: Day| {
+        world
+            .cold()
+            .keys()
+            .any(|key| key.starts_with(&format!("samples/zone=zone-a/day={day}/")) && key.ends_with(".parquet"))
+    };
+    assert_eq!(days.map(|day| begun(&world, day)), [false, true]);
+    assert!(done(&exporter, late_clock).exported.iter().map(|(partition, _)| partition.day).eq([days[1], days[0]]));
+    assert_exported(&world, &all);
+    assert_eq!(notes(&world), 0);
 }
 
 #[test]
@@ -304,8 +395,8 @@ fn a_day_without_time_is_left_for_the_next_run() {
 }
 
 /// What the whole matrix is run on: two zones, late rows, and a day that leaves the table.
-fn story(world: &World, step: &mut dyn FnMut(&Memory, Clock)) {
-    let exporter = exporter(world, 12);
+fn story(world: &World, object_bytes: u64, step: &mut dyn FnMut(&Memory, Clock)) {
+    let exporter = Memory { object_bytes, ..exporter(world, 12) };
     let [first, second] = two_files();
     world.append("zone-a", DAY, &first);
     world.append("zone-b", DAY, &second);
@@ -319,18 +410,30 @@ fn story(world: &World, step: &mut dyn FnMut(&Memory, Clock)) {
 /// none has a manifest before it has its objects.
 #[test]
 fn case_43_a_run_that_breaks_off_anywhere_is_followed_by_the_same_exports() {
+    breaks_off_anywhere(1);
+}
+
+/// The same where objects have several row groups: one that is broken off within is begun again.
+#[test]
+fn a_run_that_breaks_off_within_an_object_is_followed_by_the_same_one() {
+    breaks_off_anywhere(OBJECT_BYTES);
+}
+
+fn breaks_off_anywhere(object_bytes: u64) {
     let whole = World::new();
     let mut calls = 0;
-    story(&whole, &mut |exporter, clock| {
+    story(&whole, object_bytes, &mut |exporter, clock| {
         done(exporter, clock);
         calls = whole.calls();
     });
     assert!(calls > 60, "{calls}");
+    let groups: Vec<usize> = objects(&whole).iter().map(|(_, object)| groups(object).len()).collect();
+    assert_eq!(groups.iter().any(|groups| *groups > 1), object_bytes > 1, "{groups:?}");
     for fault in [Fault::Refused, Fault::Unanswered] {
         for (call, lasting) in (0..calls).flat_map(|call| [(call, 1), (call, usize::MAX)]) {
             let world = World::new();
             world.fail(call, lasting, fault);
-            story(&world, &mut |exporter, clock| {
+            story(&world, object_bytes, &mut |exporter, clock| {
                 for _ in 0..3 {
                     let whole = run(exporter, clock)
                         .is_ok_and(|report| report.failed.is_empty() && report.not_removed.is_none());
@@ -358,6 +461,24 @@ pub(super) fn assert_named(world: &World) {
     }
 }
 
+/// Of each row group of an object the first device and the last, as its statistics say, and its rows.
+fn groups(object: &bytes::Bytes) -> Vec<([String; 2], i64)> {
+    let reader = SerializedFileReader::new(object.clone()).unwrap();
+    let groups = reader.metadata().row_groups().iter().map(|group| {
+        let device = group.columns().iter().find(|column| column.column_path().string() == "device_id").unwrap();
+        let statistics = device.statistics().unwrap();
+        let bounds = [statistics.min_bytes_opt(), statistics.max_bytes_opt()];
+        (bounds.map(|bound| String::from_utf8(bound.unwrap().to_vec()).unwrap()), group.num_rows())
+    });
+    groups.collect()
+}
+
+/// Bytes of an object's row groups.
+fn written(object: &bytes::Bytes) -> u64 {
+    let reader = SerializedFileReader::new(object.clone()).unwrap();
+    reader.metadata().row_groups().iter().map(|group| group.compressed_size().cast_unsigned()).sum()
+}
+
 /// Keys and bytes of all objects: named by what is in them.
 fn objects(world: &World) -> Vec<(String, bytes::Bytes)> {
     world.cold().into_iter().filter(|(key, _)| key.starts_with("samples/")).collect()
@@ -369,7 +490,8 @@ fn whatever_comes_whenever_every_sample_is_found_once() {
     for seed in 0..60 {
         let mut random = fastrand::Rng::with_seed(seed);
         let world = World::new();
-        let exporter = exporter(&world, random.u64(5..60));
+        let object_bytes = *random.choice(&[1, 5_000, OBJECT_BYTES]).unwrap();
+        let exporter = Memory { object_bytes, ..exporter(&world, random.u64(5..60)) };
         let mut all: Vec<Row> = Vec::new();
         for record in 0..random.u32(3..9) {
             let mut batch: BTreeMap<(String, i64), Row> = BTreeMap::new();
@@ -427,8 +549,8 @@ fn a_large_day_keeps_nobody_back_and_goes_on_where_it_was() {
     let late = Row { flow: Some(7.0), mode: Some("auto"), ..row(40, 90_000, 5) };
     world.append("zone-a", next, std::slice::from_ref(&late));
     all.push(late);
-    // There is time for the first turn of the large day, and for the one after it.
-    let report = run_for(&exporter, late_clock, 5);
+    // There is time to see that the first day is large, for the other, and to part the first and make a turn of it.
+    let report = run_for(&exporter, late_clock, 2 + 1 + 6 + 3);
     assert_eq!(report.exported.iter().map(|(partition, _)| partition.day).collect::<Vec<_>>(), [next]);
     assert_eq!(report.left.iter().map(|partition| partition.day).collect::<Vec<_>>(), [DAY]);
     assert_eq!(report.behind(), Some(DAY));
@@ -443,7 +565,7 @@ fn a_large_day_keeps_nobody_back_and_goes_on_where_it_was() {
         world.append("zone-a", DAY, std::slice::from_ref(&more));
         all.push(more);
         world.take_reads();
-        last = run_for(&exporter, soon, 5);
+        last = run_for(&exporter, soon, 2 + 1 + 3);
         runs += 1;
         assert!(runs < 20, "it comes to an end");
     }

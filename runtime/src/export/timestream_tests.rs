@@ -43,7 +43,8 @@ fn exporter(world: &World) -> Memory {
             after: Millis(MS),
             keep: Millis(30 * MS),
             layout: Layout::ZoneDay,
-            object_rows: 12,
+            group_rows: 12,
+            object_bytes: 1,
             codec: crate::frame::parquet::Codec::default(),
             downsample: None,
         },
@@ -104,7 +105,7 @@ fn exported(world: &World) -> BTreeMap<(String, String), BTreeMap<String, String
         let mut all = fields(&columns).unwrap();
         all.push(export_number());
         let mut frame = Frame::new(all).unwrap();
-        frame.read(bytes, |_| true).unwrap();
+        frame.read_all(bytes).unwrap();
         for row in rows(&frame) {
             let mut cells: BTreeMap<String, String> = row.into_iter().collect();
             let number: i64 = cells.remove("export_number").unwrap().parse().unwrap();

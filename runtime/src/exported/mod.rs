@@ -2,6 +2,13 @@
 //!
 //! Days of zones are read one after the other. Each sample is told once, as the newest export of its day has it, in the
 //! order in which samples reached the platform: as a message that a device could have sent, with what the device was then.
+//!
+//! One object is held at once, and a row group of it. How many samples are is bounded, and how many names are is not: of
+//! all zones of one day the names of those samples that later exports than the first have, some 60 bytes each and more
+//! where ids are longer than 22. Samples are told in the order of their ingest, in which a zone and a device come at any
+//! time, so no part of the names can be left for later. They are few where late samples are; a day of which a later export
+//! has ten million takes most of a gigabyte.
+//!
 //! Where exports lie and how they are read is no business of who replays them, and what rules make of records is none of
 //! this module's.
 
@@ -193,10 +200,11 @@ impl<K: Cold> Reader<'_, K> {
         }
         let mut minutes: BTreeMap<i64, usize> = BTreeMap::new();
         for (_, object) in parts.iter().flat_map(Part::objects) {
-            let names = self.names(object).await?;
-            for row in 0..names.len() {
+            self.each_name(object, |names, row| {
                 *minutes.entry(names.times_of(row).1.div_euclid(MINUTE_US)).or_default() += 1;
-            }
+                Ok(())
+            })
+            .await?;
         }
         let (mut windows, mut from, mut held) = (Vec::new(), i64::MIN, 0);
         for (minute, samples) in minutes {
@@ -217,27 +225,35 @@ impl<K: Cold> Reader<'_, K> {
         for (place, part) in parts.iter().enumerate() {
             for export in part.exports.iter().skip(1) {
                 for object in &export.objects {
-                    let names = self.names(object).await?;
-                    for row in 0..names.len() {
+                    self.each_name(object, |names, row| {
                         let device = std::str::from_utf8(names.device_of(row));
                         let device = device.map_err(|error| damaged(object, &error))?;
                         newest.insert((place, device.into(), names.times_of(row).0), export.export_number);
-                    }
+                        Ok(())
+                    })
+                    .await?;
                 }
             }
         }
         Ok(newest)
     }
 
-    /// An object without its readings.
-    async fn names(&self, object: &Object) -> Result<Frame, ExportError> {
+    /// Tells the rows of an object without their readings, a row group at a time.
+    async fn each_name(
+        &self,
+        object: &Object,
+        mut tell: impl FnMut(&Frame, usize) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
         let bytes = self.object(object, false).await?;
         let fields = parquet::fields(&bytes).map_err(|error| damaged(object, &error))?;
         let named: Vec<Field> =
             fields.into_iter().filter(|field| spelling::NAMES.contains(&&*field.column.name)).collect();
-        let mut frame = Frame::new(named)?;
-        frame.read_all(bytes).map_err(|error| damaged(object, &error))?;
-        Ok(frame)
+        let groups = Frame::new(named)?;
+        for names in groups.groups(bytes).map_err(|error| damaged(object, &error))? {
+            let names = names.map_err(|error| damaged(object, &error))?;
+            (0..names.len()).try_for_each(|row| tell(&names, row))?;
+        }
+        Ok(())
     }
 
     /// An object's bytes, if they are those that its manifest names.

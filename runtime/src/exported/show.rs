@@ -158,7 +158,8 @@ fn export(table: &World) {
         after: LATE,
         keep: WARM,
         layout: Layout::ZoneDay,
-        object_rows: 2_000_000,
+        group_rows: 2_000_000,
+        object_bytes: crate::export::OBJECT_BYTES,
         codec: crate::frame::parquet::Codec::default(),
         downsample: None,
     };
@@ -192,7 +193,7 @@ impl Left {
         for manifest in files::manifests(&list).expect("manifests") {
             for file in files::data_files(&read(&manifest.path)).expect("files") {
                 let mut frame = Frame::new(metadata.columns().expect("columns")).expect("a table of samples");
-                frame.read(read(&file.path), |_| true).expect("rows");
+                frame.read_all(read(&file.path)).expect("rows");
                 names.extend((0..frame.len()).map(|row| {
                     let device = String::from_utf8_lossy(frame.device_of(row)).into_owned();
                     (device, file.partition.zone.to_string(), frame.times_of(row).0)

@@ -131,9 +131,9 @@ impl Platform {
         self.rows.extend(rows);
     }
 
-    fn export(&self, now: i64, object_rows: u64) {
+    fn export(&self, now: i64, group_rows: u64) {
         NOW.set(now);
-        let exporter = exporter(&self.world, object_rows);
+        let exporter = exporter(&self.world, group_rows);
         let report = block_on(exporter.run(&(Day(i32::MIN)..=Day(i32::MAX)), || Timestamp(NOW.get()), || true));
         let report = report.expect("a run");
         assert!(report.failed.is_empty() && report.not_removed.is_none(), "{report:?}");
@@ -177,7 +177,7 @@ impl Platform {
     }
 }
 
-pub(super) fn exporter(world: &World, object_rows: u64) -> Exporter<World, World, World> {
+pub(super) fn exporter(world: &World, group_rows: u64) -> Exporter<World, World, World> {
     Exporter {
         catalog: world.clone(),
         files: world.clone(),
@@ -186,7 +186,9 @@ pub(super) fn exporter(world: &World, object_rows: u64) -> Exporter<World, World
         after: Millis(DAY_MS.cast_unsigned()),
         keep: Millis(3 * DAY_MS.cast_unsigned()),
         layout: Layout::ZoneDay,
-        object_rows,
+        group_rows,
+        // All parts are in one object.
+        object_bytes: crate::export::OBJECT_BYTES,
         codec: crate::frame::parquet::Codec::default(),
         downsample: None,
     }

@@ -1,4 +1,4 @@
-//! What samples come to in intervals, for each device and reading, as a file of Parquet.
+//! What samples come to in intervals, for each device and reading, as row groups of a file of Parquet.
 //!
 //! Values are added up in the order of time, so the same samples make the same bytes, however they came.
 
@@ -12,13 +12,14 @@ use fleetform_engine::{
 use parquet::{
     data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type},
     errors::ParquetError,
-    file::writer::{SerializedFileWriter, SerializedRowGroupWriter},
+    file::writer::SerializedRowGroupWriter,
 };
 
 use super::{
     Frame, Values,
+    growing::Growing,
     merge::Samples,
-    parquet::{Codec, begin, leaf, next},
+    parquet::{leaf, next},
 };
 
 /// Rows of a row group, at most: so many are held beside the samples. Tests make several of few.
@@ -26,56 +27,36 @@ const GROUP_ROWS: usize = if cfg!(test) { 7 } else { 1 << 20 };
 
 const MICROS: u64 = 1_000;
 
-/// A file of aggregates.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct File {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
-    /// Its rows.
-    pub rows: usize,
-    /// The first of its devices and the last.
-    pub devices: [Vec<u8>; 2],
-}
-
-/// Aggregates of whole samples over intervals of `every`: of those intervals in which one of the `changed` samples is, or
-/// of all where nobody has any yet. None where there are none.
+/// Adds aggregates of whole samples over intervals of `every` to a file: of those intervals in which one of the `changed`
+/// samples is, or of all where nobody has any yet.
 ///
 /// # Errors
 /// If they cannot be written.
-pub fn write(
+pub fn add(
+    file: &mut Growing,
     whole: &Samples<'_>,
     changed: Option<&Samples<'_>>,
     every: Millis,
     export_number: i64,
-    codec: Codec,
-) -> Result<Option<File>, ParquetError> {
+) -> Result<(), ParquetError> {
     let readings = readings(whole.frame());
     let mut intervals = Intervals::new(whole, changed, every);
-    let mut writer = None;
-    let (mut rows, mut written, mut devices) = (Vec::new(), 0, None::<[usize; 2]>);
+    let plan = Plan { frame: whole.frame(), readings: &readings, every, export_number };
+    let mut rows: Vec<Row> = Vec::new();
     loop {
         let interval = intervals.next();
-        if rows.len() >= GROUP_ROWS || (interval.is_none() && !rows.is_empty()) {
-            let file = match &mut writer {
-                Some(file) => file,
-                None => writer.insert(begin("aggregates", fields()?, codec)?),
-            };
-            Plan { frame: whole.frame(), readings: &readings, every, export_number }.write(file, &rows)?;
-            written += rows.len();
+        if rows.len() >= GROUP_ROWS || interval.is_none() {
+            plan.write(file, &rows)?;
             rows.clear();
         }
-        let Some(interval) = interval else { break };
+        let Some(interval) = interval else { return Ok(()) };
         for (place, reading) in readings.iter().enumerate() {
             let sum = interval.sum(whole, reading.values);
             if sum.count > 0 {
                 rows.push(Row { of: interval.last_row, start_us: interval.start_us, reading: place, sum });
-                devices.get_or_insert([interval.last_row; 2])[1] = interval.last_row;
             }
         }
     }
-    let (Some(file), Some(devices)) = (writer, devices) else { return Ok(None) };
-    let devices = devices.map(|row| whole.frame().device_of(row).to_vec());
-    Ok(Some(File { bytes: file.into_inner()?, rows: written, devices }))
 }
 
 /// A column of numbers or truths, by the name of what was measured.
@@ -235,9 +216,10 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Writes rows as a row group, in the order of [`COLUMNS`].
-    fn write(&self, file: &mut SerializedFileWriter<Vec<u8>>, rows: &[Row]) -> Result<(), ParquetError> {
-        let mut group = file.next_row_group()?;
+    /// Writes rows as a row group, in the order of [`COLUMNS`], unless there are none.
+    fn write(&self, file: &mut Growing, rows: &[Row]) -> Result<(), ParquetError> {
+        let ([first, ..], [.., last]) = (rows, rows) else { return Ok(()) };
+        let mut group = file.writer("aggregates", fields)?.next_row_group()?;
         let every_s = i64::try_from(self.every.as_secs()).unwrap_or(i64::MAX);
         let [device, zone, device_type] = [DEVICE_ID, ZONE, DEVICE_TYPE].map(|name| self.texts(name));
         let text = |texts: Option<&[Option<ByteArray>]>, row: usize| {
@@ -257,7 +239,9 @@ impl Plan<'_> {
         next::<DoubleType>(&mut group, &sums.flatten().collect::<Vec<_>>(), Some(&levels))?;
         doubles(&mut group, rows, |row| row.sum.last)?;
         numbers(&mut group, rows, |_| self.export_number)?;
-        group.close().map(drop)
+        group.close()?;
+        file.count(rows.len(), [first, last].map(|row| self.frame.device_of(row.of)));
+        Ok(())
     }
 
     fn texts(&self, name: &str) -> Option<&[Option<ByteArray>]> {

@@ -5,6 +5,7 @@
 pub mod aggregates;
 #[cfg(any(test, feature = "memory"))]
 pub mod fixture;
+pub mod growing;
 pub mod merge;
 pub mod parquet;
 

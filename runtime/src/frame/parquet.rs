@@ -18,7 +18,7 @@ use parquet::{
     schema::types::{Type, TypePtr},
 };
 
-use super::{Field, Frame, Values, merge::Samples};
+use super::{Field, Frame, Values, growing::Growing, merge::Samples};
 
 /// Why a file is not one of samples.
 #[derive(Debug, thiserror::Error)]
@@ -35,23 +35,28 @@ pub enum ReadError {
 }
 
 impl Frame {
-    /// Adds the rows of a file whose device is wanted. A column that the file lacks has no values there.
+    /// Adds the rows of a file whose device is not before `from` and before `to`. Row groups that have no such device are passed over, where
+    /// their statistics say so.
+    ///
+    /// # Errors
+    /// As [`read_all`](Self::read_all).
+    pub fn read_devices(&mut self, file: Bytes, from: Option<&[u8]>, to: Option<&[u8]>) -> Result<(), ReadError> {
+        let device = self.places.device;
+        // Of one device, and of all between a first and a last one.
+        let wants = |first: &[u8], last: &[u8]| from.is_none_or(|from| last >= from) && to.is_none_or(|to| first < to);
+        self.read_where(file, |group, places| match places[device] {
+            Some(place) if bounds(group, place).is_none_or(|[first, last]| wants(first, last)) => {
+                Ok(devices(group, place)?.iter().map(|device| wants(device.data(), device.data())).collect())
+            }
+            Some(_) | None => Ok(Vec::new()),
+        })
+    }
+
+    /// Adds all rows of a file. A column that the file lacks has no values there.
     ///
     /// # Errors
     /// If the file cannot be read. Then rows may have been added for some columns and not for others, and the frame is
     /// of no use any more.
-    pub fn read(&mut self, file: Bytes, wants: impl Fn(&[u8]) -> bool) -> Result<(), ReadError> {
-        let device = self.places.device;
-        self.read_where(file, |group, places| match places[device] {
-            Some(place) => Ok(devices(group, place)?.iter().map(|device| wants(device.data())).collect()),
-            None => Ok(vec![false; rows_of(group)?]),
-        })
-    }
-
-    /// Adds all rows of a file.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
     pub fn read_all(&mut self, file: Bytes) -> Result<(), ReadError> {
         self.read_where(file, |group, _| Ok(vec![true; rows_of(group)?]))
     }
@@ -59,7 +64,7 @@ impl Frame {
     /// Adds the rows of a file that reached the platform within a time, in microseconds.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// As [`read_all`](Self::read_all).
     pub fn read_arrived(&mut self, file: Bytes, within: Range<i64>) -> Result<(), ReadError> {
         let ingested_at = self.places.ingested_at;
         self.read_where(file, |group, places| match places[ingested_at] {
@@ -67,32 +72,59 @@ impl Frame {
                 let times = column::<Int64Type>(group, place)?;
                 Ok(times.iter().map(|time| time.is_some_and(|time| within.contains(&time))).collect())
             }
-            None => Ok(vec![false; rows_of(group)?]),
+            None => Ok(Vec::new()),
         })
     }
 
-    /// Adds the rows of which `wanted` says so, for each row group by where it has the frame's columns.
+    /// The rows of a file, a row group at a time, each in a frame of this one's columns.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn groups(&self, file: Bytes) -> Result<impl Iterator<Item = Result<Self, ReadError>>, ReadError> {
+        let reader = SerializedFileReader::new(file)?;
+        let (places, groups) = (self.found_in(&reader), reader.num_row_groups());
+        let group = move |index| {
+            let group = reader.get_row_group(index)?;
+            let values = self.fields.iter().map(|field| Values::none(field.column.column_type)).collect();
+            let mut frame = Self { fields: self.fields.clone(), values, rows: 0, places: self.places };
+            frame.add(&*group, &places, &vec![true; rows_of(&*group)?])?;
+            Ok(frame)
+        };
+        Ok((0..groups).map(group))
+    }
+
+    /// Adds the rows of which `wanted` says so, for each row group by where it has the frame's columns; nothing said is no row.
     fn read_where(
         &mut self,
         file: Bytes,
         wanted: impl Fn(&dyn RowGroupReader, &[Option<usize>]) -> Result<Vec<bool>, ReadError>,
     ) -> Result<(), ReadError> {
         let reader = SerializedFileReader::new(file)?;
-        let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
-        let places: Vec<Option<usize>> =
-            self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect();
+        let places = self.found_in(&reader);
         for index in 0..reader.num_row_groups() {
             let group = reader.get_row_group(index)?;
             let wanted = wanted(&*group, &places)?;
-            let kept = wanted.iter().filter(|wanted| **wanted).count();
-            if kept == 0 {
-                continue;
-            }
-            for (place, values) in places.iter().zip(&mut self.values) {
-                values.read(&*group, *place, &wanted, kept)?;
-            }
-            self.rows += kept;
+            self.add(&*group, &places, &wanted)?;
         }
+        Ok(())
+    }
+
+    /// Where a file has the columns.
+    fn found_in(&self, reader: &SerializedFileReader<Bytes>) -> Vec<Option<usize>> {
+        let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
+        self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect()
+    }
+
+    /// Adds the wanted rows of a row group.
+    fn add(&mut self, group: &dyn RowGroupReader, places: &[Option<usize>], wanted: &[bool]) -> Result<(), ReadError> {
+        let kept = wanted.iter().filter(|wanted| **wanted).count();
+        if kept == 0 {
+            return Ok(());
+        }
+        for (place, values) in places.iter().zip(&mut self.values) {
+            values.read(group, *place, wanted, kept)?;
+        }
+        self.rows += kept;
         Ok(())
     }
 }
@@ -147,6 +179,16 @@ fn place(root: &TypePtr, id: i32, name: &str) -> Option<usize> {
 
 fn rows_of(group: &dyn RowGroupReader) -> Result<usize, ReadError> {
     usize::try_from(group.metadata().num_rows()).map_err(|_| ReadError::Short("of no name".to_owned()))
+}
+
+/// What no device of a row group is before and after, as far as its statistics say. Bounds of texts may be cut short, and
+/// are bounds all the same.
+fn bounds(group: &dyn RowGroupReader, place: usize) -> Option<[&[u8]; 2]> {
+    let column = group.metadata().column(place);
+    let statistics = column.statistics().filter(|statistics| !statistics.is_min_max_deprecated())?;
+    // A row without a device has one without a name.
+    let all_have_one = column.column_descr().max_def_level() == 0 || statistics.null_count_opt() == Some(0);
+    Some([statistics.min_bytes_opt()?, statistics.max_bytes_opt()?]).filter(|_| all_have_one)
 }
 
 fn devices(group: &dyn RowGroupReader, place: usize) -> Result<Vec<parquet::data_type::ByteArray>, ReadError> {
@@ -253,27 +295,29 @@ impl Codec {
     }
 }
 
-/// Samples as a file, in one row group. The same samples make the same bytes.
+/// Adds samples to a file as a row group, unless there are none. The same samples make the same bytes.
 ///
 /// # Errors
 /// If they cannot be written.
-pub fn write(samples: &Samples<'_>, export_number: i64, codec: Codec) -> Result<Vec<u8>, ParquetError> {
+pub fn add(file: &mut Growing, samples: &Samples<'_>, export_number: i64) -> Result<(), ParquetError> {
+    let Some(devices) = samples.devices() else { return Ok(()) };
     let frame = samples.frame();
-    let mut fields: Vec<TypePtr> = Vec::with_capacity(frame.fields.len() + 1);
-    for field in &frame.fields {
-        let column = &field.column;
-        fields.push(leaf(&column.name, column.column_type, column.required, Some(field.id))?);
-    }
-    fields.push(leaf(EXPORT_NUMBER, ColumnType::Int, true, None)?);
-    let mut file = begin("samples", fields, codec)?;
-    let mut group = file.next_row_group()?;
+    let fields = || {
+        let own = frame
+            .fields
+            .iter()
+            .map(|Field { id, column }| leaf(&column.name, column.column_type, column.required, Some(*id)));
+        own.chain([leaf(EXPORT_NUMBER, ColumnType::Int, true, None)]).collect()
+    };
+    let mut group = file.writer("samples", fields)?.next_row_group()?;
     for (field, values) in frame.fields.iter().zip(&frame.values) {
         values.write(&mut group, samples, field.column.required)?;
     }
     let numbers = vec![export_number; samples.len()];
     next::<Int64Type>(&mut group, &numbers, None)?;
     group.close()?;
-    file.into_inner()
+    file.count(samples.len(), devices);
+    Ok(())
 }
 
 /// A file without row groups.

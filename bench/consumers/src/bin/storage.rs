@@ -27,7 +27,7 @@ use fleetform_engine::{
 };
 use fleetform_runtime::{
     event::kinesis::KinesisEvent,
-    export::{Exporter, downsample::Downsample, manifest::Layout, memory::World},
+    export::{Exporter, OBJECT_BYTES, downsample::Downsample, manifest::Layout, memory::World},
     frame::fixture,
     iceberg::{TableName, snapshot::Day},
     store::{
@@ -228,7 +228,8 @@ fn export(count: usize, rows: usize, downsample: Option<Downsample>) -> Result<(
             after: Millis(0),
             keep: Millis(u64::MAX),
             layout: Layout::ZoneDay,
-            object_rows: 2_000_000,
+            group_rows: 2_000_000,
+            object_bytes: OBJECT_BYTES,
             codec: fleetform_runtime::frame::parquet::Codec::default(),
             downsample,
         };

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: the rows of one object, with the file that is read and the one that is written. New accounts have no
+/// Memory, in MiB: the rows of one row group, with the file that is read and the objects that are written. New accounts have no
 /// more for a function ("Lambda quotas", AWS Lambda developer guide).
 const MEMORY_MIB: u32 = 3_008;
 /// Seconds that it may take: the longest that a function may ("Lambda quotas", AWS Lambda developer guide).
