@@ -6,6 +6,7 @@ import os
 import subprocess
 import tempfile
 
+import duckdb
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import athena
 from ministack.services.cloudformation import provisioners
@@ -38,9 +39,6 @@ def read_tables_of_table_buckets(python: str, port: str) -> None:
     reader = os.path.join(os.path.dirname(os.path.abspath(__file__)), "iceberg.py")
 
     def attach(connection, buckets):
-        connection.execute("SET TimeZone = 'UTC'")
-        # What Athena's dialect has and DuckDB's has not: files of Parquet have moments of UTC without a zone there.
-        connection.execute("CREATE MACRO with_timezone(moment, zone) AS timezone(zone, moment::TIMESTAMP)")
         for alias, arn in buckets.items():
             with tempfile.NamedTemporaryFile(suffix=".parquet") as copy:
                 where = [f"http://127.0.0.1:{port}/iceberg", arn, get_account_id(), get_region()]
@@ -50,6 +48,19 @@ def read_tables_of_table_buckets(python: str, port: str) -> None:
                 connection.execute(f"CREATE TABLE {alias}.telemetry.samples AS FROM read_parquet('{copy.name}')")
 
     athena._attach_s3_table_buckets = attach
+
+
+def know_what_athena_knows() -> None:
+    """What Athena's dialect has and DuckDB's has not: files of Parquet have moments of UTC without a zone there."""
+    connect = duckdb.connect
+
+    def connect_as_athena(*arguments, **settings):
+        connection = connect(*arguments, **settings)
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute("CREATE MACRO with_timezone(moment, zone) AS timezone(zone, moment::TIMESTAMP)")
+        return connection
+
+    duckdb.connect = connect_as_athena
 
 
 def say_moments_as_athena_does() -> None:
@@ -68,4 +79,5 @@ def say_moments_as_athena_does() -> None:
 def mend(python: str, port: str) -> None:
     save_named_queries()
     read_tables_of_table_buckets(python, port)
+    know_what_athena_knows()
     say_moments_as_athena_does()
