@@ -11,7 +11,6 @@ mod fate;
 #[cfg(debug_assertions)]
 mod mutants;
 mod oracle;
-mod poison;
 mod properties;
 mod random;
 mod rules;
