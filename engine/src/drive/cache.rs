@@ -8,6 +8,7 @@ use std::{
 
 use smol_str::SmolStr;
 
+use super::tail::Tail;
 use crate::{
     compiled::Compiled,
     effect::Effects,
@@ -30,9 +31,8 @@ pub(super) struct Shard {
     pub(super) rules: Arc<Compiled>,
     /// Effects of the newest delta that have not been seen accepted.
     pub(super) unpublished: Option<Unpublished>,
-    pub(super) deltas_since_base: u32,
-    /// Shard time at the newest base; none while that is the empty one.
-    pub(super) base_time: Option<Timestamp>,
+    /// What follows its newest base.
+    pub(super) tail: Tail,
     /// Whether the chain ends here for good.
     pub(super) sealed: bool,
     /// Deadline of the run that last saw the end of the chain.
@@ -40,10 +40,11 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// A shard as a base has it.
-    pub(super) fn begun(state: ShardState, rules: Arc<Compiled>, seen_by: Timestamp) -> Self {
+    /// A shard as a base of so many bytes has it.
+    pub(super) fn begun(state: ShardState, rules: Arc<Compiled>, base_bytes: usize, seen_by: Timestamp) -> Self {
         let base_time = (state.position() != Position::Start).then(|| state.shard_time());
-        Self { state, rules, unpublished: None, deltas_since_base: 0, base_time, sealed: false, seen_by }
+        let tail = Tail::after(base_bytes, base_time);
+        Self { state, rules, unpublished: None, tail, sealed: false, seen_by }
     }
 }
 

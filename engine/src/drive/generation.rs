@@ -17,6 +17,9 @@ use crate::{
     reshard::{self, HashRange},
 };
 
+/// The bytes of a base that nobody has written.
+const NO_BASE: usize = 0;
+
 impl Driver {
     /// What the generation before left of the devices in a range, each of them once; nothing if there was none.
     pub(super) async fn generation_before<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
@@ -36,7 +39,7 @@ impl Driver {
                 self.last_state(ports, place, Rest::Gone, invocation, counts).await?
             {
                 let state = reshard::only(state, |device| range.takes(device.as_str()));
-                last.push((chain.shard, Shard::begun(state, rules, invocation.deadline)));
+                last.push((chain.shard, Shard::begun(state, rules, NO_BASE, invocation.deadline)));
             }
         }
         // A shard that was split or merged left a chain too, and its children have gone on with the same devices: with a
@@ -49,7 +52,7 @@ impl Driver {
             .into_iter()
             .map(|(_, Shard { state, rules, .. })| {
                 let state = reshard::only(state, |device| seen.insert(device.clone()));
-                Shard::begun(state, rules, invocation.deadline)
+                Shard::begun(state, rules, NO_BASE, invocation.deadline)
             })
             .collect())
     }

@@ -170,7 +170,7 @@ impl Driver {
         }
         counts.add(run.counts);
         counts.inherited += u64::from(inherited);
-        Ok(Shard::begun(state, rules, invocation.deadline))
+        Ok(Shard::begun(state, rules, base.len(), invocation.deadline))
     }
 
     /// The last state of a shard, sealed if nobody has sealed it yet; none if it never had one.

@@ -91,7 +91,7 @@ impl Driver {
         }
         let rules = self.adopted(rule_sets, &base.head.rule_set.sha256).await?.under(&base.head.overrides);
         let state = base.state(&rules).map_err(broken(key))?;
-        Ok(Shard::begun(state, rules, deadline))
+        Ok(Shard::begun(state, rules, bytes.len(), deadline))
     }
 
     /// Applies every delta after the state's position. Afterwards the state is the end of the chain as it was when
@@ -127,8 +127,9 @@ impl Driver {
                     if *key != keys.delta(from) {
                         return Err(broken(key)(Unreadable(format!("no delta leads from {from} to it"))));
                     }
+                    let length = bytes.as_ref().map_or(0, Vec::len);
                     if self.follow(ports.rule_sets, key, bytes, shard).await? {
-                        shard.deltas_since_base += 1;
+                        shard.tail.push(length);
                         counts.deltas_read += 1;
                     }
                 }

@@ -19,6 +19,7 @@ mod port;
 mod repair;
 mod roster;
 mod survey;
+mod tail;
 
 use std::{
     collections::BTreeMap,
@@ -41,6 +42,7 @@ pub use port::{
 pub use repair::{Repair, RepairError, Repaired, next_repair, repair};
 pub use roster::{KnownDevice, NewestValue, Roster, RunningAlert, roster};
 pub use survey::{Broken, Chain, Survey, chains, shards, survey};
+pub use tail::{DELTAS_PER_BASE, DELTAS_PER_BASE_MAX};
 
 use crate::{
     chain::{self, Author, keys::Keys},
@@ -56,6 +58,7 @@ use crate::{
 use cache::{Cache, Shard, Unpublished};
 use commit::Committed;
 use load::{Loaded, unavailable};
+use tail::Tail;
 
 /// Evaluation stops when this much time is left: the commit, its effects and the answer need some.
 pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
@@ -63,8 +66,6 @@ pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
 pub const BASE_RESERVE: Duration = Duration::from_secs(4);
 /// A delta is cut between two records once it has about this size. One record's delta may be larger.
 pub const DELTA_BYTES_CUT: usize = 8 * 1024 * 1024;
-/// A base is due after so many deltas.
-pub const DELTAS_PER_BASE: u32 = 64;
 /// How often the deadline is looked at, in records.
 const DEADLINE_EVERY: usize = 8;
 
@@ -225,7 +226,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
             Committed::Mine => {
                 shard.state.begin();
                 shard.unpublished = Some(Unpublished { effects: run.effects, written_by: self.invocation.deadline });
-                shard.deltas_since_base += 1;
+                shard.tail.push(bytes.len());
                 shard.seen_by = self.invocation.deadline;
                 self.counts.add(run.counts);
                 self.counts.deltas += 1;
@@ -274,7 +275,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
             if (index - self.done).is_multiple_of(AHEAD) {
                 shard.state.fetch(&records[index..records.len().min(index + AHEAD)]);
             }
-            if shard.state.position().covers(&record.sequence) && !mutant!(PositionNotChecked) {
+            if shard.state.head.position.covers(&record.sequence) && !mutant!(PositionNotChecked) {
                 run.counts.skipped += 1;
                 continue;
             }
@@ -289,10 +290,10 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                 if careful {
                     self.alone(Some(record.sequence));
                 }
-                let panicked = Evaluated { next: index, end: End::Panicked(record.sequence) };
+                let panicked = || Evaluated { next: index, end: End::Panicked(record.sequence) };
                 let step = driver.step;
                 let Some(stepped) = guarded(|| step(&shard.rules, &mut shard.state, record, run)) else {
-                    return panicked;
+                    return panicked();
                 };
                 if let Stepped::Overridden(rules) = stepped {
                     shard.rules = rules;
@@ -314,7 +315,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                         }
                         Loaded::Unusable(_) => step::ignore_rule_set(&shard.rules, &mut shard.state, record, run),
                     });
-                    let Some(rules) = taken else { return panicked };
+                    let Some(rules) = taken else { return panicked() };
                     shard.rules = rules;
                 }
             }
@@ -369,9 +370,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
     /// Writes a base if one is due. Nothing depends on it, so a failure is counted and the next run tries again.
     async fn base(&mut self, driver: &Driver, shard: &mut Shard) {
         let shard_time = shard.state.shard_time();
-        let base_time = *shard.base_time.get_or_insert(shard_time);
-        let due = shard.deltas_since_base >= DELTAS_PER_BASE
-            || shard_time.since(base_time) >= driver.settings.checkpoint_every;
+        let due = shard.tail.asks_for_base(shard_time, driver.settings.checkpoint_every);
         if !due || (self.invocation.remaining)() <= BASE_RESERVE {
             return;
         }
@@ -385,8 +384,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         shard.state.head.position = position;
         match self.ports.log.create(&key, &bytes).await {
             Created::Created | Created::Exists => {
-                shard.deltas_since_base = 0;
-                shard.base_time = Some(shard_time);
+                shard.tail = Tail::after(bytes.len(), Some(shard_time));
                 self.counts.bases += 1;
             }
             Created::Conflict | Created::Refused(_) | Created::Ambiguous(_) => self.counts.bases_failed += 1,

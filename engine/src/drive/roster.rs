@@ -97,7 +97,7 @@ fn values(device: &Device, rules: &Compiled) -> Vec<NewestValue> {
     let metrics = rules.device_type(home).metrics.iter().zip(&device.metrics);
     metrics
         .filter_map(|(metric, state)| {
-            let (value, at) = state.value.zip(state.newest)?;
+            let (value, at) = state.value().zip(state.newest())?;
             Some(NewestValue { metric: metric.id.clone(), value: value.observed(metric.words()), at })
         })
         .collect()

@@ -261,6 +261,34 @@ fn bases_are_written_after_enough_deltas_or_enough_time_and_lead_to_the_same_sta
 }
 
 #[test]
+fn a_base_of_a_large_state_waits_until_deltas_weigh_as_much() {
+    let mut stream = Stream::default();
+    for device in 0..1_500 {
+        stream.register(&format!("logger-{device}"), "pressure-logger", "zone-a");
+    }
+    for n in 0..500 {
+        stream.reading("logger-0", json!({ "pressure": 65.0 }), n * 100);
+    }
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    host.deliver(&stream, 0, 1_500);
+    let written: Vec<usize> =
+        (1..=500).filter(|n| host.deliver(&stream, 1_499 + n, 1_500 + n).counts.bases == 1).collect();
+    // The first base follows one that was empty, and which any delta outweighs.
+    assert_eq!(written[0], DELTAS_PER_BASE as usize - 1);
+    let bytes = |prefix: &str| {
+        let objects = memory.objects();
+        objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, bytes)| bytes.len()).collect::<Vec<_>>()
+    };
+    let (deltas, bases) = (bytes("log/"), bytes("base/"));
+    // Deltas are listed upwards and bases downwards.
+    let (base, apart) = (bases[bases.len() - 2], written[1] - written[0]);
+    assert!(apart > 2 * DELTAS_PER_BASE as usize, "{apart} deltas of {base} bytes");
+    let followed = &deltas[1 + written[0]..][..apart];
+    assert!(followed.iter().sum::<usize>() >= base && followed[..apart - 1].iter().sum::<usize>() < base);
+}
+
+#[test]
 fn time_running_out_ends_a_run_between_two_records() {
     let stream = busy();
     let expected = undisturbed(&stream);
