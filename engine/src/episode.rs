@@ -59,7 +59,7 @@ impl Scene<'_> {
         let subject = zone.as_deref().unwrap_or(device.as_str());
         match self.cause {
             Cause::Sample(index) => {
-                name(&[rule.as_str(), subject, self.sequence.as_str(), decimal(index, &mut digits)])
+                name(&[rule.as_str(), subject, &self.sequence.digits(), decimal(index, &mut digits)])
             }
             // Which record moves the time past a moment depends on who else sends: the moment does not.
             Cause::Timer => {

@@ -1,7 +1,7 @@
 //! Where a shard's log stands. Sequence numbers of a stream are decimal numbers far beyond 128 bits, so they are
 //! kept as digits. This module knows nothing of records or of storage.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::Deref, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
@@ -14,13 +14,16 @@ pub const SEQUENCE_DIGITS_MAX: usize = 129;
 #[error("a sequence number is 1 to {SEQUENCE_DIGITS_MAX} decimal digits")]
 pub struct InvalidSequence;
 
-/// The number of a record in its shard. The digits lie at the front without leading zeros, so that comparing length
-/// and then bytes compares the numbers; nothing is allocated.
+/// Digits that one word holds.
+const WORD_DIGITS: usize = 16;
+const WORDS: usize = SEQUENCE_DIGITS_MAX.div_ceil(WORD_DIGITS);
+/// What the first word is less than: the digits that the others do not hold.
+const FIRST_END: u64 = 1 << (4 * (SEQUENCE_DIGITS_MAX - (WORDS - 1) * WORD_DIGITS));
+
+/// The number of a record in its shard: four bits for each digit and the highest digits first, so that comparing words compares
+/// numbers. Nothing is allocated, and every record has one that is copied about, so it is small.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SequenceNumber {
-    length: u8,
-    digits: [u8; SEQUENCE_DIGITS_MAX],
-}
+pub struct SequenceNumber([u64; WORDS]);
 
 impl SequenceNumber {
     /// Reads decimal digits; leading zeros do not count.
@@ -30,53 +33,112 @@ impl SequenceNumber {
 
     /// Reads decimal digits as they stand in bytes.
     pub fn from_digits(text: &[u8]) -> Result<Self, InvalidSequence> {
-        // Without an early end, so that many are looked at at once.
-        let plain = text.iter().fold(true, |plain, byte| plain & byte.is_ascii_digit());
-        if text.is_empty() || !plain {
+        let mut words = [0; WORDS];
+        let mut rest = text;
+        for word in words.iter_mut().rev() {
+            let (before, digits) = match rest.split_last_chunk::<WORD_DIGITS>() {
+                Some((before, digits)) => (before, *digits),
+                None => {
+                    let mut digits = [b'0'; WORD_DIGITS];
+                    digits[WORD_DIGITS - rest.len()..].copy_from_slice(rest);
+                    (&rest[..0], digits)
+                }
+            };
+            *word = packed(digits).ok_or(InvalidSequence)?;
+            rest = before;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        if text.is_empty() || words[0] >= FIRST_END || rest.iter().any(|byte| *byte != b'0') {
             return Err(InvalidSequence);
         }
-        let from = text.iter().position(|byte| *byte != b'0').unwrap_or(text.len() - 1);
-        let significant = &text[from..];
-        if significant.len() > SEQUENCE_DIGITS_MAX {
-            return Err(InvalidSequence);
-        }
-        let mut digits = [0; SEQUENCE_DIGITS_MAX];
-        digits[..significant.len()].copy_from_slice(significant);
-        Ok(Self { length: significant.len() as u8, digits })
+        Ok(Self(words))
     }
 
     /// The digits without leading zeros, as the stream gives them.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.digits[..usize::from(self.length)]).unwrap_or("0")
+    pub fn digits(&self) -> Digits {
+        let text = self.all_digits();
+        let from = text.iter().position(|digit| *digit != b'0').unwrap_or(SEQUENCE_DIGITS_MAX - 1);
+        Digits { text, from }
     }
 
     /// The digits filled up with zeros to [`SEQUENCE_DIGITS_MAX`], so that text order is number order.
     pub fn padded(&self) -> SmolStr {
+        SmolStr::new(&*Digits { text: self.all_digits(), from: 0 })
+    }
+
+    fn all_digits(&self) -> [u8; SEQUENCE_DIGITS_MAX] {
         let mut text = [b'0'; SEQUENCE_DIGITS_MAX];
-        let digits = self.as_str().as_bytes();
-        text[SEQUENCE_DIGITS_MAX - digits.len()..].copy_from_slice(digits);
-        SmolStr::new(std::str::from_utf8(&text).unwrap_or("0"))
+        for (digits, word) in text.rchunks_mut(WORD_DIGITS).zip(self.0.iter().rev()) {
+            for (place, digit) in digits.iter_mut().rev().enumerate() {
+                *digit += (word >> (4 * place) & 0xf) as u8;
+            }
+        }
+        text
+    }
+}
+
+/// Sixteen digits as a word; `None` where one of them is none.
+#[inline]
+fn packed(digits: [u8; WORD_DIGITS]) -> Option<u64> {
+    const ZEROS: u128 = u128::from_be_bytes([b'0'; WORD_DIGITS]);
+    /// Added to a digit, it leaves the upper half of its byte empty; added to anything larger, it does not.
+    const ABOVE_NINE: u128 = u128::from_be_bytes([6; WORD_DIGITS]);
+    const UPPER_HALVES: u128 = u128::from_be_bytes([0xf0; WORD_DIGITS]);
+    let digits = u128::from_be_bytes(digits) ^ ZEROS;
+    if (digits | digits.wrapping_add(ABOVE_NINE)) & UPPER_HALVES != 0 {
+        return None;
+    }
+    let half = |digits: u64| {
+        let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+        let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+        (fours | fours >> 16) & 0xffff_ffff
+    };
+    Some(half((digits >> 64) as u64) << 32 | half(digits as u64))
+}
+
+/// The digits of a sequence number, as text.
+#[derive(Clone, Copy)]
+pub struct Digits {
+    text: [u8; SEQUENCE_DIGITS_MAX],
+    from: usize,
+}
+
+impl Deref for Digits {
+    type Target = str;
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.text[self.from..]).unwrap_or("0")
+    }
+}
+
+impl fmt::Debug for Digits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
     }
 }
 
 impl fmt::Display for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(&self.digits())
     }
 }
 
 impl fmt::Debug for SequenceNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(&self.digits())
     }
 }
 
 impl From<u64> for SequenceNumber {
     fn from(number: u64) -> Self {
-        let text = number.to_string();
-        let mut digits = [0; SEQUENCE_DIGITS_MAX];
-        digits[..text.len()].copy_from_slice(text.as_bytes());
-        Self { length: text.len() as u8, digits }
+        let mut words = [0; WORDS];
+        let mut rest = number;
+        for place in 0..2 * WORD_DIGITS {
+            words[WORDS - 1 - place / WORD_DIGITS] |= (rest % 10) << (4 * (place % WORD_DIGITS));
+            rest /= 10;
+        }
+        Self(words)
     }
 }
 
@@ -89,7 +151,7 @@ impl FromStr for SequenceNumber {
 
 impl Serialize for SequenceNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        serializer.serialize_str(&self.digits())
     }
 }
 
@@ -111,6 +173,7 @@ pub enum Position {
 
 impl Position {
     /// Whether a record lies at or before this position, so that its outcome is part of the state already.
+    #[inline]
     pub fn covers(&self, sequence: &SequenceNumber) -> bool {
         match self {
             Self::Start => false,
@@ -130,6 +193,8 @@ impl fmt::Display for Position {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn number(text: &str) -> SequenceNumber {
@@ -150,6 +215,31 @@ mod tests {
         assert!(number(two_to_186) < number(&longest));
         assert!(number("9").padded() < number("10").padded());
         assert_eq!(number(&longest).padded(), longest);
+        assert_eq!(number(&format!("00{longest}")), number(&longest));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn digits_come_back_and_are_in_the_order_of_numbers(one in "0|[1-9][0-9]{0,128}", other in "[1-9][0-9]{15,17}") {
+            let numbers = (number(&one), number(&other));
+            prop_assert_eq!((&*numbers.0.digits(), &*numbers.1.digits()), (one.as_str(), other.as_str()));
+            prop_assert_eq!(numbers.0.cmp(&numbers.1), (one.len(), &one).cmp(&(other.len(), &other)));
+            prop_assert_eq!(SequenceNumber::from(other.parse::<u64>().unwrap()), numbers.1);
+            let padded = numbers.0.padded();
+            prop_assert_eq!((padded.len(), padded.trim_start_matches('0')), (SEQUENCE_DIGITS_MAX, one.trim_start_matches('0')));
+        }
+
+        #[test]
+        fn any_other_byte_is_refused(text in "[0-9]{1,140}", at: prop::sample::Index, byte: u8) {
+            let mut bytes = text.into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let significant = bytes.len() - bytes.iter().position(|digit| *digit != b'0').unwrap_or(0);
+            let good = bytes.iter().all(u8::is_ascii_digit) && significant <= SEQUENCE_DIGITS_MAX;
+            prop_assert_eq!(SequenceNumber::from_digits(&bytes).is_ok(), good);
+        }
     }
 
     #[test]
@@ -157,7 +247,7 @@ mod tests {
         for text in ["", "-1", "1e3", "12x", " 1", "１", &"9".repeat(SEQUENCE_DIGITS_MAX + 1)] {
             assert_eq!(SequenceNumber::new(text), Err(InvalidSequence), "{text:?}");
         }
-        assert_eq!(number(&"0".repeat(200)).as_str(), "0");
+        assert_eq!(&*number(&"0".repeat(200)).digits(), "0");
     }
 
     #[test]

@@ -239,7 +239,7 @@ fn cuts(random: &mut Random, length: usize, most: u64) -> Vec<usize> {
 /// The news of a rule set, to come just before a record, and to move the time no further than that one does.
 fn reload(put: &Put, set: &[u8]) -> Put {
     let before = &put.record;
-    let digits = before.sequence.as_str();
+    let digits = before.sequence.digits();
     // Numbers lie far apart, and the last digits of none are all nought.
     let (front, back) = digits.split_at(digits.len() - 9);
     let earlier = back.parse::<u64>().unwrap_or(1).saturating_sub(1);

@@ -20,7 +20,7 @@ fn numbered(number: u64) -> SequenceNumber {
 
 /// The number after another one; none after the last there is.
 pub(crate) fn next_number(last: &SequenceNumber) -> Option<SequenceNumber> {
-    let mut digits: Vec<u8> = last.as_str().bytes().collect();
+    let mut digits: Vec<u8> = last.digits().bytes().collect();
     for place in (0..digits.len()).rev() {
         if digits[place] == b'9' {
             digits[place] = b'0';

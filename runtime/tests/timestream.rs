@@ -172,7 +172,7 @@ async fn rows_are_found_as_they_were_sent() {
         let sequence = SequenceNumber::new(&(number + 1).to_string()).expect("a number");
         let measures = json!([
             measure("ingested_at", &(NOW + 5_000).to_string(), "BIGINT"),
-            measure("record", sequence.as_str(), "VARCHAR"),
+            measure("record", &sequence.digits(), "VARCHAR"),
             measure("other_readings", r#"{"x":[1,null]}"#, "VARCHAR"),
             measure("count", &number.to_string(), "BIGINT"),
             measure("flow", &(number as f64 / 4.0).to_string(), "DOUBLE"),

@@ -328,7 +328,7 @@ fn opened(bytes: &[u8]) -> Result<(Kind, Reader<'_>), Unreadable> {
 fn write_position(writer: &mut Writer, position: Position) {
     match position {
         Position::Start => writer.text(""),
-        Position::After(sequence) => writer.text(sequence.as_str()),
+        Position::After(sequence) => writer.text(&sequence.digits()),
     }
 }
 

@@ -163,7 +163,7 @@ impl Player<'_> {
                 // An answer that names no record is one that all is done, whatever the reason given.
                 (Some(failure), None) if failure.is_transient() => self.taken(invocation, Some(failure.to_string())),
                 (Some(failure), Some(from)) if failure.is_transient() => {
-                    let text = from.as_str().to_owned();
+                    let text = from.to_string();
                     if let Some((source, _)) =
                         self.respond(invocation, "partial", Some(&text), Some(failure.to_string()))
                     {
@@ -236,7 +236,7 @@ impl Player<'_> {
             inv: invocation,
             env: environment,
             shard: self.shards[source].name.to_string(),
-            seqs: records.iter().map(|record| shown(record.sequence.as_str(), stretched)).collect(),
+            seqs: records.iter().map(|record| shown(&record.sequence.digits(), stretched)).collect(),
             began_at,
             ended_at: self.world.clock.now(),
             result,
@@ -301,7 +301,7 @@ impl Player<'_> {
                 source.name.to_string(),
                 json!({
                     "records": records.len(),
-                    "newest": newest.map(|record| shown(record.sequence.as_str(), stretched)),
+                    "newest": newest.map(|record| shown(&record.sequence.digits(), stretched)),
                     "log": of("log"),
                     "base": of("base"),
                 }),

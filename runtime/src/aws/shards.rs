@@ -133,7 +133,7 @@ mod tests {
         let found = lineage(&shard("340282366920938463463374607431768211455")).expect("a lineage");
         assert_eq!(found.range, HashRange::ALL);
         assert_eq!(found.parents, ["shardId-000000000001", "shardId-000000000002"]);
-        assert_eq!(found.first.as_str(), "495");
+        assert_eq!(&*found.first.digits(), "495");
         assert!(lineage(&shard("-1")).is_err());
     }
 }

@@ -114,7 +114,7 @@ fn answer(shard: &str, outcome: Outcome, metrics: &mut Metrics) -> Result<BatchR
         return Err(Failure { kind, message: format!("shard {shard}: {failure}") });
     }
     tracing::warn!(shard, kind, reason = %failure, from = failed_from.map(tracing::field::display), "stopped early");
-    Ok(failed_from.map_or_else(BatchResponse::default, |sequence| BatchResponse::again_from(sequence.as_str())))
+    Ok(failed_from.map_or_else(BatchResponse::default, |sequence| BatchResponse::again_from(sequence.to_string())))
 }
 
 fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {

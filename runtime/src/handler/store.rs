@@ -206,7 +206,7 @@ fn again(batch: &Batch<'_>, from: Option<SequenceNumber>, why: &PortError, metri
     metrics.put("StoreRetries", Unit::Count, 1);
     let from = from.or_else(|| batch.records.first().map(|record| record.sequence));
     tracing::warn!(shard = batch.shard, reason = %why, "not stored yet");
-    from.map_or_else(BatchResponse::default, |from| BatchResponse::again_from(from.as_str()))
+    from.map_or_else(BatchResponse::default, |from| BatchResponse::again_from(from.to_string()))
 }
 
 #[cfg(test)]

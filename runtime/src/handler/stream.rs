@@ -18,5 +18,5 @@ pub(super) fn refuse_other(
     metrics.count_by_reason("Stopped", "other_stream", 1);
     tracing::warn!(stream = other, shard = batch.shard, "records of another stream are not taken");
     let first = batch.records.first();
-    Some(first.map_or_else(BatchResponse::default, |first| BatchResponse::again_from(first.sequence.as_str())))
+    Some(first.map_or_else(BatchResponse::default, |first| BatchResponse::again_from(first.sequence.to_string())))
 }

@@ -134,7 +134,7 @@ mod tests {
 
     fn registered(from: Option<Place>, revision: u64, zone: &str) -> Registered {
         let (device_type, zone) = ("pump".parse().unwrap(), zone.parse().unwrap());
-        let at = Timestamp(from.map_or(0, |from| from.sequence.as_str().parse().unwrap()));
+        let at = Timestamp(from.map_or(0, |from| from.sequence.digits().parse().unwrap()));
         Registered { from, at, revision, device_type, zone, retired: false }
     }
 

@@ -99,7 +99,7 @@ impl Items {
 
 /// A sort key: text order is the order of times, which no row has before 1970.
 fn key(at: Timestamp, sequence: &SequenceNumber) -> String {
-    format!("{:015}#{}", at.0.max(0), sequence.as_str())
+    format!("{:015}#{sequence}", at.0.max(0))
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub fn encode(row: &Whole<'_>) -> Encoded {
     let source = &row.source;
     let text = |name, value: &str| Measure { name, value: value.to_owned(), r#type: "VARCHAR" };
     let ingested_at = Measure { name: INGESTED_AT, value: source.ingested_at.0.to_string(), r#type: "BIGINT" };
-    let mut measures = vec![ingested_at, text(RECORD, source.sequence.as_str())];
+    let mut measures = vec![ingested_at, text(RECORD, &source.sequence.digits())];
     if !row.row.other_readings.is_empty() {
         let others = serde_json::to_string(&row.row.other_readings).expect("keys are texts, and numbers finite");
         measures.push(text(OTHER_READINGS, &others));

@@ -56,7 +56,7 @@ impl Serialize for Whole<'_> {
         map.serialize_entry(INGESTED_AT, &micros(source.ingested_at))?;
         map.serialize_entry(ZONE, &source.registered.zone)?;
         map.serialize_entry(DEVICE_TYPE, &source.registered.device_type)?;
-        map.serialize_entry(RECORD, source.sequence.as_str())?;
+        map.serialize_entry(RECORD, &*source.sequence.digits())?;
         if !row.other_readings.is_empty() {
             let others = serde_json::to_string(&row.other_readings).map_err(serde::ser::Error::custom)?;
             map.serialize_entry(OTHER_READINGS, &others)?;

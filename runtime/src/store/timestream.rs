@@ -99,7 +99,7 @@ impl<R: Records + Send, A: Aside + Send> Keeping for TimestreamRows<R, A> {
             let unwanted = unwanted(rows, call, refused);
             if !unwanted.is_empty() {
                 let sequence = rows[call[0]].sequence;
-                if let Err(why) = self.set_aside(shard, sequence.as_str(), &unwanted).await {
+                if let Err(why) = self.set_aside(shard, &sequence.digits(), &unwanted).await {
                     return Handed { left: left(why), ..handed };
                 }
             }

@@ -84,7 +84,7 @@ fn a_record_is_what_the_service_takes() {
             "MeasureValueType": "MULTI",
             "MeasureValues": [
                 measure("ingested_at", &(NOW + 500).to_string(), "BIGINT"),
-                measure("record", SequenceNumber::new("1").unwrap().as_str(), "VARCHAR"),
+                measure("record", &SequenceNumber::new("1").unwrap().digits(), "VARCHAR"),
                 measure("flow", "1.5", "DOUBLE"), measure("count", "7", "BIGINT"), measure("mode", "auto", "VARCHAR"),
             ],
         })

@@ -128,7 +128,7 @@ mod tests {
         let data: Vec<&[u8]> = batch.records.iter().map(|record| record.data).collect();
         assert_eq!(data, [br#"{"a":1}"#.as_slice(), b"", b"{}"]);
         assert_eq!(batch.records[0].arrived_at, Timestamp(1_769_855_400_123));
-        assert_eq!(batch.records[1].sequence.as_str(), "495");
+        assert_eq!(&*batch.records[1].sequence.digits(), "495");
         assert_eq!(batch.records[0].partition_key, "sensor-001");
     }
 
