@@ -2,10 +2,10 @@
 //! only the rules of its own type, zone and metrics, however many the set holds.
 
 mod fleets;
+mod plan;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::Range,
     sync::{Arc, OnceLock},
 };
 
@@ -15,17 +15,16 @@ use smol_str::SmolStr;
 use crate::{
     active,
     ids::{AttributeId, ContactId, DeviceTypeId, MetricId, RuleId, SeverityId, ZoneId},
-    instances::Instances,
     overrides::{Override, Overrides},
-    rule::{Test, composite, limits::Limits},
+    rule::{Test, composite},
     rule_set::{self, Condition, Hold, OnGap, RuleSet, RuleSetError, UnknownReading, ValueType},
     sample::{layout::Layout, spelling::Spelling},
     units::{Finite, Millis, Timestamp},
-    value::Value,
 };
 
 pub(crate) use fleets::Belonging;
 use fleets::FleetRule;
+pub(crate) use plan::Plan;
 
 /// A rule set, ready to evaluate.
 #[derive(Debug)]
@@ -200,30 +199,6 @@ impl Duration {
             Self::Samples { .. } => Millis(0),
         }
     }
-}
-
-/// The rules that devices of one type in one zone meet.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// Indexes into [`DeviceType::rules`], by metric, then by id. A device has one instance for each.
-    pub(crate) rules: Vec<u32>,
-    /// For each metric, the rules that read it.
-    pub(crate) by_metric: Vec<Readers>,
-    /// The part of `rules` that read no samples.
-    pub(crate) without_metric: Range<u32>,
-    /// The fleets that such devices belong to, in the order of rule and zone.
-    pub(crate) fleets: Vec<Belonging>,
-}
-
-/// The rules of a plan that read one metric, arranged so that a sample meets only those that it can change.
-#[derive(Debug)]
-pub(crate) struct Readers {
-    /// Their slots.
-    pub(crate) slots: Range<u32>,
-    /// Those that every sample meets.
-    always: Vec<u32>,
-    /// The others, which a sample meets if it breaches them, or if they are not as they began.
-    limits: Limits,
 }
 
 /// Where a device belongs in a compiled set.
@@ -460,74 +435,6 @@ impl Kind {
                 index: (0..).zip(values).map(|(index, word)| (word.clone(), index)).collect(),
             },
             ValueType::String => Self::Text,
-        }
-    }
-}
-
-impl Plan {
-    fn new(device_type: &DeviceType, zone: u16) -> Self {
-        let covers = |rule: &Rule| rule.zones.as_ref().is_none_or(|zones| zones.binary_search(&zone).is_ok());
-        let mut rules = Vec::new();
-        let mut by_metric = vec![0..0; device_type.metrics.len()];
-        let mut without_metric = 0..0;
-        for (index, rule) in (0..).zip(&device_type.rules).filter(|(_, rule)| covers(rule)) {
-            let part = match rule.metric {
-                Some(metric) => &mut by_metric[usize::from(metric)],
-                None => &mut without_metric,
-            };
-            if part.start == part.end {
-                part.start = rules.len() as u32;
-            }
-            rules.push(index);
-            part.end = rules.len() as u32;
-        }
-        let by_metric = by_metric.into_iter().map(|slots| Readers::new(device_type, &rules, slots)).collect();
-        Self { rules, by_metric, without_metric, fleets: Vec::new() }
-    }
-}
-
-impl Readers {
-    fn new(device_type: &DeviceType, rules: &[u32], slots: Range<u32>) -> Self {
-        let mut always = Vec::new();
-        let mut comparisons = Vec::new();
-        for slot in slots.clone() {
-            let rule = &device_type.rules[rules[slot as usize] as usize];
-            match (rule.duration, rule.test.limits()) {
-                (Duration::Time { .. }, Some(limits)) => {
-                    comparisons.extend(limits.into_iter().flatten().map(|(operator, limit)| (operator, limit, slot)));
-                }
-                // Every sample moves a window of samples on.
-                (Duration::Samples { .. }, _) | (Duration::Time { .. }, None) => always.push(slot),
-            }
-        }
-        Self { slots, always, limits: Limits::new(&comparisons) }
-    }
-
-    /// Whether a value changes no rule: nearly all do not.
-    #[inline]
-    pub(crate) fn stay(&self, value: Value, instances: &Instances) -> bool {
-        self.always.is_empty()
-            && match value {
-                Value::Number(number) => self.limits.hold(number),
-                Value::Bool(_) | Value::Word(_) => true,
-            }
-            && instances.kept_in(&self.slots).next().is_none()
-    }
-
-    /// The slots of the rules that a value can change, rising, in place of what `met` held. All others would stay
-    /// inactive, as they are.
-    pub(crate) fn meet(&self, value: Value, instances: &Instances, met: &mut Vec<u32>) {
-        met.clear();
-        met.extend_from_slice(&self.always);
-        if let Value::Number(number) = value {
-            let (above, below) = self.limits.breached(number);
-            met.extend_from_slice(above);
-            met.extend_from_slice(below);
-        }
-        met.extend(instances.kept_in(&self.slots));
-        if met.len() > self.always.len() {
-            met.sort_unstable();
-            met.dedup();
         }
     }
 }

@@ -3,6 +3,8 @@
 
 use memchr::memchr;
 
+use crate::octets;
+
 /// The fields of a wrapped message. All of them are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message<'a> {
@@ -54,9 +56,9 @@ pub(crate) fn telemetry<'a>(data: &'a [u8], device: &str) -> Option<Telemetry<'a
     let (payload, rest) = data.strip_prefix(WORDS[0])?.split_at_checked(length)?;
     let rest = rest.strip_prefix(WORDS[1])?.strip_prefix(device)?;
     let rest = rest.strip_prefix(WORDS[2])?.strip_prefix(device)?;
-    let mut rest = rest.strip_prefix(WORDS[3])?;
-    let ingested_at = number(rest, &mut rest)?;
-    (rest == WORDS[4]).then_some(Telemetry { payload, ingested_at })
+    let (moment, rest) = rest.strip_prefix(WORDS[3])?.split_first_chunk::<MOMENT_DIGITS>()?;
+    let ingested_at = octets::thirteen(moment).filter(|_| moment[0] != b'0')?;
+    (rest == WORDS[4]).then_some(Telemetry { payload, ingested_at: ingested_at as i64 })
 }
 
 /// Reads a record, if it is of that form and has `"ff":1`.

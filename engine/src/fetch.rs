@@ -32,7 +32,7 @@ impl ShardState {
         }
         for device in devices.iter().flatten() {
             seen ^= device.registration.revision as i64;
-            seen ^= device.metrics.iter().fold(0, |seen, metric| seen ^ i64::from(metric.seen));
+            seen ^= device.metrics.iter().fold(0, |seen, metric| seen ^ i64::from(metric.seen()));
             seen ^= device.instances.iter().next().map_or(0, |(slot, _)| slot as i64);
         }
         black_box(seen);

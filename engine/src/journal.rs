@@ -9,8 +9,9 @@ use crate::{
     compiled::Home,
     fleet::{Fleet, Memberships},
     instances::Instances,
+    metric::MetricState,
     rule::memory::Memory,
-    state::{Device, Firing, Flaps, Head, Instance, MetricState, Phase, Presence, Registration},
+    state::{Device, Firing, Flaps, Head, Instance, Phase, Presence, Registration},
     units::{Finite, Timestamp},
 };
 

@@ -24,6 +24,8 @@ mod journal;
 mod machine;
 #[cfg(feature = "memory")]
 pub mod memory;
+mod metric;
+pub mod octets;
 pub mod overrides;
 pub mod position;
 #[cfg(feature = "probes")]

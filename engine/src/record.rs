@@ -20,7 +20,8 @@ use crate::{
     units::{Finite, Timestamp},
 };
 
-/// A record, read as far as its envelope goes.
+/// A record, read as far as its envelope goes. What is rare and large lies in boxes: nearly every record is telemetry, and
+/// is handed from one to the next.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
     /// Readings of a device.
@@ -34,13 +35,13 @@ pub(crate) enum Record<'a> {
     /// Nothing but its time.
     Tick,
     /// A device is registered, moved or retired.
-    Device(Registration),
+    Device(Box<Registration>),
     /// A rule set is to be adopted.
     Rules { version: u64, sha256: SmolStr },
     /// Operators have set something for a rule, or set it no longer.
-    Override { rule: RuleId, row: Override },
+    Override { rule: RuleId, row: Box<Override> },
     /// A device is something else to a fleet than before.
-    Member(Member),
+    Member(Box<Member>),
     /// A record that was set aside or given up, once more, as it came.
     Redriven { original: Vec<u8> },
 }
@@ -220,12 +221,12 @@ fn open<'a>(
 ) -> Result<Record<'a>, Refusal> {
     match wrapped.k.as_deref() {
         Some("message") => open_message(wrapped, partition_key, buffer),
-        Some("device") => open_device(wrapped, partition_key).map(Record::Device),
+        Some("device") => open_device(wrapped, partition_key).map(Box::new).map(Record::Device),
         Some("rules") => {
             let (version, sha256) = rule_set(wrapped.version, wrapped.sha256)?;
             Ok(Record::Rules { version, sha256 })
         }
-        Some("member") => open_member(wrapped, partition_key, ingested_at).map(Record::Member),
+        Some("member") => open_member(wrapped, partition_key, ingested_at).map(Box::new).map(Record::Member),
         Some("override") => open_override(wrapped),
         Some("lifecycle") => open_lifecycle(wrapped, partition_key).map(Record::Lifecycle),
         Some("tick") => Ok(Record::Tick),
@@ -357,7 +358,7 @@ fn open_override<'a>(wrapped: Wrapped<'_>) -> Result<Record<'a>, Refusal> {
             until: wrapped.until.map(Timestamp),
         }
     };
-    Ok(Record::Override { rule, row })
+    Ok(Record::Override { rule, row: Box::new(row) })
 }
 
 fn open_member(wrapped: Wrapped<'_>, partition_key: &str, ingested_at: Timestamp) -> Result<Member, Refusal> {

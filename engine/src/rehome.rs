@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     compiled::{Compiled, Home, Kind, Metric, Rule},
     effect::ResolveReason,
-    state::{Device, Instance, MetricState, Phase, Registration, ShardState},
+    state::{Device, Instance, Phase, Registration, ShardState},
     value::Value,
 };
 
@@ -38,8 +38,8 @@ pub(crate) fn rehome(
             let before = if same_metrics { Some(index) } else { old_type.metric_of(metric.id.as_str()) };
             if let Some(before) = before {
                 let state = &device.metrics[before];
-                let value = state.value.and_then(|value| carry(value, &old_type.metrics[before], metric));
-                moved.metrics[index] = MetricState { value, ..*state };
+                let value = state.value().and_then(|value| carry(value, &old_type.metrics[before], metric));
+                moved.metrics[index] = state.with_value(value);
             }
         }
         for (index, rule) in new_plan.rules.iter().enumerate() {

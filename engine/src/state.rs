@@ -13,6 +13,7 @@ use crate::{
     ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
     instances::Instances,
     journal::Journal,
+    metric::MetricState,
     overrides::{Override, Overrides},
     position::Position,
     queue::Queue,
@@ -94,17 +95,6 @@ pub struct Registration {
     pub attributes: Vec<(AttributeId, Finite)>,
     /// Whether it was taken out of service.
     pub retired: bool,
-}
-
-/// The newest sample of a metric.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct MetricState {
-    /// Its time. Nothing at or before it is evaluated.
-    pub(crate) newest: Option<Timestamp>,
-    /// Its value; none after a rule set that gave the metric another kind.
-    pub(crate) value: Option<Value>,
-    /// How many were evaluated.
-    pub(crate) seen: u32,
 }
 
 /// Where one rule stands on one device.
@@ -298,6 +288,11 @@ impl ShardState {
 
     pub(crate) fn find(&self, device: &str) -> Option<u32> {
         self.index.get(device).copied()
+    }
+
+    /// The same with its id as the index has it: the device itself need not be read for it.
+    pub(crate) fn find_id(&self, device: &str) -> Option<(&DeviceId, u32)> {
+        self.index.get_key_value(device).map(|(id, index)| (id, *index))
     }
 
     /// A device for changing it: from here on it is part of the run's delta.

@@ -11,7 +11,8 @@ use crate::{
     compiled::{Compiled, Kind, Metric},
     effect::Evidence,
     ids::{AttributeId, DeviceId, DeviceTypeId, ZoneId},
-    state::{Device, Firing, Flaps, Head, Instance, MetricState, Notice, Phase, Presence, Quiet, Registration},
+    metric::MetricState,
+    state::{Device, Firing, Flaps, Head, Instance, Notice, Phase, Presence, Quiet, Registration},
     units::{Finite, Timestamp},
     value::Value,
 };
@@ -41,13 +42,13 @@ pub(super) fn write(writer: &mut Writer, device: &Device, head: &Head, rules: &C
     };
     let (device_type, plan) = (rules.device_type(home), rules.plan(home));
 
-    let metrics = || device_type.metrics.iter().zip(&device.metrics).filter(|(_, state)| state.seen > 0);
+    let metrics = || device_type.metrics.iter().zip(&device.metrics).filter(|(_, state)| state.seen() > 0);
     writer.number(metrics().count() as u64);
     for (metric, state) in metrics() {
         writer.name(metric.id.as_str());
-        write_time(writer, state.newest, head);
-        write_value(writer, state.value, Some(metric));
-        writer.number(u64::from(state.seen));
+        write_time(writer, state.newest(), head);
+        write_value(writer, state.value(), Some(metric));
+        writer.number(u64::from(state.seen()));
     }
 
     let instances = || device.instances.iter().filter(|(_, instance)| !instance.is_default());
@@ -89,15 +90,14 @@ pub(super) fn read(reader: &mut Reader<'_>, rules: &Compiled, head: &Head) -> Re
         let name = reader.name("a metric")?;
         let (device_type, _) = place.ok_or(Malformed("a metric without a device type"))?;
         let index = device_type.metric_of(name).ok_or(Malformed("a metric that its rule set does not know"))?;
-        let state = MetricState {
-            newest: read_time(reader, head)?,
-            value: read_value(reader, Some(&device_type.metrics[index]))?,
-            seen: u32::try_from(reader.number("a number of samples")?).map_err(|_| Malformed("a number of samples"))?,
-        };
-        if state.seen == 0 {
+        let newest = read_time(reader, head)?;
+        let value = read_value(reader, Some(&device_type.metrics[index]))?;
+        let seen =
+            u32::try_from(reader.number("a number of samples")?).map_err(|_| Malformed("a number of samples"))?;
+        if seen == 0 {
             return Err(Malformed("a metric without a sample"));
         }
-        device.metrics[index] = state;
+        device.metrics[index] = MetricState::new(newest, value, seen);
     }
     for _ in 0..reader.count("the number of rules")? {
         let name = reader.name("a rule")?;

@@ -197,7 +197,7 @@ fn heard(ingested_at: Timestamp, record: Record<'_>, again: bool, decoded: &Buff
             again,
             payload: payload.bytes(decoded.bytes()).to_vec(),
         }),
-        Record::Device(registration) => Heard::Registration(registration, ingested_at),
+        Record::Device(registration) => Heard::Registration(*registration, ingested_at),
         Record::Status { .. }
         | Record::Alarm { .. }
         | Record::Lifecycle(_)

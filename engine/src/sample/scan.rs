@@ -16,7 +16,11 @@ use super::{
     time,
     walk::Scalar,
 };
-use crate::{rule_set::TimestampFormat, units::Timestamp};
+use crate::{
+    octets::{self, Decimal},
+    rule_set::TimestampFormat,
+    units::Timestamp,
+};
 
 /// Keys that the platform does not name, in one object. They are compared one by one, so more are left to the parser.
 const STRANGE_KEYS_MAX: usize = 8;
@@ -233,8 +237,8 @@ impl<'m> Scan<'_, '_, 'm> {
     pub(super) fn scalar(&mut self) -> Result<Scalar<'m>, Surprise> {
         match self.rest.first().ok_or(Surprise)? {
             b'-' | b'0'..=b'9' => {
-                let (number, length) = number(self.rest).ok_or(Surprise)?;
-                self.rest = &self.rest[length..];
+                let (number, after) = number(self.rest).ok_or(Surprise)?;
+                self.rest = after;
                 Ok(Scalar::Number(number))
             }
             b'"' => {
@@ -288,22 +292,35 @@ impl<'m> Scan<'_, '_, 'm> {
     }
 }
 
-/// A number spelt as JSON has it, and its length. Only numbers that one division makes exactly: at most 2^53 without
+/// A number spelt as JSON has it, and what follows it. Only numbers that one division makes exactly: at most 2^53 without
 /// the point, at most 18 digits, no exponent.
 #[inline]
-pub(super) fn number(text: &[u8]) -> Option<(f64, usize)> {
-    const EXACT_MAX: u64 = 1 << 53;
-    /// So many digits never overflow.
-    const DIGITS_MAX: usize = 18;
+pub(super) fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     const POWERS: [f64; DIGITS_MAX + 1] =
         [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
-    let negative = text.first() == Some(&b'-');
-    let mut rest = if negative { &text[1..] } else { text };
-    let from = rest.len();
+    let (negative, unsigned) = match text {
+        [b'-', unsigned @ ..] => (true, unsigned),
+        unsigned => (false, unsigned),
+    };
+    let Decimal { digits, places, length } =
+        unsigned.first_chunk().and_then(octets::decimal).or_else(|| longer(unsigned))?;
+    // Both are exact, so the quotient is the nearest number to what was written.
+    let value = digits as f64 / POWERS[places];
+    Some((if negative { -value } else { value }, unsigned.get(length..)?))
+}
+
+/// So many digits never overflow.
+const DIGITS_MAX: usize = 18;
+
+/// Any number of that form, without its sign.
+#[inline(never)]
+fn longer(text: &[u8]) -> Option<Decimal> {
+    const EXACT_MAX: u64 = 1 << 53;
+    let mut rest = text;
     let mut number = 0;
     digits(&mut rest, &mut number);
-    let whole = from - rest.len();
-    if whole == 0 || (whole > 1 && text[usize::from(negative)] == b'0') {
+    let whole = text.len() - rest.len();
+    if whole == 0 || (whole > 1 && text[0] == b'0') {
         return None;
     }
     let mut places = 0;
@@ -318,9 +335,7 @@ pub(super) fn number(text: &[u8]) -> Option<(f64, usize)> {
     if whole + places > DIGITS_MAX || number > EXACT_MAX || matches!(rest, [b'e' | b'E', ..]) {
         return None;
     }
-    // Both are exact, so the quotient is the nearest number to what was written.
-    let value = number as f64 / POWERS[places];
-    Some((if negative { -value } else { value }, text.len() - rest.len()))
+    Some(Decimal { digits: number, places, length: text.len() - rest.len() })
 }
 
 /// Reads digits on to a number. What it comes to after more digits than fit means nothing.

@@ -279,11 +279,20 @@ proptest! {
     }
 
     #[test]
+    fn short_numbers_are_read_as_longer_ones_are(text in "[-0-9.eE, ]{8,14}") {
+        let longer = longer(text.as_bytes());
+        let short = octets::decimal(text.as_bytes().first_chunk().unwrap());
+        prop_assert_eq!(short, longer.filter(|number| number.length < 8));
+    }
+
+    #[test]
     fn numbers_have_the_bits_that_the_parser_gives_them(text in "-?(0|[1-9][0-9]{0,15})(\\.[0-9]{1,22})?") {
         let parsed: f64 = serde_json::from_str(&text).unwrap();
-        if let Some((number, length)) = number(text.as_bytes()) {
+        let followed = format!("{text},12345678");
+        prop_assert_eq!(number(text.as_bytes()).map(|read| read.0), number(followed.as_bytes()).map(|read| read.0));
+        if let Some((number, rest)) = number(followed.as_bytes()) {
             prop_assert_eq!(number.to_bits(), parsed.to_bits());
-            prop_assert_eq!(length, text.len());
+            prop_assert_eq!(rest, b",12345678");
         } else {
             prop_assert!(text.len() > 15, "{} is short enough", text);
         }

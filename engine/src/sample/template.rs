@@ -149,33 +149,42 @@ impl Template {
     #[inline]
     fn read(&self, scan: &mut Scan<'_, '_, '_>, which: Level) -> Option<()> {
         let mut given = None;
+        let mut rest = scan.rest;
         for Part { before, value } in &self.parts {
-            scan.rest = before.after(scan.rest)?;
+            rest = before.after(rest)?;
             match *value {
                 Expected::Number { metric, min, max } => {
-                    let (number, length) = number(scan.rest)?;
+                    let (number, after) = number(rest)?;
                     if !(min <= number && number <= max) {
                         return None;
                     }
                     scan.reader.samples.values.push((metric, Value::Number(Finite::new(number)?)));
-                    scan.rest = scan.rest.get(length..)?;
+                    rest = after;
                 }
                 Expected::Metric(metric) => {
+                    scan.rest = rest;
                     let scalar = scan.scalar().ok()?;
                     scan.reader.value::<Refused>(Level::Element, metric, &scalar).map_err(Surprise::from).ok()?;
+                    rest = scan.rest;
                 }
                 Expected::DeviceId => {
                     // An id has no characters that a text would escape.
                     let id = scan.reader.device.as_str().as_bytes();
-                    scan.rest = scan.rest.strip_prefix(b"\"")?.strip_prefix(id)?.strip_prefix(b"\"")?;
+                    rest = rest.strip_prefix(b"\"")?.strip_prefix(id)?.strip_prefix(b"\"")?;
                 }
-                Expected::Timestamp => given = scan.time().ok()?,
+                Expected::Timestamp => {
+                    scan.rest = rest;
+                    given = scan.time().ok()?;
+                    rest = scan.rest;
+                }
                 Expected::Stranger => {
+                    scan.rest = rest;
                     scan.scalar().ok()?;
+                    rest = scan.rest;
                 }
             }
         }
-        scan.rest = self.end.after(scan.rest)?;
+        scan.rest = self.end.after(rest)?;
         let head: &mut Head = scan.reader.head(which);
         head.given = given;
         let from = head.values_from;

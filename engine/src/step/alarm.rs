@@ -38,7 +38,7 @@ pub(super) fn take(
     moment: &Moment<'_>,
     run: &mut Run,
 ) -> Result<(), Refusal> {
-    let (index, home) = registration::known(rules, state, device)?;
+    let (_, index, home) = registration::known(rules, state, device)?;
     let alarm: Alarm = payload(bytes, &rules.device_id_path, device, Reason::BadAlarm)?;
     if !is_alarm_code(&alarm.code) {
         return Err(Refusal::new(Reason::BadAlarm, "`code` has 1 to 64 printable characters"));

@@ -180,7 +180,7 @@ fn take(
             Ok(())
         }
         Ok(Record::Override { rule, row }) => {
-            changed = overrides::take(rules, state, (&rule, &row), &moment, run);
+            changed = overrides::take(rules, state, (&rule, &*row), &moment, run);
             Ok(())
         }
         Ok(Record::Member(member)) => {

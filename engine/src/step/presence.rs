@@ -73,7 +73,7 @@ pub(super) fn status(
     moment: &Moment<'_>,
     run: &mut Run,
 ) -> Result<(), Refusal> {
-    let (index, home) = registration::known(rules, state, device)?;
+    let (_, index, home) = registration::known(rules, state, device)?;
     let Status { status } = payload(bytes, &rules.device_id_path, device, Reason::BadStatus)?;
     let online = match &*status {
         "online" => true,
@@ -118,7 +118,7 @@ pub(super) fn lifecycle(
     moment: &Moment<'_>,
     run: &mut Run,
 ) {
-    let Ok((index, home)) = registration::known(rules, state, &lifecycle.device) else {
+    let Ok((_, index, home)) = registration::known(rules, state, &lifecycle.device) else {
         // Tools and gateways connect as well.
         run.counts.unread += 1;
         return;

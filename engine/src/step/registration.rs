@@ -1,5 +1,7 @@
 //! A device is registered, moved, changed or retired.
 
+use std::sync::Arc;
+
 use smol_str::format_smolstr;
 
 use super::{
@@ -7,7 +9,8 @@ use super::{
     judge::{Tally, end},
 };
 use crate::{
-    compiled::Compiled,
+    compiled::{Compiled, Home},
+    ids::DeviceId,
     reason::{Reason, Refusal},
     rehome,
     state::{Device, Registration, ShardState},
@@ -17,7 +20,7 @@ use crate::{
 pub(super) fn take(
     rules: &Compiled,
     state: &mut ShardState,
-    registration: Registration,
+    registration: Box<Registration>,
     moment: &Moment<'_>,
     run: &mut Run,
 ) {
@@ -28,7 +31,7 @@ pub(super) fn take(
         run.counts.stale_registrations += 1;
         return;
     }
-    let registration = registration.into();
+    let registration = Arc::from(registration);
     let device = match before {
         None => Device::new(registration, rules),
         Some(before) => {
@@ -55,17 +58,17 @@ pub(super) fn homeless(rules: &Compiled, registration: &Registration) -> Refusal
     }
 }
 
-/// A device that a record is about, by its index and where it belongs.
-pub(super) fn known(
+/// A device that a record is about: its id, its index and where it belongs.
+pub(super) fn known<'s>(
     rules: &Compiled,
-    state: &ShardState,
+    state: &'s ShardState,
     device: &str,
-) -> Result<(u32, crate::compiled::Home), Refusal> {
+) -> Result<(&'s DeviceId, u32, Home), Refusal> {
     // What stands for a fleet has a key that a plain record may bear, and is no device.
-    let found = state.find(device).filter(|index| state.devices[*index as usize].fleet.is_none());
-    let Some(index) = found else {
+    let found = state.find_id(device).filter(|(_, index)| state.devices[*index as usize].fleet.is_none());
+    let Some((id, index)) = found else {
         return Err(Refusal::new(Reason::UnknownDevice, "the device was never registered"));
     };
     let known = &state.devices[index as usize];
-    known.home.map(|home| (index, home)).ok_or_else(|| homeless(rules, &known.registration))
+    known.home.map(|home| (id, index, home)).ok_or_else(|| homeless(rules, &known.registration))
 }

@@ -25,9 +25,9 @@ pub(super) fn take(
     moment: &Moment<'_>,
     run: &mut Run,
 ) -> Result<(), Refusal> {
-    let (index, home) = registration::known(rules, state, device)?;
+    let (id, index, home) = registration::known(rules, state, device)?;
     let ingested_at = moment.ingested_at;
-    run.samples.read(bytes, rules, home, &state.devices[index as usize].registration.id, ingested_at)?;
+    run.samples.read(bytes, rules, home, id, ingested_at)?;
 
     let Run { shard, effects, counts, trace, samples, met, .. } = run;
     counts.unknown_readings += samples.unknown_readings;
@@ -71,26 +71,26 @@ fn evaluate(
     met: &mut Vec<u32>,
 ) {
     let state = &mut device.metrics[usize::from(metric)];
-    if state.newest.is_some_and(|newest| scene.at < newest || (scene.at == newest && !mutant!(DuplicateEvaluated))) {
+    let newest = state.newest();
+    if newest.is_some_and(|newest| scene.at < newest || (scene.at == newest && !mutant!(DuplicateEvaluated))) {
         tally.counts.late += 1;
         return;
     }
-    let previous = state.value.zip(state.newest);
-    let gap = state.newest.map(|newest| scene.at.since(newest));
-    state.newest = Some(scene.at);
-    state.value = Some(value);
-    state.seen = state.seen.saturating_add(1);
-    let seen = state.seen;
-
+    let before = *state;
+    state.take(scene.at, value);
+    let seen = state.seen();
     let readers = &plan.by_metric[usize::from(metric)];
     if tally.is_traced() {
         met.clear();
         met.extend(readers.slots.clone());
-    } else if readers.stay(value, &device.instances) {
+    } else if plan.quiet[usize::from(metric)].covers(value) && readers.stand_as_they_began(&device.instances) {
+        // Nearly every value ends here.
         return;
     } else {
         readers.meet(value, &device.instances, met);
     }
+    let previous = before.value().zip(newest);
+    let gap = newest.map(|newest| scene.at.since(newest));
     for slot in met.iter().map(|slot| *slot as usize) {
         let rule = rule_of(scene, slot);
         let held = device.instances[slot].held();

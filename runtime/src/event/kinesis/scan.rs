@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use fleetform_engine::{base64::decode_onto, position::SequenceNumber, units::Timestamp};
+use fleetform_engine::{base64::decode_onto, octets, position::SequenceNumber, units::Timestamp};
 use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -163,6 +163,13 @@ fn is_plain(byte: u8) -> bool {
 
 /// Seconds with at most three decimals, as milliseconds. `rest` is what follows.
 fn milliseconds(rest: &mut &[u8]) -> Option<Timestamp> {
+    if let Some((usual, after @ [b'}' | b',', ..])) = rest.split_first_chunk()
+        && usual[0] != b'0'
+        && let Some(ms) = octets::seconds(usual)
+    {
+        *rest = after;
+        return Some(Timestamp(ms as i64));
+    }
     /// Below a hundred thousand years the nearest float is far less than a millisecond away.
     const DIGITS_MAX: usize = 12;
     let digits = |text: &[u8]| text.iter().position(|byte| !byte.is_ascii_digit());

@@ -1,0 +1,139 @@
+//! Numbers read eight bytes at a time: without a loop, and so without a guess at where a number ends.
+
+/// Eight bytes of a text, the first of them lowest.
+#[derive(Clone, Copy)]
+struct Octets {
+    /// What each digit is. What the other bytes are here is no digit.
+    digits: u64,
+    /// The highest bit of each byte that is no digit.
+    others: u64,
+}
+
+/// A number as it is written, without a sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decimal {
+    /// Its digits without the point.
+    pub(crate) digits: u64,
+    /// Digits behind the point.
+    pub(crate) places: usize,
+    /// Its bytes.
+    pub(crate) length: usize,
+}
+
+const fn each(byte: u8) -> u64 {
+    u64::from_le_bytes([byte; 8])
+}
+
+impl Octets {
+    #[inline]
+    fn new(text: &[u8; 8]) -> Self {
+        let digits = u64::from_le_bytes(*text) ^ each(b'0');
+        // No byte of the sum reaches the next one.
+        let others = (((digits & each(0x7f)) + each(0x80 - 10)) | digits) & each(0x80);
+        Self { digits, others }
+    }
+}
+
+/// The number that eight digits are, the first of them lowest.
+#[inline]
+fn number(digits: u64) -> u64 {
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
+}
+
+/// The number that a text begins with as JSON spells it, if it ends within eight bytes and has no exponent. `None` says
+/// nothing about the text.
+#[inline]
+pub(crate) fn decimal(text: &[u8; 8]) -> Option<Decimal> {
+    let Octets { digits, others } = Octets::new(text);
+    let end_of = |others: u64| (others.trailing_zeros() / 8) as usize;
+    let byte = |place: usize| (digits >> (8 * place)) as u8 ^ b'0';
+    let whole = end_of(others);
+    if whole == 0 || others == 0 || (whole > 1 && byte(0) == b'0') {
+        return None;
+    }
+    let (joined, places, length) = if byte(whole) == b'.' {
+        let behind = others & (others - 1);
+        let end = end_of(behind);
+        if behind == 0 || end == whole + 1 {
+            return None;
+        }
+        let before_point = (1 << (8 * whole)) - 1;
+        ((digits & before_point) | ((digits >> 8) & !before_point), end - whole - 1, end)
+    } else {
+        (digits, 0, whole)
+    };
+    if byte(length) | 0x20 == b'e' {
+        return None;
+    }
+    // Noughts in front of the digits take the place of what follows them.
+    let count = length - usize::from(places > 0);
+    Some(Decimal { digits: number(joined << (64 - 8 * count)), places, length })
+}
+
+/// The number that thirteen digits are, as of milliseconds since 1970; `None` if they are something else.
+#[inline]
+pub fn thirteen(text: &[u8; 13]) -> Option<u64> {
+    let (first, last) = (Octets::new(text.first_chunk()?), Octets::new(text.last_chunk()?));
+    // Three digits are in both.
+    (first.others | last.others == 0).then(|| number(first.digits) * 100_000 + number(last.digits >> 24 << 24))
+}
+
+/// The milliseconds that `1769855400.123` is, ten digits of seconds and three behind the point; `None` if it is
+/// something else.
+#[inline]
+pub fn seconds(text: &[u8; 14]) -> Option<u64> {
+    let (first, last) = (Octets::new(text.first_chunk()?), Octets::new(text.last_chunk()?));
+    if text[10] != b'.' || first.others != 0 || last.others != 0x80 << 32 {
+        return None;
+    }
+    // Two digits are in both; two more lie before the point.
+    let five = ((last.digits & 0xffff_0000) << 8) | (last.digits >> 40 << 40);
+    Some(number(first.digits) * 100_000 + number(five))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn numbers_are_read_as_they_are_written(whole in "0|[1-9][0-9]{0,4}", places in "[0-9]{0,3}", end in "[ -,/:-df-~]") {
+            let written = if places.is_empty() { whole.clone() } else { format!("{whole}.{places}") };
+            let text = format!("{written}{end}12345678");
+            let read = decimal(text.as_bytes().first_chunk().unwrap()).filter(|_| end != "E");
+            let expected = Decimal {
+                digits: format!("{whole}{places}").parse().unwrap(), places: places.len(), length: written.len()
+            };
+            prop_assert_eq!(read, (written.len() < 8 && end != "E").then_some(expected));
+        }
+
+        #[test]
+        fn no_other_text_is_a_number(text in "[-0-9.eE, é]{8}") {
+            if let Some(Decimal { digits, places, length }) = decimal(text.as_bytes().first_chunk().unwrap()) {
+                let (written, rest) = text.split_at(length);
+                prop_assert!(serde_json::from_str::<f64>(written).is_ok() && !rest.starts_with(['e', 'E']));
+                prop_assert_eq!(digits as f64 / 10_f64.powi(places as i32), written.parse::<f64>().unwrap());
+            }
+        }
+
+        #[test]
+        fn moments_are_read_as_they_are_written(text in "[0-9]{13}", at in 0..14_usize, byte: u8) {
+            let number: u64 = text.parse().unwrap();
+            prop_assert_eq!(thirteen(text.as_bytes().first_chunk().unwrap()), Some(number));
+            let mut decimals: [u8; 14] = *format!("{}.{}", &text[..10], &text[10..]).as_bytes().first_chunk().unwrap();
+            prop_assert_eq!(seconds(&decimals), Some(number));
+            let is_right = if at == 10 { byte == b'.' } else { byte.is_ascii_digit() };
+            decimals[at] = byte;
+            prop_assert_eq!(seconds(&decimals).is_some(), is_right);
+            let mut digits: [u8; 13] = *text.as_bytes().first_chunk().unwrap();
+            digits[at.min(12)] = byte;
+            prop_assert_eq!(thirteen(&digits).is_some(), byte.is_ascii_digit());
+        }
+    }
+}
