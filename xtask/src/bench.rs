@@ -28,11 +28,14 @@ pub(crate) enum Benchmark {
     Stages,
 }
 
-/// Prepares and runs one.
-pub(crate) fn run(benchmark: Benchmark, rounds: u32) -> Result<(), Error> {
+/// Prepares and runs one, and of the runtime's cases only those that are named, if any is.
+pub(crate) fn run(benchmark: Benchmark, rounds: u32, cases: &[String]) -> Result<(), Error> {
+    if !cases.is_empty() && benchmark != Benchmark::Runtime {
+        return Err(Error::Message("only `runtime` has cases".to_owned()));
+    }
     match benchmark {
         Benchmark::Generator => generator(rounds),
-        Benchmark::Runtime => runtime(rounds),
+        Benchmark::Runtime => runtime(rounds, cases),
         Benchmark::ColdStart => cold_start(rounds),
         Benchmark::Storage => storage(rounds),
         Benchmark::Stages => process::run(&mut workspace::cargo(&[
@@ -86,7 +89,7 @@ fn cold_start(rounds: u32) -> Result<(), Error> {
     )
 }
 
-fn runtime(rounds: u32) -> Result<(), Error> {
+fn runtime(rounds: u32, cases: &[String]) -> Result<(), Error> {
     process::run(&mut workspace::cargo(&[
         "build",
         "--locked",
@@ -104,12 +107,15 @@ fn runtime(rounds: u32) -> Result<(), Error> {
         "--bin",
         "runtime",
     ]))?;
-    process::run(
-        Command::new(workspace::target().join("debug/runtime"))
-            .current_dir(workspace::root())
-            .args(["--rounds", &rounds.to_string()])
-            .args(["--consumers", workspace::target().join("release/fleetform-consumers").as_str()]),
-    )
+    let mut program = Command::new(workspace::target().join("debug/runtime"));
+    program
+        .current_dir(workspace::root())
+        .args(["--rounds", &rounds.to_string()])
+        .args(["--consumers", workspace::target().join("release/fleetform-consumers").as_str()]);
+    if !cases.is_empty() {
+        program.args(["--cases", &cases.join(",")]);
+    }
+    process::run(&mut program)
 }
 
 fn storage(rounds: u32) -> Result<(), Error> {

@@ -62,6 +62,9 @@ enum Command {
         /// Counted rounds of each program, where programs are compared.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
+        /// Cases of `runtime` (`peers`, `rules`, `devices`, `messages`); all if none is named.
+        #[arg(long, value_delimiter = ',')]
+        cases: Vec<String>,
     },
     /// Count the instructions that a record costs by valgrind, and compare them with `bench/instructions.json`.
     Instructions {
@@ -96,7 +99,7 @@ fn main() -> ExitCode {
         Command::Generate { check } => generate::run(check),
         Command::DeployTest => deploy_test::run(),
         Command::Lambda { arch, profile } => lambda::run(arch, profile),
-        Command::Bench { benchmark, rounds } => bench::run(benchmark, rounds),
+        Command::Bench { benchmark, rounds, cases } => bench::run(benchmark, rounds, &cases),
         Command::Instructions { update } => instructions::run(update),
         Command::Lint => lint::run(),
         Command::Fuzz { times, seed } => fuzz::run(times, seed),

@@ -189,6 +189,7 @@ fn peers(arguments: &Arguments, corpus: &Utf8Path) -> Result<(), Failure> {
             let share = Spread::of(rounds.iter().map(|round| speed_ratio(&round[index], &round[limit])));
             println!("  {:<30} {speed:>32} records/s; ÷ Node {ratio:>24}; ÷ limit {share}", consumer.name());
         }
+        packing(&rounds);
         allocations(&consumers, &rounds);
     }
     Ok(())
@@ -276,6 +277,13 @@ fn words(counts: &Tally) -> String {
         "{} records, {} malformed, {} alerts, {} resolved, {} suppressed, the same for all",
         counts.records, counts.malformed, counts.alerts, counts.resolved, counts.suppressed
     )
+}
+
+/// What a batch costs beyond its evaluation: its delta packed, hashed and handed over.
+fn packing(rounds: &[Vec<Answer>]) {
+    // The first two are ours, without and with the commit.
+    let packing = Spread::of(rounds.iter().map(|round| speed_ratio(&round[0], &round[1]) - 1.0));
+    println!("  packing and committing takes {packing} of the time of reading and evaluating");
 }
 
 fn allocations(consumers: &[Consumer], rounds: &[Vec<Answer>]) {
