@@ -19,7 +19,7 @@ impl Active {
     /// Whether a rule holds at a moment.
     pub(crate) fn covers(&self, at: Timestamp, timezone: &TimeZone) -> bool {
         let Ok(moment) = jiff::Timestamp::from_millisecond(at.0) else { return false };
-        let local = timezone.to_datetime(moment);
+        let local = if mutant!(HoursInUtc) { TimeZone::UTC.to_datetime(moment) } else { timezone.to_datetime(moment) };
         let minute = (i32::from(local.hour()) * 60 + i32::from(local.minute())) as u16;
         if self.from_minute < self.to_minute {
             (self.from_minute..self.to_minute).contains(&minute) && self.has(local.date())

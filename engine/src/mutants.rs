@@ -67,6 +67,8 @@ mod switch {
         PublishFailureIgnored,
         /// Notices go out before the commit, under names that no replay computes.
         PublishedBeforeCommit,
+        /// A batch is tried again as a whole, however often it has taken the process down.
+        KillerNeverAlone,
         /// A record that the state has applied is applied again.
         PositionNotChecked,
         /// After a record that cannot be taken now, the next ones are.
@@ -111,6 +113,12 @@ mod switch {
         DuplicateEvaluated,
         /// A duration that is reached exactly is not enough.
         DurationExclusive,
+        /// A count never forgets.
+        CountForgetsNothing,
+        /// A flat line is compared with its last sample, and not with its first.
+        FlatlineDrifts,
+        /// Hours are those of UTC, and not of the device's zone.
+        HoursInUtc,
         /// The cooldown counts from the time of the device.
         CooldownByDeviceTime,
         /// A rule that means something else keeps its episode.

@@ -11,6 +11,7 @@ mod fate;
 #[cfg(debug_assertions)]
 mod mutants;
 mod oracle;
+mod poison;
 mod properties;
 mod random;
 mod rules;

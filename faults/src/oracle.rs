@@ -7,6 +7,7 @@
 mod condition;
 mod fleet;
 mod overrides;
+mod past;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -66,6 +67,8 @@ struct Device {
 #[derive(Clone, Default)]
 struct Life {
     looks: Vec<Look>,
+    /// Every sample that it has seen, those too that were too few to look at.
+    past: Vec<(i64, Value)>,
     /// Looks before this one no longer make a condition hold.
     forgotten: usize,
     open: Option<Episode>,
@@ -120,6 +123,10 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
             oracle.inherit(shard, &shard.parents.iter().map(|parent| &done[*parent]).collect::<Vec<_>>());
         }
         for put in &shard.records {
+            if let Fact::Poison(reason) = put.fact {
+                oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));
+                continue;
+            }
             let ingest = put.claimed.map_or(put.record.arrived_at, |t| t.min(put.record.arrived_at));
             let at = Moment { sequence: put.record.sequence.to_string(), sample: 0, t: ingest, ingest };
             oracle.wait(&at);
@@ -181,7 +188,7 @@ impl<'a> Oracle<'a> {
     fn take(&mut self, put: &Put, at: &Moment, sets: &'a HashMap<String, Value>) -> Result<(), &'static str> {
         match &put.fact {
             Fact::Message(device, samples) => self.message(device, samples, at),
-            Fact::Bad(None, reason) => Err(reason),
+            Fact::Bad(None, reason) | Fact::Poison(reason) => Err(reason),
             Fact::Bad(Some(device), reason) => self.known(device).and(Err(reason)),
             Fact::Status(device, true) => self.message(device, &[], at),
             Fact::Status(device, false) => self.known(device),
@@ -244,7 +251,7 @@ impl<'a> Oracle<'a> {
                     let changed = if covered { "RuleChanged" } else { gone };
                     self.close(&id, &before, at, &episode, reason.unwrap_or(changed));
                 }
-                (life.looks, life.forgotten) = (Vec::new(), 0);
+                (life.looks, life.past, life.forgotten) = (Vec::new(), Vec::new(), 0);
             }
             if covered {
                 device.lives.insert(id, life);
@@ -303,13 +310,28 @@ impl<'a> Oracle<'a> {
         let rules: Vec<_> = self.rules(&device.registration).filter(|(_, rule)| rule["metric"] == metric).collect();
         for (id, rule) in rules {
             let series = &device.series[metric];
+            let mut life = device.lives.remove(id).unwrap_or_default();
+            life.past.extend(series.last().cloned());
             if (series.len() as u64) < rule["min_samples"].as_u64().unwrap_or(0) {
+                device.lives.insert(id.clone(), life);
                 continue;
             }
-            let mut life = device.lives.remove(id).unwrap_or_default();
             let held = life.looks.last().is_some_and(|look| look.breach);
-            if let Some(found) = judge(rule, series, held, &device.registration) {
-                let gap = series.len() > 1 && at.t - series[series.len() - 2].0 > self.max_gap(rule, device).0;
+            let max_gap = self.max_gap(rule, device).0;
+            let found = match rule["condition"]["type"].as_str() {
+                Some("count") => past::count(&rule["condition"], &life.past),
+                Some("flatline") => {
+                    let longest = Some(max_gap).filter(|_| rule["hold"]["on_gap"] == "reset");
+                    past::flatline(&rule["condition"], &life.past, longest)
+                }
+                _ => judge(rule, series, held, &device.registration),
+            };
+            if let Some(mut found) = found {
+                let zone = device.registration["zone"].as_str().unwrap_or_default();
+                if !past::is_open(&rule["active"], &self.set["zones"][zone]["timezone"], at.t) {
+                    (found.breach, found.clear) = (false, true);
+                }
+                let gap = series.len() > 1 && at.t - series[series.len() - 2].0 > max_gap;
                 self.look(&mut life, (id, rule), &device.registration, found, gap, at);
             }
             device.lives.insert(id.clone(), life);
@@ -321,7 +343,7 @@ impl<'a> Oracle<'a> {
         life: &mut Life,
         (id, rule): (&str, &Value),
         registration: &Value,
-        Found { breach, clear, value }: Found,
+        Found { breach, clear, value, since }: Found,
         gap: bool,
         at: &Moment,
     ) {
@@ -346,13 +368,15 @@ impl<'a> Oracle<'a> {
             }
             return;
         }
+        let length = hold["duration_ms"].as_i64().unwrap_or(0);
         let since = match enough {
+            // The condition itself knows since when.
+            _ if since.is_some() => since.filter(|since| breach && at.t - since >= length),
             Some((breach, of)) => Some(at.t).filter(|_| window(&life.looks, of, |look| look.breach) >= breach),
             None => {
                 let run = life.looks[life.forgotten..].iter().rev().take_while(|look| look.breach).count();
                 let run = &life.looks[newest + 1 - run..];
                 let start = run.iter().rposition(|look| look.anew).unwrap_or(0);
-                let length = hold["duration_ms"].as_i64().unwrap_or(0);
                 run.get(start).map(|look| look.t).filter(|since| at.t - since >= length)
             }
         };

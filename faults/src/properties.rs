@@ -19,7 +19,7 @@ use crate::{
 
 /// The most records of a case.
 const RECORDS_MAX: u64 = 60;
-const DAY_MS: i64 = 86_400_000;
+const WEEK_MS: i64 = 7 * 86_400_000;
 
 /// Something that changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +99,10 @@ impl Property {
                 Table::of(&host.deliver(log, &cuts), START_MS, true)
             }
             Self::TimeShift => {
-                let days = random.between(-300, 300);
-                let moved = Workload::calm(&mut later, records, START_MS + days * DAY_MS);
-                Table::of(&Host::new(sets, HOUR).deliver(&moved.shards[0].records, &[]), START_MS + days * DAY_MS, true)
+                // Rules have hours, and those have weekdays.
+                let start = START_MS + random.between(-43, 43) * WEEK_MS;
+                let moved = Workload::calm(&mut later, records, start);
+                Table::of(&Host::new(sets, HOUR).deliver(&moved.shards[0].records, &[]), start, true)
             }
             Self::NoOpReload => {
                 let mut set: Value = serde_json::from_slice(&sets[0]).unwrap_or_default();

@@ -7,7 +7,8 @@ use crate::random::Random;
 /// The set that a platform starts with.
 pub(crate) fn first(random: &mut Random) -> Value {
     let reading = |key: &str, value: Value, required: bool| json!({ "key": key, "value": value, "required": required, "unit": "" });
-    let zone = || json!({ "title": "A zone", "timezone": "UTC", "contacts": ["oncall"] });
+    let timezone = *random.pick(&["UTC", "Etc/GMT-3", "Etc/GMT+4", "Etc/GMT+11"]);
+    let zone = || json!({ "title": "A zone", "timezone": timezone, "contacts": ["oncall"] });
     let within = |parent: &str| {
         let mut zone = zone();
         zone["parent"] = json!(parent);
@@ -73,6 +74,18 @@ fn rules(random: &mut Random) -> Value {
             "high", &["pump"], json!({ "by": "samples", "breach": 3, "of": 5 })),
         "vibration-trial": rule("vibration", json!({ "type": "threshold", "operator": ">", "threshold": 6.0 }),
             "high", &["pump"], held(0, "reset", None)),
+        "surges": rule("pressure", json!({
+            "type": "count", "of": { "compared": { "operator": ">=", "threshold": random.between(50, 80) as f64 } },
+            "window_ms": 10_000 * random.between(6, 60), "at_least": random.between(2, 6),
+        }), "high", &["meter"], held(10 * random.between(0, 3), "reset", None)),
+        "stops-often": rule("state", json!({
+            "type": "count", "of": { "equal": { "equals": "stopped" } }, "window_ms": 1_000 * random.between(60, 900),
+            "at_least": random.between(1, 4),
+        }), "low", &["pump"], held(0, "reset", None)),
+        "stuck": rule("temperature", json!({ "type": "flatline", "tolerance": random.between(0, 3) as f64 / 2.0 }),
+            "high", &["meter"], held(10 * random.between(2, 40), random.pick::<&str>(&["reset", "hold"]), None)),
+        "vibration-by-day": rule("vibration", json!({ "type": "threshold", "operator": ">=", "threshold": 8.0 }),
+            "low", &["pump"], held(10 * random.between(0, 6), "reset", None)),
         "pump-fault": rule("state", json!({ "type": "state", "equals": "fault" }),
             "critical", &["pump"], held(0, "reset", None)),
         "stopped-while-running": rule("state", json!({ "type": "state", "equals": "stopped", "from": "running" }),
@@ -100,6 +113,14 @@ fn rules(random: &mut Random) -> Value {
     rules["temperature-range"]["zones"] = json!(["zone-a"]);
     rules["burst"]["min_samples"] = json!(2);
     rules["vibration-trial"]["shadow"] = json!(true);
+    rules["surges"]["keep_firing_for_ms"] = json!(random.between(0, 6) * 10_000);
+    rules["surges"]["min_samples"] = json!(random.between(0, 4));
+    // A log begins on a Saturday at half past ten by UTC and lasts for a few hours.
+    let opens = random.between(9, 17) * 60 + random.between(0, 59);
+    rules["vibration-by-day"]["active"] = json!({
+        "days": random.pick(&[&[][..], &["sat"], &["sat", "sun", "mon"], &["fri"]]), "from_minute": opens,
+        "to_minute": (opens + random.between(10, 900)) % 1_440,
+    });
     rules["off"]["enabled"] = json!(false);
     rules["temperature-range"]["flap_limit"] = json!({ "firings": 2, "per_ms": 1_200_000 });
     rules
@@ -133,12 +154,20 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             2 => rule["summary"] = json!(format!("changed {}", random.below(100))),
             3 => rule["zones"] = json!([random.pick(&["zone-a", "zone-b"])]),
             4 if rule["hold"]["by"] == "duration" && rule["metric"].is_string() => {
-                rule["hold"]["duration_ms"] = json!(random.between(0, 20) * 10_000);
+                // What has just come is no flat line.
+                let least = i64::from(rule["condition"]["type"] == "flatline");
+                rule["hold"]["duration_ms"] = json!(random.between(least, 20) * 10_000);
             }
             5 if rule["condition"]["type"] == "fleet" => {
                 let threshold = rule["condition"]["threshold"]["percent"].as_f64().unwrap_or_default();
                 rule["condition"]["threshold"] = json!({ "percent": (threshold / 2.0).round() });
                 rule["condition"]["of"] = json!({ "rule": random.pick(&["low-battery", "silent", "low-battery"]) });
+            }
+            5 if rule["condition"]["type"] == "count" => {
+                rule["condition"]["window_ms"] = json!(10_000 * random.between(6, 60));
+            }
+            5 if rule["condition"]["type"] == "flatline" => {
+                rule["condition"]["tolerance"] = json!(random.between(0, 3) as f64 / 2.0);
             }
             5 if rule["condition"]["threshold"].is_number() => {
                 let threshold = rule["condition"]["threshold"].as_f64().unwrap_or_default();

@@ -31,6 +31,8 @@ use crate::{
 const DRAIN_MS: i64 = 600_000;
 /// Objects are deleted at this age: longer than any cached state lives, and any late create takes.
 const SWEEP_AGE_MS: i64 = 1_500_000;
+/// Longer than any log takes: the event source here gives no record up, however long a shard must wait for its services.
+const RECORD_AGE_MAX: Millis = Millis::from_secs(48 * 3_600);
 /// About how many records the log of a seed has.
 pub const RECORDS: usize = 2_800;
 /// The most differences that are kept of one kind.
@@ -120,7 +122,7 @@ impl<'a> Simulation<'a> {
             repair: 0,
             rule_set_sha256: addresses[0].clone(),
             checkpoint_every: Millis(random.between(60_000, 1_200_000) as u64),
-            record_age_max: Millis::from_secs(6 * 3_600),
+            record_age_max: RECORD_AGE_MAX,
         };
         let environments = random.between(1, 5) as u64;
         let losing = *random.pick(&[0, 10, 50]);

@@ -9,6 +9,7 @@ use fleetform_engine::rule_set::RuleSet;
 use serde_json::{Value, json};
 
 use crate::{
+    poison,
     random::Random,
     rules,
     stream::{Shard, Stream},
@@ -49,6 +50,9 @@ pub(crate) enum Fact {
     Message(String, Vec<Sample>),
     /// Nothing that can be taken, for this reason; where a device is named, only if that device is known at all.
     Bad(Option<String>, &'static str),
+    /// A record on which the engine fails or dies. It is set aside for this reason, and nothing else comes of it, not even
+    /// time.
+    Poison(&'static str),
     /// A device says that it is there, or that it has gone.
     Status(String, bool),
     /// A device is registered, with these fields.
@@ -79,6 +83,8 @@ struct Device {
     mood: usize,
     silent_until: i64,
     running: bool,
+    /// The temperature at which its sensor is stuck.
+    stuck: Option<i64>,
 }
 
 /// A device that is written about and never registered.
@@ -104,6 +110,8 @@ impl Workload {
         let reshards = random.below(4) * random.below(2);
         let mut at: Vec<usize> = (0..reshards).map(|_| random.below(records as u64) as usize).collect();
         at.sort_unstable();
+        // Finding a killer takes many tries, for which there must be time.
+        writer.poison_until = START_MS + length - length / 10;
         writer.revisions = random.per_mille(700).then(BTreeMap::new);
         writer.fill(records, step / shard_count as i64, &at);
         Self { shards: writer.stream.shards, rule_sets, ends_at: START_MS + length + 60_000, rollouts }
@@ -136,6 +144,8 @@ struct Writer<'a> {
     rule_sets: &'a [Vec<u8>],
     rollouts: &'a [i64],
     last: Option<Put>,
+    /// What the engine does not survive comes before this.
+    poison_until: i64,
     /// The newest revision of each rule's row; none where nobody sets anything.
     revisions: Option<BTreeMap<String, u64>>,
 }
@@ -153,9 +163,10 @@ impl<'a> Writer<'a> {
                 mood: 0,
                 silent_until: 0,
                 running: true,
+                stuck: None,
             })
             .collect();
-        Self { start, random, stream, devices, rule_sets, rollouts, last: None, revisions: None }
+        Self { start, random, stream, devices, rule_sets, rollouts, last: None, poison_until: start, revisions: None }
     }
 
     /// One record a step, and the stream resharded before some of them.
@@ -280,6 +291,11 @@ impl<'a> Writer<'a> {
                 self.register(device, at);
                 self.devices[device].revision = self.devices[device].revision.max(1) + 1;
             }
+            12 if at < self.poison_until => {
+                let (bytes, reason) = *self.random.pick(&[(poison::PANICS, "panic"), (poison::KILLS, "killer")]);
+                let id = self.devices[device].id.clone();
+                self.put(&id, bytes, at, Some(at), Fact::Poison(reason));
+            }
             12..45 => self.bad(device, at),
             45..72 => {
                 if let Some(Put { record, claimed, fact }) = self.last.clone() {
@@ -351,7 +367,17 @@ impl<'a> Writer<'a> {
             let (low, high) = [(20, 54), (54, 62), (61, 110), (95, 130)][device.mood];
             add("pressure", "pressure", json!(random.between(low * 4, high * 4) as f64 / 4.0));
             if random.per_mille(600) {
-                add("temperature", "temp", json!(random.between(0, 56)));
+                if random.per_mille(80) {
+                    device.stuck = match device.stuck {
+                        Some(_) => None,
+                        None => Some(random.between(0, 54)),
+                    };
+                }
+                let temperature = match device.stuck {
+                    Some(at) => at + random.between(0, 1),
+                    None => random.between(0, 56),
+                };
+                add("temperature", "temp", json!(temperature));
             }
             if random.per_mille(300) {
                 add("door_open", "doorOpen", json!(random.per_mille(500)));

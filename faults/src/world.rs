@@ -19,6 +19,7 @@ use fleetform_engine::{
 
 use crate::{
     clock::{Call, Clock, Event, InvocationNumber},
+    poison,
     random::Random,
     services::{Connection, Services},
 };
@@ -61,10 +62,19 @@ pub(crate) struct World {
 #[derive(Debug)]
 struct Environment {
     driver: Driver,
+    /// What it was deployed with.
+    settings: Settings,
     /// What a process of it leaves for the next one.
     crumbs: Arc<Folder>,
     /// How far its clock is behind.
     behind: i64,
+}
+
+impl Environment {
+    /// A process that has seen nothing yet, on a disk that may have been used before.
+    fn new(settings: Settings, crumbs: Arc<Folder>, behind: i64) -> Self {
+        Self { driver: Driver::with_step(settings.clone(), poison::step), settings, crumbs, behind }
+    }
 }
 
 /// The part of an environment's disk that the driver uses.
@@ -77,6 +87,9 @@ impl Crumbs for Folder {
     }
 
     fn leave(&self, shard: &str, crumb: Option<Crumb>) {
+        if poison::is_dead() {
+            return;
+        }
         let mut crumbs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match crumb {
             Some(crumb) => crumbs.insert(shard.to_owned(), crumb),
@@ -97,6 +110,7 @@ struct Host {
 
 struct Running {
     environment: usize,
+    settings: Settings,
     behind: i64,
     crumbs: Arc<Folder>,
     future: Pin<Box<dyn Future<Output = (Driver, Outcome)> + Send>>,
@@ -128,8 +142,7 @@ impl World {
 
     /// A new environment, which has seen nothing yet.
     pub(crate) fn start_environment(&mut self, settings: &Settings, behind: i64) -> usize {
-        let driver = Driver::new(settings.clone());
-        self.environments.push(Some(Environment { driver, crumbs: Arc::default(), behind }));
+        self.environments.push(Some(Environment::new(settings.clone(), Arc::default(), behind)));
         self.environments.len() - 1
     }
 
@@ -194,7 +207,7 @@ impl World {
     {
         self.invocations += 1;
         let number = self.invocations;
-        let Some(Environment { driver, crumbs, behind }) = self.environments[environment].take() else {
+        let Some(Environment { driver, settings, crumbs, behind }) = self.environments[environment].take() else {
             unreachable!("an environment runs one invocation at a time")
         };
         let mut seed = [0; 16];
@@ -210,7 +223,7 @@ impl World {
         };
         let deadline = host.deadline;
         let future = Box::pin(run(driver, host));
-        self.running.insert(number, Running { environment, behind, crumbs, future });
+        self.running.insert(number, Running { environment, settings, behind, crumbs, future });
         self.clock.plan(self.clock.now(), Event::Wake(number));
         self.clock.plan(deadline, Event::Deadline(number));
         number
@@ -243,7 +256,17 @@ impl World {
     fn wake(&mut self, invocation: InvocationNumber) -> Option<Happened> {
         let running = self.running.get_mut(&invocation)?;
         self.clock.enter(invocation);
-        match running.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        poison::live();
+        let polled = running.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if poison::is_dead() {
+            // The environment begins a new process, which finds what the old one left.
+            let Running { environment, settings, behind, crumbs, .. } = self.running.remove(&invocation)?;
+            self.environments[environment] = Some(Environment::new(settings, crumbs, behind));
+            self.clock.ended(invocation);
+            self.clock.note(&[invocation, 103]);
+            return Some(Happened::Killed(invocation));
+        }
+        match polled {
             Poll::Pending if self.clock.was_killed() => {
                 self.kill(invocation);
                 self.clock.note(&[invocation, 101]);
@@ -251,8 +274,8 @@ impl World {
             }
             Poll::Pending => None,
             Poll::Ready((driver, outcome)) => {
-                let Running { environment, behind, crumbs, .. } = self.running.remove(&invocation)?;
-                self.environments[environment] = Some(Environment { driver, crumbs, behind });
+                let Running { environment, settings, behind, crumbs, .. } = self.running.remove(&invocation)?;
+                self.environments[environment] = Some(Environment { driver, settings, crumbs, behind });
                 self.clock.ended(invocation);
                 self.clock.note(&[invocation, 102, u64::from(outcome.failure.is_some()), outcome.counts.records]);
                 Some(Happened::Ended(invocation, Box::new(outcome)))

@@ -104,7 +104,7 @@ impl Driver {
     }
 
     /// A driver that takes records in another way: one that panics, or takes the process down.
-    #[cfg(feature = "memory")]
+    #[cfg(any(feature = "memory", feature = "mutants"))]
     pub fn with_step(settings: Settings, step: Step) -> Self {
         Self { step, ..Self::new(settings) }
     }
@@ -267,7 +267,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
     async fn evaluate(&mut self, driver: &mut Driver, shard: &mut Shard, run: &mut Run) -> Evaluated {
         let mut size = Size::default();
         let records = &self.batch.records;
-        let careful = self.crumb.tries >= BATCH_TRIES;
+        let careful = self.crumb.tries >= BATCH_TRIES && !mutant!(KillerNeverAlone);
         for (index, record) in records.iter().enumerate().skip(self.done) {
             if (index - self.done).is_multiple_of(DEADLINE_EVERY) && (self.invocation.remaining)() <= DEADLINE_RESERVE {
                 return Evaluated { next: index, end: End::Stopped(Failure::Deadline) };

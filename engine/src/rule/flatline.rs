@@ -43,7 +43,7 @@ impl Flatline {
             OnGap::Hold => false,
         };
         anchor.newest = seen.at;
-        if !same {
+        if !same || mutant!(FlatlineDrifts) {
             anchor.value = value;
         }
         if !same || interrupted {

@@ -7,6 +7,19 @@ pub(super) struct Found {
     pub(super) breach: bool,
     pub(super) clear: bool,
     pub(super) value: Value,
+    /// Since when it breaches, where the condition itself says so.
+    pub(super) since: Option<i64>,
+}
+
+/// Whether a number meets an operator, and whether it is clear.
+pub(super) fn compare(condition: &Value, value: f64, threshold: f64) -> (bool, bool) {
+    let clear = condition["clear"].as_f64().unwrap_or(threshold);
+    match condition["operator"].as_str() {
+        Some(">") => (value > threshold, value <= clear),
+        Some(">=") => (value >= threshold, value < clear),
+        Some("<") => (value < threshold, value >= clear),
+        operator => unreachable!("no rule of the workload has {operator:?}"),
+    }
 }
 
 /// Looks at the newest of a metric's samples. None when there is nothing to compare it with. `held` says whether the
@@ -15,15 +28,7 @@ pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registrat
     let condition = &rule["condition"];
     let (t, value) = series.last()?;
     let before = series.len().checked_sub(2).map(|index| &series[index]);
-    let compare = |value: f64, threshold: f64| {
-        let clear = condition["clear"].as_f64().unwrap_or(threshold);
-        match condition["operator"].as_str() {
-            Some(">") => (value > threshold, value <= clear),
-            Some(">=") => (value >= threshold, value < clear),
-            Some("<") => (value < threshold, value >= clear),
-            operator => unreachable!("no rule of the workload has {operator:?}"),
-        }
-    };
+    let compare = |value: f64, threshold: f64| compare(condition, value, threshold);
     let ((breach, clear), value) = match condition["type"].as_str()? {
         "threshold" => {
             let attribute = condition["threshold"]["attribute"].as_str().unwrap_or_default();
@@ -50,7 +55,7 @@ pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registrat
             ((breach, !breach), value.clone())
         }
     };
-    Some(Found { breach, clear: clear && !breach, value })
+    Some(Found { breach, clear: clear && !breach, value, since: None })
 }
 
 /// Whether a set knows a device's type and zone, and it is in service. A fleet has no type.
@@ -71,7 +76,7 @@ pub(super) fn covers(id: &str, rule: &Value, registration: &Value) -> bool {
     rule["enabled"] == true && of_kind && has("zones", &registration["zone"])
 }
 
-fn number(value: &Value) -> f64 {
+pub(super) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }
 

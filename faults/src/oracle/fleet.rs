@@ -103,7 +103,7 @@ impl<'a> Oracle<'a> {
         let part = inside as f64 * 100.0 / registered.len().max(1) as f64;
         let least = condition["threshold"]["percent"].as_f64().unwrap_or(f64::NAN);
         let breach = registered.len() >= 5 && part >= least;
-        Found { breach, clear: !breach, value: part.into() }
+        Found { breach, clear: !breach, value: part.into(), since: None }
     }
 }
 

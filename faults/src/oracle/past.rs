@@ -1,0 +1,58 @@
+//! Rules that look at more than the last two samples: each is worked out from all that it has seen on a device.
+
+use serde_json::Value;
+
+use super::condition::{Found, compare, number};
+
+/// Whether enough of the last samples meet a condition, both ends of the window included.
+pub(super) fn count(condition: &Value, past: &[(i64, Value)]) -> Option<Found> {
+    let (now, value) = past.last()?;
+    let compared = &condition["of"]["compared"];
+    let meets = |value: &Value| match condition["of"]["equal"].get("equals") {
+        Some(equals) => value == equals,
+        None => compare(compared, number(value), number(&compared["threshold"])).0,
+    };
+    let window = condition["window_ms"].as_i64()?;
+    let met = past.iter().filter(|(t, value)| now - t <= window && meets(value)).count();
+    let breach = met as u64 >= condition["at_least"].as_u64()?;
+    Some(Found { breach, clear: !breach, value: value.clone(), since: None })
+}
+
+/// How long the value has stood still. A line begins with its first sample, and every other is compared with that one;
+/// what comes after too long a gap begins it anew without showing that anything moves.
+pub(super) fn flatline(condition: &Value, past: &[(i64, Value)], longest_gap: Option<i64>) -> Option<Found> {
+    let mut lines: Vec<Vec<&(i64, Value)>> = Vec::new();
+    let (mut moved, mut last) = (true, None);
+    for sample in past {
+        let first = lines.last().map(|line| number(&line[0].1));
+        moved = first.is_none_or(|first| (number(&sample.1) - first).abs() > number(&condition["tolerance"]));
+        match lines.last_mut().filter(|_| !moved) {
+            Some(line) => line.push(sample),
+            None => lines.push(vec![sample]),
+        }
+        last = Some(sample);
+    }
+    let (line, (now, value)) = (lines.last()?, last?);
+    let gap = |pair: &[&(i64, Value)]| longest_gap.is_some_and(|longest| pair[1].0 - pair[0].0 > longest);
+    let start = line.windows(2).rposition(gap).map_or(line[0].0, |before| line[before + 1].0);
+    let breach = start < *now;
+    Some(Found { breach, clear: moved, value: value.clone(), since: breach.then_some(start) })
+}
+
+/// Whether a rule's hours, by the clock of a zone, hold at a moment. The zones of the workload are whole hours from UTC.
+pub(super) fn is_open(active: &Value, timezone: &Value, t: i64) -> bool {
+    const WEEK: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
+    // In these names the sign is that of the way to UTC.
+    let west: i64 = timezone.as_str().and_then(|name| name.strip_prefix("Etc/GMT")?.parse().ok()).unwrap_or(0);
+    let minute = (t - west * 3_600_000).div_euclid(60_000);
+    let (day, minute) = (minute.div_euclid(1_440), minute.rem_euclid(1_440));
+    let has = |day: i64| {
+        let days = active["days"].as_array().filter(|days| !days.is_empty());
+        days.is_none_or(|days| days.contains(&WEEK[day.rem_euclid(7) as usize].into()))
+    };
+    match (active["from_minute"].as_i64(), active["to_minute"].as_i64()) {
+        (Some(from), Some(to)) if from < to => (from..to).contains(&minute) && has(day),
+        (Some(from), Some(to)) => (minute >= from && has(day)) || (minute < to && has(day - 1)),
+        _ => true,
+    }
+}
