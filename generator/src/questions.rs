@@ -7,7 +7,7 @@ use fleetform_engine::{
 
 use crate::{
     platform::{Platform, storage::Engine},
-    rule_set::rule_set,
+    rule_set::without_rules,
 };
 
 /// How long back values are said; samples must go back for an hour more.
@@ -24,7 +24,7 @@ pub(crate) struct Question {
 /// The questions, in the SQL of what keeps samples; none where nothing keeps any, or no reading is a number.
 pub(crate) fn questions(platform: &Platform) -> Vec<Question> {
     let Some(kept) = &platform.storage else { return Vec::new() };
-    let columns = columns(&rule_set(platform)).expect("readings that fit into no table do not pass the checks");
+    let columns = columns(&without_rules(platform)).expect("readings that fit into no table do not pass the checks");
     if sql::numbers(&columns).next().is_none() {
         return Vec::new();
     }

@@ -2,6 +2,8 @@
 //!
 //! What a rule means is the engine's business. Here its parts are only taken over, with addresses left out.
 
+use std::collections::BTreeMap;
+
 use fleetform_engine::rule_set::{Contact, DeviceType, FORMAT_VERSION, Reading, RuleSet, Zone};
 use smol_str::SmolStr;
 
@@ -29,6 +31,11 @@ impl RuleSetArtifact {
 
 /// What the runtime knows about a platform. It has no addresses: those are subscriptions of the contacts' topics.
 pub fn rule_set(platform: &Platform) -> RuleSet {
+    RuleSet { rules: platform.rules.clone(), ..without_rules(platform) }
+}
+
+/// The same without the rules, which are most of it, for whoever has them or does not ask about them.
+pub(crate) fn without_rules(platform: &Platform) -> RuleSet {
     let zones = platform.zones.iter().map(|(id, zone)| {
         let zone = Zone {
             title: zone.title.clone(),
@@ -76,6 +83,6 @@ pub fn rule_set(platform: &Platform) -> RuleSet {
         severities: platform.severities.clone(),
         contacts: contacts.collect(),
         routes: platform.routes.clone(),
-        rules: platform.rules.clone(),
+        rules: BTreeMap::new(),
     }
 }

@@ -67,13 +67,13 @@ fn main() -> Result<(), Failure> {
 /// The platform file in the root of the repository: `check` and `generate`, where starting up is most of the time.
 fn sample(arguments: &Arguments, scratch: &Utf8Path) -> Result<(), Failure> {
     let out = scratch.join("sample");
+    fs::create_dir_all(&out)?;
     let file = Utf8Path::new("platform.toml");
     let mut checks = Vec::new();
     let mut generations = Vec::new();
     for round in 0..=arguments.rounds * SAMPLE_RUNS {
         let check = run(Command::new(&arguments.fleetform).args(["check", file.as_str()]))?;
-        let generation = generate(arguments, file, &out)?;
-        fs::remove_dir_all(&out)?;
+        let generation = generate(arguments, file, &out.join(round.to_string()))?;
         if round > 0 {
             checks.push(check);
             generations.push(generation);
@@ -92,36 +92,37 @@ fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(),
     fs::create_dir_all(scratch)?;
     let file = scratch.join("platform.toml");
     fs::write(&file, platforms::platform(case.size))?;
-    let (out, cdk_out) = (scratch.join("out"), scratch.join("cdk.out"));
+    let mut folders = Folders { scratch, made: 0 };
 
+    let out = folders.next();
     generate(arguments, &file, &out)?;
-    let resources = count(&templates(&out)?)?;
-    cdk_app(arguments, resources, &cdk_out)?;
+    let first = templates(&out)?;
+    let resources = count(&first)?;
+    cdk_app(arguments, resources, &folders.next())?;
     if case.lint {
-        lint(arguments, &templates(&out)?)?;
+        lint(arguments, &first)?;
     }
 
     let (mut ours, mut cdk, mut linted) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..arguments.rounds {
-        let cost = warm(|| {
-            // A fresh tree each time: an unchanged one would be compared and not written.
-            fs::remove_dir_all(&out)?;
-            generate(arguments, &file, &out)
+        let (cost, out) = warm(|| {
+            let out = folders.next();
+            Ok((generate(arguments, &file, &out)?, out))
         })?;
         let templates = templates(&out)?;
         ours.push(Run { cost, counts: counts(&templates)? });
-        let cost = warm(|| {
-            fs::remove_dir_all(&cdk_out)?;
-            cdk_app(arguments, resources, &cdk_out)
+        let (cost, out) = warm(|| {
+            let out = folders.next();
+            Ok((cdk_app(arguments, resources, &out)?, out))
         })?;
-        cdk.push(Run { cost, counts: counts(&files(&cdk_out, ".template.json")?)? });
+        cdk.push(Run { cost, counts: counts(&files(&out, ".template.json")?)? });
         if case.lint {
             let cost = warm(|| lint(arguments, &templates))?;
             linted.push(Run { cost, counts: counts(&templates)? });
         }
     }
 
-    println!("\n{}: {resources} resources in {} templates, {} rounds", case.name, templates(&out)?.len(), ours.len());
+    println!("\n{}: {resources} resources in {} templates, {} rounds", case.name, first.len(), ours.len());
     print_runs("fleetform generate", &ours);
     print_runs("CDK app", &cdk);
     println!("  {:<28} {}", "CDK app ÷ fleetform, CPU", cpu_ratio(&cdk, &ours)?);
@@ -132,9 +133,25 @@ fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(),
     Ok(())
 }
 
+/// Where programs write: a folder for each run, and none is removed before all have run. A file system may keep the places
+/// of files that were just removed from new ones for some minutes, as ext4 does, and whoever writes next then searches
+/// past all of them.
+struct Folders<'s> {
+    scratch: &'s Utf8Path,
+    made: usize,
+}
+
+impl Folders<'_> {
+    /// One that is not there yet.
+    fn next(&mut self) -> Utf8PathBuf {
+        self.made += 1;
+        self.scratch.join(format!("out-{}", self.made))
+    }
+}
+
 /// The second of two runs, one right after the other. A machine gives memory that nobody has used for some seconds back
 /// to its host, and to have it again may cost more than a program does with it.
-fn warm(mut run: impl FnMut() -> Result<Cost, Failure>) -> Result<Cost, Failure> {
+fn warm<T>(mut run: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     run()?;
     run()
 }

@@ -49,12 +49,13 @@ pub(crate) struct Changes {
 pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     let earlier = manifest(out, Utf8Path::new(MANIFEST))?.map(|manifest| manifest.environments).unwrap_or_default();
     let top_level: BTreeSet<String> = top_level(tree).map(str::to_owned).chain(earlier).collect();
-    refuse_links(out, &top_level)?;
+    let is_there = refuse_links(out, &top_level)?;
     let owned = owned(out, tree)?;
     let mut changes = Changes { top_level, ..Changes::default() };
     let mut foreign = Vec::new();
     for (path, bytes) in tree.iter() {
-        match content(out, path)? {
+        // Where there is no folder, nobody need be asked for each of its files.
+        match if is_there { content(out, path)? } else { None } {
             None => {
                 changes.files.insert(path.to_owned(), Change::New);
             }
@@ -133,8 +134,8 @@ fn content(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Stop> {
 }
 
 /// Ends the command if the folder, something directly in it, or something anywhere below what this or an earlier
-/// rendering has directly in it, is a symbolic link.
-fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop> {
+/// rendering has directly in it, is a symbolic link. Whether there is a folder.
+fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<bool, Stop> {
     let refuse = |path: &Utf8Path| {
         Stop::bad_input(format_args!("`{path}` is a symbolic link, and nothing is written through one"))
             .help("remove it, or generate into another folder with --out")
@@ -143,7 +144,7 @@ fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop>
         Ok(found) if found.is_symlink() => return Err(refuse(out)),
         Ok(found) if !found.is_dir() => return Err(Stop::bad_input(format_args!("`{out}` is not a folder"))),
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(Stop::bad_input(format_args!("cannot read `{out}`: {error}"))),
     }
     let mut folders = vec![out.to_owned()];
@@ -160,5 +161,5 @@ fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop>
             }
         }
     }
-    Ok(())
+    Ok(true)
 }

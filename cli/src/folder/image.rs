@@ -131,11 +131,15 @@ fn carry_over(out: &Utf8Path, folder: &Utf8Path, image: &Utf8Path, changes: &Cha
 }
 
 fn write_files(image: &Utf8Path, tree: &Tree, changes: &Changes) -> io::Result<()> {
+    // Files of a folder stand together, so that it is asked for once or twice and not for each of them.
+    let mut made = None;
     for (path, bytes) in tree.iter().filter(|(path, _)| changes.files.contains_key(*path)) {
-        let path = image.join(path);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+        let folder = path.parent().unwrap_or(Utf8Path::new(""));
+        if made != Some(folder) {
+            fs::create_dir_all(image.join(folder))?;
+            made = Some(folder);
         }
+        let path = image.join(path);
         fs::write(&path, bytes)?;
         make_executable(&path)?;
     }

@@ -19,7 +19,7 @@ use super::context::Context;
 use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{Platform, Project, storage::words},
-    rule_set::rule_set,
+    rule_set::without_rules,
     source::At,
 };
 
@@ -54,7 +54,7 @@ pub(super) fn check(project: &Project, earlier: &Earlier, context: &Context<'_>)
     for (id, platform) in &project.environments {
         let before = earlier.0.get(id.as_str()).filter(|before| before.platform == project.name.as_str());
         let Some(before) = before.filter(|_| platform.storage.is_some()) else { continue };
-        let now = columns(&rule_set(platform)).expect("readings that fit into no table do not pass the checks");
+        let now = columns(&without_rules(platform)).expect("readings that fit into no table do not pass the checks");
         for column in now.into_iter().skip(FIRST_READING) {
             let known = before.types.get(&column.name).copied();
             if let Some(known) = known.filter(|known| *known != column.column_type) {

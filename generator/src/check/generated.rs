@@ -10,7 +10,7 @@ use super::context::{Context, shown};
 use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{Platform, Project},
-    rule_set::rule_set,
+    rule_set::without_rules,
     source::At,
     stacks::{self, iot_policies::NAMED_SHADOW},
 };
@@ -53,7 +53,7 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
 fn check_rule_set(platform: &mut Platform, context: &Context<'_>) {
     // The rules, which are most of it, are only lent to the rule set.
     let rules = std::mem::take(&mut platform.rules);
-    let set = RuleSet { rules, ..rule_set(platform) };
+    let set = RuleSet { rules, ..without_rules(platform) };
     let checked = set.check();
     platform.rules = set.rules;
     if let Err(error) = checked {

@@ -24,7 +24,7 @@ use crate::{
         value::Text,
     },
     platform::storage::{Engine, Hot},
-    rule_set::rule_set,
+    rule_set::without_rules,
 };
 
 /// What other stacks need of this one.
@@ -88,7 +88,8 @@ pub(crate) fn stacks(
     );
     let store_from =
         |target, hot| store::Way { ingest, processing, target, registrations: &registrations, hot, rule_set_sha256 };
-    let all = all_columns(&rule_set(site.platform)).expect("readings that fit into no table do not pass the checks");
+    let all =
+        all_columns(&without_rules(site.platform)).expect("readings that fit into no table do not pass the checks");
     let own = all[FIXED.len()..].to_vec();
     let database = query::database(site, &mut stack);
     let files = query::Files { kept, cold: &cold, database: &database };
