@@ -30,8 +30,8 @@ pub(crate) enum Timer {
     Notice(usize),
 }
 
-/// The first thing that is due on a device. Of several at one moment, the device comes first and then its rules by id.
-pub(crate) fn earliest(rules: &Compiled, device: &Device) -> Option<(Timestamp, Timer)> {
+/// The first thing that is due on a device, at the shard's time `now`. Of several at one moment, the device comes first and then its rules by id.
+pub(crate) fn earliest(rules: &Compiled, device: &Device, now: Timestamp) -> Option<(Timestamp, Timer)> {
     let home = device.home?;
     let (device_type, plan) = (rules.device_type(home), rules.plan(home));
     let timezone = rules.timezone(home);
@@ -40,7 +40,7 @@ pub(crate) fn earliest(rules: &Compiled, device: &Device) -> Option<(Timestamp, 
     let kept = device.instances.iter().map(|(slot, _)| slot);
     for slot in kept.chain(plan.without_metric.clone().map(|slot| slot as usize)) {
         let rule = &device_type.rules[plan.rules[slot] as usize];
-        let Some((due, timer)) = of_instance(rule, device, slot, timezone) else { continue };
+        let Some((due, timer)) = of_instance(rule, device, slot, timezone, now) else { continue };
         if first.is_none_or(|(known, _, id)| (due, rule.id.as_str()) < (known, id)) {
             first = Some((due, timer, rule.id.as_str()));
         }
@@ -54,7 +54,8 @@ pub(crate) fn offline(device: &Device, offline_after: Millis) -> Option<Timestam
         return None;
     }
     let silent = offline_by_silence(device, offline_after);
-    let gone = device.presence.gone_at.map(|gone| gone.after(GONE_GRACE));
+    let gone =
+        device.presence.gone_at.map(|gone| gone.after(if mutant!(GoneWithoutGrace) { Millis(0) } else { GONE_GRACE }));
     silent.into_iter().chain(gone).min()
 }
 
@@ -74,10 +75,11 @@ pub(crate) fn of_instance(
     device: &Device,
     slot: usize,
     timezone: &TimeZone,
+    now: Timestamp,
 ) -> Option<(Timestamp, Timer)> {
     let instance = &device.instances[slot];
     match &instance.phase {
-        Phase::Inactive => silence(rule, device, timezone).map(|due| (due, Timer::Silence(slot))),
+        Phase::Inactive => silence(rule, device, timezone, now).map(|due| (due, Timer::Silence(slot))),
         Phase::Pending { since } => match rule.duration {
             Duration::Time { length, .. } if rule.metric.is_none() => Some((since.after(length), Timer::Hold(slot))),
             Duration::Time { on_gap: OnGap::Reset, forget_after, .. } => {
@@ -88,7 +90,7 @@ pub(crate) fn of_instance(
         Phase::Firing(firing) => {
             let quiet =
                 firing.quiet_since.map(|quiet| (quiet.ingested_at.after(rule.keep_firing_for), Timer::Quiet(slot)));
-            let again = firing.quiet_since.and_then(|_| silence(rule, device, timezone));
+            let again = firing.quiet_since.and_then(|_| silence(rule, device, timezone, now));
             let again = again.map(|due| (due, Timer::Silence(slot)));
             let notice = match firing.notice {
                 Notice::Given => {
@@ -111,14 +113,16 @@ pub(crate) fn of_instance(
 }
 
 /// When a rule of kind `no_data` fires if the device stays silent: never one that has not been heard of yet.
-fn silence(rule: &Rule, device: &Device, timezone: &TimeZone) -> Option<Timestamp> {
+fn silence(rule: &Rule, device: &Device, timezone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     let Test::NoData { after } = &rule.test else { return None };
     let due = match after {
         Some(after) => past(device.last_ingest?, *after),
         None => device.presence.offline_since?,
     };
     match &rule.active {
-        Some(active) => active.next(due, timezone),
+        // What a rule comes to late, as when its set is new, it finds in its hours too.
+        Some(_) if mutant!(SilenceOutsideHours) => Some(due),
+        Some(active) => active.next(due.max(now), timezone),
         None => Some(due),
     }
 }

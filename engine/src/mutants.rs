@@ -117,6 +117,30 @@ mod switch {
         CountForgetsNothing,
         /// A flat line is compared with its last sample, and not with its first.
         FlatlineDrifts,
+        /// A composite rule is not looked at when what it reads has ended with a change of the rules.
+        CompositeNotSettled,
+        /// A composite rule holds whatever must not.
+        CompositeIgnoresNot,
+        /// The end of one alarm ends all of them.
+        AlarmEndsAll,
+        /// Outliers become part of the past.
+        AnomalyLearnsOutliers,
+        /// After a silence, one sample is nearly the whole past.
+        EwmaSilenceUnbounded,
+        /// The oldest part of a window is never dropped.
+        ZscoreForgetsNothing,
+        /// The median is that of all values, however large the ring.
+        MadRingUnbounded,
+        /// A rule about silence keeps no hours.
+        SilenceOutsideHours,
+        /// A connection ends a rule that waits for a message.
+        ConnectionTakenAsMessage,
+        /// An older event of a connection is believed.
+        OlderConnectionBelieved,
+        /// A device that was said to have gone is given no time to come back.
+        GoneWithoutGrace,
+        /// An alert that ends keeps the explanation of the value before.
+        ExplanationLeftBehind,
         /// Hours are those of UTC, and not of the device's zone.
         HoursInUtc,
         /// The cooldown counts from the time of the device.

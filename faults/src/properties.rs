@@ -1,7 +1,7 @@
 //! What holds for any log, without any fault: how it is cut, how often it comes, who takes it and when it happened
 //! change nothing. Each property is a function of a seed, so that ten thousand cases are ten thousand seeds.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use fleetform_engine::{drive::Settings, position::SequenceNumber, rule_set::RuleSet, units::Millis};
 use serde_json::{Value, json};
@@ -265,10 +265,21 @@ fn timeless(set: &[u8]) -> Result<Vec<u8>, String> {
     let rules = set["rules"].as_object_mut().ok_or("a set has rules")?;
     // A fleet rule may count silence, and what devices say to it comes in the order of the devices.
     rules.retain(|_, rule| rule["condition"]["type"] != "no_data" && rule["condition"]["type"] != "fleet");
+    let left: BTreeSet<String> = rules.keys().cloned().collect();
+    for (_, rule) in rules.iter_mut().filter(|(_, rule)| rule["condition"]["type"] == "composite") {
+        for list in ["all", "any", "not"] {
+            if let Some(of) = rule["condition"].get_mut(list).and_then(Value::as_array_mut) {
+                of.retain(|id| left.contains(id.as_str().unwrap_or_default()));
+            }
+        }
+    }
     for (_, rule) in rules {
         rule["keep_firing_for_ms"] = json!(0);
         if rule["hold"]["by"] == "duration" {
             rule["hold"]["on_gap"] = json!("hold");
+            if rule["metric"].is_null() {
+                rule["hold"]["duration_ms"] = json!(0);
+            }
         }
         if let Some(rule) = rule.as_object_mut() {
             rule.remove("flap_limit");

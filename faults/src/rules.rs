@@ -1,5 +1,8 @@
 //! Rule sets to simulate under: one of every kind of rule, with limits drawn by chance, and changes between two sets.
 
+mod anomaly;
+mod without_samples;
+
 use serde_json::{Value, json};
 
 use crate::random::Random;
@@ -92,19 +95,6 @@ fn rules(random: &mut Random) -> Value {
             "high", &["pump"], held(10 * random.between(0, 6), "reset", None)),
         "low-battery": rule("battery_level", json!({ "type": "threshold", "operator": "<", "threshold": 20.0, "clear": 25.0 }),
             "low", &["meter", "pump"], held(0, "reset", None)),
-        "silent": json!({
-            "condition": { "type": "no_data", "after_ms": random.between(120, 900) * 1_000 }, "severity": "low",
-            "device_types": ["meter", "pump"], "hold": { "by": "duration", "duration_ms": 0, "on_gap": "reset" },
-            "keep_firing_for_ms": 0, "min_samples": 0, "enabled": true, "shadow": false,
-        }),
-        "many-low": json!({
-            "condition": {
-                "type": "fleet", "of": { "rule": random.pick(&["low-battery", "silent", "low-battery"]) }, "operator": ">=",
-                "threshold": { "percent": random.between(10, 60) as f64 },
-            },
-            "severity": "critical", "device_types": ["meter", "pump"], "hold": held(10 * random.between(0, 12), "reset", None),
-            "keep_firing_for_ms": 10_000 * random.between(0, 12), "min_samples": 0, "enabled": true, "shadow": false,
-        }),
         "off": rule("vibration", json!({ "type": "threshold", "operator": "<", "threshold": 5.0 }),
             "low", &["pump"], held(0, "reset", None)),
     });
@@ -115,14 +105,12 @@ fn rules(random: &mut Random) -> Value {
     rules["vibration-trial"]["shadow"] = json!(true);
     rules["surges"]["keep_firing_for_ms"] = json!(random.between(0, 6) * 10_000);
     rules["surges"]["min_samples"] = json!(random.between(0, 4));
-    // A log begins on a Saturday at half past ten by UTC and lasts for a few hours.
-    let opens = random.between(9, 17) * 60 + random.between(0, 59);
-    rules["vibration-by-day"]["active"] = json!({
-        "days": random.pick(&[&[][..], &["sat"], &["sat", "sun", "mon"], &["fri"]]), "from_minute": opens,
-        "to_minute": (opens + random.between(10, 900)) % 1_440,
-    });
+    rules["vibration-by-day"]["active"] = without_samples::hours(random);
     rules["off"]["enabled"] = json!(false);
     rules["temperature-range"]["flap_limit"] = json!({ "firings": 2, "per_ms": 1_200_000 });
+    for (id, rule) in without_samples::rules(random).into_iter().chain(anomaly::rules(random)) {
+        rules[id] = rule;
+    }
     rules
 }
 
@@ -141,6 +129,20 @@ fn held(seconds: i64, on_gap: &str, max_gap_ms: Option<i64>) -> Value {
     hold
 }
 
+/// Rules that others read: they must be there.
+const NAMED: [&str; 10] = [
+    "alarmed",
+    "door-open",
+    "high-pressure",
+    "low-battery",
+    "offline",
+    "pressed-and-hot",
+    "pump-fault",
+    "silent",
+    "temperature-range",
+    "very-hot",
+];
+
 /// A later set: a few of the things that people change.
 pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
     let mut set = before.clone();
@@ -153,15 +155,32 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             1 => rule["enabled"] = json!(random.per_mille(500)),
             2 => rule["summary"] = json!(format!("changed {}", random.below(100))),
             3 => rule["zones"] = json!([random.pick(&["zone-a", "zone-b"])]),
-            4 if rule["hold"]["by"] == "duration" && rule["metric"].is_string() => {
+            4 if rule["hold"]["by"] == "duration" && rule["condition"]["type"] != "no_data" => {
                 // What has just come is no flat line.
                 let least = i64::from(rule["condition"]["type"] == "flatline");
                 rule["hold"]["duration_ms"] = json!(random.between(least, 20) * 10_000);
             }
             5 if rule["condition"]["type"] == "fleet" => {
-                let threshold = rule["condition"]["threshold"]["percent"].as_f64().unwrap_or_default();
-                rule["condition"]["threshold"] = json!({ "percent": (threshold / 2.0).round() });
-                rule["condition"]["of"] = json!({ "rule": random.pick(&["low-battery", "silent", "low-battery"]) });
+                for limit in
+                    rule["condition"]["threshold"].as_object_mut().into_iter().flatten().map(|(_, limit)| limit)
+                {
+                    *limit = json!((limit.as_f64().unwrap_or_default() / 2.0).round());
+                }
+                if id == "many-low" {
+                    rule["condition"]["of"] = json!({ "rule": random.pick(&["low-battery", "silent", "low-battery"]) });
+                }
+            }
+            5 if rule["condition"]["type"] == "composite" => {
+                rule["condition"]["any"] = json!([random.pick(&["low-battery", "silent", "offline", "alarmed"])]);
+            }
+            5 if rule["condition"]["type"] == "device_alarm" => {
+                rule["condition"]["codes"] = json!([random.pick(&["fire", "leak", "worn"])]);
+            }
+            5 if rule["condition"]["type"] == "no_data" => {
+                rule["condition"]["after_ms"] = json!(1_000 * random.between(120, 900));
+            }
+            5 if rule["condition"]["type"] == "anomaly" => {
+                rule["condition"]["direction"] = json!(random.pick(&["both", "up", "down"]));
             }
             5 if rule["condition"]["type"] == "count" => {
                 rule["condition"]["window_ms"] = json!(10_000 * random.between(6, 60));
@@ -175,8 +194,7 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
                 let step = if rule["condition"]["operator"] == "<" { -1.0 } else { 1.0 };
                 rule["condition"]["threshold"] = json!(threshold + step);
             }
-            // What a fleet rule counts must be there.
-            6 if ids.len() > 8 && id != "low-battery" && id != "silent" => {
+            6 if ids.len() > 8 && !NAMED.contains(&id.as_str()) => {
                 set["rules"].as_object_mut().map(|rules| rules.remove(&id));
             }
             _ => {

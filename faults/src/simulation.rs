@@ -2,7 +2,7 @@
 //! beside what should have.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -34,7 +34,7 @@ const SWEEP_AGE_MS: i64 = 1_500_000;
 /// Longer than any log takes: the event source here gives no record up, however long a shard must wait for its services.
 const RECORD_AGE_MAX: Millis = Millis::from_secs(48 * 3_600);
 /// About how many records the log of a seed has.
-pub const RECORDS: usize = 2_800;
+pub const RECORDS: usize = 2_900;
 /// The most differences that are kept of one kind.
 const SHOWN: usize = 4;
 
@@ -53,6 +53,8 @@ pub struct Report {
     pub notices: u64,
     /// What devices had to say to fleets.
     pub members: u64,
+    /// How many episodes each rule had.
+    pub episodes: BTreeMap<String, u64>,
     /// Hash of everything that happened, in order.
     pub trace: u64,
     /// What is wrong, in words; nothing when all is well.
@@ -294,6 +296,9 @@ impl<'a> Simulation<'a> {
         if late || !self.sources.iter().all(Source::is_drained) {
             report.wrong.push("not everything was done within ten minutes of the last fault".into());
         }
+        for alert in &rows.alerts {
+            *report.episodes.entry(alert.rule.to_string()).or_default() += 1;
+        }
         for contradiction in &rows.contradictions {
             report.phantom += 1;
             report.wrong.push(format!("written twice with different content: {contradiction}"));
@@ -384,10 +389,15 @@ fn alert(alert: &Alert, start: i64) -> String {
     };
     let device = alert.device.as_ref().map_or("", |device| device.as_str());
     let value = serde_json::to_value(&alert.value).unwrap_or_default();
+    let mut evidence = serde_json::to_value(&alert.evidence).unwrap_or_default();
+    if let Some(last_ingest) = evidence.get_mut("last_ingest") {
+        *last_ingest = (last_ingest.as_i64().unwrap_or_default() - start).into();
+    }
     oracle::row(
         (alert.sequence.trim_start_matches('0'), alert.at.0 - start, alert.ingested_at.0 - start),
         (alert.rule.as_str(), device, alert.zone.as_str()),
-        (alert.severity.as_str(), &state, alert.since.0 - start, &value),
+        (alert.severity.as_str(), &state, alert.since.0 - start),
+        (&value, &evidence),
     )
 }
 

@@ -2,6 +2,8 @@
 //! rolled out, all drawn from a seed. Beside the bytes of a record stands what was meant by it, so that nobody need
 //! parse it again to know; what should come of it is not known here.
 
+mod words;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -55,6 +57,10 @@ pub(crate) enum Fact {
     Poison(&'static str),
     /// A device says that it is there, or that it has gone.
     Status(String, bool),
+    /// A device raises an alarm with this code, or ends it.
+    Alarm(String, &'static str, bool),
+    /// The broker speaks of a device's connection.
+    Connection(String, Connection),
     /// A device is registered, with these fields.
     Device(String, Value),
     /// A rule set of this version and address is to be adopted.
@@ -63,6 +69,17 @@ pub(crate) enum Fact {
     Override(Value),
     /// The engine says what a device is to a fleet.
     Member(Value),
+}
+
+/// A connection's beginning or end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection {
+    /// Rises from connection to connection, until the broker counts anew.
+    pub version: u64,
+    /// Whether it begins.
+    pub connected: bool,
+    /// Whether it ends because of a second client of the same name.
+    pub duplicate: bool,
 }
 
 /// One sample as a device means it.
@@ -82,6 +99,8 @@ struct Device {
     revision: u64,
     mood: usize,
     silent_until: i64,
+    /// Version of the newest of its connections.
+    connections: u64,
     running: bool,
     /// The temperature at which its sensor is stuck.
     stuck: Option<i64>,
@@ -162,6 +181,7 @@ impl<'a> Writer<'a> {
                 revision: 1,
                 mood: 0,
                 silent_until: 0,
+                connections: 0,
                 running: true,
                 stuck: None,
             })
@@ -241,6 +261,10 @@ impl<'a> Writer<'a> {
         let random = &mut self.random;
         let rule = *random.pick(&[
             "high-pressure",
+            "pressed-and-hot",
+            "alarmed",
+            "odd-pressure",
+            "many-offline",
             "very-hot",
             "pressure-held",
             "vibration-high",
@@ -304,6 +328,9 @@ impl<'a> Writer<'a> {
             }
             72..75 => self.override_rule(at),
             75..80 => self.devices[device].silent_until = at + self.random.between(60_000, 900_000),
+            80..100 => self.alarm(device, at),
+            100..107 => self.status(device, at),
+            107..117 => self.connection(device, at),
             _ => {
                 if self.devices[device].silent_until <= at {
                     self.message(device, at);
@@ -334,15 +361,8 @@ impl<'a> Writer<'a> {
             self.put(&id, &payload.to_string(), at, None, fact);
         } else {
             let t = at + self.random.between(-300, 50);
-            let online = self.random.per_mille(500);
-            let (channel, payload, fact) = if self.random.per_mille(10) {
-                let status = if online { "online" } else { "offline" };
-                ("status", json!({ "status": status, "timestamp": rfc3339(at) }), Fact::Status(id.clone(), online))
-            } else {
-                ("telemetry", payload, fact)
-            };
             let data = json!({
-                "ff": 1, "k": "message", "p": STANDARD.encode(payload.to_string()), "d": id, "ch": channel, "c": id,
+                "ff": 1, "k": "message", "p": STANDARD.encode(payload.to_string()), "d": id, "ch": "telemetry", "c": id,
                 "t": t,
             });
             self.put(&id, &data.to_string(), at, Some(t), fact);
@@ -412,39 +432,6 @@ impl<'a> Writer<'a> {
             None => {}
         }
         (payload, Sample { time, values })
-    }
-
-    fn bad(&mut self, device: usize, at: i64) {
-        let (id, meter) = (self.devices[device].id.clone(), self.devices[device].meter);
-        let first = if meter { "pressure" } else { "vibration" };
-        let whole = json!({
-            "ff": 1, "k": "message", "p": STANDARD.encode("{\"readings\":{}}"), "d": id, "ch": "telemetry", "c": id, "t": at,
-        });
-        let with = |key: &str, value: Value| {
-            let mut record = whole.clone();
-            record[key] = value;
-            record
-        };
-        // What is wrong with the envelope is wrong whoever sent it.
-        let (record, whose, reason) = match self.random.below(13) {
-            0 => (Value::Null, Some(&id), "bad_json"),
-            1 => (json!({ "readings": { first: "61" } }), Some(&id), "wrong_type"),
-            2 => (json!({ "readings": { first: 1e6 } }), Some(&id), "out_of_range"),
-            3 => (json!({ "timestamp": rfc3339(at) }), Some(&id), "missing_readings"),
-            4 => (json!({ "readings": { "temp": 5, "state": "running" } }), Some(&id), "missing_reading"),
-            5 => (with("c", json!("somebody-else")), None, "identity_mismatch"),
-            6 => (json!({ "deviceId": "device-0-0x", "readings": { first: 5 } }), Some(&id), "spoofed_device_id"),
-            7 => (with("k", json!("later")), None, "unknown_kind"),
-            8 => (with("p", json!("e30")), None, "bad_base64"),
-            9 => (json!({ "readings": {} }), None, "unknown_device"),
-            10 => (with("c", Value::Null), None, "bad_envelope"),
-            11 => (with("ch", json!("later")), None, "unknown_channel"),
-            _ => (with("p", json!(STANDARD.encode("7"))), Some(&id), "bad_json"),
-        };
-        let key = if reason == "unknown_device" { STRANGER } else { &id };
-        let data = if record.is_null() { "{\"readings\":{".to_owned() } else { record.to_string() };
-        let claimed = record.get("t").map(|_| at);
-        self.put(key, &data, at, claimed, Fact::Bad(whose.cloned(), reason));
     }
 }
 

@@ -26,7 +26,7 @@ impl Composite {
     pub(crate) fn holds(&self, fires: impl Fn(&RuleId) -> bool) -> bool {
         self.all.iter().all(&fires)
             && (self.any.is_empty() || self.any.iter().any(&fires))
-            && !self.not.iter().any(&fires)
+            && (mutant!(CompositeIgnoresNot) || !self.not.iter().any(&fires))
     }
 
     pub(super) fn limit(&self) -> SmolStr {

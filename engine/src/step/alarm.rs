@@ -83,6 +83,7 @@ fn remember(instance: &mut Instance, alarm: &Alarm) -> bool {
     };
     match (active.binary_search(&alarm.code), alarm.active) {
         (Err(at), true) if active.len() < ALARMS_MAX => active.insert(at, alarm.code.clone()),
+        (Ok(_), false) if mutant!(AlarmEndsAll) => active.clear(),
         (Ok(at), false) => {
             active.remove(at);
         }

@@ -1,31 +1,23 @@
 //! Composite rules of a device, after the rules that they read.
 
-use super::judge::{Tally, judge};
+use super::{
+    Moment, Run,
+    judge::{Tally, judge, rule_of},
+    timers::holds_now,
+};
 use crate::{
+    compiled::Compiled,
     episode::Scene,
-    rule::{Finding, Test},
-    state::{Device, Phase},
+    ids::RuleId,
+    rule::{Finding, Test, composite::Composite},
+    state::{Device, Phase, ShardState},
     value::Value,
 };
 
-/// Moves every composite rule of a device, by the shard's time: what it reads has no sample's time in common.
+/// Moves every composite rule of a device, by the record's ingest time: what it reads has no sample's time in common.
 pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
-    let device_type = scene.rules.device_type(scene.home);
-    let plan = scene.rules.plan(scene.home);
-    for slot in plan.without_metric.clone() {
-        let slot = slot as usize;
-        let rule = &device_type.rules[plan.rules[slot] as usize];
-        let Test::Composite(test) = &rule.test else { continue };
-        let fires = |id: &crate::ids::RuleId| {
-            device.instances.iter().any(|(slot, instance)| {
-                matches!(instance.phase, Phase::Firing(_)) && device_type.rules[plan.rules[slot] as usize].id == *id
-            })
-        };
-        let breach = test.holds(fires)
-            && rule
-                .active
-                .as_ref()
-                .is_none_or(|active| active.covers(scene.ingested_at, scene.rules.timezone(scene.home)));
+    for (slot, test) in composites(scene) {
+        let breach = holds(scene, device, slot, test);
         if !breach && matches!(device.instances[slot].phase, Phase::Inactive) {
             continue;
         }
@@ -33,4 +25,46 @@ pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut De
         let verdict = judge(&scene, tally, device, slot, Finding::new(breach, !breach, Value::Bool(breach)), None);
         tally.note(&scene, device, slot, verdict);
     }
+}
+
+/// Moves them after a device's registration, or the rules in force, have changed: what they read may have ended, and
+/// they may have come to something that fires already. A device on which none of them moves is left alone.
+pub(super) fn settle(rules: &Compiled, state: &mut ShardState, index: u32, moment: &Moment<'_>, run: &mut Run) {
+    let device = &state.devices[index as usize];
+    let Some(home) = device.home else { return };
+    let Run { shard, effects, counts, trace, .. } = run;
+    let scene = moment.scene(rules, home, shard);
+    let moves = |(slot, test)| {
+        let breach = holds(&scene, device, slot, test);
+        match &device.instances[slot].phase {
+            Phase::Inactive => breach,
+            Phase::Pending { .. } => !breach,
+            Phase::Firing(firing) => breach == firing.quiet_since.is_some(),
+        }
+    };
+    if mutant!(CompositeNotSettled) || !composites(&scene).any(moves) {
+        return;
+    }
+    let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
+    evaluate(&scene, &mut tally, state.touch(index));
+    let due = tally.due;
+    state.look_at(index, due);
+}
+
+/// The composite rules of a device by their slots, each after those that it reads.
+fn composites<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (usize, &'a Composite)> + use<'a> {
+    let (device_type, plan) = (scene.rules.device_type(scene.home), scene.rules.plan(scene.home));
+    plan.without_metric.clone().map(|slot| slot as usize).filter_map(|slot| {
+        let Test::Composite(test) = &device_type.rules[plan.rules[slot] as usize].test else { return None };
+        Some((slot, test))
+    })
+}
+
+/// Whether a composite rule holds on a device now, in its hours.
+fn holds(scene: &Scene<'_>, device: &Device, slot: usize, test: &Composite) -> bool {
+    let fires = |id: &RuleId| {
+        let mut instances = device.instances.iter();
+        instances.any(|(slot, instance)| matches!(instance.phase, Phase::Firing(_)) && rule_of(scene, slot).id == *id)
+    };
+    test.holds(fires) && holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.ingested_at)
 }

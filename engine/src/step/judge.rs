@@ -7,7 +7,7 @@ use crate::{
     compiled::Rule,
     counts::Counts,
     due,
-    effect::{AlertState, Effects, NoticeKind, ResolveReason},
+    effect::{AlertState, Effects, Evidence, NoticeKind, ResolveReason},
     episode::{self, Scene},
     machine::{self, Moved},
     rule::Finding,
@@ -112,7 +112,8 @@ pub(super) fn judge(
     let rule = rule_of(scene, slot);
     let moved = machine::advance(rule, &mut device.instances[slot], &finding, scene.at, scene.ingested_at, gap);
     let verdict = follow(scene, tally, device, slot, rule, moved, finding);
-    tally.look_at(due::of_instance(rule, device, slot, scene.rules.timezone(scene.home)).map(|(due, _)| due));
+    let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home), scene.ingested_at);
+    tally.look_at(due.map(|(due, _)| due));
     verdict
 }
 
@@ -126,7 +127,8 @@ pub(super) fn resolve(
 ) -> Verdict {
     let rule = rule_of(scene, slot);
     let verdict = follow(scene, tally, device, slot, rule, Moved::Resolved, Finding::new(false, true, value));
-    tally.look_at(due::of_instance(rule, device, slot, scene.rules.timezone(scene.home)).map(|(due, _)| due));
+    let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home), scene.ingested_at);
+    tally.look_at(due.map(|(due, _)| due));
     verdict
 }
 
@@ -145,10 +147,7 @@ fn follow(
             Phase::Inactive => Verdict::Hold(WhyNot::Inactive),
             Phase::Pending { since } => Verdict::Hold(WhyNot::Pending { until: since.after(rule.duration.length()) }),
             Phase::Firing(firing) => {
-                firing.value = finding.value;
-                if finding.evidence.is_some() {
-                    firing.evidence = finding.evidence;
-                }
+                firing.explain(finding.value, finding.evidence);
                 tell(scene, tally, device, slot, rule)
             }
         },
@@ -187,7 +186,7 @@ fn follow(
         Moved::Resolved => {
             let mut over = Instance { phase: std::mem::take(&mut instance.phase), ..Instance::BEGINNING };
             if let Phase::Firing(firing) = &mut over.phase {
-                firing.value = finding.value;
+                firing.explain(finding.value, finding.evidence.filter(|_| !mutant!(ExplanationLeftBehind)));
             }
             let told = tally.effects.notifications.len();
             end(scene, tally, device, rule, over, ResolveReason::Cleared);
@@ -232,6 +231,16 @@ fn fired(instance: &mut Instance, rule: &Rule, at: Timestamp) -> bool {
     }
     flaps.recent.drain(..flaps.recent.len() - most);
     !std::mem::replace(&mut flaps.flapping, true)
+}
+
+impl Firing {
+    /// Takes a newer value, and what explains it: to the end an alert's value and its explanation are of one sample.
+    fn explain(&mut self, value: Value, evidence: Option<Evidence>) {
+        self.value = value;
+        if evidence.is_some() {
+            self.evidence = evidence;
+        }
+    }
 }
 
 impl Flaps {

@@ -287,6 +287,9 @@ fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState
         };
         end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
     });
+    for index in 0..state.devices.len() as u32 {
+        composite::settle(new, state, index, moment, run);
+    }
     fleet::adopted(new, state, moment, run);
 }
 

@@ -31,20 +31,32 @@ pub(super) fn alive(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Devic
     device.last_ingest = device.last_ingest.max(Some(scene.ingested_at));
     device.presence.count_anew(scene.ingested_at);
     device.presence.gone_at = None;
-    back(scene, tally, device);
+    back(scene, tally, device, Sign::Message);
+}
+
+/// What says that a device is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sign {
+    Message,
+    /// Nothing has come from it yet.
+    Connection,
 }
 
 /// Whatever waited for the device to come back ends, and waiting for its next silence begins.
-fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
+fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sign) {
     device.presence.offline_since = None;
     let device_type = scene.rules.device_type(scene.home);
     tally.look_at(due::offline(device, device_type.offline_after));
     for slot in scene.rules.plan(scene.home).without_metric.clone() {
         let slot = slot as usize;
         let rule = rule_of(scene, slot);
-        let Test::NoData { .. } = rule.test else { continue };
+        let Test::NoData { after } = rule.test else { continue };
+        if sign == Sign::Connection && after.is_some() && !mutant!(ConnectionTakenAsMessage) {
+            // It waits for a message.
+            continue;
+        }
         if matches!(device.instances[slot].phase, Phase::Inactive) {
-            let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home));
+            let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home), scene.ingested_at);
             tally.look_at(due.map(|(due, _)| due));
         } else {
             let verdict = judge(scene, tally, device, slot, Finding::new(false, true, Value::Bool(false)), None);
@@ -126,7 +138,8 @@ pub(super) fn lifecycle(
     let mut presence = state.devices[index as usize].presence;
     presence.count_anew(moment.ingested_at);
     // Who is pushed off by a second connection of the same client has not gone.
-    if presence.order.is_some_and(|known| lifecycle.order() <= known) || lifecycle.duplicate {
+    let is_older = presence.order.is_some_and(|known| lifecycle.order() <= known);
+    if (is_older && !mutant!(OlderConnectionBelieved)) || lifecycle.duplicate {
         run.counts.stale_presence += 1;
         return;
     }
@@ -139,7 +152,7 @@ pub(super) fn lifecycle(
         device.presence.gone_at = None;
         let silent = due::offline_by_silence(device, rules.device_type(home).offline_after);
         if silent.is_none_or(|due| scene.ingested_at < due) {
-            back(&scene, &mut tally, device);
+            back(&scene, &mut tally, device, Sign::Connection);
             composite::evaluate(&scene, &mut tally, device);
         }
     } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smol_str::format_smolstr;
 
 use super::{
-    Moment, Run, fleet,
+    Moment, Run, composite, fleet,
     judge::{Tally, end},
 };
 use crate::{
@@ -44,6 +44,7 @@ pub(super) fn take(
     };
     let index = state.put(device);
     run.counts.registrations += 1;
+    composite::settle(rules, state, index, moment, run);
     fleet::report(rules, state, index, moment.ingested_at, run);
 }
 

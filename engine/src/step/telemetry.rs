@@ -53,6 +53,10 @@ pub(super) fn take(
         }
         composite::evaluate(&scene, &mut tally, device);
     }
+    if samples.samples.is_empty() {
+        // Its coming alone may have ended something.
+        composite::evaluate(&scene, &mut tally, device);
+    }
     let due = tally.due;
     state.look_at(index, due);
     fleet::report(rules, state, index, moment.ingested_at, run);

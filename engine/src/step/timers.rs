@@ -19,12 +19,15 @@ use crate::{
 pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
     let until = state.head.shard_time.max(moment.ingested_at);
     for index in state.queue.unknown(state.devices.len()) {
-        let due = state.devices.get(index as usize).and_then(|device| due::earliest(rules, device));
+        let due =
+            state.devices.get(index as usize).and_then(|device| due::earliest(rules, device, state.head.shard_time));
         state.look_at(index, due.map(|(due, _)| due));
     }
     while let Some((queued, index)) = state.queue.next(until, &mut state.devices) {
         let device = &state.devices[index as usize];
-        let Some(((due, timer), home)) = due::earliest(rules, device).zip(device.home) else { continue };
+        let Some(((due, timer), home)) = due::earliest(rules, device, state.head.shard_time).zip(device.home) else {
+            continue;
+        };
         if due > queued {
             state.look_at(index, Some(due));
             continue;
@@ -43,7 +46,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
         let device = state.touch(index);
         fire(&scene, &mut tally, device, timer);
         composite::evaluate(&scene, &mut tally, device);
-        let next = due::earliest(rules, &state.devices[index as usize]);
+        let next = due::earliest(rules, &state.devices[index as usize], now);
         debug_assert_ne!(next, Some((due, timer)), "a timer that has run is not due again");
         state.look_at(index, next.filter(|next| *next != (due, timer)).map(|(due, _)| due));
         fleet::report(rules, state, index, now, run);

@@ -121,6 +121,25 @@ fn a_fleet_fires_in_every_zone_around_its_devices_and_is_about_none_of_them() {
 }
 
 #[test]
+fn the_end_of_an_alert_is_explained_as_its_value_is() {
+    let memory = Memory::new();
+    let mut town = Town::new(&memory);
+    let at_once = memory.add_rule_set(&changed(|set| set["rules"]["hydrants-open"]["keep_firing_for_ms"] = json!(0)));
+    town.stream.rules(1, &at_once, START_MS + 5_000);
+    for n in 1..=3 {
+        town.open(n, 10, true);
+    }
+    town.settle();
+    town.open(3, 20, false);
+    town.settle();
+    assert_eq!(town.state("hydrants-open", "zone-a"), resolved(ResolveReason::Cleared));
+    let rows = town.rows();
+    let alert = rows.alerts.values().find(|alert| alert.subject() == "zone/zone-a").unwrap();
+    let said = serde_json::to_value((&alert.value, &alert.evidence)).unwrap();
+    assert_eq!(said, json!([2.0, { "kind": "fleet", "devices": 2, "registered": 6 }]));
+}
+
+#[test]
 fn what_was_said_before_is_counted_and_changes_nothing() {
     let memory = Memory::new();
     let mut town = Town::new(&memory);

@@ -1,11 +1,13 @@
 //! The engine from outside: records in, rows out, over stores that can fail.
 
+mod composite_cases;
 mod expiry_cases;
 mod fleet_cases;
 mod generation_cases;
 mod message_cases;
 mod override_cases;
 mod poison_cases;
+mod presence_cases;
 mod properties;
 mod redrive_cases;
 mod repair_cases;

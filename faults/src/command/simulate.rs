@@ -1,6 +1,7 @@
 //! `simulate`: many seeds, side by side, and a summary.
 
 use std::{
+    collections::BTreeSet,
     num::NonZero,
     process::ExitCode,
     sync::{
@@ -28,6 +29,9 @@ pub(crate) struct Arguments {
     /// Run every seed twice and compare the traces.
     #[arg(long)]
     twice: bool,
+    /// Show how many episodes each rule had, and in how many seeds.
+    #[arg(long)]
+    rules: bool,
     /// Threads; as many as there are processors if not given.
     #[arg(long)]
     threads: Option<NonZero<usize>>,
@@ -57,7 +61,18 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     });
     let mut reports = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
     reports.sort_by_key(|report| report.seed);
+    if arguments.rules {
+        show_rules(&reports);
+    }
     summary(&reports, began)
+}
+
+fn show_rules(reports: &[Report]) {
+    let rules: BTreeSet<&String> = reports.iter().flat_map(|report| report.episodes.keys()).collect();
+    for rule in rules {
+        let of_rule: Vec<u64> = reports.iter().filter_map(|report| report.episodes.get(rule).copied()).collect();
+        anstream::println!("{rule}: {} episodes in {} seeds", of_rule.iter().sum::<u64>(), of_rule.len());
+    }
 }
 
 fn summary(reports: &[Report], began: Instant) -> ExitCode {

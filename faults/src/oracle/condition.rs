@@ -9,6 +9,15 @@ pub(super) struct Found {
     pub(super) value: Value,
     /// Since when it breaches, where the condition itself says so.
     pub(super) since: Option<i64>,
+    /// What explains the value, as the history has it; null for none.
+    pub(super) evidence: Value,
+}
+
+impl Found {
+    /// A condition that holds or not, and is clear if not.
+    pub(super) fn plain(breach: bool) -> Self {
+        Self { breach, clear: !breach, value: breach.into(), since: None, evidence: Value::Null }
+    }
 }
 
 /// Whether a number meets an operator, and whether it is clear.
@@ -55,7 +64,7 @@ pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registrat
             ((breach, !breach), value.clone())
         }
     };
-    Some(Found { breach, clear: clear && !breach, value, since: None })
+    Some(Found { breach, clear: clear && !breach, value, since: None, evidence: Value::Null })
 }
 
 /// Whether a set knows a device's type and zone, and it is in service. A fleet has no type.
@@ -101,8 +110,30 @@ pub(super) fn stable_at(firings: &[i64], rule: &Value, now: i64) -> Option<i64> 
 pub(crate) fn row(
     (sequence, t, ingest): (&str, i64, i64),
     (rule, device, zone): (&str, &str, &str),
-    (severity, state, since, value): (&str, &str, i64, &Value),
+    (severity, state, since): (&str, &str, i64),
+    (value, evidence): (&Value, &Value),
 ) -> String {
     let value = value.as_f64().map_or_else(|| value.to_string(), |number| format!("{number}"));
-    format!("{sequence} {rule} {device} {zone} {severity} {state} t={t} ingest={ingest} since={since} value={value}")
+    let because = explained(evidence);
+    format!(
+        "{sequence} {rule} {device} {zone} {severity} {state} t={t} ingest={ingest} since={since} value={value}{because}"
+    )
+}
+
+/// What explains a value, as text.
+fn explained(evidence: &Value) -> String {
+    let fields = evidence.as_object().into_iter().flatten().filter(|(key, _)| *key != "kind");
+    let field = |(key, value): (&String, &Value)| match value.as_f64().filter(|_| value.is_f64()) {
+        Some(number) => format!(" {key}={}", rounded(number)),
+        None => format!(" {key}={value}"),
+    };
+    fields.map(field).collect()
+}
+
+/// A number to about six digits. Sums may differ in their last digits, so the edges between steps must lie where no
+/// number of the workload does: they are no fractions.
+fn rounded(number: f64) -> String {
+    const STEPS: f64 = 3e5;
+    let step = ((number * 1e6).asinh() * STEPS + 0.5234).floor();
+    format!("{:.6}", (step / STEPS).sinh() / 1e6)
 }

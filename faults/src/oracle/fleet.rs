@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Value, json};
 
 use super::{
-    Device, Look, Moment, Oracle,
-    condition::{Found, covers, is_at_home},
+    Device, Moment, Oracle,
+    condition::{Found, compare, covers, is_at_home, number},
 };
 
 impl<'a> Oracle<'a> {
@@ -17,14 +17,20 @@ impl<'a> Oracle<'a> {
         }
         let mut said = BTreeMap::new();
         let (set, registration) = (self.set, &device.registration);
+        let at_home = is_at_home(set, registration);
         let rules = set["rules"].as_object().into_iter().flatten();
         for (id, rule) in rules.filter(|(_, rule)| rule["condition"]["type"] == "fleet") {
             let of = &rule["condition"]["of"];
             let named = of["rule"].as_str().unwrap_or_default();
-            let here = is_at_home(set, registration) && covers(named, &set["rules"][named], registration);
-            let inside = here && device.lives.get(named).is_some_and(|life| life.open.is_some());
+            let inside = match of.as_str() {
+                Some("offline") => at_home && device.offline.is_some(),
+                _ => {
+                    let here = at_home && covers(named, &set["rules"][named], registration);
+                    here && device.lives.get(named).is_some_and(|life| life.open.is_some())
+                }
+            };
             let mut zone = registration["zone"].clone();
-            while let Some(name) = zone.as_str().filter(|_| is_at_home(set, registration)) {
+            while let Some(name) = zone.as_str().filter(|_| at_home) {
                 // The fleet of this rule in this zone, which counts devices of this type.
                 let fleet = json!({ "fleet": id, "zone": zone });
                 let of_type = rule["device_types"].as_array().is_some_and(|all| all.contains(&registration["type"]));
@@ -82,34 +88,35 @@ impl<'a> Oracle<'a> {
     /// Looks at a fleet as it is now; a device says what has changed.
     pub(super) fn look_around(&mut self, device: &mut Device, at: &Moment) {
         let Some(id) = device.registration["fleet"].as_str().map(str::to_owned) else {
+            self.composites(device, at);
             return self.speak(device);
         };
         let rule = &self.set["rules"][&id];
         if is_at_home(self.set, &device.registration) && covers(&id, rule, &device.registration) {
             let now = self.time.max(at.ingest);
             let mut life = device.lives.remove(&id).unwrap_or_default();
-            let found = self.count(device);
             let at = Moment { t: now, ingest: now, ..at.clone() };
+            let found = self.count(device, &at);
             self.look(&mut life, (&id, rule), &device.registration, found, false, &at);
             device.lives.insert(id, life);
         }
     }
 
-    /// The part of a fleet that is in the state that is counted, in per cent.
-    pub(super) fn count(&self, fleet: &Device) -> Found {
-        let condition = &self.set["rules"][fleet.registration["fleet"].as_str().unwrap_or_default()]["condition"];
+    /// The part of a fleet that is in the state that is counted: in per cent, or a number of devices.
+    pub(super) fn count(&self, fleet: &Device, at: &Moment) -> Found {
+        let rule = &self.set["rules"][fleet.registration["fleet"].as_str().unwrap_or_default()];
+        let condition = &rule["condition"];
         let registered: Vec<&Value> = fleet.members.values().filter(|it| it["registered"] == true).collect();
         let inside = registered.iter().filter(|it| it["in"] == true && it["of"] == condition["of"]).count();
-        let part = inside as f64 * 100.0 / registered.len().max(1) as f64;
-        let least = condition["threshold"]["percent"].as_f64().unwrap_or(f64::NAN);
-        let breach = registered.len() >= 5 && part >= least;
-        Found { breach, clear: !breach, value: part.into(), since: None }
+        let (part, limit) = match condition["threshold"]["percent"].as_f64() {
+            Some(percent) => (inside as f64 * 100.0 / registered.len().max(1) as f64, percent),
+            None => (inside as f64, number(&condition["threshold"]["devices"])),
+        };
+        let holds = registered.len() >= 5 && compare(condition, part, limit).0;
+        let breach = holds && self.holds_now(rule, &fleet.registration, at);
+        let evidence = json!({ "kind": "fleet", "devices": inside, "registered": registered.len() });
+        Found { value: part.into(), evidence, ..Found::plain(breach) }
     }
-}
-
-/// Since when a fleet has breached without a break.
-pub(super) fn since(looks: &[Look]) -> Option<i64> {
-    looks.iter().rev().take_while(|look| look.breach).last().map(|look| look.t)
 }
 
 /// What a device said, as text.

@@ -1,6 +1,6 @@
 //! Rules that look at more than the last two samples: each is worked out from all that it has seen on a device.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::condition::{Found, compare, number};
 
@@ -14,8 +14,10 @@ pub(super) fn count(condition: &Value, past: &[(i64, Value)]) -> Option<Found> {
     };
     let window = condition["window_ms"].as_i64()?;
     let met = past.iter().filter(|(t, value)| now - t <= window && meets(value)).count();
-    let breach = met as u64 >= condition["at_least"].as_u64()?;
-    Some(Found { breach, clear: !breach, value: value.clone(), since: None })
+    let at_least = condition["at_least"].as_u64()?;
+    let breach = met as u64 >= at_least;
+    let evidence = json!({ "kind": "count", "samples": (met as u64).min(at_least) });
+    Some(Found { value: value.clone(), evidence, ..Found::plain(breach) })
 }
 
 /// How long the value has stood still. A line begins with its first sample, and every other is compared with that one;
@@ -36,15 +38,28 @@ pub(super) fn flatline(condition: &Value, past: &[(i64, Value)], longest_gap: Op
     let gap = |pair: &[&(i64, Value)]| longest_gap.is_some_and(|longest| pair[1].0 - pair[0].0 > longest);
     let start = line.windows(2).rposition(gap).map_or(line[0].0, |before| line[before + 1].0);
     let breach = start < *now;
-    Some(Found { breach, clear: moved, value: value.clone(), since: breach.then_some(start) })
+    let since = breach.then_some(start);
+    Some(Found { breach, clear: moved, value: value.clone(), since, evidence: Value::Null })
+}
+
+/// The first moment from this one on at which a rule's hours hold. They begin with a minute of some day, and each week
+/// has such a day.
+pub(super) fn opens(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
+    let today = (t - west(timezone) * 3_600_000).div_euclid(86_400_000);
+    let from = active["from_minute"].as_i64().unwrap_or(0);
+    let begins = (today..today + 9).map(|day| (day * 1_440 + from) * 60_000 + west(timezone) * 3_600_000);
+    [t].into_iter().chain(begins).find(|moment| *moment >= t && is_open(active, timezone, *moment))
+}
+
+/// How many hours a zone lies behind UTC. In these names the sign is that of the way to UTC.
+fn west(timezone: &Value) -> i64 {
+    timezone.as_str().and_then(|name| name.strip_prefix("Etc/GMT")?.parse().ok()).unwrap_or(0)
 }
 
 /// Whether a rule's hours, by the clock of a zone, hold at a moment. The zones of the workload are whole hours from UTC.
 pub(super) fn is_open(active: &Value, timezone: &Value, t: i64) -> bool {
     const WEEK: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
-    // In these names the sign is that of the way to UTC.
-    let west: i64 = timezone.as_str().and_then(|name| name.strip_prefix("Etc/GMT")?.parse().ok()).unwrap_or(0);
-    let minute = (t - west * 3_600_000).div_euclid(60_000);
+    let minute = (t - west(timezone) * 3_600_000).div_euclid(60_000);
     let (day, minute) = (minute.div_euclid(1_440), minute.rem_euclid(1_440));
     let has = |day: i64| {
         let days = active["days"].as_array().filter(|days| !days.is_empty());

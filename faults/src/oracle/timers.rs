@@ -1,10 +1,15 @@
 //! What the passing of time alone must do.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Device, Life, Moment, Oracle, condition::stable_at, fleet};
+use super::{
+    Device, Episode, Life, Moment, Oracle,
+    condition::{Found, stable_at},
+    past::opens,
+};
 
 enum Timer {
+    Offline,
     Forget,
     Quiet(i64),
     Notice,
@@ -26,78 +31,128 @@ impl Oracle<'_> {
 
     fn pass(&mut self, at: &Moment) {
         let until = self.time.max(at.ingest);
-        for (id, mut device) in std::mem::take(&mut self.devices) {
+        let busy = self.devices.keys().filter(|id| self.idle.get(*id).is_none_or(|due| *due <= until));
+        for id in busy.cloned().collect::<Vec<_>>() {
+            let mut device = self.devices.remove(&id).unwrap_or_default();
             let mut now = self.time;
-            while let Some((due, rule, timer)) = self.due(&device).filter(|(due, _, _)| *due <= until) {
-                now = now.max(due);
-                let at = Moment { t: now, ingest: now, ..at.clone() };
-                self.ring(&mut device, &rule, timer, &at);
-                self.speak(&mut device);
-            }
+            let next = loop {
+                match self.due(&device) {
+                    Some((due, rule, timer)) if due <= until => {
+                        now = now.max(due);
+                        let at = Moment { t: now, ingest: now, ..at.clone() };
+                        self.ring(&mut device, &rule, timer, &at);
+                        self.composites(&mut device, &at);
+                        self.speak(&mut device);
+                    }
+                    later => break later.map_or(i64::MAX, |(due, ..)| due),
+                }
+            };
+            self.idle.insert(id.clone(), next);
             self.devices.insert(id, device);
         }
         self.time = until;
     }
 
-    /// What time alone does next to a device.
+    /// What time alone does next to a device. Of several at one moment the device comes first, and then its rules by id.
     fn due(&self, device: &Device) -> Option<(i64, String, Timer)> {
+        let offline = self.offline_at(device).map(|due| (due, String::new(), Timer::Offline));
         let rules = self.rules(&device.registration).filter_map(|(id, rule)| {
-            let ms = |value: &Value| value.as_i64();
-            let Some(Life { looks, forgotten, open, told_at, firings, .. }) = device.lives.get(id) else {
-                return silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
-            };
-            let Some(episode) = open else {
-                let pending = looks.len() > *forgotten && looks.last().is_some_and(|look| look.breach);
-                let forget = pending && rule["hold"]["on_gap"] == "reset";
-                let forget = device.heard.filter(|_| forget).map(|heard| heard + self.max_gap(rule, device).1 + 1);
-                let silence = silence(rule, device).map(|due| (due, id.clone(), Timer::Silence));
-                if let (Some(since), true) = (fleet::since(looks), device.registration["fleet"] == **id) {
-                    let length = rule["hold"]["duration_ms"].as_i64().unwrap_or(0);
-                    return Some((since + length, id.clone(), Timer::Hold));
-                }
-                return forget.map(|due| (due, id.clone(), Timer::Forget)).or(silence);
-            };
-            let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
-            let keep = ms(&rule["keep_firing_for_ms"]).unwrap_or(0);
-            let quiet = first.map(|look| (look.ingest + keep, id.clone(), Timer::Quiet(look.t + keep)));
-            let severity = self.severity(rule);
-            let stable = stable_at(firings, rule, i64::MIN);
-            let muted = ms(&rule["muted_until"]);
-            let again = ms(&severity["repeat_every_ms"]).zip(*told_at).map(|(every, told)| told + every);
-            let notice = match (episode.told, episode.counted) {
-                (true, _) => again.map(|again| again.max(muted.unwrap_or(again))),
-                (false, true) => {
-                    let cooled = told_at.map(|told| told + ms(&severity["cooldown_ms"]).unwrap_or(0));
-                    Some(cooled.max(stable).max(muted).unwrap_or(episode.since))
-                }
-                (false, false) => None,
-            };
-            let notice = notice.filter(|_| rule["shadow"] != true).map(|due| (due, id.clone(), Timer::Notice));
-            quiet.into_iter().chain(notice).min_by_key(|(due, _, _)| *due)
+            let (due, timer) = match device.lives.get(id) {
+                Some(life @ Life { open: Some(episode), .. }) => self.due_of_episode(rule, device, life, episode),
+                life => self.due_of_quiet(rule, device, life),
+            }?;
+            Some((due, id.clone(), timer))
         });
-        rules.min_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)))
+        offline.into_iter().chain(rules).min_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)))
+    }
+
+    /// The same of a rule that does not fire.
+    fn due_of_quiet(&self, rule: &Value, device: &Device, life: Option<&Life>) -> Option<(i64, Timer)> {
+        let run = life.map_or(&[][..], |life| &life.looks[life.forgotten..]).iter().rev();
+        let Some(first) = run.take_while(|look| look.breach).last() else {
+            return self.silence(rule, device).map(|due| (due, Timer::Silence));
+        };
+        if rule["metric"].is_null() {
+            return Some((first.t + rule["hold"]["duration_ms"].as_i64().unwrap_or(0), Timer::Hold));
+        }
+        let forget = device.heard.filter(|_| rule["hold"]["on_gap"] == "reset");
+        forget.map(|heard| (heard + self.max_gap(rule, device).1 + 1, Timer::Forget))
+    }
+
+    fn due_of_episode(&self, rule: &Value, device: &Device, life: &Life, episode: &Episode) -> Option<(i64, Timer)> {
+        let Life { looks, told_at, firings, .. } = life;
+        let ms = |value: &Value| value.as_i64();
+        let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
+        let keep = ms(&rule["keep_firing_for_ms"]).unwrap_or(0);
+        let quiet = first.map(|look| (look.ingest + keep, Timer::Quiet(look.t + keep)));
+        let again = first.and_then(|_| self.silence(rule, device)).map(|due| (due, Timer::Silence));
+        let severity = self.severity(rule);
+        let stable = stable_at(firings, rule, i64::MIN);
+        let muted = ms(&rule["muted_until"]);
+        let repeat = ms(&severity["repeat_every_ms"]).zip(*told_at).map(|(every, told)| told + every);
+        let notice = match (episode.told, episode.counted) {
+            (true, _) => repeat.map(|again| again.max(muted.unwrap_or(again))),
+            (false, true) => {
+                let cooled = told_at.map(|told| told + ms(&severity["cooldown_ms"]).unwrap_or(0));
+                Some(cooled.max(stable).max(muted).unwrap_or(episode.since))
+            }
+            (false, false) => None,
+        };
+        let notice = notice.filter(|_| rule["shadow"] != true).map(|due| (due, Timer::Notice));
+        quiet.into_iter().chain(again).chain(notice).min_by_key(|(due, _)| *due)
+    }
+
+    /// When a rule about silence finds it, if nothing comes: its own, or that after which the device counts as offline.
+    /// Before its hours, and after them, it waits for them.
+    fn silence(&self, rule: &Value, device: &Device) -> Option<i64> {
+        if rule["condition"]["type"] != "no_data" {
+            return None;
+        }
+        let due = match rule["condition"]["after_ms"].as_i64() {
+            Some(after) => device.heard? + after + 1,
+            None => device.offline?,
+        };
+        if rule["active"].is_null() {
+            return Some(due);
+        }
+        opens(&rule["active"], self.timezone(&device.registration), due.max(self.time))
     }
 
     fn ring(&mut self, device: &mut Device, id: &str, timer: Timer, at: &Moment) {
-        let mut life = device.lives.remove(id).unwrap_or_default();
+        let mut life = match &timer {
+            Timer::Offline => {
+                device.offline = Some(at.t);
+                return;
+            }
+            _ => device.lives.remove(id).unwrap_or_default(),
+        };
         let rule = &self.set["rules"][id];
         match timer {
             Timer::Forget => life.forgotten = life.looks.len(),
             Timer::Notice => self.tell(&mut life, (id, rule), &device.registration, at),
-            Timer::Hold => self.look(&mut life, (id, rule), &device.registration, self.count(device), false, at),
-            Timer::Silence => self.fire(&mut life, (id, rule), &device.registration, (at.t, true.into()), at),
+            Timer::Hold | Timer::Silence => {
+                let found = match rule["condition"]["type"].as_str() {
+                    Some("fleet") => self.count(device, at),
+                    Some("device_alarm") => {
+                        let found = self.alarmed(&life, rule, &device.registration, at);
+                        Found { value: found.breach.into(), ..found }
+                    }
+                    Some("no_data") => {
+                        let silence = |heard: i64| json!({ "kind": "silence", "last_ingest": heard });
+                        let evidence = device.heard.map_or(Value::Null, silence);
+                        Found { evidence, ..Found::plain(true) }
+                    }
+                    _ => Found::plain(self.holds_now(rule, &device.registration, at)),
+                };
+                self.look(&mut life, (id, rule), &device.registration, found, false, at);
+            }
             Timer::Quiet(t) => {
                 if let Some(episode) = life.open.take() {
                     self.close(id, &device.registration, &Moment { t: at.t.max(t), ..at.clone() }, &episode, "Cleared");
                 }
             }
+            Timer::Offline => {}
         }
         device.lives.insert(id.to_owned(), life);
     }
-}
-
-/// When a rule about silence fires.
-fn silence(rule: &Value, device: &Device) -> Option<i64> {
-    let after = rule["condition"]["after_ms"].as_i64().filter(|_| rule["condition"]["type"] == "no_data");
-    after.zip(device.heard).map(|(after, heard)| heard + after + 1)
 }

@@ -19,7 +19,8 @@ impl Ewma {
     /// samples is the better estimate. And a silence counts as one window at most: otherwise the first sample after it
     /// would be the whole past, with no spread at all, and the second one an anomaly.
     pub(super) fn learn(&mut self, distance: f64, aged: Millis, learned: u32, window: Millis) {
-        let faded = -libm::expm1(-(aged.min(window).0 as f64 / window.0 as f64));
+        let counted = if mutant!(EwmaSilenceUnbounded) { aged } else { aged.min(window) };
+        let faded = -libm::expm1(-(counted.0 as f64 / window.0 as f64));
         let weight = faded.max(1.0 / f64::from(learned));
         let delta = distance - self.mean;
         self.mean += weight * delta;

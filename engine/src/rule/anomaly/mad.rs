@@ -46,6 +46,7 @@ impl Mad {
     }
 
     pub(super) fn learn(&mut self, distance: f64, ring: usize) {
+        let ring = if mutant!(MadRingUnbounded) { RING_MAX } else { ring };
         while self.values.len() >= ring {
             self.values.pop_front();
         }

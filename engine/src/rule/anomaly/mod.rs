@@ -182,6 +182,7 @@ impl Anomaly {
     /// long that they are the new normal.
     fn keeps_out(&self, outliers: Option<Outliers>, at: Timestamp) -> bool {
         outliers.is_some_and(|outliers| at.since(outliers.since) < self.rebaseline_after)
+            && !mutant!(AnomalyLearnsOutliers)
     }
 
     pub(super) fn limit(&self) -> SmolStr {

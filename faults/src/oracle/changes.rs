@@ -1,0 +1,92 @@
+//! What changes under devices: their registration, the set that is in force, and the shard that they are in.
+
+use serde_json::Value;
+
+use super::{
+    Device, Moment, Oracle,
+    condition::{covers, is_at_home},
+};
+use crate::stream::Shard;
+
+impl<'a> Oracle<'a> {
+    /// Begins with what its parents knew of the keys that it takes.
+    pub(super) fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
+        let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
+        (self.version, self.time) = (newest.version, parents.iter().map(|parent| parent.time).max().unwrap_or(0));
+        for (rule, row) in parents.iter().flat_map(|parent| &parent.rows) {
+            if self.rows.get(rule).is_none_or(|known| row["rev"].as_u64() > known["rev"].as_u64()) {
+                self.rows.insert(rule.clone(), row.clone());
+            }
+        }
+        self.adopted = newest.adopted;
+        let set = self.in_force(newest.adopted);
+        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: self.time, ingest: self.time };
+        for parent in parents {
+            self.set = parent.set;
+            for (id, device) in parent.devices.iter().filter(|(id, _)| shard.range.takes(id)) {
+                let mut device = device.clone();
+                self.rehome(&mut device, None, &at, set, None);
+                if parent.adopted != newest.adopted || parent.rows != self.rows {
+                    self.set = set;
+                    self.look_around(&mut device, &at);
+                    self.set = parent.set;
+                }
+                self.devices.insert(id.clone(), device);
+            }
+        }
+        self.set = set;
+    }
+
+    pub(super) fn adopt(&mut self, version: u64, set: &'a Value, at: &Moment) {
+        (self.version, self.adopted) = (version, set);
+        self.change(at, None);
+    }
+
+    /// Brings every device under the set and the rows that are in force now.
+    pub(super) fn change(&mut self, at: &Moment, reason: Option<&str>) {
+        let set = self.in_force(self.adopted);
+        self.idle.clear();
+        for (id, mut device) in std::mem::take(&mut self.devices) {
+            self.rehome(&mut device, None, at, set, reason);
+            self.devices.insert(id, device);
+        }
+        self.set = set;
+        for (id, mut device) in std::mem::take(&mut self.devices) {
+            self.look_around(&mut device, at);
+            self.devices.insert(id, device);
+        }
+    }
+
+    /// A device under another registration, another set, or both. Episodes end for a reason of their own, or for this one.
+    pub(super) fn rehome(
+        &mut self,
+        device: &mut Device,
+        to: Option<&Value>,
+        at: &Moment,
+        set: &'a Value,
+        reason: Option<&str>,
+    ) {
+        let to = to.unwrap_or(&device.registration).clone();
+        let before = std::mem::replace(&mut device.registration, to);
+        let at_home = is_at_home(set, &device.registration);
+        for (id, mut life) in std::mem::take(&mut device.lives) {
+            let (old, new) = (&self.set["rules"][&id], &set["rules"][&id]);
+            let covered = at_home && covers(&id, new, &device.registration);
+            let alike = ["metric", "condition"].iter().all(|key| old[key] == new[key]);
+            if !(covered && alike && old["hold"]["by"] == new["hold"]["by"]) {
+                let gone = if device.registration["retired"] == true { "DeviceRetired" } else { "RuleRemoved" };
+                if let Some(episode) = life.open.take() {
+                    let changed = if covered { "RuleChanged" } else { gone };
+                    self.close(&id, &before, at, &episode, reason.unwrap_or(changed));
+                }
+                (life.looks, life.past, life.scores, life.forgotten) = (Vec::new(), Vec::new(), Vec::new(), 0);
+            }
+            if covered {
+                device.lives.insert(id, life);
+            }
+        }
+        if !at_home {
+            device.series.clear();
+        }
+    }
+}
