@@ -17,6 +17,10 @@ fn nothing_is_lost_doubled_or_made_up() {
     let members: u64 = reports.iter().map(|report| report.members).sum();
     assert!(members > 500, "devices have much to say to fleets: {members}");
     assert!(reports.iter().any(|report| report.failed > 100), "much goes wrong");
+    for rule in ["alarmed", "many-offline", "odd-pressure", "odd-temperature", "odd-vibration", "offline", "trouble"] {
+        let seeds = reports.iter().filter(|report| report.episodes.contains_key(rule)).count();
+        assert!(seeds >= 2, "`{rule}` fires in {seeds} of the seeds");
+    }
 }
 
 #[test]
