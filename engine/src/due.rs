@@ -122,7 +122,7 @@ fn silence(rule: &Rule, device: &Device, timezone: &TimeZone, now: Timestamp) ->
     match &rule.active {
         // What a rule comes to late, as when its set is new, it finds in its hours too.
         Some(_) if mutant!(SilenceOutsideHours) => Some(due),
-        Some(active) => active.next(due.max(now), timezone),
+        Some(active) => active.next(if mutant!(LateSilenceOutsideHours) { due } else { due.max(now) }, timezone),
         None => Some(due),
     }
 }

@@ -119,6 +119,8 @@ mod switch {
         FlatlineDrifts,
         /// A composite rule is not looked at when what it reads has ended with a change of the rules.
         CompositeNotSettled,
+        /// A heartbeat ends a silence, and no composite rule is looked at.
+        HeartbeatMovesNoComposite,
         /// A composite rule holds whatever must not.
         CompositeIgnoresNot,
         /// The end of one alarm ends all of them.
@@ -133,6 +135,8 @@ mod switch {
         MadRingUnbounded,
         /// A rule about silence keeps no hours.
         SilenceOutsideHours,
+        /// Silence that a rule comes to late is found outside its hours.
+        LateSilenceOutsideHours,
         /// A connection ends a rule that waits for a message.
         ConnectionTakenAsMessage,
         /// An older event of a connection is believed.

@@ -1,6 +1,8 @@
 //! The short form of the simulation: enough seeds to notice when something breaks, in the time of a test. The long form
 //! is `cargo xtask simulate`.
 
+use std::thread;
+
 use fleetform_faults::simulate;
 
 /// Records of a log: a fifth of those of the long form.
@@ -36,11 +38,16 @@ fn a_seed_takes_the_same_course_twice() {
 /// Seeds that found a bug once: one each line, with the number of records and what it was.
 #[test]
 fn seeds_that_found_a_bug_stay_clean() {
-    for line in include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#')) {
-        let mut words = line.split_whitespace();
-        let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a seed and a number of records");
-        let (seed, records) = (number(), number());
-        let report = simulate(seed, records as usize);
-        assert!(report.is_clean(), "{line}: {:#?}", report.wrong);
-    }
+    thread::scope(|scope| {
+        for line in include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#')) {
+            scope.spawn(move || {
+                let mut words = line.split_whitespace();
+                let mut number =
+                    || words.next().and_then(|word| word.parse().ok()).expect("a seed and a number of records");
+                let (seed, records) = (number(), number());
+                let report = simulate(seed, records as usize);
+                assert!(report.is_clean(), "{line}: {:#?}", report.wrong);
+            });
+        }
+    });
 }

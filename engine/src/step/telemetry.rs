@@ -53,7 +53,7 @@ pub(super) fn take(
         }
         composite::evaluate(&scene, &mut tally, device);
     }
-    if samples.samples.is_empty() {
+    if samples.samples.is_empty() && !mutant!(HeartbeatMovesNoComposite) {
         // Its coming alone may have ended something.
         composite::evaluate(&scene, &mut tally, device);
     }
