@@ -20,10 +20,11 @@ impl Instances {
         self.kept.iter().map(|(slot, instance)| (*slot as usize, instance))
     }
 
-    /// The slots of a part that may not be as they began, rising.
+    /// The slots of a part that a sample within all limits may move, rising.
     #[inline]
-    pub(crate) fn kept_in(&self, part: &Range<u32>) -> impl Iterator<Item = u32> {
-        self.kept.iter().map(|(slot, _)| *slot).filter(|slot| part.contains(slot))
+    pub(crate) fn moving_in(&self, part: &Range<u32>) -> impl Iterator<Item = u32> {
+        let moving = self.kept.iter().filter(|(_, instance)| !instance.is_still());
+        moving.map(|(slot, _)| *slot).filter(|slot| part.contains(slot))
     }
 
     /// Whether a slot may not be as it began.
@@ -35,6 +36,12 @@ impl Instances {
     /// Lets go of those that are as they began.
     pub(crate) fn settle(&mut self) {
         self.kept.retain(|(_, instance)| !instance.is_default());
+    }
+
+    /// Whether a sample within all limits moves none.
+    #[inline]
+    pub(crate) fn are_still(&self) -> bool {
+        self.kept.iter().all(|(_, instance)| instance.is_still())
     }
 
     /// How many are kept.
@@ -94,13 +101,14 @@ mod tests {
         assert_eq!(instances[7].phase, Phase::Inactive);
         instances[7].phase = Phase::Pending { since: Timestamp(1) };
         instances[3].breached = 1;
+        instances[4].noticed_at = Some(Timestamp(1));
         instances[5].breached = 0;
-        assert!(instances.kept_in(&(3..7)).eq([3, 5]));
-        assert!(instances.keeps(5) && !instances.keeps(4));
+        assert!(instances.moving_in(&(3..7)).eq([3]));
+        assert!(instances.keeps(5) && !instances.keeps(6) && !instances.are_still());
         let same: Instances = instances.iter().map(|(slot, kept)| (slot as u32, kept.clone())).collect();
         instances.settle();
-        assert_eq!(instances.len(), 2);
-        assert!(instances.kept_in(&(0..9)).eq([3, 7]));
+        assert_eq!(instances.len(), 3);
+        assert!(instances.moving_in(&(0..9)).eq([3, 7]));
         assert_eq!(instances, same);
         assert_eq!(instances[7].phase, Phase::Pending { since: Timestamp(1) });
     }

@@ -55,6 +55,12 @@ impl MetricState {
         *self = Self { newest: at, timed: true, seen: self.seen.saturating_add(1), ..*self }.with_value(Some(value));
     }
 
+    /// Whether a sample of this time comes after it.
+    #[inline]
+    pub(crate) fn is_before(&self, at: Timestamp) -> bool {
+        !self.timed || self.newest < at
+    }
+
     /// Its time. Nothing at or before it is evaluated.
     #[inline]
     pub(crate) fn newest(&self) -> Option<Timestamp> {

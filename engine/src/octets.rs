@@ -1,5 +1,7 @@
 //! Numbers read eight bytes at a time: without a loop, and so without a guess at where a number ends.
 
+use std::num::NonZeroU64;
+
 /// Eight bytes of a text, the first of them lowest.
 #[derive(Clone, Copy)]
 struct Octets {
@@ -44,32 +46,31 @@ fn number(digits: u64) -> u64 {
 
 /// The number that a text begins with as JSON spells it, if it ends within eight bytes and has no exponent. `None` says
 /// nothing about the text.
-#[inline]
+#[inline(always)]
 pub(crate) fn decimal(text: &[u8; 8]) -> Option<Decimal> {
     let Octets { digits, others } = Octets::new(text);
-    let end_of = |others: u64| (others.trailing_zeros() / 8) as usize;
-    let byte = |place: usize| (digits >> (8 * place)) as u8 ^ b'0';
+    // Places are counted in bits, eight to a byte.
+    let end_of = |others: NonZeroU64| others.trailing_zeros() & !7;
+    let byte = |place: u32| (digits >> place) as u8 ^ b'0';
+    let others = NonZeroU64::new(others)?;
     let whole = end_of(others);
-    if whole == 0 || others == 0 || (whole > 1 && byte(0) == b'0') {
+    if whole == 0 || (whole > 8 && byte(0) == b'0') {
         return None;
     }
-    let (joined, places, length) = if byte(whole) == b'.' {
-        let behind = others & (others - 1);
-        let end = end_of(behind);
-        if behind == 0 || end == whole + 1 {
-            return None;
-        }
-        let before_point = (1 << (8 * whole)) - 1;
-        ((digits & before_point) | ((digits >> 8) & !before_point), end - whole - 1, end)
-    } else {
-        (digits, 0, whole)
-    };
-    if byte(length) | 0x20 == b'e' {
+    // What follows the digits falls out at the top, and noughts come in below.
+    let aligned = |end: u32| digits << (64 - end);
+    if byte(whole) != b'.' {
+        let read = Decimal { digits: number(aligned(whole)), places: 0, length: (whole / 8) as usize };
+        return (byte(whole) | 0x20 != b'e').then_some(read);
+    }
+    let end = end_of(NonZeroU64::new(others.get() & (others.get() - 1))?);
+    if end == whole + 8 || byte(end) | 0x20 == b'e' {
         return None;
     }
-    // Noughts in front of the digits take the place of what follows them.
-    let count = length - usize::from(places > 0);
-    Some(Decimal { digits: number(joined << (64 - 8 * count)), places, length })
+    // The point goes: what stands before it takes its place.
+    let from_point = u64::MAX << (64 - end + whole);
+    let joined = (aligned(end) & (from_point << 8)) | ((aligned(end) << 8) & !(from_point << 8));
+    Some(Decimal { digits: number(joined), places: ((end - whole) / 8 - 1) as usize, length: (end / 8) as usize })
 }
 
 /// The number that thirteen digits are, as of milliseconds since 1970; `None` if they are something else.

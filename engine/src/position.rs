@@ -56,6 +56,20 @@ impl SequenceNumber {
         Ok(Self(words))
     }
 
+    /// Reads digits beside which the `own` ones of this number stand. Numbers of a shard's records that follow each other
+    /// differ in their last digits only.
+    #[inline]
+    pub fn another(&self, own: &[u8], text: &[u8]) -> Result<Self, InvalidSequence> {
+        match (own.split_last_chunk::<WORD_DIGITS>(), text.split_last_chunk::<WORD_DIGITS>()) {
+            (Some((own, _)), Some((same, digits))) if own == same => {
+                let mut words = self.0;
+                words[WORDS - 1] = packed(*digits).ok_or(InvalidSequence)?;
+                Ok(Self(words))
+            }
+            _ => Self::from_digits(text),
+        }
+    }
+
     /// The digits without leading zeros, as the stream gives them.
     pub fn digits(&self) -> Digits {
         let text = self.all_digits();
@@ -233,12 +247,19 @@ mod tests {
 
         #[test]
         fn any_other_byte_is_refused(text in "[0-9]{1,140}", at: prop::sample::Index, byte: u8) {
-            let mut bytes = text.into_bytes();
+            let mut bytes = text.clone().into_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;
             let significant = bytes.len() - bytes.iter().position(|digit| *digit != b'0').unwrap_or(0);
             let good = bytes.iter().all(u8::is_ascii_digit) && significant <= SEQUENCE_DIGITS_MAX;
-            prop_assert_eq!(SequenceNumber::from_digits(&bytes).is_ok(), good);
+            let read = SequenceNumber::from_digits(&bytes);
+            prop_assert_eq!(read.is_ok(), good);
+            // Beside a number of the same digits but for its last, and beside one of others.
+            for own in [format!("{}7", &text[..text.len() - 1]), "7".repeat(20)] {
+                if let Ok(number) = SequenceNumber::new(&own) {
+                    prop_assert_eq!(number.another(own.as_bytes(), &bytes), read.clone());
+                }
+            }
         }
     }
 

@@ -194,6 +194,12 @@ impl Instance {
         self.breached & 1 == 1
     }
 
+    /// Whether a sample that is within a rule's limits leaves it as it is: it may only remember when it was told of.
+    #[inline]
+    pub(crate) fn is_still(&self) -> bool {
+        matches!(self.phase, Phase::Inactive) && self.breached == 0
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::BEGINNING
     }

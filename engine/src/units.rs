@@ -18,7 +18,14 @@ impl Finite {
         value.is_finite().then_some(Self(value + 0.0))
     }
 
+    /// Keeps a number if it lies from `lowest` to `highest`.
+    #[inline]
+    pub fn within(value: f64, lowest: Self, highest: Self) -> Option<Self> {
+        (lowest.0 <= value && value <= highest.0).then_some(Self(value + 0.0))
+    }
+
     /// The number.
+    #[inline]
     pub fn get(self) -> f64 {
         self.0
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Belonging, DeviceType, Duration, Rule};
-use crate::{instances::Instances, rule::limits::Limits, value::Value};
+use crate::{instances::Instances, rule::limits::Limits, units::Finite, value::Value};
 
 /// The rules that devices of one type in one zone meet.
 #[derive(Debug)]
@@ -27,11 +27,11 @@ pub(crate) struct Readers {
     pub(crate) slots: Range<u32>,
     /// Those that every sample meets.
     always: Vec<u32>,
-    /// The others, which a sample meets if it breaches them, or if they are not as they began.
+    /// The others, which a sample meets if it breaches them, or if they do not stand still.
     limits: Limits,
 }
 
-/// The numbers that change no rule of a metric which stands as it began: from here to there, if there are any.
+/// The numbers that change no rule of a metric while all of them stand still: from here to there, if there are any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quiet {
     lowest: f64,
@@ -40,9 +40,14 @@ pub(crate) struct Quiet {
 
 impl Quiet {
     #[inline]
-    pub(crate) fn covers(self, value: Value) -> bool {
+    pub(crate) fn covers(self, number: Finite) -> bool {
+        self.lowest <= number.get() && number.get() <= self.highest
+    }
+
+    #[inline]
+    pub(crate) fn covers_value(self, value: Value) -> bool {
         match value {
-            Value::Number(number) => self.lowest <= number.get() && number.get() <= self.highest,
+            Value::Number(number) => self.covers(number),
             Value::Bool(_) | Value::Word(_) => false,
         }
     }
@@ -95,10 +100,10 @@ impl Readers {
         Quiet { lowest, highest }
     }
 
-    /// Whether all of them stand as they began on a device.
+    /// Whether all of them stand still on a device.
     #[inline]
-    pub(crate) fn stand_as_they_began(&self, instances: &Instances) -> bool {
-        instances.kept_in(&self.slots).next().is_none()
+    pub(crate) fn stand_still(&self, instances: &Instances) -> bool {
+        instances.moving_in(&self.slots).next().is_none()
     }
 
     /// The slots of the rules that a value can change, rising, in place of what `met` held. All others would stay
@@ -111,7 +116,7 @@ impl Readers {
             met.extend_from_slice(above);
             met.extend_from_slice(below);
         }
-        met.extend(instances.kept_in(&self.slots));
+        met.extend(instances.moving_in(&self.slots));
         if met.len() > self.always.len() {
             met.sort_unstable();
             met.dedup();

@@ -294,7 +294,7 @@ impl<'m> Scan<'_, '_, 'm> {
 
 /// A number spelt as JSON has it, and what follows it. Only numbers that one division makes exactly: at most 2^53 without
 /// the point, at most 18 digits, no exponent.
-#[inline]
+#[inline(always)]
 pub(super) fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     const POWERS: [f64; DIGITS_MAX + 1] =
         [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
@@ -304,8 +304,9 @@ pub(super) fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     };
     let Decimal { digits, places, length } =
         unsigned.first_chunk().and_then(octets::decimal).or_else(|| longer(unsigned))?;
-    // Both are exact, so the quotient is the nearest number to what was written.
-    let value = digits as f64 / POWERS[places];
+    // Both are exact, so the quotient is the nearest number to what was written. Below 2^63 a signed number is made a float by
+    // one instruction.
+    let value = digits as i64 as f64 / POWERS[places];
     Some((if negative { -value } else { value }, unsigned.get(length..)?))
 }
 

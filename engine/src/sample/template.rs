@@ -60,8 +60,8 @@ enum Expected {
     /// A number within bounds, of this metric.
     Number {
         metric: u16,
-        min: f64,
-        max: f64,
+        min: Finite,
+        max: Finite,
     },
     /// Any value of this metric.
     Metric(u16),
@@ -155,10 +155,8 @@ impl Template {
             match *value {
                 Expected::Number { metric, min, max } => {
                     let (number, after) = number(rest)?;
-                    if !(min <= number && number <= max) {
-                        return None;
-                    }
-                    scan.reader.samples.values.push((metric, Value::Number(Finite::new(number)?)));
+                    let number = Finite::within(number, min, max)?;
+                    scan.reader.samples.values.push((metric, Value::Number(number)));
                     rest = after;
                 }
                 Expected::Metric(metric) => {
@@ -197,9 +195,10 @@ impl Template {
 impl Expected {
     fn of(metric: u16, device_type: &DeviceType) -> Self {
         match &device_type.metrics[usize::from(metric)].kind {
-            Kind::Float { min, max } => {
-                Self::Number { metric, min: min.get().max(-VALUE_MAX), max: max.get().min(VALUE_MAX) }
-            }
+            Kind::Float { min, max } => match [min.get().max(-VALUE_MAX), max.get().min(VALUE_MAX)].map(Finite::new) {
+                [Some(min), Some(max)] => Self::Number { metric, min, max },
+                [None, _] | [_, None] => Self::Metric(metric),
+            },
             Kind::Int { .. } | Kind::Bool | Kind::Enum { .. } | Kind::Text => Self::Metric(metric),
         }
     }

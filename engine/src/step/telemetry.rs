@@ -11,7 +11,7 @@ use crate::{
     reason::Refusal,
     rule::{Finding, Seen},
     state::{Device, ShardState},
-    units::Millis,
+    units::{Millis, Timestamp},
     value::Value,
     verdict::{Verdict, WhyNot},
 };
@@ -48,8 +48,12 @@ pub(super) fn take(
         let scene = Scene { cause: Cause::Sample(number), at: sample.at, ..moment.scene(rules, home, shard) };
         tally.counts.samples += 1;
         tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(ingested_at.since(sample.at).0);
+        let mut are_still = device.instances.are_still() && !tally.is_traced();
         for (metric, value) in &samples.values[sample.values.clone()] {
-            evaluate(&scene, plan, &mut tally, device, *metric, *value, met);
+            if !are_still || !changes_nothing(plan, device, *metric, *value, sample.at) {
+                evaluate(&scene, plan, &mut tally, device, *metric, *value, met);
+                are_still &= device.instances.are_still();
+            }
         }
         composite::evaluate(&scene, &mut tally, device);
     }
@@ -63,8 +67,20 @@ pub(super) fn take(
     Ok(())
 }
 
-/// One value of one metric: every rule that it can change moves. `met` is room for their slots.
+/// Takes a value that moves no rule, on a device where all of them stand still: nearly every one. `false` leaves the value to
+/// [`evaluate`].
 #[inline]
+fn changes_nothing(plan: &Plan, device: &mut Device, metric: u16, value: Value, at: Timestamp) -> bool {
+    let (Value::Number(number), metric) = (value, usize::from(metric)) else { return false };
+    let state = &mut device.metrics[metric];
+    let passes = plan.quiet[metric].covers(number) && state.is_before(at);
+    if passes {
+        state.take(at, value);
+    }
+    passes
+}
+
+/// One value of one metric: every rule that it can change moves. `met` is room for their slots.
 fn evaluate(
     scene: &Scene<'_>,
     plan: &Plan,
@@ -87,8 +103,7 @@ fn evaluate(
     if tally.is_traced() {
         met.clear();
         met.extend(readers.slots.clone());
-    } else if plan.quiet[usize::from(metric)].covers(value) && readers.stand_as_they_began(&device.instances) {
-        // Nearly every value ends here.
+    } else if plan.quiet[usize::from(metric)].covers_value(value) && readers.stand_still(&device.instances) {
         return;
     } else {
         readers.meet(value, &device.instances, met);

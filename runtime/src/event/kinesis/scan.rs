@@ -63,6 +63,7 @@ pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
     let mut records: Vec<Record<'_>> = Vec::with_capacity(expected);
     let mut data = Vec::with_capacity(body.len() / 4 * 3);
     let mut shard: Option<&str> = None;
+    let mut last: Option<(&[u8], SequenceNumber)> = None;
     loop {
         let (mut id, mut key, mut sequence, mut arrived_at) = (None, None, None, None);
         for (before, part) in &words.before {
@@ -78,7 +79,11 @@ pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
         rest = rest.strip_prefix(words.after)?;
         // Digits, so that what the id ends with is plain as well.
         let digits = sequence?;
-        let sequence = SequenceNumber::from_digits(digits).ok()?;
+        let sequence = match &last {
+            Some((last_digits, last)) => last.another(last_digits, digits).ok()?,
+            None => SequenceNumber::from_digits(digits).ok()?,
+        };
+        last = Some((digits, sequence));
         let of = id?.strip_suffix(digits)?.strip_suffix(b":")?;
         match shard {
             Some(shard) if shard.as_bytes() == of => {}
