@@ -54,8 +54,8 @@ pub(crate) struct Delta<'a> {
     pub(crate) written_by: Timestamp,
     /// The rest of the state after it.
     pub(crate) head: Head,
-    /// What it asks of the world.
-    pub(crate) effects: Effects,
+    /// What it asks of the world, for [`read_effects`].
+    pub(crate) effects: &'a [u8],
     devices: Reader<'a>,
 }
 
@@ -138,21 +138,23 @@ fn read_delta(mut reader: Reader<'_>, from: Position) -> Result<Delta<'_>, Unrea
     if head.position <= from {
         return Err(Unreadable(format!("it leads from {from} to {}", head.position)));
     }
-    let effects = match reader.blob("the list of effects")? {
-        [] => Effects::default(),
-        json => serde_json::from_slice(json).map_err(|_| Malformed("the list of effects"))?,
-    };
+    let effects = reader.blob(EFFECTS)?;
     Ok(Delta { written_by, head, effects, devices: reader })
+}
+
+const EFFECTS: &str = "the list of effects";
+
+/// Reads the effects of a delta.
+pub(crate) fn read_effects(written: &[u8]) -> Result<Effects, Unreadable> {
+    match written {
+        [] => Ok(Effects::default()),
+        json => Ok(serde_json::from_slice(json).map_err(|_| Malformed(EFFECTS))?),
+    }
 }
 
 impl Delta<'_> {
     /// Brings a state forward. `old` is the rule set of the state, `new` that of the delta.
-    pub(crate) fn apply(
-        mut self,
-        state: &mut ShardState,
-        old: &Compiled,
-        new: &Compiled,
-    ) -> Result<Effects, Unreadable> {
+    pub(crate) fn apply(mut self, state: &mut ShardState, old: &Compiled, new: &Compiled) -> Result<(), Unreadable> {
         if !old.is_same_as(new) {
             // The episodes that end are among the effects of the delta.
             rehome::rehome_all(old, new, state, &mut |_, _, _, _, _| {});
@@ -165,7 +167,7 @@ impl Delta<'_> {
             return Err(Unreadable("something follows the last device".into()));
         }
         state.begin();
-        Ok(self.effects)
+        Ok(())
     }
 }
 
@@ -240,7 +242,9 @@ pub(crate) fn probe(bytes: &[u8], rules: &std::sync::Arc<Compiled>) -> Result<&'
             let applied = |bytes: &[u8], state: &mut ShardState| match read_link(bytes, from)? {
                 Link::Delta(delta) => {
                     let rules = rules.under(&delta.head.overrides);
-                    Ok((delta.written_by, delta.apply(state, &rules, &rules)?))
+                    let (deadline, effects) = (delta.written_by, read_effects(delta.effects)?);
+                    delta.apply(state, &rules, &rules)?;
+                    Ok((deadline, effects))
                 }
                 Link::Seal => Err(Unreadable("it is of another kind".into())),
             };

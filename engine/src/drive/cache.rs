@@ -8,8 +8,9 @@ use std::{
 
 use smol_str::SmolStr;
 
-use super::tail::Tail;
+use super::{Failure, load::broken, tail::Tail};
 use crate::{
+    chain,
     compiled::Compiled,
     effect::Effects,
     position::Position,
@@ -51,9 +52,38 @@ impl Shard {
 /// What a delta asks of the world.
 #[derive(Debug)]
 pub(super) struct Unpublished {
-    pub(super) effects: Effects,
+    asked: Asked,
     /// Deadline of the run that wrote the delta.
     pub(super) written_by: Timestamp,
+}
+
+/// Of a chain that is read, only the newest delta is asked for its effects: the others stay as they are written.
+#[derive(Debug)]
+enum Asked {
+    Known(Effects),
+    Written { key: String, effects: Vec<u8> },
+}
+
+impl Unpublished {
+    /// Of a delta that was written here.
+    pub(super) fn new(effects: Effects, written_by: Timestamp) -> Self {
+        Self { asked: Asked::Known(effects), written_by }
+    }
+
+    /// Of the delta that was read at a key.
+    pub(super) fn read(key: &str, effects: &[u8], written_by: Timestamp) -> Self {
+        Self { asked: Asked::Written { key: key.to_owned(), effects: effects.to_vec() }, written_by }
+    }
+
+    pub(super) fn effects(&mut self) -> Result<&Effects, Failure> {
+        if let Asked::Written { key, effects } = &self.asked {
+            self.asked = Asked::Known(chain::read_effects(effects).map_err(broken(key))?);
+        }
+        match &self.asked {
+            Asked::Known(effects) => Ok(effects),
+            Asked::Written { .. } => unreachable!("they were read above"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]

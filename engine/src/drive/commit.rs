@@ -1,12 +1,7 @@
 //! Writing to a chain: what became of a create is found out however the store answers, and effects are published until
 //! all of them are seen accepted.
 
-use super::{
-    Failure, Invocation, PortError, Publisher, StateLog,
-    cache::{Shard, Unpublished},
-    load::unavailable,
-    port::Created,
-};
+use super::{Failure, Invocation, PortError, Publisher, StateLog, cache::Shard, load::unavailable, port::Created};
 use crate::{counts::Counts, units::Millis};
 
 /// How often a create is sent again after a conflict, or after an outcome that nobody could tell.
@@ -74,8 +69,10 @@ pub(super) async fn publish<P: Publisher>(
     shard: &mut Shard,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
-    let Some(Unpublished { effects, written_by }) = &shard.unpublished else { return Ok(()) };
-    if invocation.deadline.since(*written_by) > EFFECTS_AGE_MAX {
+    let Some(unpublished) = &mut shard.unpublished else { return Ok(()) };
+    let written_by = unpublished.written_by;
+    let effects = unpublished.effects()?;
+    if invocation.deadline.since(written_by) > EFFECTS_AGE_MAX {
         counts.expired_effects += effects.count() as u64;
     } else if !effects.is_empty() {
         let published = publisher.publish(effects).await;

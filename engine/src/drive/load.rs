@@ -164,10 +164,10 @@ impl Driver {
             self.adopted(rule_sets, &delta.head.rule_set.sha256).await?
         };
         let rules = rules.under(&delta.head.overrides);
-        let written_by = delta.written_by;
-        let effects = delta.apply(&mut shard.state, &shard.rules, &rules).map_err(broken(key))?;
+        let unpublished = Unpublished::read(key, delta.effects, delta.written_by);
+        delta.apply(&mut shard.state, &shard.rules, &rules).map_err(broken(key))?;
         shard.rules = rules;
-        shard.unpublished = (!mutant!(EffectsNotPublishedAgain)).then_some(Unpublished { effects, written_by });
+        shard.unpublished = (!mutant!(EffectsNotPublishedAgain)).then_some(unpublished);
         Ok(true)
     }
 

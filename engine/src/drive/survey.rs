@@ -2,7 +2,11 @@
 
 use smol_str::SmolStr;
 
-use super::{Driver, Failure, PortError, RuleSets, Settings, StateLog, cache::Shard, load::unavailable};
+use super::{
+    Driver, Failure, PortError, RuleSets, Settings, StateLog,
+    cache::{Shard, Unpublished},
+    load::unavailable,
+};
 use crate::{
     chain::{
         self,
@@ -218,7 +222,8 @@ impl Driver {
                     };
                     return Ok(Some(Broken { key: key.clone(), problem, newer: false }));
                 }
-                match self.follow(rule_sets, key, bytes.clone(), &mut sound.shard).await {
+                let followed = self.follow(rule_sets, key, bytes.clone(), &mut sound.shard).await;
+                match followed.and_then(|_| sound.shard.unpublished.as_mut().map(Unpublished::effects).transpose()) {
                     Ok(_) => sound.links.push((from, bytes.unwrap_or_default())),
                     Err(failure) => return broken(key, bytes.as_deref(), failure).map(Some),
                 }
