@@ -12,7 +12,7 @@ use crate::{drive::StreamRecord, state::ShardState};
 pub const AHEAD: usize = 16;
 
 /// Devices from which on a shard's fit into no cache, about. Below it, reading ahead costs more than waiting.
-const DEVICES_MIN: usize = 4_096;
+const DEVICES_MIN: usize = 512;
 
 impl ShardState {
     /// Reads what records of at most [`AHEAD`] devices are about to read.
@@ -20,18 +20,19 @@ impl ShardState {
         if self.devices.len() < DEVICES_MIN {
             return;
         }
-        let mut devices = [None; AHEAD];
-        for (device, record) in devices.iter_mut().zip(records) {
-            *device = self.find(record.partition_key).and_then(|index| self.devices.get(index as usize));
+        let mut hashes = [None; AHEAD];
+        for (hash, record) in hashes.iter_mut().zip(records) {
+            *hash = Some(self.index.hash(record.partition_key));
         }
         // Each round is of loads that do not wait for each other.
+        let devices = hashes.map(|hash| self.index.guess(hash?).and_then(|index| self.devices.get(index as usize)));
         let mut seen = 0;
         for device in devices.iter().flatten() {
             seen ^= device.last_ingest.map_or(0, |at| at.0) ^ i64::from(device.queued.is_some());
             seen ^= device.metrics.as_ptr().addr() as i64 ^ device.instances.len() as i64;
         }
         for device in devices.iter().flatten() {
-            seen ^= device.registration.revision as i64;
+            seen ^= device.registration.revision as i64 ^ device.registration.id.as_str().len() as i64;
             seen ^= device.metrics.iter().fold(0, |seen, metric| seen ^ i64::from(metric.seen()));
             seen ^= device.instances.iter().next().map_or(0, |(slot, _)| slot as i64);
         }

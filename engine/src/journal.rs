@@ -23,6 +23,8 @@ pub(crate) struct Journal {
     pub(crate) devices: usize,
     /// Every device was touched: there is no copy to go back to.
     pub(crate) whole: bool,
+    /// Which run it is.
+    run: u32,
     /// Devices touched, each once.
     changed: Vec<u32>,
     /// As they were, in the order of `changed`. Of devices that are new it says nothing.
@@ -32,6 +34,20 @@ pub(crate) struct Journal {
     firings: Pool<Firing>,
     memories: Pool<Memory>,
     flaps: Pool<Flaps>,
+}
+
+/// Where a journal has noted a device: of another run than the one that goes on, it means nothing. So it is no part of what a
+/// device is, and a run that begins need not look at the devices of the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Noted {
+    run: u32,
+    place: u32,
+}
+
+impl PartialEq for Noted {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A device as it was. Its parts in the lists end where these say, and begin where those of the one before end.
@@ -104,6 +120,7 @@ impl Journal {
             before,
             devices,
             whole: false,
+            run: 1,
             changed: Vec::new(),
             copies: Vec::new(),
             metrics: Vec::new(),
@@ -119,10 +136,15 @@ impl Journal {
         &self.changed
     }
 
-    /// Notes that a device changes from here on, and keeps what it is if it was there before. The place of the note
-    /// is for [`Journal::registered_anew`].
-    pub(crate) fn note(&mut self, index: u32, device: &Device) -> u32 {
-        let place = self.changed.len() as u32;
+    /// Whether the device is noted in this run.
+    #[inline]
+    pub(crate) fn has(&self, noted: Noted) -> bool {
+        noted.run == self.run
+    }
+
+    /// Notes that a device changes from here on, and keeps what it is if it was there before.
+    pub(crate) fn note(&mut self, index: u32, device: &Device) -> Noted {
+        let noted = Noted { run: self.run, place: self.changed.len() as u32 };
         self.changed.push(index);
         let mut copied = Copied::default();
         if (index as usize) < self.devices && !self.whole {
@@ -138,7 +160,7 @@ impl Journal {
         copied.metrics = self.metrics.len();
         copied.instances = self.instances.len();
         self.copies.push(copied);
-        place
+        noted
     }
 
     fn keep(&mut self, slot: u32, instance: &Instance) {
@@ -166,8 +188,8 @@ impl Journal {
     }
 
     /// Keeps what a device that was noted before is registered as, at the first time that this changes.
-    pub(crate) fn registered_anew(&mut self, place: u32, device: &Device) {
-        if let Some(copied) = self.copies.get_mut(place as usize) {
+    pub(crate) fn registered_anew(&mut self, noted: Noted, device: &Device) {
+        if let Some(copied) = self.copies.get_mut(noted.place as usize) {
             copied.registered.get_or_insert_with(|| Registered {
                 registration: device.registration.clone(),
                 home: device.home,
@@ -227,6 +249,8 @@ impl Journal {
         self.before.clone_from(head);
         self.devices = devices;
         self.whole = false;
+        // Nought is of no run.
+        self.run = self.run.checked_add(1).unwrap_or(1);
         self.changed.clear();
         self.copies.clear();
         self.metrics.clear();

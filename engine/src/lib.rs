@@ -19,6 +19,7 @@ mod episode;
 pub mod fetch;
 pub mod fleet;
 pub mod ids;
+mod index;
 mod instances;
 mod journal;
 mod machine;

@@ -1,9 +1,8 @@
 //! What a shard remembers: its devices, the newest sample of each metric, and where each rule stands. It knows which
 //! devices a run has touched, so that a delta holds only those and a run that lost a race can be undone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use foldhash::fast::FixedState;
 use smol_str::SmolStr;
 
 use crate::{
@@ -11,8 +10,9 @@ use crate::{
     effect::Evidence,
     fleet::{Fleet, Memberships},
     ids::{AttributeId, DeviceId, DeviceTypeId, RuleId, ZoneId},
+    index::Index,
     instances::Instances,
-    journal::Journal,
+    journal::{Journal, Noted},
     metric::MetricState,
     overrides::{Override, Overrides},
     position::Position,
@@ -36,9 +36,7 @@ pub struct RuleSetRef {
 pub struct ShardState {
     pub(crate) head: Head,
     pub(crate) devices: Vec<Device>,
-    /// By a hash that is the same in every process. Only a registration adds to it, and the platform's own people
-    /// register devices: nobody else can choose ids that fall together.
-    index: HashMap<DeviceId, u32, FixedState>,
+    pub(crate) index: Index,
     /// When the passing of time alone changes something.
     pub(crate) queue: Queue,
     journal: Journal,
@@ -76,8 +74,8 @@ pub(crate) struct Device {
     pub(crate) fleet: Option<Box<Fleet>>,
     /// The moment at which the queue of timers looks at it.
     pub(crate) queued: Option<Timestamp>,
-    /// Its place in the journal, if the run has touched it.
-    noted: Option<u32>,
+    /// Its place in the journal of the run that touched it last.
+    pub(crate) noted: Noted,
 }
 
 /// What is set for a device when it is registered.
@@ -230,7 +228,7 @@ impl Device {
             instances: Instances::default(),
             memberships: Memberships::default(),
             fleet: None,
-            noted: None,
+            noted: Noted::default(),
         }
     }
 
@@ -266,8 +264,8 @@ impl ShardState {
 
     pub(crate) fn from_parts(head: Head, mut devices: Vec<Device>) -> Self {
         // A device may come from another state, in whose run it was touched. Here it is not, or no delta would hold it.
-        devices.iter_mut().for_each(|device| device.noted = None);
-        let index = (0..).zip(&devices).map(|(index, device)| (device.registration.id.clone(), index)).collect();
+        devices.iter_mut().for_each(|device| device.noted = Noted::default());
+        let index = Index::of(&devices);
         let journal = Journal::new(head.clone(), devices.len());
         Self { head, devices, index, queue: Queue::everything(), journal }
     }
@@ -293,19 +291,15 @@ impl ShardState {
     }
 
     pub(crate) fn find(&self, device: &str) -> Option<u32> {
-        self.index.get(device).copied()
-    }
-
-    /// The same with its id as the index has it: the device itself need not be read for it.
-    pub(crate) fn find_id(&self, device: &str) -> Option<(&DeviceId, u32)> {
-        self.index.get_key_value(device).map(|(id, index)| (id, *index))
+        self.index.find(device, &self.devices)
     }
 
     /// A device for changing it: from here on it is part of the run's delta.
     pub(crate) fn touch(&mut self, index: u32) -> &mut Device {
         let device = &mut self.devices[index as usize];
-        if device.noted.is_none() {
-            device.noted = Some(self.journal.note(index, device));
+        if !self.journal.has(device.noted) {
+            device.instances.settle();
+            device.noted = self.journal.note(index, device);
         }
         device
     }
@@ -324,16 +318,16 @@ impl ShardState {
                 self.queue.forget(index);
                 let noted = self.touch(index).noted;
                 let place = &mut self.devices[index as usize];
-                noted.iter().for_each(|noted| self.journal.registered_anew(*noted, place));
+                self.journal.registered_anew(noted, place);
                 *place = Device { noted, queued: None, ..device };
                 index
             }
             None => {
                 let index = self.devices.len() as u32;
-                self.index.insert(device.registration.id.clone(), index);
                 self.queue.forget(index);
-                let noted = Some(self.journal.note(index, &device));
+                let noted = self.journal.note(index, &device);
                 self.devices.push(Device { noted, queued: None, ..device });
+                self.index.insert(index, &self.devices);
                 index
             }
         }
@@ -353,11 +347,6 @@ impl ShardState {
 
     /// Starts a run: what is here now is committed.
     pub fn begin(&mut self) {
-        for index in self.journal.changed() {
-            let device = &mut self.devices[*index as usize];
-            device.noted = None;
-            device.instances.settle();
-        }
         self.journal.begin(&self.head, self.devices.len());
     }
 
@@ -367,13 +356,14 @@ impl ShardState {
         if self.journal.whole {
             return false;
         }
-        for device in self.devices.drain(self.journal.devices..) {
-            self.index.remove(device.registration.id.as_str());
+        for index in self.journal.devices..self.devices.len() {
+            self.index.remove(index as u32, &self.devices);
         }
+        self.devices.truncate(self.journal.devices);
         self.journal.restore(&mut self.devices);
         for index in self.journal.changed() {
             if let Some(device) = self.devices.get_mut(*index as usize) {
-                (device.queued, device.noted) = (None, None);
+                device.queued = None;
                 self.queue.forget(*index);
             }
         }

@@ -4,6 +4,10 @@ mod command;
 
 use std::process::ExitCode;
 
+/// A simulation allocates much and keeps little.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     command::run()
 }

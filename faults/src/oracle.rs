@@ -17,7 +17,10 @@ mod presence;
 mod records;
 mod timers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use serde_json::Value;
 
@@ -38,6 +41,9 @@ pub(crate) struct Expected {
     pub(crate) members: Vec<String>,
 }
 
+/// A rule and its id.
+type Named<'a> = (&'a String, &'a Value);
+
 struct Oracle<'a> {
     /// The set that was adopted.
     adopted: &'a Value,
@@ -47,6 +53,8 @@ struct Oracle<'a> {
     /// What is set for rules apart from the set, by rule.
     rows: BTreeMap<String, Value>,
     kept: &'a Kept,
+    /// The rules that devices meet, by the set and by what says so of a device.
+    met: RefCell<HashMap<(*const Value, String), Vec<Named<'a>>>>,
     /// The highest ingest time.
     time: i64,
     devices: BTreeMap<String, Device>,
@@ -133,9 +141,9 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
     let kept = Kept::default();
     let mut done: Vec<Oracle<'_>> = Vec::new();
     for (index, shard) in shards.iter().enumerate() {
-        let (rows, devices, idle, episodes, out) = Default::default();
-        let (adopted, kept) = (first, &kept);
-        let mut oracle = Oracle { adopted, set: first, version: 0, rows, kept, time: 0, devices, idle, episodes, out };
+        let (rows, met, devices, idle, episodes, out) = Default::default();
+        let (adopted, set, kept) = (first, first, &kept);
+        let mut oracle = Oracle { adopted, set, version: 0, rows, kept, met, time: 0, devices, idle, episodes, out };
         // A shard begins with its first record, or with that of a shard that came from it.
         if begins(shards, index) {
             oracle.inherit(shard, &shard.parents.iter().map(|parent| &done[*parent]).collect::<Vec<_>>());
@@ -176,10 +184,15 @@ fn begins(shards: &[Shard], index: usize) -> bool {
 }
 
 impl<'a> Oracle<'a> {
-    /// The rules that a device meets.
-    fn rules<'r>(&self, registration: &'r Value) -> impl Iterator<Item = (&'a String, &'a Value)> + use<'a, 'r> {
-        let rules = self.set["rules"].as_object().filter(|_| is_at_home(self.set, registration));
-        rules.into_iter().flatten().filter(move |(id, rule)| covers(id, rule, registration))
+    /// The rules that a device meets. Every record asks, so the answer is kept for each kind of device.
+    fn rules(&self, registration: &Value) -> impl Iterator<Item = Named<'a>> + use<'a> {
+        let of = ["type", "zone", "fleet", "retired"].map(|key| registration[key].to_string()).concat();
+        let mut met = self.met.borrow_mut();
+        let met = met.entry((std::ptr::from_ref(self.set), of)).or_insert_with(|| {
+            let rules = self.set["rules"].as_object().filter(|_| is_at_home(self.set, registration));
+            rules.into_iter().flatten().filter(|(id, rule)| covers(id, rule, registration)).collect()
+        });
+        met.clone().into_iter()
     }
 
     fn severity(&self, rule: &Value) -> &'a Value {

@@ -66,10 +66,9 @@ pub(super) fn known<'s>(
     device: &str,
 ) -> Result<(&'s DeviceId, u32, Home), Refusal> {
     // What stands for a fleet has a key that a plain record may bear, and is no device.
-    let found = state.find_id(device).filter(|(_, index)| state.devices[*index as usize].fleet.is_none());
-    let Some((id, index)) = found else {
+    let found = state.find(device).map(|index| (index, &state.devices[index as usize]));
+    let Some((index, known)) = found.filter(|(_, device)| device.fleet.is_none()) else {
         return Err(Refusal::new(Reason::UnknownDevice, "the device was never registered"));
     };
-    let known = &state.devices[index as usize];
-    known.home.map(|home| (id, index, home)).ok_or_else(|| homeless(rules, &known.registration))
+    known.home.map(|home| (&known.registration.id, index, home)).ok_or_else(|| homeless(rules, &known.registration))
 }
