@@ -18,8 +18,8 @@ pub const DEVICE_TYPE: &str = "station";
 pub const SHARD: &str = "shardId-000000000000";
 /// Ingest time of the first record: 2026-01-31T10:30:00Z.
 pub const START_MS: i64 = 1_769_855_400_000;
-/// Time between two records of a shard.
-const STEP_MS: i64 = 30;
+/// Time between two messages of a device, on average, however many there are: what its type says.
+pub const PERIOD_MS: u32 = 60_000;
 /// Time from a sample to its ingest.
 const LAG_MS: i64 = 250;
 
@@ -89,7 +89,7 @@ pub fn sequence(number: usize) -> String {
 
 fn write_record(event: &mut String, random: &mut Random, number: usize, size: Size) {
     let device = device(random.below(size.devices as u64) as usize);
-    let ingested_at = START_MS + STEP_MS * number as i64;
+    let ingested_at = START_MS + i64::from(PERIOD_MS) * number as i64 / size.devices as i64;
     let payload = match random.below(1_000) < size.malformed_per_mille {
         true => malformed(random, size, &device, ingested_at),
         false => message(random, size, &device, ingested_at),

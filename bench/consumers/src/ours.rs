@@ -39,8 +39,9 @@ use crate::{
 pub struct Prepared {
     rules: Arc<Compiled>,
     rule_set: Vec<u8>,
-    /// Registrations: partition key and data.
-    registrations: Vec<(String, Vec<u8>)>,
+    /// What came before the corpus, by partition key: the registrations of all devices, and then a tick. A shard that has
+    /// begun looks at every device once, to know when to look again; a tick makes it do so before anything is measured.
+    before: Vec<(String, Vec<u8>)>,
 }
 
 impl Prepared {
@@ -53,15 +54,17 @@ impl Prepared {
             let record = json!({ "ff": 1, "k": "device", "d": device, "rev": 1, "type": DEVICE_TYPE, "zone": zone });
             (device.clone(), record.to_string().into_bytes())
         };
+        let tick =
+            ("tick".to_owned(), json!({ "ff": 1, "k": "tick", "t": START_MS - 60_000 }).to_string().into_bytes());
         Ok(Self {
             rules: Compiled::from_bytes(&folder.rule_set)?.into(),
             rule_set: folder.rule_set.clone(),
-            registrations: folder.devices.iter().map(registration).collect(),
+            before: folder.devices.iter().map(registration).chain([tick]).collect(),
         })
     }
 
-    fn registrations(&self) -> Result<Vec<StreamRecord<'_>>, Failure> {
-        let numbered = self.registrations.iter().enumerate();
+    fn before(&self) -> Result<Vec<StreamRecord<'_>>, Failure> {
+        let numbered = self.before.iter().enumerate();
         numbered
             .map(|(index, (device, data))| {
                 Ok(StreamRecord {
@@ -75,9 +78,9 @@ impl Prepared {
     }
 }
 
-fn tally(counts: &Counts, registered: u64) -> Tally {
+fn tally(counts: &Counts, before: u64) -> Tally {
     Tally {
-        records: counts.records - registered,
+        records: counts.records - before,
         malformed: counts.quarantined.values().sum(),
         alerts: counts.fired,
         resolved: counts.resolved,
@@ -102,7 +105,7 @@ impl<'a> Evaluate<'a> {
         let sha256 = prepared.rules.sha256().into();
         let mut state = ShardState::new(RuleSetRef { version: 0, sha256 });
         let mut run = Run::new(SHARD, 1);
-        for record in prepared.registrations()? {
+        for record in prepared.before()? {
             step(&prepared.rules, &mut state, &record, &mut run);
         }
         Ok(Self { prepared, state, run })
@@ -125,7 +128,7 @@ impl Pass for Evaluate<'_> {
     }
 
     fn tally(&self) -> Tally {
-        tally(&self.run.counts, self.prepared.registrations.len() as u64)
+        tally(&self.run.counts, self.prepared.before.len() as u64)
     }
 }
 
@@ -215,7 +218,7 @@ impl<'a> Commit<'a> {
         let store = Store { rule_set: &prepared.rule_set, creates: AtomicU64::default(), others: AtomicU64::default() };
         let driver = Driver::new(settings);
         let mut commit = Self { prepared, store, driver, counts: BTreeMap::new(), deadline: START_MS };
-        commit.process(&Batch { shard: SHARD, records: prepared.registrations()? })?;
+        commit.process(&Batch { shard: SHARD, records: prepared.before()? })?;
         Ok(commit)
     }
 
@@ -256,7 +259,7 @@ impl Pass for Commit<'_> {
 
     fn tally(&self) -> Tally {
         Tally {
-            records: self.counts["records"] - self.prepared.registrations.len() as u64,
+            records: self.counts["records"] - self.prepared.before.len() as u64,
             malformed: self.counts["malformed"],
             alerts: self.counts["alerts"],
             resolved: self.counts["resolved"],

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::corpus::{DEVICE_TYPE, READINGS, ZONES, zone};
+use crate::corpus::{DEVICE_TYPE, PERIOD_MS, READINGS, ZONES, zone};
 
 /// The cooldown of every rule, in milliseconds.
 pub const COOLDOWN_MS: i64 = 300_000;
@@ -79,7 +79,7 @@ pub fn rule_set(count: usize) -> Vec<u8> {
         "max_alert_delay_ms": 900_000,
         "zones": zones,
         "device_types": { DEVICE_TYPE: {
-            "report_every_ms": 60_000, "send_every_ms": 60_000, "offline_after_ms": 300_000,
+            "report_every_ms": PERIOD_MS, "send_every_ms": PERIOD_MS, "offline_after_ms": 300_000,
             "readings": readings, "attributes": {},
         } },
         "severities": { "high": { "rank": 1, "cooldown_ms": COOLDOWN_MS } },
