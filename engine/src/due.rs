@@ -30,7 +30,8 @@ pub(crate) enum Timer {
     Notice(usize),
 }
 
-/// The first thing that is due on a device, at the shard's time `now`. Of several at one moment, the device comes first and then its rules by id.
+/// The first thing that is due on a device, at the shard's time `now`. Of several at one moment, the device comes first and
+/// then its rules by id.
 pub(crate) fn earliest(rules: &Compiled, device: &Device, now: Timestamp) -> Option<(Timestamp, Timer)> {
     let home = device.home?;
     let (device_type, plan) = (rules.device_type(home), rules.plan(home));

@@ -60,6 +60,7 @@ impl SequenceNumber {
     /// differ in their last digits only.
     #[inline]
     pub fn another(&self, own: &[u8], text: &[u8]) -> Result<Self, InvalidSequence> {
+        debug_assert_eq!(Self::from_digits(own).as_ref(), Ok(self), "the digits are those of the number");
         match (own.split_last_chunk::<WORD_DIGITS>(), text.split_last_chunk::<WORD_DIGITS>()) {
             (Some((own, _)), Some((same, digits))) if own == same => {
                 let mut words = self.0;

@@ -153,18 +153,22 @@ pub(crate) fn read_effects(written: &[u8]) -> Result<Effects, Unreadable> {
 }
 
 impl Delta<'_> {
-    /// Brings a state forward. `old` is the rule set of the state, `new` that of the delta.
-    pub(crate) fn apply(mut self, state: &mut ShardState, old: &Compiled, new: &Compiled) -> Result<(), Unreadable> {
+    /// Brings a state forward. `old` is the rule set of the state, `new` that of the delta. A delta that cannot be read whole
+    /// changes nothing.
+    pub(crate) fn apply(self, state: &mut ShardState, old: &Compiled, new: &Compiled) -> Result<(), Unreadable> {
+        let Self { head, mut devices, .. } = self;
+        let count = devices.count("the number of devices")?;
+        let changed = (0..count).map(|_| device::read(&mut devices, new, &head)).collect::<Result<Vec<_>, _>>()?;
+        if !devices.is_empty() {
+            return Err(Unreadable("something follows the last device".into()));
+        }
         if !old.is_same_as(new) {
             // The episodes that end are among the effects of the delta.
             rehome::rehome_all(old, new, state, &mut |_, _, _, _, _| {});
         }
-        state.head = self.head.clone();
-        for _ in 0..self.devices.count("the number of devices")? {
-            state.put(device::read(&mut self.devices, new, &self.head)?);
-        }
-        if !self.devices.is_empty() {
-            return Err(Unreadable("something follows the last device".into()));
+        state.head = head;
+        for device in changed {
+            state.put(device);
         }
         state.begin();
         Ok(())

@@ -2,14 +2,10 @@
 
 use smol_str::SmolStr;
 
-use super::{
-    Driver, Failure, PortError, RuleSets, Settings, StateLog,
-    cache::{Shard, Unpublished},
-    load::unavailable,
-};
+use super::{Driver, Failure, PortError, RuleSets, Settings, StateLog, cache::Shard, load::unavailable};
 use crate::{
     chain::{
-        self,
+        self, Link, Unreadable,
         keys::{Keys, STARTS},
     },
     ids::RuleId,
@@ -222,14 +218,25 @@ impl Driver {
                     };
                     return Ok(Some(Broken { key: key.clone(), problem, newer: false }));
                 }
-                let followed = self.follow(rule_sets, key, bytes.clone(), &mut sound.shard).await;
-                match followed.and_then(|_| sound.shard.unpublished.as_mut().map(Unpublished::effects).transpose()) {
+                let unread = bytes.as_deref().and_then(|bytes| unreadable_effects(bytes, from));
+                if let Some(Unreadable(problem)) = unread {
+                    return Ok(Some(Broken { key: key.clone(), problem, newer: false }));
+                }
+                match self.follow(rule_sets, key, bytes.clone(), &mut sound.shard).await {
                     Ok(_) => sound.links.push((from, bytes.unwrap_or_default())),
                     Err(failure) => return broken(key, bytes.as_deref(), failure).map(Some),
                 }
             }
         }
         Ok(None)
+    }
+}
+
+/// What is wrong with the effects of a delta, which whoever follows a chain leaves unread: here every link must be whole.
+fn unreadable_effects(bytes: &[u8], from: Position) -> Option<Unreadable> {
+    match chain::read_link(bytes, from) {
+        Ok(Link::Delta(delta)) => chain::read_effects(delta.effects).err(),
+        Ok(Link::Seal) | Err(_) => None,
     }
 }
 

@@ -14,14 +14,15 @@ use crate::{
     value::Value,
 };
 
-/// Moves every composite rule of a device, by the record's ingest time: what it reads has no sample's time in common.
+/// Moves every composite rule of a device, by the time of the record: what it reads has no sample's time in common. It reads what
+/// stands now, so a record that is put once more does not take it back to its first time.
 pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
-    for (slot, test) in composites(scene) {
-        let breach = holds(scene, device, slot, test);
+    let scene = Scene { at: scene.known_at, ingested_at: scene.known_at, ..*scene };
+    for (slot, test) in composites(&scene) {
+        let breach = holds(&scene, device, slot, test);
         if !breach && matches!(device.instances[slot].phase, Phase::Inactive) {
             continue;
         }
-        let scene = Scene { at: scene.ingested_at, ..*scene };
         let verdict = judge(&scene, tally, device, slot, Finding::new(breach, !breach, Value::Bool(breach)), None);
         tally.note(&scene, device, slot, verdict);
     }
@@ -66,5 +67,5 @@ fn holds(scene: &Scene<'_>, device: &Device, slot: usize, test: &Composite) -> b
         let mut instances = device.instances.iter();
         instances.any(|(slot, instance)| matches!(instance.phase, Phase::Firing(_)) && rule_of(scene, slot).id == *id)
     };
-    test.holds(fires) && holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.ingested_at)
+    test.holds(fires) && holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.known_at)
 }

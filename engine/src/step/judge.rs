@@ -234,7 +234,8 @@ fn fired(instance: &mut Instance, rule: &Rule, at: Timestamp) -> bool {
 }
 
 impl Firing {
-    /// Takes a newer value, and what explains it: to the end an alert's value and its explanation are of one sample.
+    /// Takes a newer value, and what explains it. A value that nothing explains keeps the explanation that there was: that of
+    /// what it has ended, or of the last score before a detector learnt anew.
     fn explain(&mut self, value: Value, evidence: Option<Evidence>) {
         self.value = value;
         if evidence.is_some() {

@@ -208,6 +208,8 @@ fn take(
 struct Moment<'a> {
     generation: u32,
     sequence: &'a SequenceNumber,
+    /// What makes the transitions in it, but for those of samples.
+    cause: Cause,
     ingested_at: Timestamp,
     /// When the platform could act on it: at its ingest, or now if it is put on the stream once more.
     known_at: Timestamp,
@@ -219,7 +221,8 @@ impl<'a> Moment<'a> {
     fn of(record: &'a StreamRecord<'_>, ingested_at: Timestamp, run: &Run) -> Self {
         let before = run.effects.alerts.len();
         let generation = run.generation;
-        Self { generation, sequence: &record.sequence, ingested_at, known_at: ingested_at, before }
+        let cause = Cause::Sample(0);
+        Self { generation, sequence: &record.sequence, cause, ingested_at, known_at: ingested_at, before }
     }
 
     /// A scene at the record itself, by its ingest time.
@@ -230,7 +233,7 @@ impl<'a> Moment<'a> {
             generation: self.generation,
             shard,
             sequence: self.sequence,
-            cause: Cause::Sample(0),
+            cause: self.cause,
             at: self.ingested_at,
             ingested_at: self.ingested_at,
             known_at: self.known_at,
@@ -304,7 +307,8 @@ pub(crate) fn hand_over(
 ) {
     let before = run.effects.alerts.len();
     let generation = run.generation;
-    let moment = Moment { generation, sequence: first, ingested_at: shard_time, known_at: shard_time, before };
+    let (cause, at) = (Cause::Sample(0), shard_time);
+    let moment = Moment { generation, sequence: first, cause, ingested_at: at, known_at: at, before };
     state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
     state.head.overrides = new.overrides.clone();
     move_over(old, new, Change::RuleSet, state, &moment, run);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Change, Moment, Run, move_over, timers};
 use crate::{
     compiled::Compiled,
+    episode::Cause,
     ids::RuleId,
     overrides::{Ignored, Override, Overrides},
     state::ShardState,
@@ -28,7 +29,7 @@ pub(super) fn time_passes(
             return changed;
         };
         let at = end.max(state.head.shard_time);
-        let then = Moment { ingested_at: at, known_at: at, ..*moment };
+        let then = Moment { cause: Cause::Timer, ingested_at: at, known_at: at, ..*moment };
         timers::run(rules, state, &then, run);
         run.counts.ended_overrides += 1;
         let left = state.head.overrides.at(at);

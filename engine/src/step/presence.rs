@@ -1,5 +1,5 @@
 //! Whether a device is there: its messages, what it says of itself on its channel `status`, and what the broker says of
-//! its connection. A device that has never sent anything is not missed.
+//! its connection. A device that has never sent anything is missed only once it was said to have gone.
 
 use serde::Deserialize;
 

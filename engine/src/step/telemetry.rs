@@ -50,9 +50,9 @@ pub(super) fn take(
         tally.counts.event_lag_ms_max = tally.counts.event_lag_ms_max.max(ingested_at.since(sample.at).0);
         let mut are_still = device.instances.are_still() && !tally.is_traced();
         for (metric, value) in &samples.values[sample.values.clone()] {
-            if !are_still || !changes_nothing(plan, device, *metric, *value, sample.at) {
+            if !are_still || !takes_quietly(plan, device, *metric, *value, sample.at) {
                 evaluate(&scene, plan, &mut tally, device, *metric, *value, met);
-                are_still &= device.instances.are_still();
+                are_still = are_still && device.instances.are_still();
             }
         }
         composite::evaluate(&scene, &mut tally, device);
@@ -70,7 +70,7 @@ pub(super) fn take(
 /// Takes a value that moves no rule, on a device where all of them stand still: nearly every one. `false` leaves the value to
 /// [`evaluate`].
 #[inline]
-fn changes_nothing(plan: &Plan, device: &mut Device, metric: u16, value: Value, at: Timestamp) -> bool {
+fn takes_quietly(plan: &Plan, device: &mut Device, metric: u16, value: Value, at: Timestamp) -> bool {
     let (Value::Number(number), metric) = (value, usize::from(metric)) else { return false };
     let state = &mut device.metrics[metric];
     let passes = plan.quiet[metric].covers(number) && state.is_before(at);

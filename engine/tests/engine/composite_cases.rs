@@ -98,3 +98,43 @@ fn a_heartbeat_ends_what_waits_for_the_device() {
     stream.reading("valve-0", json!({}), 80_000);
     assert_eq!(newest(&memories(), &stream), (CLEARED, 80_000));
 }
+
+#[test]
+fn a_heartbeat_that_is_put_again_does_not_take_it_out_of_its_hours() {
+    // 05:30 to 05:32 in the valve's zone, which is when the log begins.
+    let by_night = changed(|set| set["rules"][RULE]["active"] = set["rules"]["valve-by-night"]["active"].clone());
+    let memories = memories();
+    let mut stream = Stream::default();
+    stream.rules(1, &memories.each_ref().map(|memory| memory.add_rule_set(&by_night))[0], START_MS);
+    stream.records.extend(leaking().records);
+    let mut lost = Stream::default();
+    lost.reading("valve-0", json!({}), -3_600_000);
+    stream.redrive(&lost.records[0], START_MS + 20_000);
+    assert_eq!(newest(&memories, &stream), (AlertState::Firing, 10_000));
+}
+
+#[test]
+fn what_begins_as_an_override_ends_has_one_name_whatever_record_finds_it() {
+    let held_back = changed(|set| {
+        set["rules"]["valve-flaps"]["condition"]["threshold"] = json!(99.0);
+        set["rules"][RULE]["condition"] = json!({ "type": "composite", "all": ["valve-open"], "not": ["valve-flaps"] });
+    });
+    let episode = |finds: &dyn Fn(&mut Stream)| {
+        let memory = Memory::new();
+        let mut stream = Stream::default();
+        stream.rules(1, &memory.add_rule_set(&held_back), START_MS);
+        stream.register("valve-0", "valve", "zone-a");
+        let row = json!({ "rev": 1, "threshold": 50.0, "until": START_MS + 40_000 });
+        stream.override_rule("valve-flaps", row, 5_000);
+        stream.reading("valve-0", json!({ "position": 95 }), 10_000);
+        finds(&mut stream);
+        Host::new(&memory).deliver_all(&stream);
+        let alert = memory.rows().alerts.into_values().find(|alert| alert.rule.as_str() == RULE);
+        alert.map(|alert| (alert.episode, alert.since.0 - START_MS))
+    };
+    assert_eq!(episode(&|stream| stream.reading("valve-0", json!({ "position": 95 }), 20_000)), None);
+    let by_a_sample = episode(&|stream| stream.reading("valve-0", json!({ "position": 95 }), 45_000));
+    let by_a_tick = episode(&|stream| stream.wrap("tick", "valve-0", json!({}), START_MS + 40_000));
+    assert_eq!(by_a_sample.as_ref().map(|(_, since)| *since), Some(40_000));
+    assert_eq!(by_a_sample, by_a_tick);
+}

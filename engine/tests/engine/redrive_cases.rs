@@ -21,7 +21,7 @@ fn registered() -> (Stream, Vec<Put>) {
 
 impl Stream {
     /// Puts a record again as it came.
-    fn redrive(&mut self, put: &Put, at: i64) {
+    pub(crate) fn redrive(&mut self, put: &Put, at: i64) {
         let (original, ingested_at) = (STANDARD.encode(&put.data), put.arrived_at);
         let record = json!({ "ff": 1, "k": "redrive", "p": original, "t": ingested_at });
         self.put(&put.key, record.to_string(), at);

@@ -9,6 +9,7 @@ use fleetform_engine::{
     units::Timestamp,
 };
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{EXAMPLE, Host, SHARD, START_MS, Stream, sequence, settings};
 
@@ -82,6 +83,29 @@ fn spoil(memory: &Memory, key: &str) {
     memory.overwrite(key, bytes);
 }
 
+const EFFECTS: &[u8] = b"{\"alerts\":";
+
+/// Where a delta's effects begin, if it has any.
+fn effects(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(EFFECTS.len()).position(|window| window == EFFECTS)
+}
+
+fn with_effects(memory: &Memory) -> Vec<String> {
+    let written = memory.objects().into_iter().filter(|(_, bytes)| effects(bytes).is_some());
+    written.map(|(key, _)| key).filter(|key| key.starts_with("log/")).collect()
+}
+
+/// As if a version had written them that knows other effects: whole by its checksum, and not to be read here.
+fn garble_effects(memory: &Memory, key: &str) {
+    let mut bytes = memory.objects()[key].clone();
+    let at = effects(&bytes).unwrap();
+    bytes[at + 2..at + 8].copy_from_slice(b"others");
+    let end = bytes.len() - 32;
+    let checksum = Sha256::digest(&bytes[..end]);
+    bytes[end..].copy_from_slice(&checksum);
+    memory.overwrite(key, bytes);
+}
+
 fn newest_base(memory: &Memory) -> String {
     memory.objects().into_keys().find(|key| key.starts_with("base/")).unwrap()
 }
@@ -100,7 +124,7 @@ fn case_34_whatever_is_broken_the_repaired_chain_leaves_the_rows_of_a_sound_one(
     let expected = Memory::new();
     Host::new(&expected).deliver_all(&busy(&expected));
     type Damage = fn(&Memory);
-    let damages: [(&str, Damage); 7] = [
+    let damages: [(&str, Damage); 9] = [
         ("nothing", |_| ()),
         ("the newest base", |memory| spoil(memory, &newest_base(memory))),
         ("a delta in the middle", |memory| {
@@ -110,6 +134,14 @@ fn case_34_whatever_is_broken_the_repaired_chain_leaves_the_rows_of_a_sound_one(
         ("the newest delta", |memory| {
             only_the_first_base(memory);
             spoil(memory, &delta(80));
+        }),
+        ("the effects of a delta", |memory| {
+            only_the_first_base(memory);
+            garble_effects(memory, &with_effects(memory)[1]);
+        }),
+        ("the effects of the last delta with any", |memory| {
+            only_the_first_base(memory);
+            garble_effects(memory, with_effects(memory).last().unwrap());
         }),
         ("a gap", |memory| {
             only_the_first_base(memory);
