@@ -16,6 +16,8 @@ pub const ZONES: usize = 20;
 pub const DEVICE_TYPE: &str = "station";
 /// The shard that all records are of.
 pub const SHARD: &str = "shardId-000000000000";
+/// The stream that all records come from.
+pub const STREAM_ARN: &str = "arn:aws:kinesis:us-east-1:111111111111:stream/telemetry";
 /// Ingest time of the first record: 2026-01-31T10:30:00Z.
 pub const START_MS: i64 = 1_769_855_400_000;
 /// Time between two messages of a device, on average, however many there are: what its type says.
@@ -108,7 +110,7 @@ fn write_record(event: &mut String, random: &mut Random, number: usize, size: Si
             r#""eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"{shard}:{sequence}","#,
             r#""eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::111111111111:role/evaluate","#,
             r#""awsRegion":"us-east-1","#,
-            r#""eventSourceARN":"arn:aws:kinesis:us-east-1:111111111111:stream/telemetry"}}"#
+            r#""eventSourceARN":"{stream}"}}"#
         ),
         device = device,
         sequence = sequence,
@@ -116,6 +118,7 @@ fn write_record(event: &mut String, random: &mut Random, number: usize, size: Si
         seconds = arrived_at / 1_000,
         milliseconds = arrived_at % 1_000,
         shard = SHARD,
+        stream = STREAM_ARN,
     );
 }
 

@@ -15,7 +15,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{Method, StatusCode, Uri},
+    http::{HeaderMap, Method, StatusCode, Uri},
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -23,7 +23,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 use fleetform_bench::statistics::Spread;
 use fleetform_consumers::{
-    corpus::{self, DEVICE_TYPE, START_MS, Size, USUAL},
+    corpus::{self, DEVICE_TYPE, SHARD, START_MS, STREAM_ARN, Size, USUAL},
     rules,
 };
 use fleetform_tests::lambda_host::{Function, LambdaHost, Outcome};
@@ -95,12 +95,15 @@ async fn start(function: Function, event: &Value) -> Result<Cost, Failure> {
     let began = Instant::now();
     let outcome = host.invoke(event).await?;
     let wall = began.elapsed();
-    let id = host.process_id().ok_or("the program is gone")?;
+    let said = |outcome: &Outcome| -> Result<String, Failure> {
+        Ok(format!("{outcome:?}; see {log}:\n{}", fs::read_to_string(&log)?))
+    };
+    let Some(id) = host.process_id() else { return Err(said(&outcome)?.into()) };
     let cost = Cost { wall, cpu: cpu(id)?, memory_bytes: memory_bytes(id)? };
     host.kill().await?;
     match outcome {
         Outcome::Returned(answer) if answer == json!({ "batchItemFailures": [] }) => Ok(cost),
-        outcome => Err(format!("{outcome:?}; see {log}:\n{}", fs::read_to_string(&log)?).into()),
+        outcome => Err(said(&outcome)?.into()),
     }
 }
 
@@ -128,6 +131,8 @@ fn function(bootstrap: &Utf8Path, scratch: &Utf8Path, sha256: &str, services: &s
         ("FLEETFORM_ARTIFACT_BUCKET", "artifacts"),
         ("FLEETFORM_RULE_SET_SHA256", sha256),
         ("FLEETFORM_STATE_BUCKET", "state"),
+        ("FLEETFORM_STREAM_ARN", STREAM_ARN),
+        ("FLEETFORM_RECORD_AGE_MAX_S", "86400"),
         ("FLEETFORM_STREAM_GENERATION", "1"),
         ("FLEETFORM_STATE_REPAIR", "0"),
         ("FLEETFORM_OUTBOX_TABLE", "outbox"),
@@ -167,7 +172,8 @@ fn event() -> Result<Value, Failure> {
     Ok(event)
 }
 
-/// S3 and DynamoDB as far as `evaluate` asks them: one rule set, nothing else, and every write is taken.
+/// S3, DynamoDB and Kinesis as far as `evaluate` asks them: one rule set, one shard that came from nowhere, nothing else,
+/// and every write is taken.
 async fn services(rule_set: Vec<u8>) -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
@@ -176,8 +182,17 @@ async fn services(rule_set: Vec<u8>) -> io::Result<String> {
     Ok(format!("http://{address}"))
 }
 
-async fn answer(State(rule_set): State<Bytes>, method: Method, uri: Uri) -> Response {
+async fn answer(State(rule_set): State<Bytes>, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let path = uri.path();
+    if headers.get("x-amz-target").is_some_and(|target| target.as_bytes().ends_with(b".ListShards")) {
+        let shard = json!({
+            "ShardId": SHARD,
+            "HashKeyRange": { "StartingHashKey": "0", "EndingHashKey": u128::MAX.to_string() },
+            "SequenceNumberRange": { "StartingSequenceNumber": "0" },
+        });
+        let listed = json!({ "Shards": [shard] }).to_string();
+        return ([("content-type", "application/x-amz-json-1.1")], listed).into_response();
+    }
     if method == Method::POST {
         return ([("content-type", "application/x-amz-json-1.0")], "{}").into_response();
     }
