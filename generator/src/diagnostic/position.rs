@@ -9,7 +9,7 @@ pub(super) struct Lines<'t> {
 impl<'t> Lines<'t> {
     /// Finds the lines of a text.
     pub(super) fn new(text: &'t str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let breaks = memchr::memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1);
         Self { text, starts: std::iter::once(0).chain(breaks).collect() }
     }
 

@@ -1,6 +1,7 @@
 //! TOML text as a document: what it says, where each part of it stands, and what is wrong with its syntax.
 //!
-//! Nothing here knows what a platform is. Limits are checked before any recursive parser sees the text.
+//! Nothing here knows what a platform is. No recursive parser sees a text that nests more deeply than a limit: the reader of
+//! sound texts gives up long before it, and what it has given up is scanned before anybody else reads it.
 
 mod limits;
 mod place;
@@ -54,10 +55,14 @@ impl Source {
         if text.len() > FILE_BYTES_MAX {
             return Err(Refused::TooLarge);
         }
-        if let Some(span) = limits::too_deep(text) {
-            return Err(Refused::TooDeep(span));
+        // It gives up long before anything nests too deeply.
+        if let Some(source) = sound::read(text) {
+            return Ok(source);
         }
-        Ok(sound::read(text).unwrap_or_else(|| Self::recover(text)))
+        match limits::too_deep(text) {
+            Some(span) => Err(Refused::TooDeep(span)),
+            None => Ok(Self::recover(text)),
+        }
     }
 
     /// Parses a text with whatever is wrong with it.

@@ -7,7 +7,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     ops::Range,
 };
 
@@ -21,13 +21,19 @@ use toml_parser::{
 
 use super::{
     Source, Step,
-    limits::DEPTH_MAX,
     places::{Path, Places},
     value,
 };
 
 /// Tokens after which the expressions read so far are parsed.
 const TOKENS_AT_ONCE: usize = 1_024;
+
+/// Tokens of a text that are held at most. An expression that is longer, such as brackets that nobody closes, is not read here.
+const TOKENS_MAX: usize = 64 * TOKENS_AT_ONCE;
+
+/// Levels of keys, arrays and tables of a text that is read here, which is far below what is too deep. A platform file
+/// needs about six.
+const LEVELS_MAX: usize = 16;
 
 /// What a text says and where; nothing if it may have an error, or a value that cannot be said in JSON.
 pub(super) fn read(text: &str) -> Option<Source> {
@@ -46,13 +52,16 @@ fn read_parts(text: &str, tokens_at_once: usize) -> Option<Source> {
             _ => {}
         }
         tokens.push(token);
+        if tokens.len() > TOKENS_MAX {
+            return None;
+        }
         // Outside of brackets an expression ends with its line. A piece of one is an error, so that a text is sound if
         // all its parts are.
         let whole = brackets == 0 && token.kind() == TokenKind::Newline;
         if token.kind() == TokenKind::Eof || whole && tokens.len() >= tokens_at_once {
             let mut sound = true;
             let mut errors = |_: ParseError| sound = false;
-            let mut shallow = RecursionGuard::new(&mut reader, DEPTH_MAX as u32);
+            let mut shallow = RecursionGuard::new(&mut reader, LEVELS_MAX as u32);
             parse_document(&tokens, &mut ValidateWhitespace::new(&mut shallow, source), &mut errors);
             if !sound || !reader.sound {
                 return None;
@@ -72,7 +81,7 @@ struct Reader<'t> {
     root: Map<String, Value>,
     places: Places,
     /// Paths of the arrays and tables that are values: nothing may be put into them from outside.
-    closed: BTreeSet<Path>,
+    closed: HashSet<Path>,
     /// Items that the arrays of tables have.
     items: BTreeMap<Path, usize>,
     header: Header<'t>,
@@ -108,7 +117,7 @@ impl<'t> Reader<'t> {
             text,
             root: Map::new(),
             places: Places::default(),
-            closed: BTreeSet::new(),
+            closed: HashSet::new(),
             items: BTreeMap::new(),
             header: Header { key: Vec::new(), is_item: false, span: 0..0, path: Path::ROOT },
             table: Map::new(),
@@ -127,6 +136,12 @@ impl<'t> Reader<'t> {
 
     fn raw(&self, span: Span, encoding: Option<Encoding>) -> Raw<'t> {
         Raw::new_unchecked(&self.text[span.start()..span.end()], encoding, span)
+    }
+
+    /// How deep the key that is being read lies.
+    fn levels(&self) -> usize {
+        let open: usize = self.open.iter().map(|open| open.key.len().max(1)).sum();
+        self.header.key.len() + open + self.key.len()
     }
 
     fn open_header(&mut self, start: usize, is_item: bool) {
@@ -233,7 +248,7 @@ fn insert(
     table: &mut Map<String, Value>,
     path: Path,
     key: &[Key<'_>],
-    closed: Option<&BTreeSet<Path>>,
+    closed: Option<&HashSet<Path>>,
     value: Value,
     span: Range<usize>,
     places: &mut Places,
@@ -252,7 +267,7 @@ fn descend<'m>(
     mut table: &'m mut Map<String, Value>,
     mut path: Path,
     key: &[Key<'_>],
-    closed: Option<&BTreeSet<Path>>,
+    closed: Option<&HashSet<Path>>,
     places: &mut Places,
 ) -> Option<(&'m mut Map<String, Value>, Path)> {
     for (step, span) in key {
@@ -317,6 +332,7 @@ impl EventReceiver for Reader<'_> {
         let mut key = Cow::Borrowed("");
         self.raw(span, encoding).decode_key(&mut key, errors);
         self.key.push((key, span.start()..span.end()));
+        self.sound &= self.levels() <= LEVELS_MAX;
     }
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
@@ -336,177 +352,4 @@ impl EventReceiver for Reader<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::{collection::vec, prelude::*, sample::Index};
-    use serde_json::json;
-
-    use super::*;
-
-    /// Reads a text. What is read has no error, and is what the parser of whole documents reads.
-    fn check(text: &str) -> Option<Value> {
-        let read = read(text);
-        let in_parts = read_parts(text, 1);
-        assert_eq!(in_parts.map(|source| source.value), read.as_ref().map(|source| source.value.clone()), "{text}");
-        let read = read?;
-        let whole = Source::recover(text);
-        assert_eq!(whole.syntax, [], "{text}");
-        assert_eq!(whole.unusable, [], "{text}");
-        assert_eq!(read.value, whole.value, "{text}");
-        assert_eq!(read.places, whole.places, "{text}");
-        Some(read.value)
-    }
-
-    #[test]
-    fn what_platform_files_are_made_of_is_read_at_once() {
-        let text = r#"
-            schema = 1 # a comment
-            'quoted key'."another \u0041" = """
-several
-lines"""
-            [zones.zone-a]
-            title = 'Zone "A"'
-            [zones.zone-b]
-            [device_types.meter]
-            limits.rate = 0x1F
-            limits.burst = 1_000.5
-            [device_types.meter.readings]
-            pressure = { unit = "[psi]", min = 0, max = -3.6e2, required = true, values = [] }
-            [[routes]]
-            to = [
-                "zone",  # and another comment
-                ["crew"],
-            ]
-            [[routes]]
-            [routes.match]
-            zones = [{ name = "a" }, { name = "b", more = { deep.er = false } }]
-        "#;
-        let pressure = json!({ "unit": "[psi]", "min": 0, "max": -360.0, "required": true, "values": [] });
-        assert_eq!(
-            check(text).expect("nothing is wrong with it"),
-            json!({
-                "schema": 1,
-                "quoted key": { "another A": "several\nlines" },
-                "zones": { "zone-a": { "title": "Zone \"A\"" }, "zone-b": {} },
-                "device_types": {
-                    "meter": { "limits": { "rate": 31, "burst": 1000.5 }, "readings": { "pressure": pressure } }
-                },
-                "routes": [
-                    { "to": ["zone", ["crew"]] },
-                    { "match": { "zones": [{ "name": "a" }, { "name": "b", "more": { "deep": { "er": false } } }] } }
-                ]
-            })
-        );
-    }
-
-    #[test]
-    fn what_may_be_wrong_is_not_read() {
-        for text in [
-            "a = 1\na = 2",
-            "a = {}\n[a]",
-            "a = {}\n[a.b]",
-            "a = {}\na.b = 1",
-            "a = [{}]\n[[a]]",
-            "a = [{}]\n[a.b]",
-            "[a]\nb = { c = 1 }\n[a.b.d]",
-            "[[a]]\n[[a.b]]\n[[a]]\nb = [{}]\n[[a.b]]",
-            "[a]\n[a]",
-            "[a]\n[[a]]",
-            "a = 1\n[a.b]",
-            "a = { b = {}, b.c = 1 }",
-            "a = { b = 1, b = 2 }",
-            "a = 1 b = 2",
-            "a = [1, 2",
-            "a = 1]",
-            "a = { b }",
-            "a =",
-            "= 1",
-            "[a",
-            "[]",
-            "a.",
-            "a = 01",
-            r#"a = "\x""#,
-            "a = \"x",
-            "a = 1 # \u{7}",
-            "a = 1\rb = 2",
-            "a = nan",
-            "a = 1e400",
-            "a = 99999999999999999999",
-            "a = 2026-11-26",
-        ] {
-            assert_eq!(check(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_long_text_is_read_in_parts() {
-        let zone = |index| format!("[zones.zone-{index}]\ncontacts = [\n  \"crew\",\n]\nlimits = {{ a = 1 }}\n");
-        let text: String = (0..TOKENS_AT_ONCE).map(zone).collect();
-        let value = check(&text).expect("nothing is wrong with it");
-        assert_eq!(value["zones"].as_object().map(Map::len), Some(TOKENS_AT_ONCE));
-        assert_eq!(check(&format!("{text}[zones.zone-7]\n")), None, "a zone that is there twice");
-    }
-
-    fn key() -> impl Strategy<Value = String> {
-        let step = prop_oneof![6 => "[abc]", 1 => Just("\"a\"".to_owned()), 1 => Just("'b c'".to_owned())];
-        vec(step, 1..4).prop_map(|steps| steps.join("."))
-    }
-
-    fn value() -> impl Strategy<Value = String> {
-        let usual = prop_oneof![
-            Just("1"),
-            Just("0x1F"),
-            Just("-1_0.5e-3"),
-            Just("true"),
-            Just(r#""x\n\u00e9""#),
-            Just("'y'"),
-            Just("\"\"\"\nz\\\n  \"\"\""),
-            Just("'''\n'''"),
-        ];
-        let unusual = prop_oneof![Just("inf"), Just("1979-05-27"), Just("9223372036854775808"), Just("1e400")];
-        let scalar = prop_oneof![
-            20 => usual.prop_map(str::to_owned),
-            1 => unusual.prop_map(str::to_owned),
-            1 => "[-+_.0-9a-fx]{1,6}",
-        ];
-        scalar.prop_recursive(3, 12, 3, |inner| {
-            let comma = prop_oneof![Just(", "), Just(",\n # x\n")];
-            let entry = (key(), inner.clone()).prop_map(|(key, value)| format!("{key} = {value}"));
-            prop_oneof![
-                (vec(inner, 0..3), comma.clone()).prop_map(|(items, comma)| format!("[{}]", items.join(comma))),
-                (vec(entry, 0..3), comma).prop_map(|(entries, comma)| format!("{{{}}}", entries.join(comma))),
-            ]
-        })
-    }
-
-    fn document() -> impl Strategy<Value = String> {
-        let line = prop_oneof![
-            6 => (key(), value()).prop_map(|(key, value)| format!("{key} = {value}")),
-            3 => key().prop_map(|key| format!("[{key}]")),
-            2 => key().prop_map(|key| format!("[[ {key} ]]")),
-            1 => Just("  # a comment".to_owned()),
-            1 => Just(String::new()),
-        ];
-        vec(line, 0..8).prop_map(|lines| lines.join("\n"))
-    }
-
-    proptest! {
-        /// There are few keys, so that they meet often, in ways that are TOML and in ways that are not.
-        #[test]
-        fn whatever_is_read_is_what_the_parser_of_whole_documents_reads(text in document()) {
-            check(&text);
-        }
-
-        #[test]
-        fn whatever_is_read_of_a_damaged_text_is_too(
-            text in document(),
-            damages in vec((any::<Index>(), "[\\[\\]{}=,.#\"'\\\\ \r\n\ta1\u{7}é]?"), 1..4),
-        ) {
-            let mut text: Vec<char> = text.chars().collect();
-            for (place, instead) in damages {
-                let place = place.index(text.len() + 1);
-                text.splice(place..text.len().min(place + 1), instead.chars());
-            }
-            check(&text.into_iter().collect::<String>());
-        }
-    }
-}
+mod tests;
