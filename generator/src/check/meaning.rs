@@ -59,11 +59,12 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);
     let rules_at = at("rules");
     let scope = Scope::new(&zones, &device_types, &message, sweep_every);
-    let mut rules: BTreeMap<_, _> = (raw.rules.iter().flat_map(|rules| &rules.0))
-        .filter_map(|(id, raw)| {
-            raw.check(id, &scope, &rules_at.key(id.as_str()), context).map(|rule| (id.clone(), rule))
-        })
-        .collect();
+    // A list that grows while it is made is copied again and again, and this one has megabytes.
+    let mut checked = Vec::with_capacity(raw.rules.as_ref().map_or(0, |rules| rules.0.len()));
+    checked.extend((raw.rules.iter().flat_map(|rules| &rules.0)).filter_map(|(id, raw)| {
+        raw.check(id, &scope, &rules_at.key(id.as_str()), context).map(|rule| (id.clone(), rule))
+    }));
+    let mut rules: BTreeMap<_, _> = checked.into_iter().collect();
     if let Some(raw) = &raw.rules {
         rule::composite::complete(&mut rules, &raw.0, &rules_at, context);
         rule::fleet::complete(&mut rules, &raw.0, &scope, &rules_at, context);

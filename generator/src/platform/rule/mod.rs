@@ -119,7 +119,7 @@ impl RawRule {
         let (condition, hold) = match (&metric, &types) {
             (Some(Some(_)) | None, Some(types)) => {
                 let metric = metric.as_ref().and_then(Option::as_ref);
-                let subject = Subject { id, metric, types, zones: &zones, scope, at, context };
+                let subject = Subject::new(id, metric, types, &zones, scope, at, context);
                 let condition = kind.and_then(|kind| (kind.check)(self, &subject));
                 // The silence itself is what is waited for.
                 let is_silence = matches!(condition, Some(Condition::NoData { .. }));
@@ -183,7 +183,7 @@ impl RawRule {
         let types_at = at.key("device_types");
         let mut kept = Vec::new();
         for device_type in named {
-            if reporters.iter().any(|(id, _)| **id == device_type) {
+            if reporters.binary_search_by(|(id, _)| (*id).cmp(&device_type)).is_ok() {
                 kept.push(device_type);
                 continue;
             }

@@ -2,7 +2,7 @@
 //!
 //! Rules are compared inside groups of the same metric, direction and scope, so the cost grows with their number.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fleetform_engine::{
     ids::{RuleId, SeverityId},
@@ -36,11 +36,16 @@ pub(crate) fn check(
     let routed: BTreeSet<&RuleId> = routes.iter().flat_map(|route| &route.matches.rules).collect();
     let compared = |(id, rule): &(&RuleId, &Rule)| rule.enabled && !rule.shadow && !routed.contains(id);
     // Most rules are alone with what they read, and are compared with none.
-    let mut neighbours: BTreeMap<_, Vec<(&RuleId, &Rule)>> = BTreeMap::new();
+    let mut places: HashMap<_, usize> = HashMap::with_capacity(rules.len());
+    let mut neighbours: Vec<Vec<(&RuleId, &Rule)>> = Vec::with_capacity(rules.len());
     for (id, rule) in rules.iter().filter(compared) {
-        neighbours.entry((&rule.device_types, &rule.zones, &rule.metric)).or_default().push((id, rule));
+        let place = *places.entry((&rule.device_types, &rule.zones, &rule.metric)).or_insert(neighbours.len());
+        match neighbours.get_mut(place) {
+            Some(rules) => rules.push((id, rule)),
+            None => neighbours.push(vec![(id, rule)]),
+        }
     }
-    for rules in neighbours.into_values().filter(|rules| rules.len() > 1) {
+    for rules in neighbours.into_iter().filter(|rules| rules.len() > 1) {
         compare(&rules, severities, at, context);
     }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Scope<'p> {
     pub(crate) message: &'p Message,
     /// How often silence is seen.
     pub(crate) sweep_every: Millis,
+    /// The device types that report a metric, in their order.
     pub(super) metrics: BTreeMap<&'p str, Vec<(&'p DeviceTypeId, &'p Reading)>>,
 }
 
@@ -59,9 +60,26 @@ pub(crate) struct Subject<'s, 'd> {
     pub(crate) scope: &'s Scope<'s>,
     pub(crate) at: &'s At<'s>,
     pub(crate) context: &'s Context<'d>,
+    /// The readings that it reads; health values have none.
+    readings: Vec<(&'s DeviceTypeId, &'s Reading)>,
 }
 
-impl<'s> Subject<'s, '_> {
+impl<'s, 'd> Subject<'s, 'd> {
+    /// What a rule is about. `types` are those of the scope.
+    pub(crate) fn new(
+        id: &'s RuleId,
+        metric: Option<&'s MetricId>,
+        types: &'s [DeviceTypeId],
+        zones: &'s BTreeSet<ZoneId>,
+        scope: &'s Scope<'s>,
+        at: &'s At<'s>,
+        context: &'s Context<'d>,
+    ) -> Self {
+        let reading = |id: &'s DeviceTypeId| Some((id, scope.device_types.get(id)?.readings.get(metric?)?));
+        let readings = types.iter().filter_map(reading).collect();
+        Self { id, metric, types, zones, scope, at, context, readings }
+    }
+
     /// The name of its metric; kinds that read none do not ask.
     pub(crate) fn metric(&self) -> &'s str {
         self.metric.map_or("", MetricId::as_str)
@@ -69,10 +87,7 @@ impl<'s> Subject<'s, '_> {
 
     /// The readings that it reads; health values have none.
     pub(crate) fn readings(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s Reading)> {
-        self.types.iter().filter_map(|id| {
-            let reading = self.scope.device_types.get(id)?.readings.get(self.metric?)?;
-            Some((id, reading))
-        })
+        self.readings.iter().copied()
     }
 
     /// Where a reading's key stands, for a second place.
