@@ -17,7 +17,14 @@ const MANIFEST_FORMAT: u32 = 1;
 
 /// Files by path, relative to the output folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tree(BTreeMap<Utf8PathBuf, Vec<u8>>);
+pub struct Tree(BTreeMap<Utf8PathBuf, File>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct File {
+    bytes: Vec<u8>,
+    /// In hexadecimal, where somebody had to know it before the manifest.
+    sha256: Option<String>,
+}
 
 impl Tree {
     /// A tree without files.
@@ -31,10 +38,32 @@ impl Tree {
     /// If the path could leave the output folder or is taken. Ids are checked when a platform file is read, so no
     /// platform leads here.
     pub fn insert(&mut self, path: impl Into<Utf8PathBuf>, bytes: impl Into<Vec<u8>>) {
-        let path = path.into();
+        self.insert_file(path.into(), File { bytes: bytes.into(), sha256: None });
+    }
+
+    /// Adds a file of which the SHA-256 is known, in hexadecimal. Panics as [`Self::insert`] does.
+    pub(crate) fn insert_known(&mut self, path: impl Into<Utf8PathBuf>, bytes: impl Into<Vec<u8>>, sha256: String) {
+        self.insert_file(path.into(), File { bytes: bytes.into(), sha256: Some(sha256) });
+    }
+
+    fn insert_file(&mut self, path: Utf8PathBuf, file: File) {
         assert!(stays_below(&path), "`{path}` could leave the output folder");
-        let before = self.0.insert(path, bytes.into());
+        let before = self.0.insert(path, file);
         assert!(before.is_none(), "a path is written once");
+    }
+
+    /// A tree of many files, which are best in the order of their paths: each is then compared with one other.
+    ///
+    /// # Panics
+    /// If a path could leave the output folder or is there twice.
+    pub(crate) fn of(files: Vec<(Utf8PathBuf, Vec<u8>)>) -> Self {
+        let count = files.len();
+        let tree = Self(files.into_iter().map(|(path, bytes)| (path, File { bytes, sha256: None })).collect());
+        for path in tree.0.keys() {
+            assert!(stays_below(path), "`{path}` could leave the output folder");
+        }
+        assert_eq!(tree.len(), count, "a path is written once");
+        tree
     }
 
     /// Adds every file of another tree below a folder.
@@ -43,19 +72,19 @@ impl Tree {
         assert!(stays_below(folder), "`{folder}` could leave the output folder");
         let both = self.len() + other.len();
         // Paths take long to compare. These are in order already, and are put among the others in one go.
-        let mut moved = other.0.into_iter().map(|(path, bytes)| (folder.join(path), bytes)).collect();
+        let mut moved = other.0.into_iter().map(|(path, file)| (folder.join(path), file)).collect();
         self.0.append(&mut moved);
         assert_eq!(self.len(), both, "a path is written once");
     }
 
     /// Paths and bytes, in the order of paths.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Utf8Path, &[u8])> {
-        self.0.iter().map(|(path, bytes)| (path.as_path(), bytes.as_slice()))
+        self.0.iter().map(|(path, file)| (path.as_path(), file.bytes.as_slice()))
     }
 
     /// The bytes of one file.
     pub fn get(&self, path: impl AsRef<Utf8Path>) -> Option<&[u8]> {
-        self.0.get(path.as_ref()).map(Vec::as_slice)
+        self.0.get(path.as_ref()).map(|file| file.bytes.as_slice())
     }
 
     /// How many files there are.
@@ -105,13 +134,14 @@ pub struct RuleSetAddress {
 impl Manifest {
     /// The manifest of a tree, as it stands.
     pub fn of(tree: &Tree, platform: &str) -> Self {
+        let hash = |file: &File| file.sha256.clone().unwrap_or_else(|| sha256(&file.bytes));
         Self {
             format: MANIFEST_FORMAT,
             generator: env!("CARGO_PKG_VERSION").to_owned(),
             platform: platform.to_owned(),
             environments: Vec::new(),
             rule_set: None,
-            files: tree.0.iter().map(|(path, bytes)| (path.clone(), sha256(bytes))).collect(),
+            files: tree.0.iter().map(|(path, file)| (path.clone(), hash(file))).collect(),
         }
     }
 

@@ -46,13 +46,13 @@ fn environment(platform: &Platform) -> Tree {
     let mut tree = Tree::new();
     let stacks = stacks::stacks(platform, &rule_set.sha256);
     let scripts = script::scripts(platform, &rule_set, &stacks);
-    tree.insert(RULE_SET, rule_set.bytes);
+    tree.insert_known(RULE_SET, rule_set.bytes, rule_set.sha256.to_string());
     for (name, document) in stacks::iot_policies(platform) {
         tree.insert(format!("iot/policies/{name}"), document);
     }
     tree.insert_below("contracts", contract::contracts(platform));
     for (name, template) in stacks {
-        tree.insert(format!("cloudformation/{name}"), template);
+        tree.insert_known(format!("cloudformation/{name}"), template.text, template.sha256);
     }
     for question in questions::questions(platform) {
         tree.insert(format!("queries/{}", question.file), question.text);

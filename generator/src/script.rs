@@ -9,7 +9,6 @@ use serde::Serialize;
 use fleetform_policy::audit::Bearer;
 
 use crate::{
-    output::sha256,
     platform::{Platform, identity::Key, storage::Engine},
     rule_set::RuleSetArtifact,
     serial,
@@ -71,13 +70,17 @@ struct Uploaded {
 
 /// Writes the texts of an environment. The script names each template by its hash, so it must be given those that are
 /// written beside it.
-pub(crate) fn scripts(platform: &Platform, rule_set: &RuleSetArtifact, stacks: &BTreeMap<String, String>) -> Scripts {
+pub(crate) fn scripts(
+    platform: &Platform,
+    rule_set: &RuleSetArtifact,
+    stacks: &BTreeMap<String, stacks::Template>,
+) -> Scripts {
     let environment = &platform.environment;
     let stack = format!("{}-{}", platform.deploy.prefix, environment.id);
     let mut names: Vec<&String> = stacks.keys().filter(|name| !ALONE.contains(&name.as_str())).collect();
     names.sort_by_key(|name| (*name != ROOT, *name));
     let uploaded =
-        |name: &String| Uploaded { file: format!("cloudformation/{name}"), sha256: sha256(stacks[name].as_bytes()) };
+        |name: &String| Uploaded { file: format!("cloudformation/{name}"), sha256: stacks[name].sha256.clone() };
     let deploy = Deploy {
         platform: platform.name.as_str(),
         environment: environment.id.as_str(),

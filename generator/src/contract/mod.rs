@@ -14,6 +14,7 @@ mod typescript;
 
 use std::collections::BTreeMap;
 
+use camino::Utf8Path;
 use fleetform_engine::{
     ids::{CommandId, DeviceTypeId, MetricId, SettingId, ShadowName},
     rule_set::{MessageFormat, ValueType},
@@ -29,24 +30,24 @@ const NUMBER_MAX: f64 = 1e15;
 
 /// The contracts of a platform: a folder for each device type.
 pub(crate) fn contracts(platform: &Platform) -> Tree {
-    let mut tree = Tree::new();
+    let mut files = Vec::new();
     for (id, device_type) in &platform.device_types {
         let contract = Contract::of(platform, id, device_type);
         let name = &contract.name;
-        let folder = id.as_str();
-        for (message, schema) in schema::schemas(&contract) {
-            tree.insert(format!("{folder}/{message}.schema.json"), schema);
-        }
-        for (extension, text) in [
+        let schemas = schema::schemas(&contract).map(|(message, schema)| (format!("{message}.schema.json"), schema));
+        let code = [
             ("h", c::header(&contract)),
             ("rs", rust::module(&contract)),
             ("py", python::module(&contract)),
             ("ts", typescript::module(&contract)),
-        ] {
-            tree.insert(format!("{folder}/{name}_contract.{extension}"), text);
-        }
+        ];
+        let code = code.into_iter().map(|(extension, text)| (format!("{name}_contract.{extension}"), text));
+        let mut of_type: Vec<(String, String)> = schemas.chain(code).collect();
+        of_type.sort_unstable();
+        let folder = Utf8Path::new(id.as_str());
+        files.extend(of_type.into_iter().map(|(name, text)| (folder.join(name), text.into_bytes())));
     }
-    tree
+    Tree::of(files)
 }
 
 /// What devices of one type send.

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 use super::{
     ingest,
     site::{Site, in_this_account, short_hash},
-    spread::{Item, spread},
+    spread::{Item, Spread, spread},
 };
 use crate::cfn::{
     resource::{
@@ -36,6 +36,32 @@ pub(crate) struct Outputs {
 
 /// The stacks: one, and more where there are very many contacts.
 pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Outputs) {
+    let (main, outputs) = main(site, ingest);
+    let stacks = topics(site, main).fill(|stack, (contact, channel)| {
+        let key = stack.import(&ingest.key_arn);
+        let id = logical_id(
+            contact.as_str(),
+            match channel {
+                Channel::Sms => "Sms",
+                Channel::Email => "Email",
+                Channel::Webhook => unreachable!("a webhook has no topic"),
+            },
+        );
+        // A text message begins with the display name, without which SNS refuses a subscription of a phone.
+        let display_name = (channel == Channel::Sms).then(|| site.platform.deploy.prefix.clone());
+        let topic = Topic { topic_name: Some(site.topic(contact, channel)), display_name, kms_master_key_id: key };
+        add_topic(stack, &id, topic, &[(channel, addresses(site, contact, channel))]);
+    });
+    (stacks, outputs)
+}
+
+/// How full each of them is, in percent of where another one would be made.
+pub(crate) fn fills(site: &Site<'_>, ingest: &ingest::Outputs) -> Vec<(SmolStr, usize)> {
+    topics(site, main(site, ingest).0).fills()
+}
+
+/// The stack without the topics, and what others need of it.
+fn main(site: &Site<'_>, ingest: &ingest::Outputs) -> (Stack, Outputs) {
     let mut stack = site.stack("alerting", "notices to send, the alert history and the topics of the contacts");
     let key = stack.import(&ingest.key_arn);
     let outbox = stack.add(
@@ -65,6 +91,11 @@ pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, 
             configuration.stream_arn(),
         ),
     };
+    (stack, outputs)
+}
+
+/// The topics of contacts, in further stacks where they do not fit into `main`.
+fn topics<'p>(site: &Site<'p>, main: Stack) -> Spread<(&'p ContactId, Channel)> {
     let items = site.topics().map(|(contact, channel)| {
         let addresses = addresses(site, contact, channel);
         Item {
@@ -75,22 +106,7 @@ pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, 
             content: (contact, channel),
         }
     });
-    let stacks = spread(site, stack, "more topics of contacts", items.collect(), |stack, (contact, channel)| {
-        let key = stack.import(&ingest.key_arn);
-        let id = logical_id(
-            contact.as_str(),
-            match channel {
-                Channel::Sms => "Sms",
-                Channel::Email => "Email",
-                Channel::Webhook => unreachable!("a webhook has no topic"),
-            },
-        );
-        // A text message begins with the display name, without which SNS refuses a subscription of a phone.
-        let display_name = (channel == Channel::Sms).then(|| site.platform.deploy.prefix.clone());
-        let topic = Topic { topic_name: Some(site.topic(contact, channel)), display_name, kms_master_key_id: key };
-        add_topic(stack, &id, topic, &[(channel, addresses(site, contact, channel))]);
-    });
-    (stacks, outputs)
+    spread(site, main, "more topics of contacts", items.collect())
 }
 
 /// Addresses of a contact on a channel, each once.

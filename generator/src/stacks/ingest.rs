@@ -1,6 +1,7 @@
 //! The stack `ingest`: what devices are, what they may do, and the way from a topic to the stream.
 
 use fleetform_policy::iam::{Statement, Target};
+use smol_str::SmolStr;
 
 use super::{
     bucket::{self, Expiry, Plan},
@@ -10,10 +11,10 @@ use super::{
 use crate::{
     cfn::{
         resource::{
-            iot::{Action, KinesisAction, S3Action, TopicRule, TopicRulePayload},
+            iot::{Action, KinesisAction, S3Action, ThingGroup, TopicRule, TopicRulePayload},
             kinesis::{Stream, StreamEncryption, StreamModeDetails},
         },
-        stack::{Output, Stack},
+        stack::{Handle, Output, Stack},
     },
     platform::{mqtt::Topic, stream::Mode},
 };
@@ -73,6 +74,19 @@ const LIFECYCLE_SQL: &str = "SELECT 1 AS ff, 'lifecycle' AS k, topic(5) AS d, to
 
 /// The stacks: one, and more where there are very many zones or device types.
 pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
+    let (main, all, outputs) = main(site);
+    let all = (main.name().clone(), all);
+    (registry::fill(site, registry::spread(site, main), &all), outputs)
+}
+
+/// How full each of them is, in percent of where another one would be made.
+pub(crate) fn fills(site: &Site<'_>) -> (Vec<(SmolStr, usize)>, Outputs) {
+    let (main, _, outputs) = main(site);
+    (registry::spread(site, main).fills(), outputs)
+}
+
+/// The stack without what may be spread over others, the thing group around all zones, and what others need of it.
+fn main(site: &Site<'_>) -> (Stack, Handle<ThingGroup>, Outputs) {
     let mut stack = site.stack("ingest", "device types, zones, device policies, topic rules and the telemetry stream");
     let key = encryption::platform_key(site, &mut stack);
     let access_log = bucket::add_access_log(&mut stack, "AccessLogBucket").reference();
@@ -161,7 +175,8 @@ pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
             errors.reference(),
         ),
     };
-    (registry::add(site, stack), outputs)
+    let all = registry::add_platform(site, &mut stack);
+    (stack, all, outputs)
 }
 
 /// The statement that wraps a message: its bytes as they came, and what the connection says of it.

@@ -31,7 +31,10 @@ use fleetform_policy::{audit::Bearer, iot};
 use serde_json::Value;
 use smol_str::SmolStr;
 
-pub use self::iot_policies::{DeviceTopics, ShadowTopics};
+pub use self::{
+    iot_policies::{DeviceTopics, ShadowTopics},
+    root::Template,
+};
 pub use crate::cfn::value::logical_id;
 use crate::{
     cfn::{fill::Place, stack::Stack, yaml::Sorted},
@@ -39,12 +42,12 @@ use crate::{
 };
 use site::Site;
 
-/// The templates of one environment: file name, YAML. `rule_set_sha256` is the hash of its rule set, in hexadecimal.
-pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, String> {
+/// The templates of one environment by file name. `rule_set_sha256` is the hash of its rule set, in hexadecimal.
+pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, Template> {
     let site = Site::new(platform);
     let root = root::deployment(&site, rule_set_sha256);
-    let apart = apart(&site).into_iter().map(|stack| (stack.name().clone(), stack.to_yaml()));
-    root.templates.into_iter().chain(apart).map(|(name, text)| (format!("{name}.yaml"), text)).collect()
+    let apart = apart(&site).into_iter().map(|stack| (stack.name().clone(), Template::of(&stack)));
+    root.templates.into_iter().chain(apart).map(|(name, template)| (format!("{name}.yaml"), template)).collect()
 }
 
 /// The IoT policies of devices and of claim certificates: file name, JSON.
@@ -111,9 +114,8 @@ pub fn logical_ids(platform: &Platform) -> BTreeSet<SmolStr> {
 /// percent of where the next stacks are made.
 pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
     let site = Site::new(platform);
-    let (ingest, outputs) = ingest::stacks(&site);
-    let (alerting, _) = alerting::stacks(&site, &outputs);
-    let fills = ingest.iter().chain(&alerting).map(|stack| (stack.name().clone(), stack.fill_percent()));
+    let (ingest, outputs) = ingest::fills(&site);
+    let fills = ingest.into_iter().chain(alerting::fills(&site, &outputs));
     fills.max_by_key(|(_, percent)| *percent).unwrap_or_default()
 }
 

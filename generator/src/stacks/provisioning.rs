@@ -154,7 +154,7 @@ mod tests {
         let templates = templates(&platform, "");
         assert!(!templates.contains_key("provisioning.yaml"));
         for word in ["AllowList", "ClaimPolicy", "ProvisionFunction", "ProvisioningRefused"] {
-            assert!(templates.values().all(|text| !text.contains(word)), "{word}");
+            assert!(templates.values().all(|template| !template.text.contains(word)), "{word}");
         }
     }
 }

@@ -6,30 +6,30 @@
 //! IoT has one name space for all of them.
 
 use fleetform_engine::ids::{DeviceTypeId, ZoneId};
-use smol_str::format_smolstr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::{
     commands, iot_policies,
     site::Site,
-    spread::{Item, spread},
+    spread::{self, Item, Spread},
 };
 use crate::{
     cfn::{
         resource::iot::{AttributePayload, ThingGroup, ThingGroupProperties, ThingType, ThingTypeProperties},
-        stack::Stack,
+        stack::{Handle, Stack},
         value::logical_id,
     },
     platform::{device_type::DeviceType, zone::Zone},
 };
 
-enum Entry<'a> {
+/// What a thing type or a thing group is made from.
+pub(crate) enum Entry<'a> {
     Type(&'a DeviceTypeId, &'a DeviceType),
     Group(&'a ZoneId, &'a Zone),
 }
 
-/// Adds a thing type for each device type and a thing group for each zone, in further stacks where they do not fit.
-pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
-    // What holds for the whole platform, a job for all its devices say, is for this group.
+/// The group around all zones: what holds for the whole platform, a job for all its devices say, is for this one.
+pub(crate) fn add_platform(site: &Site<'_>, stack: &mut Stack) -> Handle<ThingGroup> {
     let all = ThingGroup {
         thing_group_name: site.bounded(site.name.clone()),
         parent_group_name: None,
@@ -38,7 +38,11 @@ pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
             attribute_payload: None,
         },
     };
-    let all = (main.name().clone(), main.add("PlatformThingGroup", all));
+    stack.add("PlatformThingGroup", all)
+}
+
+/// A thing type for each device type and a thing group for each zone, in further stacks where they do not fit into `main`.
+pub(crate) fn spread<'p>(site: &Site<'p>, main: Stack) -> Spread<Entry<'p>> {
     let types = site.platform.device_types.iter().map(|(id, declared)| {
         let commands = declared.commands.len();
         Item {
@@ -60,8 +64,13 @@ pub(crate) fn add(site: &Site<'_>, mut main: Stack) -> Vec<Stack> {
     let mut items: Vec<_> = types.chain(groups).collect();
     // Parents first, so that where both are in one stack the child can wait for its parent.
     items.sort_by_key(|item| item.tier);
+    spread::spread(site, main, "more device types and zones", items)
+}
+
+/// Makes them. `all` is the group around all zones, with the name of its stack.
+pub(crate) fn fill(site: &Site<'_>, spread: Spread<Entry<'_>>, all: &(SmolStr, Handle<ThingGroup>)) -> Vec<Stack> {
     let mut here = std::collections::BTreeMap::new();
-    spread(site, main, "more device types and zones", items, |stack, entry| match entry {
+    spread.fill(|stack, entry| match entry {
         Entry::Type(id, declared) => {
             let thing_type_properties = ThingTypeProperties { thing_type_description: format!("Device type {id}") };
             stack.add(

@@ -2,22 +2,40 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
 use super::{alerting, ingest, observability, processing, provisioning, site::Site, storage};
-use crate::cfn::{
-    resource::cloudformation::NestedStack,
-    stack::{Handle, Source, Stack},
-    value::{Text, logical_id},
+use crate::{
+    cfn::{
+        resource::cloudformation::NestedStack,
+        stack::{Handle, Source, Stack},
+        value::{Text, logical_id},
+    },
+    output::sha256,
 };
 
 /// All templates of a deployment, by name.
 pub(crate) struct Deployment {
     /// The nested stacks, and last the root.
     pub(crate) stacks: Vec<Stack>,
-    /// Text of each template, by the stack's name.
-    pub(crate) templates: BTreeMap<SmolStr, String>,
+    /// Each template, by the stack's name.
+    pub(crate) templates: BTreeMap<SmolStr, Template>,
+}
+
+/// The text of a template, and its hash, by which it is uploaded and referred to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// YAML.
+    pub text: String,
+    /// SHA-256 of the text, in hexadecimal.
+    pub sha256: String,
+}
+
+impl Template {
+    pub(crate) fn of(stack: &Stack) -> Self {
+        let text = stack.to_yaml();
+        Self { sha256: sha256(text.as_bytes()), text }
+    }
 }
 
 /// The root and everything it nests.
@@ -77,7 +95,7 @@ struct Root {
     artifact_bucket: Text,
     nested: BTreeMap<SmolStr, Handle<NestedStack>>,
     stacks: Vec<Stack>,
-    templates: BTreeMap<SmolStr, String>,
+    templates: BTreeMap<SmolStr, Template>,
 }
 
 impl Root {
@@ -96,7 +114,7 @@ impl Root {
     }
 
     fn nest_one(&mut self, nested: Stack) {
-        let text = nested.to_yaml();
+        let template = Template::of(&nested);
         let parameters = nested.sources().map(|(name, source)| {
             let value = match source {
                 Source::Creator => self.stack.forward(&nested, name),
@@ -105,7 +123,7 @@ impl Root {
             };
             (name.clone(), value)
         });
-        let resource = NestedStack { parameters: parameters.collect(), template_url: self.url(&text) };
+        let resource = NestedStack { parameters: parameters.collect(), template_url: self.url(&template) };
         let handle = self.stack.add(logical_id(nested.name(), ""), resource);
         for before in nested.waits_for().iter().filter_map(|name| self.nested.get(name)) {
             self.stack.wait(&handle, before);
@@ -114,15 +132,13 @@ impl Root {
             self.stack.show(&output, handle.output(&output));
         }
         self.nested.insert(nested.name().clone(), handle);
-        self.templates.insert(nested.name().clone(), text);
+        self.templates.insert(nested.name().clone(), template);
         self.stacks.push(nested);
     }
 
     /// Where a template lies: under its own hash, so that an update touches only the stacks whose template changed, and
     /// in path style, which works for every bucket name.
-    fn url(&self, template: &str) -> Text {
-        let hash = Sha256::digest(template.as_bytes());
-        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    fn url(&self, template: &Template) -> Text {
         Text::concat([
             "https://s3.".into(),
             Text::region(),
@@ -130,12 +146,12 @@ impl Root {
             Text::url_suffix(),
             "/".into(),
             self.artifact_bucket.clone(),
-            format!("/templates/{hash}.yaml").into(),
+            format!("/templates/{}.yaml", template.sha256).into(),
         ])
     }
 
     fn finish(mut self) -> Deployment {
-        self.templates.insert(self.stack.name().clone(), self.stack.to_yaml());
+        self.templates.insert(self.stack.name().clone(), Template::of(&self.stack));
         self.stacks.push(self.stack);
         Deployment { stacks: self.stacks, templates: self.templates }
     }

@@ -30,34 +30,50 @@ pub(crate) struct Item<T> {
     pub(crate) content: T,
 }
 
-/// Adds all items to `main` if they fit, otherwise to stacks `<main>-2`, `<main>-3`, … of their own.
-pub(crate) fn spread<T>(
-    site: &Site<'_>,
-    mut main: Stack,
-    purpose: &str,
-    items: Vec<Item<T>>,
-    mut add: impl FnMut(&mut Stack, T),
-) -> Vec<Stack> {
+/// Which stacks there are to be, and which items go to each.
+pub(crate) struct Spread<T> {
+    stacks: Vec<Stack>,
+    /// What each item is made from, with the index of its stack.
+    items: Vec<(usize, T)>,
+}
+
+impl<T> Spread<T> {
+    /// Adds the items to their stacks.
+    pub(crate) fn fill(self, mut add: impl FnMut(&mut Stack, T)) -> Vec<Stack> {
+        let Self { mut stacks, items } = self;
+        for (at, content) in items {
+            add(&mut stacks[at], content);
+        }
+        stacks.retain(|stack| stack.room() < RESOURCES_MAX);
+        stacks
+    }
+
+    /// How full each stack will be, in percent of where another one would be made.
+    pub(crate) fn fills(&self) -> Vec<(SmolStr, usize)> {
+        self.stacks.iter().map(|stack| (stack.name().clone(), stack.fill_percent())).collect()
+    }
+}
+
+/// Spreads all items over `main` if they fit there, otherwise over stacks `<main>-2`, `<main>-3`, … of their own.
+pub(crate) fn spread<T>(site: &Site<'_>, mut main: Stack, purpose: &str, items: Vec<Item<T>>) -> Spread<T> {
     let tags = site.tag_bytes();
     let weigh = |item: &Item<T>| (item.resources, item.bytes + item.resources * (RESOURCE_BYTES + tags));
     let (resources, bytes) = items.iter().map(weigh).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     let taken = (RESOURCES_MAX - main.room()) * (2 * RESOURCE_BYTES + tags);
     if resources <= main.room() && bytes + taken <= TEMPLATE_BYTES_MAX - SPARE_BYTES {
         main.set_fill(fill_percent((RESOURCES_MAX - main.room() + resources, bytes + taken)));
-        for item in items {
-            add(&mut main, item.content);
-        }
-        return vec![main];
+        return Spread { stacks: vec![main], items: items.into_iter().map(|item| (0, item.content)).collect() };
     }
-    let mut tiers: Vec<Vec<Item<T>>> = Vec::new();
+    let mut tiers: Vec<Vec<(Hash, Item<T>)>> = Vec::new();
     for item in items {
         if tiers.len() <= item.tier {
             tiers.resize_with(item.tier + 1, Vec::new);
         }
-        tiers[item.tier].push(item);
+        tiers[item.tier].push((hash(&item.id), item));
     }
     let base = main.name().clone();
     let mut stacks = vec![main];
+    let mut placed = Vec::new();
     for tier in tiers.into_iter().filter(|tier| !tier.is_empty()) {
         let before: Vec<SmolStr> = stacks.iter().map(|stack| stack.name().clone()).collect();
         let width = width(&tier, &weigh);
@@ -71,16 +87,13 @@ pub(crate) fn spread<T>(
             stack.set_fill(fill_percent(load));
             stacks.push(stack);
         }
-        for item in tier {
-            add(&mut stacks[first + slot(&item.id, width)], item.content);
-        }
+        placed.extend(tier.into_iter().map(|(hash, item)| (first + slot(hash, width), item.content)));
     }
-    stacks.retain(|stack| stack.room() < RESOURCES_MAX);
-    stacks
+    Spread { stacks, items: placed }
 }
 
 /// The least power of two of stacks into which the items fit.
-fn width<T>(items: &[Item<T>], weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> usize {
+fn width<T>(items: &[(Hash, Item<T>)], weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> usize {
     let mut width = 1;
     loop {
         let fits = |&(resources, bytes): &(usize, usize)| {
@@ -95,11 +108,15 @@ fn width<T>(items: &[Item<T>], weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> u
 }
 
 /// Resources and bytes of each of `width` stacks.
-fn loads<T>(items: &[Item<T>], width: usize, weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> Vec<(usize, usize)> {
+fn loads<T>(
+    items: &[(Hash, Item<T>)],
+    width: usize,
+    weigh: &impl Fn(&Item<T>) -> (usize, usize),
+) -> Vec<(usize, usize)> {
     let mut loads = vec![(0, 0); width];
-    for item in items {
+    for (hash, item) in items {
         let (resources, bytes) = weigh(item);
-        let load = &mut loads[slot(&item.id, width)];
+        let load = &mut loads[slot(*hash, width)];
         *load = (load.0 + resources, load.1 + bytes);
     }
     loads
@@ -110,7 +127,14 @@ fn fill_percent((resources, bytes): (usize, usize)) -> usize {
     (resources * 100 / RESOURCES_MAX).max(bytes * 100 / (TEMPLATE_BYTES_MAX - SPARE_BYTES))
 }
 
-fn slot(id: &str, width: usize) -> usize {
+/// The beginning of an id's SHA-256.
+type Hash = u16;
+
+fn hash(id: &str) -> Hash {
     let hash = Sha256::digest(id.as_bytes());
-    usize::from(u16::from_be_bytes([hash[0], hash[1]])) % width
+    u16::from_be_bytes([hash[0], hash[1]])
+}
+
+fn slot(hash: Hash, width: usize) -> usize {
+    usize::from(hash) % width
 }

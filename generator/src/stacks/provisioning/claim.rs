@@ -214,6 +214,9 @@ mod tests {
         platform.deploy.prefix = "a-name-of-thirty-two-characters-".into();
         let name = Site::new(&platform).provisioning_template();
         assert_eq!(name.len(), 36);
-        assert!(templates(&platform, "")["provisioning.yaml"].contains(&format!("TemplateName: {name}")), "{name}");
+        assert!(
+            templates(&platform, "")["provisioning.yaml"].text.contains(&format!("TemplateName: {name}")),
+            "{name}"
+        );
     }
 }

@@ -152,13 +152,13 @@ mod tests {
         platform.identity.authorities =
             [("factory-1", "0a"), ("factory-2", "0b")].map(|(id, text)| (id.parse().unwrap(), authority(text))).into();
         let templates = templates(&platform, "");
-        let text = &templates["provisioning.yaml"];
+        let text = &templates["provisioning.yaml"].text;
         for word in ["Authority0A", "Registered0ATopicRule", "Authority0B", "Registered0BTopicRule"] {
             assert!(text.contains(&format!("\n  {word}:\n")), "{word}");
         }
         assert!(text.contains("$aws/events/certificates/registered/${Authority0A}'"), "{text}");
         let told = "FLEETFORM_AUTHORITIES:\n            \"Fn::Sub\": ${Authority0A},${Authority0B}\n";
         assert!(text.contains(told), "{text}");
-        assert!(!text.contains("ProvisioningTemplate") && !templates["ingest.yaml"].contains("ClaimPolicy"));
+        assert!(!text.contains("ProvisioningTemplate") && !templates["ingest.yaml"].text.contains("ClaimPolicy"));
     }
 }
