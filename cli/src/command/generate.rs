@@ -55,6 +55,8 @@ impl Generate {
         tell(format_args!(
             "next: read {out}/{environment}/RUNBOOK.md, then run {out}/{environment}/scripts/deploy.sh --help"
         ));
+        // The process ends here, and the operating system takes all of its memory back at once.
+        std::mem::forget((project, tree, changes));
         Ok(())
     }
 

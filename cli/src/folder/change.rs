@@ -52,13 +52,13 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     let is_there = refuse_links(out, &top_level)?;
     let owned = owned(out, tree)?;
     let mut changes = Changes { top_level, ..Changes::default() };
+    // In the order of paths, so that nobody has to look for where each belongs.
+    let mut files = Vec::new();
     let mut foreign = Vec::new();
     for (path, bytes) in tree.iter() {
         // Where there is no folder, nobody need be asked for each of its files.
         match if is_there { content(out, path)? } else { None } {
-            None => {
-                changes.files.insert(path.to_owned(), Change::New);
-            }
+            None => files.push((path.to_owned(), Change::New)),
             Some(found) if found == bytes => {}
             Some(found) => {
                 match owned.get(path) {
@@ -66,7 +66,7 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
                     Some(Some(written)) if *written != sha256(&found) => changes.edited.push(path.to_owned()),
                     Some(_) => {}
                 }
-                changes.files.insert(path.to_owned(), Change::Changed);
+                files.push((path.to_owned(), Change::Changed));
             }
         }
     }
@@ -82,11 +82,10 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
         let Some(found) = content(out, path)? else { continue };
         match written {
             Some(written) if *written != sha256(&found) => changes.left.push(path.clone()),
-            _ => {
-                changes.files.insert(path.clone(), Change::Removed);
-            }
+            _ => files.push((path.clone(), Change::Removed)),
         }
     }
+    changes.files = files.into_iter().collect();
     Ok(changes)
 }
 

@@ -133,7 +133,10 @@ fn carry_over(out: &Utf8Path, folder: &Utf8Path, image: &Utf8Path, changes: &Cha
 fn write_files(image: &Utf8Path, tree: &Tree, changes: &Changes) -> io::Result<()> {
     // Files of a folder stand together, so that it is asked for once or twice and not for each of them.
     let mut made = None;
-    for (path, bytes) in tree.iter().filter(|(path, _)| changes.files.contains_key(*path)) {
+    // Both are in the order of paths, which take long to compare.
+    let mut rendered = tree.iter();
+    for path in changes.files.iter().filter(|(_, change)| **change != Change::Removed).map(|(path, _)| path) {
+        let (_, bytes) = rendered.find(|(rendered, _)| rendered == path).expect("what is written was rendered");
         let folder = path.parent().unwrap_or(Utf8Path::new(""));
         if made != Some(folder) {
             fs::create_dir_all(image.join(folder))?;
