@@ -27,15 +27,6 @@ pub(crate) enum Template {
 }
 
 impl Template {
-    const ALL: [Self; 6] = [
-        Self::DeployScript,
-        Self::DevicesScript,
-        Self::SerialsScript,
-        Self::ClaimsScript,
-        Self::Runbook,
-        Self::Workflow,
-    ];
-
     const fn name(self) -> &'static str {
         match self {
             Self::DeployScript => "deploy.sh",
@@ -58,12 +49,25 @@ impl Template {
         }
     }
 
-    const fn escape(self) -> Escape {
+    /// The engine that has it: one for each language that values are escaped for. What scripts have in common is then read
+    /// once.
+    fn engine(self) -> &'static Tera {
+        static SCRIPTS: LazyLock<Tera> = LazyLock::new(|| {
+            let scripts =
+                [Template::DeployScript, Template::DevicesScript, Template::SerialsScript, Template::ClaimsScript];
+            engine(scripts.map(Template::named).into_iter().chain(PARTS), sh)
+        });
+        static RUNBOOK: LazyLock<Tera> = LazyLock::new(|| engine([Template::Runbook.named()], markdown));
+        static WORKFLOW: LazyLock<Tera> = LazyLock::new(|| engine([Template::Workflow.named()], yaml));
         match self {
-            Self::DeployScript | Self::DevicesScript | Self::SerialsScript | Self::ClaimsScript => sh,
-            Self::Runbook => markdown,
-            Self::Workflow => yaml,
+            Self::DeployScript | Self::DevicesScript | Self::SerialsScript | Self::ClaimsScript => &SCRIPTS,
+            Self::Runbook => &RUNBOOK,
+            Self::Workflow => &WORKFLOW,
         }
+    }
+
+    const fn named(self) -> (&'static str, &'static str) {
+        (self.name(), self.text())
     }
 }
 
@@ -78,20 +82,18 @@ const PARTS: [(&str, &str); 4] = [
 
 type Escape = fn(&str, &mut dyn io::Write) -> io::Result<()>;
 
-static ENGINES: LazyLock<[Tera; 6]> =
-    LazyLock::new(|| Template::ALL.map(|template| engine(template.name(), template.text(), template.escape())));
-
 /// Fills a template in. The text ends with one line break.
 pub(crate) fn render(template: Template, values: &impl Serialize) -> String {
     let context = Context::from_serialize(values).expect("values are a struct");
-    let text = ENGINES[template as usize].render(template.name(), &context);
+    let text = template.engine().render(template.name(), &context);
     let mut text = text.expect("a template names only the values of its struct");
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
 }
 
-fn engine(name: &'static str, text: &str, escape: Escape) -> Tera {
+fn engine(templates: impl IntoIterator<Item = (&'static str, &'static str)>, escape: Escape) -> Tera {
+    let templates: Vec<_> = templates.into_iter().collect();
     let mut tera = Tera::new();
     // The usual ones mean something in a shell (`${#list[@]}`) and in a workflow (`${{ … }}`).
     let delimiters = Delimiters {
@@ -104,9 +106,9 @@ fn engine(name: &'static str, text: &str, escape: Escape) -> Tera {
     };
     tera.set_delimiters(delimiters).expect("no template is there yet");
     tera.set_escape_fn(escape);
-    tera.autoescape_on(PARTS.map(|(part, _)| part).into_iter().chain([name]).collect::<Vec<_>>());
+    tera.autoescape_on(templates.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     tera.register_filter("code", Code);
-    tera.add_raw_templates(PARTS.into_iter().chain([(name, text)])).expect("the templates are part of the program");
+    tera.add_raw_templates(templates).expect("the templates are part of the program");
     tera
 }
 

@@ -17,7 +17,8 @@ pub(super) fn build() -> Value {
     if let Some(rule) = value.pointer_mut("/definitions/RawRule").and_then(Value::as_object_mut) {
         branch_by_kind(rule);
     }
-    rename_definitions(value)
+    rename_definitions(&mut value);
+    value
 }
 
 /// The part of the schema that a file of tests alone is held against.
@@ -33,7 +34,7 @@ pub(super) fn tests_alone(schema: &Value) -> Value {
     })
 }
 
-/// Strips `null` and number formats everywhere.
+/// Strips `null` and number formats everywhere, and refers to definitions by their names in the documentation.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -62,6 +63,9 @@ fn tidy(value: &mut Value) {
             // Editors show this text; that it describes the written form goes without saying there.
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.replace(" as it is written", "").replace(", as it is written", "");
+            }
+            if let Some(Value::String(reference)) = map.get_mut("$ref") {
+                *reference = reference.replace("#/definitions/Raw", "#/definitions/");
             }
             if map.get("default").is_some_and(Value::is_null) {
                 map.remove("default");
@@ -103,14 +107,11 @@ fn branch_by_kind(rule: &mut Map<String, Value>) {
 }
 
 /// Names definitions as the documentation does, not as the code does.
-fn rename_definitions(value: Value) -> Value {
-    let text = value.to_string().replace("#/definitions/Raw", "#/definitions/");
-    let mut value: Value = serde_json::from_str(&text).unwrap_or(value);
+fn rename_definitions(value: &mut Value) {
     if let Some(definitions) = value.get_mut("definitions").and_then(Value::as_object_mut) {
         let renamed = std::mem::take(definitions)
             .into_iter()
             .map(|(name, shape)| (name.strip_prefix("Raw").map_or(name.clone(), str::to_owned), shape));
         *definitions = renamed.collect();
     }
-    value
 }
