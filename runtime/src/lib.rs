@@ -51,3 +51,5 @@ pub mod sweep;
 pub mod telemetry;
 #[cfg(any(feature = "live", feature = "tables"))]
 pub mod timestream;
+#[cfg(feature = "storage")]
+pub mod tls;

@@ -19,7 +19,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
     server::TlsStream,
 };
 
@@ -102,8 +102,10 @@ fn certificate(address: SocketAddr) -> Result<(ServerConfig, String), Box<dyn st
     let key = KeyPair::generate()?;
     let certificate = CertificateParams::new(vec![address.ip().to_string()])?.signed_by(&key, &authority)?;
     let key = PrivateKeyDer::try_from(key.serialize_der())?;
-    let config =
-        ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
     Ok((config, authority.pem()))
 }
 

@@ -63,7 +63,10 @@ use aws_sdk_s3::{
 };
 use aws_types::SdkConfig;
 
-use crate::config::{ConfigError, Variables};
+use crate::{
+    config::{ConfigError, Variables},
+    tls,
+};
 
 /// How long a call is made again that AWS IoT throttles: twelve calls fit into a minute.
 #[cfg(feature = "jobs")]
@@ -110,6 +113,7 @@ impl Access {
         let own_endpoint = endpoint.is_some();
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
+            .http_client(tls::aws_client())
             .region(Region::new(region.clone()))
             .credentials_provider(SharedCredentialsProvider::new(credentials.clone()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))

@@ -11,6 +11,8 @@ use fleetform_engine::drive::PortError;
 pub use reqwest::{Client, Method, StatusCode};
 use reqwest::{header, redirect};
 
+use crate::tls;
+
 /// Time for one request, with its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -113,5 +115,5 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
 /// # Errors
 /// If there are no trust anchors.
 pub fn patient_http_client(timeout: Duration) -> Result<Client, reqwest::Error> {
-    Client::builder().redirect(redirect::Policy::none()).no_proxy().referer(false).timeout(timeout).build()
+    tls::client().redirect(redirect::Policy::none()).no_proxy().referer(false).timeout(timeout).build()
 }

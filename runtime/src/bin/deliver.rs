@@ -9,7 +9,7 @@ use fleetform_runtime::{
     host,
     notify::{address::AddressPolicy, gateway::AwsGateway, sns::SnsSender, webhook::WebhookSender},
     start::{self, StartError, UnknownHandler},
-    telemetry,
+    telemetry, tls,
 };
 
 #[global_allocator]
@@ -34,7 +34,7 @@ async fn notify() -> Result<(), StartError> {
         ),
         gateway: AwsGateway {
             sns: SnsSender::new(access.sns(), config.topic_arn_prefix, config.sms_origination),
-            webhooks: WebhookSender::new(reqwest::Client::builder(), AddressPolicy::PUBLIC, secrets)?,
+            webhooks: WebhookSender::new(tls::client(), AddressPolicy::PUBLIC, secrets)?,
         },
         rule_sets: RuleSets::new(access.s3(), config.artifact_bucket),
         clock: telemetry::now,

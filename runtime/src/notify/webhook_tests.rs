@@ -17,10 +17,14 @@ use fleetform_engine::{routing::Target, rule_set::Channel, units::Millis};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::aws_lc_rs},
+    server::TlsStream,
+};
 
 use super::*;
-use crate::notify::message::message;
+use crate::{notify::message::message, tls};
 
 /// What the server answers, one after another, and what it was sent.
 #[derive(Default)]
@@ -61,7 +65,10 @@ async fn serve(server: Arc<Server>) -> (SocketAddr, reqwest::Certificate) {
     let key = KeyPair::generate().expect("a key");
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
     let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("a certificate");
-    let config = ServerConfig::builder()
+    // Another library than the client has.
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key.into())
         .expect("a configuration");
@@ -95,7 +102,7 @@ impl Secrets for Vault {
 const LOOPBACK: AddressPolicy = AddressPolicy::new(|address: IpAddr| (!address.is_loopback()).then_some("elsewhere"));
 
 fn sender(authority: Option<reqwest::Certificate>, policy: AddressPolicy) -> WebhookSender<Vault> {
-    let builder = Client::builder();
+    let builder = tls::client();
     let builder = match authority {
         Some(authority) => builder.tls_certs_only([authority]),
         None => builder,
