@@ -20,6 +20,8 @@ use crate::{error::Error, process, tools, workspace};
 pub(crate) const BINARIES: [&str; 6] = ["evaluate", "deliver", "jobs", "store", "export", "live"];
 /// The glibc of Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
+/// Binaries that must stay below a number of bytes: a cold start reads them, see docs/decisions/0011.
+const BYTES_LIMIT: [(&str, usize); 1] = [("evaluate", 8_000_000)];
 
 /// What the binaries run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -70,9 +72,10 @@ pub(crate) enum Profile {
     Dev,
 }
 
-/// Builds and zips every binary, and says how large each is.
+/// Builds and zips every binary, and says how large each is. One that is too large is an error, once all are zipped.
 pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
     let folder = folder(profile);
+    let mut faults = Vec::new();
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
     for binary in BINARIES {
         let path = build(binary, arch, profile)?;
@@ -88,8 +91,19 @@ pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
             bytes.len(),
             zip.len(),
         );
+        if profile == Profile::Lambda {
+            faults.extend(too_large(binary, bytes.len()));
+        }
     }
-    Ok(())
+    if faults.is_empty() { Ok(()) } else { Err(Error::Message(faults.join("; "))) }
+}
+
+/// What is wrong with the size of a binary, in words.
+fn too_large(binary: &str, bytes: usize) -> Option<String> {
+    let (_, limit) = BYTES_LIMIT.into_iter().find(|(limited, _)| *limited == binary)?;
+    (bytes >= limit).then(|| {
+        format!("`{binary}` has {bytes} bytes and must stay below {limit}; docs/decisions/0011 says what takes them")
+    })
 }
 
 /// Where the zips of a profile lie. Those for tests lie apart, so that nobody deploys them.
@@ -115,9 +129,7 @@ pub(crate) fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8Pa
                 .args(["zigbuild", "--locked", "--package", "fleetform-runtime", "--profile", "lambda"])
                 .args(["--no-default-features", "--features", &format!("{binary},quiet"), "--bin", binary])
                 .args(["--target", &format!("{target}.{}.{}", GLIBC.0, GLIBC.1)]);
-            neutral_paths(&mut command, target)?;
-            // Its own jitter entropy takes aws-lc 36 ms at the first connection; see docs/decisions/.
-            command.env("AWS_LC_SYS_NO_JITTER_ENTROPY", "1");
+            compiler_flags(&mut command, target)?;
             process::run(&mut command)?;
             Ok(workspace::target().join(target).join("lambda").join(binary))
         }
@@ -125,13 +137,17 @@ pub(crate) fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8Pa
 }
 
 /// Keeps the paths of this machine out of what is built, so that the same source gives the same bytes anywhere.
-fn neutral_paths(command: &mut Command, target: &str) -> Result<(), Error> {
+///
+/// And gives every function a frame pointer: the table that panics unwind by says less of such a function, by which
+/// `evaluate` loses 170 kB.
+fn compiler_flags(command: &mut Command, target: &str) -> Result<(), Error> {
     let cargo_home = match env::var("CARGO_HOME") {
         Ok(folder) => folder,
         Err(_) => format!("{}/.cargo", env::var("HOME").map_err(|_| Error::Message("HOME is not set".to_owned()))?),
     };
     let renamed = [(cargo_home.as_str(), "/cargo"), (workspace::root().as_str(), "/fleetform")];
-    let rust: Vec<String> = renamed.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect();
+    let mut rust: Vec<String> = renamed.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")).collect();
+    rust.push("-Cforce-frame-pointers=yes".to_owned());
     let c: Vec<String> = renamed.iter().map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect();
     let mut path = vec![tools::BUILD.programs().into_std_path_buf()];
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
@@ -217,6 +233,14 @@ mod tests {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).expect("its bytes");
         assert_eq!(bytes, b"binary");
+    }
+
+    #[test]
+    fn a_binary_at_its_limit_is_named_with_its_size() {
+        assert_eq!(too_large("evaluate", 7_999_999), None);
+        let words = too_large("evaluate", 8_000_000).expect("too large");
+        assert!(words.starts_with("`evaluate` has 8000000 bytes and must stay below 8000000"), "{words}");
+        assert_eq!(too_large("export", usize::MAX), None, "it has no limit");
     }
 
     #[test]
