@@ -7,7 +7,8 @@ use crate::{
     units::Timestamp,
 };
 
-/// The most days that lie between a moment and the next at which a rule holds: a week, and a day that a clock skips.
+/// The most days that lie between a moment and the next at which a rule holds, or no longer does: a week, and a day that
+/// a clock skips.
 const DAYS_AHEAD_MAX: i64 = 9;
 
 /// The time zone of this IANA name. An unknown one, which no checked rule set has, is UTC.
@@ -33,18 +34,35 @@ impl Active {
 
     /// The first moment from `at` on at which a rule holds. None where clocks leave it no such moment.
     pub(crate) fn next(&self, at: Timestamp, timezone: &TimeZone) -> Option<Timestamp> {
-        if self.covers(at, timezone) {
+        self.first(at, timezone, self.from_minute, true)
+    }
+
+    /// The first moment from `at` on at which a rule does not hold. None for one that always does.
+    pub(crate) fn end(&self, at: Timestamp, timezone: &TimeZone) -> Option<Timestamp> {
+        self.first(at, timezone, self.to_minute, false)
+    }
+
+    /// The first moment from `at` on at which a rule holds, or does not: now, at a minute of some day, or where a clock
+    /// is set.
+    fn first(&self, at: Timestamp, timezone: &TimeZone, minute: u16, held: bool) -> Option<Timestamp> {
+        if self.covers(at, timezone) == held {
             return Some(at);
         }
         let moment = jiff::Timestamp::from_millisecond(at.0).ok()?;
-        let today = timezone.to_datetime(moment).date();
-        let begins = civil::Time::new((self.from_minute / 60) as i8, (self.from_minute % 60) as i8, 0, 0).ok()?;
-        (0..DAYS_AHEAD_MAX)
-            .filter_map(|days| today.checked_add(jiff::Span::new().days(days)).ok())
-            .filter(|day| self.has(*day))
-            .filter_map(|day| timezone.to_zoned(day.to_datetime(begins)).ok())
-            .map(|zoned| Timestamp(zoned.timestamp().as_millisecond()))
-            .find(|start| *start >= at)
+        let midnight = timezone.to_datetime(moment).date().to_datetime(civil::Time::midnight());
+        // A clock that is set back shows a minute twice.
+        let minutes = (0..DAYS_AHEAD_MAX)
+            .filter_map(|days| midnight.checked_add(jiff::Span::new().days(days).minutes(minute)).ok())
+            .map(|local| timezone.to_ambiguous_zoned(local))
+            .flat_map(|local| [local.clone().earlier(), local.later()])
+            .filter_map(|zoned| Some(zoned.ok()?.timestamp()));
+        let last = moment.checked_add(jiff::SignedDuration::from_hours(24 * DAYS_AHEAD_MAX)).ok()?;
+        let set = timezone.following(moment).map(|transition| transition.timestamp()).take_while(|set| *set <= last);
+        minutes
+            .chain(set)
+            .map(|moment| Timestamp(moment.as_millisecond()))
+            .filter(|moment| *moment >= at && self.covers(*moment, timezone) == held)
+            .min()
     }
 
     fn has(&self, day: civil::Date) -> bool {
@@ -103,12 +121,40 @@ mod tests {
     }
 
     #[test]
-    fn a_start_that_a_clock_skips_comes_when_the_clock_goes_on() {
+    fn hours_end_with_their_last_minute_or_never() {
+        let new_york = timezone("America/New_York");
+        let hours = active(&WEEK, 6 * 60, 22 * 60);
+        assert_eq!(hours.end(at("2026-01-30T12:00:00Z"), &new_york), Some(at("2026-01-31T03:00:00Z")));
+        let outside = at("2026-01-31T12:00:00Z");
+        assert_eq!(hours.end(outside, &new_york), Some(outside));
+        let night = active(&[Weekday::Fri], 22 * 60, 6 * 60);
+        let saturday = Some(at("2026-01-31T06:00:00Z"));
+        assert_eq!(night.end(at("2026-01-30T23:00:00Z"), &TimeZone::UTC), saturday);
+        assert_eq!(night.end(at("2026-01-31T05:00:00Z"), &TimeZone::UTC), saturday);
+        let whole_days = active(&WEEK, 0, 1_440);
+        let saturday = Some(at("2026-01-31T00:00:00Z"));
+        assert_eq!(whole_days.end(at("2026-01-28T12:00:00Z"), &TimeZone::UTC), saturday);
+        assert_eq!(active(&[], 0, 1_440).end(at("2026-01-28T12:00:00Z"), &TimeZone::UTC), None);
+    }
+
+    #[test]
+    fn an_hour_that_a_clock_shows_twice_is_covered_twice() {
+        let berlin = timezone("Europe/Berlin");
+        let early = active(&[], 60, 2 * 60 + 30);
+        // On 2026-10-25 the clock goes from 03:00 back to 02:00, at 01:00 UTC.
+        let (first, again) = (at("2026-10-25T00:30:00Z"), at("2026-10-25T01:00:00Z"));
+        assert_eq!(early.end(at("2026-10-24T23:10:00Z"), &berlin), Some(first));
+        assert_eq!(early.next(first, &berlin), Some(again));
+        assert_eq!(early.end(again, &berlin), Some(at("2026-10-25T01:30:00Z")));
+    }
+
+    #[test]
+    fn hours_of_which_a_clock_skips_the_start_begin_when_it_has_skipped_it() {
         let berlin = timezone("Europe/Berlin");
         let early = active(&[], 2 * 60 + 30, 4 * 60);
         // On 2026-03-29 the clock goes from 02:00 to 03:00.
         let next = early.next(at("2026-03-29T00:10:00Z"), &berlin).unwrap();
         assert!(early.covers(next, &berlin));
-        assert_eq!(next, at("2026-03-29T01:30:00Z"));
+        assert_eq!(next, at("2026-03-29T01:00:00Z"));
     }
 }

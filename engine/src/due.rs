@@ -3,10 +3,10 @@
 use jiff::tz::TimeZone;
 
 use crate::{
-    compiled::{Compiled, Duration, Rule},
-    rule::Test,
+    compiled::{Compiled, Duration, Home, Rule},
+    rule::{Test, memory::Memory},
     rule_set::OnGap,
-    state::{Device, Notice, Phase},
+    state::{Device, Instance, Notice, Phase},
     units::{Millis, Timestamp},
 };
 
@@ -24,6 +24,8 @@ pub(crate) enum Timer {
     Forget(usize),
     /// A condition without samples has held for long enough.
     Hold(usize),
+    /// The hours of a rule begin or end while its condition, which has no samples, is met.
+    Hours(usize),
     /// An episode has been quiet for long enough.
     Quiet(usize),
     /// A notice that was held back, or a repetition, is sent.
@@ -35,13 +37,12 @@ pub(crate) enum Timer {
 pub(crate) fn earliest(rules: &Compiled, device: &Device, now: Timestamp) -> Option<(Timestamp, Timer)> {
     let home = device.home?;
     let (device_type, plan) = (rules.device_type(home), rules.plan(home));
-    let timezone = rules.timezone(home);
     let mut first = offline(device, device_type.offline_after).map(|due| (due, Timer::Offline, ""));
     // A rule that reads samples and is as it began waits for a sample.
     let kept = device.instances.iter().map(|(slot, _)| slot);
     for slot in kept.chain(plan.without_metric.clone().map(|slot| slot as usize)) {
+        let Some((due, timer)) = of_slot(rules, home, device, slot, now) else { continue };
         let rule = &device_type.rules[plan.rules[slot] as usize];
-        let Some((due, timer)) = of_instance(rule, device, slot, timezone, now) else { continue };
         if first.is_none_or(|(known, _, id)| (due, rule.id.as_str()) < (known, id)) {
             first = Some((due, timer, rule.id.as_str()));
         }
@@ -71,7 +72,20 @@ fn past(since: Timestamp, length: Millis) -> Timestamp {
 }
 
 /// What is due first of one rule on a device.
-pub(crate) fn of_instance(
+pub(crate) fn of_slot(
+    rules: &Compiled,
+    home: Home,
+    device: &Device,
+    slot: usize,
+    now: Timestamp,
+) -> Option<(Timestamp, Timer)> {
+    let rule = &rules.device_type(home).rules[rules.plan(home).rules[slot] as usize];
+    let waits = of_instance(rule, device, slot, rules.timezone(home), now);
+    let hours = hours(rules, home, device, slot, now).map(|due| (due, Timer::Hours(slot)));
+    waits.into_iter().chain(hours).min_by_key(|(due, _)| *due)
+}
+
+fn of_instance(
     rule: &Rule,
     device: &Device,
     slot: usize,
@@ -110,6 +124,45 @@ pub(crate) fn of_instance(
             let notice = notice.filter(|_| !rule.shadow).map(|due| (due, Timer::Notice(slot)));
             [quiet, again, notice].into_iter().flatten().min_by_key(|(due, _)| *due)
         }
+    }
+}
+
+/// When the hours of a rule without samples begin or end, if its condition stays met: no record need come then. A rule
+/// that wants so many of so many looks is left to those.
+fn hours(rules: &Compiled, home: Home, device: &Device, slot: usize, now: Timestamp) -> Option<Timestamp> {
+    let (of_type, plan) = (&rules.device_type(home).rules, &rules.plan(home).rules);
+    let rule = &of_type[plan[slot] as usize];
+    let by_time = matches!(rule.duration, Duration::Time { .. }) && !mutant!(HoursNeedRecords);
+    let active = rule.active.as_ref().filter(|_| by_time)?;
+    let instance = &device.instances[slot];
+    let is_met = match &rule.test {
+        Test::DeviceAlarm { .. } => matches!(instance.memory.as_deref(), Some(Memory::Alarms(_))),
+        Test::Fleet(test) => device.fleet.as_ref().is_some_and(|fleet| {
+            let (devices, registered) = fleet.counted(&test.of);
+            test.look(devices, registered).breach
+        }),
+        Test::Composite(test) => test.holds(|id| {
+            let fires = |(_, instance): &(usize, &Instance)| matches!(instance.phase, Phase::Firing(_));
+            device.instances.iter().filter(fires).any(|(slot, _)| of_type[plan[slot] as usize].id == *id)
+        }),
+        Test::Threshold(_)
+        | Test::Range(_)
+        | Test::RateOfChange(_)
+        | Test::State(_)
+        | Test::Anomaly(_)
+        | Test::Flatline(_)
+        | Test::Count(_)
+        | Test::NoData { .. } => false,
+    };
+    let is_calm = match &instance.phase {
+        Phase::Inactive => true,
+        Phase::Pending { .. } => false,
+        Phase::Firing(firing) => firing.quiet_since.is_some(),
+    };
+    match (is_met, is_calm) {
+        (false, _) => None,
+        (true, true) => active.next(now, rules.timezone(home)),
+        (true, false) => active.end(now, rules.timezone(home)),
     }
 }
 

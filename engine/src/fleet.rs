@@ -78,13 +78,22 @@ impl Fleet {
         }
     }
 
-    /// How many devices are in a state, of how many.
+    /// How many devices are in a state, of how many. From here on this state is counted as devices come and go.
     pub(crate) fn count(&mut self, of: &FleetOf) -> (u32, u32) {
         if self.of.as_ref() != Some(of) {
-            self.inside = self.members.values().filter(|member| member.is_in(Some(of))).count() as u32;
+            (self.inside, _) = self.counted(of);
             self.of = Some(of.clone());
         }
         (self.inside, self.registered)
+    }
+
+    /// The same of any state, counted anew where it is another one.
+    pub(crate) fn counted(&self, of: &FleetOf) -> (u32, u32) {
+        let inside = match self.of.as_ref() == Some(of) {
+            true => self.inside,
+            false => self.members.values().filter(|member| member.is_in(Some(of))).count() as u32,
+        };
+        (inside, self.registered)
     }
 }
 

@@ -91,6 +91,8 @@ mod switch {
         ParentSealedEarly,
         /// A child of two shards begins with the state of one.
         ChildWithoutOneParent,
+        /// A stream in another's place begins with what the oldest of the chains that know a device says of it.
+        OldestChainKnowsBest,
         /// A list that fails is an empty one, and a shard that has begun may begin anew.
         FailedListIsEmpty,
         /// An object is believed whatever its checksum says.
@@ -121,6 +123,8 @@ mod switch {
         CompositeNotSettled,
         /// A heartbeat ends a silence, and no composite rule is looked at.
         HeartbeatMovesNoComposite,
+        /// The hours of a rule without samples begin and end where a record comes.
+        HoursNeedRecords,
         /// A composite rule holds whatever must not.
         CompositeIgnoresNot,
         /// The end of one alarm ends all of them.

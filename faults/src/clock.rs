@@ -35,6 +35,8 @@ pub(crate) enum Call {
     Sweep,
     /// An environment is replaced by a newer one.
     Replace(usize),
+    /// The event sources of the stream that was replaced are removed.
+    Remove,
     /// Nothing fails any more.
     Heal,
 }

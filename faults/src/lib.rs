@@ -14,6 +14,7 @@ mod oracle;
 mod poison;
 mod properties;
 mod random;
+mod report;
 mod rules;
 mod services;
 mod simulation;
@@ -27,4 +28,5 @@ pub use case::{Case, Log, Outcome, Response, Script, Wrong, play, read_log, read
 #[cfg(debug_assertions)]
 pub use mutants::{MUTANTS, SEEDS_TO_CATCH_MAX, seeds_to_catch};
 pub use properties::Property;
-pub use simulation::{RECORDS, Report, simulate};
+pub use report::Report;
+pub use simulation::{RECORDS, simulate};

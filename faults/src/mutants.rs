@@ -4,7 +4,10 @@ use std::panic;
 
 use fleetform_engine::mutants::{self, Mutant};
 
-use crate::simulation::{RECORDS, Report, simulate};
+use crate::{
+    report::Report,
+    simulation::{RECORDS, simulate},
+};
 
 /// Every bug.
 pub const MUTANTS: &[Mutant] = Mutant::ALL;

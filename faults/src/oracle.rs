@@ -146,7 +146,7 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
         let mut oracle = Oracle { adopted, set, version: 0, rows, kept, met, time: 0, devices, idle, episodes, out };
         // A shard begins with its first record, or with that of a shard that came from it.
         if begins(shards, index) {
-            oracle.inherit(shard, &shard.parents.iter().map(|parent| &done[*parent]).collect::<Vec<_>>());
+            oracle.inherit(shard, &ancestors(shards, shard, &done));
         }
         for put in &shard.records {
             if let Fact::Poison(reason) = put.fact {
@@ -178,9 +178,21 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
     (done.into_iter().map(|oracle| oracle.out).collect(), unheard)
 }
 
+/// What a shard begins with: its parents, or without any all chains of the stream in whose place its own came, first
+/// those that know a device best.
+fn ancestors<'o, 'a>(shards: &[Shard], shard: &Shard, done: &'o [Oracle<'a>]) -> Vec<&'o Oracle<'a>> {
+    if !shard.parents.is_empty() {
+        return shard.parents.iter().map(|parent| &done[*parent]).collect();
+    }
+    let before = shards.iter().zip(done).filter(|(other, _)| other.sealed && other.generation < shard.generation);
+    let mut before: Vec<_> = before.map(|(other, oracle)| (oracle.time, &other.name, oracle)).collect();
+    before.sort_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)));
+    before.into_iter().map(|(.., oracle)| oracle).collect()
+}
+
 fn begins(shards: &[Shard], index: usize) -> bool {
     let mut children = shards.iter().enumerate().filter(|(_, shard)| shard.parents.contains(&index));
-    !shards[index].records.is_empty() || children.any(|(child, _)| begins(shards, child))
+    !shards[index].records.is_empty() || shards[index].sealed || children.any(|(child, _)| begins(shards, child))
 }
 
 impl<'a> Oracle<'a> {

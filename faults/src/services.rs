@@ -57,6 +57,8 @@ struct Inner {
 /// A shard as the stream lists it.
 #[derive(Debug)]
 pub(crate) struct Listed {
+    /// Of the stream that lists it.
+    pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) lineage: Lineage,
     pub(crate) opened_at: i64,
@@ -166,17 +168,29 @@ impl Services {
         inner.objects.iter().map(|(key, object)| (key.clone(), object.bytes.len())).collect()
     }
 
-    /// Whether every shard has its start mark.
-    pub(crate) fn has_begun(&self, shard: &str) -> bool {
-        self.lock().objects.keys().any(|key| key.starts_with("start/") && key.ends_with(shard))
+    /// Whether a shard has its start mark.
+    pub(crate) fn has_begun(&self, generation: u32, shard: &str) -> bool {
+        self.lock().objects.contains_key(&format!("start/{generation}/0/{shard}"))
+    }
+
+    /// The position that the newest link of a shard's chain follows: its number, or none for the start; nothing if there
+    /// is no link.
+    pub(crate) fn last_link(&self, generation: u32, shard: &str) -> Option<Option<SequenceNumber>> {
+        let prefix = format!("log/{generation}/0/{shard}/");
+        let inner = self.lock();
+        let position = inner.keys(&prefix, None).last()?.0[prefix.len()..].to_owned();
+        Some(SequenceNumber::new(&position).ok())
     }
 }
 
 impl Inner {
-    /// Puts a record where its key belongs by now.
-    fn put(&mut self, key: &str, data: Vec<u8>, now: i64) {
-        let is_open =
-            |shard: &Listed| shard.opened_at <= now && shard.closed_at.is_none_or(|closed_at| now < closed_at);
+    /// Puts a record on a stream, where its key belongs by now.
+    fn put(&mut self, generation: u32, key: &str, data: Vec<u8>, now: i64) {
+        let is_open = |shard: &Listed| {
+            shard.generation == generation
+                && shard.opened_at <= now
+                && shard.closed_at.is_none_or(|closed_at| now < closed_at)
+        };
         let takes = |shard: &Listed| is_open(shard) && shard.lineage.range.takes(key);
         let Some(index) = self.stream.iter().position(takes).filter(|_| self.takes_records) else { return };
         let shard = &mut self.stream[index];
@@ -235,6 +249,8 @@ fn overwrites() -> bool {
 pub(crate) struct Connection {
     pub(crate) services: Arc<Services>,
     pub(crate) invocation: InvocationNumber,
+    /// Of the stream that it knows.
+    generation: u32,
     asked: Mutex<BTreeMap<Operation, u64>>,
 }
 
@@ -259,8 +275,13 @@ impl From<Broken> for PortError {
 }
 
 impl Connection {
-    pub(crate) fn new(services: Arc<Services>, invocation: InvocationNumber) -> Self {
-        Self { services, invocation, asked: Mutex::new(BTreeMap::new()) }
+    pub(crate) fn new(services: Arc<Services>, invocation: InvocationNumber, generation: u32) -> Self {
+        Self { services, invocation, generation, asked: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// A shard of the stream that it knows.
+    fn listed<'a>(&self, inner: &'a Inner, shard: &str) -> Option<&'a Listed> {
+        inner.stream.iter().find(|listed| listed.generation == self.generation && listed.name == shard)
     }
 
     /// One request: there, what it does, and back.
@@ -399,7 +420,7 @@ impl Shards for Connection {
                 let first = SequenceNumber::new("0").ok()?;
                 return Some(Lineage { range: HashRange::ALL, parents: Vec::new(), first });
             }
-            let listed = inner.stream.iter().find(|listed| listed.name == shard && listed.opened_at <= now);
+            let listed = self.listed(inner, shard).filter(|listed| listed.opened_at <= now);
             listed.map(|listed| listed.lineage.clone())
         };
         Ok(self.call(Operation::Lineage, shard, find).await?.0)
@@ -407,7 +428,7 @@ impl Shards for Connection {
 
     async fn read(&self, shard: &str, from: &ReadFrom) -> Result<Page, PortError> {
         let read = |inner: &mut Inner, now| {
-            inner.stream.iter().find(|listed| listed.name == shard).map_or_else(Page::default, |it| it.page(from, now))
+            self.listed(inner, shard).map_or_else(Page::default, |listed| listed.page(from, now))
         };
         Ok(self.call(Operation::Records, shard, read).await?.0)
     }
@@ -436,7 +457,8 @@ impl Publisher for Connection {
         }
         for member in &effects.members {
             let key = member.partition_key();
-            self.call(Operation::Publish, &key, |inner, now| inner.put(&key, member.record(), now)).await?;
+            self.call(Operation::Publish, &key, |inner, now| inner.put(self.generation, &key, member.record(), now))
+                .await?;
         }
         Ok(())
     }

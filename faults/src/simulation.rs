@@ -1,71 +1,32 @@
-//! One seed from beginning to end: a log, a fleet of environments, everything that goes wrong, and what came of it
-//! beside what should have.
+//! One seed from beginning to end: a log, a fleet of environments, and everything that goes wrong.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use fleetform_engine::{
     drive::{Lineage, Settings},
-    effect::{Alert, AlertState},
     rule_set::RuleSet,
     units::Millis,
 };
-use serde_json::{Value, json};
 
 use crate::{
     clock::{Call, Clock, Event, InvocationNumber},
     fate::{Chance, Faults},
-    oracle,
     random::Random,
+    report::Report,
     services::{Listed, Services},
     source::{Next, Source},
-    stream::Shard,
-    tables::Rows,
-    workload::{Fact, Put, START_MS, Workload},
-    world::{Happened, Record, World},
+    workload::{START_MS, Workload},
+    world::{Happened, World},
 };
 
 /// Without faults, everything is to be done after so much virtual time.
-const DRAIN_MS: i64 = 600_000;
+const DRAIN_MS: i64 = 1_800_000;
 /// Objects are deleted at this age: longer than any cached state lives, and any late create takes.
 const SWEEP_AGE_MS: i64 = 1_500_000;
 /// Longer than any log takes: the event source here gives no record up, however long a shard must wait for its services.
 const RECORD_AGE_MAX: Millis = Millis::from_secs(48 * 3_600);
 /// About how many records the log of a seed has.
 pub const RECORDS: usize = 2_900;
-/// The most differences that are kept of one kind.
-const SHOWN: usize = 4;
-
-/// What a seed came to.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// The seed.
-    pub seed: u64,
-    /// Records in the log.
-    pub records: u64,
-    /// Invocations that delivered them.
-    pub invocations: u64,
-    /// Invocations that were not answered well, or not at all.
-    pub failed: u64,
-    /// Outbox rows.
-    pub notices: u64,
-    /// What devices had to say to fleets.
-    pub members: u64,
-    /// How many episodes each rule had.
-    pub episodes: BTreeMap<String, u64>,
-    /// Hash of everything that happened, in order.
-    pub trace: u64,
-    /// What is wrong, in words; nothing when all is well.
-    pub wrong: Vec<String>,
-    /// Rows that should be there and are not.
-    pub lost: u64,
-    /// Rows that are there more than once.
-    pub duplicate: u64,
-    /// Rows that should not be there.
-    pub phantom: u64,
-}
 
 /// Simulates a seed.
 pub fn simulate(seed: u64, records: usize) -> Report {
@@ -107,6 +68,7 @@ impl<'a> Simulation<'a> {
         for shard in &workload.shards {
             let records: Vec<_> = shard.records.iter().map(|put| put.record.clone()).collect();
             world.services.add_shard(Listed {
+                generation: shard.generation,
                 name: shard.name.clone(),
                 lineage: Lineage {
                     range: shard.range,
@@ -156,6 +118,9 @@ impl<'a> Simulation<'a> {
         for (version, at) in self.workload.rollouts.iter().enumerate() {
             clock.plan(*at, Event::Call(Call::Replace(version + 1)));
         }
+        if let Some((at, beside_ms)) = self.workload.replacement.and_then(|it| Some((it.at, it.beside_ms?))) {
+            clock.plan(at + beside_ms, Event::Call(Call::Remove));
+        }
         clock.plan(START_MS + SWEEP_AGE_MS, Event::Call(Call::Sweep));
         clock.plan(self.workload.ends_at, Event::Call(Call::Heal));
         let mut late = false;
@@ -172,7 +137,14 @@ impl<'a> Simulation<'a> {
             }
             self.take(happened);
         }
-        self.report(late)
+        let finished = !late && self.sources.iter().all(Source::is_drained);
+        Report {
+            seed: self.seed,
+            invocations: self.sources.iter().map(|source| source.deliveries).sum(),
+            failed: self.sources.iter().map(|source| source.failed).sum(),
+            trace: self.world.clock.trace(),
+            ..Report::of(self.workload, &self.world.services, finished)
+        }
     }
 
     fn take(&mut self, happened: Happened) {
@@ -204,6 +176,7 @@ impl<'a> Simulation<'a> {
                 }
             }
             Happened::Called(Call::Replace(version)) => self.roll_out(version),
+            Happened::Called(Call::Remove) => self.remove_replaced(),
             Happened::Called(Call::Heal) => {
                 self.world.services.heal();
                 self.healed = true;
@@ -226,6 +199,15 @@ impl<'a> Simulation<'a> {
     fn poll(&mut self, index: usize) {
         if self.sources[index].in_flight.is_some() {
             return;
+        }
+        let generation = self.workload.shards[index].generation;
+        if generation > 1 && self.workload.replacement.is_some_and(|it| it.beside_ms.is_none()) {
+            let before = || self.sources.iter().zip(&self.workload.shards).filter(|(_, it)| it.generation < generation);
+            if !before().all(|(source, _)| source.is_drained()) {
+                self.poll_after(index, 1_000);
+                return;
+            }
+            self.remove_replaced();
         }
         // The event source finishes a shard before it begins those that came from it, mostly.
         let parents = &self.workload.shards[index].parents;
@@ -253,9 +235,16 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// Any idle environment will do; if there are few, a new one is as good.
+    /// The event sources of the first stream are gone from now on; what they had begun goes on.
+    fn remove_replaced(&mut self) {
+        let sources = self.sources.iter_mut().zip(&self.workload.shards);
+        sources.filter(|(_, shard)| shard.generation == 1).for_each(|(source, _)| source.remove());
+    }
+
+    /// Any idle environment that knows the shard's stream will do; if there are few, a new one is as good.
     fn environment(&mut self, shard: usize) -> usize {
-        let idle: Vec<usize> = self.world.idle().collect();
+        let generation = self.workload.shards[shard].generation;
+        let idle: Vec<usize> = self.world.idle_in(generation).collect();
         if self.loyalty > 0 && idle.len() > 1 {
             // Whoever has not been asked for a long time has an old state of the shard, and is asked again in the end.
             return idle[(self.world.clock.now() / self.loyalty) as usize % idle.len().min(3 + shard)];
@@ -264,179 +253,21 @@ impl<'a> Simulation<'a> {
             return *self.random.pick(&idle);
         }
         let behind = if self.random.per_mille(200) { self.random.between(0, 120_000) } else { 0 };
-        self.world.start_environment(&self.settings, behind)
+        self.world.start_environment(&Settings { generation, ..self.settings.clone() }, behind)
     }
 
     /// New environments come with a newer rule set; about half of the old ones stay for now. A shard that has not
     /// begun by then could start with either, so the roll-out waits for all to have begun.
     fn roll_out(&mut self, version: usize) {
-        let roots = self.workload.shards.iter().filter(|shard| shard.parents.is_empty());
-        if !roots.into_iter().all(|shard| self.world.services.has_begun(&shard.name)) {
+        let now = self.world.clock.now();
+        let mut roots = self.workload.shards.iter().filter(|it| it.parents.is_empty() && it.opened_at <= now);
+        if !roots.all(|shard| self.world.services.has_begun(shard.generation, &shard.name)) {
             return;
         }
         self.settings.rule_set_sha256 = RuleSet::sha256(&self.workload.rule_sets[version]).to_string();
         for environment in self.world.idle().collect::<Vec<_>>() {
             if self.random.per_mille(500) {
                 self.world.end_environment(environment);
-            }
-        }
-    }
-
-    fn report(self, late: bool) -> Report {
-        let rows = self.world.services.rows();
-        let mut report = Report {
-            seed: self.seed,
-            records: self.workload.shards.iter().map(|shard| shard.records.len() as u64).sum(),
-            invocations: self.sources.iter().map(|source| source.deliveries).sum(),
-            failed: self.sources.iter().map(|source| source.failed).sum(),
-            notices: rows.outbox.len() as u64,
-            trace: self.world.clock.trace(),
-            ..Report::default()
-        };
-        if late || !self.sources.iter().all(Source::is_drained) {
-            report.wrong.push("not everything was done within ten minutes of the last fault".into());
-        }
-        for alert in &rows.alerts {
-            *report.episodes.entry(alert.rule.to_string()).or_default() += 1;
-        }
-        for contradiction in &rows.contradictions {
-            report.phantom += 1;
-            report.wrong.push(format!("written twice with different content: {contradiction}"));
-        }
-        let records = self.world.services.records();
-        let shards = with_members(&self.workload.shards, &records);
-        let (expected, members, unheard) = expected(self.workload, &shards);
-        let found = found(&rows, 0);
-        for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
-            report.compare(table, expected, found);
-        }
-        // What is put more than once says the same, so each counts once.
-        let said = records.iter().flatten().filter_map(|record| member(record)).map(|member| oracle::said(&member));
-        report.members = members.len() as u64;
-        report.compare("members", members.into_iter().collect(), said.collect::<BTreeSet<_>>().into_iter().collect());
-        report.wrong.extend(unheard.into_iter().take(SHOWN));
-        report
-    }
-}
-
-/// What a record that the engine has put says.
-fn member(record: &Record) -> Option<Value> {
-    if !record.partition_key.starts_with("zone/") {
-        return None;
-    }
-    serde_json::from_slice(&record.data).ok()
-}
-
-/// The log with what the engine has put into it.
-fn with_members(shards: &[Shard], records: &[Vec<Arc<Record>>]) -> Vec<Shard> {
-    let whole = |(shard, records): (&Shard, &Vec<Arc<Record>>)| {
-        let mut known = shard.records.iter().peekable();
-        let puts = records.iter().filter_map(|record| match member(record) {
-            Some(member) => {
-                let claimed = member["t"].as_i64();
-                Some(Put { record: record.clone(), claimed, fact: Fact::Member(member) })
-            }
-            None => known.next().cloned(),
-        });
-        Shard { records: puts.collect(), ..shard.clone() }
-    };
-    shards.iter().zip(records).map(whole).collect()
-}
-
-/// What the oracle says of all shards: outbox, history and quarantine, what devices must have said to fleets, and which
-/// fleets have not heard of it.
-fn expected(workload: &Workload, shards: &[Shard]) -> ([Vec<String>; 3], BTreeSet<String>, Vec<String>) {
-    let sets: Vec<Value> =
-        workload.rule_sets.iter().map(|set| serde_json::from_slice(set).unwrap_or_default()).collect();
-    let by_address: HashMap<String, Value> = workload
-        .rule_sets
-        .iter()
-        .zip(&sets)
-        .map(|(bytes, set)| (RuleSet::sha256(bytes).to_string(), set.clone()))
-        .collect();
-    let mut all = [Vec::new(), Vec::new(), Vec::new()];
-    let (rows, unheard) = oracle::expect(shards, &sets[0], &by_address);
-    let mut said = BTreeSet::new();
-    for (shard, oracle::Expected { notices, alerts, quarantine, members }) in shards.iter().zip(rows) {
-        said.extend(members);
-        for (all, rows) in all.iter_mut().zip([notices, alerts, quarantine]) {
-            all.extend(rows.into_iter().map(|row| format!("{}:{row}", shard.name.trim_start_matches("shardId-"))));
-        }
-    }
-    (all, said, unheard)
-}
-
-/// What is in the tables, in the oracle's words: outbox, history, quarantine. Times count from `start`.
-pub(crate) fn found(rows: &Rows, start: i64) -> [Vec<String>; 3] {
-    let shard = |name: &str| name.trim_start_matches("shardId-").to_owned();
-    let notices = rows.outbox.iter().map(|notice| {
-        let row = alert(&notice.alert, start);
-        let to = if notice.contacts.is_empty() { String::new() } else { format!(" to={}", json!(notice.contacts)) };
-        format!("{}:{row} {:?} suppressed={}{to}", shard(&notice.alert.shard), notice.kind, notice.suppressed)
-    });
-    let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(&row.shard), alert(row, start)));
-    let quarantine = rows
-        .quarantine
-        .iter()
-        .map(|row| format!("{}:{} {}", shard(&row.shard), row.sequence.trim_start_matches('0'), row.reason));
-    [notices.collect(), alerts.collect(), quarantine.collect()]
-}
-
-fn alert(alert: &Alert, start: i64) -> String {
-    let state = match &alert.state {
-        AlertState::Firing => "Firing".to_owned(),
-        AlertState::Resolved { reason } => format!("{reason:?}"),
-    };
-    let device = alert.device.as_ref().map_or("", |device| device.as_str());
-    let value = serde_json::to_value(&alert.value).unwrap_or_default();
-    let mut evidence = serde_json::to_value(&alert.evidence).unwrap_or_default();
-    if let Some(last_ingest) = evidence.get_mut("last_ingest") {
-        *last_ingest = (last_ingest.as_i64().unwrap_or_default() - start).into();
-    }
-    oracle::row(
-        (alert.sequence.trim_start_matches('0'), alert.at.0 - start, alert.ingested_at.0 - start),
-        (alert.rule.as_str(), device, alert.zone.as_str()),
-        (alert.severity.as_str(), &state, alert.since.0 - start),
-        (&value, &evidence),
-    )
-}
-
-impl Report {
-    /// Whether nothing is wrong.
-    pub fn is_clean(&self) -> bool {
-        self.wrong.is_empty()
-    }
-
-    fn compare(&mut self, table: &str, mut expected: Vec<String>, mut found: Vec<String>) {
-        expected.sort();
-        found.sort();
-        let (mut lost, mut phantom) = (Vec::new(), Vec::new());
-        let (mut here, mut there) = (expected.iter().peekable(), found.iter().peekable());
-        loop {
-            match (here.peek(), there.peek()) {
-                (Some(row), Some(other)) if row == other => {
-                    here.next();
-                    there.next();
-                }
-                (Some(row), other) if other.is_none_or(|other| row < other) => {
-                    lost.push((*row).clone());
-                    here.next();
-                }
-                (_, Some(row)) => {
-                    phantom.push((*row).clone());
-                    there.next();
-                }
-                (_, None) => break,
-            }
-        }
-        let twice = phantom.iter().filter(|row| expected.binary_search(row).is_ok()).count();
-        self.lost += lost.len() as u64;
-        self.duplicate += twice as u64;
-        self.phantom += (phantom.len() - twice) as u64;
-        for (what, rows) in [("not there", lost), ("too much", phantom)] {
-            self.wrong.extend(rows.iter().take(SHOWN).map(|row| format!("{table}: {what}: {row}")));
-            if rows.len() > SHOWN {
-                self.wrong.push(format!("{table}: {what}: {} more", rows.len() - SHOWN));
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Source {
     /// Parts that are to come next, the first one last.
     parts: Vec<(usize, usize)>,
     pub(crate) in_flight: Option<InvocationNumber>,
+    /// Whether it was removed, with whatever it had not delivered.
+    removed: bool,
     failures: u32,
     pub(crate) deliveries: u64,
     pub(crate) failed: u64,
@@ -50,14 +52,23 @@ impl Source {
             done: 0,
             parts: Vec::new(),
             in_flight: None,
+            removed: false,
             failures: 0,
             deliveries: 0,
             failed: 0,
         }
     }
 
+    /// Nothing is delivered any more.
+    pub(crate) fn remove(&mut self) {
+        self.removed = true;
+    }
+
     /// A record has come. All that was delivered came before it.
     pub(crate) fn put(&mut self, record: Arc<Record>) {
+        if self.removed {
+            return;
+        }
         let at = self.records.partition_point(|before| before.sequence < record.sequence);
         debug_assert!(
             at >= self.done && self.parts.iter().all(|(_, to)| at >= *to),
@@ -66,13 +77,17 @@ impl Source {
         self.records.insert(at, record);
     }
 
-    /// Whether every record is done.
+    /// Whether there is nothing more to do.
     pub(crate) fn is_drained(&self) -> bool {
-        self.done == self.records.len() && self.parts.is_empty() && self.in_flight.is_none()
+        let done = self.done == self.records.len() && self.parts.is_empty() && self.in_flight.is_none();
+        self.removed || done
     }
 
     /// Settles what to deliver.
     pub(crate) fn next(&mut self, random: &mut Random, now: i64) -> Next {
+        if self.removed {
+            return Next::Nothing;
+        }
         if self.parts.is_empty() {
             let arrived = self.records.partition_point(|record| record.arrived_at <= now);
             if arrived <= self.done {

@@ -1,4 +1,5 @@
-//! The stream of a log: shards that take records by the hash of their keys, and that are split and merged while it runs.
+//! The stream of a log: shards that take records by the hash of their keys, that are split and merged while it runs, and
+//! in whose place another stream may come.
 
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub(crate) fn next_number(last: &SequenceNumber) -> Option<SequenceNumber> {
 /// One shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
+    /// Of its stream. Shards of two generations may have the same name.
+    pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) range: HashRange,
     /// Indexes of the shards that it came from.
@@ -45,6 +48,8 @@ pub(crate) struct Shard {
     pub(crate) opened_at: i64,
     pub(crate) closed_at: Option<i64>,
     pub(crate) records: Vec<Put>,
+    /// Whether its chain was sealed for a stream that came in this one's place.
+    pub(crate) sealed: bool,
     /// The newest rule set that was announced to it or its parents.
     pub(crate) told: usize,
     /// How late news of a rule set comes.
@@ -55,21 +60,32 @@ pub(crate) struct Shard {
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) shards: Vec<Shard>,
-    /// Numbers rise over all shards, so that a child's lie above its parents'.
+    /// The newest generation, which alone takes records.
+    generation: u32,
+    /// Numbers rise over all shards of a generation, so that a child's lie above its parents'.
     number: u64,
 }
 
 impl Stream {
     /// So many shards that share the keys.
     pub(crate) fn new(random: &mut Random, shards: u64, at: i64) -> Self {
-        let mut stream = Self { shards: Vec::new(), number: random.below(1 << 50) };
+        let mut stream = Self { shards: Vec::new(), generation: 0, number: 0 };
+        stream.replace(random, shards, at);
+        stream
+    }
+
+    /// Another stream in this one's place, whose shards are named as those of this one were and share the keys anew. Its
+    /// numbers may be lower.
+    pub(crate) fn replace(&mut self, random: &mut Random, shards: u64, at: i64) {
+        let told = self.open_shards().into_iter().map(|shard| self.shards[shard].told).min().unwrap_or_default();
+        (self.generation, self.number) = (self.generation + 1, random.below(1 << 50));
         let part = u128::MAX / u128::from(shards);
         for index in 0..shards {
             let first = part * u128::from(index) + u128::from(index > 0);
             let last = if index + 1 == shards { u128::MAX } else { part * u128::from(index + 1) };
-            stream.open(random, HashRange { first, last }, Vec::new(), at);
+            self.open(random, HashRange { first, last }, Vec::new(), at);
+            self.shards.last_mut().expect("a shard was opened").told = told;
         }
-        stream
     }
 
     fn open(&mut self, random: &mut Random, range: HashRange, parents: Vec<usize>, at: i64) {
@@ -79,13 +95,15 @@ impl Stream {
         }
         let first = self.number();
         self.shards.push(Shard {
-            name: format!("shardId-{:012}", self.shards.len()),
+            generation: self.generation,
+            name: format!("shardId-{:012}", self.shards.iter().filter(|it| it.generation == self.generation).count()),
             range,
             parents,
             first,
             opened_at: at,
             closed_at: None,
             records: Vec::new(),
+            sealed: false,
             told,
             lag: if random.per_mille(500) { random.between(0, 600_000) } else { 0 },
         });
@@ -98,7 +116,8 @@ impl Stream {
 
     /// Indexes of the shards that take records.
     pub(crate) fn open_shards(&self) -> Vec<usize> {
-        (0..self.shards.len()).filter(|index| self.shards[*index].closed_at.is_none()).collect()
+        let is_open = |shard: &Shard| shard.generation == self.generation && shard.closed_at.is_none();
+        (0..self.shards.len()).filter(|index| is_open(&self.shards[*index])).collect()
     }
 
     /// Puts a record where its key belongs.

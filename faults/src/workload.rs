@@ -32,6 +32,17 @@ pub(crate) struct Workload {
     pub ends_at: i64,
     /// When each later set is rolled out to the environments, before its records are put.
     pub rollouts: Vec<i64>,
+    /// Where another stream takes the first one's place.
+    pub replacement: Option<Replacement>,
+}
+
+/// How another stream comes in the place of the first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Replacement {
+    /// From then on records go to the other one.
+    pub at: i64,
+    /// How long the first one is delivered beside it all the same; none where the other one waits until it is empty.
+    pub beside_ms: Option<i64>,
 }
 
 /// A record, and what was meant by it.
@@ -132,8 +143,17 @@ impl Workload {
         // Finding a killer takes many tries, for which there must be time.
         writer.poison_until = START_MS + length - length / 10;
         writer.revisions = random.per_mille(700).then(BTreeMap::new);
-        writer.fill(records, step / shard_count as i64, &at);
-        Self { shards: writer.stream.shards, rule_sets, ends_at: START_MS + length + 60_000, rollouts }
+        let step = step / shard_count as i64;
+        // Drawn apart from everything else, so that the other seeds stay what they were.
+        let mut apart = random.clone().fork();
+        let replaced = apart.per_mille(300).then(|| {
+            let beside_ms = apart.per_mille(500).then(|| apart.between(0, 120_000));
+            (apart.between(records as i64 / 8, records as i64 * 7 / 8) as usize, 1 + apart.below(3), beside_ms)
+        });
+        writer.fill(records, step, &at, replaced.map(|(index, shards, _)| (index, shards)));
+        let replacement =
+            replaced.map(|(index, _, beside_ms)| Replacement { at: START_MS + step * index as i64, beside_ms });
+        Self { shards: writer.stream.shards, rule_sets, ends_at: START_MS + length + 60_000, rollouts, replacement }
     }
 
     /// A log of one shard and one rule set.
@@ -142,9 +162,9 @@ impl Workload {
         // Few devices and long steps bring a rule to its end in few records.
         let step = random.between(5_000, 60_000);
         let mut writer = Writer::new(start, random.fork(), 1, &rule_sets, &[]);
-        writer.fill(records, step, &[]);
+        writer.fill(records, step, &[], None);
         let ends_at = start + step * records as i64;
-        Self { shards: writer.stream.shards, rule_sets, ends_at, rollouts: Vec::new() }
+        Self { shards: writer.stream.shards, rule_sets, ends_at, rollouts: Vec::new(), replacement: None }
     }
 }
 
@@ -189,12 +209,16 @@ impl<'a> Writer<'a> {
         Self { start, random, stream, devices, rule_sets, rollouts, last: None, poison_until: start, revisions: None }
     }
 
-    /// One record a step, and the stream resharded before some of them.
-    fn fill(&mut self, records: usize, step: i64, reshards: &[usize]) {
+    /// One record a step. Before some of them the stream is resharded, and before one it is replaced by one of so many
+    /// shards.
+    fn fill(&mut self, records: usize, step: i64, reshards: &[usize], replaced: Option<(usize, u64)>) {
         for device in 0..self.devices.len() {
             self.register(device, self.start);
         }
         for index in 0..records {
+            if let Some((_, shards)) = replaced.filter(|(replaced, _)| *replaced == index) {
+                self.stream.replace(&mut self.random, shards, self.start + step * index as i64);
+            }
             let at = self.start + step * index as i64 + self.random.below(step as u64) as i64;
             for _ in reshards.iter().filter(|reshard| **reshard == index) {
                 self.stream.reshard(&mut self.random, at);

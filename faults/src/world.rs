@@ -140,6 +140,12 @@ impl World {
         Self { clock, services, environments: Vec::new(), running: BTreeMap::new(), invocations: 0, random }
     }
 
+    /// Those of them that were deployed with a generation of the stream.
+    pub(crate) fn idle_in(&self, generation: u32) -> impl Iterator<Item = usize> {
+        let settings = |index: &usize| self.environments[*index].as_ref().map(|environment| &environment.settings);
+        self.idle().filter(move |index| settings(index).is_some_and(|settings| settings.generation == generation))
+    }
+
     /// A new environment, which has seen nothing yet.
     pub(crate) fn start_environment(&mut self, settings: &Settings, behind: i64) -> usize {
         self.environments.push(Some(Environment::new(settings.clone(), Arc::default(), behind)));
@@ -214,7 +220,7 @@ impl World {
         seed[..8].copy_from_slice(&self.random.next().to_le_bytes());
         seed[8..].copy_from_slice(&number.to_le_bytes());
         let host = Host {
-            connection: Connection::new(self.services.clone(), number),
+            connection: Connection::new(self.services.clone(), number, settings.generation),
             clock: self.clock.clone(),
             crumbs: crumbs.clone(),
             behind,

@@ -38,6 +38,16 @@ impl Keys {
         Some((generation, repair, parts.next()?))
     }
 
+    /// Of the mark that a generation of the stream has begun to look for the chains before it.
+    pub(crate) fn generation(number: u32) -> String {
+        format!("{STARTS}{number}")
+    }
+
+    /// The generation whose mark lies at a key; none if it is no such key.
+    pub(crate) fn generation_at(key: &str) -> Option<u32> {
+        key.strip_prefix(STARTS)?.parse().ok()
+    }
+
     /// Of the delta that follows a position.
     pub(crate) fn delta(&self, position: Position) -> String {
         match position {
@@ -114,5 +124,7 @@ mod tests {
         assert_eq!(keys.start, "start/1/0/shardId-000000000000");
         assert_eq!(Keys::place_of_start(&keys.start), Some((1, 0, "shardId-000000000000")));
         assert_eq!(Keys::place_of_start("start/1/x/shardId-000000000000"), None);
+        assert_eq!(Keys::generation_at(&Keys::generation(2)), Some(2));
+        assert_eq!((Keys::place_of_start(&Keys::generation(2)), Keys::generation_at(&keys.start)), (None, None));
     }
 }

@@ -3,16 +3,22 @@
 //! way on the old stream can change nothing any more.
 //!
 //! What the old stream still holds is not read: it is another stream, and may be gone.
+//!
+//! A chain of the old stream that begins meanwhile would be sealed by nobody. So a generation leaves a mark before it
+//! lists the chains before it, and a chain looks for such marks after its own is there and before its first delta:
+//! whichever of the two comes later sees the other.
 
 use std::collections::HashSet;
 
 use super::{
-    Driver, Failure, Invocation, Ports, Publisher, RuleSets, Shards, StateLog,
+    Driver, Failure, Invocation, PortError, Ports, Publisher, RuleSets, Shards, StateLog,
     cache::Shard,
-    inherit::Rest,
+    inherit::{self, Rest, START_MARK},
+    load::unavailable,
     survey::{self, Chain},
 };
 use crate::{
+    chain::keys::{Keys, STARTS},
     counts::Counts,
     reshard::{self, HashRange},
 };
@@ -32,6 +38,7 @@ impl Driver {
         if self.settings.generation <= 1 {
             return Ok(Vec::new());
         }
+        inherit::create_once(ports.log, &Keys::generation(self.settings.generation), START_MARK).await?;
         let mut last = Vec::new();
         for chain in self.chains_before(survey::chains(ports.log).await?) {
             let place = (chain.generation, chain.repair, chain.shard.as_str());
@@ -47,6 +54,9 @@ impl Driver {
         last.sort_by(|(a, one), (b, other)| {
             other.state.shard_time().cmp(&one.state.shard_time()).then_with(|| b.cmp(a))
         });
+        if mutant!(OldestChainKnowsBest) {
+            last.reverse();
+        }
         let mut seen = HashSet::new();
         Ok(last
             .into_iter()
@@ -55,6 +65,18 @@ impl Driver {
                 Shard::begun(state, rules, NO_BASE, invocation.deadline)
             })
             .collect())
+    }
+
+    /// Fails once a newer generation has begun: no chain of this one may begin any more.
+    pub(super) async fn is_not_replaced<L: StateLog>(&self, log: &L) -> Result<(), Failure> {
+        let doing = "beginning a shard";
+        let marks = survey::list(log, STARTS, None, doing).await?;
+        match marks.iter().filter_map(|mark| Keys::generation_at(mark)).max() {
+            Some(newest) if newest > self.settings.generation => {
+                Err(unavailable(doing)(PortError(format!("generation {newest} of the stream has begun"))))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Of all chains those of the newest generation before this one, as they were last repaired.

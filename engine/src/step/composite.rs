@@ -7,20 +7,32 @@ use super::{
 };
 use crate::{
     compiled::Compiled,
+    due,
     episode::Scene,
     ids::RuleId,
     rule::{Finding, Test, composite::Composite},
     state::{Device, Phase, ShardState},
+    units::Timestamp,
     value::Value,
 };
 
 /// Moves every composite rule of a device, by the time of the record: what it reads has no sample's time in common. It reads what
 /// stands now, so a record that is put once more does not take it back to its first time.
 pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
+    look(scene, tally, device, |_, _| true);
+}
+
+/// Moves those of them that are to be looked at, given whether each holds.
+fn look(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, is_due: fn(&Phase, bool) -> bool) {
     let scene = Scene { at: scene.known_at, ingested_at: scene.known_at, ..*scene };
     for (slot, test) in composites(&scene) {
         let breach = holds(&scene, device, slot, test);
+        if !is_due(&device.instances[slot].phase, breach) {
+            tally.look_at(hours(&scene, device, slot));
+            continue;
+        }
         if !breach && matches!(device.instances[slot].phase, Phase::Inactive) {
+            tally.look_at(hours(&scene, device, slot));
             continue;
         }
         let verdict = judge(&scene, tally, device, slot, Finding::new(breach, !breach, Value::Bool(breach)), None);
@@ -35,21 +47,29 @@ pub(super) fn settle(rules: &Compiled, state: &mut ShardState, index: u32, momen
     let Some(home) = device.home else { return };
     let Run { shard, effects, counts, trace, .. } = run;
     let scene = moment.scene(rules, home, shard);
-    let moves = |(slot, test)| {
-        let breach = holds(&scene, device, slot, test);
-        match &device.instances[slot].phase {
-            Phase::Inactive => breach,
-            Phase::Pending { .. } => !breach,
-            Phase::Firing(firing) => breach == firing.quiet_since.is_some(),
-        }
-    };
-    if mutant!(CompositeNotSettled) || !composites(&scene).any(moves) {
+    let moves_now = |(slot, test)| moves(&device.instances[slot].phase, holds(&scene, device, slot, test));
+    if mutant!(CompositeNotSettled) {
+        return;
+    }
+    if !composites(&scene).any(moves_now) {
+        let due = composites(&scene).filter_map(|(slot, _)| hours(&scene, device, slot)).min();
+        state.look_at(index, due);
         return;
     }
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
-    evaluate(&scene, &mut tally, state.touch(index));
+    // What another rule set makes of one that stays as it is waits for its own time.
+    look(&scene, &mut tally, state.touch(index), moves);
     let due = tally.due;
     state.look_at(index, due);
+}
+
+/// Whether a rule becomes another by what it finds.
+fn moves(phase: &Phase, breach: bool) -> bool {
+    match phase {
+        Phase::Inactive => breach,
+        Phase::Pending { .. } => !breach,
+        Phase::Firing(firing) => breach == firing.quiet_since.is_some(),
+    }
 }
 
 /// The composite rules of a device by their slots, each after those that it reads.
@@ -59,6 +79,12 @@ fn composites<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (usize, &'a Composi
         let Test::Composite(test) = &device_type.rules[plan.rules[slot] as usize].test else { return None };
         Some((slot, test))
     })
+}
+
+/// When a rule that has begun nothing must be looked at for its hours alone.
+fn hours(scene: &Scene<'_>, device: &Device, slot: usize) -> Option<Timestamp> {
+    rule_of(scene, slot).active.as_ref()?;
+    due::of_slot(scene.rules, scene.home, device, slot, scene.known_at).map(|(due, _)| due)
 }
 
 /// Whether a composite rule holds on a device now, in its hours.

@@ -112,7 +112,7 @@ pub(super) fn judge(
     let rule = rule_of(scene, slot);
     let moved = machine::advance(rule, &mut device.instances[slot], &finding, scene.at, scene.ingested_at, gap);
     let verdict = follow(scene, tally, device, slot, rule, moved, finding);
-    let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home), scene.ingested_at);
+    let due = due::of_slot(scene.rules, scene.home, device, slot, scene.ingested_at);
     tally.look_at(due.map(|(due, _)| due));
     verdict
 }
@@ -127,7 +127,7 @@ pub(super) fn resolve(
 ) -> Verdict {
     let rule = rule_of(scene, slot);
     let verdict = follow(scene, tally, device, slot, rule, Moved::Resolved, Finding::new(false, true, value));
-    let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home), scene.ingested_at);
+    let due = due::of_slot(scene.rules, scene.home, device, slot, scene.ingested_at);
     tally.look_at(due.map(|(due, _)| due));
     verdict
 }

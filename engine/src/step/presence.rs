@@ -56,7 +56,7 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
             continue;
         }
         if matches!(device.instances[slot].phase, Phase::Inactive) {
-            let due = due::of_instance(rule, device, slot, scene.rules.timezone(scene.home), scene.ingested_at);
+            let due = due::of_slot(scene.rules, scene.home, device, slot, scene.ingested_at);
             tally.look_at(due.map(|(due, _)| due));
         } else {
             let verdict = judge(scene, tally, device, slot, Finding::new(false, true, Value::Bool(false)), None);

@@ -72,7 +72,7 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
             device.instances[slot].phase = Phase::Inactive;
             (slot, crate::verdict::Verdict::Hold(crate::verdict::WhyNot::Forgotten))
         }
-        Timer::Hold(slot) => {
+        Timer::Hold(slot) | Timer::Hours(slot) => {
             let finding = fleet::finding(scene, device, slot).unwrap_or_else(|| {
                 let breach = holds_now(rule_of(scene, slot), scene.home, scene.rules, scene.at);
                 let evidence = super::alarm::evidence(&device.instances[slot]);

@@ -6,7 +6,7 @@ use fleetform_engine::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{EXAMPLE, Host, START_MS, Stream};
+use crate::support::{EXAMPLE, Host, START_MS, Stream, sequence};
 
 const RULE: &str = "valve-open-and-leaking";
 const CLEARED: AlertState = AlertState::Resolved { reason: ResolveReason::Cleared };
@@ -137,4 +137,31 @@ fn what_begins_as_an_override_ends_has_one_name_whatever_record_finds_it() {
     let by_a_tick = episode(&|stream| stream.wrap("tick", "valve-0", json!({}), START_MS + 40_000));
     assert_eq!(by_a_sample.as_ref().map(|(_, since)| *since), Some(40_000));
     assert_eq!(by_a_sample, by_a_tick);
+}
+
+#[test]
+fn one_that_is_yet_to_be_told_of_waits_for_its_own_time_when_another_moves() {
+    let changed = changed(|set| {
+        set["severities"]["high"]["cooldown_ms"] = json!(5_000);
+        set["rules"]["valve-alarmed"] = set["rules"][RULE].clone();
+        set["rules"]["valve-alarmed"]["condition"] = json!({ "type": "composite", "any": ["valve-alarm"] });
+    });
+    let memory = Memory::new();
+    let mut stream = leaking();
+    for (active, after_ms) in [(false, 20_000), (true, 30_000)] {
+        let alarm = json!({ "code": "leak", "active": active });
+        stream.wrapped("valve-0", alarm.to_string().as_bytes(), "alerts", START_MS + after_ms);
+    }
+    // Its second firing is held back by a cooldown that another set ends, under which another rule begins to fire.
+    stream.rules(1, &memory.add_rule_set(&changed), START_MS + 40_000);
+    stream.reading("valve-0", json!({ "position": 95 }), 50_000);
+    Host::new(&memory).deliver_all(&stream);
+    let told = |rule: &str| {
+        let notices = memory.rows().outbox.into_values().filter(|notice| notice.alert.rule.as_str() == rule);
+        let told = notices.map(|notice| (notice.alert.at.0 - START_MS, notice.alert.sequence.to_string()));
+        told.max().expect("it was told of")
+    };
+    let record = |index: usize| sequence(index).padded().to_string();
+    assert_eq!(told("valve-alarmed"), (40_000, record(stream.records.len() - 2)));
+    assert_eq!(told(RULE), (40_000, record(stream.records.len() - 1)));
 }

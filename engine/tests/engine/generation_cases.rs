@@ -1,16 +1,19 @@
 //! A stream in the place of another: the rows are those of one stream that nobody ever replaced.
 
+use std::{pin::pin, time::Duration};
+
 use fleetform_engine::{
-    drive::{Chain, StoredRecord, chains},
-    effect::{AlertState, ResolveReason},
-    memory::{self, Fault, Memory, Operation},
+    drive::{Batch, Chain, Driver, Invocation, Outcome, Ports, StoredRecord, chains},
+    effect::{Alert, AlertState, ResolveReason},
+    memory::{self, Fault, Memory, Operation, Rows},
     reshard::HashRange,
+    units::Timestamp,
 };
 use serde_json::json;
 
 use crate::{
-    shards::{HIGH, LOW, World, busy, seals, undisturbed, without_shards},
-    support::{START_MS, Stream, sequence},
+    shards::{HIGH, LOW, MINUTE, World, busy, seals, undisturbed, without_shards},
+    support::{Put, START_MS, Stream, sequence},
 };
 
 /// Two shards of which the first is called as that of the old stream is.
@@ -181,4 +184,76 @@ fn an_alert_that_began_on_the_old_stream_ends_in_its_own_row() {
     let rows = memory.rows();
     let states: Vec<_> = rows.alerts.values().map(|alert| (alert.generation, alert.state.clone())).collect();
     assert_eq!(states, [(2, AlertState::Resolved { reason: ResolveReason::DeviceRetired })]);
+}
+
+#[test]
+fn a_chain_that_begins_while_the_stream_is_replaced_is_sealed_or_goes_no_further() {
+    let stream = busy(8);
+    let late = |index: usize, put: &Put| (20..40).contains(&index) && LOW.takes(&put.key);
+    let rows = |taken: bool| {
+        let records = stream.records.iter().enumerate().filter(|(index, put)| taken || !late(*index, put));
+        told(&undisturbed(&Stream { records: records.map(|(_, put)| put.clone()).collect() }))
+    };
+    let (taken, left_out) = (rows(true), rows(false));
+    assert_ne!(taken, left_out);
+    let mut refused = 0;
+    for polls in 1.. {
+        let memory = Memory::new();
+        let mut world = World::new(&memory);
+        let mut old = world.driver();
+        let mut waiting = Vec::new();
+        for (index, put) in stream.records.iter().take(40).enumerate() {
+            if index == 20 {
+                world.drain();
+                world.split("s0", ["s1", "s2"], index);
+            }
+            world.put(index, put);
+        }
+        // Nothing of one child was delivered before the stream is replaced, and its first batch is under way then.
+        world.open.iter_mut().filter(|(shard, ..)| *shard == "s1").for_each(|open| waiting.append(&mut open.2));
+        world.drain();
+        let (outcome, ended_before) = deliver_beside(&memory, &mut old, ("s1", &waiting), polls, || {
+            world.replace(&TWO, 0);
+            stream.records.iter().enumerate().skip(40).for_each(|(index, put)| world.put(index, put));
+            world.drain();
+        });
+        let found = told(&memory.rows());
+        assert!(found == taken || found == left_out, "the stream was replaced after {polls} polls");
+        if ended_before {
+            assert!(refused > 4, "{refused}");
+            return;
+        }
+        refused += usize::from(outcome.failure.is_some());
+    }
+}
+
+/// Who was told of what. The names of episodes that time alone begins are those of a shard.
+fn told(rows: &Rows) -> Vec<String> {
+    let alert = |of: &Alert| format!("{} {:?} since {} at {} {:?}", of.rule, of.device, of.since.0, of.at.0, of.state);
+    let notices = rows.outbox.values().map(|notice| format!("{} {:?}", alert(&notice.alert), notice.kind));
+    let mut told: Vec<String> = notices.chain(rows.alerts.values().map(alert)).collect();
+    told.sort();
+    told
+}
+
+/// Delivers to a host that is so many polls under way when something else happens, and then goes on. Whether it had
+/// ended before.
+fn deliver_beside(
+    memory: &Memory,
+    host: &mut Driver,
+    (shard, records): (&str, &[StoredRecord]),
+    polls: usize,
+    meanwhile: impl FnOnce(),
+) -> (Outcome, bool) {
+    let remaining = || Duration::from_secs(60);
+    let invocation = Invocation { deadline: Timestamp(START_MS + MINUTE), remaining: &remaining, seed: [7; 16] };
+    let ports = Ports { log: memory, publisher: memory, rule_sets: memory, shards: memory, crumbs: memory };
+    let batch = Batch { shard, records: records.iter().map(StoredRecord::borrowed).collect() };
+    let mut run = pin!(host.process(&ports, &batch, &invocation));
+    let ended = memory::run_for(run.as_mut(), polls);
+    meanwhile();
+    match ended {
+        Some(outcome) => (outcome, true),
+        None => (memory::run(run), false),
+    }
 }

@@ -4,6 +4,7 @@ mod composite_cases;
 mod expiry_cases;
 mod fleet_cases;
 mod generation_cases;
+mod hours_cases;
 mod message_cases;
 mod override_cases;
 mod poison_cases;

@@ -73,7 +73,7 @@ pub fn play(case: &Case) -> Outcome {
     for (name, listing) in &case.log.listings {
         let Listing { lineage, opened_at, closed_at } = listing.clone();
         let records = case.log.shards.get(name).map_or_else(Vec::new, |shard| shard.records.clone());
-        services.add_shard(Listed { name: name.to_string(), lineage, opened_at, closed_at, records });
+        services.add_shard(Listed { generation: 1, name: name.to_string(), lineage, opened_at, closed_at, records });
     }
     services.take_records();
     let addresses: Vec<String> = case.rule_sets.iter().map(|set| services.add_rule_set(set)).collect();
@@ -155,7 +155,7 @@ impl Player<'_> {
     fn take(&mut self, happened: Happened) {
         match happened {
             Happened::Called(Call::Poll(index)) => self.deliver(index),
-            Happened::Called(Call::Lose(_) | Call::Sweep | Call::Replace(_) | Call::Heal) => {}
+            Happened::Called(Call::Lose(_) | Call::Sweep | Call::Replace(_) | Call::Remove | Call::Heal) => {}
             Happened::Killed(invocation) => self.failed(invocation, "killed", None),
             Happened::TimedOut(invocation) => self.failed(invocation, "timed_out", None),
             Happened::Ended(invocation, outcome) => match (outcome.failure, outcome.failed_from) {

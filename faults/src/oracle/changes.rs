@@ -24,6 +24,9 @@ impl<'a> Oracle<'a> {
         for parent in parents {
             self.set = parent.set;
             for (id, device) in parent.devices.iter().filter(|(id, _)| shard.range.takes(id)) {
+                if self.devices.contains_key(id) {
+                    continue;
+                }
                 let mut device = device.clone();
                 self.rehome(&mut device, None, &at, set, None);
                 if parent.adopted != newest.adopted || parent.rows != self.rows {

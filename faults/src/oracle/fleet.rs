@@ -102,8 +102,17 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The part of a fleet that is in the state that is counted: in per cent, or a number of devices.
+    /// What a fleet rule finds in its hours.
     pub(super) fn count(&self, fleet: &Device, at: &Moment) -> Found {
+        let rule = &self.set["rules"][fleet.registration["fleet"].as_str().unwrap_or_default()];
+        let (part, holds, evidence) = self.part(fleet);
+        let breach = holds && self.holds_now(rule, &fleet.registration, at);
+        Found { value: part.into(), evidence, ..Found::plain(breach) }
+    }
+
+    /// The part of a fleet that is in the state that is counted, in per cent or as a number of devices; whether it is as
+    /// large as the rule wants; and what explains it.
+    pub(super) fn part(&self, fleet: &Device) -> (f64, bool, Value) {
         let rule = &self.set["rules"][fleet.registration["fleet"].as_str().unwrap_or_default()];
         let condition = &rule["condition"];
         let registered: Vec<&Value> = fleet.members.values().filter(|it| it["registered"] == true).collect();
@@ -113,9 +122,8 @@ impl<'a> Oracle<'a> {
             None => (inside as f64, number(&condition["threshold"]["devices"])),
         };
         let holds = registered.len() >= 5 && compare(condition, part, limit).0;
-        let breach = holds && self.holds_now(rule, &fleet.registration, at);
         let evidence = json!({ "kind": "fleet", "devices": inside, "registered": registered.len() });
-        Found { value: part.into(), evidence, ..Found::plain(breach) }
+        (part, holds, evidence)
     }
 }
 

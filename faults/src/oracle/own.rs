@@ -24,12 +24,20 @@ impl Oracle<'_> {
 
     /// Whether an alarm that a rule has heard of is active, in the rule's hours.
     pub(super) fn alarmed(&self, life: &Life, rule: &Value, registration: &Value, at: &Moment) -> Found {
-        let newest: BTreeMap<&str, bool> =
-            life.past.iter().map(|(_, word)| (word[0].as_str().unwrap_or_default(), word[1] == true)).collect();
-        let first = newest.into_iter().find(|(_, active)| *active).map(|(code, _)| code);
+        let first = alarm_of(life);
         let breach = first.is_some() && self.holds_now(rule, registration, at);
         let evidence = first.map_or(Value::Null, |code| json!({ "kind": "alarm", "code": code }));
         Found { value: first.is_some().into(), evidence, ..Found::plain(breach) }
+    }
+
+    /// Whether what a rule without samples is about is so, whatever its hours.
+    pub(super) fn is_met(&self, rule: &Value, device: &Device, life: Option<&Life>) -> bool {
+        match rule["condition"]["type"].as_str() {
+            Some("device_alarm") => life.is_some_and(|life| alarm_of(life).is_some()),
+            Some("fleet") => self.part(device).1,
+            Some("composite") => fits(rule, device),
+            _ => false,
+        }
     }
 
     /// Looks at every composite rule of a device, each after those that it reads.
@@ -39,20 +47,11 @@ impl Oracle<'_> {
             self.rules(&device.registration).filter(|(_, rule)| rule["condition"]["type"] == "composite").collect();
         while !left.is_empty() {
             let waiting: BTreeSet<&String> = left.iter().map(|(id, _)| *id).collect();
-            let reads = |rule: &Value, list: &str| -> Vec<String> {
-                let named = rule["condition"][list].as_array().into_iter().flatten();
-                named.filter_map(|id| id.as_str().map(str::to_owned)).collect()
-            };
             let (later, now): (Vec<_>, Vec<_>) = left.into_iter().partition(|(_, rule)| {
                 ["all", "any", "not"].iter().any(|list| reads(rule, list).iter().any(|id| waiting.contains(id)))
             });
             for (id, rule) in now {
-                let fires = |id: &String| device.lives.get(id).is_some_and(|life| life.open.is_some());
-                let any = reads(rule, "any");
-                let breach = reads(rule, "all").iter().all(fires)
-                    && (any.is_empty() || any.iter().any(fires))
-                    && !reads(rule, "not").iter().any(fires)
-                    && self.holds_now(rule, &device.registration, &at);
+                let breach = fits(rule, device) && self.holds_now(rule, &device.registration, &at);
                 let mut life = device.lives.remove(id).unwrap_or_default();
                 // Nobody looks at a rule that stays as it is.
                 let holds = match &life.open {
@@ -76,4 +75,26 @@ impl Oracle<'_> {
     pub(super) fn timezone(&self, registration: &Value) -> &Value {
         &self.set["zones"][registration["zone"].as_str().unwrap_or_default()]["timezone"]
     }
+}
+
+/// The first of the alarms that a rule has heard of and that are active.
+fn alarm_of(life: &Life) -> Option<&str> {
+    let newest: BTreeMap<&str, bool> =
+        life.past.iter().map(|(_, word)| (word[0].as_str().unwrap_or_default(), word[1] == true)).collect();
+    newest.into_iter().find(|(_, active)| *active).map(|(code, _)| code)
+}
+
+/// The rules that a composite rule names in one of its lists.
+fn reads(rule: &Value, list: &str) -> Vec<String> {
+    let named = rule["condition"][list].as_array().into_iter().flatten();
+    named.filter_map(|id| id.as_str().map(str::to_owned)).collect()
+}
+
+/// Whether what a composite rule reads stands as it wants.
+fn fits(rule: &Value, device: &Device) -> bool {
+    let fires = |id: &String| device.lives.get(id).is_some_and(|life| life.open.is_some());
+    let any = reads(rule, "any");
+    reads(rule, "all").iter().all(fires)
+        && (any.is_empty() || any.iter().any(fires))
+        && !reads(rule, "not").iter().any(fires)
 }

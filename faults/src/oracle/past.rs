@@ -51,6 +51,14 @@ pub(super) fn opens(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
     [t].into_iter().chain(begins).find(|moment| *moment >= t && is_open(active, timezone, *moment))
 }
 
+/// The first moment from this one on at which a rule's hours do not hold; none if they always do.
+pub(super) fn closes(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
+    let today = (t - west(timezone) * 3_600_000).div_euclid(86_400_000);
+    let to = active["to_minute"].as_i64().unwrap_or(0);
+    let ends = (today..today + 9).map(|day| (day * 1_440 + to) * 60_000 + west(timezone) * 3_600_000);
+    [t].into_iter().chain(ends).find(|moment| *moment >= t && !is_open(active, timezone, *moment))
+}
+
 /// How many hours a zone lies behind UTC. In these names the sign is that of the way to UTC.
 fn west(timezone: &Value) -> i64 {
     timezone.as_str().and_then(|name| name.strip_prefix("Etc/GMT")?.parse().ok()).unwrap_or(0)

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Device, Episode, Life, Moment, Oracle,
     condition::{Found, stable_at},
-    past::opens,
+    past::{closes, opens},
 };
 
 enum Timer {
@@ -15,6 +15,7 @@ enum Timer {
     Notice,
     Silence,
     Hold,
+    Hours,
 }
 
 impl Oracle<'_> {
@@ -36,7 +37,7 @@ impl Oracle<'_> {
             let mut device = self.devices.remove(&id).unwrap_or_default();
             let mut now = self.time;
             let next = loop {
-                match self.due(&device) {
+                match self.due(&device, now) {
                     Some((due, rule, timer)) if due <= until => {
                         now = now.max(due);
                         let at = Moment { t: now, ingest: now, ..at.clone() };
@@ -54,23 +55,28 @@ impl Oracle<'_> {
     }
 
     /// What time alone does next to a device. Of several at one moment the device comes first, and then its rules by id.
-    fn due(&self, device: &Device) -> Option<(i64, String, Timer)> {
+    fn due(&self, device: &Device, now: i64) -> Option<(i64, String, Timer)> {
         let offline = self.offline_at(device).map(|due| (due, String::new(), Timer::Offline));
         let rules = self.rules(&device.registration).filter_map(|(id, rule)| {
-            let (due, timer) = match device.lives.get(id) {
-                Some(life @ Life { open: Some(episode), .. }) => self.due_of_episode(rule, device, life, episode),
-                life => self.due_of_quiet(rule, device, life),
-            }?;
+            let life = device.lives.get(id);
+            let waits = match life {
+                Some(life @ Life { open: Some(episode), .. }) => {
+                    self.due_of_episode(rule, device, now, (life, episode))
+                }
+                life => self.due_of_quiet(rule, device, now, life),
+            };
+            let hours = self.hours(rule, device, now, life).map(|due| (due, Timer::Hours));
+            let (due, timer) = waits.into_iter().chain(hours).min_by_key(|(due, _)| *due)?;
             Some((due, id.clone(), timer))
         });
         offline.into_iter().chain(rules).min_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)))
     }
 
     /// The same of a rule that does not fire.
-    fn due_of_quiet(&self, rule: &Value, device: &Device, life: Option<&Life>) -> Option<(i64, Timer)> {
+    fn due_of_quiet(&self, rule: &Value, device: &Device, now: i64, life: Option<&Life>) -> Option<(i64, Timer)> {
         let run = life.map_or(&[][..], |life| &life.looks[life.forgotten..]).iter().rev();
         let Some(first) = run.take_while(|look| look.breach).last() else {
-            return self.silence(rule, device).map(|due| (due, Timer::Silence));
+            return self.silence(rule, device, now).map(|due| (due, Timer::Silence));
         };
         if rule["metric"].is_null() {
             return Some((first.t + rule["hold"]["duration_ms"].as_i64().unwrap_or(0), Timer::Hold));
@@ -79,13 +85,19 @@ impl Oracle<'_> {
         forget.map(|heard| (heard + self.max_gap(rule, device).1 + 1, Timer::Forget))
     }
 
-    fn due_of_episode(&self, rule: &Value, device: &Device, life: &Life, episode: &Episode) -> Option<(i64, Timer)> {
+    fn due_of_episode(
+        &self,
+        rule: &Value,
+        device: &Device,
+        now: i64,
+        (life, episode): (&Life, &Episode),
+    ) -> Option<(i64, Timer)> {
         let Life { looks, told_at, firings, .. } = life;
         let ms = |value: &Value| value.as_i64();
         let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
         let keep = ms(&rule["keep_firing_for_ms"]).unwrap_or(0);
         let quiet = first.map(|look| (look.ingest + keep, Timer::Quiet(look.t + keep)));
-        let again = first.and_then(|_| self.silence(rule, device)).map(|due| (due, Timer::Silence));
+        let again = first.and_then(|_| self.silence(rule, device, now)).map(|due| (due, Timer::Silence));
         let severity = self.severity(rule);
         let stable = stable_at(firings, rule, i64::MIN);
         let muted = ms(&rule["muted_until"]);
@@ -104,7 +116,7 @@ impl Oracle<'_> {
 
     /// When a rule about silence finds it, if nothing comes: its own, or that after which the device counts as offline.
     /// Before its hours, and after them, it waits for them.
-    fn silence(&self, rule: &Value, device: &Device) -> Option<i64> {
+    fn silence(&self, rule: &Value, device: &Device, now: i64) -> Option<i64> {
         if rule["condition"]["type"] != "no_data" {
             return None;
         }
@@ -115,7 +127,21 @@ impl Oracle<'_> {
         if rule["active"].is_null() {
             return Some(due);
         }
-        opens(&rule["active"], self.timezone(&device.registration), due.max(self.time))
+        opens(&rule["active"], self.timezone(&device.registration), due.max(now))
+    }
+
+    /// When the hours of a rule without samples begin or end under a condition that is met.
+    fn hours(&self, rule: &Value, device: &Device, now: i64, life: Option<&Life>) -> Option<i64> {
+        let by_looks = rule["hold"]["by"] == "samples";
+        if rule["active"].is_null() || by_looks || !self.is_met(rule, device, life) {
+            return None;
+        }
+        let calm = life.is_none_or(|life| match &life.open {
+            Some(episode) => life.looks[episode.from..].last().is_some_and(|look| look.calm),
+            None => life.looks.last().is_none_or(|look| !look.breach),
+        });
+        let turns = if calm { opens } else { closes };
+        turns(&rule["active"], self.timezone(&device.registration), now)
     }
 
     fn ring(&mut self, device: &mut Device, id: &str, timer: Timer, at: &Moment) {
@@ -130,7 +156,7 @@ impl Oracle<'_> {
         match timer {
             Timer::Forget => life.forgotten = life.looks.len(),
             Timer::Notice => self.tell(&mut life, (id, rule), &device.registration, at),
-            Timer::Hold | Timer::Silence => {
+            Timer::Hold | Timer::Hours | Timer::Silence => {
                 let found = match rule["condition"]["type"].as_str() {
                     Some("fleet") => self.count(device, at),
                     Some("device_alarm") => {

@@ -31,6 +31,14 @@ pub(super) fn rules(random: &mut Random) -> [(&'static str, Value); 10] {
     );
     unwatched["keep_firing_for_ms"] = json!(10_000 * random.between(0, 12));
     let trouble = json!({ "type": "composite", "any": ["alarmed", "pressed-and-hot"], "not": ["temperature-range"] });
+    let mut trouble = rule(trouble, "critical", both, held(0, "reset", None));
+    // Drawn apart from everything else, so that the seeds stay what they were.
+    let mut apart = random.clone().fork();
+    for rule in [&mut alarmed, &mut trouble, &mut unwatched] {
+        if apart.per_mille(300) {
+            rule["active"] = hours(&mut apart);
+        }
+    }
     let counted = *random.pick(&["low-battery", "silent", "low-battery"]);
     let share = json!({ "percent": random.between(10, 60) as f64 });
     let mut many = rule(fleet(&json!({ "rule": counted }), ">=", &share), "critical", both, soon(random));
@@ -51,7 +59,7 @@ pub(super) fn rules(random: &mut Random) -> [(&'static str, Value); 10] {
         ("pressed-and-hot", rule(pressed, "high", meter, soon(random))),
         ("silent", rule(after(random), "low", both, held(0, "reset", None))),
         ("silent-by-day", by_day),
-        ("trouble", rule(trouble, "critical", both, held(0, "reset", None))),
+        ("trouble", trouble),
         ("unwatched", unwatched),
         ("worn", worn),
     ]

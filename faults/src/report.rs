@@ -1,0 +1,245 @@
+//! What came of a seed beside what should have.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use fleetform_engine::{
+    effect::{Alert, AlertState},
+    rule_set::RuleSet,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    oracle,
+    services::Services,
+    stream::Shard,
+    tables::Rows,
+    workload::{Fact, Put, Workload},
+    world::Record,
+};
+
+/// The most differences that are kept of one kind.
+const SHOWN: usize = 4;
+
+/// What a seed came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Records in the log.
+    pub records: u64,
+    /// Invocations that delivered them.
+    pub invocations: u64,
+    /// Invocations that were not answered well, or not at all.
+    pub failed: u64,
+    /// Outbox rows.
+    pub notices: u64,
+    /// What devices had to say to fleets.
+    pub members: u64,
+    /// How many episodes each rule had.
+    pub episodes: BTreeMap<String, u64>,
+    /// Hash of everything that happened, in order.
+    pub trace: u64,
+    /// What is wrong, in words; nothing when all is well.
+    pub wrong: Vec<String>,
+    /// Rows that should be there and are not.
+    pub lost: u64,
+    /// Rows that are there more than once.
+    pub duplicate: u64,
+    /// Rows that should not be there.
+    pub phantom: u64,
+}
+
+/// The rows of outbox, history and quarantine, as text.
+type Tables = [Vec<String>; 3];
+
+/// What a record that the engine has put says.
+fn member(record: &Record) -> Option<Value> {
+    if !record.partition_key.starts_with("zone/") {
+        return None;
+    }
+    serde_json::from_slice(&record.data).ok()
+}
+
+/// The log with what the engine has put into it.
+fn with_members(shards: &[Shard], records: &[Vec<Arc<Record>>]) -> Vec<Shard> {
+    let whole = |(shard, records): (&Shard, &Vec<Arc<Record>>)| {
+        let mut known = shard.records.iter().peekable();
+        let puts = records.iter().filter_map(|record| match member(record) {
+            Some(member) => {
+                let claimed = member["t"].as_i64();
+                Some(Put { record: record.clone(), claimed, fact: Fact::Member(member) })
+            }
+            None => known.next().cloned(),
+        });
+        Shard { records: puts.collect(), ..shard.clone() }
+    };
+    shards.iter().zip(records).map(whole).collect()
+}
+
+/// Leaves of the stream that was replaced what was evaluated of it: its chains up to their seals. Which records come
+/// before those is chance; that nothing else counts is not. What was left out, as the quarantine names it.
+fn cut_at_seals(shards: &mut [Shard], services: &Services) -> HashSet<String> {
+    let mut left_out = HashSet::new();
+    for shard in shards.iter_mut().filter(|shard| shard.generation == 1) {
+        let sealed_at = services.last_link(shard.generation, &shard.name);
+        shard.sealed = sealed_at.is_some();
+        let evaluated = |put: &Put| sealed_at.flatten().is_some_and(|at| put.record.sequence <= at);
+        let rest = shard.records.partition_point(evaluated);
+        let rest = shard.records.drain(rest..).map(|put| put.record.sequence);
+        left_out.extend(rest.map(|sequence| set_aside(&shard.name, &sequence.to_string(), "after_seal")));
+    }
+    left_out
+}
+
+/// What the oracle says of all shards: their tables, what devices must have said to fleets, and which fleets have not
+/// heard of it.
+fn expected(workload: &Workload, shards: &[Shard]) -> (Tables, BTreeSet<String>, Vec<String>) {
+    let sets: Vec<Value> =
+        workload.rule_sets.iter().map(|set| serde_json::from_slice(set).unwrap_or_default()).collect();
+    let by_address: HashMap<String, Value> = workload
+        .rule_sets
+        .iter()
+        .zip(&sets)
+        .map(|(bytes, set)| (RuleSet::sha256(bytes).to_string(), set.clone()))
+        .collect();
+    let mut all = [Vec::new(), Vec::new(), Vec::new()];
+    let (rows, unheard) = oracle::expect(shards, &sets[0], &by_address);
+    let mut said = BTreeSet::new();
+    for (shard, oracle::Expected { notices, alerts, quarantine, members }) in shards.iter().zip(rows) {
+        said.extend(members);
+        let [outbox, history, aside] = &mut all;
+        for (all, rows) in [(outbox, notices), (history, alerts)] {
+            all.extend(rows.into_iter().map(|row| format!("{}:{row}", place(shard.generation, &shard.name))));
+        }
+        // The quarantine does not say of which stream a record is.
+        aside.extend(quarantine.into_iter().map(|row| format!("{}:{row}", place(1, &shard.name))));
+    }
+    (all, said, unheard)
+}
+
+/// What is in the tables, in the oracle's words: outbox, history, quarantine. Times count from `start`.
+pub(crate) fn found(rows: &Rows, start: i64) -> Tables {
+    let shard = |alert: &Alert| place(alert.generation, &alert.shard);
+    let notices = rows.outbox.iter().map(|notice| {
+        let row = alert(&notice.alert, start);
+        let to = if notice.contacts.is_empty() { String::new() } else { format!(" to={}", json!(notice.contacts)) };
+        format!("{}:{row} {:?} suppressed={}{to}", shard(&notice.alert), notice.kind, notice.suppressed)
+    });
+    let alerts = rows.alerts.iter().map(|row| format!("{}:{}", shard(row), alert(row, start)));
+    let quarantine = rows.quarantine.iter().map(|row| set_aside(&row.shard, &row.sequence, row.reason.as_str()));
+    [notices.collect(), alerts.collect(), quarantine.collect()]
+}
+
+/// A shard of a generation of the stream.
+fn place(generation: u32, shard: &str) -> String {
+    let shard = shard.trim_start_matches("shardId-");
+    if generation == 1 { shard.to_owned() } else { format!("{generation}/{shard}") }
+}
+
+/// A row of the quarantine.
+fn set_aside(shard: &str, sequence: &str, reason: &str) -> String {
+    format!("{}:{} {reason}", place(1, shard), sequence.trim_start_matches('0'))
+}
+
+fn alert(alert: &Alert, start: i64) -> String {
+    let state = match &alert.state {
+        AlertState::Firing => "Firing".to_owned(),
+        AlertState::Resolved { reason } => format!("{reason:?}"),
+    };
+    let device = alert.device.as_ref().map_or("", |device| device.as_str());
+    let value = serde_json::to_value(&alert.value).unwrap_or_default();
+    let mut evidence = serde_json::to_value(&alert.evidence).unwrap_or_default();
+    if let Some(last_ingest) = evidence.get_mut("last_ingest") {
+        *last_ingest = (last_ingest.as_i64().unwrap_or_default() - start).into();
+    }
+    oracle::row(
+        (alert.sequence.trim_start_matches('0'), alert.at.0 - start, alert.ingested_at.0 - start),
+        (alert.rule.as_str(), device, alert.zone.as_str()),
+        (alert.severity.as_str(), &state, alert.since.0 - start),
+        (&value, &evidence),
+    )
+}
+
+impl Report {
+    /// Compares what is in the tables with what should be. Who ran the seed knows whether everything was done.
+    pub(crate) fn of(workload: &Workload, services: &Services, finished: bool) -> Self {
+        let rows = services.rows();
+        let mut report = Self {
+            records: workload.shards.iter().map(|shard| shard.records.len() as u64).sum(),
+            notices: rows.outbox.len() as u64,
+            ..Self::default()
+        };
+        if !finished {
+            report.wrong.push("not everything was done within half an hour of the last fault".into());
+        }
+        for alert in &rows.alerts {
+            *report.episodes.entry(alert.rule.to_string()).or_default() += 1;
+        }
+        for contradiction in &rows.contradictions {
+            report.phantom += 1;
+            report.wrong.push(format!("written twice with different content: {contradiction}"));
+        }
+        let records = services.records();
+        let mut shards = with_members(&workload.shards, &records);
+        let left_out = workload.replacement.map(|_| cut_at_seals(&mut shards, services)).unwrap_or_default();
+        let (expected, members, mut unheard) = expected(workload, &shards);
+        let [outbox, history, mut quarantine] = found(&rows, 0);
+        quarantine.retain(|row| !left_out.contains(row));
+        let found = [outbox, history, quarantine];
+        for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
+            report.compare(table, expected, found);
+        }
+        // What is put more than once says the same, so each counts once.
+        let said = records.iter().flatten().filter_map(|record| member(record)).map(|member| oracle::said(&member));
+        report.members = members.len() as u64;
+        report.compare("members", members.into_iter().collect(), said.collect::<BTreeSet<_>>().into_iter().collect());
+        // What a stream still held when it was replaced is not read, and what devices had to say to fleets was there too.
+        if !left_out.is_empty() {
+            unheard.clear();
+        }
+        report.wrong.extend(unheard.into_iter().take(SHOWN));
+        report
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.wrong.is_empty()
+    }
+
+    fn compare(&mut self, table: &str, mut expected: Vec<String>, mut found: Vec<String>) {
+        expected.sort();
+        found.sort();
+        let (mut lost, mut phantom) = (Vec::new(), Vec::new());
+        let (mut here, mut there) = (expected.iter().peekable(), found.iter().peekable());
+        loop {
+            match (here.peek(), there.peek()) {
+                (Some(row), Some(other)) if row == other => {
+                    here.next();
+                    there.next();
+                }
+                (Some(row), other) if other.is_none_or(|other| row < other) => {
+                    lost.push((*row).clone());
+                    here.next();
+                }
+                (_, Some(row)) => {
+                    phantom.push((*row).clone());
+                    there.next();
+                }
+                (_, None) => break,
+            }
+        }
+        let twice = phantom.iter().filter(|row| expected.binary_search(row).is_ok()).count();
+        self.lost += lost.len() as u64;
+        self.duplicate += twice as u64;
+        self.phantom += (phantom.len() - twice) as u64;
+        for (what, rows) in [("not there", lost), ("too much", phantom)] {
+            self.wrong.extend(rows.iter().take(SHOWN).map(|row| format!("{table}: {what}: {row}")));
+            if rows.len() > SHOWN {
+                self.wrong.push(format!("{table}: {what}: {} more", rows.len() - SHOWN));
+            }
+        }
+    }
+}
