@@ -4,12 +4,12 @@ use jiff::{civil, tz::TimeZone};
 
 use crate::{
     rule_set::{Active, Weekday},
-    units::Timestamp,
+    units::{Millis, Timestamp},
 };
 
-/// The most days that lie between a moment and the next at which a rule holds, or no longer does: a week, and a day that
-/// a clock skips.
-const DAYS_AHEAD_MAX: i64 = 9;
+/// The most days that lie between a moment and the next at which a rule holds, or no longer does: two weeks, since a clock
+/// may skip the hours of one, and the days at both ends.
+const DAYS_AHEAD_MAX: i64 = 16;
 
 /// The time zone of this IANA name. An unknown one, which no checked rule set has, is UTC.
 pub(crate) fn timezone(name: &str) -> TimeZone {
@@ -39,7 +39,8 @@ impl Active {
 
     /// The first moment from `at` on at which a rule does not hold. None for one that always does.
     pub(crate) fn end(&self, at: Timestamp, timezone: &TimeZone) -> Option<Timestamp> {
-        self.first(at, timezone, self.to_minute, false)
+        let always = self.days.is_empty() && (self.from_minute, self.to_minute) == (0, 24 * 60);
+        if always { None } else { self.first(at, timezone, self.to_minute, false) }
     }
 
     /// The first moment from `at` on at which a rule holds, or does not: now, at a minute of some day, or where a clock
@@ -50,19 +51,17 @@ impl Active {
         }
         let moment = jiff::Timestamp::from_millisecond(at.0).ok()?;
         let midnight = timezone.to_datetime(moment).date().to_datetime(civil::Time::midnight());
+        let turns = |moment: &Timestamp| *moment >= at && self.covers(*moment, timezone) == held;
         // A clock that is set back shows a minute twice.
-        let minutes = (0..DAYS_AHEAD_MAX)
+        let at_minute = (0..DAYS_AHEAD_MAX)
             .filter_map(|days| midnight.checked_add(jiff::Span::new().days(days).minutes(minute)).ok())
             .map(|local| timezone.to_ambiguous_zoned(local))
             .flat_map(|local| [local.clone().earlier(), local.later()])
-            .filter_map(|zoned| Some(zoned.ok()?.timestamp()));
-        let last = moment.checked_add(jiff::SignedDuration::from_hours(24 * DAYS_AHEAD_MAX)).ok()?;
-        let set = timezone.following(moment).map(|transition| transition.timestamp()).take_while(|set| *set <= last);
-        minutes
-            .chain(set)
-            .map(|moment| Timestamp(moment.as_millisecond()))
-            .filter(|moment| *moment >= at && self.covers(*moment, timezone) == held)
-            .min()
+            .filter_map(|zoned| Some(Timestamp(zoned.ok()?.timestamp().as_millisecond())))
+            .find(turns);
+        let last = at_minute.unwrap_or_else(|| at.after(Millis::from_secs(24 * 3_600 * DAYS_AHEAD_MAX.unsigned_abs())));
+        let set = timezone.following(moment).map(|set| Timestamp(set.timestamp().as_millisecond()));
+        set.take_while(|set| *set < last).find(turns).or(at_minute)
     }
 
     fn has(&self, day: civil::Date) -> bool {
@@ -156,5 +155,8 @@ mod tests {
         let next = early.next(at("2026-03-29T00:10:00Z"), &berlin).unwrap();
         assert!(early.covers(next, &berlin));
         assert_eq!(next, at("2026-03-29T01:00:00Z"));
+        // Hours of which it skips all come again a week later.
+        let skipped = active(&[Weekday::Sun], 2 * 60, 3 * 60);
+        assert_eq!(skipped.next(at("2026-03-23T12:00:00Z"), &berlin), Some(at("2026-04-05T00:00:00Z")));
     }
 }

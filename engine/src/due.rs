@@ -127,13 +127,14 @@ fn of_instance(
     }
 }
 
-/// When the hours of a rule without samples begin or end, if its condition stays met: no record need come then. A rule
-/// that wants so many of so many looks is left to those.
+/// When the hours of a rule without samples begin or end, if its condition stays met: no record need come then.
 fn hours(rules: &Compiled, home: Home, device: &Device, slot: usize, now: Timestamp) -> Option<Timestamp> {
     let (of_type, plan) = (&rules.device_type(home).rules, &rules.plan(home).rules);
     let rule = &of_type[plan[slot] as usize];
-    let by_time = matches!(rule.duration, Duration::Time { .. }) && !mutant!(HoursNeedRecords);
-    let active = rule.active.as_ref().filter(|_| by_time)?;
+    let is_alarm = matches!(rule.test, Test::DeviceAlarm { .. });
+    if (rule.active.is_none() && !is_alarm) || mutant!(HoursNeedRecords) {
+        return None;
+    }
     let instance = &device.instances[slot];
     let is_met = match &rule.test {
         Test::DeviceAlarm { .. } => matches!(instance.memory.as_deref(), Some(Memory::Alarms(_))),
@@ -159,10 +160,13 @@ fn hours(rules: &Compiled, home: Home, device: &Device, slot: usize, now: Timest
         Phase::Pending { .. } => false,
         Phase::Firing(firing) => firing.quiet_since.is_some(),
     };
-    match (is_met, is_calm) {
-        (false, _) => None,
-        (true, true) => active.next(now, rules.timezone(home)),
-        (true, false) => active.end(now, rules.timezone(home)),
+    match (&rule.active, is_calm) {
+        _ if !is_met => None,
+        (Some(active), true) => active.next(now, rules.timezone(home)),
+        (Some(active), false) => active.end(now, rules.timezone(home)),
+        // An alarm that another set's hours held back.
+        (None, true) => Some(now),
+        (None, false) => None,
     }
 }
 

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub(crate) use condition::row;
 use condition::{covers, is_at_home};
-pub(crate) use fleet::said;
+pub(crate) use fleet::{said, unheard_by};
 use overrides::Kept;
 
 use crate::{stream::Shard, workload::Fact};

@@ -7,6 +7,7 @@ use std::{
 
 use fleetform_engine::{
     effect::{Alert, AlertState},
+    position::SequenceNumber,
     rule_set::RuleSet,
 };
 use serde_json::{Value, json};
@@ -79,17 +80,37 @@ fn with_members(shards: &[Shard], records: &[Vec<Arc<Record>>]) -> Vec<Shard> {
     shards.iter().zip(records).map(whole).collect()
 }
 
+/// What was not evaluated of a stream that was replaced.
+#[derive(Default)]
+struct LeftOut {
+    /// Rows of the quarantine of what was acknowledged all the same: they must be there.
+    refused: Vec<String>,
+    /// The same of what nobody acknowledged: they may be there.
+    lost: HashSet<String>,
+    /// What devices had to say to fleets in it, as the oracle names those who have not heard it.
+    unread: Vec<String>,
+}
+
 /// Leaves of the stream that was replaced what was evaluated of it: its chains up to their seals. Which records come
-/// before those is chance; that nothing else counts is not. What was left out, as the quarantine names it.
-fn cut_at_seals(shards: &mut [Shard], services: &Services) -> HashSet<String> {
-    let mut left_out = HashSet::new();
-    for shard in shards.iter_mut().filter(|shard| shard.generation == 1) {
+/// before those is chance.
+fn cut_at_seals(shards: &mut [Shard], services: &Services, acknowledged: &[Option<SequenceNumber>]) -> LeftOut {
+    let mut left_out = LeftOut::default();
+    for (shard, acknowledged) in shards.iter_mut().zip(acknowledged).filter(|(shard, _)| shard.generation == 1) {
         let sealed_at = services.last_link(shard.generation, &shard.name);
         shard.sealed = sealed_at.is_some();
         let evaluated = |put: &Put| sealed_at.flatten().is_some_and(|at| put.record.sequence <= at);
         let rest = shard.records.partition_point(evaluated);
-        let rest = shard.records.drain(rest..).map(|put| put.record.sequence);
-        left_out.extend(rest.map(|sequence| set_aside(&shard.name, &sequence.to_string(), "after_seal")));
+        for Put { record, fact, .. } in shard.records.drain(rest..) {
+            let row = set_aside(&shard.name, &record.sequence.to_string(), "after_seal");
+            if acknowledged.is_some_and(|acknowledged| record.sequence <= acknowledged) {
+                left_out.refused.push(row);
+            } else {
+                left_out.lost.insert(row);
+            }
+            if let Fact::Member(member) = fact {
+                left_out.unread.push(oracle::unheard_by(&member));
+            }
+        }
     }
     left_out
 }
@@ -165,7 +186,13 @@ fn alert(alert: &Alert, start: i64) -> String {
 
 impl Report {
     /// Compares what is in the tables with what should be. Who ran the seed knows whether everything was done.
-    pub(crate) fn of(workload: &Workload, services: &Services, finished: bool) -> Self {
+    /// So far was the log of each shard acknowledged.
+    pub(crate) fn of(
+        workload: &Workload,
+        services: &Services,
+        acknowledged: &[Option<SequenceNumber>],
+        finished: bool,
+    ) -> Self {
         let rows = services.rows();
         let mut report = Self {
             records: workload.shards.iter().map(|shard| shard.records.len() as u64).sum(),
@@ -184,10 +211,17 @@ impl Report {
         }
         let records = services.records();
         let mut shards = with_members(&workload.shards, &records);
-        let left_out = workload.replacement.map(|_| cut_at_seals(&mut shards, services)).unwrap_or_default();
-        let (expected, members, mut unheard) = expected(workload, &shards);
+        let mut left_out = LeftOut::default();
+        if let Some(replacement) = workload.replacement {
+            left_out = cut_at_seals(&mut shards, services, acknowledged);
+            if replacement.beside_ms.is_none() && !left_out.refused.is_empty() {
+                report.wrong.push("a stream that was done is sealed before its end".into());
+            }
+        }
+        let (mut expected, members, mut unheard) = expected(workload, &shards);
+        expected[2].extend(left_out.refused);
         let [outbox, history, mut quarantine] = found(&rows, 0);
-        quarantine.retain(|row| !left_out.contains(row));
+        quarantine.retain(|row| !left_out.lost.contains(row));
         let found = [outbox, history, quarantine];
         for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
             report.compare(table, expected, found);
@@ -196,10 +230,7 @@ impl Report {
         let said = records.iter().flatten().filter_map(|record| member(record)).map(|member| oracle::said(&member));
         report.members = members.len() as u64;
         report.compare("members", members.into_iter().collect(), said.collect::<BTreeSet<_>>().into_iter().collect());
-        // What a stream still held when it was replaced is not read, and what devices had to say to fleets was there too.
-        if !left_out.is_empty() {
-            unheard.clear();
-        }
+        unheard.retain(|unheard| !left_out.unread.iter().any(|who| unheard.starts_with(who)));
         report.wrong.extend(unheard.into_iter().take(SHOWN));
         report
     }

@@ -198,6 +198,12 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
                 set["rules"].as_object_mut().map(|rules| rules.remove(&id));
             }
             _ => {
+                // Drawn apart from everything else, so that the seeds stay what they were.
+                let mut apart = random.clone().fork();
+                if rule["metric"].is_null() {
+                    rule["active"] =
+                        if apart.per_mille(500) { without_samples::hours(&mut apart) } else { Value::Null };
+                }
                 set["zones"]["zone-c"] = json!({ "title": "New", "timezone": "UTC", "contacts": [] });
             }
         }

@@ -137,13 +137,14 @@ impl<'a> Simulation<'a> {
             }
             self.take(happened);
         }
+        let acknowledged: Vec<_> = self.sources.iter().map(Source::acknowledged).collect();
         let finished = !late && self.sources.iter().all(Source::is_drained);
         Report {
             seed: self.seed,
             invocations: self.sources.iter().map(|source| source.deliveries).sum(),
             failed: self.sources.iter().map(|source| source.failed).sum(),
             trace: self.world.clock.trace(),
-            ..Report::of(self.workload, &self.world.services, finished)
+            ..Report::of(self.workload, &self.world.services, &acknowledged, finished)
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fleetform_engine::drive::Outcome;
+use fleetform_engine::{drive::Outcome, position::SequenceNumber};
 
 use crate::{
     clock::InvocationNumber,
@@ -57,6 +57,11 @@ impl Source {
             deliveries: 0,
             failed: 0,
         }
+    }
+
+    /// The last record of which all before it are done, and it is.
+    pub(crate) fn acknowledged(&self) -> Option<SequenceNumber> {
+        self.done.checked_sub(1).map(|last| self.records[last].sequence)
     }
 
     /// Nothing is delivered any more.

@@ -1,7 +1,7 @@
 //! TLS of every client: rustls with *ring*, as docs/decisions/0044 has it.
 //!
-//! Clients name the library themselves: where the command's or a test's build has aws-lc beside it, rustls would not
-//! know which one to take.
+//! Where the command's or a test's build has aws-lc beside it, rustls would not know which one to take: clients are told
+//! here.
 
 use aws_smithy_http_client::{
     Builder,

@@ -68,7 +68,7 @@ impl Driver {
     }
 
     /// Fails once a newer generation has begun: no chain of this one may begin any more.
-    pub(super) async fn is_not_replaced<L: StateLog>(&self, log: &L) -> Result<(), Failure> {
+    pub(super) async fn refuse_if_replaced<L: StateLog>(&self, log: &L) -> Result<(), Failure> {
         let doing = "beginning a shard";
         let marks = survey::list(log, STARTS, None, doing).await?;
         match marks.iter().filter_map(|mark| Keys::generation_at(mark)).max() {

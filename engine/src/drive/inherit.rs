@@ -115,7 +115,7 @@ impl Driver {
 
     /// Begins one shard, all of whose parents have begun. Its first base is created before the mark that it has begun,
     /// and both before its first delta: a mark without a base means that a base was lost, and then nothing starts anew.
-    /// Between the mark and the first delta lies the question whether the stream was replaced.
+    /// Whether the stream was replaced is asked before anything is published, and again between the mark and the first delta.
     async fn begin_one<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -151,7 +151,7 @@ impl Driver {
                 (ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() }), rules)
             }
         };
-        self.is_not_replaced(ports.log).await?;
+        self.refuse_if_replaced(ports.log).await?;
         // Episodes that end with their rule set. Whoever begins this shard finds the same ones under the same names, so
         // none is lost if this ends before the base is there, and none comes later.
         if !run.effects.is_empty() {
@@ -163,7 +163,7 @@ impl Driver {
         let base = chain::write_base(&state, &rules);
         let fresh = create_once(ports.log, &keys.base(Position::Start), &base).await?;
         create_once(ports.log, &keys.start, START_MARK).await?;
-        self.is_not_replaced(ports.log).await?;
+        self.refuse_if_replaced(ports.log).await?;
         if !fresh
             && !mutant!(FailedListIsEmpty)
             && let Some(begun) = self.newest_base(ports, &keys, invocation).await?

@@ -55,7 +55,9 @@ impl Driver {
         if known && shard.state.position() == Position::Start {
             // Whoever created the base may have died before it could say so.
             inherit::create_once(ports.log, &keys.start, START_MARK).await?;
-            self.is_not_replaced(ports.log).await?;
+            if !shard.sealed {
+                self.refuse_if_replaced(ports.log).await?;
+            }
         }
         Ok(shard)
     }

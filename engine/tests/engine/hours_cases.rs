@@ -12,15 +12,22 @@ const ALARM: &str = "valve-alarm";
 const COMPOSITE: &str = "valve-open-and-leaking";
 const MINUTE: i64 = 60_000;
 
+/// The example with a change, and with a composite rule that reads alarms alone.
+fn without_silence(change: impl FnOnce(&mut Value)) -> Vec<u8> {
+    let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
+    set["rules"][COMPOSITE]["condition"]["any"] = json!([ALARM]);
+    change(&mut set);
+    serde_json::to_vec(&set).unwrap()
+}
+
 /// A valve that is open, under a set in which a rule holds from five minutes after the start, which is at 05:30 in its
 /// zone, until ten minutes after it.
 fn watched(rule: &str, memory: &Memory) -> Stream {
-    let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
-    // Silence is no part of it here.
-    set["rules"][COMPOSITE]["condition"]["any"] = json!([ALARM]);
-    set["rules"][rule]["active"] = json!({ "days": ["sat"], "from_minute": 335, "to_minute": 340 });
+    let set = without_silence(|set| {
+        set["rules"][rule]["active"] = json!({ "days": ["sat"], "from_minute": 335, "to_minute": 340 });
+    });
     let mut stream = Stream::default();
-    stream.rules(1, &memory.add_rule_set(&serde_json::to_vec(&set).unwrap()), START_MS);
+    stream.rules(1, &memory.add_rule_set(&set), START_MS);
     stream.register("valve-0", "valve", "zone-a");
     stream.reading("valve-0", json!({ "position": 95 }), 0);
     stream
@@ -43,7 +50,7 @@ fn newest(rule: &str, memory: &Memory, stream: &Stream) -> Option<(AlertState, i
         alerts.max_by_key(|alert| alert.at).map(|alert| (alert.state, alert.at.0 - START_MS))
     };
     let cold = Memory::new();
-    let _same_set = watched(rule, &cold);
+    let _same_sets = (watched(rule, &cold), cold.add_rule_set(&without_silence(|_| {})));
     for index in 0..stream.records.len() {
         assert_eq!(Host::new(&cold).deliver(stream, index, index + 1).failure, None);
     }
@@ -92,4 +99,14 @@ fn what_begins_and_ends_in_the_hours_is_what_it_is_without_them() {
         tick(&mut stream, 12 * MINUTE);
         assert_eq!(newest(rule, &memory, &stream), Some((CLEARED, 6 * MINUTE + 20_000)), "{rule}");
     }
+}
+
+#[test]
+fn an_alarm_that_its_hours_held_back_fires_when_another_set_has_none() {
+    let memory = Memory::new();
+    let mut stream = watched(ALARM, &memory);
+    alarm(&mut stream, true, 10_000);
+    stream.rules(2, &memory.add_rule_set(&without_silence(|_| {})), START_MS + 4 * MINUTE);
+    tick(&mut stream, 4 * MINUTE + 30_000);
+    assert_eq!(newest(ALARM, &memory, &stream), Some((AlertState::Firing, 4 * MINUTE)));
 }

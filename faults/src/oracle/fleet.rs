@@ -134,6 +134,11 @@ pub(crate) fn said(member: &Value) -> String {
     format!("{device} {rule} {zone} n={n} in={inside} registered={registered} v{version}")
 }
 
+/// Which fleet has not heard of which device, in words.
+pub(crate) fn unheard_by(member: &Value) -> String {
+    format!("{} in {} has not heard the last of {}", member["rule"], member["zone"], member["d"])
+}
+
 /// Fleets that do not know the last that a device has said, in words. Each is where the last shard of its key has it.
 pub(super) fn unheard(done: &[Oracle<'_>]) -> Vec<String> {
     let mut last: HashMap<&String, &Device> = HashMap::new();
@@ -149,7 +154,8 @@ pub(super) fn unheard(done: &[Oracle<'_>]) -> Vec<String> {
             let fleet = last.get(&format!("zone/{zone}/{rule}"));
             let heard = fleet.and_then(|fleet| fleet.members.get(*id)).map(|member| &member["n"]);
             if heard != Some(&said["n"]) {
-                unheard.push(format!("{rule} in {zone} has not heard the last of {id}: {said}, but {heard:?}"));
+                let who = unheard_by(&json!({ "rule": rule, "zone": zone, "d": id }));
+                unheard.push(format!("{who}: {said}, but {heard:?}"));
             }
         }
     }

@@ -329,10 +329,14 @@ impl EventReceiver for Reader<'_> {
     }
 
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
+        // What is too deep is not kept: a tree of thousands of levels cannot even be dropped.
+        if self.levels() >= LEVELS_MAX {
+            self.sound = false;
+            return;
+        }
         let mut key = Cow::Borrowed("");
         self.raw(span, encoding).decode_key(&mut key, errors);
         self.key.push((key, span.start()..span.end()));
-        self.sound &= self.levels() <= LEVELS_MAX;
     }
 
     fn scalar(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {

@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::json;
 
 use super::*;
-use crate::source::limits;
+use crate::source::{Refused, limits};
 
 /// Reads a text. What is read has no error, and is what the parser of whole documents reads.
 fn check(text: &str) -> Option<Value> {
@@ -116,6 +116,21 @@ fn what_nests_deeply_is_not_read() {
         assert_eq!(check(&text), None, "{text}");
     }
     assert!(check(&format!("{}a = 1", "a.".repeat(LEVELS_MAX - 1))).is_some());
+}
+
+#[test]
+fn what_nests_by_thousands_is_refused_and_nothing_of_it_is_kept() {
+    let keys = "a.".repeat(30_000);
+    for text in [
+        format!("{keys}a = 1"),
+        format!("a = {{ {keys}a = 1 }}"),
+        format!("a = [{{ {keys}a = 1 }}]"),
+        format!("[{keys}a]\na = 1"),
+        format!("[[{keys}a]]\n{keys}a = 1"),
+        format!("{keys}a = {{ {keys}a = 1 }}"),
+    ] {
+        assert!(matches!(Source::parse(&text), Err(Refused::TooDeep(_))), "{}", &text[..20]);
+    }
 }
 
 #[test]
