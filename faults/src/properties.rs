@@ -281,8 +281,11 @@ fn timeless(set: &[u8]) -> Result<Vec<u8>, String> {
                 rule["hold"]["duration_ms"] = json!(0);
             }
         }
+        let has_samples = !rule["metric"].is_null();
         if let Some(rule) = rule.as_object_mut() {
             rule.remove("flap_limit");
+            // Without samples, hours begin and end by themselves.
+            rule.retain(|key, _| has_samples || key != "active");
         }
     }
     let set: RuleSet = serde_json::from_value(set).map_err(|error| error.to_string())?;
