@@ -290,8 +290,10 @@ fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState
         };
         end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
     });
+    // A word to a fleet that brings the set may come from a shard that lies behind: what stands now is looked at now.
+    let now = Moment { known_at: state.head.shard_time.max(moment.ingested_at), ..*moment };
     for index in 0..state.devices.len() as u32 {
-        composite::settle(new, state, index, moment, run);
+        composite::settle(new, state, index, &now, run);
     }
     fleet::adopted(new, state, moment, run);
 }

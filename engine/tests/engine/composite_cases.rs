@@ -114,6 +114,24 @@ fn a_heartbeat_that_is_put_again_does_not_take_it_out_of_its_hours() {
 }
 
 #[test]
+fn a_set_that_comes_with_an_old_word_does_not_take_it_out_of_its_hours() {
+    // 05:30 to 05:32 in the valve's zone, which is when the log begins.
+    let by_night = |set: &mut Value| set["rules"][RULE]["active"] = set["rules"]["valve-by-night"]["active"].clone();
+    let first = changed(by_night);
+    let second = changed(|set| {
+        by_night(set);
+        set["rules"]["valve-flaps"]["enabled"] = json!(false);
+    });
+    let memories = memories();
+    let mut stream = Stream::default();
+    let [first, second] = [first, second].map(|set| memories.each_ref().map(|memory| memory.add_rule_set(&set)));
+    stream.rules(1, &first[0], START_MS);
+    stream.records.extend(leaking().records);
+    stream.rules(2, &second[0], START_MS - 3_600_000);
+    assert_eq!(newest(&memories, &stream), (AlertState::Firing, 10_000));
+}
+
+#[test]
 fn what_begins_as_an_override_ends_has_one_name_whatever_record_finds_it() {
     let held_back = changed(|set| {
         set["rules"]["valve-flaps"]["condition"]["threshold"] = json!(99.0);

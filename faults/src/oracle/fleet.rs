@@ -87,15 +87,15 @@ impl<'a> Oracle<'a> {
 
     /// Looks at a fleet as it is now; a device says what has changed.
     pub(super) fn look_around(&mut self, device: &mut Device, at: &Moment) {
+        let now = self.time.max(at.ingest);
+        let at = Moment { t: now, ingest: now, ..at.clone() };
         let Some(id) = device.registration["fleet"].as_str().map(str::to_owned) else {
-            self.composites(device, at);
+            self.composites(device, &at);
             return self.speak(device);
         };
         let rule = &self.set["rules"][&id];
         if is_at_home(self.set, &device.registration) && covers(&id, rule, &device.registration) {
-            let now = self.time.max(at.ingest);
             let mut life = device.lives.remove(&id).unwrap_or_default();
-            let at = Moment { t: now, ingest: now, ..at.clone() };
             let found = self.count(device, &at);
             self.look(&mut life, (&id, rule), &device.registration, found, false, &at);
             device.lives.insert(id, life);
