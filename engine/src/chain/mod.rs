@@ -16,6 +16,7 @@ use smol_str::SmolStr;
 use crate::{
     compiled::Compiled,
     effect::Effects,
+    fetch::AHEAD,
     position::{Position, SequenceNumber},
     rehome,
     state::{Device, Head, RuleSetRef, ShardState},
@@ -88,7 +89,10 @@ pub(crate) fn write_delta(
     };
     writer.blob(&effects);
     writer.number(state.changed().len() as u64);
-    for device in state.changed() {
+    for (place, device) in state.changed().enumerate() {
+        if place.is_multiple_of(AHEAD) {
+            state.fetch_changed(place);
+        }
         device::write(&mut writer, device, &state.head, rules);
     }
     close(writer)
@@ -177,7 +181,8 @@ impl Delta<'_> {
 
 /// Writes a whole state.
 pub(crate) fn write_base(state: &ShardState, rules: &Compiled) -> Vec<u8> {
-    let mut writer = open(Kind::Base, HEAD_BYTES);
+    // One that grew would be copied over and over, and two of it be in memory at once.
+    let mut writer = open(Kind::Base, state.devices.iter().map(Device::encoded_bytes).sum::<usize>() + HEAD_BYTES);
     write_head(&mut writer, &state.head);
     writer.number(state.devices.len() as u64);
     for device in &state.devices {
