@@ -53,3 +53,5 @@ pub mod telemetry;
 pub mod timestream;
 #[cfg(feature = "storage")]
 pub mod tls;
+#[cfg(test)]
+mod tls_server;

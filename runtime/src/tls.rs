@@ -3,15 +3,89 @@
 //! Where the command's or a test's build has aws-lc beside it, rustls would not know which one to take: clients are told
 //! here.
 
+use std::fs;
+
 use aws_smithy_http_client::{
     Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
-use aws_types::sdk_config::SharedHttpClient;
+use aws_smithy_runtime_api::client::{
+    connector_metadata::ConnectorMetadata,
+    http::{HttpClient, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector},
+    runtime_components::RuntimeComponents,
+};
+use fleetform_engine::base64;
+use rustls::RootCertStore;
+
+/// The line before a certificate in a bundle (RFC 7468).
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+/// The line after it.
+const END: &str = "-----END CERTIFICATE-----";
 
 /// What sends the requests of the AWS SDK's clients.
 pub fn aws_client() -> SharedHttpClient {
-    Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+    trusting(bundle().as_deref())
+}
+
+/// A client that trusts the authorities of a bundle. If there is none in it, it asks the operating system by itself.
+fn trusting(bundle: Option<&str>) -> SharedHttpClient {
+    let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    let client = match bundle.and_then(context) {
+        Some(context) => builder.tls_context(context).build_https(),
+        None => builder.build_https(),
+    };
+    SharedHttpClient::new(Untried(client))
+}
+
+/// The operating system's authorities, where they lie in one file.
+///
+/// The client would read that file and every file beside it once more, which are the same certificates: 290 files on
+/// Debian. Whoever names files or folders of their own by `SSL_CERT_FILE` or `SSL_CERT_DIR`, or has no such file, has
+/// the client's way.
+fn bundle() -> Option<String> {
+    if openssl_probe::has_ssl_cert_env_vars() {
+        return None;
+    }
+    fs::read_to_string(openssl_probe::probe().cert_file?).ok()
+}
+
+fn context(bundle: &str) -> Option<TlsContext> {
+    let authorities = authorities(bundle);
+    let mut trusted = TrustStore::empty();
+    authorities.iter().for_each(|authority| _ = trusted.add_pem_certificate(*authority));
+    (!authorities.is_empty()).then(|| TlsContext::builder().with_trust_store(trusted).build().ok()).flatten()
+}
+
+/// The certificates of a bundle, each as it is written. What rustls cannot read is left out: the client would end the
+/// process for it.
+fn authorities(bundle: &str) -> Vec<&str> {
+    let mut readable = RootCertStore::empty();
+    let mut certificate = Vec::new();
+    let mut is_readable = |text: &str| {
+        let Some((_, body)) = text.split_once(BEGIN) else { return false };
+        let body = body.trim_end_matches(END).bytes().filter(|byte| !byte.is_ascii_whitespace());
+        certificate.clear();
+        base64::decode_onto(&body.collect::<Vec<_>>(), &mut certificate).is_ok()
+            && readable.add(certificate.as_slice().into()).is_ok()
+    };
+    bundle.split_inclusive(END).filter(|text| is_readable(text)).collect()
+}
+
+/// A client whose connector is made by the first request.
+///
+/// The one within makes another one for every service whose client is given it, to see that it can, and throws it away:
+/// each time it reads all authorities.
+#[derive(Debug)]
+struct Untried(SharedHttpClient);
+
+impl HttpClient for Untried {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        self.0.http_connector(settings, components)
+    }
+
+    fn connector_metadata(&self) -> Option<ConnectorMetadata> {
+        self.0.connector_metadata()
+    }
 }
 
 /// The beginning of a client of anything else.
@@ -20,4 +94,72 @@ pub fn client() -> reqwest::ClientBuilder {
     // It asks the process for its library. The first answer stays, so that a second one changes nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use aws_sdk_s3::{
+        Client,
+        config::{BehaviorVersion, Region, retry::RetryConfig},
+        error::SdkError,
+    };
+    use axum::Router;
+
+    use super::*;
+    use crate::tls_server;
+
+    /// A certificate of its own.
+    fn certificate() -> String {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        rcgen::CertificateParams::new(Vec::new()).expect("parameters").self_signed(&key).expect("a certificate").pem()
+    }
+
+    /// Deletes an object over HTTPS with what a client of these authorities trusts.
+    async fn call(bundle: &str, port: u16) -> Result<(), String> {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(trusting(Some(bundle)))
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::for_tests())
+            .retry_config(RetryConfig::disabled())
+            .force_path_style(true)
+            .endpoint_url(format!("https://localhost:{port}"))
+            .build();
+        match Client::from_conf(config).delete_object().bucket("b").key("k").send().await {
+            Ok(_) => Ok(()),
+            Err(SdkError::DispatchFailure(failure)) => {
+                Err(failure.as_connector_error().map(|error| format!("{error:?}")).unwrap_or_default())
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_out_of_a_bundle_and_the_rest_stays() {
+        let (first, second) = (certificate(), certificate());
+        let no_certificate = format!("{BEGIN}\nAAAA\n{END}\n");
+        let no_base64 = format!("{BEGIN}\nno base64\n{END}\n");
+        let bundle = format!("# Ärger & Söhne\n{first}{no_certificate}\r\n# another\n{second}{no_base64}{BEGIN}\nMIIB");
+        let found = authorities(&bundle);
+        assert_eq!(found.len(), 2);
+        assert!(found[0].ends_with(first.trim_end()) && found[1].ends_with(second.trim_end()));
+        assert!(authorities("").is_empty() && context("no certificate").is_none());
+    }
+
+    #[tokio::test]
+    async fn a_server_is_trusted_by_its_authority_in_the_bundle_and_by_no_other() {
+        let (address, authority) = tls_server::serve(Router::new().fallback(|| async {})).await;
+        let others = certificate();
+        call(&format!("{others}{authority}"), address.port()).await.expect("a trusted server");
+        let refused = call(&others, address.port()).await.expect_err("another authority");
+        assert!(refused.contains("InvalidCertificate"), "{refused}");
+    }
+
+    #[test]
+    fn the_authorities_of_this_machine_are_found_in_one_file() {
+        if let Some(bundle) = bundle() {
+            assert!(!authorities(&bundle).is_empty());
+        }
+    }
 }

@@ -14,17 +14,10 @@ use axum::{
     routing::post,
 };
 use fleetform_engine::{routing::Target, rule_set::Channel, units::Millis};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{ServerConfig, crypto::aws_lc_rs},
-    server::TlsStream,
-};
 
 use super::*;
-use crate::{notify::message::message, tls};
+use crate::{notify::message::message, tls, tls_server};
 
 /// What the server answers, one after another, and what it was sent.
 #[derive(Default)]
@@ -33,51 +26,10 @@ struct Server {
     received: Mutex<Vec<(HeaderMap, Bytes)>>,
 }
 
-struct Tls {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-}
-
-impl axum::serve::Listener for Tls {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
-        loop {
-            if let Ok((stream, address)) = self.listener.accept().await
-                && let Ok(stream) = self.acceptor.accept(stream).await
-            {
-                return (stream, address);
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
 /// Starts a server on loopback with a certificate of an authority of its own.
 async fn serve(server: Arc<Server>) -> (SocketAddr, reqwest::Certificate) {
-    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
-    let key = KeyPair::generate().expect("a key");
-    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let certificate = CertificateParams::new(names).expect("names").signed_by(&key, &authority).expect("a certificate");
-    // Another library than the client has.
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key.into())
-        .expect("a configuration");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let routes = Router::new().route("/hook", post(receive)).with_state(server);
-    let listener = Tls { listener, acceptor: TlsAcceptor::from(Arc::new(config)) };
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    (address, reqwest::Certificate::from_pem(authority.pem().as_bytes()).expect("a certificate"))
+    let (address, authority) = tls_server::serve(Router::new().route("/hook", post(receive)).with_state(server)).await;
+    (address, reqwest::Certificate::from_pem(authority.as_bytes()).expect("a certificate"))
 }
 
 async fn receive(State(server): State<Arc<Server>>, headers: HeaderMap, body: Bytes) -> (Status, HeaderMap, String) {
