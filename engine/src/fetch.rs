@@ -37,7 +37,7 @@ impl ShardState {
             return;
         }
         let mut devices = [None; AHEAD];
-        for (next, device) in devices.iter_mut().zip(self.changed().skip(from)) {
+        for (next, device) in devices.iter_mut().zip(self.changed_from(from)) {
             *next = Some(device);
         }
         read(&devices);

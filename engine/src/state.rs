@@ -374,7 +374,12 @@ impl ShardState {
 
     /// The devices that the run has touched.
     pub(crate) fn changed(&self) -> impl ExactSizeIterator<Item = &Device> {
-        self.journal.changed().iter().map(|index| &self.devices[*index as usize])
+        self.changed_from(0)
+    }
+
+    /// Those of them that came after so many others.
+    pub(crate) fn changed_from(&self, others: usize) -> impl ExactSizeIterator<Item = &Device> {
+        self.journal.changed()[others..].iter().map(|index| &self.devices[*index as usize])
     }
 
     /// Roughly how many bytes the touched devices take in a delta.

@@ -53,5 +53,5 @@ pub mod telemetry;
 pub mod timestream;
 #[cfg(feature = "storage")]
 pub mod tls;
-#[cfg(test)]
+#[cfg(all(test, feature = "storage"))]
 mod tls_server;

@@ -3,7 +3,7 @@
 //! Where the command's or a test's build has aws-lc beside it, rustls would not know which one to take: clients are told
 //! here.
 
-use std::fs;
+use std::{env, fs};
 
 use aws_smithy_http_client::{
     Builder,
@@ -40,10 +40,9 @@ fn trusting(bundle: Option<&str>) -> SharedHttpClient {
 /// The operating system's authorities, where they lie in one file.
 ///
 /// The client would read that file and every file beside it once more, which are the same certificates: 290 files on
-/// Debian. Whoever names files or folders of their own by `SSL_CERT_FILE` or `SSL_CERT_DIR`, or has no such file, has
-/// the client's way.
+/// Debian. Whoever names files or folders of their own, or has no such file, has the client's way.
 fn bundle() -> Option<String> {
-    if openssl_probe::has_ssl_cert_env_vars() {
+    if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|variable| env::var_os(variable).is_some()) {
         return None;
     }
     fs::read_to_string(openssl_probe::probe().cert_file?).ok()
@@ -51,24 +50,30 @@ fn bundle() -> Option<String> {
 
 fn context(bundle: &str) -> Option<TlsContext> {
     let authorities = authorities(bundle);
+    if authorities.is_empty() {
+        return None;
+    }
     let mut trusted = TrustStore::empty();
-    authorities.iter().for_each(|authority| _ = trusted.add_pem_certificate(*authority));
-    (!authorities.is_empty()).then(|| TlsContext::builder().with_trust_store(trusted).build().ok()).flatten()
+    for authority in authorities {
+        trusted.add_pem_certificate(authority);
+    }
+    TlsContext::builder().with_trust_store(trusted).build().ok()
 }
 
-/// The certificates of a bundle, each as it is written. What rustls cannot read is left out: the client would end the
-/// process for it.
-fn authorities(bundle: &str) -> Vec<&str> {
+/// The certificates of a bundle, each as the client wants it. What rustls cannot read is left out, and whatever else
+/// stands in the bundle: the client would end the process for it.
+fn authorities(bundle: &str) -> Vec<String> {
     let mut readable = RootCertStore::empty();
     let mut certificate = Vec::new();
-    let mut is_readable = |text: &str| {
-        let Some((_, body)) = text.split_once(BEGIN) else { return false };
-        let body = body.trim_end_matches(END).bytes().filter(|byte| !byte.is_ascii_whitespace());
+    let mut authority = |text: &str| {
+        let (body, _) = text.split_once(END)?;
+        let body: String = body.split_ascii_whitespace().collect();
         certificate.clear();
-        base64::decode_onto(&body.collect::<Vec<_>>(), &mut certificate).is_ok()
-            && readable.add(certificate.as_slice().into()).is_ok()
+        base64::decode_onto(body.as_bytes(), &mut certificate).ok()?;
+        readable.add(certificate.as_slice().into()).ok()?;
+        Some(format!("{BEGIN}\n{body}\n{END}\n"))
     };
-    bundle.split_inclusive(END).filter(|text| is_readable(text)).collect()
+    bundle.split(BEGIN).skip(1).filter_map(|text| authority(text)).collect()
 }
 
 /// A client whose connector is made by the first request.
@@ -121,7 +126,7 @@ mod tests {
             .behavior_version(BehaviorVersion::latest())
             .http_client(trusting(Some(bundle)))
             .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::for_tests())
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .retry_config(RetryConfig::disabled())
             .force_path_style(true)
             .endpoint_url(format!("https://localhost:{port}"))
@@ -136,22 +141,29 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_left_out_of_a_bundle_and_the_rest_stays() {
-        let (first, second) = (certificate(), certificate());
-        let no_certificate = format!("{BEGIN}\nAAAA\n{END}\n");
-        let no_base64 = format!("{BEGIN}\nno base64\n{END}\n");
-        let bundle = format!("# Ärger & Söhne\n{first}{no_certificate}\r\n# another\n{second}{no_base64}{BEGIN}\nMIIB");
+    fn what_is_no_certificate_is_left_out_of_a_bundle_and_the_rest_stays() {
+        let certificates = [certificate(), certificate(), certificate()];
+        let [first, second, third] = certificates.each_ref().map(|text| text.trim_end());
+        let end_in_the_line = second.replace(&format!("\n{END}"), END).replace('\n', "\r\n");
+        let bundle = format!(
+            "# Ärger & Söhne\n{first}\n{BEGIN}\nAAAA\n{END}\n{BEGIN}\nno base64\n{END}\n-----BEGIN X509 CRL-----\n!\n\
+             {end_in_the_line} -----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n{}",
+            third.trim_end_matches(END),
+        );
         let found = authorities(&bundle);
-        assert_eq!(found.len(), 2);
-        assert!(found[0].ends_with(first.trim_end()) && found[1].ends_with(second.trim_end()));
-        assert!(authorities("").is_empty() && context("no certificate").is_none());
+        let bodies = |text: &String| text.replace(char::is_whitespace, "");
+        let expected: Vec<String> = certificates[..2].iter().map(bodies).collect();
+        assert_eq!(found.iter().map(bodies).collect::<Vec<_>>(), expected, "the third has no end");
+        assert!(context(&bundle).is_some() && context("no certificate").is_none());
     }
 
     #[tokio::test]
     async fn a_server_is_trusted_by_its_authority_in_the_bundle_and_by_no_other() {
         let (address, authority) = tls_server::serve(Router::new().fallback(|| async {})).await;
         let others = certificate();
-        call(&format!("{others}{authority}"), address.port()).await.expect("a trusted server");
+        // The client reads them as it makes its connector, and would end the process where it cannot.
+        let among_others = format!("{others}-----BEGIN X509 CRL-----\n!\n {authority}{BEGIN}\nMIIB");
+        call(&among_others, address.port()).await.expect("a trusted server");
         let refused = call(&others, address.port()).await.expect_err("another authority");
         assert!(refused.contains("InvalidCertificate"), "{refused}");
     }
