@@ -65,7 +65,7 @@ fn context(bundle: &str) -> Option<TlsContext> {
 fn authorities(bundle: &str) -> Vec<String> {
     let mut readable = RootCertStore::empty();
     let mut certificate = Vec::new();
-    let mut authority = |text: &str| {
+    let authority = |text: &str| {
         let (body, _) = text.split_once(END)?;
         let body: String = body.split_ascii_whitespace().collect();
         certificate.clear();
@@ -73,7 +73,7 @@ fn authorities(bundle: &str) -> Vec<String> {
         readable.add(certificate.as_slice().into()).ok()?;
         Some(format!("{BEGIN}\n{body}\n{END}\n"))
     };
-    bundle.split(BEGIN).skip(1).filter_map(|text| authority(text)).collect()
+    bundle.split(BEGIN).skip(1).filter_map(authority).collect()
 }
 
 /// A client whose connector is made by the first request.
