@@ -211,7 +211,8 @@ struct Moment<'a> {
     /// What makes the transitions in it, but for those of samples.
     cause: Cause,
     ingested_at: Timestamp,
-    /// When the platform could act on it: at its ingest, or now if it is put on the stream once more.
+    /// When the platform could act on it: at its ingest, or now if it is put on the stream once more. What other rules
+    /// make of it is looked at now too.
     known_at: Timestamp,
     /// How many transitions there were before it.
     before: usize,
