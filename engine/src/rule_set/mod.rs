@@ -10,7 +10,10 @@ mod check_rule;
 mod read;
 mod rule;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::{Deserialize, Serialize};
 use smol_str::SmolStr;
@@ -58,8 +61,8 @@ pub struct RuleSet {
     pub contacts: BTreeMap<ContactId, Contact>,
     /// Who is told, first match first; a route without `continue` ends the search.
     pub routes: Vec<Route>,
-    /// Every rule, disabled ones too: an override may enable them.
-    pub rules: BTreeMap<RuleId, Rule>,
+    /// Every rule, disabled ones too: an override may enable them. Shared, as a platform's environments have the same.
+    pub rules: BTreeMap<RuleId, Arc<Rule>>,
 }
 
 impl RuleSet {

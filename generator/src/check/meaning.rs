@@ -1,6 +1,6 @@
 //! The meaning of a file whose shape is right: every element is checked, each by its own file in `platform/`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fleetform_engine::ids::{ContactId, EnvironmentId};
 
@@ -14,14 +14,14 @@ use crate::{
         logical_id,
         region::offers,
         route,
-        rule::{self, Scope},
+        rule::{self, RawRules, Scope},
         rule_test, severity, shadow, storage, zone,
     },
     source::At,
 };
 
 /// Checks some environments; nothing if a part that everything needs is missing.
-pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Option<Project> {
+pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, context: &Context<'_>) -> Option<Project> {
     let at = At::root;
     let empty = Default::default();
     let about = raw.platform.as_ref().and_then(|raw| raw.check(&at("platform"), context));
@@ -55,22 +55,21 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
     let processor = raw_processor.check(&stream, sweep_every, &at("processor"), context);
     let severities = severity::check(raw.severities.as_ref(), context);
     let channels = raw.channels.as_ref().map(|raw| raw.check()).unwrap_or_default();
-    let contacts = check_contacts(raw, &channels, context);
+    let contacts = check_contacts(raw, raw_rules, &channels, context);
     let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);
     let rules_at = at("rules");
     let scope = Scope::new(&zones, &device_types, &message, sweep_every);
-    // A list that grows while it is made is copied again and again, and this one has megabytes.
-    let mut checked = Vec::with_capacity(raw.rules.as_ref().map_or(0, |rules| rules.0.len()));
-    checked.extend((raw.rules.iter().flat_map(|rules| &rules.0)).filter_map(|(id, raw)| {
-        raw.check(id, &scope, &rules_at.key(id.as_str()), context).map(|rule| (id.clone(), rule))
+    // A list that grows while it is made is copied again and again.
+    let mut checked = Vec::with_capacity(raw_rules.len());
+    checked.extend(raw_rules.all(context).filter_map(|(id, raw)| {
+        let rule = raw.check(&id, &scope, &rules_at.key(id.as_str()), context)?;
+        Some((id, Arc::new(rule)))
     }));
     let mut rules: BTreeMap<_, _> = checked.into_iter().collect();
-    if let Some(raw) = &raw.rules {
-        rule::composite::complete(&mut rules, &raw.0, &rules_at, context);
-        rule::fleet::complete(&mut rules, &raw.0, &scope, &rules_at, context);
-    }
+    rule::composite::complete(&mut rules, raw_rules, &rules_at, context);
+    rule::fleet::complete(&mut rules, raw_rules, &scope, &rules_at, context);
     rule::shadow::check(&rules, &severities, &routes, &rules_at, context);
-    let all_rules_good = raw.rules.as_ref().is_none_or(|raw| raw.0.len() == rules.len());
+    let all_rules_good = raw_rules.len() == rules.len();
     route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
     let alert_retention = raw_retention.check(&at("retention"), context);
@@ -124,7 +123,12 @@ pub(super) fn check(raw: &RawFile, part: Part<'_>, context: &Context<'_>) -> Opt
 }
 
 /// The contacts of the file, and those that rules have inline.
-fn check_contacts(raw: &RawFile, channels: &Channels, context: &Context<'_>) -> BTreeMap<ContactId, Contact> {
+fn check_contacts(
+    raw: &RawFile,
+    raw_rules: &RawRules<'_>,
+    channels: &Channels,
+    context: &Context<'_>,
+) -> BTreeMap<ContactId, Contact> {
     let at = At::root("contacts");
     let mut contacts = BTreeMap::new();
     let mut phones = None;
@@ -137,7 +141,7 @@ fn check_contacts(raw: &RawFile, channels: &Channels, context: &Context<'_>) -> 
         contacts.insert(id.clone(), contact);
     }
     let rules_at = At::root("rules");
-    for (id, raw) in raw.rules.iter().flat_map(|rules| &rules.0) {
+    for (id, raw) in raw_rules.with("notifications", context) {
         let Some(notifications) = &raw.notifications else { continue };
         let rule_at = rules_at.key(id.as_str());
         let place = rule_at.key("notifications");
@@ -145,7 +149,7 @@ fn check_contacts(raw: &RawFile, channels: &Channels, context: &Context<'_>) -> 
         if phones.is_none() && !contact.sms.is_empty() {
             phones = Some(context.value(&place.key("sms").index(0)));
         }
-        match rule::implicit_contact(id) {
+        match rule::implicit_contact(&id) {
             None => context.report(
                 Diagnostic::new(
                     Code::InvalidName,

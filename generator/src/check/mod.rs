@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
-    platform::{Project, RawFile, authority},
+    platform::{Project, RawFile, authority, rule::RawRules},
     schema::shape,
     source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
 };
@@ -156,7 +156,7 @@ fn check_document(
     text::check(&pruned, &context);
     let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
     let mut project: Option<Project> = match RawFile::deserialize(&*pruned) {
-        Ok(raw) => meaning::check(&raw, part, &context),
+        Ok(raw) => meaning::check(&raw, &RawRules::of(&pruned), part, &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.
             diagnostics.push(Diagnostic::new(Code::WrongType, 0..0, format!("the file cannot be read: {error}")));

@@ -1,7 +1,5 @@
 //! Which ids of the file may not become the same as parts of CloudFormation's logical ids.
 
-use std::collections::BTreeMap;
-
 use smol_str::SmolStr;
 
 use crate::{
@@ -13,12 +11,11 @@ use crate::{
 
 /// Reports ids of one table that become the same part of a logical id: all but the first of them in the file.
 pub(crate) fn check<'n>(names: impl Iterator<Item = &'n str>, thing: &str, at: &At<'_>, context: &Context<'_>) {
-    let mut groups: BTreeMap<SmolStr, Vec<&str>> = BTreeMap::new();
-    for name in names {
-        groups.entry(logical_id(name, "")).or_default().push(name);
-    }
-    for (part, names) in groups.into_iter().filter(|(_, names)| names.len() > 1) {
-        let mut places: Vec<_> = names.into_iter().map(|name| (context.key(&at.key(name)), name)).collect();
+    let mut parts: Vec<(SmolStr, &str)> = names.map(|name| (logical_id(name, ""), name)).collect();
+    parts.sort();
+    for group in parts.chunk_by(|(part, _), (next, _)| part == next).filter(|group| group.len() > 1) {
+        let part = &group[0].0;
+        let mut places: Vec<_> = group.iter().map(|(_, name)| (context.key(&at.key(name)), name)).collect();
         places.sort_by_key(|(span, _)| span.start);
         let (first_span, first) = &places[0];
         for (span, name) in &places[1..] {

@@ -36,14 +36,17 @@ pub(crate) mod values;
 pub(crate) mod webhook;
 pub mod zone;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, EnvironmentId, PlatformName, RuleId, SeverityId, ShadowName, ZoneId},
     units::Millis,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, de};
 use smol_str::SmolStr;
 
 use crate::schema::types::Table;
@@ -99,7 +102,7 @@ pub struct Platform {
     /// How long the alert history is kept.
     pub alert_retention: Millis,
     /// Rules.
-    pub rules: BTreeMap<RuleId, fleetform_engine::rule_set::Rule>,
+    pub rules: BTreeMap<RuleId, Arc<fleetform_engine::rule_set::Rule>>,
     /// Tests of the rules, which the file itself holds.
     pub tests: Vec<rule_test::RuleTest>,
     /// What is watched.
@@ -166,8 +169,10 @@ pub(crate) struct RawFile {
     /// When days of samples become files of their own.
     pub(crate) export: Option<export::RawExport>,
     /// What must hold for an alert.
-    // Boxed: half of a map's room may be empty, and there may be ten thousand of these.
-    pub(crate) rules: Option<Table<RuleId, Box<rule::RawRule>>>,
+    // There may be ten thousand of these: they are read one by one, from [`rule::RawRules`].
+    #[serde(rename = "rules")]
+    #[schemars(with = "Option<Table<RuleId, rule::RawRule>>")]
+    pub(crate) _rules: Option<de::IgnoredAny>,
     /// Tests of the rules: what a device sends, and where a rule must stand then.
     #[schemars(length(max = rule_test::TESTS_MAX))]
     pub(crate) tests: Option<Vec<rule_test::RawRuleTest>>,

@@ -1,6 +1,9 @@
 //! `[[routes]]`: which alert goes to whom. The artifact's form is the checked form.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fleetform_engine::{
     ids::{ContactId, RuleId},
@@ -117,7 +120,7 @@ pub(crate) fn check(
 /// Reports routes whose condition no rule can meet.
 pub(crate) fn check_reach(
     routes: &[Route],
-    rules: &BTreeMap<RuleId, Rule>,
+    rules: &BTreeMap<RuleId, Arc<Rule>>,
     written: bool,
     at: &At<'_>,
     context: &Context<'_>,

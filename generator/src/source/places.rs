@@ -21,6 +21,9 @@ pub(super) struct Places {
     by_path: OnceCell<Vec<u32>>,
 }
 
+/// A key, its value and what is between them, in a file that is written without comments.
+const BYTES_PER_PLACE: usize = 16;
+
 /// Questions for which no order is made: it takes as long as a hundred searches.
 const SEARCHES_MAX: usize = 16;
 
@@ -55,6 +58,11 @@ impl Path {
 }
 
 impl Places {
+    /// No places yet, with room for those of a text of so many bytes.
+    pub(super) fn with_room_for(bytes: usize) -> Self {
+        Self { all: Vec::with_capacity(bytes / BYTES_PER_PLACE), ..Self::default() }
+    }
+
     /// Keeps where a key and its value stand. A document fits 32 bits.
     pub(super) fn add(&mut self, path: Path, key: Range<usize>, value: Range<usize>) {
         let short = |span: Range<usize>| [span.start as u32, span.end as u32];

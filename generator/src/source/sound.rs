@@ -116,7 +116,7 @@ impl<'t> Reader<'t> {
         Self {
             text,
             root: Map::new(),
-            places: Places::default(),
+            places: Places::with_room_for(text.len()),
             closed: HashSet::new(),
             items: BTreeMap::new(),
             header: Header { key: Vec::new(), is_item: false, span: 0..0, path: Path::ROOT },

@@ -1,5 +1,7 @@
 //! Every message, word for word.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -100,7 +102,7 @@ fn an_end_says_why() {
 fn what_explains_an_alert_is_part_of_the_email() {
     let email = |condition: Value, limit: &str, evidence: Value| {
         let mut rules = rules(Value::Null);
-        let rule = rules.rules.values_mut().next().expect("a rule");
+        let rule = Arc::make_mut(rules.rules.values_mut().next().expect("a rule"));
         rule.condition = serde_json::from_value(condition).expect("a condition");
         let mut notice = notice("firing", json!({ "is": "firing" }), 0);
         notice.alert.limit = limit.into();

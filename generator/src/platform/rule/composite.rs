@@ -1,13 +1,16 @@
 //! `type = "composite"`: other rules of the same device, taken together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fleetform_engine::{
     ids::{DeviceTypeId, RuleId, ZoneId},
     rule_set::{COMPOSITE_DEPTH_MAX, COMPOSITE_RULES_MAX, Condition, Rule},
 };
 
-use super::{Kind, RawRule, Subject, hold::check_no_sample_keys};
+use super::{Kind, RawRule, RawRules, Subject, hold::check_no_sample_keys};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -88,8 +91,8 @@ type Reach = BTreeMap<DeviceTypeId, Option<BTreeSet<ZoneId>>>;
 /// Checks what composite rules and the rules that they name have to do with each other, and lets one that names no
 /// device types read those on which it can fire.
 pub(crate) fn complete(
-    rules: &mut BTreeMap<RuleId, Rule>,
-    raw: &BTreeMap<RuleId, Box<RawRule>>,
+    rules: &mut BTreeMap<RuleId, Arc<Rule>>,
+    raw: &RawRules<'_>,
     at: &At<'_>,
     context: &Context<'_>,
 ) {
@@ -137,7 +140,7 @@ pub(crate) fn complete(
             } else if raw.get(&id).is_some_and(|raw| raw.device_types.is_none())
                 && let Some(rule) = rules.get_mut(&id)
             {
-                rule.device_types = reach.keys().cloned().collect();
+                Arc::make_mut(rule).device_types = reach.keys().cloned().collect();
             }
             reaches.insert(id, reach);
         }
@@ -176,10 +179,10 @@ impl Named {
 }
 
 /// Where the rule can fire at all: where all of `all` can, and one of `any`.
-fn reach_of(rule: &Rule, named: &Named, rules: &BTreeMap<RuleId, Rule>, known: &BTreeMap<RuleId, Reach>) -> Reach {
+fn reach_of(rule: &Rule, named: &Named, rules: &BTreeMap<RuleId, Arc<Rule>>, known: &BTreeMap<RuleId, Reach>) -> Reach {
     let of = |id: &RuleId| match known.get(id) {
         Some(reach) => reach.clone(),
-        None => rules.get(id).map(own_reach).unwrap_or_default(),
+        None => rules.get(id).map(|rule| own_reach(rule)).unwrap_or_default(),
     };
     let mut reach = own_reach(rule);
     for id in &named.all {
@@ -238,8 +241,8 @@ fn report_nowhere(id: &RuleId, place: &At<'_>, context: &Context<'_>) {
 fn report_fleets(
     id: &RuleId,
     named: &Named,
-    rules: &BTreeMap<RuleId, Rule>,
-    raw: &BTreeMap<RuleId, Box<RawRule>>,
+    rules: &BTreeMap<RuleId, Arc<Rule>>,
+    raw: &RawRules<'_>,
     at: &At<'_>,
     context: &Context<'_>,
 ) {
@@ -247,7 +250,7 @@ fn report_fleets(
         |name: &&RuleId| rules.get(*name).is_some_and(|rule| matches!(rule.condition, Condition::Fleet { .. }));
     for name in named.rules().filter(is_fleet) {
         let place = at.key(id.as_str());
-        let Some((key, index)) = written(raw.get(id).map(Box::as_ref), name) else { continue };
+        let Some((key, index)) = written(raw.get(id).as_ref(), name) else { continue };
         let (list_at, other) = (place.key(key), at.key(name.as_str()));
         context.report(
             Diagnostic::new(

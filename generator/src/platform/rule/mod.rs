@@ -17,6 +17,7 @@ mod no_data;
 mod range;
 mod rate_of_change;
 mod raw;
+mod raw_rules;
 pub(crate) mod shadow;
 mod state;
 mod subject;
@@ -34,6 +35,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 
 pub(crate) use raw::{RawNotifications, RawRule};
+pub(crate) use raw_rules::RawRules;
 pub(crate) use subject::Scope;
 use subject::Subject;
 
