@@ -243,7 +243,7 @@ impl Compiled {
         let in_force = overrides.in_force(set);
         let rules = set.rules.iter().map(|(id, rule)| match in_force.get(id) {
             Some((row, rule)) => (id, rule, Some(*row)),
-            None => (id, &**rule, None),
+            None => (id, rule, None),
         });
         let zones: Vec<ZoneId> = set.zones.keys().cloned().collect();
         let zone_index: HashMap<ZoneId, u16> = (0..).zip(&zones).map(|(index, id)| (id.clone(), index)).collect();

@@ -2,7 +2,7 @@
 //!
 //! What a rule means is the engine's business. Here its parts are only taken over, with addresses left out.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fleetform_engine::rule_set::{Contact, DeviceType, FORMAT_VERSION, Reading, RuleSet, Zone};
 use smol_str::SmolStr;
@@ -34,7 +34,7 @@ pub fn rule_set(platform: &Platform) -> RuleSet {
     RuleSet { rules: platform.rules.clone(), ..without_rules(platform) }
 }
 
-/// The same without the rules, which are most of it, for whoever has them or does not ask about them.
+/// The same without the rules, for whoever does not ask about them.
 pub(crate) fn without_rules(platform: &Platform) -> RuleSet {
     let zones = platform.zones.iter().map(|(id, zone)| {
         let zone = Zone {
@@ -83,6 +83,6 @@ pub(crate) fn without_rules(platform: &Platform) -> RuleSet {
         severities: platform.severities.clone(),
         contacts: contacts.collect(),
         routes: platform.routes.clone(),
-        rules: BTreeMap::new(),
+        rules: Arc::default(),
     }
 }

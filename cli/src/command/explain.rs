@@ -197,7 +197,7 @@ impl Story<'_> {
     /// Where the rule stands on the device, or in its zone.
     fn place(&self) -> Option<Place> {
         let is_fleet = |rule: &Rule| matches!(rule.condition, Condition::Fleet { .. });
-        if self.set.rules.get(self.rule).is_some_and(|rule| is_fleet(rule)) {
+        if self.set.rules.get(self.rule).is_some_and(is_fleet) {
             self.session.fleet(self.session.zone(self.device)?, self.rule)
         } else {
             self.session.place(self.device, self.rule)

@@ -1,9 +1,6 @@
 //! `type = "composite"`: other rules of the same device, taken together.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use smol_str::SmolStr;
 
@@ -46,12 +43,8 @@ impl Composite {
 
 /// How many composite rules lie one below the other under a rule: 0 for any other kind. Whoever goes by rising depth
 /// meets each rule after those that it reads.
-pub(crate) fn depth(id: &RuleId, rules: &BTreeMap<RuleId, Arc<Rule>>) -> usize {
-    fn below<'a>(
-        id: &'a RuleId,
-        rules: &'a BTreeMap<RuleId, Arc<Rule>>,
-        known: &mut BTreeMap<&'a RuleId, usize>,
-    ) -> usize {
+pub(crate) fn depth(id: &RuleId, rules: &BTreeMap<RuleId, Rule>) -> usize {
+    fn below<'a>(id: &'a RuleId, rules: &'a BTreeMap<RuleId, Rule>, known: &mut BTreeMap<&'a RuleId, usize>) -> usize {
         if let Some(depth) = known.get(id) {
             return *depth;
         }

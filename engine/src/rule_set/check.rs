@@ -48,7 +48,7 @@ impl RuleSet {
             }
         }
         self.check_routes()?;
-        for (id, rule) in &self.rules {
+        for (id, rule) in self.rules.iter() {
             self.check_rule(id, rule).map_err(|error| invalid(format!("rules.{id}.{}", error.at), error.problem))?;
         }
         Ok(())

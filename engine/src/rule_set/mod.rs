@@ -61,8 +61,8 @@ pub struct RuleSet {
     pub contacts: BTreeMap<ContactId, Contact>,
     /// Who is told, first match first; a route without `continue` ends the search.
     pub routes: Vec<Route>,
-    /// Every rule, disabled ones too: an override may enable them. Shared, as a platform's environments have the same.
-    pub rules: BTreeMap<RuleId, Arc<Rule>>,
+    /// Every rule, disabled ones too: an override may enable them. Shared, for they are most of a large rule set.
+    pub rules: Arc<BTreeMap<RuleId, Rule>>,
 }
 
 impl RuleSet {

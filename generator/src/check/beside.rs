@@ -10,7 +10,7 @@ use crate::{
         Platform,
         rule_test::{self, RawRuleTest, RuleTest},
     },
-    schema::shape,
+    schema::{raw, shape},
     source::{At, DEPTH_MAX, Document, Refused, Source},
 };
 
@@ -72,7 +72,7 @@ fn check_source(platform: Option<&Platform>, written: &Value, source: &Source) -
     let declared = declared(platform, written);
     let context = Context::new(&document, &declared);
     text::check(&pruned, &context);
-    let tests = match RawTests::deserialize(&*pruned) {
+    let tests = match raw::read::<RawTests>(&pruned) {
         Ok(raw) => platform.map_or_else(Vec::new, |platform| {
             rule_test::check(raw.tests.as_ref(), platform, &At::root("tests"), &context)
         }),

@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use fleetform_engine::rule_set::RuleSet;
 use fleetform_policy::iot::DOCUMENT_CHARS_MAX;
 use smol_str::SmolStr;
 
@@ -10,14 +9,14 @@ use super::context::{Context, shown};
 use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{Platform, Project},
-    rule_set::without_rules,
+    rule_set::rule_set,
     source::At,
     stacks::{self, iot_policies::NAMED_SHADOW},
 };
 
 /// Checks what the environments of a project without errors would become.
-pub(super) fn check(project: &mut Project, context: &Context<'_>) {
-    for platform in project.environments.values_mut() {
+pub(super) fn check(project: &Project, context: &Context<'_>) {
+    for platform in project.environments.values() {
         if !platform.overrides.is_empty() {
             check_overrides(platform, &stacks::logical_ids(platform), context);
         }
@@ -50,13 +49,8 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
 
 /// Reports a rule set that its loader would refuse. The checks of each element ask the same with the place at hand, so
 /// this says that the two have come apart.
-fn check_rule_set(platform: &mut Platform, context: &Context<'_>) {
-    // The rules, which are most of it, are only lent to the rule set.
-    let rules = std::mem::take(&mut platform.rules);
-    let set = RuleSet { rules, ..without_rules(platform) };
-    let checked = set.check();
-    platform.rules = set.rules;
-    if let Err(error) = checked {
+fn check_rule_set(platform: &Platform, context: &Context<'_>) {
+    if let Err(error) = rule_set(platform).check() {
         let environment = &platform.environment.id;
         let message =
             format!("the runtime would not load what environment `{environment}` makes of this file: {error}");
@@ -129,8 +123,8 @@ mod tests {
             let context = Context::new(&document, &written);
             let id = platform.environment.id.clone();
             let environments = BTreeMap::from([(id.clone(), platform.clone())]);
-            let mut project = Project { name: platform.name.clone(), default_environment: id, environments };
-            check(&mut project, &context);
+            let project = Project { name: platform.name.clone(), default_environment: id, environments };
+            check(&project, &context);
             context.into_found()
         };
         assert_eq!(found(&platform), []);

@@ -59,11 +59,11 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);
     let rules_at = at("rules");
     let scope = Scope::new(&zones, &device_types, &message, sweep_every);
-    // A list that grows while it is made is copied again and again.
+    // A list that grows while it is made is copied again and again, and this one has megabytes.
     let mut checked = Vec::with_capacity(raw_rules.len());
     checked.extend(raw_rules.all(context).filter_map(|(id, raw)| {
         let rule = raw.check(&id, &scope, &rules_at.key(id.as_str()), context)?;
-        Some((id, Arc::new(rule)))
+        Some((id, rule))
     }));
     let mut rules: BTreeMap<_, _> = checked.into_iter().collect();
     rule::composite::complete(&mut rules, raw_rules, &rules_at, context);
@@ -74,9 +74,9 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
     let alert_retention = raw_retention.check(&at("retention"), context);
 
+    let rules = Arc::new(rules);
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
-    let last = raw.environments.iter().flat_map(|all| all.0.keys()).rfind(|id| part.has(id.as_str()));
     for (id, environment) in raw.environments.iter().flat_map(|environments| &environments.0) {
         let environment = environment.check(id, kept_by, &environments_at.key(id.as_str()), context);
         if !part.has(id.as_str()) {
@@ -105,8 +105,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
             channels: channels.clone(),
             routes: routes.clone(),
             alert_retention,
-            // They are most of a large platform, and after the last nobody asks for them.
-            rules: if Some(id) == last { std::mem::take(&mut rules) } else { rules.clone() },
+            rules: rules.clone(),
             tests: Vec::new(),
             observe: observe.clone(),
             security,

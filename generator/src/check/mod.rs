@@ -16,13 +16,12 @@ pub use earlier::Earlier;
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
     platform::{Project, RawFile, authority, rule::RawRules},
-    schema::shape,
+    schema::{raw, shape},
     source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
 };
 
@@ -155,7 +154,7 @@ fn check_document(
     let context = context::Context::new(document, value);
     text::check(&pruned, &context);
     let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
-    let mut project: Option<Project> = match RawFile::deserialize(&*pruned) {
+    let project: Option<Project> = match raw::read::<RawFile>(&pruned) {
         Ok(raw) => meaning::check(&raw, &RawRules::of(&pruned), part, &context),
         Err(error) => {
             // The schema and the raw forms are one definition, so this says that they have come apart.
@@ -163,7 +162,7 @@ fn check_document(
             None
         }
     };
-    if let Some(project) = project.as_mut().filter(|_| shape_is_sound && context.is_sound()) {
+    if let Some(project) = project.as_ref().filter(|_| shape_is_sound && context.is_sound()) {
         generated::check(project, &context);
         earlier::check(project, earlier, &context);
     }

@@ -12,7 +12,7 @@ use crate::{
 /// Reports ids of one table that become the same part of a logical id: all but the first of them in the file.
 pub(crate) fn check<'n>(names: impl Iterator<Item = &'n str>, thing: &str, at: &At<'_>, context: &Context<'_>) {
     let mut parts: Vec<(SmolStr, &str)> = names.map(|name| (logical_id(name, ""), name)).collect();
-    parts.sort();
+    parts.sort_unstable();
     for group in parts.chunk_by(|(part, _), (next, _)| part == next).filter(|group| group.len() > 1) {
         let part = &group[0].0;
         let mut places: Vec<_> = group.iter().map(|(_, name)| (context.key(&at.key(name)), name)).collect();

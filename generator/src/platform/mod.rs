@@ -101,8 +101,8 @@ pub struct Platform {
     pub routes: Vec<fleetform_engine::rule_set::Route>,
     /// How long the alert history is kept.
     pub alert_retention: Millis,
-    /// Rules.
-    pub rules: BTreeMap<RuleId, Arc<fleetform_engine::rule_set::Rule>>,
+    /// Rules, the same in every environment.
+    pub rules: Arc<BTreeMap<RuleId, fleetform_engine::rule_set::Rule>>,
     /// Tests of the rules, which the file itself holds.
     pub tests: Vec<rule_test::RuleTest>,
     /// What is watched.

@@ -1,9 +1,6 @@
 //! `[[routes]]`: which alert goes to whom. The artifact's form is the checked form.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
     ids::{ContactId, RuleId},
@@ -120,7 +117,7 @@ pub(crate) fn check(
 /// Reports routes whose condition no rule can meet.
 pub(crate) fn check_reach(
     routes: &[Route],
-    rules: &BTreeMap<RuleId, Arc<Rule>>,
+    rules: &BTreeMap<RuleId, Rule>,
     written: bool,
     at: &At<'_>,
     context: &Context<'_>,

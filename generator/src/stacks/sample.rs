@@ -1,6 +1,6 @@
 //! Platforms for the tests of this folder: a small one, and one of any size.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fleetform_engine::{
     ids::{CommandId, ContactId, DeviceTypeId, EnvironmentId, MetricId, ParamId, PlatformName, ShadowName, ZoneId},
@@ -144,7 +144,7 @@ pub(crate) fn platform() -> Platform {
         channels: Channels { sms: Some(Sms { origination: "+12025550100".into() }) },
         routes: Vec::new(),
         alert_retention: Millis::from_secs(400 * 86_400),
-        rules: BTreeMap::new(),
+        rules: Arc::default(),
         tests: Vec::new(),
         observe: Observe {
             ingestion_lag: Some(IngestionLag {

@@ -34,7 +34,7 @@ pub struct Message {
 /// Puts a notice into words.
 pub fn message(rules: &RuleSet, notification: &Notification) -> Message {
     let alert = &notification.alert;
-    let rule = rules.rules.get(&alert.rule).map(AsRef::as_ref);
+    let rule = rules.rules.get(&alert.rule);
     let words = Words::new(rules, rule, alert);
     let (tag, summary) = match notification.kind {
         NoticeKind::Firing => {

@@ -102,7 +102,7 @@ fn an_end_says_why() {
 fn what_explains_an_alert_is_part_of_the_email() {
     let email = |condition: Value, limit: &str, evidence: Value| {
         let mut rules = rules(Value::Null);
-        let rule = Arc::make_mut(rules.rules.values_mut().next().expect("a rule"));
+        let rule = Arc::make_mut(&mut rules.rules).values_mut().next().expect("a rule");
         rule.condition = serde_json::from_value(condition).expect("a condition");
         let mut notice = notice("firing", json!({ "is": "firing" }), 0);
         notice.alert.limit = limit.into();
@@ -172,7 +172,7 @@ fn an_email_says_everything() {
 #[test]
 fn a_notice_of_a_rule_that_is_gone_still_reads() {
     let mut rules = rules(json!("{value}"));
-    rules.rules.clear();
+    rules.rules = Arc::default();
     rules.zones.clear();
     let notice = notice("resolved", json!({ "is": "resolved", "reason": "rule_removed" }), 0);
     assert_eq!(

@@ -1,9 +1,6 @@
 //! `type = "composite"`: other rules of the same device, taken together.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
     ids::{DeviceTypeId, RuleId, ZoneId},
@@ -90,12 +87,7 @@ type Reach = BTreeMap<DeviceTypeId, Option<BTreeSet<ZoneId>>>;
 
 /// Checks what composite rules and the rules that they name have to do with each other, and lets one that names no
 /// device types read those on which it can fire.
-pub(crate) fn complete(
-    rules: &mut BTreeMap<RuleId, Arc<Rule>>,
-    raw: &RawRules<'_>,
-    at: &At<'_>,
-    context: &Context<'_>,
-) {
+pub(crate) fn complete(rules: &mut BTreeMap<RuleId, Rule>, raw: &RawRules<'_>, at: &At<'_>, context: &Context<'_>) {
     let mut left: BTreeMap<RuleId, Named> =
         rules.iter().filter_map(|(id, rule)| Some((id.clone(), Named::of(&rule.condition)?))).collect();
     for (id, named) in &left {
@@ -140,7 +132,7 @@ pub(crate) fn complete(
             } else if raw.get(&id).is_some_and(|raw| raw.device_types.is_none())
                 && let Some(rule) = rules.get_mut(&id)
             {
-                Arc::make_mut(rule).device_types = reach.keys().cloned().collect();
+                rule.device_types = reach.keys().cloned().collect();
             }
             reaches.insert(id, reach);
         }
@@ -179,10 +171,10 @@ impl Named {
 }
 
 /// Where the rule can fire at all: where all of `all` can, and one of `any`.
-fn reach_of(rule: &Rule, named: &Named, rules: &BTreeMap<RuleId, Arc<Rule>>, known: &BTreeMap<RuleId, Reach>) -> Reach {
+fn reach_of(rule: &Rule, named: &Named, rules: &BTreeMap<RuleId, Rule>, known: &BTreeMap<RuleId, Reach>) -> Reach {
     let of = |id: &RuleId| match known.get(id) {
         Some(reach) => reach.clone(),
-        None => rules.get(id).map(|rule| own_reach(rule)).unwrap_or_default(),
+        None => rules.get(id).map(own_reach).unwrap_or_default(),
     };
     let mut reach = own_reach(rule);
     for id in &named.all {
@@ -241,7 +233,7 @@ fn report_nowhere(id: &RuleId, place: &At<'_>, context: &Context<'_>) {
 fn report_fleets(
     id: &RuleId,
     named: &Named,
-    rules: &BTreeMap<RuleId, Arc<Rule>>,
+    rules: &BTreeMap<RuleId, Rule>,
     raw: &RawRules<'_>,
     at: &At<'_>,
     context: &Context<'_>,

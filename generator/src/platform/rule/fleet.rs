@@ -1,6 +1,6 @@
 //! `type = "fleet"`: too large a part of a zone's devices is offline, or has an alert of another rule.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use fleetform_engine::{
     fleet::FLEET_DEVICES_MIN,
@@ -101,7 +101,7 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
 /// Checks what fleet rules and the rules that they name have to do with each other, and lets a fleet rule that names no
 /// device types count those of the rule that it names.
 pub(crate) fn complete(
-    rules: &mut BTreeMap<RuleId, Arc<Rule>>,
+    rules: &mut BTreeMap<RuleId, Rule>,
     raw: &RawRules<'_>,
     scope: &Scope<'_>,
     at: &At<'_>,
@@ -143,7 +143,7 @@ pub(crate) fn complete(
             if let Some(rule) = rules.get_mut(&id)
                 && raw.get(&id).is_some_and(|raw| raw.device_types.is_none())
             {
-                Arc::make_mut(rule).device_types = types;
+                rule.device_types = types;
             }
         }
         if let Some(rule) = rules.get(&id).filter(|rule| rule.enabled) {

@@ -1,15 +1,15 @@
 //! `[rules]` as it is written, each rule read when somebody asks for it.
 //!
-//! There may be ten thousand of them, and each is asked for once or twice: all at once would be the most that a check holds.
+//! There may be ten thousand of them: all at once they would be the most that a check holds.
 
 use fleetform_engine::ids::RuleId;
-use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::RawRule;
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
+    schema::raw,
     source::At,
 };
 
@@ -39,13 +39,13 @@ impl<'f> RawRules<'f> {
 
     /// One of them.
     pub(crate) fn get(&self, id: &RuleId) -> Option<RawRule> {
-        RawRule::deserialize(self.0?.get(id.as_str())?).ok()
+        raw::read(self.0?.get(id.as_str())?).ok()
     }
 
     fn those(&self, context: &Context<'_>, wanted: impl Fn(&Value) -> bool) -> impl Iterator<Item = (RuleId, RawRule)> {
         self.0.into_iter().flatten().filter(move |(_, rule)| wanted(rule)).filter_map(move |(name, rule)| {
             let read = RuleId::new(name).map_err(|error| error.to_string());
-            match read.and_then(|id| Ok((id, RawRule::deserialize(rule).map_err(|error| error.to_string())?))) {
+            match read.and_then(|id| Ok((id, raw::read(rule).map_err(|error| error.to_string())?))) {
                 Ok(rule) => Some(rule),
                 Err(error) => {
                     // The schema and the raw forms are one definition, so this says that they have come apart.

@@ -2,10 +2,7 @@
 //!
 //! Rules are compared inside groups of the same metric, direction and scope, so the cost grows with their number.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fleetform_engine::{
     ids::{RuleId, SeverityId},
@@ -29,7 +26,7 @@ struct Candidate<'r> {
 
 /// Warns of rules that another one makes needless.
 pub(crate) fn check(
-    rules: &BTreeMap<RuleId, Arc<Rule>>,
+    rules: &BTreeMap<RuleId, Rule>,
     severities: &BTreeMap<SeverityId, Severity>,
     routes: &[Route],
     at: &At<'_>,
@@ -37,7 +34,7 @@ pub(crate) fn check(
 ) {
     // A rule that a route names goes to somebody else, and is needed for that.
     let routed: BTreeSet<&RuleId> = routes.iter().flat_map(|route| &route.matches.rules).collect();
-    let compared = |(id, rule): &(&RuleId, &Arc<Rule>)| rule.enabled && !rule.shadow && !routed.contains(id);
+    let compared = |(id, rule): &(&RuleId, &Rule)| rule.enabled && !rule.shadow && !routed.contains(id);
     // Most rules are alone with what they read, and are compared with none.
     let mut places: HashMap<_, usize> = HashMap::with_capacity(rules.len());
     let mut neighbours: Vec<Vec<(&RuleId, &Rule)>> = Vec::with_capacity(rules.len());
