@@ -140,6 +140,11 @@ impl Standing {
     }
 }
 
+/// Whether a firing of now is for the history only.
+pub(crate) fn is_too_late(scene: &Scene<'_>) -> bool {
+    scene.delay() > scene.rules.max_alert_delay
+}
+
 /// Whether a running episode is told of now.
 pub(crate) fn on_firing(
     scene: &Scene<'_>,
@@ -161,9 +166,8 @@ pub(crate) fn on_firing(
             Some(_) | None => Verdict::Hold(WhyNot::AlreadySent),
         };
     }
-    let delay = scene.delay();
-    if delay > scene.rules.max_alert_delay {
-        return Verdict::Hold(WhyNot::TooLate { delay });
+    if is_too_late(scene) {
+        return Verdict::Hold(WhyNot::TooLate { delay: scene.delay() });
     }
     if let Some(until) = muted {
         return Verdict::Hold(WhyNot::Muted { until });

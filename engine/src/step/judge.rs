@@ -170,8 +170,8 @@ fn follow(
             instance.phase = Phase::Firing(Box::new(firing));
             // A firing that nobody hears of does not count as one too many.
             let muted = rule.muted_until.is_some_and(|until| scene.ingested_at < until);
-            let starts_flapping = !muted && fired(instance, rule, scene.ingested_at);
-            let verdict = if starts_flapping && !rule.shadow {
+            let heard = !(rule.shadow || muted || verdict::is_too_late(scene));
+            let verdict = if heard && fired(instance, rule, scene.ingested_at) {
                 tell_flapping(scene, tally, device, slot, rule)
             } else {
                 tell(scene, tally, device, slot, rule)

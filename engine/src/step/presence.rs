@@ -148,6 +148,10 @@ pub(super) fn lifecycle(
     let scene = moment.scene(rules, home, shard);
     let device = state.touch(index);
     device.presence.order = Some(lifecycle.order());
+    if is_history(&scene, device) {
+        tally.counts.late += 1;
+        return;
+    }
     if lifecycle.connected {
         device.presence.gone_at = None;
         let silent = due::offline_by_silence(device, rules.device_type(home).offline_after);

@@ -100,6 +100,27 @@ fn an_old_word_about_presence_does_not_undo_a_newer_one() {
 }
 
 #[test]
+fn an_old_word_of_the_broker_does_not_undo_a_newer_message() {
+    let (mut stream, _) = registered();
+    let mut said = Stream::default();
+    said.wrap("lifecycle", DEVICE, json!({ "e": "disconnected", "v": 5, "r": "CONNECTION_LOST" }), START_MS + 1_000);
+    stream.reading(DEVICE, json!({ "pressure": 50.0 }), 60_000);
+    said.records.iter().for_each(|put| stream.redrive(put, START_MS + 120_000));
+    let later = START_MS + 60_000 + 130_000;
+    stream.put("tick", json!({ "ff": 1, "k": "tick", "t": later }).to_string(), later);
+    let before = stream.records.len();
+    // What the broker said is known all the same: the end of an older connection is none of this one's.
+    stream.wrap("lifecycle", DEVICE, json!({ "e": "disconnected", "v": 4, "r": "CONNECTION_LOST" }), later + 1_000);
+    stream.put("tick", json!({ "ff": 1, "k": "tick", "t": later + 200_000 }).to_string(), later + 200_000);
+    let memory = Memory::new();
+    let mut host = Host::new(&memory);
+    let outcome = host.deliver(&stream, 0, before);
+    assert_eq!((outcome.counts.late, outcome.counts.offline), (1, 0));
+    let outcome = host.deliver(&stream, before, stream.records.len());
+    assert_eq!((outcome.counts.stale_presence, outcome.counts.offline), (1, 0));
+}
+
+#[test]
 fn what_is_still_wrong_is_set_aside_again_as_it_came_and_can_be_put_again() {
     let (mut stream, _) = registered();
     let bad = Put { key: DEVICE.into(), data: b"{\"reading\":7}".to_vec(), arrived_at: START_MS };

@@ -73,11 +73,11 @@ impl Oracle<'_> {
         self.history(id, registration, at, &episode, "Firing");
         life.open = Some(episode);
         let flapped = stable_at(&life.firings, rule, at.ingest).is_some();
-        let muted = muted(rule, at);
-        if !muted {
+        let unheard = muted(rule, at) || rule["shadow"] == true || at.ingest - at.t > 900_000;
+        if !unheard {
             life.firings.push(at.ingest);
         }
-        if muted || flapped || rule["shadow"] == true || stable_at(&life.firings, rule, at.ingest).is_none() {
+        if unheard || flapped || stable_at(&life.firings, rule, at.ingest).is_none() {
             return self.tell(life, (id, rule), registration, at);
         }
         life.told_at = Some(at.ingest);
