@@ -31,6 +31,7 @@ pub mod overrides;
 pub mod position;
 #[cfg(feature = "probes")]
 pub mod probe;
+pub mod public_address;
 mod queue;
 pub mod reason;
 mod record;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use fleetform_engine::rule_set::Webhook;
+use fleetform_engine::{public_address::not_public, rule_set::Webhook};
 
 use super::contact::RawWebhook;
 use crate::{
@@ -106,11 +106,14 @@ fn check_host(authority: &str) -> Option<(&'static str, &'static str)> {
     if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port == 0) || port.parse::<u16>().is_err()) {
         return Some(("the URL's port is not a number from 1 to 65,535", "leave the port out, or mend it"));
     }
+    const NOT_PUBLIC: &str = "the URL's host is not a public address; such a webhook is refused when it is sent";
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     if let Ok(address) = host.parse::<IpAddr>() {
-        return (!is_public(address))
-            .then_some(("the URL's host is not a public address; such a webhook is refused when it is sent", HOST));
+        return not_public(address).map(|_| (NOT_PUBLIC, HOST));
     }
-    let host = host.trim_end_matches('.');
+    if is_number(host.rsplit('.').next().unwrap_or_default()) {
+        return Some(("the URL's host is an address in a form that is not read alike everywhere", HOST));
+    }
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
@@ -120,36 +123,19 @@ fn check_host(authority: &str) -> Option<(&'static str, &'static str)> {
     if host.len() > 253 || !host.split('.').all(label_fits) {
         return Some(("the URL's host is not a host name", HOST));
     }
-    let local = host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost");
-    local.then_some(("the URL's host is not a public address; such a webhook is refused when it is sent", HOST))
+    let is_private = !host.contains('.') || PRIVATE_DOMAINS.iter().any(|domain| host.ends_with(domain));
+    is_private.then_some((NOT_PUBLIC, HOST))
 }
 
-/// Whether an address can be reached from outside: the runtime refuses the others when it sends.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            !(v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || a == 0
-                || (a == 100 && (64..128).contains(&b)))
-        }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_public(IpAddr::V4(v4)),
-            None => {
-                let first = v6.segments()[0];
-                !(v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || first & 0xfe00 == 0xfc00
-                    || first & 0xffc0 == 0xfe80)
-            }
-        },
-    }
+/// Domains without a public address: `localhost` and `local` are special-use names (RFC 6761, RFC 6762), as is `home.arpa`
+/// (RFC 8375), `internal` is reserved for private use, and `localdomain` is what systems call their own.
+const PRIVATE_DOMAINS: [&str; 5] = [".localhost", ".localdomain", ".local", ".internal", ".home.arpa"];
+
+/// Whether the last label of a host makes it an IPv4 address, as it does in a browser: `127.1` is 127.0.0.1.
+fn is_number(label: &str) -> bool {
+    let hexadecimal = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    !label.is_empty() && label.bytes().all(|digit| digit.is_ascii_digit())
+        || label.strip_prefix("0x").is_some_and(hexadecimal)
 }
 
 #[cfg(test)]
@@ -158,7 +144,15 @@ mod tests {
 
     #[test]
     fn hosts_are_public() {
-        for good in ["host.example", "host.example:8443", "203.0.113.9", "[2606:4700::1111]:443"] {
+        for good in [
+            "host.example",
+            "Host.Example.",
+            "host.example:8443",
+            "local.example",
+            "1.2.0x.example",
+            "203.0.113.9",
+            "[2606:4700::1111]:443",
+        ] {
             assert_eq!(check_host(good), None, "{good}");
         }
         for bad in [
@@ -174,6 +168,18 @@ mod tests {
             "host:0",
             "host:x",
             "[::ffff:10.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "127.0.0.1.",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "host.0X7F",
+            "0177.0.0.1",
+            "999.1.1.1",
+            "ip6-localhost",
+            "LOCALHOST.localdomain",
+            "printer.local",
+            "metadata.google.internal",
         ] {
             assert!(check_host(bad).is_some(), "{bad}");
         }
