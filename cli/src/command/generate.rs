@@ -45,11 +45,12 @@ impl Generate {
             return self.verdict(&changes);
         }
         folder::write(&self.out, &tree, &changes)?;
-        let (count, out) = (changes.files.len(), &self.out);
-        if count == 0 {
-            tell(format_args!("{out} is up to date"));
-        } else {
-            tell(format_args!("{out}: {count} of {} files written", tree.len()));
+        let (out, removed) = (&self.out, changes.removed());
+        let written = changes.files.len() - removed;
+        match (written, removed) {
+            (0, 0) => tell(format_args!("{out} is up to date")),
+            (_, 0) => tell(format_args!("{out}: {written} of {} files written", tree.len())),
+            (_, _) => tell(format_args!("{out}: {written} of {} files written, {removed} removed", tree.len())),
         }
         let environment = self.env.as_deref().unwrap_or(project.default_environment.as_str());
         tell(format_args!(

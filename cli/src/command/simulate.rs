@@ -58,7 +58,7 @@ pub(crate) struct Simulate {
     /// silence, skew, duplicates, disorder and malformed; unless given, a mix of all
     #[arg(long, value_name = "PROFILES")]
     profiles: Option<Mix>,
-    /// What the devices are called, with `{type}`, `{zone}` and the device's number, `{n}` or `{n:WIDTH}`
+    /// What the devices are called, with `{type}`, `{zone}` and the device's number of so many digits or more, `{n:WIDTH}`
     #[arg(long, value_name = "TEMPLATE", default_value = "sim-{n:5}", value_parser = NameTemplate::parse)]
     name: NameTemplate,
     /// The file to write; unless given, standard output
@@ -139,7 +139,7 @@ impl Simulate {
                     result.map_err(|error| Stop::failed(format_args!("cannot write to standard output: {error}")))?
                 }
             },
-            Some(path) => to_file(path, &mut fleet, &registrations)?,
+            Some(path) => to_file(path, &self.file.file, &mut fleet, &registrations)?,
         };
         tell(format_args!(
             "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
@@ -236,7 +236,15 @@ fn count_profiles(devices: &[Member]) -> String {
 }
 
 /// Writes a file whole, or leaves what is there.
-fn to_file(path: &Utf8Path, fleet: &mut Fleet<'_>, registrations: &[Vec<u8>]) -> Result<Written, Stop> {
+fn to_file(
+    path: &Utf8Path,
+    platform: &Utf8Path,
+    fleet: &mut Fleet<'_>,
+    registrations: &[Vec<u8>],
+) -> Result<Written, Stop> {
+    if path.canonicalize().is_ok_and(|path| platform.canonicalize().is_ok_and(|platform| platform == path)) {
+        return Err(Stop::bad_input(format_args!("`{path}` is the platform file")).help("name another file to write"));
+    }
     let unwritable = |error: io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
     let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
     let mut builder = tempfile::Builder::new();

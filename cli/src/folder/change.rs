@@ -44,10 +44,26 @@ pub(crate) struct Changes {
     pub(super) top_level: BTreeSet<String>,
 }
 
+impl Changes {
+    /// How many files are removed.
+    pub(crate) fn removed(&self) -> usize {
+        self.files.values().filter(|change| matches!(change, Change::Removed)).count()
+    }
+}
+
 /// Compares a folder with a rendering. Ends the command where something stands in the way: a link, or a file that
 /// fleetform did not write.
 pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
-    let earlier = manifest(out, Utf8Path::new(MANIFEST))?.map(|manifest| manifest.environments).unwrap_or_default();
+    let earlier = manifest(out, Utf8Path::new(MANIFEST))?;
+    if earlier.as_ref().is_some_and(|manifest| manifest.rule_set.is_some()) {
+        // Taken for what environments share, it would have all of the environment's files removed.
+        let above = out.parent().filter(|above| !above.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+        return Err(Stop::bad_input(format_args!(
+            "`{out}` is the folder of one environment, which has a part in `{above}`"
+        ))
+        .help(format_args!("generate with --out {above}, or into another folder")));
+    }
+    let earlier = earlier.map(|manifest| manifest.environments).unwrap_or_default();
     let top_level: BTreeSet<String> = top_level(tree).map(str::to_owned).chain(earlier).collect();
     let is_there = refuse_links(out, &top_level)?;
     let owned = owned(out, tree)?;

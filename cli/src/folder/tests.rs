@@ -215,3 +215,15 @@ fn case_16_what_a_killed_run_left_beside_the_folder_is_cleared_away() {
     assert!(beside.join(".fleetform-stage-notes/mine.txt").exists());
     assert!(busy.exists(), "a run that still goes on keeps its stage");
 }
+
+#[test]
+fn the_folder_of_one_environment_is_not_taken_for_the_whole() {
+    let (_folder, out) = place();
+    generate(&out, &tree(&[("dev", "root.yaml", "a")])).expect("it is written");
+    let own = r#"{"format":1,"generator":"0","platform":"p","rule_set":{"format_version":1,"sha256":"0"},"files":{}}"#;
+    put(out.join("dev/manifest.json"), own);
+    let before = files(&out);
+    let stop = generate(&out.join("dev"), &tree(&[("dev", "root.yaml", "b")])).expect_err("it is refused");
+    assert!(format!("{stop:?}").contains("is the folder of one environment"), "{stop:?}");
+    assert_eq!(files(&out), before);
+}
