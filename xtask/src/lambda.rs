@@ -154,6 +154,8 @@ fn compiler_flags(command: &mut Command, target: &str) -> Result<(), Error> {
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let path = env::join_paths(path).map_err(|error| Error::Message(format!("PATH: {error}")))?;
     command
+        // The day and the time that C code puts into itself.
+        .env("SOURCE_DATE_EPOCH", "315532800")
         .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))
         .env(format!("CFLAGS_{}", target.replace('-', "_")), c.join(" "))
         .env("PATH", path);
