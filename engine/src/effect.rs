@@ -302,4 +302,32 @@ impl Effects {
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
+
+    /// At most so many rows and records after the first `from`: notices first, since somebody waits for them, then
+    /// alerts, what is set aside, and records.
+    pub fn part(&self, from: usize, length: usize) -> Self {
+        let mut cut = Cut { skip: from, left: length };
+        Self {
+            notifications: cut.of(&self.notifications),
+            alerts: cut.of(&self.alerts),
+            quarantined: cut.of(&self.quarantined),
+            members: cut.of(&self.members),
+        }
+    }
+}
+
+/// A range of what lies in several lists, as one list after another takes its share.
+struct Cut {
+    skip: usize,
+    left: usize,
+}
+
+impl Cut {
+    fn of<T: Clone>(&mut self, rows: &[T]) -> Vec<T> {
+        let (skipped, rows) = rows.split_at(self.skip.min(rows.len()));
+        let taken = &rows[..self.left.min(rows.len())];
+        self.skip -= skipped.len();
+        self.left -= taken.len();
+        taken.to_vec()
+    }
 }

@@ -187,11 +187,6 @@ impl Instance {
         flaps: None,
     };
 
-    /// Whether the condition held at the last sample.
-    pub(crate) fn held(&self) -> bool {
-        self.breached & 1 == 1
-    }
-
     /// Whether a sample that is within a rule's limits leaves it as it is: it may only remember when it was told of.
     #[inline]
     pub(crate) fn is_still(&self) -> bool {

@@ -107,6 +107,10 @@ fn rules(random: &mut Random) -> Value {
     rules["surges"]["min_samples"] = json!(random.between(0, 4));
     rules["vibration-by-day"]["active"] = without_samples::hours(random);
     rules["off"]["enabled"] = json!(false);
+    let mut apart = random.clone().fork();
+    rules["stuck"]["keep_firing_for_ms"] = json!(apart.between(0, 12) * 10_000);
+    rules["stopped-while-running"]["active"] = without_samples::hours(&mut apart);
+    rules["stopped-while-running"]["min_samples"] = json!(apart.between(0, 4));
     rules["temperature-range"]["flap_limit"] = json!({ "firings": 2, "per_ms": 1_200_000 });
     for (id, rule) in without_samples::rules(random).into_iter().chain(anomaly::rules(random)) {
         rules[id] = rule;

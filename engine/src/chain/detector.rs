@@ -101,14 +101,16 @@ fn read_buckets(reader: &mut Reader<'_>) -> Result<Zscore, Malformed> {
 
 pub(super) fn write_anchor(writer: &mut Writer, anchor: Anchor) {
     writer.float(anchor.value.get());
-    writer.signed(anchor.since.0);
+    writer.signed(anchor.moved_at.0);
+    writer.number(anchor.since.since(anchor.moved_at).0);
     writer.number(anchor.newest.since(anchor.since).0);
 }
 
 pub(super) fn read_anchor(reader: &mut Reader<'_>) -> Result<Anchor, Malformed> {
     let value = finite(reader, ANCHOR)?;
-    let since = Timestamp(reader.signed(ANCHOR)?);
-    Ok(Anchor { value, since, newest: since.after(Millis(reader.number(ANCHOR)?)) })
+    let moved_at = Timestamp(reader.signed(ANCHOR)?);
+    let since = moved_at.after(Millis(reader.number(ANCHOR)?));
+    Ok(Anchor { value, moved_at, since, newest: since.after(Millis(reader.number(ANCHOR)?)) })
 }
 
 pub(super) fn write_met(writer: &mut Writer, met: &Met) {

@@ -38,15 +38,17 @@ fn past() -> impl Strategy<Value = Memory> {
 }
 
 fn remembered() -> impl Strategy<Value = Memory> {
-    let anchor = (number(), time(), 0..1_000_000_000_u64).prop_map(|(value, since, lasted)| {
+    let length = || (0..1_000_000_000_u64).prop_map(Millis);
+    let anchor = (number(), time(), length(), length()).prop_map(|(value, moved_at, began, lasted)| {
         let value = Finite::new(value).expect("a finite number");
-        Memory::Flatline(Anchor { value, since, newest: since.after(Millis(lasted)) })
+        let since = moved_at.after(began);
+        Memory::Flatline(Anchor { value, moved_at, since, newest: since.after(lasted) })
     });
     let met = (time(), prop::collection::vec(any::<u32>(), 0..COUNT_MAX as usize)).prop_map(|(oldest, gaps)| {
         let lasted = gaps.iter().copied().map(u64::from).sum();
         Memory::Count(Met { oldest, newest: oldest.after(Millis(lasted)), gaps: gaps.into() })
     });
-    prop_oneof![3 => past(), 1 => anchor, 1 => met]
+    prop_oneof![3 => past(), 1 => anchor, 1 => met, 1 => Just(Memory::Stepped)]
 }
 
 proptest! {

@@ -28,6 +28,7 @@ pub(super) fn write(writer: &mut Writer, memory: Option<&Memory>) {
             writer.number(4);
             detector::write_met(writer, met);
         }
+        Some(Memory::Stepped) => writer.number(5),
     }
 }
 
@@ -46,6 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Memory>, Malformed>
         2 => Some(Memory::Anomaly(detector::read_past(reader)?)),
         3 => Some(Memory::Flatline(detector::read_anchor(reader)?)),
         4 => Some(Memory::Count(detector::read_met(reader)?)),
+        5 => Some(Memory::Stepped),
         _ => return Err(Malformed(what)),
     })
 }

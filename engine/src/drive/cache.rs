@@ -53,6 +53,8 @@ impl Shard {
 #[derive(Debug)]
 pub(super) struct Unpublished {
     asked: Asked,
+    /// How many of its rows and records have been seen accepted, in the order of [`Effects::part`].
+    pub(super) accepted: usize,
     /// Deadline of the run that wrote the delta.
     pub(super) written_by: Timestamp,
 }
@@ -67,12 +69,12 @@ enum Asked {
 impl Unpublished {
     /// Of a delta that was written here.
     pub(super) fn new(effects: Effects, written_by: Timestamp) -> Self {
-        Self { asked: Asked::Known(effects), written_by }
+        Self { asked: Asked::Known(effects), accepted: 0, written_by }
     }
 
     /// Of the delta that was read at a key.
     pub(super) fn read(key: &str, effects: &[u8], written_by: Timestamp) -> Self {
-        Self { asked: Asked::Written { key: key.to_owned(), effects: effects.to_vec() }, written_by }
+        Self { asked: Asked::Written { key: key.to_owned(), effects: effects.to_vec() }, accepted: 0, written_by }
     }
 
     pub(super) fn effects(&mut self) -> Result<&Effects, Failure> {
@@ -94,10 +96,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes a shard out, if it is young enough to be used.
+    /// Takes a shard out, if it is young enough to be used. Whichever is not is let go of: another process may have
+    /// taken it over.
     pub(super) fn take(&mut self, shard: &str, deadline: Timestamp) -> Option<Shard> {
-        let young = |cached: &Shard| deadline.since(cached.seen_by) <= CACHE_AGE_MAX || mutant!(CacheNeverTooOld);
-        self.shards.remove(shard).filter(young)
+        self.shards.retain(|_, cached| deadline.since(cached.seen_by) <= CACHE_AGE_MAX || mutant!(CacheNeverTooOld));
+        self.shards.remove(shard)
     }
 
     pub(super) fn put(&mut self, name: &str, shard: Shard) {

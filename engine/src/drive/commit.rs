@@ -1,13 +1,21 @@
 //! Writing to a chain: what became of a create is found out however the store answers, and effects are published until
 //! all of them are seen accepted.
 
-use super::{Failure, Invocation, PortError, Publisher, StateLog, cache::Shard, load::unavailable, port::Created};
+use std::borrow::Cow;
+
+use super::{
+    DEADLINE_RESERVE, Failure, Invocation, PortError, Publisher, StateLog, cache::Shard, load::unavailable,
+    port::Created,
+};
 use crate::{counts::Counts, units::Millis};
 
 /// How often a create is sent again after a conflict, or after an outcome that nobody could tell.
 pub const CREATE_TRIES_MAX: u32 = 4;
 /// Effects of a delta that was written this long ago are not published again: the rows they would meet have expired.
 pub const EFFECTS_AGE_MAX: Millis = Millis::from_secs(14 * 86_400);
+/// Rows and records that are published between two looks at the clock. A zone that falls silent asks for more of them,
+/// in one record, than a run has time for: those that were accepted are not sent again.
+pub const PART_ROWS: usize = 1_000;
 
 /// Whose bytes lie at a key.
 pub(super) enum Committed {
@@ -62,7 +70,7 @@ fn is_mine(found: &[u8], sent: &[u8]) -> bool {
     found == sent || (mutant!(TokenReused) && found.get(7..23) == sent.get(7..23))
 }
 
-/// Publishes what the newest delta asks for, unless this driver has seen it accepted.
+/// Publishes what the newest delta asks for, but for what this driver has seen accepted.
 pub(super) async fn publish<P: Publisher>(
     publisher: &P,
     invocation: &Invocation<'_>,
@@ -70,15 +78,28 @@ pub(super) async fn publish<P: Publisher>(
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     let Some(unpublished) = &mut shard.unpublished else { return Ok(()) };
-    let written_by = unpublished.written_by;
-    let effects = unpublished.effects()?;
+    let (written_by, mut accepted) = (unpublished.written_by, unpublished.accepted);
+    let begun = accepted;
+    let rows = unpublished.effects()?.count();
     if invocation.deadline.since(written_by) > EFFECTS_AGE_MAX {
-        counts.expired_effects += effects.count() as u64;
-    } else if !effects.is_empty() {
-        let published = publisher.publish(effects).await;
+        counts.expired_effects += (rows - accepted) as u64;
+        accepted = rows;
+    }
+    while accepted < rows {
+        if accepted > begun && (invocation.remaining)() <= DEADLINE_RESERVE {
+            return Err(Failure::Deadline);
+        }
+        let effects = unpublished.effects()?;
+        let part = match rows {
+            ..=PART_ROWS => Cow::Borrowed(effects),
+            _ => Cow::Owned(effects.part(accepted, PART_ROWS)),
+        };
+        let published = publisher.publish(&part).await;
         if !mutant!(PublishFailureIgnored) {
             published.map_err(unavailable("publishing"))?;
         }
+        accepted += part.count();
+        unpublished.accepted = accepted;
     }
     shard.unpublished = None;
     Ok(())

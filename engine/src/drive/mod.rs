@@ -31,7 +31,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 pub use cache::CACHE_AGE_MAX;
-pub use commit::{CREATE_TRIES_MAX, EFFECTS_AGE_MAX};
+pub use commit::{CREATE_TRIES_MAX, EFFECTS_AGE_MAX, PART_ROWS};
 pub use crumbs::{BATCH_TRIES, Crumb, Crumbs};
 pub use expiry::{BASE_BEHIND_MAX, CHAIN_AGE_MAX, Clearing, Expired, Listed, expire};
 pub use inherit::{ANCESTORS_MAX, RECORD_AGE_MARGIN};
@@ -298,6 +298,10 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                 if let Stepped::Overridden(rules) = stepped {
                     shard.rules = rules;
                 } else if let Stepped::NeedsRuleSet { version, sha256 } = stepped {
+                    if run.counts.rule_sets > 0 && !mutant!(TwoRuleSetsInDelta) {
+                        // Whoever reads a delta goes from the set before it to the one after it, and by no other.
+                        return Evaluated { next: index, end: End::Delta };
+                    }
                     // What ends a process while it waits is not the record's fault.
                     self.alone(None);
                     let loaded = match driver.rule_set(self.ports.rule_sets, &sha256).await {

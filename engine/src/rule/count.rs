@@ -129,7 +129,7 @@ mod tests {
         let mut memory = None;
         for (second, value, expected) in samples {
             let value = Value::Number(finite(*value));
-            let seen = Seen { value, at: Timestamp(second * 1_000), previous: None, held: false, attributes: &[] };
+            let seen = Seen { value, at: Timestamp(second * 1_000), previous: None, attributes: &[] };
             let finding = rule.look(&seen, &mut memory).unwrap();
             assert_eq!((finding.breach, finding.clear), (*expected, !*expected), "at {second} s");
             let Some(Evidence::Count { samples }) = finding.evidence else { panic!("a count explains itself") };

@@ -13,6 +13,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Flatline {
     pub(super) tolerance: Finite,
+    /// How long a line must last.
+    pub(super) length: Millis,
     pub(super) on_gap: OnGap,
     pub(super) max_gap: Millis,
 }
@@ -22,19 +24,22 @@ pub(crate) struct Flatline {
 pub(crate) struct Anchor {
     /// The value that others are compared with.
     pub(crate) value: Finite,
-    /// Since when none has left it.
+    /// When a value last left the one before.
+    pub(crate) moved_at: Timestamp,
+    /// Since when none has left it, without a gap.
     pub(crate) since: Timestamp,
     /// Time of the newest sample.
     pub(crate) newest: Timestamp,
 }
 
 impl Flatline {
-    /// The line begins at its first sample, though only the second one shows it. How long it must last is the
-    /// duration's business.
+    /// The line begins at its first sample, though only the second one shows it. That it has lasted for long enough is
+    /// for the duration to say. An alert may end while the last movement is less than that ago.
     pub(super) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         let Value::Number(value) = seen.value else { return None };
         let Some(Memory::Flatline(anchor)) = memory.as_deref_mut() else {
-            *memory = Some(Box::new(Memory::Flatline(Anchor { value, since: seen.at, newest: seen.at })));
+            *memory =
+                Some(Box::new(Memory::Flatline(Anchor { value, moved_at: seen.at, since: seen.at, newest: seen.at })));
             return Some(Finding::new(false, true, seen.value));
         };
         let same = (value.get() - anchor.value.get()).abs() <= self.tolerance.get();
@@ -46,12 +51,16 @@ impl Flatline {
         if !same || mutant!(FlatlineDrifts) {
             anchor.value = value;
         }
+        if !same {
+            anchor.moved_at = seen.at;
+        }
+        // A gap with the same value behind it does not show that the sensor moves again.
+        let moves = seen.at.since(anchor.moved_at) < self.length && !(same && mutant!(LineBeginsStill));
         if !same || interrupted {
             anchor.since = seen.at;
-            // After a gap with the same value nothing has shown that the sensor moves again.
-            return Some(Finding::new(false, !same, seen.value));
+            return Some(Finding::new(false, moves, seen.value));
         }
-        Some(Finding { since: Some(anchor.since), ..Finding::new(true, false, seen.value) })
+        Some(Finding { since: Some(anchor.since), ..Finding::new(true, moves, seen.value) })
     }
 
     pub(super) fn limit(&self) -> SmolStr {
@@ -63,21 +72,21 @@ impl Flatline {
 mod tests {
     use super::*;
 
-    /// Times in seconds and values, with what is found: since when the line lasts, or whether the value is clear.
-    fn check(on_gap: OnGap, samples: &[(i64, f64, Result<i64, bool>)]) {
-        let rule = Flatline { tolerance: Finite::new(0.5).unwrap(), on_gap, max_gap: Millis::from_secs(180) };
+    /// Times in seconds and values, with what is found: since when the line lasts, and whether an alert may end.
+    fn check(on_gap: OnGap, samples: &[(i64, f64, Option<i64>, bool)]) {
+        let rule = Flatline {
+            tolerance: Finite::new(0.5).unwrap(),
+            length: Millis::from_secs(150),
+            on_gap,
+            max_gap: Millis::from_secs(180),
+        };
         let mut memory = None;
-        for (second, value, expected) in samples {
+        for (second, value, since, clear) in samples {
             let value = Value::Number(Finite::new(*value).unwrap());
-            let seen = Seen { value, at: Timestamp(second * 1_000), previous: None, held: false, attributes: &[] };
+            let seen = Seen { value, at: Timestamp(second * 1_000), previous: None, attributes: &[] };
             let finding = rule.look(&seen, &mut memory).unwrap();
-            let found = match finding.since {
-                Some(since) => Ok(since.0 / 1_000),
-                None => Err(finding.clear),
-            };
-            assert_eq!(found, *expected, "at {second} s");
-            assert_eq!(finding.breach, expected.is_ok());
-            assert!(!(finding.breach && finding.clear));
+            assert_eq!(finding.since, since.map(|second| Timestamp(second * 1_000)), "at {second} s");
+            assert_eq!((finding.breach, finding.clear), (since.is_some(), *clear), "at {second} s");
         }
     }
 
@@ -85,7 +94,14 @@ mod tests {
     fn a_line_lasts_while_values_stay_within_the_tolerance_of_its_first() {
         check(
             OnGap::Reset,
-            &[(0, 5.0, Err(true)), (60, 5.5, Ok(0)), (120, 4.5, Ok(0)), (180, 5.6, Err(true)), (240, 6.0, Ok(180))],
+            &[
+                (0, 5.0, None, true),
+                (60, 5.5, Some(0), true),
+                (149, 4.5, Some(0), true),
+                (150, 4.5, Some(0), false),
+                (180, 5.6, None, true),
+                (240, 6.0, Some(180), true),
+            ],
         );
     }
 
@@ -93,13 +109,20 @@ mod tests {
     fn a_slow_drift_is_a_change_in_the_end() {
         check(
             OnGap::Reset,
-            &[(0, 5.0, Err(true)), (60, 5.3, Ok(0)), (120, 5.6, Err(true)), (180, 5.9, Ok(120)), (240, 6.2, Err(true))],
+            &[
+                (0, 5.0, None, true),
+                (60, 5.3, Some(0), true),
+                (120, 5.6, None, true),
+                (180, 5.9, Some(120), true),
+                (240, 6.2, None, true),
+            ],
         );
     }
 
     #[test]
     fn a_gap_begins_the_line_anew_and_shows_no_change() {
-        check(OnGap::Reset, &[(0, 5.0, Err(true)), (180, 5.0, Ok(0)), (361, 5.0, Err(false)), (420, 5.0, Ok(361))]);
-        check(OnGap::Hold, &[(0, 5.0, Err(true)), (180, 5.0, Ok(0)), (361, 5.0, Ok(0))]);
+        let before = [(0, 5.0, None, true), (180, 5.0, Some(0), false)];
+        check(OnGap::Reset, &[&before[..], &[(361, 5.0, None, false), (420, 5.0, Some(361), false)]].concat());
+        check(OnGap::Hold, &[&before[..], &[(361, 5.0, Some(0), false)]].concat());
     }
 }

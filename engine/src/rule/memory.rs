@@ -23,6 +23,8 @@ pub(crate) enum Memory {
     Flatline(Anchor),
     /// When samples met the condition.
     Count(Met),
+    /// The value came from the one that the condition names, and has stayed since.
+    Stepped,
 }
 
 impl Clone for Memory {
@@ -32,6 +34,7 @@ impl Clone for Memory {
             Self::Anomaly(past) => Self::Anomaly(past.clone()),
             Self::Flatline(anchor) => Self::Flatline(*anchor),
             Self::Count(met) => Self::Count(met.clone()),
+            Self::Stepped => Self::Stepped,
         }
     }
 
@@ -58,8 +61,9 @@ impl Memory {
                 }
             }
             Self::Alarms(codes) => codes.iter().map(|code| 2 + code.len()).sum(),
-            Self::Flatline(_) => 24,
+            Self::Flatline(_) => 30,
             Self::Count(met) => 16 + 4 * met.gaps.len(),
+            Self::Stepped => 1,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     compiled::Kind,
     effect::Evidence,
     ids::AttributeId,
-    rule_set::{self, Condition, CountOf, Hold, OnGap, Operator},
+    rule_set::{self, Condition, CountOf, Hold, Operator},
     units::{Finite, Millis, Timestamp},
     value::Value,
 };
@@ -59,8 +59,6 @@ pub(crate) struct Seen<'a> {
     pub(crate) at: Timestamp,
     /// The metric's sample before this one.
     pub(crate) previous: Option<(Value, Timestamp)>,
-    /// Whether the condition held at that sample.
-    pub(crate) held: bool,
     /// The device's attributes, in the order of its type.
     pub(crate) attributes: &'a [Finite],
 }
@@ -70,7 +68,8 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct Finding {
     /// The condition holds.
     pub(crate) breach: bool,
-    /// The value is good enough for an alert to end. Never together with `breach`.
+    /// The value is good enough for an alert to end. Together with `breach` only where a line has begun that may become
+    /// a flat one.
     pub(crate) clear: bool,
     /// What was compared.
     pub(crate) value: Value,
@@ -131,12 +130,11 @@ impl Test {
                 ring: anomaly::ring(*window_ms, report_every),
             }),
             Condition::Flatline { tolerance } => {
-                let (on_gap, max_gap) = match rule.hold {
-                    Hold::Duration { on_gap, max_gap_ms, .. } => (on_gap, max_gap_ms),
-                    Hold::Samples { .. } => (OnGap::Reset, None),
+                let Hold::Duration { duration_ms: length, on_gap, max_gap_ms } = rule.hold else {
+                    unreachable!("a rule set is checked before it is compiled")
                 };
-                let max_gap = max_gap.unwrap_or(rule_set::default_max_gap(report_every));
-                Self::Flatline(flatline::Flatline { tolerance: *tolerance, on_gap, max_gap })
+                let max_gap = max_gap_ms.unwrap_or(rule_set::default_max_gap(report_every));
+                Self::Flatline(flatline::Flatline { tolerance: *tolerance, length, on_gap, max_gap })
             }
             Condition::Count { of, window_ms, at_least } => {
                 let of = match (of, kind) {
@@ -161,10 +159,10 @@ impl Test {
             Self::Threshold(_)
             | Self::Range(_)
             | Self::RateOfChange(_)
-            | Self::State(_)
             | Self::NoData { .. }
             | Self::Composite(_)
             | Self::Fleet(_) => false,
+            Self::State(test) => test.remembers(),
             Self::Anomaly(_) | Self::Flatline(_) | Self::Count(_) | Self::DeviceAlarm { .. } => true,
         }
     }
@@ -194,7 +192,7 @@ impl Test {
             Self::Threshold(test) => test.look(seen),
             Self::Range(test) => test.look(seen),
             Self::RateOfChange(test) => test.look(seen),
-            Self::State(test) => test.look(seen),
+            Self::State(test) => test.look(seen, memory),
             Self::Anomaly(test) => test.look(seen, memory),
             Self::Flatline(test) => test.look(seen, memory),
             Self::Count(test) => test.look(seen, memory),

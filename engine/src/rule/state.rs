@@ -2,7 +2,7 @@
 
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{Finding, Seen};
+use super::{Finding, Seen, memory::Memory};
 use crate::{compiled::Kind, rule_set::StateValue, value::Value};
 
 #[derive(Debug)]
@@ -16,18 +16,24 @@ impl State {
         Self { equals: value_of(equals, kind), from: from.map(|from| value_of(from, kind)) }
     }
 
+    /// Whether more than the value counts.
+    pub(super) fn remembers(&self) -> bool {
+        self.from.is_some()
+    }
+
     /// With `from`, the condition begins at the sample that made the step and holds while the value stays.
-    pub(super) fn look(&self, seen: &Seen<'_>) -> Option<Finding> {
-        let equal = seen.value == self.equals;
-        let breach = equal
-            && match self.from {
-                None => true,
-                Some(from) => match seen.previous {
-                    Some((previous, _)) if previous == self.equals => seen.held,
-                    Some((previous, _)) => previous == from,
-                    None => false,
-                },
+    pub(super) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
+        let mut breach = seen.value == self.equals;
+        if let Some(from) = self.from {
+            breach &= match seen.previous {
+                Some((previous, _)) if previous == self.equals => memory.is_some(),
+                Some((previous, _)) => previous == from,
+                None => false,
             };
+            if breach != memory.is_some() {
+                *memory = breach.then(|| Box::new(Memory::Stepped));
+            }
+        }
         Some(Finding::new(breach, !breach, seen.value))
     }
 

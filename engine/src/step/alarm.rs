@@ -79,7 +79,7 @@ pub(super) fn take(
 fn remember(instance: &mut Instance, alarm: &Alarm) -> bool {
     let mut active = match instance.memory.take().map(|memory| *memory) {
         Some(Memory::Alarms(active)) => active,
-        Some(Memory::Anomaly(_) | Memory::Flatline(_) | Memory::Count(_)) | None => Vec::new(),
+        Some(Memory::Anomaly(_) | Memory::Flatline(_) | Memory::Count(_) | Memory::Stepped) | None => Vec::new(),
     };
     match (active.binary_search(&alarm.code), alarm.active) {
         (Err(at), true) if active.len() < ALARMS_MAX => active.insert(at, alarm.code.clone()),
@@ -100,6 +100,6 @@ fn remember(instance: &mut Instance, alarm: &Alarm) -> bool {
 pub(super) fn evidence(instance: &Instance) -> Option<Evidence> {
     match instance.memory.as_deref() {
         Some(Memory::Alarms(active)) => active.first().map(|code| Evidence::Alarm { code: code.clone() }),
-        Some(Memory::Anomaly(_) | Memory::Flatline(_) | Memory::Count(_)) | None => None,
+        Some(Memory::Anomaly(_) | Memory::Flatline(_) | Memory::Count(_) | Memory::Stepped) | None => None,
     }
 }

@@ -147,11 +147,12 @@ pub(super) fn lifecycle(
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
     let scene = moment.scene(rules, home, shard);
     let device = state.touch(index);
-    device.presence.order = Some(lifecycle.order());
     if is_history(&scene, device) {
+        // Connections may have been counted anew since.
         tally.counts.late += 1;
         return;
     }
+    device.presence.order = Some(lifecycle.order());
     if lifecycle.connected {
         device.presence.gone_at = None;
         let silent = due::offline_by_silence(device, rules.device_type(home).offline_after);

@@ -112,8 +112,7 @@ fn evaluate(
     let gap = newest.map(|newest| scene.at.since(newest));
     for slot in met.iter().map(|slot| *slot as usize) {
         let rule = rule_of(scene, slot);
-        let held = device.instances[slot].held();
-        let look = Seen { value, at: scene.at, previous, held, attributes: &device.attributes };
+        let look = Seen { value, at: scene.at, previous, attributes: &device.attributes };
         // A condition with a memory learns from samples that count for nothing yet, too.
         let found = match rule.test.remembers() {
             true => rule.test.look(&look, &mut device.instances[slot].memory),

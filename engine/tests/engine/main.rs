@@ -5,6 +5,7 @@ mod expiry_cases;
 mod fleet_cases;
 mod generation_cases;
 mod hours_cases;
+mod memory_cases;
 mod message_cases;
 mod override_cases;
 mod poison_cases;

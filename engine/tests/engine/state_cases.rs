@@ -2,7 +2,10 @@
 //! and nothing is overwritten.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -498,4 +501,52 @@ fn registrations_move_and_retire_devices_and_old_ones_are_ignored() {
     assert_eq!(states(&memory.rows(), "pump-fault"), [AlertState::Resolved { reason: ResolveReason::DeviceRetired }]);
     let reasons: Vec<String> = memory.rows().quarantine.values().map(|record| record.reason.to_string()).collect();
     assert_eq!(reasons, ["retired_device"]);
+}
+
+/// More devices than a part of the effects has rows, of which all fall silent in one record.
+fn silent() -> Stream {
+    let mut stream = Stream::default();
+    for valve in 0..1_300 {
+        let valve = format!("valve-{valve:04}");
+        stream.register(&valve, "valve", "zone-a");
+        stream.reading(&valve, json!({ "position": 1 }), 0);
+    }
+    stream.wrap("tick", "valve-0000", json!({}), START_MS + 31_000);
+    stream
+}
+
+/// Rows that were put by a run that publishes until its time is up or a put fails, and by the run after it.
+fn published_in_two_runs(fault: Option<Fault>) -> (Failure, u64, u64) {
+    let stream = silent();
+    let (memory, puts) = (Memory::new(), Arc::new(AtomicU64::new(0)));
+    let mut host = Host::new(&memory);
+    let tick = stream.records.len() - 1;
+    assert_eq!(host.deliver(&stream, 0, tick).failure, None);
+    let counted = Arc::clone(&puts);
+    memory.fail(move |operation, _| {
+        let put = operation == Operation::Publish && counted.fetch_add(1, Ordering::Relaxed) == 1_499;
+        fault.filter(|_| put)
+    });
+    let remaining = || Duration::from_secs(if puts.load(Ordering::Relaxed) < 1_499 { 60 } else { 1 });
+    let stopped = host.deliver_with(&stream, tick, tick + 1, usize::MAX, START_MS + 60_000, &remaining).unwrap();
+    let first = puts.swap(0, Ordering::Relaxed);
+    memory.heal();
+    memory.take_operations();
+    assert_eq!(host.deliver(&stream, tick, tick + 1).failure, None);
+    let rows = memory.rows();
+    assert_eq!((rows.outbox.len(), rows.alerts.len(), rows.contradictions.len()), (1_300, 1_300, 0));
+    (stopped.failure.expect("it had not the time"), first, memory.take_operations()["publish"])
+}
+
+#[test]
+fn more_effects_than_a_run_has_time_for_go_on_where_they_stopped() {
+    let (failure, first, second) = published_in_two_runs(None);
+    assert_eq!((failure, first, second), (Failure::Deadline, 2_000, 600));
+}
+
+#[test]
+fn a_put_that_fails_repeats_its_own_part_of_the_effects_only() {
+    let (failure, first, second) = published_in_two_runs(Some(Fault::Refused));
+    assert!(matches!(failure, Failure::Unavailable { doing: "publishing", .. }), "{failure:?}");
+    assert_eq!((first, second), (1_500, 1_600));
 }

@@ -31,9 +31,14 @@ pub(super) fn compare(condition: &Value, value: f64, threshold: f64) -> (bool, b
     }
 }
 
-/// Looks at the newest of a metric's samples. None when there is nothing to compare it with. `held` says whether the
-/// condition held at the sample before.
-pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registration: &Value) -> Option<Found> {
+/// Looks at the newest of a metric's samples. None when there is nothing to compare it with. `past` are those of them
+/// that the rule has seen.
+pub(super) fn judge(
+    rule: &Value,
+    series: &[(i64, Value)],
+    past: &[(i64, Value)],
+    registration: &Value,
+) -> Option<Found> {
     let condition = &rule["condition"];
     let (t, value) = series.last()?;
     let before = series.len().checked_sub(2).map(|index| &series[index]);
@@ -55,11 +60,10 @@ pub(super) fn judge(rule: &Value, series: &[(i64, Value)], held: bool, registrat
             (compare(rate, number(&condition["threshold"])), rate.into())
         }
         _ => {
-            let came = condition.get("from").is_none_or(|from| match before {
-                Some((_, before)) if *before == condition["equals"] => held,
-                Some((_, before)) => before == from,
-                None => false,
-            });
+            let stays = past.iter().rev().take_while(|(_, value)| *value == condition["equals"]).count();
+            let came = condition
+                .get("from")
+                .is_none_or(|from| series.len().checked_sub(stays + 1).is_some_and(|before| series[before].1 == *from));
             let breach = *value == condition["equals"] && came;
             ((breach, !breach), value.clone())
         }

@@ -21,25 +21,24 @@ pub(super) fn count(condition: &Value, past: &[(i64, Value)]) -> Option<Found> {
 }
 
 /// How long the value has stood still. A line begins with its first sample, and every other is compared with that one;
-/// what comes after too long a gap begins it anew without showing that anything moves.
-pub(super) fn flatline(condition: &Value, past: &[(i64, Value)], longest_gap: Option<i64>) -> Option<Found> {
+/// what comes after too long a gap begins it anew without showing that anything moves. A line too short to count is clear.
+pub(super) fn flatline(rule: &Value, past: &[(i64, Value)], longest_gap: Option<i64>) -> Option<Found> {
     let mut lines: Vec<Vec<&(i64, Value)>> = Vec::new();
-    let (mut moved, mut last) = (true, None);
     for sample in past {
-        let first = lines.last().map(|line| number(&line[0].1));
-        moved = first.is_none_or(|first| (number(&sample.1) - first).abs() > number(&condition["tolerance"]));
-        match lines.last_mut().filter(|_| !moved) {
+        let tolerance = number(&rule["condition"]["tolerance"]);
+        let joins = |line: &&mut Vec<&(i64, Value)>| (number(&sample.1) - number(&line[0].1)).abs() <= tolerance;
+        match lines.last_mut().filter(joins) {
             Some(line) => line.push(sample),
             None => lines.push(vec![sample]),
         }
-        last = Some(sample);
     }
-    let (line, (now, value)) = (lines.last()?, last?);
+    let (line, (now, value)) = (lines.last()?, past.last()?);
     let gap = |pair: &[&(i64, Value)]| longest_gap.is_some_and(|longest| pair[1].0 - pair[0].0 > longest);
     let start = line.windows(2).rposition(gap).map_or(line[0].0, |before| line[before + 1].0);
     let breach = start < *now;
     let since = breach.then_some(start);
-    Some(Found { breach, clear: moved, value: value.clone(), since, evidence: Value::Null })
+    let clear = now - line[0].0 < rule["hold"]["duration_ms"].as_i64()?;
+    Some(Found { breach, clear, value: value.clone(), since, evidence: Value::Null })
 }
 
 /// The first moment from this one on at which a rule's hours hold. They begin with a minute of some day, and each week

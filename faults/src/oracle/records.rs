@@ -123,13 +123,12 @@ impl<'a> Oracle<'a> {
             let series = &device.series[metric];
             let mut life = device.lives.remove(id).unwrap_or_default();
             life.past.extend(series.last().cloned());
-            let held = life.looks.last().is_some_and(|look| look.breach);
             let max_gap = self.max_gap(rule, device).0;
             let found = match rule["condition"]["type"].as_str() {
                 Some("count") => past::count(&rule["condition"], &life.past),
                 Some("flatline") => {
                     let longest = Some(max_gap).filter(|_| rule["hold"]["on_gap"] == "reset");
-                    past::flatline(&rule["condition"], &life.past, longest)
+                    past::flatline(rule, &life.past, longest)
                 }
                 Some("anomaly") => {
                     let of = &self.set["device_types"][device.registration["type"].as_str().unwrap_or_default()];
@@ -138,7 +137,7 @@ impl<'a> Oracle<'a> {
                     life.scores.push(score.flatten());
                     found
                 }
-                _ => judge(rule, series, held, &device.registration),
+                _ => judge(rule, series, &life.past, &device.registration),
             };
             let enough = series.len() as u64 >= rule["min_samples"].as_u64().unwrap_or(0);
             if let Some(mut found) = found.filter(|_| enough) {

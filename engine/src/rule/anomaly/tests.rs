@@ -35,7 +35,7 @@ impl Watched {
 
     fn look(&mut self, second: i64, value: f64) -> Finding {
         let at = Timestamp(second * 1_000);
-        let seen = Seen { value: Value::Number(finite(value)), at, previous: None, held: false, attributes: &[] };
+        let seen = Seen { value: Value::Number(finite(value)), at, previous: None, attributes: &[] };
         self.rule.look(&seen, &mut self.memory).unwrap()
     }
 
@@ -46,7 +46,7 @@ impl Watched {
     fn past(&self) -> &Past {
         match self.memory.as_deref() {
             Some(Memory::Anomaly(past)) => past,
-            Some(Memory::Alarms(_) | Memory::Flatline(_) | Memory::Count(_)) | None => {
+            Some(Memory::Alarms(_) | Memory::Flatline(_) | Memory::Count(_) | Memory::Stepped) | None => {
                 panic!("an anomaly rule has a past")
             }
         }
