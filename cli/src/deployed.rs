@@ -2,7 +2,7 @@
 //!
 //! What a chain means is the engine's to say, and how its objects are read and written the runtime's.
 
-use std::{borrow::Cow, collections::HashMap, str::FromStr};
+use std::{borrow::Cow, collections::HashMap, str::FromStr, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_lambda::{
@@ -23,6 +23,9 @@ use crate::{
     input::{self, DEFAULT_FILE},
     terminal::Stop,
 };
+
+/// Time for the create of an object that may hold the whole state of a shard, over any line.
+const CREATE_TIMEOUT: Duration = Duration::from_secs(600);
 
 const SOUGHT: Sought = Sought {
     what: "the function `evaluate`",
@@ -90,7 +93,8 @@ impl Deployed {
                 checkpoint_every: Millis::from_secs(variable(&found, "FLEETFORM_CHECKPOINT_EVERY_S")?),
                 record_age_max: Millis::from_secs(variable(&found, "FLEETFORM_RECORD_AGE_MAX_S")?),
             },
-            log: S3StateLog::new(s3(&config), variable(&found, "FLEETFORM_STATE_BUCKET")?),
+            log: S3StateLog::new(s3(&config), variable(&found, "FLEETFORM_STATE_BUCKET")?)
+                .with_create_timeout(CREATE_TIMEOUT),
             rule_sets: RuleSets::new(s3(&config), variable(&found, "FLEETFORM_ARTIFACT_BUCKET")?),
             stream: KinesisShards::new(aws_sdk_kinesis::Client::new(&config), stream.clone()),
             stream_arn: stream,

@@ -24,6 +24,17 @@ const VAIN_MAX: u32 = 12;
 const WAIT_FIRST: Duration = Duration::from_millis(50);
 const WAIT_LONGEST: Duration = Duration::from_secs(5);
 
+/// Records that one request is chosen from.
+const LOOKED_AT_MAX: usize = 20_000;
+
+/// What can be put on a stream.
+pub(crate) trait Entry {
+    /// The partition key.
+    fn key(&self) -> &str;
+    /// The bytes.
+    fn data(&self) -> &[u8];
+}
+
 /// A record with its partition key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -31,11 +42,21 @@ pub(crate) struct Record {
     pub(crate) data: Vec<u8>,
 }
 
+impl Entry for Record {
+    fn key(&self) -> &str {
+        &self.key
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.data
+    }
+}
+
 /// A stream that records are put on.
-pub(crate) struct Sender {
+pub(crate) struct Sender<T = Record> {
     client: Client,
     name: String,
-    outbox: Outbox,
+    outbox: Outbox<T>,
     /// Requests in a row of which nothing was taken.
     vain: u32,
     retried: u64,
@@ -45,7 +66,14 @@ impl Sender {
     /// A platform's stream, which is found unless it is named.
     pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<Self, Stop> {
         let (client, name) = stream::open(platform, stream).await?;
-        Ok(Self { client, name, outbox: Outbox::default(), vain: 0, retried: 0 })
+        Ok(Self::new(client, name))
+    }
+}
+
+impl<T: Entry> Sender<T> {
+    /// The stream of this name.
+    pub(crate) fn new(client: Client, name: String) -> Self {
+        Self { client, name, outbox: Outbox { waiting: VecDeque::new() }, vain: 0, retried: 0 }
     }
 
     /// The stream's name.
@@ -59,7 +87,7 @@ impl Sender {
     }
 
     /// Takes records, to be put after those that wait.
-    pub(crate) fn take(&mut self, records: impl IntoIterator<Item = Record>) {
+    pub(crate) fn take(&mut self, records: impl IntoIterator<Item = T>) {
         self.outbox.waiting.extend(records);
     }
 
@@ -69,16 +97,16 @@ impl Sender {
     }
 
     /// The first of those that wait.
-    pub(crate) fn next(&self) -> Option<&Record> {
+    pub(crate) fn next(&self) -> Option<&T> {
         self.outbox.waiting.front()
     }
 
-    /// Puts as many of the waiting records as one request takes. What is refused waits again.
-    pub(crate) async fn put(&mut self) -> Result<(), Stop> {
+    /// Puts as many of the waiting records as one request takes: those that were taken. What is refused waits again.
+    pub(crate) async fn put(&mut self) -> Result<Vec<T>, Stop> {
         let batch = self.outbox.batch();
         let entries = batch.iter().map(|record| {
-            let entry = PutRecordsRequestEntry::builder().partition_key(&record.key);
-            entry.data(Blob::new(record.data.clone())).build().expect("a key and data are all that it takes")
+            let entry = PutRecordsRequestEntry::builder().partition_key(record.key());
+            entry.data(Blob::new(record.data())).build().expect("a key and data are all that it takes")
         });
         let put = self.client.put_records().stream_name(&self.name).set_records(Some(entries.collect())).send().await;
         let put = match put {
@@ -92,11 +120,11 @@ impl Sender {
         let refused: Vec<bool> = put.records.iter().map(|result| result.error_code.is_some()).collect();
         let code = put.records.iter().find_map(|result| result.error_code.clone());
         let (all, count) = (batch.len(), refused.iter().filter(|refused| **refused).count());
-        self.outbox.put_back(batch, &refused);
+        let taken = self.outbox.put_back(batch, &refused);
         self.retried += count as u64;
         let Some(code) = code else {
             self.vain = 0;
-            return Ok(());
+            return Ok(taken);
         };
         self.vain = if count == all { self.vain + 1 } else { 0 };
         if self.vain > VAIN_MAX {
@@ -104,29 +132,29 @@ impl Sender {
                 .help("it may have too few shards for as much at once"));
         }
         tokio::time::sleep(WAIT_LONGEST.min(WAIT_FIRST * 2_u32.pow(self.vain.min(8)))).await;
-        Ok(())
+        Ok(taken)
     }
 }
 
 /// Records that wait to be put.
-#[derive(Debug, Default)]
-struct Outbox {
-    waiting: VecDeque<Record>,
+#[derive(Debug)]
+struct Outbox<T> {
+    waiting: VecDeque<T>,
 }
 
-impl Outbox {
+impl<T: Entry> Outbox<T> {
     /// The next records, each of another device, as many as one request takes. The others keep their order.
-    fn batch(&mut self) -> Vec<Record> {
+    fn batch(&mut self) -> Vec<T> {
         let (mut batch, mut left, mut keys, mut bytes) = (Vec::new(), VecDeque::new(), BTreeSet::new(), 0);
         while let Some(record) = self.waiting.pop_front() {
-            let size = record.key.len() + record.data.len();
+            let size = record.key().len() + record.data().len();
             let is_full = batch.len() == REQUEST_RECORDS_MAX || bytes + size > REQUEST_BYTES_MAX;
-            if is_full {
+            if is_full || batch.len() + left.len() == LOOKED_AT_MAX {
                 self.waiting.push_front(record);
                 break;
             }
             // A device of which a record was left behind has no later one in the request either.
-            if keys.insert(record.key.clone()) {
+            if keys.insert(record.key().to_owned()) {
                 bytes += size;
                 batch.push(record);
             } else {
@@ -138,13 +166,14 @@ impl Outbox {
         batch
     }
 
-    /// Takes back what was refused, before all that waits.
-    fn put_back(&mut self, batch: Vec<Record>, refused: &[bool]) {
-        let back: Vec<Record> =
-            batch.into_iter().zip(refused).filter(|(_, refused)| **refused).map(|(record, _)| record).collect();
-        for record in back.into_iter().rev() {
-            self.waiting.push_front(record);
+    /// Takes back what was refused, before all that waits, and gives what was not.
+    fn put_back(&mut self, batch: Vec<T>, refused: &[bool]) -> Vec<T> {
+        let (mut back, mut taken) = (Vec::new(), Vec::new());
+        for (record, refused) in batch.into_iter().zip(refused) {
+            if *refused { &mut back } else { &mut taken }.push(record);
         }
+        back.into_iter().rev().for_each(|record| self.waiting.push_front(record));
+        taken
     }
 }
 
@@ -156,7 +185,7 @@ mod tests {
         Record { key: key.to_owned(), data: [number.to_string().into_bytes(), vec![b'x'; bytes]].concat() }
     }
 
-    fn outbox(records: impl IntoIterator<Item = Record>) -> Outbox {
+    fn outbox(records: impl IntoIterator<Item = Record>) -> Outbox<Record> {
         Outbox { waiting: records.into_iter().collect() }
     }
 
@@ -165,7 +194,7 @@ mod tests {
         let mut outbox = outbox(["a", "a", "b", "a", "c"].iter().enumerate().map(|(at, key)| record(key, at, 0)));
         let batch = outbox.batch();
         assert_eq!(batch, [record("a", 0, 0), record("b", 2, 0), record("c", 4, 0)]);
-        outbox.put_back(batch, &[true, false, true]);
+        assert_eq!(outbox.put_back(batch, &[true, false, true]), [record("b", 2, 0)]);
         let order: Vec<Record> =
             std::iter::from_fn(|| Some(outbox.batch()).filter(|batch| !batch.is_empty())).flatten().collect();
         assert_eq!(order, [record("a", 0, 0), record("c", 4, 0), record("a", 1, 0), record("a", 3, 0)]);

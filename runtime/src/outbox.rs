@@ -10,7 +10,10 @@ pub const OPEN: &str = "open";
 /// When a row was last put into its table's stream, in milliseconds.
 pub const TOUCHED_AT: &str = "touched_at";
 
-/// How long a notice goes round. Then it stays in the outbox as it is, and is counted as a failure.
+/// When a row was put, in milliseconds. What it tells of may be older: records wait while nobody evaluates them.
+pub const PUT_AT: &str = "put_at";
+
+/// How long after it was put a notice goes round. Then it is settled as failed, and counted.
 pub const OPEN_MAX: Millis = Millis::from_secs(24 * 60 * 60);
 /// An open notice that nobody has touched for so long is put into the stream once more.
 pub const REDRIVE_AFTER: Millis = Millis::from_secs(120);

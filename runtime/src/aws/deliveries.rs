@@ -32,6 +32,8 @@ use crate::{
 
 /// How long a row lives: longer than its notice may be delivered again.
 const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
+/// The name of the claim that a row is held by.
+const CLAIM: &str = "claim";
 /// Partition key of the rows of webhooks that want nothing more. No notice has it: theirs are hashes.
 const DISABLED: &str = "disabled";
 
@@ -88,11 +90,15 @@ impl Deliveries for DynamoDeliveries {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Result<Claim, PortError> {
+        let claim = claim_name()?;
         let update = self
             .row(notification, &key(target))
             .update_expression(
-                "SET #status = :claimed, lease_until = :lease_until, expires_at = :expires_at ADD attempts :one",
+                "SET #status = :claimed, #claim = :claim, lease_until = :lease_until, expires_at = :expires_at \
+                 ADD attempts :one",
             )
+            .expression_attribute_names("#claim", CLAIM)
+            .expression_attribute_values(":claim", text(&claim))
             .condition_expression(
                 "attribute_not_exists(#status) OR (#status = :claimed AND lease_until < :now) \
                  OR (#status = :failed AND not_before <= :now)",
@@ -106,8 +112,15 @@ impl Deliveries for DynamoDeliveries {
             .return_values(ReturnValue::UpdatedNew);
         Ok(match conditional("UpdateItem deliveries", update).await? {
             Ok(row) => Claim::Granted { attempt: field(&row, "attempts").unwrap_or(1) },
-            Err(row) => held(&row),
+            Err(row) => refused(&row, &claim),
         })
+    }
+
+    async fn is_begun(&self, notification: &str, target: &Target) -> Result<bool, PortError> {
+        let row = self.client.get_item().table_name(&self.deliveries).consistent_read(true);
+        let row = row.key("notification", text(notification)).key("target", text(&key(target)));
+        let found = row.send().await.map_err(|error| PortError(describe("GetItem deliveries", &error)))?;
+        Ok(found.item.is_some())
     }
 
     async fn settle(&self, notification: &str, target: &Target, attempt: u32, ending: Ending) -> Result<(), PortError> {
@@ -258,10 +271,21 @@ async fn conditional(call: &str, update: UpdateItemFluentBuilder) -> Result<Resu
     }
 }
 
-/// Why a claim was not granted, from the row as it is.
-fn held(row: &Row) -> Claim {
+/// A name that no other claim has.
+fn claim_name() -> Result<String, PortError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| PortError(format!("no random numbers: {error}")))?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
+
+/// What a claim came to that was not granted, from the row as it is: where the row has its name, an answer was lost and
+/// the client asked again.
+fn refused(row: &Row, claim: &str) -> Claim {
     let until = |name| Timestamp(field(row, name).unwrap_or(0));
     match status(row, "status") {
+        Some("claimed") if status(row, CLAIM) == Some(claim) => {
+            Claim::Granted { attempt: field(row, "attempts").unwrap_or(1) }
+        }
         Some("sent") => Claim::Settled { sent: true },
         Some("failed") if !row.contains_key("not_before") => Claim::Settled { sent: false },
         Some("failed") => Claim::Held { until: until("not_before") },
@@ -304,7 +328,7 @@ mod tests {
         let row = |fields: &[(&str, AttributeValue)]| -> Row {
             fields.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
         };
-        let refused = |fields: &[(&str, AttributeValue)]| held(&row(fields));
+        let refused = |fields: &[(&str, AttributeValue)]| refused(&row(fields), "mine");
         assert_eq!(refused(&[("status", text("sent"))]), Claim::Settled { sent: true });
         assert_eq!(refused(&[("status", text("failed")), ("lease_until", number(9))]), Claim::Settled { sent: false });
         assert_eq!(
@@ -312,8 +336,12 @@ mod tests {
             Claim::Held { until: Timestamp(7) }
         );
         assert_eq!(
-            refused(&[("status", text("claimed")), ("lease_until", number(9))]),
+            refused(&[("status", text("claimed")), ("claim", text("theirs")), ("lease_until", number(9))]),
             Claim::Held { until: Timestamp(9) }
+        );
+        assert_eq!(
+            refused(&[("status", text("claimed")), ("claim", text("mine")), ("attempts", number(3))]),
+            Claim::Granted { attempt: 3 }
         );
     }
 }

@@ -22,7 +22,7 @@ use smol_str::SmolStr;
 
 use crate::{
     aws::{CALLS_AT_ONCE, FLEET, describe},
-    outbox::{OPEN, TOUCHED_AT, shelf},
+    outbox::{OPEN, PUT_AT, TOUCHED_AT, shelf},
 };
 
 /// How long outbox and quarantine rows live. Redelivery may come 30 days later; the rest is for the way there.
@@ -36,12 +36,20 @@ pub struct DynamoPublisher {
     alerts: String,
     quarantine: String,
     alert_retention: Millis,
+    clock: fn() -> Timestamp,
 }
 
 impl DynamoPublisher {
     /// Puts rows into these tables; a row of the alert history lives for `alert_retention` after its last transition.
-    pub fn new(client: Client, outbox: String, alerts: String, quarantine: String, alert_retention: Millis) -> Self {
-        Self { client, outbox, alerts, quarantine, alert_retention }
+    pub fn new(
+        client: Client,
+        outbox: String,
+        alerts: String,
+        quarantine: String,
+        alert_retention: Millis,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self { client, outbox, alerts, quarantine, alert_retention, clock }
     }
 
     /// Opens a connection, so that the first transition need not wait for it. It asks for what the function may do, a
@@ -55,6 +63,7 @@ impl DynamoPublisher {
     }
 
     fn notification(&self, notification: &Notification) -> Result<PutItemFluentBuilder, PortError> {
+        let now = (self.clock)();
         Ok(self
             .client
             .put_item()
@@ -64,8 +73,9 @@ impl DynamoPublisher {
             .item("created_at", number(notification.created_at.0))
             .item("status", text("new"))
             .item(OPEN, text(shelf(&notification.id)))
-            .item(TOUCHED_AT, number(notification.created_at.0))
-            .item("expires_at", expiry(notification.created_at, ROW_LIFE))
+            .item(PUT_AT, number(now.0))
+            .item(TOUCHED_AT, number(now.0))
+            .item("expires_at", expiry(now, ROW_LIFE))
             .condition_expression("attribute_not_exists(id)"))
     }
 

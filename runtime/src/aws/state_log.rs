@@ -28,12 +28,18 @@ const LIST_KEYS_MAX: usize = 1_000;
 pub struct S3StateLog {
     client: Client,
     bucket: String,
+    create_timeout: Duration,
 }
 
 impl S3StateLog {
     /// Keeps states in this bucket.
     pub fn new(client: Client, bucket: String) -> Self {
-        Self { client, bucket }
+        Self { client, bucket, create_timeout: CREATE_TIMEOUT }
+    }
+
+    /// Waits for so long until an object is created: one that holds a whole state, over a line slower than a function's.
+    pub fn with_create_timeout(self, create_timeout: Duration) -> Self {
+        Self { create_timeout, ..self }
     }
 
     /// Opens a connection, so that the first batch need not wait for it.
@@ -88,8 +94,8 @@ impl StateLog for S3StateLog {
     async fn create(&self, key: &str, bytes: &[u8]) -> Created {
         let once = aws_sdk_s3::Config::builder().retry_config(RetryConfig::disabled()).timeout_config(
             TimeoutConfig::builder()
-                .operation_timeout(CREATE_TIMEOUT)
-                .operation_attempt_timeout(CREATE_TIMEOUT)
+                .operation_timeout(self.create_timeout)
+                .operation_attempt_timeout(self.create_timeout)
                 .build(),
         );
         let sent = self

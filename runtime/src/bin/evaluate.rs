@@ -47,6 +47,7 @@ async fn evaluate() -> Result<(), StartError> {
         config.alerts_table,
         config.quarantine_table,
         config.alert_retention,
+        telemetry::now,
     );
     let kinesis = access.kinesis();
     let members = KinesisMembers::new(kinesis.clone(), config.stream_arn.clone());

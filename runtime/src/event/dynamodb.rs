@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use fleetform_engine::units::Timestamp;
 use serde::Deserialize;
 
 /// A batch, in the stream's order.
@@ -45,12 +46,19 @@ pub struct OutboxRow<'a> {
     pub status: Text<'a>,
     #[serde(borrow, default)]
     requeued: Option<Number<'a>>,
+    #[serde(borrow, default)]
+    put_at: Option<Number<'a>>,
 }
 
 impl OutboxRow<'_> {
     /// How often the notice went round because a target could not be reached.
     pub fn requeued(&self) -> u64 {
         self.requeued.as_ref().and_then(|number| number.text.parse().ok()).unwrap_or(0)
+    }
+
+    /// When the row was put.
+    pub fn put_at(&self) -> Option<Timestamp> {
+        self.put_at.as_ref().and_then(|number| number.text.parse().ok()).map(Timestamp)
     }
 }
 
@@ -84,7 +92,7 @@ mod tests {
               "awsRegion": "us-east-1", "eventSourceARN": "arn:aws:dynamodb:us-east-1:1:table/outbox/stream/x",
               "dynamodb": { "ApproximateCreationDateTime": 1.7e9, "Keys": { "id": { "S": "n1" } },
                 "NewImage": { "id": { "S": "n1" }, "notification": { "S": "{\"id\":\"n1\"}" },
-                  "created_at": { "N": "5" }, "status": { "S": "new" }, "expires_at": { "N": "6" } },
+                  "put_at": { "N": "5" }, "status": { "S": "new" }, "expires_at": { "N": "6" } },
                 "SequenceNumber": "100", "SizeBytes": 99, "StreamViewType": "NEW_IMAGE" } },
             { "eventID": "2", "eventName": "REMOVE",
               "dynamodb": { "Keys": { "id": { "S": "n0" } }, "SequenceNumber": "101" } }
@@ -92,7 +100,7 @@ mod tests {
         let event = parse(body).expect("an event");
         let row = event.records[0].change.row.as_ref().expect("a row");
         assert_eq!((&*row.id.text, &*row.notification.text, &*row.status.text), ("n1", r#"{"id":"n1"}"#, "new"));
-        assert_eq!(row.requeued(), 0);
+        assert_eq!((row.requeued(), row.put_at()), (0, Some(Timestamp(5))));
         assert_eq!(event.records[1].change.sequence, "101");
         assert!(event.records[1].change.row.is_none());
     }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use fleetform_engine::{
     drive::{self, PortError},
     effect::Notification,
+    routing,
     rule_set::RuleSet,
     units::{Millis, Timestamp},
 };
@@ -69,6 +70,8 @@ struct Row<'a> {
     sequence: &'a str,
     /// How often it went round.
     requeued: u64,
+    /// When it was put; without that, when its notice was made.
+    put_at: Option<Timestamp>,
     /// The notice; none if this code cannot read it.
     notification: Option<Notification>,
 }
@@ -81,8 +84,8 @@ enum Done {
     Open(Delivered),
     /// Nobody is told: a fleet's alert speaks for it.
     Held,
-    /// It stays in the outbox as it is: this code cannot read it, or it went round for too long.
-    LeftAlone,
+    /// Nobody is told: this code cannot read it, or it went round for too long.
+    GivenUp,
 }
 
 impl<D, G, R> Handler for Notify<D, G, R>
@@ -130,7 +133,7 @@ where
                     held += 1;
                     continue;
                 }
-                Done::LeftAlone => {
+                Done::GivenUp => {
                     failures += 1;
                     continue;
                 }
@@ -161,10 +164,13 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
         rule_sets: &HashMap<SmolStr, Option<Arc<RuleSet>>>,
         deadline: Deadline,
     ) -> Done {
-        let Some(notification) = &row.notification else { return Done::LeftAlone };
-        if (self.clock)().since(notification.created_at) > OPEN_MAX {
+        let Some(notification) = &row.notification else { return Done::GivenUp };
+        if (self.clock)().since(row.put_at.unwrap_or(notification.created_at)) > OPEN_MAX {
             tracing::error!(notification = %notification.id, "a notice is too old to be delivered");
-            return Done::LeftAlone;
+            if let Err(error) = self.deliveries.close(&notification.id, false).await {
+                tracing::warn!(notification = %notification.id, reason = %error, "a notice could not be closed");
+            }
+            return Done::GivenUp;
         }
         let Some(rules) = rule_sets.get(&notification.alert.rule_set).and_then(Option::as_ref) else {
             let not_before = Some((self.clock)().after(REST_MAX));
@@ -175,7 +181,7 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
                 ..Delivered::default()
             });
         };
-        // One that has gone round may have reached somebody.
+        // One that has gone round has been tried.
         if row.requeued == 0 && self.is_held(rules, notification).await {
             return Done::Held;
         }
@@ -195,6 +201,12 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
     async fn is_held(&self, rules: &RuleSet, notification: &Notification) -> bool {
         let held = async || {
             let Some(held_for) = fleet::held_for(&self.deliveries, rules, notification).await? else { return Ok(None) };
+            // Its image comes again where a run ended before the row could go round.
+            for target in routing::notice_targets(rules, notification) {
+                if self.deliveries.is_begun(&notification.id, &target).await? {
+                    return Ok(None);
+                }
+            }
             self.deliveries.hold(&notification.id, &held_for).await?;
             Ok::<_, PortError>(Some(held_for))
         };
@@ -270,7 +282,12 @@ fn new_rows<'a>(event: &'a Event<'_>) -> Vec<Row<'a>> {
         .into_iter()
         .enumerate()
         .filter(|(index, (_, row))| last.get(&*row.id.text) == Some(index) && row.status.text == "new")
-        .map(|(_, (sequence, row))| Row { sequence, requeued: row.requeued(), notification: readable(row) })
+        .map(|(_, (sequence, row))| Row {
+            sequence,
+            requeued: row.requeued(),
+            put_at: row.put_at(),
+            notification: readable(row),
+        })
         .collect()
 }
 

@@ -46,6 +46,10 @@ impl Deliveries for Tables {
         })
     }
 
+    async fn is_begun(&self, notification: &str, target: &Target) -> Result<bool, PortError> {
+        Ok(self.deliveries.lock().unwrap().contains_key(&(notification.to_owned(), target.channel)))
+    }
+
     async fn settle(&self, notification: &str, target: &Target, _: u32, ending: Ending) -> Result<(), PortError> {
         self.deliveries.lock().unwrap().insert((notification.to_owned(), target.channel), ending);
         Ok(())
@@ -232,15 +236,34 @@ fn images_that_ask_for_nothing_are_passed_over() {
 }
 
 #[test]
-fn a_row_that_cannot_be_read_or_is_too_old_is_left_alone() {
+fn a_row_that_cannot_be_read_or_is_too_old_does_not_go_round() {
     let handler = handler(&[], &[]);
     let mut old = notice("old", "o", "set");
     old["created_at"] = json!(0);
     let records =
         [image(1, "bad", &json!({ "id": "bad" }), "new", None), image(2, "old", &old, "new", None), new(3, "good")];
     assert_eq!(handle(&handler, &records), BatchResponse::default());
-    assert_eq!(*handler.deliveries.closed.lock().unwrap(), [("good".to_owned(), true)]);
+    let mut closed = handler.deliveries.closed.lock().unwrap().clone();
+    closed.sort();
+    assert_eq!(closed, [("good".to_owned(), true), ("old".to_owned(), false)]);
     assert!(handler.deliveries.requeued.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_notice_goes_round_for_a_day_from_when_its_row_was_put() {
+    let handler = handler(&[], &[]);
+    // Its record waited for two days until somebody evaluated it.
+    let mut waited = notice("waited", "w", "set");
+    waited["created_at"] = json!(NOW.0 - 2 * 86_400_000);
+    let put = |age: i64| {
+        let mut image = image(1, "waited", &waited, "new", None);
+        image["dynamodb"]["NewImage"]["put_at"] = json!({ "N": (NOW.0 - age).to_string() });
+        image
+    };
+    handle(&handler, &[put(86_400_001)]);
+    assert_eq!(sent(&handler), 0);
+    handle(&handler, &[put(86_400_000)]);
+    assert_eq!(sent(&handler), 2);
 }
 
 #[test]
@@ -311,6 +334,20 @@ fn while_a_fleet_fires_its_devices_own_notices_are_held_with_its_name() {
     handler.deliveries.firing.lock().unwrap().clear();
     handle(&handler, &[of_kind(2, NoticeKind::Resolved, 0)]);
     assert_eq!(sent(&handler), 0);
+}
+
+#[test]
+fn a_notice_that_somebody_may_have_is_not_held() {
+    let handler = with_fleet();
+    handler.deliveries.firing.lock().unwrap().insert("z/many".to_owned());
+    let firing = Notification::id_of("e", NoticeKind::Firing, 0).to_string();
+    // The webhook was down, and the run ended before the row went round.
+    let tried = [(Channel::Email, Ending::Sent), (Channel::Webhook, Ending::Failed { not_before: NOW })];
+    let tried = tried.map(|(channel, ending)| ((firing.clone(), channel), ending));
+    handler.deliveries.deliveries.lock().unwrap().extend(tried);
+    handle(&handler, &[of_kind(1, NoticeKind::Firing, 0)]);
+    assert_eq!(*handler.gateway.sent.lock().unwrap(), [format!("{firing} webhook")]);
+    assert!(handler.deliveries.held.lock().unwrap().is_empty());
 }
 
 #[test]

@@ -65,7 +65,8 @@ pub enum Ending {
 
 /// The port to what is known about deliveries, by notice and target.
 pub trait Deliveries: Sync {
-    /// Claims a delivery until `lease_until`, if nobody else holds it and its time has come.
+    /// Claims a delivery until `lease_until`, if nobody else holds it and its time has come. A claim whose answer was lost
+    /// is still that of whoever made it.
     fn claim(
         &self,
         notification: &str,
@@ -73,6 +74,9 @@ pub trait Deliveries: Sync {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> impl Future<Output = Result<Claim, PortError>> + Send;
+
+    /// Whether a delivery was ever claimed, so that somebody may have it.
+    fn is_begun(&self, notification: &str, target: &Target) -> impl Future<Output = Result<bool, PortError>> + Send;
 
     /// Writes down how attempt `attempt` ended. A failure is not written over a later attempt's claim or success.
     fn settle(

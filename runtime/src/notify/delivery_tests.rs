@@ -60,6 +60,10 @@ impl Deliveries for Table {
         Ok(())
     }
 
+    async fn is_begun(&self, notification: &str, target: &Target) -> Result<bool, PortError> {
+        Ok(self.rows.lock().unwrap().contains_key(&format!("{notification} {}", name(target))))
+    }
+
     async fn is_disabled(&self, _: &Target, address: &str) -> Result<bool, PortError> {
         Ok(self.disabled.lock().unwrap().contains(address))
     }

@@ -1,8 +1,11 @@
 //! Text messages and e-mail through a contact's SNS topics. Addresses are the topics' subscriptions: they are never
 //! seen here.
 
+use std::time::Duration;
+
 use aws_sdk_sns::{
     Client,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
     error::{ProvideErrorMetadata as _, SdkError},
     operation::publish::PublishError,
     types::MessageAttributeValue,
@@ -11,6 +14,9 @@ use fleetform_engine::rule_set::Channel;
 use serde_json::json;
 
 use crate::notify::gateway::{NotDelivered, Parcel};
+
+/// The longest that an answer is waited for.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The publisher of topics.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ impl SnsSender {
         Self { client, topic_arn_prefix, sms_origination }
     }
 
-    /// Publishes to the topic of the parcel's contact and channel. The client tries again by itself.
+    /// Publishes to the topic of the parcel's contact and channel, once: one that nobody answered may have been sent.
     pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), NotDelivered> {
         let (target, message) = (parcel.target, parcel.message);
         let bodies = json!({ "default": message.summary, "sms": message.sms, "email": message.email });
@@ -48,7 +54,11 @@ impl SnsSender {
             }
             Channel::Email | Channel::Webhook => publish.subject(&message.subject),
         };
-        publish.send().await.map(drop).map_err(|error| classify(&error))
+        let time = Duration::from_millis(parcel.budget.0).min(PUBLISH_TIMEOUT);
+        let once = aws_sdk_sns::Config::builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().operation_timeout(time).operation_attempt_timeout(time).build());
+        publish.customize().config_override(once).send().await.map(drop).map_err(|error| classify(&error))
     }
 }
 

@@ -1,9 +1,11 @@
 //! A record that may be put on the stream once more, and the form that it has then.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fleetform_engine::units::Timestamp;
+use fleetform_engine::{position::SequenceNumber, units::Timestamp};
 use serde::Deserialize;
 use serde_json::json;
+
+use crate::sender::Entry;
 
 /// A record to put.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,9 +13,36 @@ pub(super) struct Candidate {
     /// Why it was not evaluated.
     pub(super) reason: String,
     pub(super) partition_key: String,
+    pub(super) record: Again,
+    /// Its number when it came.
+    pub(super) sequence: Option<SequenceNumber>,
+    pub(super) origin: Origin,
+}
+
+impl Candidate {
+    /// Records are put in the order in which they first came: what a device said last is believed.
+    pub(super) fn order(&self) -> (Timestamp, Option<SequenceNumber>) {
+        (self.record.came_at, self.sequence)
+    }
+}
+
+impl Entry for Candidate {
+    fn key(&self) -> &str {
+        &self.partition_key
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.record.data
+    }
+}
+
+/// A record as it goes on the stream once more.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Again {
     /// The bytes to put.
     pub(super) data: Vec<u8>,
-    pub(super) origin: Origin,
+    /// When it first came.
+    pub(super) came_at: Timestamp,
 }
 
 /// Where a record was found, and is marked once it has been put.
@@ -33,20 +62,24 @@ pub(super) enum Origin {
 
 /// A record as it goes on the stream once more, with the time at which it first came. Nothing for what the platform
 /// itself put there, which is made again by whoever made it: ticks, news of rule sets, memberships, overrides.
-pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Vec<u8>> {
+pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
     #[derive(Deserialize)]
     struct Envelope {
         ff: u64,
         k: String,
+        #[serde(default)]
+        t: i64,
     }
     match serde_json::from_slice::<Envelope>(original) {
-        Ok(Envelope { ff: 1, k }) if k == "redrive" => return Some(original.to_vec()),
-        Ok(Envelope { ff: 1, k }) if !matches!(k.as_str(), "message" | "lifecycle" | "device") => return None,
+        Ok(Envelope { ff: 1, k, t }) if k == "redrive" => {
+            return Some(Again { data: original.to_vec(), came_at: Timestamp(t) });
+        }
+        Ok(Envelope { ff: 1, k, .. }) if !matches!(k.as_str(), "message" | "lifecycle" | "device") => return None,
         // A device's message, or none at all: the engine says which.
         Ok(_) | Err(_) => {}
     }
     let record = json!({ "ff": 1, "k": "redrive", "p": STANDARD.encode(original), "t": ingested_at.0 });
-    Some(record.to_string().into_bytes())
+    Some(Again { data: record.to_string().into_bytes(), came_at: ingested_at })
 }
 
 #[cfg(test)]
@@ -56,10 +89,12 @@ mod tests {
     #[test]
     fn a_record_goes_with_the_time_at_which_it_came() {
         let put = again(b"{\"readings\":{}}", Timestamp(5)).expect("a gateway's record");
-        let put: serde_json::Value = serde_json::from_slice(&put).expect("JSON");
+        assert_eq!(put.came_at, Timestamp(5));
+        let put: serde_json::Value = serde_json::from_slice(&put.data).expect("JSON");
         assert_eq!(put, json!({ "ff": 1, "k": "redrive", "p": "eyJyZWFkaW5ncyI6e319", "t": 5 }));
         let once = again(put.to_string().as_bytes(), Timestamp(9)).expect("put again before");
-        assert_eq!(once, put.to_string().into_bytes(), "with the time of the first");
+        let first = Again { data: put.to_string().into_bytes(), came_at: Timestamp(5) };
+        assert_eq!(once, first, "with the time of the first");
         for (kind, goes) in [("message", true), ("device", true), ("tick", false), ("rules", false), ("member", false)]
         {
             let record = json!({ "ff": 1, "k": kind });

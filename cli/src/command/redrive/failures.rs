@@ -3,8 +3,8 @@
 
 use aws_sdk_s3::Client;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fleetform_engine::units::Timestamp;
-use serde::Deserialize;
+use fleetform_engine::{position::SequenceNumber, units::Timestamp};
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
     Found,
@@ -14,13 +14,19 @@ use crate::{found::failed, terminal::Stop};
 
 /// The tag of an object whose records were put again.
 pub(super) const TAG: &str = "redriven-at";
+/// What is left where it is.
+const NOT_OF_LAMBDA: &str = "an object that Lambda did not write";
+const OF_TABLE: &str = "a batch of a table's stream: an override in it is to be set again, a notice comes by itself";
 /// The word for what was given up, beside the reasons of what was set aside.
 const REASON: &str = "given_up";
 
 /// What Lambda writes of a batch. With S3 as the destination the event is there as text.
 #[derive(Deserialize)]
 struct GivenUp {
-    payload: Payload,
+    payload: Option<Payload>,
+    /// Only there if the batch was one of a table's stream.
+    #[serde(rename = "DDBStreamBatchInfo")]
+    of_table: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -45,6 +51,7 @@ struct Record {
 #[serde(rename_all = "camelCase")]
 struct Kinesis {
     partition_key: String,
+    sequence_number: String,
     data: String,
     /// Seconds since 1970.
     approximate_arrival_timestamp: f64,
@@ -66,34 +73,39 @@ pub(super) async fn find(client: &Client, bucket: &str, found: &mut Found) -> Re
             let object = object.map_err(|error| failed(&format!("read `{key}`"), error))?;
             let body = object.body.collect().await.map_err(|error| failed(&format!("read `{key}`"), error))?;
             match records(&body.into_bytes()) {
-                Some(records) => records.iter().for_each(|record| take(record, &key, found)),
-                None => found.leave("an object that Lambda did not write"),
+                Ok(records) => records.iter().for_each(|record| take(record, &key, found)),
+                Err(why) => found.leave(why),
             }
         }
     }
     Ok(())
 }
 
-fn records(object: &[u8]) -> Option<Vec<Record>> {
-    let given_up: GivenUp = serde_json::from_slice(object).ok()?;
-    match given_up.payload {
-        Payload::Text(text) => serde_json::from_str::<Event>(&text).ok().map(|event| event.records),
-        Payload::Event(event) => Some(event.records),
+/// The records of an object, or why it is left.
+fn records(object: &[u8]) -> Result<Vec<Record>, &'static str> {
+    let given_up: GivenUp = serde_json::from_slice(object).map_err(|_| NOT_OF_LAMBDA)?;
+    if given_up.of_table.is_some() {
+        return Err(OF_TABLE);
+    }
+    match given_up.payload.ok_or(NOT_OF_LAMBDA)? {
+        Payload::Text(text) => serde_json::from_str(&text).map(|event: Event| event.records).map_err(|_| NOT_OF_LAMBDA),
+        Payload::Event(event) => Ok(event.records),
     }
 }
 
 fn take(record: &Record, key: &str, found: &mut Found) {
-    let Kinesis { partition_key, data, approximate_arrival_timestamp } = &record.kinesis;
+    let Kinesis { partition_key, sequence_number, data, approximate_arrival_timestamp } = &record.kinesis;
     let arrived_at = Timestamp((approximate_arrival_timestamp * 1_000.0) as i64);
     match STANDARD.decode(data).ok().map(|data| again(&data, arrived_at)) {
-        Some(Some(data)) => found.candidates.push(Candidate {
+        Some(Some(record)) => found.candidates.push(Candidate {
             reason: REASON.to_owned(),
             partition_key: partition_key.clone(),
-            data,
+            record,
+            sequence: SequenceNumber::new(sequence_number).ok(),
             origin: Origin::Failures { key: key.to_owned() },
         }),
         Some(None) => found.leave("a record of the platform itself"),
-        None => found.leave("an object that Lambda did not write"),
+        None => found.leave(NOT_OF_LAMBDA),
     }
 }
 
@@ -120,9 +132,17 @@ mod tests {
             let mut found = Found::default();
             records(object.to_string().as_bytes()).expect("records").iter().for_each(|it| take(it, "key", &mut found));
             assert_eq!((found.candidates.len(), found.left.len()), (1, 1));
-            let put: serde_json::Value = serde_json::from_slice(&found.candidates[0].data).expect("JSON");
+            let put: serde_json::Value = serde_json::from_slice(&found.candidates[0].record.data).expect("JSON");
             assert_eq!(put["t"], 1_545_084_650_987_i64);
         }
-        assert!(records(b"{}").is_none() && records(b"not JSON").is_none());
+        assert_eq!(records(b"{}").err(), Some(NOT_OF_LAMBDA));
+        assert_eq!(records(b"not JSON").err(), Some(NOT_OF_LAMBDA));
+    }
+
+    #[test]
+    fn a_batch_of_a_tables_stream_holds_nothing_to_put() {
+        let event = json!({ "Records": [{ "eventName": "INSERT", "dynamodb": { "SequenceNumber": "1" } }] });
+        let object = json!({ "DDBStreamBatchInfo": { "batchSize": 1 }, "payload": event.to_string() });
+        assert_eq!(records(object.to_string().as_bytes()).err(), Some(OF_TABLE));
     }
 }

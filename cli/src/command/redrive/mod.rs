@@ -104,14 +104,20 @@ fn text(found: &Found) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{candidate::Origin, *};
+    use fleetform_engine::units::Timestamp;
+
+    use super::{
+        candidate::{Again, Origin},
+        *,
+    };
 
     #[test]
     fn records_are_counted_by_reason() {
         let candidate = |reason: &str| Candidate {
             reason: reason.to_owned(),
             partition_key: "sensor-001".to_owned(),
-            data: Vec::new(),
+            record: Again { data: Vec::new(), came_at: Timestamp(0) },
+            sequence: None,
             origin: Origin::Quarantine { id: "1".to_owned() },
         };
         let mut found = Found::default();

@@ -1,9 +1,8 @@
-//! Puts records on the stream, as many at once as one call takes, and marks where they came from.
+//! Puts records on the stream, in the order in which they first came, and marks where they were found.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesis::{primitives::Blob, types::PutRecordsRequestEntry};
 use aws_sdk_s3::types::{Tag, Tagging};
 
 use super::{
@@ -14,30 +13,29 @@ use super::{
 use crate::{
     deployed::{Deployed, now, s3},
     found::failed,
+    sender::Sender,
     terminal::{Stop, tell},
 };
 
-/// Records and bytes in one call (Kinesis Data Streams API Reference, "PutRecords").
-const RECORDS_MAX: usize = 500;
-const BYTES_MAX: usize = 5 << 20;
-/// Tries of what a shard had no room for.
-const TRIES_MAX: u32 = 10;
-/// The wait before the second try; it doubles with each.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// How many records are put between two words about it.
+const TOLD_EVERY: usize = 500;
 
 /// Puts all of them. What was put and not marked is put again by the next run, which changes nothing in the state.
-pub(super) async fn put(deployed: &Deployed, candidates: Vec<Candidate>) -> Result<(), Stop> {
-    let client = aws_sdk_kinesis::Client::new(&deployed.config);
+pub(super) async fn put(deployed: &Deployed, mut candidates: Vec<Candidate>) -> Result<(), Stop> {
+    let stream = deployed.stream_arn.rsplit('/').next().unwrap_or_default();
+    let mut sender = Sender::new(aws_sdk_kinesis::Client::new(&deployed.config), stream.to_owned());
     let marker = Marker::new(deployed);
-    let (all, mut done) = (candidates.len(), 0);
+    let (all, mut told) = (candidates.len(), 0);
     // An object is marked once the last of its records was put.
     let mut waiting = BTreeMap::<Origin, usize>::new();
     for candidate in &candidates {
         *waiting.entry(candidate.origin.clone()).or_default() += 1;
     }
-    for some in batches(&candidates) {
-        send(&client, &deployed.stream_arn, some).await?;
-        for candidate in some {
+    candidates.sort_by_key(Candidate::order);
+    sender.take(candidates);
+    while sender.waiting() > 0 {
+        let put = sender.put().await;
+        for candidate in put.map_err(|stop| stop.help("run it again: what was put so far is marked"))? {
             if let Some(left) = waiting.get_mut(&candidate.origin) {
                 *left -= 1;
                 if *left == 0 {
@@ -45,51 +43,13 @@ pub(super) async fn put(deployed: &Deployed, candidates: Vec<Candidate>) -> Resu
                 }
             }
         }
-        done += some.len();
-        tell(format_args!("{done} of {all} put"));
+        let done = all - sender.waiting();
+        if done >= told + TOLD_EVERY || done == all {
+            told = done;
+            tell(format_args!("{done} of {all} put"));
+        }
     }
     Ok(())
-}
-
-/// Records in the order in which they are, cut where a call is full.
-fn batches(candidates: &[Candidate]) -> Vec<&[Candidate]> {
-    let (mut batches, mut from, mut bytes) = (Vec::new(), 0, 0);
-    for (index, candidate) in candidates.iter().enumerate() {
-        let size = candidate.data.len() + candidate.partition_key.len();
-        if index - from == RECORDS_MAX || (index > from && bytes + size > BYTES_MAX) {
-            batches.push(&candidates[from..index]);
-            (from, bytes) = (index, 0);
-        }
-        bytes += size;
-    }
-    if from < candidates.len() {
-        batches.push(&candidates[from..]);
-    }
-    batches
-}
-
-/// One call, and again with those that were not taken.
-async fn send(client: &aws_sdk_kinesis::Client, stream: &str, candidates: &[Candidate]) -> Result<(), Stop> {
-    let mut left = candidates.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
-    let mut wait = FIRST_WAIT;
-    for _ in 0..TRIES_MAX {
-        let sent = client.put_records().stream_arn(stream).set_records(Some(left.clone())).send().await;
-        let answer = sent.map_err(|error| failed("put records", error))?;
-        let refused = answer.records().iter().map(|result| result.error_code().is_some());
-        left = left.into_iter().zip(refused).filter_map(|(entry, refused)| refused.then_some(entry)).collect();
-        if left.is_empty() {
-            return Ok(());
-        }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
-    }
-    Err(Stop::failed(format_args!("the stream has no room for {} records", left.len()))
-        .help("run it again: what was put so far is marked"))
-}
-
-fn entry(candidate: &Candidate) -> Result<PutRecordsRequestEntry, Stop> {
-    let entry = PutRecordsRequestEntry::builder().partition_key(&candidate.partition_key);
-    entry.data(Blob::new(candidate.data.clone())).build().map_err(|error| failed("make a record", error))
 }
 
 /// Marks what was put, where it was found.
@@ -135,25 +95,5 @@ impl<'a> Marker<'a> {
         let put = self.s3.put_object_tagging().set_bucket(self.deployed.mapping.failure_bucket.clone()).key(key);
         let put = put.tagging(tags).send().await;
         put.map(drop).map_err(|error| failed(&format!("mark object `{key}`"), error))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_is_cut_at_its_records_and_at_its_bytes() {
-        let of = |bytes: usize| Candidate {
-            reason: "given_up".to_owned(),
-            partition_key: "d".to_owned(),
-            data: vec![0; bytes],
-            origin: Origin::Failures { key: "k".to_owned() },
-        };
-        let sizes = |candidates: &[Candidate]| batches(candidates).iter().map(|some| some.len()).collect::<Vec<_>>();
-        assert_eq!(sizes(&[]), [0; 0]);
-        assert_eq!(sizes(&vec![of(1); 1_001]), [500, 500, 1]);
-        let large = vec![of(1 << 20); 11];
-        assert_eq!(sizes(&large), [4, 4, 3]);
     }
 }

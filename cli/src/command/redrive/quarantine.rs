@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use fleetform_engine::{effect::QUARANTINE_BYTES_MAX, units::Timestamp};
+use fleetform_engine::{effect::QUARANTINE_BYTES_MAX, position::SequenceNumber, units::Timestamp};
 
 use super::{
     Found,
@@ -43,12 +43,16 @@ fn candidate(row: &Row) -> Result<Candidate, &'static str> {
         return Err("too large: the row does not hold all of it");
     }
     let ingested_at = row.get("ingested_at").and_then(|value| value.as_n().ok()).and_then(|text| text.parse().ok());
-    let data = again(&data, Timestamp(ingested_at.ok_or(MALFORMED)?)).ok_or("a record of the platform itself")?;
+    let record = again(&data, Timestamp(ingested_at.ok_or(MALFORMED)?)).ok_or("a record of the platform itself")?;
+    let id = text(row, "id").ok_or(MALFORMED)?;
+    // A row's key is `<shard>#<sequence number>`.
+    let sequence = id.rsplit_once('#').and_then(|(_, number)| SequenceNumber::new(number).ok());
     Ok(Candidate {
         reason: text(row, "reason").ok_or(MALFORMED)?,
         partition_key: text(row, "partition_key").ok_or(MALFORMED)?,
-        data,
-        origin: Origin::Quarantine { id: text(row, "id").ok_or(MALFORMED)? },
+        record,
+        sequence,
+        origin: Origin::Quarantine { id },
     })
 }
 
@@ -77,6 +81,7 @@ mod tests {
     fn a_row_is_put_unless_it_was_or_is_not_whole() {
         let found = candidate(&row(&[])).expect("a whole row");
         assert_eq!((found.partition_key.as_str(), found.reason.as_str()), ("sensor-001", "wrong_type"));
+        assert_eq!(found.order(), (Timestamp(7), SequenceNumber::new("1").ok()));
         assert_eq!(found.origin, Origin::Quarantine { id: "shardId-0#0001".to_owned() });
         let put = [(MARK, AttributeValue::N("9".to_owned()))];
         assert_eq!(candidate(&row(&put)), Err("put again before"));

@@ -100,7 +100,7 @@ fn next_step(mapping: &Mapping, number: u32, dry_run: bool) -> String {
     format!(
         "the chains have repair number {number}. To use them, add this to the platform file, generate and deploy:\n\n    \
          [overrides.EvaluateFunction.Environment.Variables]\n    FLEETFORM_STATE_REPAIR = \"{number}\"\n\n\
-         and the same for StoreFunction where samples are stored; then: aws lambda update-event-source-mapping --uuid {} --enabled",
+         and the same for SweepFunction, and for StoreFunction where samples are stored; then: aws lambda update-event-source-mapping --uuid {} --enabled",
         mapping.id
     )
 }
