@@ -196,6 +196,7 @@ impl Inner {
         let shard = &mut self.stream[index];
         let at = shard.records.partition_point(|record| record.arrived_at <= now);
         let last = at.checked_sub(1).map_or(shard.lineage.first, |last| shard.records[last].sequence);
+        let name = shard.name.clone();
         let following = shard.records.get(at).map(|record| record.sequence);
         let fits = |number: &SequenceNumber| following.is_none_or(|following| *number < following);
         let Some(sequence) = next_number(&last).filter(fits) else {
@@ -205,6 +206,9 @@ impl Inner {
         let record = Arc::new(Record { sequence, partition_key: key.to_owned(), arrived_at: now, data });
         shard.records.insert(at, record.clone());
         self.put.push((index, record));
+        // What its children begin with, the log has said before.
+        let children = self.stream.iter().filter(|child| child.lineage.parents.iter().any(|parent| **parent == *name));
+        self.crowded |= children.map(|child| child.lineage.first).any(|first| first <= sequence);
     }
 
     /// The objects with a prefix, in the order of their keys, after one of them.

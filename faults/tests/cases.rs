@@ -61,7 +61,11 @@ impl Case {
 
     fn run(&self, faults: &str) -> Output {
         let lines: String = self.log.iter().map(|line| format!("{line}\n")).collect();
-        self.file("log.jsonl", &lines);
+        self.run_log(&lines, faults)
+    }
+
+    fn run_log(&self, lines: &str, faults: &str) -> Output {
+        self.file("log.jsonl", lines);
         self.file("faults.json", faults);
         if !self.folder.path().join("rules.json").exists() {
             self.file("rules.json", RULES);
@@ -278,6 +282,86 @@ fn children_go_on_where_their_parent_ended() {
     assert_eq!(played.quarantine, [] as [Value; 0]);
 }
 
+/// A logger that fires in the parent and is cool again in the child, whose own records have these numbers.
+fn cools_in_the_child(numbers: [u64; 2]) -> Case {
+    let mut case = Case::new();
+    case.hot("s0", "logger-0", 20..21);
+    case.log.push(json!({ "kind": "split", "shard": "s0", "into": ["s1", "s2"], "at": START_MS + 1_300_000 }));
+    for (seq, at_s) in numbers.into_iter().zip([1_400, 1_600]) {
+        // `logger-0` hashes to the upper half.
+        case.record(seq, "s2", "logger-0", at_s, &json!({ "readings": { "pressure": 20.0, "temperature": 30.0 } }));
+    }
+    case
+}
+
+#[test]
+fn a_child_may_number_its_records_anew() {
+    for numbers in [[30, 31], [21, 22], [1, 2], [20, 21]] {
+        let played = cools_in_the_child(numbers).play(&json!([]));
+        assert_eq!((played.code, played.stderr.as_str()), (Some(0), ""), "{numbers:?}");
+        let told: Vec<_> = played.outbox.iter().map(|row| (&row["kind"], &row["alert"]["sequence"])).collect();
+        let last = json!(numbers[1].to_string());
+        assert_eq!(told, [(&json!("firing"), &json!("20")), (&json!("resolved"), &last)]);
+        assert_eq!(played.state["alerts"][0]["state"]["is"], "resolved", "it is the newer one: {numbers:?}");
+        assert_eq!(played.responses.last().unwrap()["seqs"], json!([numbers[0].to_string(), last]));
+    }
+}
+
+#[test]
+fn a_rule_set_that_a_child_begins_with_comes_after_its_parents_records() {
+    let mut case = cools_in_the_child([30, 31]);
+    let mut set: Value = serde_json::from_str(RULES).unwrap();
+    set["rules"].as_object_mut().unwrap().remove("very-hot");
+    case.file("later.json", &set.to_string());
+    let news =
+        json!({ "kind": "rules", "version": 1, "at": START_MS + 1_350_000, "file": "later.json", "shard": "s2" });
+    case.log.insert(3, news);
+    let played = case.play(&json!([]));
+    assert_eq!((played.code, played.stderr.as_str()), (Some(0), ""));
+    assert_eq!(played.outbox[1]["alert"]["state"]["reason"], "rule_removed");
+    assert_eq!(played.state["alerts"][0]["state"]["is"], "resolved");
+}
+
+#[test]
+fn what_devices_say_to_fleets_is_heard_in_a_child_without_records_too() {
+    let mut case = hydrants(10);
+    case.log.push(json!({ "kind": "split", "shard": "s0", "into": ["s1", "s2"], "at": START_MS + 500 }));
+    for (shard, key) in [("s1", "any"), ("s2", "any")] {
+        case.record(1_000, shard, key, 3_600, &json!({ "ff": 1, "k": "tick", "t": START_MS + 3_600_000 }));
+    }
+    let played = case.play(&json!([]));
+    assert_eq!((played.code, played.stderr.as_str()), (Some(0), ""));
+    assert_eq!(fleet_alerts(&played).len(), 1, "{}", played.state);
+}
+
+#[test]
+fn numbers_are_written_as_in_the_log() {
+    let mut case = Case::new();
+    case.log.clear();
+    let device = json!({
+        "ff": 1, "k": "device", "d": "logger-0", "rev": 1, "type": "pressure-logger", "zone": "zone-a", "t": START_MS,
+    });
+    let mut record = |seq: &str, at_s: i64, data: &Value| {
+        let at = START_MS + at_s * 1_000;
+        case.log.push(json!({ "kind": "rec", "shard": "s0", "seq": seq, "pk": "logger-0", "arr": at, "data": data }));
+    };
+    record("00007", 0, &device);
+    record(
+        "49590338271490256608559692538361571095921575989136588898",
+        60,
+        &json!({ "readings": { "temperature": 55.0 } }),
+    );
+    let lines: String = case.log.iter().map(|line| format!("{line}\n")).collect();
+    // A stream's number as JSON's number, which is longer than most readers take.
+    let number = "49590338271490256608559692538361571095921575989136588898";
+    let bare = lines.replace(&format!("\"{number}\""), number);
+    assert_ne!(lines, bare);
+    let output = case.run_log(&bare, "[]");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let responses = std::fs::read_to_string(case.folder.path().join("out/responses.jsonl")).unwrap();
+    assert!(responses.contains(&format!("\"seqs\":[\"00007\",\"{number}\"]")), "{responses}");
+}
+
 #[test]
 fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
     let mut case = Case::new();
@@ -290,6 +374,8 @@ fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
         (json!({ "kind": "rec", "shard": "s0", "seq": "x", "pk": "k", "arr": START_MS, "data": "" }), "decimal digits"),
         (json!({ "kind": "rec", "shard": "s0", "seq": 2, "pk": "k", "arr": "soon", "data": "" }), "no time"),
         (json!({ "kind": "rec", "shard": "s0", "seq": 2, "pk": "k", "arr": 0, "data": "" }), "lies before"),
+        (json!({ "kind": "rec", "shard": "s0", "seq": 2, "pk": "k", "arr": i64::MAX, "data": "" }), "no time"),
+        (json!({ "kind": "rec", "shard": "s0", "seq": 2, "pk": "k", "arr": 1e300, "data": "" }), "no time"),
         (json!({ "kind": "rec", "shard": "../s", "seq": 2, "pk": "k", "arr": START_MS, "data": "" }), "`shard`"),
         (json!({ "kind": "rec", "shard": "s0", "seq": 2, "pk": "k", "arr": START_MS, "data_b64": "e30" }), "base64"),
         (json!({ "kind": "rec", "shard": "s0", "seq": 2, "arr": START_MS, "data": "" }), "`pk`"),
@@ -312,10 +398,24 @@ fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
         ("{\"inv\": 1, \"do\": \"kill\"}\n{\"inv\": -1, \"do\": \"kill\"}", "faults.json:2: ", "no count"),
         ("[{\"op\": \"get\"}]", "faults.json:1: ", "`do`"),
         ("[{\"do\": \"stall_until:later\"}]", "faults.json:1: ", "no invocation"),
+        ("[{\"do\": \"stall_until:-1\"}]", "faults.json:1: ", "no invocation"),
+        ("[{\"inv\": 2, \"do\": \"stall_until:2\"}]", "faults.json:1: ", "waits for itself"),
+        ("[{\"do\": \"brownout:9223372036854775807\"}]", "faults.json:1: ", "a brown-out"),
+        ("[{\"do\": \"brownout\", \"for_ms\": -1}]", "faults.json:1: ", "a brown-out"),
+        ("{\"faults\": [], \"zz\": 1}", "faults.json: ", "`zz`"),
+        (
+            "[{\"inv\": 0, \"do\": \"kill\"},\n{\"inv\": 9223372036854775807, \"do\": \"kill\"}]",
+            "faults.json:2: ",
+            "no count",
+        ),
     ] {
         let stderr = case.refused(faults);
         assert!(stderr.starts_with(&format!("error: {place}")) && stderr.contains(problem), "{stderr}");
     }
+    let twice = "{\"kind\":\"rec\",\"shard\":\"s0\",\"seq\":1,\"seq\":2,\"pk\":\"k\",\"arr\":1,\"data\":\"\"}\n";
+    let output = case.run_log(twice, "[]");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("error: log.jsonl:1: ") && stderr.contains("duplicate"), "{stderr}");
     case.file("rules.json", "{\n\"format_version\": true}");
     let stderr = case.refused("[]");
     assert!(stderr.starts_with("error: rules.json:2: "), "{stderr}");

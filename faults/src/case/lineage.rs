@@ -21,17 +21,16 @@ pub(crate) struct Listing {
     pub(crate) closed_at: Option<i64>,
 }
 
-/// The listings of all shards. Shards that came from nowhere share the keys
+/// The listings of all shards; `begins` are the numbers that children begin with. Shards that came from nowhere share the keys
 /// evenly, in the order of their names; a child of a split takes half of its parent's, the first one the lower half.
 pub(super) fn listings(
     births: &[Birth],
     shards: &BTreeMap<Arc<str>, super::Shard>,
+    begins: &BTreeMap<Arc<str>, SequenceNumber>,
 ) -> Result<BTreeMap<Arc<str>, Listing>, String> {
     let mut listings = BTreeMap::new();
-    let first = |name: &Arc<str>| match shards.get(name).and_then(|shard| shard.records.first()) {
-        Some(record) => Ok(record.sequence),
-        None => SequenceNumber::new("0").map_err(|error| error.to_string()),
-    };
+    let zero = SequenceNumber::new("0").map_err(|error| error.to_string())?;
+    let first = |name: &Arc<str>| begins.get(name).copied().unwrap_or(zero);
     let born = |name: &Arc<str>| births.iter().any(|birth| birth.children.contains(name));
     let roots: Vec<&Arc<str>> = shards.keys().filter(|name| !born(name)).collect();
     let part = u128::MAX / (roots.len().max(1) as u128);
@@ -39,7 +38,7 @@ pub(super) fn listings(
         let begins = part * index + u128::from(index > 0);
         let ends = if index + 1 == roots.len() as u128 { u128::MAX } else { part * (index + 1) };
         let lineage =
-            Lineage { range: HashRange { first: begins, last: ends }, parents: Vec::new(), first: first(name)? };
+            Lineage { range: HashRange { first: begins, last: ends }, parents: Vec::new(), first: first(name) };
         listings.insert((*name).clone(), Listing { lineage, opened_at: i64::MIN, closed_at: None });
     }
     for birth in births {
@@ -63,7 +62,7 @@ pub(super) fn listings(
             let lineage = Lineage {
                 range: HashRange { first: begins, last: ends },
                 parents: birth.parents.iter().map(|parent| parent.as_ref().into()).collect(),
-                first: first(child)?,
+                first: first(child),
             };
             listings.insert(child.clone(), Listing { lineage, opened_at: birth.at, closed_at: None });
         }

@@ -2,6 +2,7 @@
 //! driver through exactly that course, in virtual time.
 
 mod lineage;
+mod numbers;
 mod outcome;
 mod player;
 mod read;
@@ -16,6 +17,7 @@ pub use script::read_script;
 
 use crate::{fate::Scripted, world::Record};
 use lineage::Listing;
+use numbers::Numbers;
 
 /// Everything that a case is made of.
 #[derive(Debug)]
@@ -41,8 +43,8 @@ pub struct Log {
     pub(crate) shards: BTreeMap<Arc<str>, Shard>,
     /// By shard.
     pub(crate) listings: BTreeMap<Arc<str>, Listing>,
-    /// Whether numbers were made longer, so that records that have none in the log fit between them.
-    pub(crate) stretched: bool,
+    /// How its numbers stand for those inside.
+    pub(crate) numbers: Numbers,
 }
 
 /// One shard of a log.

@@ -6,7 +6,7 @@ use fleetform_engine::{routing, rule_set::RuleSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::read::STRETCH;
+use super::numbers::Numbers;
 use crate::tables::Rows;
 
 /// What came of it.
@@ -55,7 +55,7 @@ pub struct Response {
 
 impl Outcome {
     /// The tables as lines.
-    pub(super) fn tables(&mut self, rows: &Rows, rule_sets: &[Vec<u8>], stretched: bool) {
+    pub(super) fn tables(&mut self, rows: &Rows, rule_sets: &[Vec<u8>], numbers: &Numbers) {
         let sets: BTreeMap<String, RuleSet> = rule_sets
             .iter()
             .filter_map(|bytes| Some((RuleSet::sha256(bytes).to_string(), RuleSet::from_bytes(bytes).ok()?)))
@@ -69,43 +69,31 @@ impl Outcome {
                     "inv": put.invocation, "put_at": put.at,
                 }));
             }
-            self.outbox.push(line(row, stretched));
+            self.outbox.push(line(row, numbers));
         }
-        self.quarantine.extend(rows.quarantine.iter().map(|row| line(row, stretched)));
-        self.state["alerts"] = rows.alerts.iter().map(|row| line(row, stretched)).collect();
-    }
-}
-
-/// A number as the log has it. The record of a rule set that has none is the first, second, … after another.
-pub(super) fn shown(sequence: &str, stretched: bool) -> String {
-    let digits = sequence.trim_start_matches('0');
-    let (digits, added) =
-        digits.split_at(if stretched { digits.len().saturating_sub(STRETCH.len()) } else { digits.len() });
-    let digits = if digits.is_empty() { "0" } else { digits };
-    match added.trim_start_matches('0') {
-        "" => digits.into(),
-        added => format!("{digits}.{added}"),
+        self.quarantine.extend(rows.quarantine.iter().map(|row| line(row, numbers)));
+        self.state["alerts"] = rows.alerts.iter().map(|row| line(row, numbers)).collect();
     }
 }
 
 /// A row as a line, its numbers as the log has them.
-fn line(row: &impl Serialize, stretched: bool) -> Value {
+fn line(row: &impl Serialize, numbers: &Numbers) -> Value {
     let mut line = serde_json::to_value(row).unwrap_or_default();
-    restore(&mut line, stretched);
+    restore(&mut line, numbers);
     line
 }
 
-fn restore(value: &mut Value, stretched: bool) {
+fn restore(value: &mut Value, numbers: &Numbers) {
     match value {
         Value::Object(fields) => {
             for (key, value) in fields {
                 match value {
-                    Value::String(sequence) if key == "sequence" => *sequence = shown(sequence, stretched),
-                    _ => restore(value, stretched),
+                    Value::String(sequence) if key == "sequence" => *sequence = numbers.shown(sequence),
+                    _ => restore(value, numbers),
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| restore(item, stretched)),
+        Value::Array(items) => items.iter_mut().for_each(|item| restore(item, numbers)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

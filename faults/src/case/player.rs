@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use super::{
     Case,
     lineage::Listing,
-    outcome::{Outcome, Response, shown},
+    outcome::{Outcome, Response},
 };
 use crate::{
     clock::{Call, Clock, Event, InvocationNumber},
@@ -230,19 +230,19 @@ impl Player<'_> {
         failure: Option<String>,
     ) -> Option<(usize, usize)> {
         let Running { source, environment, began_at, records } = self.running.remove(&invocation)?;
-        let stretched = self.case.log.stretched;
+        let numbers = &self.case.log.numbers;
         self.shards[source].busy = false;
         self.outcome.responses.push(Response {
             inv: invocation,
             env: environment,
             shard: self.shards[source].name.to_string(),
-            seqs: records.iter().map(|record| shown(&record.sequence.digits(), stretched)).collect(),
+            seqs: records.iter().map(|record| numbers.shown(&record.sequence.digits())).collect(),
             began_at,
             ended_at: self.world.clock.now(),
             result,
             batch_item_failures: from
                 .into_iter()
-                .map(|from| json!({ "itemIdentifier": shown(from, stretched) }))
+                .map(|from| json!({ "itemIdentifier": numbers.shown(from) }))
                 .collect(),
             failure,
         });
@@ -280,7 +280,7 @@ impl Player<'_> {
             self.outcome.undone.push(format!(
                 "shard {name}: {} records from {} on were given up after six hours",
                 self.shards[source].waiting.front().map_or(0, |part| part.records.len()),
-                shown(&first, self.case.log.stretched),
+                self.case.log.numbers.shown(&first),
             ));
             self.shards[source].waiting.pop_front();
         }
@@ -289,7 +289,7 @@ impl Player<'_> {
 
     fn close(mut self) -> Outcome {
         let objects = self.world.services.objects();
-        let stretched = self.case.log.stretched;
+        let numbers = &self.case.log.numbers;
         let mut shards = serde_json::Map::new();
         for (source, records) in self.shards.iter().zip(self.world.services.records()) {
             let of = |kind: &str| -> Vec<Value> {
@@ -301,7 +301,7 @@ impl Player<'_> {
                 source.name.to_string(),
                 json!({
                     "records": records.len(),
-                    "newest": newest.map(|record| shown(&record.sequence.digits(), stretched)),
+                    "newest": newest.map(|record| numbers.shown(&record.sequence.digits())),
                     "log": of("log"),
                     "base": of("base"),
                 }),
@@ -310,7 +310,7 @@ impl Player<'_> {
         let rows = self.world.services.rows();
         self.outcome.crowded = self.world.services.was_crowded();
         self.outcome.state = json!({ "shards": shards });
-        self.outcome.tables(&rows, &self.case.rule_sets, stretched);
+        self.outcome.tables(&rows, &self.case.rule_sets, numbers);
         self.outcome.undone.extend(rows.contradictions.iter().map(|row| format!("written twice, differently: {row}")));
         self.outcome
     }

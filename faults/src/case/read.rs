@@ -8,18 +8,19 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{position::SequenceNumber, rule_set::RuleSet};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{
     Batch, Log, Shard, Wrong,
     lineage::{Birth, listings},
+    numbers::Numbers,
 };
 use crate::{stream::next_number, world::Record};
 
 /// The most records of a batch that the log does not cut itself.
 const BATCH_RECORDS_MAX: usize = 500;
-/// What numbers are made longer by, where records that have none in the log do not fit between them.
-pub(super) const STRETCH: &str = "000000";
+/// The latest time that a log may name: the end of the year 9999.
+const TIME_MAX_MS: i64 = 253_402_300_799_999;
 
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -74,13 +75,47 @@ pub fn read_log(
     let mut reader = Reader::default();
     let mut rule_sets = Vec::new();
     for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
-        let value: Value =
-            serde_json::from_str(text).map_err(|error| wrong(number, format!("this is not JSON: {error}")))?;
-        let line: Line = serde_json::from_value(value).map_err(|error| wrong(number, error.to_string()))?;
+        let line = read_line(text).map_err(|problem| wrong(number, problem))?;
         reader.line(line, &mut fetch, &mut rule_sets).map_err(|problem| wrong(number, problem))?;
     }
     let log = reader.close(stretch).map_err(|(line, problem)| wrong(line.unwrap_or(1), problem))?;
     Ok((log, rule_sets))
+}
+
+/// The numbers of a line as they are written: those of a stream are longer than what JSON's readers take for whole.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow, default)]
+    seq: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    seqs: Option<Vec<&'a RawValue>>,
+}
+
+fn read_line(text: &str) -> Result<Line, String> {
+    let problem = |error: serde_json::Error| {
+        let is_json = error.is_data();
+        let text = error.to_string();
+        let text = text.split(" at line ").next().unwrap_or_default();
+        if is_json { text.to_owned() } else { format!("this is not JSON: {text}") }
+    };
+    let mut line: Line = serde_json::from_str(text).map_err(problem)?;
+    let as_written = |value: &mut Value, raw: &RawValue| {
+        if value.is_number() && raw.get().bytes().all(|byte| byte.is_ascii_digit()) {
+            *value = Value::String(raw.get().to_owned());
+        }
+    };
+    match &mut line {
+        Line::Rec { seq, .. } => {
+            let written: Written<'_> = serde_json::from_str(text).map_err(problem)?;
+            written.seq.into_iter().for_each(|raw| as_written(seq, raw));
+        }
+        Line::Batch { seqs, .. } => {
+            let written: Written<'_> = serde_json::from_str(text).map_err(problem)?;
+            seqs.iter_mut().zip(written.seqs.into_iter().flatten()).for_each(|(seq, raw)| as_written(seq, raw));
+        }
+        Line::Rules { .. } | Line::Split { .. } | Line::Merge { .. } => {}
+    }
+    Ok(line)
 }
 
 #[derive(Default)]
@@ -243,7 +278,8 @@ impl Reader {
                 .or_else(|| text.parse::<jiff::Timestamp>().ok().map(|time| time.as_millisecond())),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
-        let time = time.ok_or_else(|| format!("`{key}` is {value}, which is no time in milliseconds"))?;
+        let time = time.filter(|time| (0..=TIME_MAX_MS).contains(time));
+        let time = time.ok_or_else(|| format!("`{key}` is {value}, which is no time in milliseconds since 1970"))?;
         self.now = self.now.max(Some(time));
         Ok(time)
     }
@@ -260,56 +296,106 @@ impl Reader {
     }
 
     fn close(self, stretch: bool) -> Result<Log, (Option<usize>, String)> {
-        let stretched = stretch || self.shards.values().any(Lines::is_crowded);
-        let now = self.now.unwrap_or_default();
-        let mut log = Log { stretched, ..Log::default() };
-        for (name, lines) in self.shards {
-            log.shards.insert(name, lines.close(stretched, now).map_err(|problem| (None, problem))?);
+        let whole = |problem: String| (None, problem);
+        let own = self.shards.iter().map(|(name, lines)| (name.clone(), &lines.numbers)).collect();
+        let mut numbers = Numbers::new(&own, &self.births);
+        let records = self.shards.values().flat_map(|lines| &lines.items).filter_map(Item::number);
+        records.for_each(|number| numbers.write(number));
+        let mut begins = self.begins(&numbers).map_err(whole)?;
+        let is_crowded = |name: &Arc<str>, lines: &Lines| {
+            let mut last = begins.get(name).copied().or_else(|| sequence("0").ok());
+            lines.is_crowded(&mut last, |number| numbers.inside(name, number).ok())
+        };
+        if stretch || self.shards.iter().any(|(name, lines)| is_crowded(name, lines)) {
+            numbers.stretch();
+            begins = self.begins(&numbers).map_err(whole)?;
         }
-        log.listings = listings(&self.births, &log.shards).map_err(|problem| (None, problem))?;
+        let now = self.now.unwrap_or_default();
+        let mut log = Log::default();
+        for (name, lines) in self.shards {
+            let begin = begins.get(&name).copied().map_or_else(|| sequence("0"), Ok).map_err(whole)?;
+            let inside = |number| numbers.inside(&name, number);
+            let shard = lines.close(inside, begin, now).map_err(whole)?;
+            log.shards.insert(name.clone(), shard);
+        }
+        log.listings = listings(&self.births, &log.shards, &begins).map_err(whole)?;
+        log.numbers = numbers;
         Ok(log)
+    }
+
+    /// The numbers that children begin with, above those of all records that their parents have in the log.
+    fn begins(&self, numbers: &Numbers) -> Result<BTreeMap<Arc<str>, SequenceNumber>, String> {
+        let mut begins = BTreeMap::<Arc<str>, SequenceNumber>::new();
+        for Birth { parents, children, .. } in &self.births {
+            let mut highest = sequence("0")?;
+            for parent in parents {
+                let own = self.shards.get(parent).and_then(|lines| lines.numbers.last().copied());
+                let own = own.map(|number| numbers.inside(parent, number)).transpose()?;
+                highest = highest.max(own.or_else(|| begins.get(parent).copied()).unwrap_or(highest));
+            }
+            let begin = numbers.begin(highest).ok_or("there is no sequence number left for a child")?;
+            begins.extend(children.iter().map(|child| (child.clone(), begin)));
+        }
+        Ok(begins)
+    }
+}
+
+impl Item {
+    /// The number of a record, as it is written.
+    fn number(&self) -> Option<&str> {
+        match self {
+            Self::Record { number, .. } => Some(number),
+            Self::Rules { .. } | Self::Batch { .. } => None,
+        }
     }
 }
 
 impl Lines {
-    /// Whether a record of a rule set has no number to itself between its neighbours.
-    fn is_crowded(&self) -> bool {
-        let mut last = sequence("0").ok();
+    /// Whether a record of a rule set has no number to itself between its neighbours, or the first one none behind `last`.
+    fn is_crowded(
+        &self,
+        last: &mut Option<SequenceNumber>,
+        inside: impl Fn(SequenceNumber) -> Option<SequenceNumber>,
+    ) -> bool {
         let mut waiting = 0;
         for item in &self.items {
             match item {
                 Item::Batch { .. } => {}
                 Item::Rules { .. } => waiting += 1,
                 Item::Record { record, .. } => {
-                    let mut free = last;
+                    let number = inside(record.sequence);
+                    let mut free = *last;
                     for _ in 0..waiting {
                         free = free.as_ref().and_then(next_number);
                     }
-                    if waiting > 0 && free.is_none_or(|free| free >= record.sequence) {
+                    if waiting > 0 && free.is_none_or(|free| number.is_none_or(|number| free >= number)) {
                         return true;
                     }
-                    (last, waiting) = (Some(record.sequence), 0);
+                    (*last, waiting) = (number, 0);
                 }
             }
         }
         false
     }
 
-    fn close(self, stretched: bool, now: i64) -> Result<Shard, String> {
+    fn close(
+        self,
+        inside: impl Fn(SequenceNumber) -> Result<SequenceNumber, String>,
+        begin: SequenceNumber,
+        now: i64,
+    ) -> Result<Shard, String> {
         let mut shard = Shard::default();
         let mut places = BTreeMap::new();
-        let mut last = sequence("0")?;
+        let mut last = begin;
         let mut delivered = 0;
         let mut covered = BTreeSet::<usize>::new();
         // Whether each record is that of a rule set.
         let mut rules: Vec<bool> = Vec::new();
         for item in self.items {
             let record = match item {
-                Item::Record { number, mut record } => {
+                Item::Record { mut record, .. } => {
                     let known_as = record.sequence;
-                    if stretched {
-                        record.sequence = sequence(&format!("{number}{STRETCH}"))?;
-                    }
+                    record.sequence = inside(known_as)?;
                     places.insert(known_as, shard.records.len());
                     record
                 }

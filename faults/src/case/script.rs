@@ -1,5 +1,7 @@
 //! The script of faults: JSON, a list of what goes wrong with which request.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -11,6 +13,10 @@ use crate::{
 
 /// How long a brown-out lasts where nothing else is said.
 const BROWNOUT_MS: i64 = 600_000;
+/// And at most.
+const LASTS_MAX_MS: i64 = 366 * 86_400_000;
+/// Invocations and requests that a line may count to.
+const COUNTS: RangeInclusive<i64> = 0..=1_000_000_000;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +39,10 @@ pub fn read_script(file: &str, text: &str) -> Result<Script, Wrong> {
     let faults: Vec<(usize, Value)> = match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(faults)) => faults.into_iter().map(|fault| (0, fault)).collect(),
         Ok(Value::Object(mut object)) if object.contains_key("faults") => match object.remove("faults") {
+            _ if !object.is_empty() => {
+                let more: Vec<&str> = object.keys().map(String::as_str).collect();
+                return Err(wrong(None, format!("`{}` beside `faults` says nothing", more.join("`, `"))));
+            }
             Some(Value::Array(faults)) => faults.into_iter().map(|fault| (0, fault)).collect(),
             _ => return Err(wrong(None, "`faults` is no list".into())),
         },
@@ -94,9 +104,12 @@ impl Raw {
             "corrupt" => Fate::Corrupt,
             "newer" => Fate::Newer,
             _ if brownout.is_some() => Fate::Throttle,
-            _ => match stall.map(str::parse::<i64>) {
-                Some(Ok(invocation)) => Fate::StallUntil((invocation + first_inv).max(0) as u64),
-                Some(Err(_)) => return Err(format!("`{}` names no invocation, as `stall_until:2` does", self.does)),
+            _ => match stall.map(|rest| rest.parse().ok().filter(|invocation| COUNTS.contains(invocation))) {
+                Some(Some(invocation)) if self.inv == invocation => {
+                    return Err(format!("`{}` waits for itself", self.does));
+                }
+                Some(Some(invocation)) => Fate::StallUntil((invocation + first_inv) as u64),
+                Some(None) => return Err(format!("`{}` names no invocation, as `stall_until:2` does", self.does)),
                 None => {
                     return Err(format!(
                         "`do` is `{}`; it is one of `throttle`, `conflict`, `timeout_applied`, `timeout_dropped`, \
@@ -111,6 +124,9 @@ impl Raw {
             Some("") => Some(self.for_ms.unwrap_or(BROWNOUT_MS)),
             Some(ms) => Some(ms.parse().map_err(|_| format!("`{}` names no milliseconds", self.does))?),
         };
+        if let Some(lasts) = lasts.filter(|lasts| !(1..=LASTS_MAX_MS).contains(lasts)) {
+            return Err(format!("a brown-out of {lasts} ms is none; it lasts 1 ms to a year"));
+        }
         Ok(Scripted {
             invocation: number("inv", &self.inv, first_inv)?,
             operation,
@@ -132,7 +148,7 @@ fn number(name: &str, value: &Value, offset: i64) -> Result<Option<u64>, String>
         Value::Number(number) => number.as_i64(),
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
-    match number.filter(|number| *number >= 0) {
+    match number.filter(|number| COUNTS.contains(number)) {
         Some(number) => Ok(Some((number + offset) as u64)),
         None => Err(format!("`{name}` is {value}, which is no count")),
     }

@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let played = read(arguments, false).map(|case| play(&case));
     let outcome = match played {
-        Ok(outcome) if outcome.crowded => read(arguments, true).map(|case| play(&case)),
+        Ok(outcome) if outcome.crowded => read(arguments, true).map(|case| play(&case)).map(still_crowded),
         played => played,
     };
     let outcome = match outcome {
@@ -56,6 +56,16 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if outcome.undone.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What devices said to fleets and found no number for is not there.
+fn still_crowded(mut outcome: Outcome) -> Outcome {
+    if outcome.crowded {
+        outcome
+            .undone
+            .push("a word to a fleet found no number: the log's numbers leave none free before it".to_owned());
+    }
+    outcome
+}
+
 fn whole(path: &Utf8Path, problem: impl ToString) -> Wrong {
     Wrong { file: path.to_string(), line: None, problem: problem.to_string() }
 }
@@ -63,7 +73,8 @@ fn whole(path: &Utf8Path, problem: impl ToString) -> Wrong {
 fn read(arguments: &Arguments, stretch: bool) -> Result<Case, Wrong> {
     let rules = fs::read(&arguments.rules).map_err(|error| whole(&arguments.rules, error))?;
     let first = check(&rules).map_err(|(line, problem)| Wrong { file: arguments.rules.to_string(), line, problem })?;
-    let log = fs::read_to_string(&arguments.log).map_err(|error| whole(&arguments.log, error))?;
+    let log = fs::read(&arguments.log).map_err(|error| whole(&arguments.log, error))?;
+    let log = text(&arguments.log, log)?;
     let folder = arguments.log.parent().unwrap_or(Utf8Path::new(""));
     let (log, more) = read_log(arguments.log.as_str(), &log, stretch, |name| {
         let beside = folder.join(name);
@@ -78,13 +89,21 @@ fn read(arguments: &Arguments, stretch: bool) -> Result<Case, Wrong> {
     })?;
     let script = match &arguments.faults {
         Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| whole(path, error))?;
-            read_script(path.as_str(), &text)?
+            let script = fs::read(path).map_err(|error| whole(path, error))?;
+            read_script(path.as_str(), &text(path, script)?)?
         }
         None => fleetform_faults::Script::default(),
     };
     let rule_sets = std::iter::once(first).chain(more).collect();
     Ok(Case { rule_sets, log, script, bisect: arguments.bisect })
+}
+
+fn text(path: &Utf8Path, bytes: Vec<u8>) -> Result<String, Wrong> {
+    String::from_utf8(bytes).map_err(|error| {
+        let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + sound.iter().filter(|byte| **byte == b'\n').count();
+        Wrong { file: path.to_string(), line: Some(line), problem: "this is not UTF-8".to_owned() }
+    })
 }
 
 fn check(bytes: &[u8]) -> Result<Vec<u8>, (Option<usize>, String)> {

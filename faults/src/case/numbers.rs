@@ -1,0 +1,104 @@
+//! The numbers of records inside a case. They are those of the log wherever that leaves room: a child's lie above its
+//! parents', as on any stream, and records that the log does not number find one between their neighbours'.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use fleetform_engine::position::SequenceNumber;
+
+use super::lineage::Birth;
+use crate::stream::next_number;
+
+/// What numbers are made longer by where records that have none in the log do not fit between them.
+const STRETCH: &str = "000000";
+/// What a child begins with in place of its parents' last [`STRETCH`]: half of the room is theirs.
+const STRETCHED_BEGIN: &str = "500000";
+
+/// How numbers of a log stand for those inside.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    stretched: bool,
+    /// Digits of the longest number, where those of children are lifted above their parents'.
+    lifted: Option<usize>,
+    /// How many splits and merges led to a shard.
+    levels: BTreeMap<Arc<str>, usize>,
+    /// Those that have leading zeros in the log, without them.
+    padded: BTreeMap<String, String>,
+}
+
+impl Numbers {
+    /// For shards of which these are the numbers that they have in the log.
+    pub(super) fn new(shards: &BTreeMap<Arc<str>, &BTreeSet<SequenceNumber>>, births: &[Birth]) -> Self {
+        let mut levels = BTreeMap::new();
+        let mut below = BTreeMap::<&Arc<str>, SequenceNumber>::new();
+        let mut lifts = false;
+        for Birth { parents, children, .. } in births {
+            let level = parents.iter().map(|parent| levels.get(parent).copied().unwrap_or(0)).max().unwrap_or(0);
+            let own = |shard: &Arc<str>| shards.get(shard).and_then(|numbers| numbers.last().copied());
+            let highest = parents.iter().filter_map(|parent| own(parent).max(below.get(parent).copied())).max();
+            for child in children {
+                levels.insert(child.clone(), level + 1);
+                below.extend(highest.map(|highest| (child, highest)));
+                lifts |= shards
+                    .get(child)
+                    .and_then(|numbers| numbers.first().copied())
+                    .is_some_and(|first| highest.is_some_and(|highest| first <= highest));
+            }
+        }
+        let longest = shards.values().filter_map(|numbers| numbers.last()).map(|last| last.digits().len()).max();
+        Self { lifted: longest.filter(|_| lifts), levels, ..Self::default() }
+    }
+
+    /// Makes all numbers longer.
+    pub(super) fn stretch(&mut self) {
+        self.stretched = true;
+    }
+
+    /// Remembers how a number is written.
+    pub(super) fn write(&mut self, written: &str) {
+        let digits = written.trim_start_matches('0');
+        if digits.len() < written.len() && !digits.is_empty() {
+            self.padded.insert(digits.to_owned(), written.to_owned());
+        }
+    }
+
+    /// The number inside of a shard's record.
+    pub(super) fn inside(&self, shard: &Arc<str>, number: SequenceNumber) -> Result<SequenceNumber, String> {
+        let digits = number.digits();
+        let mut text = match (self.lifted, self.levels.get(shard)) {
+            (Some(width), Some(level)) => format!("{level}{:0>width$}", &*digits),
+            (_, _) => digits.to_string(),
+        };
+        if self.stretched {
+            text.push_str(STRETCH);
+        }
+        SequenceNumber::new(&text).map_err(|error| format!("`{}`: {error}", &*digits))
+    }
+
+    /// What a shard begins with whose parents' records have at most this number inside.
+    pub(super) fn begin(&self, highest: SequenceNumber) -> Option<SequenceNumber> {
+        if !self.stretched {
+            return next_number(&highest);
+        }
+        let padded = highest.padded();
+        SequenceNumber::new(&format!("{}{STRETCHED_BEGIN}", &padded[..padded.len() - STRETCHED_BEGIN.len()])).ok()
+    }
+
+    /// A number as the log has it. The record that has none there is the first, second, … after another.
+    pub(super) fn shown(&self, sequence: &str) -> String {
+        let digits = sequence.trim_start_matches('0');
+        let added = if self.stretched { STRETCH.len() } else { 0 };
+        let (digits, added) = digits.split_at(digits.len().saturating_sub(added));
+        let own = self.lifted.map_or(0, |width| digits.len().saturating_sub(width));
+        let digits = match digits[own..].trim_start_matches('0') {
+            "" => "0",
+            digits => self.padded.get(digits).map_or(digits, String::as_str),
+        };
+        match added.trim_start_matches('0') {
+            "" => digits.into(),
+            added => format!("{digits}.{added}"),
+        }
+    }
+}
