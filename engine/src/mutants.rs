@@ -121,8 +121,6 @@ mod switch {
         FlatlineDrifts,
         /// A value that moves begins a flat line at its next sample.
         LineBeginsStill,
-        /// A delta may adopt one rule set after another.
-        TwoRuleSetsInDelta,
         /// A composite rule is not looked at when what it reads has ended with a change of the rules.
         CompositeNotSettled,
         /// A heartbeat ends a silence, and no composite rule is looked at.

@@ -298,7 +298,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                 if let Stepped::Overridden(rules) = stepped {
                     shard.rules = rules;
                 } else if let Stepped::NeedsRuleSet { version, sha256 } = stepped {
-                    if run.counts.rule_sets > 0 && !mutant!(TwoRuleSetsInDelta) {
+                    if run.counts.rule_sets > 0 {
                         // Whoever reads a delta goes from the set before it to the one after it, and by no other.
                         return Evaluated { next: index, end: End::Delta };
                     }

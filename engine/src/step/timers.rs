@@ -5,12 +5,12 @@ use super::{
     judge::{Tally, judge, resolve, rule_of, tell},
 };
 use crate::{
-    compiled::{Compiled, Home},
+    compiled::{Compiled, Home, Rule},
     due::{self, Timer},
     effect::Evidence,
     episode::{Cause, Scene},
     rule::Finding,
-    state::{Device, Phase, ShardState},
+    state::{Device, Notice, Phase, ShardState},
     units::Timestamp,
     value::Value,
 };
@@ -44,7 +44,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
         let mut tally = Tally::new(&mut run.effects, &mut run.counts, run.trace.as_mut(), moment.before);
         tally.counts.timers += 1;
         let device = state.touch(index);
-        fire(&scene, &mut tally, device, timer);
+        fire(&scene, &mut tally, device, timer, until);
         composite::evaluate(&scene, &mut tally, device);
         let next = due::earliest(rules, &state.devices[index as usize], now);
         debug_assert_ne!(next, Some((due, timer)), "a timer that has run is not due again");
@@ -56,7 +56,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
     state.head.shard_time = until;
 }
 
-fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Timer) {
+fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Timer, until: Timestamp) {
     let (slot, verdict) = match timer {
         Timer::Offline => {
             device.presence.offline_since = Some(scene.at);
@@ -93,12 +93,27 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
                 (slot, resolve(&scene, tally, device, slot, value))
             }
         }
-        Timer::Notice(slot) => (slot, tell(scene, tally, device, slot, rule_of(scene, slot))),
+        Timer::Notice(slot) => {
+            let rule = rule_of(scene, slot);
+            let instance = &mut device.instances[slot];
+            if repeats_by(rule, &instance.phase, scene.at, until) {
+                instance.noticed_at = Some(scene.at);
+                return;
+            }
+            (slot, tell(scene, tally, device, slot, rule))
+        }
     };
     tally.note(scene, device, slot, verdict);
 }
 
+/// Whether a repetition at a moment is followed by another one that the same record brings to light: of those that nobody
+/// was told of in time, one is enough.
+fn repeats_by(rule: &Rule, phase: &Phase, at: Timestamp, until: Timestamp) -> bool {
+    let is_told = matches!(phase, Phase::Firing(firing) if firing.notice == Notice::Given);
+    is_told && rule.repeat_every.is_some_and(|every| at.after(every) <= until)
+}
+
 /// Whether a rule's hours cover a moment.
-pub(super) fn holds_now(rule: &crate::compiled::Rule, home: Home, rules: &Compiled, at: Timestamp) -> bool {
+pub(super) fn holds_now(rule: &Rule, home: Home, rules: &Compiled, at: Timestamp) -> bool {
     rule.active.as_ref().is_none_or(|active| active.covers(at, rules.timezone(home)))
 }

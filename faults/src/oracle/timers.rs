@@ -41,7 +41,7 @@ impl Oracle<'_> {
                     Some((due, rule, timer)) if due <= until => {
                         now = now.max(due);
                         let at = Moment { t: now, ingest: now, ..at.clone() };
-                        self.ring(&mut device, &rule, timer, &at);
+                        self.ring(&mut device, &rule, timer, &at, until);
                         self.composites(&mut device, &at);
                         self.speak(&mut device);
                     }
@@ -147,7 +147,7 @@ impl Oracle<'_> {
         turns(&rule["active"], self.timezone(&device.registration), now)
     }
 
-    fn ring(&mut self, device: &mut Device, id: &str, timer: Timer, at: &Moment) {
+    fn ring(&mut self, device: &mut Device, id: &str, timer: Timer, at: &Moment, until: i64) {
         let mut life = match &timer {
             Timer::Offline => {
                 device.offline = Some(at.t);
@@ -158,7 +158,14 @@ impl Oracle<'_> {
         let rule = &self.set["rules"][id];
         match timer {
             Timer::Forget => life.forgotten = life.looks.len(),
-            Timer::Notice => self.tell(&mut life, (id, rule), &device.registration, at),
+            Timer::Notice => {
+                let every = self.severity(rule)["repeat_every_ms"].as_i64();
+                let is_told = life.open.as_ref().is_some_and(|episode| episode.told);
+                match every.filter(|every| is_told && at.t + every <= until) {
+                    Some(_) => life.told_at = Some(at.t),
+                    None => self.tell(&mut life, (id, rule), &device.registration, at),
+                }
+            }
             Timer::Hold | Timer::Hours | Timer::Silence => {
                 let found = match rule["condition"]["type"].as_str() {
                     Some("fleet") => self.count(device, at),
