@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{context::Context, syntax_error, text, too_large, unusable};
+use super::{context::Context, text, told, unusable};
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
     platform::{
@@ -11,7 +11,7 @@ use crate::{
         rule_test::{self, RawRuleTest, RuleTest},
     },
     schema::{raw, shape},
-    source::{At, DEPTH_MAX, Document, Refused, Source},
+    source::{At, Document, Source},
 };
 
 /// A file of tests as text.
@@ -50,11 +50,7 @@ pub(super) fn check(
 ) -> CheckedTests {
     let (tests, diagnostics) = match Source::parse(text) {
         Ok(source) => check_source(platform, written, &source),
-        Err(Refused::TooLarge) => (Vec::new(), vec![too_large(name, text.len() as u64)]),
-        Err(Refused::TooDeep(span)) => {
-            let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
-            (Vec::new(), vec![Diagnostic::new(Code::NestedTooDeeply, span, message).help("a test needs about four")])
-        }
+        Err(refused) => (Vec::new(), told(refused, name, text, "a test needs about four")),
     };
     let diagnostics = tidy(diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
@@ -62,10 +58,8 @@ pub(super) fn check(
 }
 
 fn check_source(platform: Option<&Platform>, written: &Value, source: &Source) -> (Vec<RuleTest>, Vec<Diagnostic>) {
-    let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
-    diagnostics.extend(source.unusable.iter().map(unusable));
-    let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
-    spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
+    let mut diagnostics: Vec<Diagnostic> = source.unusable.iter().map(unusable).collect();
+    let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
     let document = Document::plain(source);
     let (pruned, found) = shape::check(&shape::TESTS, &source.value, &document, &spoilt);
     diagnostics.extend(found);

@@ -58,20 +58,14 @@ pub fn check_all(
     let (project, diagnostics) = match Source::parse(text) {
         Ok(source) => {
             let (project, diagnostics) = check_source(&source, earlier);
-            // What was recovered of broken syntax may lack what a test names.
-            let sound = project.as_ref().filter(|_| source.syntax.is_empty());
-            let platform = sound.and_then(|project| {
+            let platform = project.as_ref().and_then(|project| {
                 let asked = environment.and_then(|name| project.environments.get(name));
                 asked.or_else(|| project.environments.get(&project.default_environment))
             });
             tests = Some(beside.iter().map(|file| beside::check(platform, &source.value, file)).collect());
             (project, diagnostics)
         }
-        Err(Refused::TooLarge) => (None, vec![too_large(name, text.len() as u64)]),
-        Err(Refused::TooDeep(span)) => {
-            let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
-            (None, vec![Diagnostic::new(Code::NestedTooDeeply, span, message).help("a platform file needs about six")])
-        }
+        Err(refused) => (None, told(refused, name, text, "a platform file needs about six")),
     };
     let diagnostics = tidy(diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
@@ -89,8 +83,7 @@ pub fn too_large(name: &str, bytes: u64) -> Diagnostic {
 }
 
 fn check_source(source: &Source, earlier: &Earlier) -> (Option<Project>, Vec<Diagnostic>) {
-    let mut diagnostics: Vec<Diagnostic> = source.syntax.iter().map(syntax_error).collect();
-    diagnostics.extend(source.unusable.iter().map(unusable));
+    let mut diagnostics: Vec<Diagnostic> = source.unusable.iter().map(unusable).collect();
     let document = Document::plain(source);
     let overlays = set::overlays(source, &mut diagnostics);
     let changed: BTreeSet<&str> = overlays.iter().map(|overlay| overlay.environment).collect();
@@ -148,12 +141,11 @@ fn check_document(
     part: Part<'_>,
     earlier: &Earlier,
 ) -> (Option<Project>, Vec<Diagnostic>) {
-    let mut spoilt: Vec<_> = source.syntax.iter().map(|error| error.span.clone()).collect();
-    spoilt.extend(source.unusable.iter().map(|unusable| unusable.span.clone()));
+    let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
     let (pruned, mut diagnostics) = shape::check(&shape::PLATFORM, value, document, &spoilt);
     let context = context::Context::new(document, value);
     text::check(&pruned, &context);
-    let shape_is_sound = source.syntax.is_empty() && source.unusable.is_empty() && diagnostics.is_empty();
+    let shape_is_sound = source.unusable.is_empty() && diagnostics.is_empty();
     let project: Option<Project> = match raw::read::<RawFile>(&pruned) {
         Ok(raw) => meaning::check(&raw, &RawRules::of(&pruned), part, &context),
         Err(error) => {
@@ -166,27 +158,20 @@ fn check_document(
         generated::check(project, &context);
         earlier::check(project, earlier, &context);
     }
-    let spoilt_by_syntax = |diagnostic: &Diagnostic| {
-        source
-            .syntax
-            .iter()
-            .any(|error| error.span.start <= diagnostic.span.end && diagnostic.span.start <= error.span.end)
-    };
     diagnostics.extend(context.into_found());
-    diagnostics.retain(|diagnostic| !spoilt_by_syntax(diagnostic));
-    if !source.syntax.is_empty() {
-        // What was recovered may lack whatever the broken part held.
-        diagnostics.retain(|diagnostic| diagnostic.is_error() && diagnostic.code != Code::MissingKey);
-    }
     (project, diagnostics)
 }
 
-fn syntax_error(error: &crate::source::SyntaxError) -> Diagnostic {
-    let diagnostic = Diagnostic::new(Code::Syntax, error.span.clone(), error.message.clone());
-    if error.message.contains("duplicate key") {
-        return diagnostic.help("give each key and each table once");
+/// What is said of a text of which nothing is known. `depth` says how deeply one of its kind nests.
+fn told(refused: Refused, name: &str, text: &str, depth: &str) -> Vec<Diagnostic> {
+    match refused {
+        Refused::TooLarge => vec![too_large(name, text.len() as u64)],
+        Refused::TooDeep(span) => {
+            let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
+            vec![Diagnostic::new(Code::NestedTooDeeply, span, message).help(depth)]
+        }
+        Refused::Syntax(mistakes) => mistakes,
     }
-    diagnostic.help("see https://toml.io for how TOML is written")
 }
 
 fn unusable(unusable: &crate::source::Unusable) -> Diagnostic {

@@ -7,6 +7,7 @@ mod limits;
 mod place;
 mod places;
 mod sound;
+mod syntax;
 mod value;
 
 pub(crate) use limits::{DEPTH_MAX, FILE_BYTES_MAX};
@@ -19,7 +20,9 @@ use places::Places;
 use serde_json::Value;
 use toml::de::DeTable;
 
-/// A parsed text. After a syntax error it holds what could be recovered.
+use crate::diagnostic::Diagnostic;
+
+/// A parsed text.
 pub(crate) struct Source {
     /// What it says as JSON, with `null` where a value cannot be said in JSON.
     pub(crate) value: Value,
@@ -27,30 +30,21 @@ pub(crate) struct Source {
     places: Places,
     /// Values that cannot be said in JSON.
     pub(crate) unusable: Vec<Unusable>,
-    /// Syntax errors, in the order in which the parser met them.
-    pub(crate) syntax: Vec<SyntaxError>,
 }
 
-/// A place where the text is not TOML.
-#[derive(Debug, PartialEq)]
-pub(crate) struct SyntaxError {
-    /// Where.
-    pub(crate) span: Range<usize>,
-    /// What the parser expected.
-    pub(crate) message: String,
-}
-
-/// Why a text is not parsed at all.
+/// Why nothing is known of what a text says.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Refused {
     /// It is longer than [`FILE_BYTES_MAX`].
     TooLarge,
     /// Tables or arrays nest deeper than [`DEPTH_MAX`]; the span is where the limit is passed.
     TooDeep(Range<usize>),
+    /// It is not TOML, for these reasons. What it might have said is not guessed.
+    Syntax(Vec<Diagnostic>),
 }
 
 impl Source {
-    /// Parses a text, recovering from syntax errors.
+    /// Parses a text.
     pub(crate) fn parse(text: &str) -> Result<Self, Refused> {
         if text.len() > FILE_BYTES_MAX {
             return Err(Refused::TooLarge);
@@ -61,36 +55,30 @@ impl Source {
         }
         match limits::too_deep(text) {
             Some(span) => Err(Refused::TooDeep(span)),
-            None => Ok(Self::recover(text)),
+            None => Self::parse_whole(text).map_err(Refused::Syntax),
         }
     }
 
-    /// Parses a text with whatever is wrong with it.
-    fn recover(text: &str) -> Self {
+    /// Parses a text in which something may be wrong.
+    fn parse_whole(text: &str) -> Result<Self, Vec<Diagnostic>> {
+        let mistakes = syntax::mistakes(text);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        // What is TOML line by line may still say something twice.
         let (table, errors) = DeTable::parse_recoverable(text);
-        let syntax = errors
-            .iter()
-            .map(|error| SyntaxError {
-                span: error.span().unwrap_or(text.len()..text.len()),
-                message: error.message().to_owned(),
-            })
-            .collect();
+        if !errors.is_empty() {
+            return Err(errors.iter().map(|error| syntax::parser_error(error, text, 0..text.len())).collect());
+        }
         let (mut places, mut unusable) = (Places::default(), Vec::new());
         let value = value::document(table.get_ref(), &mut places, &mut unusable);
-        Self { value, places, unusable, syntax }
+        Ok(Self { value, places, unusable })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_syntax_error_is_found() {
-        let source = Source::parse("a = \nb = 1\nc = [1,,2]\nd = \"x\n").expect("small enough");
-        assert!(source.syntax.len() >= 3, "{:?}", source.syntax);
-        assert_eq!(source.value["b"], 1);
-    }
 
     #[test]
     fn a_text_over_the_limit_is_not_parsed() {

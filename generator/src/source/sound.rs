@@ -131,7 +131,7 @@ impl<'t> Reader<'t> {
         self.finish_table();
         let Self { root, places, .. } = self;
         let value = Value::Object(root);
-        (self.sound && self.open.is_empty()).then(|| Source { value, places, unusable: Vec::new(), syntax: Vec::new() })
+        (self.sound && self.open.is_empty()).then(|| Source { value, places, unusable: Vec::new() })
     }
 
     fn raw(&self, span: Span, encoding: Option<Encoding>) -> Raw<'t> {

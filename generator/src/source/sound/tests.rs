@@ -12,8 +12,7 @@ fn check(text: &str) -> Option<Value> {
     let in_parts = read_parts(text, 1);
     assert_eq!(in_parts.map(|source| source.value), read.as_ref().map(|source| source.value.clone()), "{text}");
     let read = read?;
-    let whole = Source::recover(text);
-    assert_eq!(whole.syntax, [], "{text}");
+    let whole = Source::parse_whole(text).unwrap_or_else(|mistakes| panic!("{mistakes:?} in {text}"));
     assert_eq!(whole.unusable, [], "{text}");
     assert_eq!(read.value, whole.value, "{text}");
     assert_eq!(read.places, whole.places, "{text}");
