@@ -1,6 +1,9 @@
 //! The platform file as commands take it: read, checked, and one environment picked from it.
 
-use std::fs;
+use std::{
+    fs,
+    io::{self, Read as _},
+};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::Args;
@@ -8,7 +11,6 @@ use fleetform_engine::ids::EnvironmentId;
 use fleetform_generator::{
     Checked, Format, PLATFORM_FILE_BYTES_MAX, check, diagnostic,
     platform::{Platform, Project},
-    too_large,
 };
 
 use crate::terminal::{Stop, tell};
@@ -24,39 +26,27 @@ pub(crate) struct File {
     pub(crate) file: Utf8PathBuf,
 }
 
-/// A file's text; one that is too large to be a platform file is not read.
-pub(crate) fn read(path: &Utf8Path) -> Result<String, Stop> {
-    if let Some(bytes) =
-        fs::metadata(path).ok().map(|found| found.len()).filter(|bytes| *bytes > PLATFORM_FILE_BYTES_MAX)
-    {
-        return Err(Stop::bad_input(too_large(path.as_str(), bytes).message));
-    }
-    let bytes = fs::read(path).map_err(|error| {
+/// What a file holds, but no more than says that it is too large.
+pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>, Stop> {
+    let mut bytes = Vec::new();
+    let opened = fs::File::open(path);
+    let read = opened.and_then(|file| file.take(PLATFORM_FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| {
         let stop = Stop::bad_input(format_args!("cannot read `{path}`: {error}"));
         match error.kind() {
-            std::io::ErrorKind::NotFound if path == DEFAULT_FILE => {
-                stop.help("`fleetform init` writes one to start from")
-            }
+            io::ErrorKind::NotFound if path == DEFAULT_FILE => stop.help("`fleetform init` writes one to start from"),
             _ => stop,
         }
-    })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        Stop::bad_input(format_args!("`{path}` is not UTF-8 text: byte {at} begins no character"))
     })
 }
 
 /// A file that a command other than `check` needs: its problems are told, and errors end the command.
 pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
-    let text = read(path)?;
-    sound(path, &text, check(path.as_str(), &text))
-}
-
-/// Tells what was found of a file, and ends the command if it has errors.
-fn sound(path: &Utf8Path, text: &str, checked: Checked) -> Result<Project, Stop> {
-    let Checked { project, diagnostics } = checked;
+    let bytes = read(path)?;
+    let Checked { project, diagnostics } = check(path.as_str(), &bytes);
     if !diagnostics.is_empty() {
-        tell(diagnostic::render(path.as_str(), text, &diagnostics, Format::Full).trim_end());
+        let text = String::from_utf8_lossy(&bytes);
+        tell(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
     }
     project.ok_or_else(Stop::bad_file)
 }

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fleetform_generator::{
-    Checked, CheckedTests, Earlier, Format, TestText, check_all,
+    Checked, CheckedTests, Earlier, Format, TestsFile, check_all,
     diagnostic::{self, Diagnostic, Findings},
     platform::{Project, rule_test::RuleTest},
 };
@@ -18,9 +18,9 @@ const SUFFIX: &str = ".test.toml";
 /// The files of a platform as they are written.
 pub(crate) struct PlatformFiles<'p> {
     path: &'p Utf8Path,
-    text: String,
-    /// Path and text of every file of tests, by name.
-    beside: Vec<(Utf8PathBuf, String)>,
+    bytes: Vec<u8>,
+    /// Path and content of every file of tests, by name.
+    beside: Vec<(Utf8PathBuf, Vec<u8>)>,
 }
 
 /// What the files of a platform mean, and what is wrong with each.
@@ -35,8 +35,8 @@ pub(crate) struct CheckedFiles {
 pub(crate) struct TestFile {
     /// Its path, as it is shown.
     pub(crate) path: Utf8PathBuf,
-    /// Its text.
-    pub(crate) text: String,
+    /// What it holds.
+    pub(crate) bytes: Vec<u8>,
     /// Its tests.
     pub(crate) tests: Vec<RuleTest>,
 }
@@ -44,7 +44,7 @@ pub(crate) struct TestFile {
 impl<'p> PlatformFiles<'p> {
     /// Reads a platform file and every `*.test.toml` in its folder.
     pub(crate) fn read(path: &'p Utf8Path) -> Result<Self, Stop> {
-        let text = input::read(path)?;
+        let bytes = input::read(path)?;
         let folder = path.parent().unwrap_or(Utf8Path::new(""));
         let readable = if folder.as_str().is_empty() { Utf8Path::new(".") } else { folder };
         let unreadable = |error: std::io::Error| Stop::bad_input(format_args!("cannot read `{readable}`: {error}"));
@@ -54,31 +54,32 @@ impl<'p> PlatformFiles<'p> {
             let Ok(entry) = entry else { continue };
             let file = folder.join(entry.file_name());
             if entry.file_name().ends_with(SUFFIX) && file != path {
-                let text = input::read(&file)?;
-                beside.push((file, text));
+                let bytes = input::read(&file)?;
+                beside.push((file, bytes));
             }
         }
         beside.sort();
-        Ok(Self { path, text, beside })
+        Ok(Self { path, bytes, beside })
     }
 
     /// Checks all of them: the tests against the platform of an environment, unless one is named of the file's default.
     pub(crate) fn check(&self, earlier: &Earlier, environment: Option<&str>) -> CheckedFiles {
-        let texts = self.beside.iter().map(|(path, text)| TestText { name: path.as_str(), text });
-        let texts: Vec<TestText<'_>> = texts.collect();
-        let (platform, beside) = check_all(self.path.as_str(), &self.text, earlier, environment, &texts);
+        let beside = self.beside.iter().map(|(path, bytes)| TestsFile { name: path.as_str(), bytes });
+        let beside: Vec<TestsFile<'_>> = beside.collect();
+        let (platform, beside) = check_all(self.path.as_str(), &self.bytes, earlier, environment, &beside);
         CheckedFiles { platform, beside }
     }
 
     /// Everything that was found, each at its place in its file.
     pub(crate) fn report(&self, checked: &CheckedFiles, format: Format) -> String {
-        let own = Findings { name: self.path.as_str(), text: &self.text, diagnostics: &checked.platform.diagnostics };
-        let beside = self.beside.iter().zip(&checked.beside).map(|((path, text), checked)| Findings {
-            name: path.as_str(),
-            text,
-            diagnostics: &checked.diagnostics,
-        });
-        diagnostic::render_all(&std::iter::once(own).chain(beside).collect::<Vec<_>>(), format)
+        let beside = self.beside.iter().zip(&checked.beside);
+        let beside = beside.map(|((path, bytes), checked)| (path.as_path(), bytes, &checked.diagnostics));
+        let files = std::iter::once((self.path, &self.bytes, &checked.platform.diagnostics)).chain(beside);
+        // What is not text has a place, too, and it is shown as far as it can be.
+        let files: Vec<_> = files.map(|(path, bytes, found)| (path, String::from_utf8_lossy(bytes), found)).collect();
+        let findings =
+            files.iter().map(|(path, text, diagnostics)| Findings { name: path.as_str(), text, diagnostics });
+        diagnostic::render_all(&findings.collect::<Vec<_>>(), format)
     }
 
     /// What the files are called where they are counted together.
@@ -101,9 +102,9 @@ impl<'p> PlatformFiles<'p> {
             tell(self.report(&checked, Format::Full).trim_end());
         }
         let project = checked.platform.project.ok_or_else(Stop::bad_file)?;
-        let own = TestFile { path: self.path.to_owned(), text: self.text, tests: Vec::new() };
-        let beside = self.beside.into_iter().zip(checked.beside).map(|((path, text), checked)| {
-            checked.tests.map(|tests| TestFile { path, text, tests }).ok_or_else(Stop::bad_file)
+        let own = TestFile { path: self.path.to_owned(), bytes: self.bytes, tests: Vec::new() };
+        let beside = self.beside.into_iter().zip(checked.beside).map(|((path, bytes), checked)| {
+            checked.tests.map(|tests| TestFile { path, bytes, tests }).ok_or_else(Stop::bad_file)
         });
         Ok((project, own, beside.collect::<Result<_, _>>()?))
     }

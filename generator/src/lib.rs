@@ -24,9 +24,7 @@ pub mod stacks;
 mod text;
 mod workflow;
 
-pub use check::{
-    Checked, CheckedTests, Earlier, PLATFORM_FILE_BYTES_MAX, TestText, check, check_after, check_all, too_large,
-};
+pub use check::{Checked, CheckedTests, Earlier, PLATFORM_FILE_BYTES_MAX, TestsFile, check, check_after, check_all};
 pub use diagnostic::Format;
 pub use output::{MANIFEST, Manifest, RuleSetAddress, Tree, sha256};
 pub use registration::{Registration, RegistrationError};

@@ -13,6 +13,7 @@ use fleetform_generator::{
     Checked, Earlier, PLATFORM_FILE_BYTES_MAX, RuleSetArtifact, check, check_after,
     diagnostic::{Code, Format, render},
 };
+use serde_json::json;
 use snapbox::{Assert, Data};
 
 /// A folder under `tests/fixtures/`.
@@ -31,9 +32,10 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The diagnostics of a text as a terminal without colours shows them.
-fn shown(text: &str, checked: &Checked) -> String {
-    anstream::adapter::strip_str(&render("platform.toml", text, &checked.diagnostics, Format::Full)).to_string()
+/// The diagnostics of a file as a terminal without colours shows them.
+fn shown(bytes: impl AsRef<[u8]>, checked: &Checked) -> String {
+    let text = String::from_utf8_lossy(bytes.as_ref());
+    anstream::adapter::strip_str(&render("platform.toml", &text, &checked.diagnostics, Format::Full)).to_string()
 }
 
 #[test]
@@ -41,13 +43,14 @@ fn every_code_has_a_fixture_that_shows_it_and_a_page() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for code in Code::ALL {
         let folder = fixtures("invalid").join(format!("{code}-{}", code.slug()));
-        let mut text = read(&folder.join("platform.toml"));
-        if *code == Code::FileTooLarge {
-            // Eight mebibytes are not kept in a repository.
-            let missing = PLATFORM_FILE_BYTES_MAX as usize + 1 - text.len();
-            text.push_str(&"#".repeat(missing));
-        }
-        expect_fixture(*code, &folder, &text);
+        let text = read(&folder.join("platform.toml"));
+        let bytes = match code {
+            // Eight mebibytes are not kept in a repository, nor is what is not text.
+            Code::FileTooLarge => format!("{text}{}", "#".repeat(PLATFORM_FILE_BYTES_MAX)).into_bytes(),
+            Code::NotText => text.chars().map(|character| character as u8).collect(),
+            _ => text.into_bytes(),
+        };
+        expect_fixture(*code, &folder, &bytes);
         let page = read(&root.join(code.page()));
         assert!(page.starts_with(&format!("# {code}: ")), "{code}: the page's title");
         for part in ["## Example", "## How to mend it"] {
@@ -64,19 +67,19 @@ fn every_further_fixture_shows_its_code() {
         let code = Code::ALL.iter().find(|code| name.starts_with(&format!("{code}-{}", code.slug())));
         let code = code.unwrap_or_else(|| panic!("{name} belongs to no code"));
         if name != format!("{code}-{}", code.slug()) {
-            expect_fixture(*code, &folder, &read(&folder.join("platform.toml")));
+            expect_fixture(*code, &folder, read(&folder.join("platform.toml")).as_bytes());
         }
     }
 }
 
-/// A text has a problem of this kind, and what is said of it is what stands in the fixture's folder.
-fn expect_fixture(code: Code, folder: &Path, text: &str) {
+/// A file has a problem of this kind, and what is said of it is what stands in the fixture's folder.
+fn expect_fixture(code: Code, folder: &Path, bytes: &[u8]) {
     let before = fs::read_to_string(folder.join("earlier.toml")).map(|before| generated(&before));
-    let checked = check_after("platform.toml", text, &before.unwrap_or_default());
+    let checked = check_after("platform.toml", bytes, &before.unwrap_or_default());
     assert!(checked.diagnostics.iter().any(|found| found.code == code), "{code}: {:#?}", checked.diagnostics);
     assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()), "{code}");
     let expected = folder.join("expected.txt");
-    Assert::new().action_env("SNAPSHOTS").eq(shown(text, &checked), Data::read_from(&expected, None).raw());
+    Assert::new().action_env("SNAPSHOTS").eq(shown(bytes, &checked), Data::read_from(&expected, None).raw());
 }
 
 /// What is left of a platform file that was generated.
@@ -196,7 +199,7 @@ fn case_06_shards_belong_to_provisioned_streams() {
 
 #[test]
 fn case_08_a_file_too_large_or_too_deep_is_refused_at_once() {
-    let room = PLATFORM_FILE_BYTES_MAX as usize;
+    let room = PLATFORM_FILE_BYTES_MAX;
     let texts = [
         (Code::FileTooLarge, "#".repeat(room + 1)),
         (Code::NestedTooDeeply, format!("a = {}", "[".repeat(room - 10))),
@@ -368,7 +371,8 @@ fn ten_different_mistakes_are_ten_diagnostics_each_at_its_place() {
                 assert_eq!(value["version"], "2.1.0");
                 assert_eq!(run["results"].as_array().map(Vec::len), Some(10));
                 let place = &run["results"][0]["locations"][0]["physicalLocation"];
-                assert_eq!(place["artifactLocation"]["uri"], "deploy/platform.toml");
+                let file = json!({ "uri": "deploy/platform.toml", "uriBaseId": "%SRCROOT%" });
+                assert_eq!(place["artifactLocation"], file);
                 for result in run["results"].as_array().into_iter().flatten() {
                     let index = result["ruleIndex"].as_u64().expect("an index") as usize;
                     assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
@@ -376,6 +380,16 @@ fn ten_different_mistakes_are_ten_diagnostics_each_at_its_place() {
             }
         }
     }
+}
+
+/// A path from the root of the file system is no path in the repository.
+#[test]
+fn an_absolute_path_is_an_absolute_uri() {
+    let checked = check("/a b/platform.toml", "");
+    let said = render("/a b/platform.toml", "", &checked.diagnostics, Format::Sarif);
+    let value: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let place = &value["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"], json!({ "uri": "file:///a%20b/platform.toml" }));
 }
 
 /// Readings come and go, and one that stays keeps its type: in its environment, and in its platform.

@@ -90,8 +90,8 @@ impl TestFile {
         places.sort_unstable();
         let (mut from, mut line) = (0, 1);
         for place in places {
-            let to = place.min(self.text.len());
-            line += self.text.as_bytes()[from..to].iter().filter(|byte| **byte == b'\n').count();
+            let to = place.min(self.bytes.len());
+            line += self.bytes[from..to].iter().filter(|byte| **byte == b'\n').count();
             from = to;
             lines.insert(place, line);
         }

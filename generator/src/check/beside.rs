@@ -14,13 +14,13 @@ use crate::{
     source::{At, Document, Source},
 };
 
-/// A file of tests as text.
+/// A file of tests.
 #[derive(Clone, Copy, Debug)]
-pub struct TestText<'t> {
+pub struct TestsFile<'t> {
     /// How the file is called.
     pub name: &'t str,
-    /// Its text.
-    pub text: &'t str,
+    /// What it holds.
+    pub bytes: &'t [u8],
 }
 
 /// What a file of tests means, and what is wrong with it.
@@ -41,16 +41,16 @@ struct RawTests {
     tests: Option<Vec<RawRuleTest>>,
 }
 
-/// Checks the text of a file of tests against the platform of an environment, and what the platform file declares even
+/// Checks a file of tests against the platform of an environment, and what the platform file declares even
 /// where that is broken. Without a platform, what the tests say of one is not looked at.
 pub(super) fn check(
     platform: Option<&Platform>,
     written: &Value,
-    &TestText { name, text }: &TestText<'_>,
+    &TestsFile { name, bytes }: &TestsFile<'_>,
 ) -> CheckedTests {
-    let (tests, diagnostics) = match Source::parse(text) {
+    let (tests, diagnostics) = match Source::read(bytes) {
         Ok(source) => check_source(platform, written, &source),
-        Err(refused) => (Vec::new(), told(refused, name, text, "a test needs about four")),
+        Err(refused) => (Vec::new(), told(refused, name, "a test needs about four")),
     };
     let diagnostics = tidy(diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
@@ -116,8 +116,8 @@ mod tests {
 
     /// How many errors the platform has, and what is found in a file of tests beside it.
     fn found_beside(platform: &str, text: &str) -> (usize, Vec<(Code, String)>) {
-        let beside = [TestText { name: "pressure.test.toml", text }];
-        let (platform, checked) = check_all("platform.toml", platform, &Earlier::default(), None, &beside);
+        let beside = [TestsFile { name: "pressure.test.toml", bytes: text.as_bytes() }];
+        let (platform, checked) = check_all("platform.toml", platform.as_bytes(), &Earlier::default(), None, &beside);
         let [checked] = <[CheckedTests; 1]>::try_from(checked).expect("one for each file");
         assert_eq!(checked.tests.is_none(), checked.diagnostics.iter().any(Diagnostic::is_error));
         let found = checked.diagnostics.into_iter().map(|found| (found.code, text[found.span].to_owned()));

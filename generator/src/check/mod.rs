@@ -11,7 +11,7 @@ mod meaning;
 mod set;
 mod text;
 
-pub use beside::{CheckedTests, TestText};
+pub use beside::{CheckedTests, TestsFile};
 pub use earlier::Earlier;
 
 use std::collections::BTreeSet;
@@ -34,14 +34,14 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks the text of a platform file. `name` is how the file is called.
-pub fn check(name: &str, text: &str) -> Checked {
-    check_after(name, text, &Earlier::default())
+/// Checks a platform file. `name` is how the file is called.
+pub fn check(name: &str, bytes: impl AsRef<[u8]>) -> Checked {
+    check_after(name, bytes, &Earlier::default())
 }
 
-/// Checks the text of a platform file, also against what was generated from it before.
-pub fn check_after(name: &str, text: &str, earlier: &Earlier) -> Checked {
-    check_all(name, text, earlier, None, &[]).0
+/// Checks a platform file, also against what was generated from it before.
+pub fn check_after(name: &str, bytes: impl AsRef<[u8]>, earlier: &Earlier) -> Checked {
+    check_all(name, bytes.as_ref(), earlier, None, &[]).0
 }
 
 /// The same, and checks the files of tests beside it against the platform of an environment; unless one is named that is
@@ -49,13 +49,13 @@ pub fn check_after(name: &str, text: &str, earlier: &Earlier) -> Checked {
 /// checked even where the platform file has errors, all but the tests of what is wrong there.
 pub fn check_all(
     name: &str,
-    text: &str,
+    bytes: &[u8],
     earlier: &Earlier,
     environment: Option<&str>,
-    beside: &[TestText<'_>],
+    beside: &[TestsFile<'_>],
 ) -> (Checked, Vec<CheckedTests>) {
     let mut tests = None;
-    let (project, diagnostics) = match Source::parse(text) {
+    let (project, diagnostics) = match Source::read(bytes) {
         Ok(source) => {
             let (project, diagnostics) = check_source(&source, earlier);
             let platform = project.as_ref().and_then(|project| {
@@ -65,7 +65,7 @@ pub fn check_all(
             tests = Some(beside.iter().map(|file| beside::check(platform, &source.value, file)).collect());
             (project, diagnostics)
         }
-        Err(refused) => (None, told(refused, name, text, "a platform file needs about six")),
+        Err(refused) => (None, told(refused, name, "a platform file needs about six")),
     };
     let diagnostics = tidy(diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
@@ -73,14 +73,8 @@ pub fn check_all(
     (Checked { project: project.filter(|_| sound), diagnostics }, tests)
 }
 
-/// The longest file that is read, in bytes. A command asks before it reads one.
-pub const PLATFORM_FILE_BYTES_MAX: u64 = FILE_BYTES_MAX as u64;
-
-/// What is said of a file that is not read because it is too large.
-pub fn too_large(name: &str, bytes: u64) -> Diagnostic {
-    let message = format!("`{}` has {bytes} bytes; a platform file has at most {FILE_BYTES_MAX}", context::shown(name));
-    Diagnostic::new(Code::FileTooLarge, 0..0, message).help("split the fleet into several platforms")
-}
+/// The longest file that is checked, in bytes. Of one that has more, nobody need read all of them.
+pub const PLATFORM_FILE_BYTES_MAX: usize = FILE_BYTES_MAX;
 
 fn check_source(source: &Source, earlier: &Earlier) -> (Option<Project>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.unusable.iter().map(unusable).collect();
@@ -162,10 +156,18 @@ fn check_document(
     (project, diagnostics)
 }
 
-/// What is said of a text of which nothing is known. `depth` says how deeply one of its kind nests.
-fn told(refused: Refused, name: &str, text: &str, depth: &str) -> Vec<Diagnostic> {
+/// What is said of a file of which nothing is known. `depth` says how deeply one of its kind nests.
+fn told(refused: Refused, name: &str, depth: &str) -> Vec<Diagnostic> {
+    let name = context::shown(name);
     match refused {
-        Refused::TooLarge => vec![too_large(name, text.len() as u64)],
+        Refused::TooLarge => {
+            let message = format!("`{name}` is larger than {FILE_BYTES_MAX} bytes, which a platform file has at most");
+            vec![Diagnostic::new(Code::FileTooLarge, 0..0, message).help("split the fleet into several platforms")]
+        }
+        Refused::NotText(at) => {
+            let message = format!("`{name}` is not UTF-8 text: its byte {at} begins no character");
+            vec![Diagnostic::new(Code::NotText, at..at, message).help("save the file as UTF-8")]
+        }
         Refused::TooDeep(span) => {
             let message = format!("tables or arrays nest deeper than {DEPTH_MAX}");
             vec![Diagnostic::new(Code::NestedTooDeeply, span, message).help(depth)]

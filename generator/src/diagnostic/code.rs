@@ -139,6 +139,7 @@ codes! {
     ChangedReading = "P079" Error "changed-reading" "a reading of another type than its column in the table of samples",
     UnevenInterval = "P080" Error "uneven-interval" "an interval that does not divide a day",
     SparseInterval = "P081" Warning "sparse-interval" "an interval that holds one sample at most",
+    NotText = "P082" Error "not-text" "the file is not UTF-8 text",
 }
 
 impl Code {

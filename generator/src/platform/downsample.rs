@@ -123,7 +123,7 @@ mod tests {
 
     /// What is found in a platform with this table, and how many other places each of it names.
     fn found(retention: &str) -> Vec<(Code, usize)> {
-        let checked = check("platform.toml", &format!("{PLATFORM}\n[retention]\n{retention}"));
+        let checked = check("platform.toml", format!("{PLATFORM}\n[retention]\n{retention}"));
         checked.diagnostics.into_iter().map(|found| (found.code, found.related.len())).collect()
     }
 

@@ -227,7 +227,7 @@ mod tests {
 
     /// What is found in a platform with these tables, and how many other places each of it names.
     fn found(tables: &str) -> Vec<(Code, usize)> {
-        let checked = check("platform.toml", &format!("{PLATFORM}\n{tables}"));
+        let checked = check("platform.toml", format!("{PLATFORM}\n{tables}"));
         checked.diagnostics.into_iter().map(|found| (found.code, found.related.len())).collect()
     }
 

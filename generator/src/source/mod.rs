@@ -37,6 +37,8 @@ pub(crate) struct Source {
 pub(crate) enum Refused {
     /// It is longer than [`FILE_BYTES_MAX`].
     TooLarge,
+    /// It is not UTF-8 from a byte on.
+    NotText(usize),
     /// Tables or arrays nest deeper than [`DEPTH_MAX`]; the span is where the limit is passed.
     TooDeep(Range<usize>),
     /// It is not TOML, for these reasons. What it might have said is not guessed.
@@ -44,11 +46,16 @@ pub(crate) enum Refused {
 }
 
 impl Source {
-    /// Parses a text.
-    pub(crate) fn parse(text: &str) -> Result<Self, Refused> {
-        if text.len() > FILE_BYTES_MAX {
+    /// Parses a file.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Refused> {
+        if bytes.len() > FILE_BYTES_MAX {
             return Err(Refused::TooLarge);
         }
+        Self::parse(str::from_utf8(bytes).map_err(|error| Refused::NotText(error.valid_up_to()))?)
+    }
+
+    /// Parses a text that is not too large.
+    pub(crate) fn parse(text: &str) -> Result<Self, Refused> {
         // It gives up long before anything nests too deeply.
         if let Some(source) = sound::read(text) {
             return Ok(source);
@@ -83,6 +90,11 @@ mod tests {
     #[test]
     fn a_text_over_the_limit_is_not_parsed() {
         let text = " ".repeat(FILE_BYTES_MAX + 1);
-        assert_eq!(Source::parse(&text).err(), Some(Refused::TooLarge));
+        assert_eq!(Source::read(text.as_bytes()).err(), Some(Refused::TooLarge));
+    }
+
+    #[test]
+    fn what_is_not_text_is_not_parsed() {
+        assert_eq!(Source::read(b"a = \"\xfc\"").err(), Some(Refused::NotText(5)));
     }
 }

@@ -43,7 +43,7 @@ fn results(&Findings { name, text, diagnostics }: &Findings<'_>, codes: &BTreeSe
         let (line, column) = lines.position(span.start);
         let (end_line, end_column) = lines.position(span.end);
         json!({
-            "artifactLocation": { "uri": uri(name), "uriBaseId": "%SRCROOT%" },
+            "artifactLocation": location(name),
             "region": {
                 "startLine": line, "startColumn": column, "endLine": end_line, "endColumn": end_column.max(1),
             },
@@ -76,6 +76,14 @@ fn results(&Findings { name, text, diagnostics }: &Findings<'_>, codes: &BTreeSe
             })
         })
         .collect()
+}
+
+/// Where a file is: in the repository unless its path begins at the root of the file system.
+fn location(name: &str) -> Value {
+    match name.strip_prefix('/') {
+        Some(rest) => json!({ "uri": format!("file:///{}", uri(rest)) }),
+        None => json!({ "uri": uri(name), "uriBaseId": "%SRCROOT%" }),
+    }
 }
 
 /// A path as a relative URI reference.
