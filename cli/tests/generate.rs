@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::process::ExitStatusExt as _,
     path::Path,
-    process::{Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Output, Stdio},
 };
 
 use tempfile::TempDir;
@@ -108,6 +108,45 @@ fn case_16_a_run_that_is_killed_leaves_the_old_tree() {
     let mut beside: Vec<_> = beside.collect();
     beside.sort();
     assert_eq!(beside, ["out", "platform.toml"]);
+}
+
+/// A run that cannot write, since a file may have so many blocks of 512 bytes only and it does not end from that.
+fn generate_within(folder: &Path, blocks: u64, out: &str) -> Output {
+    let mut command = Command::new("sh");
+    let script = "trap '' XFSZ && ulimit -f \"$1\" && exec \"$2\" generate --out \"$3\"";
+    command.args(["-c", script, "sh", &blocks.to_string(), env!("CARGO_BIN_EXE_fleetform"), out]);
+    command.current_dir(folder).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_run_that_cannot_write_says_which_file_and_leaves_everything_as_it_was() {
+    let folder = place(str::to_owned);
+    let everything = || files(folder.path());
+    let refused = |out: &str, blocks: u64| {
+        let before = everything();
+        let output = generate_within(folder.path(), blocks, out);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with(&format!("error: cannot write `{out}/")) && said.contains("File too large"), "{said}");
+        assert!(said.contains(&format!("{out} is as it was")), "{said}");
+        assert!(output.stdout.is_empty(), "nothing is listed that was not written");
+        assert!(everything() == before, "{out} {blocks}");
+        let mut beside: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        beside.retain(|name| name != "out" && name != "platform.toml");
+        assert!(beside.is_empty(), "{beside:?}");
+    };
+    refused("out", 8);
+    refused("new/deeper", 8);
+    generate(folder.path());
+    let path = folder.path().join("platform.toml");
+    let changed = fs::read_to_string(&path).unwrap().replace("60.0", "61.0").replace("north", "south");
+    fs::write(&path, changed).unwrap();
+    refused("out", 8);
+    // The folder itself cannot change places when it holds something else.
+    fs::write(folder.path().join("out/notes.txt"), "theirs").unwrap();
+    refused("out", 8);
+    assert!(generate_within(folder.path(), 1 << 20, "out").status.success());
+    assert_eq!(fs::read_to_string(folder.path().join("out/notes.txt")).unwrap(), "theirs");
 }
 
 /// Of a file that is too large not even all is read, and one that nests too deeply is not parsed.

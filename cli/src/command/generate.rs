@@ -14,7 +14,7 @@ use crate::{
 /// Write stacks, policies, rule sets, scripts and contracts
 ///
 /// Reads the platform file and the tests beside it as `check` does. Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
-/// changed or removed, and a run that is killed leaves the folder as it was.
+/// changed or removed, and a run that is killed or cannot write leaves the folder as it was.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
@@ -40,11 +40,12 @@ impl Generate {
         };
         let tree = render(&project, selection);
         let changes = folder::compare(&self.out, &tree)?;
-        self.list(&changes)?;
         if self.check {
+            self.list(&changes)?;
             return self.verdict(&changes);
         }
         folder::write(&self.out, &tree, &changes)?;
+        self.list(&changes)?;
         let (out, removed) = (&self.out, changes.removed());
         let written = changes.files.len() - removed;
         match (written, removed) {

@@ -8,6 +8,7 @@ use std::{
 use camino::{Utf8Path, Utf8PathBuf};
 use fleetform_generator::{MANIFEST, Manifest, Tree, sha256};
 
+use super::DEFAULT_OUT;
 use crate::terminal::Stop;
 
 /// What is to become of one file.
@@ -54,6 +55,7 @@ impl Changes {
 /// Compares a folder with a rendering. Ends the command where something stands in the way: a link, or a file that
 /// fleetform did not write.
 pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
+    let is_there = is_folder(out)?;
     let earlier = manifest(out, Utf8Path::new(MANIFEST))?;
     if earlier.as_ref().is_some_and(|manifest| manifest.rule_set.is_some()) {
         // Taken for what environments share, it would have all of the environment's files removed.
@@ -65,7 +67,9 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     }
     let earlier = earlier.map(|manifest| manifest.environments).unwrap_or_default();
     let top_level: BTreeSet<String> = top_level(tree).map(str::to_owned).chain(earlier).collect();
-    let is_there = refuse_links(out, &top_level)?;
+    if is_there {
+        refuse_links(out, &top_level)?;
+    }
     let owned = owned(out, tree)?;
     let mut changes = Changes { top_level, ..Changes::default() };
     // In the order of paths, so that nobody has to look for where each belongs.
@@ -148,20 +152,26 @@ fn content(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Stop> {
     }
 }
 
-/// Ends the command if the folder, something directly in it, or something anywhere below what this or an earlier
-/// rendering has directly in it, is a symbolic link. Whether there is a folder.
-fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<bool, Stop> {
-    let refuse = |path: &Utf8Path| {
-        Stop::bad_input(format_args!("`{path}` is a symbolic link, and nothing is written through one"))
-            .help("remove it, or generate into another folder with --out")
-    };
+/// Whether there is a folder. Ends the command if there is something else.
+fn is_folder(out: &Utf8Path) -> Result<bool, Stop> {
     match fs::symlink_metadata(out) {
-        Ok(found) if found.is_symlink() => return Err(refuse(out)),
-        Ok(found) if !found.is_dir() => return Err(Stop::bad_input(format_args!("`{out}` is not a folder"))),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Stop::bad_input(format_args!("cannot read `{out}`: {error}"))),
+        Ok(found) if found.is_symlink() => Err(is_link(out)),
+        Ok(found) if found.is_dir() => Ok(true),
+        Ok(_) => Err(Stop::bad_input(format_args!("`{out}` is not a folder"))
+            .help(format_args!("name a folder with --out; without it, `{DEFAULT_OUT}` is written"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Stop::bad_input(format_args!("cannot read `{out}`: {error}"))),
     }
+}
+
+fn is_link(path: &Utf8Path) -> Stop {
+    Stop::bad_input(format_args!("`{path}` is a symbolic link, and nothing is written through one"))
+        .help("remove it, or generate into another folder with --out")
+}
+
+/// Ends the command if something directly in a folder, or anywhere below what this or an earlier rendering has directly in
+/// it, is a symbolic link.
+fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop> {
     let mut folders = vec![out.to_owned()];
     while let Some(folder) = folders.pop() {
         let unreadable = |error: io::Error| Stop::bad_input(format_args!("cannot read `{folder}`: {error}"));
@@ -169,12 +179,12 @@ fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<bool, Sto
             let entry = entry.map_err(unreadable)?;
             let kind = entry.file_type().map_err(unreadable)?;
             if kind.is_symlink() {
-                return Err(refuse(entry.path()));
+                return Err(is_link(entry.path()));
             }
             if kind.is_dir() && (folder != out || searched.contains(entry.file_name())) {
                 folders.push(entry.into_path());
             }
         }
     }
-    Ok(true)
+    Ok(())
 }

@@ -23,26 +23,62 @@ const STAGE_PREFIX: &str = ".fleetform-stage-";
 /// File of a stage that its run keeps locked. A stage that nobody keeps was left by a run that was killed.
 const LOCK: &str = "lock";
 
+/// What could not be written, and why.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    place: Utf8PathBuf,
+    error: io::Error,
+    /// Whether some places have the new and others the old, which is then in the image.
+    is_half_done: bool,
+}
+
+/// Says which place an error is about.
+fn at(place: &Utf8Path) -> impl FnOnce(io::Error) -> Unwritten {
+    move |error| Unwritten { place: place.to_owned(), error, is_half_done: false }
+}
+
 pub(super) fn write(out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Stop> {
     if changes.files.is_empty() {
         return Ok(());
     }
-    let failed = |error: io::Error| Stop::failed(format_args!("cannot write `{out}`: {error}"));
+    let is_missing = |folder: &&Utf8Path| !folder.as_str().is_empty() && !folder.exists();
+    let missing: Vec<&Utf8Path> = out.ancestors().take_while(is_missing).collect();
+    put_in_place(out, tree, changes).map_err(|Unwritten { place, error, is_half_done }| {
+        // Those that hold something are not removed.
+        missing.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+        let stop = Stop::bad_input(format_args!("cannot write `{place}`: {error}"));
+        if is_half_done { stop } else { stop.help(format_args!("{out} is as it was; mend this and generate again")) }
+    })
+}
+
+fn put_in_place(out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Unwritten> {
     let parent = match out.parent() {
         Some(parent) if parent.as_str().is_empty() => Utf8Path::new("."),
         Some(parent) => parent,
         None => out,
     };
-    fs::create_dir_all(parent).map_err(failed)?;
-    if is_ours_alone(out, changes).map_err(failed)? {
-        match Stage::new(parent).and_then(|stage| whole(&stage, out, tree, changes)) {
+    fs::create_dir_all(parent).map_err(at(parent))?;
+    if is_ours_alone(out, changes).map_err(at(out))? {
+        match in_stage(parent, |image| whole(image, out, tree, changes)) {
             // A mounted folder, or one whose parent must not be written.
-            Err(error) if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied) => {}
-            result => return result.map_err(failed),
+            Err(Unwritten { error, is_half_done: false, .. })
+                if matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::PermissionDenied) => {}
+            result => return result,
         }
     }
-    fs::create_dir_all(out).map_err(failed)?;
-    Stage::new(out).and_then(|stage| entries(&stage, out, tree, changes)).map_err(failed)
+    fs::create_dir_all(out).map_err(at(out))?;
+    in_stage(out, |image| entries(image, out, tree, changes))
+}
+
+/// Puts an image together below a folder and in its place. Nothing is left of one that does not get there.
+fn in_stage(parent: &Utf8Path, act: impl FnOnce(&Utf8Path) -> Result<(), Unwritten>) -> Result<(), Unwritten> {
+    let stage = Stage::new(parent).map_err(at(parent))?;
+    let image = stage.image().map_err(at(parent))?;
+    let result = act(&image);
+    if result.as_ref().is_err_and(|unwritten| !unwritten.is_half_done) {
+        let _ = fs::remove_dir_all(&image);
+    }
+    result
 }
 
 /// Whether everything directly in a folder is of this or an earlier rendering, and nobody stands in it.
@@ -60,62 +96,80 @@ fn is_ours_alone(out: &Utf8Path, changes: &Changes) -> io::Result<bool> {
 }
 
 /// Lets the whole folder and its image change places.
-fn whole(stage: &Stage, out: &Utf8Path, tree: &Tree, changes: &Changes) -> io::Result<()> {
-    let image = stage.image()?;
+fn whole(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Unwritten> {
     let mut old = Old::default();
-    if out.try_exists()? {
-        carry_over(out, Utf8Path::new(""), &image, changes, &mut old)?;
+    if out.try_exists().map_err(at(out))? {
+        carry_over(out, Utf8Path::new(""), image, changes, &mut old)?;
     }
-    write_files(&image, tree, changes)?;
-    trade(&image, out)?;
-    old.discard(&image);
+    write_files(image, out, tree, changes)?;
+    trade(image, out).map_err(at(out))?;
+    old.discard(image);
     Ok(())
 }
 
 /// Lets each entry directly in the folder and its image change places, the manifest of what is shared last.
-fn entries(stage: &Stage, out: &Utf8Path, tree: &Tree, changes: &Changes) -> io::Result<()> {
-    let image = stage.image()?;
+fn entries(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Unwritten> {
     let mut old = Old::default();
-    let (files, inner): (Vec<_>, Vec<_>) = changes.files.iter().partition(|(path, _)| path.components().count() == 1);
+    let (files, inner): (Vec<_>, Vec<_>) = changes.files.keys().partition(|path| path.components().count() == 1);
     let folders: BTreeSet<&str> =
-        inner.iter().filter_map(|(path, _)| path.components().next()).map(|first| first.as_str()).collect();
+        inner.iter().filter_map(|path| path.components().next()).map(|first| first.as_str()).collect();
     for name in &folders {
-        if out.join(name).try_exists()? {
-            fs::create_dir(image.join(name))?;
-            carry_over(out, Utf8Path::new(name), &image, changes, &mut old)?;
+        let place = out.join(name);
+        if place.try_exists().map_err(at(&place))? {
+            fs::create_dir(image.join(name)).map_err(at(&place))?;
+            carry_over(out, Utf8Path::new(name), image, changes, &mut old)?;
         }
     }
-    write_files(&image, tree, changes)?;
-    for name in folders {
-        let (image, place) = (image.join(name), out.join(name));
-        if image.try_exists()? { trade(&image, &place)? } else { fs::rename(&place, &image)? }
-    }
-    for (path, change) in files {
-        match change {
-            Change::New | Change::Changed => fs::rename(image.join(path), out.join(path))?,
-            Change::Removed => fs::remove_file(out.join(path))?,
+    write_files(image, out, tree, changes)?;
+    let names: Vec<&Utf8Path> =
+        folders.into_iter().map(Utf8Path::new).chain(files.iter().map(|path| path.as_path())).collect();
+    trade_all(image, out, &names)?;
+    old.files.extend(files.into_iter().cloned());
+    old.discard(image);
+    Ok(())
+}
+
+/// Lets everything of these names in an image and in a folder change places. If one cannot, those before it change back.
+pub(super) fn trade_all(image: &Utf8Path, out: &Utf8Path, names: &[&Utf8Path]) -> Result<(), Unwritten> {
+    for (index, name) in names.iter().enumerate() {
+        let place = out.join(name);
+        let Err(error) = trade(&image.join(name), &place) else { continue };
+        let mut is_half_done = false;
+        for done in names[..index].iter().rev() {
+            if let Err(error) = trade(&image.join(done), &out.join(done)) {
+                tell(format_args!("warning: what {} was is kept in {}: {error}", out.join(done), image.join(done)));
+                is_half_done = true;
+            }
         }
+        return Err(Unwritten { place, error, is_half_done });
     }
-    old.discard(&image);
     Ok(())
 }
 
 /// Takes over what stays as it is, by hard links where there are any. A folder that loses its last file is left out.
-fn carry_over(out: &Utf8Path, folder: &Utf8Path, image: &Utf8Path, changes: &Changes, old: &mut Old) -> io::Result<()> {
+fn carry_over(
+    out: &Utf8Path,
+    folder: &Utf8Path,
+    image: &Utf8Path,
+    changes: &Changes,
+    old: &mut Old,
+) -> Result<(), Unwritten> {
     let (mut found, mut kept) = (false, false);
-    for entry in out.join(folder).read_dir_utf8()? {
-        let entry = entry?;
+    let place = out.join(folder);
+    for entry in place.read_dir_utf8().map_err(at(&place))? {
+        let entry = entry.map_err(at(&place))?;
         let path = folder.join(entry.file_name());
+        let target = image.join(&path);
         found = true;
-        if entry.file_type()?.is_dir() {
-            fs::create_dir(image.join(&path))?;
+        if entry.file_type().map_err(at(entry.path()))?.is_dir() {
+            fs::create_dir(&target).map_err(at(entry.path()))?;
             carry_over(out, &path, image, changes, old)?;
-            kept |= image.join(&path).try_exists()?;
+            kept |= target.try_exists().map_err(at(entry.path()))?;
             continue;
         }
         if !changes.files.contains_key(&path) {
-            let target = image.join(&path);
-            fs::hard_link(entry.path(), &target).or_else(|_| fs::copy(entry.path(), &target).map(drop))?;
+            let linked = fs::hard_link(entry.path(), &target);
+            linked.or_else(|_| fs::copy(entry.path(), &target).map(drop)).map_err(at(entry.path()))?;
             kept = true;
         }
         old.files.push(path);
@@ -124,13 +178,13 @@ fn carry_over(out: &Utf8Path, folder: &Utf8Path, image: &Utf8Path, changes: &Cha
         return Ok(());
     }
     if found && !kept {
-        fs::remove_dir(image.join(folder))?;
+        fs::remove_dir(image.join(folder)).map_err(at(&place))?;
     }
     old.folders.push(folder.to_owned());
     Ok(())
 }
 
-fn write_files(image: &Utf8Path, tree: &Tree, changes: &Changes) -> io::Result<()> {
+fn write_files(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Unwritten> {
     // Files of a folder stand together, so that it is asked for once or twice and not for each of them.
     let mut made = None;
     // Both are in the order of paths, which take long to compare.
@@ -138,13 +192,16 @@ fn write_files(image: &Utf8Path, tree: &Tree, changes: &Changes) -> io::Result<(
     for path in changes.files.iter().filter(|(_, change)| **change != Change::Removed).map(|(path, _)| path) {
         let (_, bytes) = rendered.find(|(rendered, _)| rendered == path).expect("what is written was rendered");
         let folder = path.parent().unwrap_or(Utf8Path::new(""));
-        if made != Some(folder) {
-            fs::create_dir_all(image.join(folder))?;
-            made = Some(folder);
-        }
-        let path = image.join(path);
-        fs::write(&path, bytes)?;
-        make_executable(&path)?;
+        let write = || -> io::Result<()> {
+            if made != Some(folder) {
+                fs::create_dir_all(image.join(folder))?;
+            }
+            let path = image.join(path);
+            fs::write(&path, bytes)?;
+            make_executable(&path)
+        };
+        write().map_err(|error| at(&out.join(path))(error))?;
+        made = Some(folder);
     }
     Ok(())
 }
@@ -166,17 +223,20 @@ fn make_executable(_: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Puts an image in a place; what was there is then where the image was.
+/// Lets an image and a place change what they hold. One of them may hold nothing.
 fn trade(image: &Utf8Path, place: &Utf8Path) -> io::Result<()> {
     if !place.try_exists()? {
         return fs::rename(image, place);
+    }
+    if !image.try_exists()? {
+        return fs::rename(place, image);
     }
     match exchange(image, place) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             // Not every file system can do both at once.
             let aside = image.with_extension("old");
             fs::rename(place, &aside)?;
-            fs::rename(image, place)?;
+            fs::rename(image, place).or_else(|error| fs::rename(&aside, place).and(Err(error)))?;
             fs::rename(aside, image)
         }
         result => result,
@@ -226,10 +286,10 @@ struct Stage {
 impl Stage {
     fn new(parent: &Utf8Path) -> io::Result<Self> {
         remove_abandoned(parent)?;
-        let folder = tempfile::Builder::new().prefix(STAGE_PREFIX).tempdir_in(parent)?.keep();
-        let folder = Utf8PathBuf::try_from(folder).map_err(io::Error::other)?;
-        let lock = File::create_new(folder.join(LOCK))?;
+        let folder = tempfile::Builder::new().prefix(STAGE_PREFIX).tempdir_in(parent)?;
+        let lock = File::create_new(folder.path().join(LOCK))?;
         lock.lock()?;
+        let folder = Utf8PathBuf::try_from(folder.keep()).map_err(io::Error::other)?;
         Ok(Self { folder, _lock: lock })
     }
 

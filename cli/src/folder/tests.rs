@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fleetform_generator::{MANIFEST, Manifest, Tree};
 use tempfile::TempDir;
 
-use super::{Changes, change::Change, compare, write};
+use super::{Changes, change::Change, compare, image::trade_all, write};
 use crate::terminal::Stop;
 
 /// A folder for a test, and the output folder in it.
@@ -214,6 +214,36 @@ fn case_16_what_a_killed_run_left_beside_the_folder_is_cleared_away() {
     assert!(!beside.join(".fleetform-stage-dead").exists());
     assert!(beside.join(".fleetform-stage-notes/mine.txt").exists());
     assert!(busy.exists(), "a run that still goes on keeps its stage");
+}
+
+#[test]
+fn what_cannot_change_places_leaves_everything_where_it_was() {
+    let (folder, out) = place();
+    let image = Utf8Path::from_path(folder.path()).unwrap().join("image");
+    for (path, text) in [("dev/a", "old"), ("manifest.json", "old"), ("gone", "old")] {
+        put(out.join(path), text);
+    }
+    for (path, text) in [("dev/b", "new"), ("manifest.json", "new"), ("prod/a", "new")] {
+        put(image.join(path), text);
+    }
+    let before = [files(&out), files(&image)];
+    let names = ["dev", "prod", "gone", "manifest.json"].map(Utf8Path::new);
+    // There is nothing of the last name.
+    let unwritten = trade_all(&image, &out, &[&names[..], &[Utf8Path::new("nowhere")]].concat()).unwrap_err();
+    assert!(format!("{unwritten:?}").contains("out/nowhere"), "{unwritten:?}");
+    assert_eq!([files(&out), files(&image)], before);
+    trade_all(&image, &out, &names).unwrap();
+    let changed = [("dev/b", "new"), ("manifest.json", "new"), ("prod/a", "new")];
+    assert_eq!(files(&out), changed.map(|(path, text)| (path.to_owned(), text.to_owned())).into());
+    assert_eq!(files(&image).len(), 3);
+}
+
+#[test]
+fn a_file_is_no_folder_to_generate_into() {
+    let (_folder, out) = place();
+    put(&out, "theirs\n");
+    let stop = generate(&out, &tree(&[("dev", "root.yaml", "a\n")])).expect_err("it is refused");
+    assert!(format!("{stop:?}").contains("is not a folder"), "{stop:?}");
 }
 
 #[test]
