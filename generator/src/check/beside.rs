@@ -71,8 +71,7 @@ fn check_source(platform: Option<&Platform>, written: &Value, source: &Source) -
             rule_test::check(raw.tests.as_ref(), platform, &At::root("tests"), &context)
         }),
         Err(error) => {
-            // The schema and the raw forms are one definition, so this says that they have come apart.
-            diagnostics.push(Diagnostic::new(Code::WrongType, 0..0, format!("the file cannot be read: {error}")));
+            context.report_unreadable(&[], &error);
             Vec::new()
         }
     };

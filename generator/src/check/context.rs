@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic},
-    schema::types::Name,
-    source::{At, Document},
+    schema::{raw::Unreadable, types::Name},
+    source::{At, Document, Step},
 };
 
 /// Suggestions a run makes before it stops looking for them: each costs a comparison with every declared name.
-const SUGGESTIONS_MAX: usize = 200;
+pub(super) const SUGGESTIONS_MAX: usize = 200;
 
 /// What every check of an element is given.
 pub(crate) struct Context<'d> {
@@ -44,6 +44,16 @@ impl<'d> Context<'d> {
         self.found.borrow_mut().push(diagnostic);
     }
 
+    /// Reports what cannot be read of the value at some steps. The schema and the raw forms are one definition, so this
+    /// says that they have come apart.
+    pub(crate) fn report_unreadable(&self, steps: &[Step<'_>], error: &Unreadable) {
+        let place = self.value_at(&[steps, &error.steps()].concat());
+        self.report(
+            Diagnostic::new(Code::WrongType, place, format!("this cannot be read: {error}"))
+                .help("write another value, and please report it: a check is missing"),
+        );
+    }
+
     /// Whether no error was found.
     pub(crate) fn is_sound(&self) -> bool {
         !self.found.borrow().iter().any(Diagnostic::is_error)
@@ -57,6 +67,11 @@ impl<'d> Context<'d> {
     /// Where the key at a path stands.
     pub(crate) fn key(&self, at: &At<'_>) -> Range<usize> {
         self.document.key_span(&at.steps())
+    }
+
+    /// Where the value at some steps stands.
+    pub(crate) fn value_at(&self, steps: &[Step<'_>]) -> Range<usize> {
+        self.document.value_span(steps)
     }
 
     /// Where the value at a path stands.

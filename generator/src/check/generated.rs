@@ -10,7 +10,7 @@ use crate::{
     diagnostic::{Code, Diagnostic},
     platform::{Platform, Project},
     rule_set::rule_set,
-    source::At,
+    source::{At, Step},
     stacks::{self, iot_policies::NAMED_SHADOW},
 };
 
@@ -41,8 +41,10 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
         "the stack `{stack}` of environment `{}` is {percent} % full: the next {table} may move others to new stacks",
         platform.environment.id
     );
+    // Contacts may stand in the rules themselves.
+    let at = At::root(if context.is_written(&At::root(table)) { table } else { "rules" });
     context.report(
-        Diagnostic::new(Code::NearlyFull, context.key(&At::root(table)), message)
+        Diagnostic::new(Code::NearlyFull, context.key(&at), message)
             .help("plan the move before it comes: see the page, or split the fleet into several platforms"),
     );
 }
@@ -51,11 +53,11 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
 /// this says that the two have come apart.
 fn check_rule_set(platform: &Platform, context: &Context<'_>) {
     if let Err(error) = rule_set(platform).check() {
-        let environment = &platform.environment.id;
-        let message =
-            format!("the runtime would not load what environment `{environment}` makes of this file: {error}");
+        // A key of a rule set is one of the file with its unit behind it.
+        let steps: Vec<_> = error.at.split('.').map(|key| Step::Key(key.trim_end_matches("_ms"))).collect();
+        let message = format!("the runtime would not load what is made of this: {error}");
         context.report(
-            Diagnostic::new(Code::OutOfBounds, 0..0, message)
+            Diagnostic::new(Code::OutOfBounds, context.value_at(&steps), message)
                 .help("change what is named there, and please report it: a check is missing"),
         );
     }
@@ -116,8 +118,10 @@ mod tests {
     #[test]
     fn a_rule_set_that_its_loader_would_refuse_is_an_error() {
         let mut platform = sample::platform();
+        let zone = platform.zones.keys().next().expect("a zone");
+        let text = format!("[zones.{zone}]\ncontacts = [\"nobody\"]\n");
         let found = |platform: &Platform| {
-            let source = Source::parse("").expect("an empty text");
+            let source = Source::parse(&text).expect("a short text");
             let document = Document::plain(&source);
             let written = Value::Null;
             let context = Context::new(&document, &written);
@@ -133,5 +137,6 @@ mod tests {
         let errors = found(&platform);
         let [only] = errors.as_slice() else { panic!("{errors:#?}") };
         assert!(only.is_error() && only.message.contains("the rule set is wrong at"), "{only:?}");
+        assert_eq!(&text[only.span.clone()], "[\"nobody\"]");
     }
 }

@@ -143,8 +143,7 @@ fn check_document(
     let project: Option<Project> = match raw::read::<RawFile>(&pruned) {
         Ok(raw) => meaning::check(&raw, &RawRules::of(&pruned), part, &context),
         Err(error) => {
-            // The schema and the raw forms are one definition, so this says that they have come apart.
-            diagnostics.push(Diagnostic::new(Code::WrongType, 0..0, format!("the file cannot be read: {error}")));
+            context.report_unreadable(&[], &error);
             None
         }
     };

@@ -62,7 +62,8 @@ pub(crate) fn check(
             let table = all.key(id.as_str());
             let repeat_every =
                 Bounds::new("1m", "30d").check_given(raw.repeat_every, &table.key("repeat_every"), context);
-            (id.clone(), make(raw.rank.unwrap_or(1), raw.cooldown.map(|length| length.0), repeat_every))
+            let cooldown = Bounds::new("0s", "10y").check_given(raw.cooldown, &table.key("cooldown"), context);
+            (id.clone(), make(raw.rank.unwrap_or(1), cooldown, repeat_every))
         })
         .collect()
 }

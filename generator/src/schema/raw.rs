@@ -1,12 +1,39 @@
 //! Raw forms out of the values that the schema has passed.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::{Number, Value};
+use serde_path_to_error::Segment;
+
+use crate::source::Step;
+
+/// A value that has no raw form.
+#[derive(Debug)]
+pub(crate) struct Unreadable(serde_path_to_error::Error<serde_json::Error>);
+
+impl Unreadable {
+    /// The steps to the part that cannot be read, as far as they are known.
+    pub(crate) fn steps(&self) -> Vec<Step<'_>> {
+        let step = |segment| match segment {
+            &Segment::Seq { index } => Some(Step::Index(index)),
+            Segment::Map { key } => Some(Step::Key(key)),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        };
+        self.0.path().iter().map_while(step).collect()
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.inner().fmt(f)
+    }
+}
 
 /// Reads a raw form. To JSON Schema `2.0` is a whole number and to a raw form it is none, so what cannot be read is tried
 /// once more with such numbers as they are meant.
-pub(crate) fn read<T: for<'v> Deserialize<'v>>(value: &Value) -> Result<T, serde_json::Error> {
-    T::deserialize(value).or_else(|_| T::deserialize(&with_whole_numbers(value)))
+pub(crate) fn read<T: for<'v> Deserialize<'v>>(value: &Value) -> Result<T, Unreadable> {
+    T::deserialize(value).or_else(|_| serde_path_to_error::deserialize(&with_whole_numbers(value)).map_err(Unreadable))
 }
 
 /// The same value, in which numbers without a fraction are whole.
@@ -38,6 +65,15 @@ mod tests {
         assert_eq!(read::<i64>(&json!(-4.0)).expect("a whole number"), -4);
         assert_eq!(read::<f64>(&json!(2.0)).expect("a number"), 2.0);
         assert!(read::<u32>(&json!(2.5)).is_err() && read::<u32>(&json!(1e300)).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_where_it_is() {
+        let file = json!({ "device_types": { "meter": { "count": { "zone-a": 1, "zone-b": 5_000_000_000u64 } } } });
+        let error = read::<crate::platform::RawFile>(&file).expect_err("it does not fit");
+        assert_eq!(error.steps(), ["device_types", "meter", "count", "zone-b"].map(Step::Key));
+        let error = read::<Vec<u32>>(&json!([1, "two"])).expect_err("it is no number");
+        assert_eq!(error.steps(), [Step::Index(1)]);
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub(super) fn tests_alone(schema: &Value) -> Value {
     })
 }
 
-/// Strips `null` and number formats everywhere, and refers to definitions by their names in the documentation.
+/// Strips `null` and number formats everywhere, says the bounds that formats stand for, and refers to definitions by their
+/// names in the documentation.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -69,6 +70,9 @@ fn tidy(value: &mut Value) {
             }
             if map.get("default").is_some_and(Value::is_null) {
                 map.remove("default");
+            }
+            if map.get("format").is_some_and(|format| format == "uint32") && !map.contains_key("enum") {
+                map.entry("maximum").or_insert(json!(u32::MAX));
             }
             if map.get("format").is_some_and(|format| format != "uri" && format != "email") {
                 map.remove("format");

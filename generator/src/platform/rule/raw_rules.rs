@@ -6,12 +6,7 @@ use fleetform_engine::ids::RuleId;
 use serde_json::{Map, Value};
 
 use super::RawRule;
-use crate::{
-    check::context::Context,
-    diagnostic::{Code, Diagnostic},
-    schema::raw,
-    source::At,
-};
+use crate::{check::context::Context, schema::raw, source::Step};
 
 /// The rules of a file whose shape is right.
 pub(crate) struct RawRules<'f>(Option<&'f Map<String, Value>>);
@@ -44,20 +39,12 @@ impl<'f> RawRules<'f> {
 
     fn those(&self, context: &Context<'_>, wanted: impl Fn(&Value) -> bool) -> impl Iterator<Item = (RuleId, RawRule)> {
         self.0.into_iter().flatten().filter(move |(_, rule)| wanted(rule)).filter_map(move |(name, rule)| {
-            let read = RuleId::new(name).map_err(|error| error.to_string());
-            match read.and_then(|id| Ok((id, raw::read(rule).map_err(|error| error.to_string())?))) {
-                Ok(rule) => Some(rule),
-                Err(error) => {
-                    // The schema and the raw forms are one definition, so this says that they have come apart.
-                    let place = context.key(&At::root("rules").key(name));
-                    context.report(Diagnostic::new(
-                        Code::WrongType,
-                        place,
-                        format!("the rule cannot be read: {error}"),
-                    ));
-                    None
-                }
-            }
+            // A name that is none is told of where the shape is.
+            let id = RuleId::new(name).ok()?;
+            let read = raw::read(rule).map_err(|error| {
+                context.report_unreadable(&[Step::Key("rules"), Step::Key(name)], &error);
+            });
+            Some((id, read.ok()?))
         })
     }
 }
