@@ -134,6 +134,12 @@ fn check_contacts(
     for (id, raw) in raw.contacts.iter().flat_map(|contacts| &contacts.0) {
         let place = at.key(id.as_str());
         let contact = raw.check(&place, context);
+        if id.as_str() == route::ZONE {
+            let message =
+                format!("no contact can be called `{id}`: in a route the word means the contacts of the zone");
+            context
+                .report(Diagnostic::new(Code::InvalidName, context.key(&place), message).help("give it another name"));
+        }
         if phones.is_none() && !contact.sms.is_empty() {
             phones = Some(context.value(&place.key("sms").index(0)));
         }

@@ -140,6 +140,7 @@ codes! {
     UnevenInterval = "P080" Error "uneven-interval" "an interval that does not divide a day",
     SparseInterval = "P081" Warning "sparse-interval" "an interval that holds one sample at most",
     NotText = "P082" Error "not-text" "the file is not UTF-8 text",
+    UnknownRegion = "P083" Warning "unknown-region" "a region that is not known",
 }
 
 impl Code {

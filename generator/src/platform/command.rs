@@ -129,7 +129,7 @@ impl RawParam {
         match value {
             ValueType::Float { min, max } => Param::Float { min, max },
             ValueType::Int { min, max } => {
-                self.check_whole(at, context);
+                self.check_size(at, context);
                 Param::Int { min, max }
             }
             ValueType::Bool => Param::Bool,
@@ -138,14 +138,15 @@ impl RawParam {
         }
     }
 
-    fn check_whole(&self, at: &At<'_>, context: &Context<'_>) {
+    /// Reports bounds of a whole number that does not fit 32 bits.
+    fn check_size(&self, at: &At<'_>, context: &Context<'_>) {
         for (key, bound) in [("min", self.min), ("max", self.max)] {
-            if bound.is_some_and(|bound| bound.get().abs() > INT_MAX || bound.get().fract() != 0.0) {
+            if bound.is_some_and(|bound| bound.get().abs() > INT_MAX) {
                 context.report(
                     Diagnostic::new(
                         Code::OutOfBounds,
                         context.value(&at.key(key)),
-                        "a whole number of a command has 32 bits: its bounds are whole, and at most 2147483647 either way",
+                        "a whole number of a command has 32 bits: its bounds are at most 2147483647 either way",
                     )
                     .help(format!("leave `{key}` out where there is no bound, or write: type = \"float\"")),
                 );

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use super::region::{Service, offers};
+use super::region::{KNOWN, Service, offers};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -99,6 +99,14 @@ impl RawEnvironment {
                 .help("choose a region that has it, such as \"us-east-1\" or \"eu-central-1\""),
             );
             return;
+        }
+        if !KNOWN.contains(&region) {
+            let message = format!("environment `{id}` is in `{region}`, which is no region that is known");
+            let diagnostic = Diagnostic::new(Code::UnknownRegion, context.value(&place), message);
+            context.report(match context.nearest(region, KNOWN.into_iter()) {
+                Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), format!("\"{near}\"")),
+                None => diagnostic.help("such as \"us-east-1\" or \"eu-central-1\""),
+            });
         }
         let storage = At::root("storage");
         if context.is_written(&storage) && !offers(region, kept_by) {

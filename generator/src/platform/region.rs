@@ -1,7 +1,49 @@
 //! Which regions lack a service that the stacks use.
 //!
 //! What a service offers is read off the resource types that CloudFormation has in a region, as cfn-lint lists them. A
-//! region that is not named here is taken to have everything but what is closed.
+//! region that lacks nothing by this is taken to have everything but what is closed, also one that is not known.
+
+/// The regions of AWS ("AWS Regions", AWS Regions and Availability Zones user guide), with those of China and GovCloud.
+pub(crate) const KNOWN: [&str; 38] = [
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
 
 /// A service that not every region has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

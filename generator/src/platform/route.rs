@@ -20,7 +20,7 @@ use crate::{
 pub(crate) const ROUTES_MAX: u32 = 500;
 
 /// What stands for the contacts of the device's zone.
-const ZONE: &str = "zone";
+pub(crate) const ZONE: &str = "zone";
 
 /// An item of `[[routes]]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -102,6 +102,17 @@ impl RawValues<'_> {
                     )
                     .help(format!("leave `{key}` out where there is no bound")),
                 );
+            } else if self.kind == Kind::Int
+                && let Some(bound) = bound.filter(|bound| bound.get().fract() != 0.0)
+            {
+                context.report(
+                    Diagnostic::new(
+                        Code::WrongType,
+                        context.value(&at.key(key)),
+                        format!("`{bound}` is not a whole number, as the {} is", self.thing),
+                    )
+                    .help("write a whole number, or: type = \"float\""),
+                );
             }
         }
         if let (Some(min), Some(max)) = (self.min, self.max)

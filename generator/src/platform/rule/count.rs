@@ -6,10 +6,9 @@ use serde_json::json;
 use super::{
     Kind, Subject,
     hold::check_no_samples,
-    limit::check_reach,
+    limit::{check_reach, never, opposite},
     raw::{RawRule, RawThreshold},
     state::{check_state, check_type},
-    threshold::{never, opposite},
     window,
 };
 use crate::{
@@ -60,6 +59,9 @@ fn check_of(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<CountOf> {
     }
     let numeric = subject.check_numeric();
     let missing = |key: &str, example: &str| {
+        if context.is_written(&subject.at.key(key)) {
+            return;
+        }
         context.report(
             Diagnostic::new(
                 Code::MissingKey,

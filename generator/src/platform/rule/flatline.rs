@@ -5,18 +5,18 @@ use fleetform_engine::{
     units::{Finite, Millis},
 };
 
-use super::{Kind, Subject, hold::check_no_samples, raw::RawRule};
+use super::{Kind, Subject, hold::check_no_samples, limit::check_reach, raw::RawRule};
 use crate::diagnostic::{Code, Diagnostic};
 
 pub(super) const KIND: Kind =
     Kind { words: &["flatline", "FLATLINE"], required: &["metric"], optional: &["tolerance"], shapes: Vec::new, check };
 
 fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
-    subject.check_numeric();
+    let numeric = subject.check_numeric();
     check_no_samples(raw, subject, "a flat line is as long as its `duration`");
     let context = subject.context;
     match raw.duration {
-        None if raw.samples.is_none() => context.report(
+        None if raw.samples.is_none() && !context.is_written(&subject.at.key("duration")) => context.report(
             Diagnostic::new(
                 Code::MissingKey,
                 context.key(subject.at),
@@ -34,5 +34,15 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         ),
         None | Some(_) => {}
     }
-    Some(Condition::Flatline { tolerance: raw.tolerance.unwrap_or(Finite::ZERO) })
+    let tolerance = raw.tolerance.unwrap_or(Finite::ZERO);
+    if numeric && raw.tolerance.is_some() {
+        let spans = |min: Finite, max: Finite| (0.0..=tolerance.get()).contains(&(max.get() - min.get()));
+        check_reach(
+            subject,
+            "tolerance",
+            |_, _| false,
+            |min, max| min.zip(max).is_some_and(|(min, max)| spans(min, max)),
+        );
+    }
+    Some(Condition::Flatline { tolerance })
 }

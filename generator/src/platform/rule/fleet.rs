@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleetform_engine::{
     fleet::FLEET_DEVICES_MIN,
     ids::{RuleId, ZoneId},
-    rule_set::{Condition, FleetLimit, FleetOf, Rule},
+    rule_set::{Condition, FleetLimit, FleetOf, Operator, Rule},
     units::Finite,
 };
 use serde_json::json;
@@ -13,8 +13,8 @@ use serde_json::json;
 use super::{
     Kind, RawRule, RawRules, Scope, Subject,
     hold::check_no_sample_keys,
+    limit::{never, opposite},
     raw::{RawGroupBy, RawThreshold},
-    threshold::{never, opposite},
 };
 use crate::{
     check::context::{Context, listing, shown},
@@ -79,10 +79,14 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
         RawThreshold::Attribute { .. } => return None,
     };
     let (FleetLimit::Devices(value) | FleetLimit::Percent(value)) = limit;
-    let none = Some(Finite::ZERO);
-    let what = if never(operator, value, none, most) {
+    let is_part = most.is_none() && value.get().fract() != 0.0;
+    let unmet = |operator| {
+        // Devices are counted whole.
+        never(operator, value, Some(Finite::ZERO), most) || is_part && operator == Operator::Equal
+    };
+    let what = if unmet(operator) {
         "can never be met"
-    } else if never(opposite(operator), value, none, most) {
+    } else if unmet(opposite(operator)) {
         "is always met"
     } else {
         return Some(limit);
@@ -164,16 +168,24 @@ fn check_size(id: &RuleId, rule: &Rule, scope: &Scope<'_>, at: &At<'_>, context:
         counts.filter(|(zone, _)| zones.contains(*zone)).map(|(_, count)| u64::from(*count)).sum()
     };
     let covered = scope.zones.by_id.keys().filter(|zone| rule.zones.is_empty() || rule.zones.contains(*zone));
-    let Some(most) = covered.map(devices).max().filter(|most| *most < u64::from(FLEET_DEVICES_MIN)) else { return };
+    let Some(most) = covered.map(devices).max() else { return };
+    let (place, message) = if most < u64::from(FLEET_DEVICES_MIN) {
+        let none = format!("no zone has {FLEET_DEVICES_MIN} devices of its types, the largest has {most}");
+        (context.key(at), none)
+    } else if exceeds(&rule.condition, most) {
+        (context.value(&at.key("threshold")), format!("the largest zone has {most} devices of its types"))
+    } else {
+        return;
+    };
     let names: Vec<&str> = rule.device_types.iter().map(|id| id.as_str()).collect();
     context.report(
-        Diagnostic::new(
-            Code::FleetTooSmall,
-            context.key(at),
-            format!(
-                "rule `{id}` never fires: no zone has {FLEET_DEVICES_MIN} devices of its types, the largest has {most}"
-            ),
-        )
-        .help(format!("count more devices of {}, or name other zones or types", listing(&names))),
+        Diagnostic::new(Code::FleetTooSmall, place, format!("rule `{id}` never fires: {message}"))
+            .help(format!("count more devices of {}, or name other zones or types", listing(&names))),
     );
+}
+
+/// Whether so many devices never meet the condition of a fleet rule.
+fn exceeds(condition: &Condition, devices: u64) -> bool {
+    let Condition::Fleet { operator, threshold: FleetLimit::Devices(limit), .. } = condition else { return false };
+    never(*operator, *limit, Some(Finite::ZERO), Finite::new(devices as f64))
 }

@@ -2,14 +2,13 @@
 
 use fleetform_engine::{
     ids::AttributeId,
-    rule_set::{Condition, Operator, Threshold},
-    units::Finite,
+    rule_set::{Condition, Threshold},
 };
 use serde_json::json;
 
 use super::{
     Kind, Subject,
-    limit::{check_clear, check_reach, fixed},
+    limit::{check_clear, check_clear_reach, check_reach, fixed, never, opposite},
     raw::{RawRule, RawThreshold},
 };
 use crate::diagnostic::{Code, Diagnostic};
@@ -36,6 +35,9 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     };
     let limit = fixed(&threshold);
     check_clear(subject, operator, limit, raw.clear);
+    if numeric {
+        check_clear_reach(subject, operator, raw.clear);
+    }
     if numeric && matches!(threshold, Threshold::Fixed(_)) {
         check_reach(
             subject,
@@ -45,30 +47,6 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         );
     }
     Some(Condition::Threshold { operator, threshold, clear: raw.clear })
-}
-
-/// Whether no value between the bounds meets the condition.
-pub(super) fn never(operator: Operator, limit: Finite, min: Option<Finite>, max: Option<Finite>) -> bool {
-    match operator {
-        Operator::Above => max.is_some_and(|max| max <= limit),
-        Operator::AtLeast => max.is_some_and(|max| max < limit),
-        Operator::Below => min.is_some_and(|min| min >= limit),
-        Operator::AtMost => min.is_some_and(|min| min > limit),
-        Operator::Equal => max.is_some_and(|max| max < limit) || min.is_some_and(|min| min > limit),
-        Operator::NotEqual => min == Some(limit) && max == Some(limit),
-    }
-}
-
-/// The operator that holds exactly where this one does not.
-pub(super) fn opposite(operator: Operator) -> Operator {
-    match operator {
-        Operator::Above => Operator::AtMost,
-        Operator::AtLeast => Operator::Below,
-        Operator::Below => Operator::AtLeast,
-        Operator::AtMost => Operator::Above,
-        Operator::Equal => Operator::NotEqual,
-        Operator::NotEqual => Operator::Equal,
-    }
 }
 
 /// Reports an attribute that none of the rule's device types has.

@@ -360,6 +360,12 @@ impl RawSeries {
                 let whole = context.value(at);
                 // Between the quotes stands the text itself, unless it is written with escapes.
                 let is_plain = whole.len() == text.len() + 2;
+                if text.trim_ascii().is_empty() {
+                    context.report(
+                        Diagnostic::new(Code::Empty, whole.clone(), format!("the series of `{metric}` has no sample"))
+                            .help("write one, such as \"40 65x8\", or remove it"),
+                    );
+                }
                 for (token, problem) in problems {
                     if is_plain {
                         let start = whole.start + 1;
