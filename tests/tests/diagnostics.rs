@@ -77,6 +77,9 @@ fn expect_fixture(code: Code, folder: &Path, bytes: &[u8]) {
     let before = fs::read_to_string(folder.join("earlier.toml")).map(|before| generated(&before));
     let checked = check_after("platform.toml", bytes, &before.unwrap_or_default());
     assert!(checked.diagnostics.iter().any(|found| found.code == code), "{code}: {:#?}", checked.diagnostics);
+    // Only what is missing from the file, or said of all of it, has no place there.
+    let of_all = |code| matches!(code, Code::MissingKey | Code::FileTooLarge);
+    assert!(checked.diagnostics.iter().all(|found| found.span != (0..0) || of_all(found.code)), "{code}");
     assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()), "{code}");
     let expected = folder.join("expected.txt");
     Assert::new().action_env("SNAPSHOTS").eq(shown(bytes, &checked), Data::read_from(&expected, None).raw());
@@ -419,11 +422,22 @@ fn an_environment_is_checked_with_what_it_sets_and_blamed_where_it_sets_it() {
         &[
             (Code::InvalidDuration, "\"90\""),
             (Code::ThresholdOutOfReach, "600"),
-            (Code::UnknownKey, "\"contacts.oncall.fax\""),
-            (Code::InvalidSet, "\"rules.high.threshold\""),
-            (Code::Empty, "oncall"),
+            (Code::UnknownKey, "fax"),
+            (Code::InvalidSet, "high"),
+            (Code::Empty, "[]"),
         ],
     );
+}
+
+/// A value of another type is not asked for what its type would have to be, nor missed.
+#[test]
+fn a_value_of_another_type_is_told_of_once() {
+    let rule = "[rules.dips]\ntype = \"count\"\nmetric = \"pressure\"\noperator = \"<\"\nthreshold = true\n\
+                window = \"1h\"\nat_least = 3\nseverity = \"high\"\n";
+    expect(&changed(&[], rule), &[(Code::WrongType, "true")]);
+    expect(&changed(&[("type = \"threshold\"", "type = 5")], ""), &[(Code::WrongType, "5")]);
+    let address = "[\"oncall@water.example\"]";
+    expect(&changed(&[(address, "\"oncall@water.example\"")], ""), &[(Code::WrongType, "\"oncall@water.example\"")]);
 }
 
 /// What an environment lays over the file is not asked of the file by itself.

@@ -1,15 +1,24 @@
 //! `environments.X.set`: dotted keys laid over the file, which is then checked like the file itself.
 
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
-use super::context::{nearest, shown};
+use super::context::{SUGGESTIONS_MAX, listing, nearest, shown};
 use crate::{
     diagnostic::{Code, Diagnostic},
+    schema::{
+        path::{Astray, Why, follow},
+        shape::unknown_key,
+    },
     source::{Overlay, Source},
 };
 
 /// Tables of the root that an environment cannot change: they are the same for all, or describe environments.
 const FIXED: [&str; 2] = ["schema", "environments"];
+
+/// The one table whose names may be an environment's own: AWS IoT knows an authority once in an account and region.
+const OPEN: [&str; 2] = ["identity", "authorities"];
 
 /// The file as one environment sees it.
 pub(super) struct Overlaid<'t> {
@@ -29,16 +38,14 @@ pub(super) fn overlays<'t>(source: &'t Source, diagnostics: &mut Vec<Diagnostic>
         let Some(set) = environment.get("set").and_then(Value::as_object) else { continue };
         let mut overlaid = Overlaid { environment: name, entries: Vec::new(), value: source.value.clone() };
         let mut flat = Vec::new();
-        flatten(set, &mut Vec::new(), &mut vec!["environments", name, "set"], &mut flat);
-        // The shorter path first, so that a longer one changes what it has laid down.
-        flat.sort_by_key(|entry| entry.path.len());
-        for entry in flat {
-            match lay(&mut overlaid.value, &entry.path, entry.value.clone()) {
-                Ok(()) => overlaid.entries.push(entry),
-                Err(problem) => diagnostics.push(
-                    Diagnostic::new(Code::InvalidSet, source.key_span(&entry.written), problem)
-                        .help("write a dotted key of this file, such as \"retention.alerts\" = \"90d\""),
-                ),
+        flatten(set, ["environments", name, "set"], &mut Vec::new(), &mut flat);
+        for entry in without_doubles(flat, source, diagnostics) {
+            match problem(&entry, &overlaid.value, source, diagnostics.len() < SUGGESTIONS_MAX) {
+                None => {
+                    lay(&mut overlaid.value, &entry.path, entry.value.clone());
+                    overlaid.entries.push(entry);
+                }
+                Some(problem) => diagnostics.push(problem),
             }
         }
         if !overlaid.entries.is_empty() {
@@ -50,53 +57,103 @@ pub(super) fn overlays<'t>(source: &'t Source, diagnostics: &mut Vec<Diagnostic>
 
 /// Splits quoted dotted keys; tables written as `set.retention.alerts = …` are followed to their leaves.
 fn flatten<'t>(
-    table: &'t Map<String, Value>,
-    path: &mut Vec<&'t str>,
+    set: &'t Map<String, Value>,
+    table: [&'t str; 3],
     written: &mut Vec<&'t str>,
     out: &mut Vec<Overlay<'t>>,
 ) {
-    for (key, value) in table {
-        let depth = path.len();
-        path.extend(key.split('.'));
+    for (key, value) in set {
         written.push(key);
         match value {
             // A table with values of its own is laid down key by key, so that its neighbours stay.
-            Value::Object(inner) if !inner.is_empty() => flatten(inner, path, written, out),
-            _ => out.push(Overlay { path: path.clone(), written: written.clone(), value }),
+            Value::Object(inner) if !inner.is_empty() => flatten(inner, table, written, out),
+            _ => {
+                let path = written.iter().flat_map(|key| key.split('.')).collect();
+                out.push(Overlay { path, table, written: written.clone(), value });
+            }
         }
-        path.truncate(depth);
         written.pop();
     }
 }
 
-/// Lays a value over the one at a path, or says why it cannot.
-fn lay(root: &mut Value, path: &[&str], value: Value) -> Result<(), String> {
-    let Some((last, before)) = path.split_last() else { return Err("an empty key leads nowhere".to_owned()) };
-    if let Some(first) = path.first().filter(|first| FIXED.contains(first)) {
-        return Err(format!("an environment cannot change `{first}`"));
+/// The shorter paths first, so that a longer one changes what they have laid down, and each path once: two spellings of
+/// one key are reported.
+fn without_doubles<'t>(
+    mut entries: Vec<Overlay<'t>>,
+    source: &Source,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Overlay<'t>> {
+    let place = |entry: &Overlay<'_>| entry.step_span(entry.path.len() - 1, source);
+    entries.sort_by(|one, other| {
+        let by_path = (one.path.len(), &one.path).cmp(&(other.path.len(), &other.path));
+        by_path.then_with(|| place(one).start.cmp(&place(other).start))
+    });
+    entries.dedup_by(|entry, first| {
+        let is_double = entry.path == first.path;
+        if is_double {
+            let message = format!("`{}` is set twice", shown(&entry.path.join(".")));
+            diagnostics.push(
+                Diagnostic::new(Code::Duplicate, place(entry), message)
+                    .related(place(first), "first set here")
+                    .help("remove one of them"),
+            );
+        }
+        is_double
+    });
+    entries
+}
+
+/// What is wrong with the path of an entry, told at the step where it goes astray.
+fn problem(entry: &Overlay<'_>, file: &Value, source: &Source, suggest: bool) -> Option<Diagnostic> {
+    let path = entry.path.as_slice();
+    let fixed = match path {
+        [first, ..] if FIXED.contains(first) => Some(0),
+        ["platform", "name" | "default_env", ..] => Some(1),
+        _ => None,
+    };
+    if let Some(step) = fixed {
+        let message = format!("an environment cannot change `{}`", path[..=step].join("."));
+        let diagnostic = Diagnostic::new(Code::InvalidSet, entry.step_span(step, source), message);
+        return Some(diagnostic.help("it is the same in every environment: remove it here"));
     }
-    if matches!(path, ["platform", "name" | "default_env"]) {
-        return Err(format!("an environment cannot change `platform.{last}`"));
+    let Astray { step, why } = follow(file, path, &OPEN).err()?;
+    let span = entry.step_span(step, source);
+    let table: Vec<String> = path[..step].iter().map(|step| shown(step)).collect();
+    let mut diagnostic = match why {
+        Why::UnknownKey(shape) => unknown_key(path[step], &table, &Value::Null, Some(shape), span).0,
+        Why::UnknownName(names) => unknown_name(path[step], &table.join("."), names, suggest, span),
+        Why::NotATable => {
+            let message = format!("`{}` is not a table", shown(&path[..=step].join(".")));
+            Diagnostic::new(Code::InvalidSet, span, message).help("set the whole value: end the key here")
+        }
+    };
+    // A step that cannot be told from the rest of its key cannot be pasted over either.
+    diagnostic.replacement.take_if(|_| diagnostic.span.len() != path[step].len());
+    Some(diagnostic)
+}
+
+/// A name that the file does not declare.
+fn unknown_name(name: &str, table: &str, names: Option<&Value>, suggest: bool, span: Range<usize>) -> Diagnostic {
+    let message = format!("`{table}` has no `{}`", shown(name));
+    let diagnostic = Diagnostic::new(Code::InvalidSet, span, message);
+    let names: Vec<&str> =
+        names.and_then(Value::as_object).into_iter().flat_map(Map::keys).map(String::as_str).collect();
+    match nearest(name, names.iter().copied().filter(|_| suggest)) {
+        Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), near),
+        None if names.is_empty() => diagnostic.help("an environment changes what the file declares: declare it there"),
+        None => diagnostic.help(format!("an environment changes what the file declares: {}", listing(&names))),
     }
+}
+
+/// Lays a value over the one at a path that leads through tables.
+fn lay(root: &mut Value, path: &[&str], value: Value) {
+    let Some((last, before)) = path.split_last() else { return };
     let mut at = root;
-    for (index, step) in before.iter().enumerate() {
-        let Value::Object(map) = at else {
-            return Err(format!("`{}` is not a table", shown(&path[..index].join("."))));
-        };
-        // A table of names must have the name; other tables may be left out of the file.
-        let named = index == 1 && matches!(path[0], "zones" | "device_types" | "rules" | "contacts" | "severities");
-        if named && !map.contains_key(*step) {
-            let near = nearest(step, map.keys().map(String::as_str));
-            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(format!("`{}` has no `{}`{hint}", path[0], shown(step)));
-        }
-        at = map.entry((*step).to_owned()).or_insert_with(|| Value::Object(serde_json::Map::new()));
+    for step in before {
+        let Value::Object(map) = at else { return };
+        at = map.entry(*step).or_insert_with(|| Value::Object(Map::new()));
     }
-    match at {
-        Value::Object(map) => {
-            map.insert((*last).to_owned(), value);
-            Ok(())
-        }
-        _ => Err(format!("`{}` is not a table", shown(&before.join(".")))),
+    if let Value::Object(map) = at {
+        map.insert((*last).to_owned(), value);
     }
 }

@@ -89,14 +89,16 @@ impl RawContact {
         let sms = addresses(&at.key("sms"), &self.sms, |_, _| true, context);
         let email = addresses(&at.key("email"), &self.email, check_email, context);
         let webhook = self.webhook.as_ref().and_then(|raw| webhook::check(raw, &at.key("webhook"), context));
-        let anything = self.sms.iter().flatten().next().is_some()
-            || self.email.iter().flatten().next().is_some()
-            || context.is_written(&at.key("webhook"))
-            || any_written(&at.key("sms"), context)
-            || any_written(&at.key("email"), context);
+        let anything = has_any(&self.sms, &at.key("sms"), context)
+            || has_any(&self.email, &at.key("email"), context)
+            || context.is_written(&at.key("webhook"));
         if !anything {
+            // An empty list is the place to write one.
+            let lists = [at.key("email"), at.key("sms")];
+            let place = lists.iter().find(|list| context.is_written(list));
+            let place = place.map_or_else(|| context.key(at), |list| context.value(list));
             context.report(
-                Diagnostic::new(Code::Empty, context.key(at), "a contact must have at least one address")
+                Diagnostic::new(Code::Empty, place, "a contact must have at least one address")
                     .help("add one: email = [\"name@example.com\"]"),
             );
         }
@@ -104,9 +106,12 @@ impl RawContact {
     }
 }
 
-/// Whether a list has an item in the text, even one that was refused.
-fn any_written(at: &At<'_>, context: &Context<'_>) -> bool {
-    context.is_written(&at.index(0))
+/// Whether a list has an item in the text, even one that was refused, or is none.
+fn has_any(list: &Option<Vec<String>>, at: &At<'_>, context: &Context<'_>) -> bool {
+    match list {
+        Some(_) => context.is_written(&at.index(0)),
+        None => context.is_written(at),
+    }
 }
 
 /// The addresses of one channel, without doubles.

@@ -151,7 +151,7 @@ impl RawDeviceType {
     ) -> DeviceType {
         let report_every =
             Bounds::new("100ms", "7d").check(self.report_every, REPORT_EVERY, &at.key("report_every"), context);
-        let send_every = self.check_send_every(report_every, message, at, context);
+        let send_every = self.check_send_every(report_every, at, context);
         let shadows = shadow::names(self.shadows.as_ref(), &at.key("shadows"), context);
         DeviceType {
             report_every,
@@ -166,7 +166,7 @@ impl RawDeviceType {
         }
     }
 
-    fn check_send_every(&self, report_every: Millis, message: &Message, at: &At<'_>, context: &Context<'_>) -> Millis {
+    fn check_send_every(&self, report_every: Millis, at: &At<'_>, context: &Context<'_>) -> Millis {
         let place = at.key("send_every");
         let Some(send_every) = Bounds::new("100ms", "7d").check_given(self.send_every, &place, context) else {
             return report_every;
@@ -182,7 +182,7 @@ impl RawDeviceType {
                 diagnostic = diagnostic.related(context.value(&reported), "samples are taken this often");
             }
             context.report(diagnostic.help(format!("make it at least `{}`", Duration::write(report_every))));
-        } else if send_every > report_every && message.batch.is_none() {
+        } else if send_every > report_every && !context.is_written(&At::root("message").key("batch")) {
             context.report(
                 Diagnostic::new(
                     Code::MissingKey,

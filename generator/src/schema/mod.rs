@@ -2,6 +2,7 @@
 //!
 //! It is derived from the raw forms in `platform/`, so it knows shapes and bounds, and nothing of references.
 
+pub(crate) mod path;
 pub(crate) mod raw;
 pub(crate) mod shape;
 mod transform;

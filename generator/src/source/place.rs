@@ -59,16 +59,48 @@ pub(crate) struct Document<'t> {
 pub(crate) struct Overlay<'t> {
     /// The path, all keys.
     pub(crate) path: Vec<&'t str>,
-    /// Where in the document it is written: the keys that lead there.
+    /// The table of the document that it is written in: the keys that lead there.
+    pub(crate) table: [&'t str; 3],
+    /// The keys that lead to it from there. A quoted one may hold several steps of the path, with dots between them.
     pub(crate) written: Vec<&'t str>,
     /// The value.
     pub(crate) value: &'t Value,
 }
 
-impl Overlay<'_> {
-    fn written(&self) -> impl Iterator<Item = Step<'_>> {
-        self.written.iter().map(|key| Step::Key(key))
+impl<'t> Overlay<'t> {
+    /// The steps of the document to the value, or to what the first of its keys lead to.
+    fn steps(&self, keys: usize) -> impl Iterator<Item = Step<'t>> {
+        self.table.iter().chain(&self.written[..keys]).map(|key| Step::Key(key))
     }
+
+    /// Where a step of the path is written: a part of a quoted key, or all of it where its text is not plain.
+    pub(crate) fn step_span(&self, step: usize, source: &Source) -> Range<usize> {
+        let mut first = 0;
+        for (index, key) in self.written.iter().enumerate() {
+            let steps = key.split('.').count();
+            if step < first + steps {
+                return part(self.key_span(index + 1, source), key, step - first);
+            }
+            first += steps;
+        }
+        self.key_span(self.written.len(), source)
+    }
+
+    /// Where one of the keys is written.
+    fn key_span(&self, keys: usize, source: &Source) -> Range<usize> {
+        source.place(self.steps(keys)).map_or(0..0, |(key, _)| key)
+    }
+}
+
+/// Where a part of a dotted key stands in the key's span. An escape makes the span longer than the key and its quotes.
+fn part(span: Range<usize>, key: &str, index: usize) -> Range<usize> {
+    let before: usize = key.split('.').take(index).map(|part| part.len() + 1).sum();
+    let part = key.split('.').nth(index).unwrap_or_default();
+    if part.is_empty() || span.len() != key.len() + 2 {
+        return span;
+    }
+    let start = span.start + 1 + before;
+    start..start + part.len()
 }
 
 impl<'t> Document<'t> {
@@ -103,46 +135,58 @@ impl<'t> Document<'t> {
             Step::Key(key) => value.as_object()?.get(*key),
             Step::Index(index) => value.as_array()?.get(*index),
         });
-        found.is_some()
+        found.is_some() || self.overlays.iter().any(|overlay| leads(steps, &overlay.path))
     }
 
-    /// The spans of a path's last key and its value.
+    /// The spans of a path's last key and its value; for what is missing, the key of what it is missing from twice.
     fn spans(&self, steps: &[Step<'_>]) -> (Range<usize>, Range<usize>) {
-        match self.overlay(steps) {
-            Some((overlay, rest)) => self.source.spans(overlay.written().chain(rest.iter().copied())),
-            None => self.source.spans(steps.iter().copied()),
+        let mut last = (0..0, 0..0);
+        for length in 1..=steps.len() {
+            match self.place(&steps[..length]) {
+                Some(spans) => last = spans,
+                None => return (last.0.clone(), last.0),
+            }
         }
+        last
+    }
+
+    /// The spans of a path's last key and its value, if there are such.
+    fn place(&self, steps: &[Step<'_>]) -> Option<(Range<usize>, Range<usize>)> {
+        let Some((overlay, rest)) = self.overlay(steps) else {
+            return self.source.place(steps.iter().copied()).or_else(|| self.laid(steps));
+        };
+        let (key, value) = self.source.place(overlay.steps(overlay.written.len()).chain(rest.iter().copied()))?;
+        let Some(last) = steps.len().checked_sub(1).filter(|_| rest.is_empty()) else { return Some((key, value)) };
+        Some((overlay.step_span(last, self.source), value))
+    }
+
+    /// Where a table is written that only an overlay makes.
+    fn laid(&self, steps: &[Step<'_>]) -> Option<(Range<usize>, Range<usize>)> {
+        let overlay = self.overlays.iter().find(|overlay| leads(steps, &overlay.path))?;
+        let span = overlay.step_span(steps.len() - 1, self.source);
+        Some((span.clone(), span))
     }
 
     /// The overlay that a path leads into, and the rest of the path.
     fn overlay<'s, 'a>(&self, steps: &'s [Step<'a>]) -> Option<(&Overlay<'t>, &'s [Step<'a>])> {
         let covers = |overlay: &&Overlay<'t>| {
-            overlay.path.len() <= steps.len()
-                && overlay.path.iter().zip(steps).all(|(key, step)| matches!(step, Step::Key(other) if other == key))
+            let length = overlay.path.len();
+            length <= steps.len() && leads(&steps[..length], &overlay.path)
         };
         let overlay = self.overlays.iter().filter(covers).max_by_key(|overlay| overlay.path.len())?;
         Some((overlay, &steps[overlay.path.len()..]))
     }
 }
 
-impl Source {
-    /// Where the key that keys lead to is written.
-    pub(crate) fn key_span(&self, keys: &[&str]) -> Range<usize> {
-        self.spans(keys.iter().map(|key| Step::Key(key))).0
-    }
+/// Whether steps are the first ones of a path of keys.
+fn leads(steps: &[Step<'_>], path: &[&str]) -> bool {
+    steps.len() <= path.len() && steps.iter().zip(path).all(|(step, key)| *step == Step::Key(key))
+}
 
-    /// The spans of a path's last key and its value; for what is missing, the key of what it is missing from twice.
-    fn spans<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> (Range<usize>, Range<usize>) {
-        let mut path = Path::ROOT;
-        let mut last = (0..0, 0..0);
-        for step in steps {
-            path = path.then(step);
-            match self.places.get(path) {
-                Some(spans) => last = spans,
-                None => return (last.0.clone(), last.0),
-            }
-        }
-        last
+impl Source {
+    /// The spans of a path's last key and its value, if there are such.
+    fn place<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> Option<(Range<usize>, Range<usize>)> {
+        self.places.get(steps.fold(Path::ROOT, |path, step| path.then(step)))
     }
 }
 
@@ -163,6 +207,28 @@ mod tests {
         assert_eq!(&text[document.key_span(&rule.steps())], "high");
         assert_eq!(&text[document.key_span(&zones.steps())], "zones");
         assert_eq!(&text[document.value_span(&second.steps())], "\"b\"");
+    }
+
+    #[test]
+    fn a_step_that_is_laid_over_is_placed_at_its_part_of_the_key() {
+        let written = |line: &str, keys: &[&'static str]| {
+            let text = format!("[rules.high]\nlimit = 1\n[e.dev.set]\n{line} = {{}}\n");
+            let source = Source::parse(&text).expect("small enough");
+            let path: Vec<&str> = keys.iter().flat_map(|key| key.split('.')).collect();
+            let steps: Vec<_> = path.iter().map(|key| Step::Key(key)).collect();
+            let table = ["e", "dev", "set"];
+            let overlay = Overlay { path, table, written: keys.to_vec(), value: &Value::Null };
+            let document = Document::overlaid(&source, vec![overlay]);
+            assert!((1..=steps.len()).all(|length| document.has(&steps[..length])), "{line}");
+            (1..=steps.len()).map(|length| text[document.key_span(&steps[..length])].to_owned()).collect::<Vec<_>>()
+        };
+        // What the file has itself stays where it is.
+        assert_eq!(written("\"rules.high.max\"", &["rules.high.max"]), ["rules", "high", "max"]);
+        assert_eq!(written("'stream.é.max'", &["stream.é.max"]), ["stream", "é", "max"]);
+        assert_eq!(written("stream.\"a.b\".max", &["stream", "a.b", "max"]), ["stream", "a", "b", "max"]);
+        let escaped = "\"stream.m\\u0061x\"";
+        assert_eq!(written(escaped, &["stream.max"]), [escaped, escaped]);
+        assert_eq!(written("\"\"", &[""]), ["\"\""]);
     }
 
     #[test]

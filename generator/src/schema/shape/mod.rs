@@ -5,10 +5,12 @@
 mod sound;
 mod words;
 
-use std::{borrow::Cow, ops::Range, sync::LazyLock};
+use std::{borrow::Cow, collections::BTreeSet, ops::Range, sync::LazyLock};
 
 use jsonschema::{ValidationError, ValidationOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
+
+pub(crate) use words::unknown_key;
 
 use super::{SCHEMA, TESTS_SCHEMA};
 use crate::{
@@ -97,6 +99,7 @@ pub(crate) fn check<'v>(
     // A missing key says nothing new where its misspelling was found.
     let meant: Vec<_> = found.iter().filter_map(|problem| problem.meant.clone()).collect();
     found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
+    keep_types(&mut found);
     diagnostics.extend(found.into_iter().map(|problem| problem.diagnostic));
     // The later items of a list first, so that the earlier ones keep their numbers.
     removals.sort_by(|a, b| compare_pointers(b, a));
@@ -110,6 +113,19 @@ pub(crate) fn check<'v>(
     }
     strip_null(&mut pruned);
     (Cow::Owned(pruned), diagnostics)
+}
+
+/// Drops what else is said of a value that has another type, and all but the first that is said of its type: what a kind of
+/// rule takes comes before what rules take.
+fn keep_types(found: &mut Vec<Problem>) {
+    let is_type = |problem: &Problem| problem.diagnostic.code == Code::WrongType;
+    let mistyped: BTreeSet<String> =
+        found.iter().filter(|problem| is_type(problem)).filter_map(|problem| problem.remove.clone()).collect();
+    let mut told = BTreeSet::new();
+    found.retain(|problem| match &problem.remove {
+        Some(path) if mistyped.contains(path) => is_type(problem) && told.insert(path.clone()),
+        _ => true,
+    });
 }
 
 /// Orders paths so that items of one list stand by number.

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A key that the schema does not have here, and the key that was perhaps meant.
-pub(super) fn unknown_key(
+pub(crate) fn unknown_key(
     key: &str,
     table: &[String],
     instance: &Value,
@@ -182,6 +182,11 @@ pub(super) fn wrong_type(
     });
     let diagnostic =
         Diagnostic::new(Code::WrongType, span, format!("`{}` must be {wanted}, but is {found}", shown(name)));
+    let words = schema.and_then(|schema| schema.get("enum")).and_then(Value::as_array);
+    let words: Vec<&str> = words.into_iter().flatten().filter_map(Value::as_str).collect();
+    if !words.is_empty() {
+        return diagnostic.help(allowed(&words));
+    }
     match (wanted.as_str(), instance) {
         ("text", Value::Number(number)) => diagnostic.replace(format!("write: \"{number}\""), format!("\"{number}\"")),
         ("text", Value::Bool(truth)) => diagnostic.replace(format!("write: \"{truth}\""), format!("\"{truth}\"")),
@@ -222,19 +227,20 @@ pub(super) fn not_allowed(name: &str, instance: &Value, options: &Value, span: R
         return Diagnostic::new(Code::ValueNotAllowed, span, format!("`{name}` cannot be this value"))
             .help(format!("allowed: {}", listing(&all)));
     };
-    // The source system's words are understood, and not proposed.
-    let own: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| !word.chars().any(|c| c.is_ascii_uppercase()) || words.len() == 1)
-        .collect();
     let message = format!("`{name}` cannot be `{}`", shown(written));
-    let allowed = format!("allowed: {}", listing(&own));
+    let allowed = allowed(&words);
     let diagnostic = Diagnostic::new(Code::ValueNotAllowed, span, message);
     match nearest(written, words.iter().copied()) {
         Some(near) => diagnostic.replace(format!("did you mean `{near}`? ({allowed})"), format!("\"{near}\"")),
         None => diagnostic.help(allowed),
     }
+}
+
+/// The words that a key takes. The source system's are understood, and not proposed.
+fn allowed(words: &[&str]) -> String {
+    let is_own = |word: &&str| !word.chars().any(|c| c.is_ascii_uppercase()) || words.len() == 1;
+    let own: Vec<&str> = words.iter().copied().filter(is_own).collect();
+    format!("allowed: {}", listing(&own))
 }
 
 /// A text that does not look as its key wants.
