@@ -414,7 +414,7 @@ fn only_a_column_that_is_there_stands_against_a_reading() {
 
 #[test]
 fn an_environment_is_checked_with_what_it_sets_and_blamed_where_it_sets_it() {
-    let set = "set = { \"retention.alerts\" = \"90\", \"rules.high-pressure.threshold\" = 600, \"contacts.oncall.fax\" = 3, \
+    let set = "set = { \"retention.alerts\" = \"90\", \"rules.high-pressure.threshold\" = 600, \"zones.zone-a.fax\" = 3, \
                \"rules.high.threshold\" = 1, \"contacts.oncall.email\" = [] }";
     let text = changed(&[("region = \"us-east-1\"", &format!("region = \"us-east-1\"\n{set}"))], "");
     expect(

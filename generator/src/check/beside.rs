@@ -3,14 +3,17 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{context::Context, text, told, unusable};
+use super::{broken::Broken, context::Context, text, told, unusable};
 use crate::{
-    diagnostic::{Code, Diagnostic, tidy},
+    diagnostic::{Diagnostic, tidy},
     platform::{
         Platform,
         rule_test::{self, RawRuleTest, RuleTest},
     },
-    schema::{raw, shape},
+    schema::{
+        raw,
+        shape::{self, Shaped},
+    },
     source::{At, Document, Source},
 };
 
@@ -42,14 +45,15 @@ struct RawTests {
 }
 
 /// Checks a file of tests against the platform of an environment, and what the platform file declares even
-/// where that is broken. Without a platform, what the tests say of one is not looked at.
+/// where that is broken, all but the tests of what is. Without a platform, what the tests say of one is not looked at.
 pub(super) fn check(
     platform: Option<&Platform>,
     written: &Value,
+    broken: &Broken,
     &TestsFile { name, bytes }: &TestsFile<'_>,
 ) -> CheckedTests {
     let (tests, diagnostics) = match Source::read(bytes) {
-        Ok(source) => check_source(platform, written, &source),
+        Ok(source) => check_source(platform, written, broken, &source),
         Err(refused) => (Vec::new(), told(refused, name, "a test needs about four")),
     };
     let diagnostics = tidy(diagnostics);
@@ -57,14 +61,21 @@ pub(super) fn check(
     CheckedTests { tests: sound.then_some(tests), diagnostics }
 }
 
-fn check_source(platform: Option<&Platform>, written: &Value, source: &Source) -> (Vec<RuleTest>, Vec<Diagnostic>) {
+fn check_source(
+    platform: Option<&Platform>,
+    written: &Value,
+    broken: &Broken,
+    source: &Source,
+) -> (Vec<RuleTest>, Vec<Diagnostic>) {
     let mut diagnostics: Vec<Diagnostic> = source.unusable.iter().map(unusable).collect();
     let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
     let document = Document::plain(source);
-    let (pruned, found) = shape::check(&shape::TESTS, &source.value, &document, &spoilt);
+    let shaped = shape::check(&shape::TESTS, &source.value, &document, &spoilt);
+    let Shaped { value: pruned, diagnostics: found, broken: mut own } = shaped;
     diagnostics.extend(found);
+    own.extend(broken.without("tests"));
     let declared = declared(platform, written);
-    let context = Context::new(&document, &declared);
+    let context = Context::new(&document, &declared, own);
     text::check(&pruned, &context);
     let tests = match raw::read::<RawTests>(&pruned) {
         Ok(raw) => platform.map_or_else(Vec::new, |platform| {
@@ -75,7 +86,7 @@ fn check_source(platform: Option<&Platform>, written: &Value, source: &Source) -
             Vec::new()
         }
     };
-    diagnostics.extend(context.into_found());
+    diagnostics.extend(context.into_found().0);
     // A rule stands in the other file, and its place there is none here.
     for diagnostic in &mut diagnostics {
         diagnostic.related.retain(|related| related.span != (0..0));

@@ -47,6 +47,7 @@ impl Bounds {
             None
         };
         let Some((message, nearest)) = problem else { return Some(value) };
+        context.mark_broken(at);
         context.report(Diagnostic::new(Code::OutOfBounds, context.value(at), message).replace(
             format!("it may be `{}` to `{}`; write \"{nearest}\"", self.least, self.most),
             format!("\"{nearest}\""),

@@ -6,8 +6,10 @@ use std::{
     ops::Range,
 };
 
+use fleetform_engine::units::Finite;
 use serde_json::Value;
 
+use super::broken::Broken;
 use crate::{
     diagnostic::{Code, Diagnostic},
     schema::{raw::Unreadable, types::Name},
@@ -22,19 +24,47 @@ pub(crate) struct Context<'d> {
     document: &'d Document<'d>,
     /// The document's value as it was written, with what the shape check took out.
     written: &'d Value,
+    broken: RefCell<Broken>,
     found: RefCell<Vec<Diagnostic>>,
     suggestions: Cell<usize>,
 }
 
 impl<'d> Context<'d> {
-    /// A context without findings.
-    pub(crate) fn new(document: &'d Document<'d>, written: &'d Value) -> Self {
-        Self { document, written, found: RefCell::default(), suggestions: Cell::new(0) }
+    /// A context without findings, of a document that is broken in some places.
+    pub(crate) fn new(document: &'d Document<'d>, written: &'d Value, broken: Broken) -> Self {
+        Self { document, written, broken: RefCell::new(broken), found: RefCell::default(), suggestions: Cell::new(0) }
     }
 
-    /// Everything that was reported.
-    pub(crate) fn into_found(self) -> Vec<Diagnostic> {
-        self.found.into_inner()
+    /// Everything that was reported, and what is broken.
+    pub(crate) fn into_found(self) -> (Vec<Diagnostic>, Broken) {
+        (self.found.into_inner(), self.broken.into_inner())
+    }
+
+    /// Whether nobody knows what is meant at a path, since an error was found there, in it or around it.
+    pub(crate) fn is_broken(&self, at: &At<'_>) -> bool {
+        let broken = self.broken.borrow();
+        !broken.is_empty() && broken.touches(&at.pointer())
+    }
+
+    /// Keeps that nobody knows what is meant at a path.
+    pub(crate) fn mark_broken(&self, at: &At<'_>) {
+        self.broken.borrow_mut().add(at.pointer());
+    }
+
+    /// What a check of a place gives. An error that it finds breaks the place.
+    pub(crate) fn watched<T>(&self, at: &At<'_>, check: impl FnOnce() -> T) -> T {
+        let before = self.found.borrow().len();
+        let checked = check();
+        if self.found.borrow()[before..].iter().any(Diagnostic::is_error) {
+            self.mark_broken(at);
+        }
+        checked
+    }
+
+    /// What a check of a place gives, if the place is whole and the check finds no error.
+    pub(crate) fn whole<T>(&self, at: &At<'_>, check: impl FnOnce() -> T) -> Option<T> {
+        let checked = self.watched(at, check);
+        (!self.is_broken(at)).then_some(checked)
     }
 
     /// Keeps a finding.
@@ -57,11 +87,6 @@ impl<'d> Context<'d> {
     /// Whether no error was found.
     pub(crate) fn is_sound(&self) -> bool {
         !self.found.borrow().iter().any(Diagnostic::is_error)
-    }
-
-    /// Whether a problem of this kind was found.
-    pub(crate) fn has_reported(&self, code: Code) -> bool {
-        self.found.borrow().iter().any(|diagnostic| diagnostic.code == code)
     }
 
     /// Where the key at a path stands.
@@ -116,16 +141,6 @@ impl<'d> Context<'d> {
         out
     }
 
-    /// Whether any device type has a reading of this name, even a broken one.
-    pub(crate) fn is_reading(&self, name: &str) -> bool {
-        let types = self.written.get("device_types").and_then(Value::as_object);
-        types.is_some_and(|types| {
-            types
-                .values()
-                .any(|device_type| device_type.get("readings").and_then(|readings| readings.get(name)).is_some())
-        })
-    }
-
     /// The declared name closest to a misspelt one.
     pub(crate) fn nearest<'n>(&self, name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
         if self.suggestions.get() >= SUGGESTIONS_MAX {
@@ -161,6 +176,7 @@ impl<'d> Context<'d> {
             });
         }
         self.report(diagnostic);
+        self.mark_broken(at);
         None
     }
 
@@ -222,6 +238,14 @@ pub(crate) fn shown(text: &str) -> String {
     out
 }
 
+/// A number as a message shows it: without the zeros of a very large or a very small one.
+pub(crate) fn number(value: Finite) -> String {
+    match value.get().abs() {
+        0.0 | 1e-6..1e16 => value.to_string(),
+        _ => format!("{:e}", value.get()),
+    }
+}
+
 /// Names as a message lists them.
 pub(crate) fn listing(names: &[&str]) -> String {
     const SHOWN: usize = 12;
@@ -242,5 +266,19 @@ mod tests {
         assert_eq!(nearest("presure", names.into_iter()), Some("pressure"));
         assert_eq!(nearest("Flow_Rate", names.into_iter()), Some("flow_rate"));
         assert_eq!(nearest("voltage", names.into_iter()), None);
+    }
+
+    #[test]
+    fn a_number_is_shown_with_few_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (60.0, "60"),
+            (-0.25, "-0.25"),
+            (1e15, "1000000000000000"),
+            (1e300, "1e300"),
+            (-1e-308, "-1e-308"),
+        ] {
+            assert_eq!(number(Finite::new(value).expect("a finite number")), text);
+        }
     }
 }

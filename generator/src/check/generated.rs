@@ -111,6 +111,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        check::broken::Broken,
         source::{Document, Source},
         stacks::sample,
     };
@@ -124,12 +125,12 @@ mod tests {
             let source = Source::parse(&text).expect("a short text");
             let document = Document::plain(&source);
             let written = Value::Null;
-            let context = Context::new(&document, &written);
+            let context = Context::new(&document, &written, Broken::default());
             let id = platform.environment.id.clone();
             let environments = BTreeMap::from([(id.clone(), platform.clone())]);
             let project = Project { name: platform.name.clone(), default_environment: id, environments };
             check(&project, &context);
-            context.into_found()
+            context.into_found().0
         };
         assert_eq!(found(&platform), []);
         let nobody = "nobody".parse().expect("a contact's id");

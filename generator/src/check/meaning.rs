@@ -62,12 +62,14 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     // A list that grows while it is made is copied again and again, and this one has megabytes.
     let mut checked = Vec::with_capacity(raw_rules.len());
     checked.extend(raw_rules.all(context).filter_map(|(id, raw)| {
-        let rule = raw.check(&id, &scope, &rules_at.key(id.as_str()), context)?;
+        let place = rules_at.key(id.as_str());
+        let rule = context.watched(&place, || raw.check(&id, &scope, &place, context))?;
         Some((id, rule))
     }));
     let mut rules: BTreeMap<_, _> = checked.into_iter().collect();
     rule::composite::complete(&mut rules, raw_rules, &rules_at, context);
     rule::fleet::complete(&mut rules, raw_rules, &scope, &rules_at, context);
+    rules.retain(|id, _| !context.is_broken(&rules_at.key(id.as_str())));
     rule::shadow::check(&rules, &severities, &routes, &rules_at, context);
     let all_rules_good = raw_rules.len() == rules.len();
     route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);
@@ -133,27 +135,28 @@ fn check_contacts(
     let mut phones = None;
     for (id, raw) in raw.contacts.iter().flat_map(|contacts| &contacts.0) {
         let place = at.key(id.as_str());
-        let contact = raw.check(&place, context);
         if id.as_str() == route::ZONE {
             let message =
                 format!("no contact can be called `{id}`: in a route the word means the contacts of the zone");
             context
                 .report(Diagnostic::new(Code::InvalidName, context.key(&place), message).help("give it another name"));
         }
-        if phones.is_none() && !contact.sms.is_empty() {
+        if phones.is_none() && raw.has_phone() {
             phones = Some(context.value(&place.key("sms").index(0)));
         }
-        contacts.insert(id.clone(), contact);
+        let contact = context.whole(&place, || raw.check(&place, context));
+        contacts.extend(contact.map(|contact| (id.clone(), contact)));
     }
     let rules_at = At::root("rules");
     for (id, raw) in raw_rules.with("notifications", context) {
         let Some(notifications) = &raw.notifications else { continue };
         let rule_at = rules_at.key(id.as_str());
         let place = rule_at.key("notifications");
-        let contact = rule::implicit_raw(notifications).check(&place, context);
-        if phones.is_none() && !contact.sms.is_empty() {
+        let raw = rule::implicit_raw(notifications);
+        if phones.is_none() && raw.has_phone() {
             phones = Some(context.value(&place.key("sms").index(0)));
         }
+        let contact = context.whole(&place, || raw.check(&place, context));
         match rule::implicit_contact(&id) {
             None => context.report(
                 Diagnostic::new(
@@ -172,9 +175,7 @@ fn check_contacts(
                 .related(context.key(&at.key(name.as_str())), "the declared contact")
                 .help("rename the contact, or use it: notify = […]"),
             ),
-            Some(name) => {
-                contacts.insert(name, contact);
-            }
+            Some(name) => contacts.extend(contact.map(|contact| (name, contact))),
         }
     }
     if let Some(span) = phones.filter(|_| channels.sms.is_none() && !context.is_declared("channels", "sms")) {
@@ -192,8 +193,8 @@ fn check_contacts(
 
 /// Warns of contacts that nothing refers to.
 fn check_used(raw: &RawFile, context: &Context<'_>) {
-    // A misspelt reference was perhaps meant for a contact that seems unused.
-    if context.has_reported(Code::UnknownContact) {
+    // What is broken was perhaps meant for a contact that seems unused.
+    if ["zones", "rules", "routes", "observe"].iter().any(|table| context.is_broken(&At::root(table))) {
         return;
     }
     let used = context.texts(&[

@@ -4,6 +4,7 @@
 
 mod beside;
 pub(crate) mod bounds;
+pub(crate) mod broken;
 pub(crate) mod context;
 mod earlier;
 mod generated;
@@ -16,12 +17,16 @@ pub use earlier::Earlier;
 
 use std::collections::BTreeSet;
 
+use broken::Broken;
 use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
     platform::{Project, RawFile, authority, rule::RawRules},
-    schema::{raw, shape},
+    schema::{
+        raw,
+        shape::{self, Shaped},
+    },
     source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
 };
 
@@ -57,54 +62,62 @@ pub fn check_all(
     let mut tests = None;
     let (project, diagnostics) = match Source::read(bytes) {
         Ok(source) => {
-            let (project, diagnostics) = check_source(&source, earlier);
+            let Examined { project, diagnostics, broken } = check_source(&source, earlier);
             let platform = project.as_ref().and_then(|project| {
                 let asked = environment.and_then(|name| project.environments.get(name));
                 asked.or_else(|| project.environments.get(&project.default_environment))
             });
-            tests = Some(beside.iter().map(|file| beside::check(platform, &source.value, file)).collect());
+            tests = Some(beside.iter().map(|file| beside::check(platform, &source.value, &broken, file)).collect());
             (project, diagnostics)
         }
         Err(refused) => (None, told(refused, name, "a platform file needs about six")),
     };
     let diagnostics = tidy(diagnostics);
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
-    let tests = tests.unwrap_or_else(|| beside.iter().map(|file| beside::check(None, &Value::Null, file)).collect());
+    let unknown = |file| beside::check(None, &Value::Null, &Broken::default(), file);
+    let tests = tests.unwrap_or_else(|| beside.iter().map(unknown).collect());
     (Checked { project: project.filter(|_| sound), diagnostics }, tests)
 }
 
 /// The longest file that is checked, in bytes. Of one that has more, nobody need read all of them.
 pub const PLATFORM_FILE_BYTES_MAX: usize = FILE_BYTES_MAX;
 
-fn check_source(source: &Source, earlier: &Earlier) -> (Option<Project>, Vec<Diagnostic>) {
+/// What was found out about a file.
+struct Examined {
+    project: Option<Project>,
+    diagnostics: Vec<Diagnostic>,
+    broken: Broken,
+}
+
+fn check_source(source: &Source, earlier: &Earlier) -> Examined {
     let mut diagnostics: Vec<Diagnostic> = source.unusable.iter().map(unusable).collect();
     let document = Document::plain(source);
     let overlays = set::overlays(source, &mut diagnostics);
     let changed: BTreeSet<&str> = overlays.iter().map(|overlay| overlay.environment).collect();
-    let (base, found) = check_document(source, &document, &source.value, Part::Without(&changed), earlier);
-    diagnostics.extend(found);
+    let base = check_document(source, &document, &source.value, Part::Without(&changed), earlier);
+    diagnostics.extend(base.diagnostics);
 
     let identity = |found: &Diagnostic| (found.code, found.span.start, found.span.end, found.message.clone());
     let mut known: BTreeSet<_> = diagnostics.iter().map(identity).collect();
-    let mut project = base;
+    let (mut project, mut broken) = (base.project, base.broken);
     for overlay in overlays {
         let document = Document::overlaid(source, overlay.entries);
-        let (changed, found) =
-            check_document(source, &document, &overlay.value, Part::Only(overlay.environment), earlier);
-        for mut diagnostic in found {
+        let changed = check_document(source, &document, &overlay.value, Part::Only(overlay.environment), earlier);
+        broken.extend(changed.broken);
+        for mut diagnostic in changed.diagnostics {
             if known.insert(identity(&diagnostic)) {
                 diagnostic.message = format!("{} (in environment `{}`)", diagnostic.message, overlay.environment);
                 diagnostics.push(diagnostic);
             }
         }
-        if let (Some(project), Some(changed)) = (&mut project, changed) {
+        if let (Some(project), Some(changed)) = (&mut project, changed.project) {
             project.environments.extend(changed.environments);
         }
     }
     if let Some(project) = &project {
         diagnostics.extend(authority::check_environments(project, &document));
     }
-    (project, diagnostics)
+    Examined { project, diagnostics, broken }
 }
 
 /// The environments that a document is checked for. What an environment lays over the file is no concern of the others,
@@ -134,10 +147,10 @@ fn check_document(
     value: &Value,
     part: Part<'_>,
     earlier: &Earlier,
-) -> (Option<Project>, Vec<Diagnostic>) {
+) -> Examined {
     let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
-    let (pruned, mut diagnostics) = shape::check(&shape::PLATFORM, value, document, &spoilt);
-    let context = context::Context::new(document, value);
+    let Shaped { value: pruned, mut diagnostics, broken } = shape::check(&shape::PLATFORM, value, document, &spoilt);
+    let context = context::Context::new(document, value, broken);
     text::check(&pruned, &context);
     let shape_is_sound = source.unusable.is_empty() && diagnostics.is_empty();
     let project: Option<Project> = match raw::read::<RawFile>(&pruned) {
@@ -151,8 +164,9 @@ fn check_document(
         generated::check(project, &context);
         earlier::check(project, earlier, &context);
     }
-    diagnostics.extend(context.into_found());
-    (project, diagnostics)
+    let (found, broken) = context.into_found();
+    diagnostics.extend(found);
+    Examined { project, diagnostics, broken }
 }
 
 /// What is said of a file of which nothing is known. `depth` says how deeply one of its kind nests.

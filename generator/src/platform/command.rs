@@ -109,13 +109,16 @@ impl RawCommand {
         let params = self.params.iter().flat_map(|params| &params.0);
         Command {
             timeout: Bounds::new("1s", "12h").in_whole("1s").check(self.timeout, TIMEOUT, &at.key("timeout"), context),
-            params: params.map(|(id, raw)| (id.clone(), raw.check(&params_at.key(id.as_str()), context))).collect(),
+            params: params
+                .filter_map(|(id, raw)| Some((id.clone(), raw.check(&params_at.key(id.as_str()), context)?)))
+                .collect(),
         }
     }
 }
 
 impl RawParam {
-    fn check(&self, at: &At<'_>, context: &Context<'_>) -> Param {
+    /// Checks a parameter; nothing where nobody knows what it takes.
+    fn check(&self, at: &At<'_>, context: &Context<'_>) -> Option<Param> {
         let values = RawValues {
             thing: "parameter",
             kind: self.kind.unwrap_or(Kind::String),
@@ -125,8 +128,8 @@ impl RawParam {
             max: self.max,
             text_chars_max: self.max_len,
         };
-        let (value, _) = values.check(at, context);
-        match value {
+        let (value, _) = values.check(at, context)?;
+        Some(match value {
             ValueType::Float { min, max } => Param::Float { min, max },
             ValueType::Int { min, max } => {
                 self.check_size(at, context);
@@ -135,7 +138,7 @@ impl RawParam {
             ValueType::Bool => Param::Bool,
             ValueType::Enum { values } => Param::Enum(values),
             ValueType::String => Param::Text { max_len: self.max_len },
-        }
+        })
     }
 
     /// Reports bounds of a whole number that does not fit 32 bits.

@@ -84,6 +84,11 @@ pub struct Contact {
 }
 
 impl RawContact {
+    /// Whether it has a phone, whatever else it has.
+    pub(crate) fn has_phone(&self) -> bool {
+        self.sms.iter().flatten().next().is_some()
+    }
+
     /// Checks the addresses of a contact.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Contact {
         let sms = addresses(&at.key("sms"), &self.sms, |_, _| true, context);
@@ -92,7 +97,7 @@ impl RawContact {
         let anything = has_any(&self.sms, &at.key("sms"), context)
             || has_any(&self.email, &at.key("email"), context)
             || context.is_written(&at.key("webhook"));
-        if !anything {
+        if !anything && !["sms", "email", "webhook"].iter().any(|key| context.is_broken(&at.key(key))) {
             // An empty list is the place to write one.
             let lists = [at.key("email"), at.key("sms")];
             let place = lists.iter().find(|list| context.is_written(list));

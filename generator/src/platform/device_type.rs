@@ -134,6 +134,18 @@ pub struct Reading {
     pub required: bool,
 }
 
+/// Whether it is known how often devices of the type at a place report and send.
+pub(crate) fn is_timed(at: &At<'_>, context: &Context<'_>) -> bool {
+    !context.is_broken(&at.key("report_every")) && !context.is_broken(&at.key("send_every"))
+}
+
+/// Whether nobody knows what a reading of a device type is like.
+pub(crate) fn is_broken_reading(device_type: &str, metric: &str, context: &Context<'_>) -> bool {
+    let types = At::root("device_types");
+    let table = types.key(device_type);
+    context.is_broken(&table.key("readings").key(metric))
+}
+
 /// The shortest silence of a device that says anything: two messages may be late or lost, and then somebody must look.
 pub(crate) fn least_silence(sweep_every: Millis, send_every: Millis) -> Millis {
     Millis(sweep_every.0 + 2 * send_every.0)
@@ -160,7 +172,7 @@ impl RawDeviceType {
             count: self.check_count(id, &at.key("count"), context),
             readings: self.check_readings(message, &at.key("readings"), context),
             attributes: self.check_attributes(&at.key("attributes"), context),
-            desired: setting::check(self.desired.as_ref(), &shadows, &at.key("desired"), context),
+            desired: setting::check(self.desired.as_ref(), &shadows, at, context),
             shadows,
             commands: command::check(self.commands.as_ref(), &at.key("commands"), context),
         }
@@ -171,8 +183,11 @@ impl RawDeviceType {
         let Some(send_every) = Bounds::new("100ms", "7d").check_given(self.send_every, &place, context) else {
             return report_every;
         };
+        let reported = at.key("report_every");
+        if context.is_broken(&reported) {
+            return send_every;
+        }
         if send_every < report_every {
-            let reported = at.key("report_every");
             let mut diagnostic = Diagnostic::new(
                 Code::TimesOutOfOrder,
                 context.value(&place),
@@ -182,7 +197,10 @@ impl RawDeviceType {
                 diagnostic = diagnostic.related(context.value(&reported), "samples are taken this often");
             }
             context.report(diagnostic.help(format!("make it at least `{}`", Duration::write(report_every))));
-        } else if send_every > report_every && !context.is_written(&At::root("message").key("batch")) {
+        } else if send_every > report_every
+            && !context.is_written(&At::root("message").key("batch"))
+            && !context.is_broken(&At::root("message").key("batch"))
+        {
             context.report(
                 Diagnostic::new(
                     Code::MissingKey,
@@ -208,7 +226,7 @@ impl RawDeviceType {
         let Some(given) = Bounds::new("1s", "365d").check_given(self.offline_after, &place, context) else {
             return default;
         };
-        if given < least {
+        if given < least && is_timed(at, context) && !context.is_broken(&At::root("processor").key("sweep_every")) {
             let needed = Duration::write(least);
             let message = format!(
                 "a device that sends every `{}` cannot be told to be offline after `{}`",
@@ -262,7 +280,7 @@ impl RawDeviceType {
         let mut readings = BTreeMap::new();
         for (id, raw) in self.readings.iter().flat_map(|readings| &readings.0) {
             let place = at.key(id.as_str());
-            let reading = raw.check(id, &place, context);
+            let Some(reading) = raw.check(id, &place, context) else { continue };
             if let Some(first) = keys.get(&reading.key) {
                 let first_at = at.key(first.as_str());
                 context.report(

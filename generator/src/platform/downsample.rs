@@ -6,7 +6,7 @@ use fleetform_engine::{ids::DeviceTypeId, units::Millis};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::device_type::DeviceType;
+use super::device_type::{DeviceType, is_timed};
 use crate::{
     check::{bounds::Bounds, context::Context},
     diagnostic::{Code, Diagnostic},
@@ -87,8 +87,10 @@ impl RawDownsample {
         at: &At<'_>,
         context: &Context<'_>,
     ) {
+        let all = At::root("device_types");
         let slow: Vec<String> = types
             .iter()
+            .filter(|(id, _)| is_timed(&all.key(id.as_str()), context))
             .filter(|(_, device_type)| device_type.report_every >= every)
             .map(|(id, device_type)| {
                 format!("`{id}`, which reports every `{}`", Duration::write(device_type.report_every))

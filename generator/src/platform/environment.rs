@@ -61,7 +61,7 @@ impl RawEnvironment {
         context: &Context<'_>,
     ) -> Option<Environment> {
         let protect = self.protect.unwrap_or(false);
-        if id.as_str().starts_with("prod") && !protect {
+        if id.as_str().starts_with("prod") && !protect && !context.is_broken(&at.key("protect")) {
             let (span, help) = match self.protect {
                 Some(_) => (context.value(&at.key("protect")), "write: protect = true"),
                 None => (context.key(at), "add: protect = true"),

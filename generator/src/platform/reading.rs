@@ -38,8 +38,8 @@ pub(crate) struct RawReading {
 }
 
 impl RawReading {
-    /// Checks a reading.
-    pub(crate) fn check(&self, id: &MetricId, at: &At<'_>, context: &Context<'_>) -> Reading {
+    /// Checks a reading; nothing where nobody knows what it is like.
+    pub(crate) fn check(&self, id: &MetricId, at: &At<'_>, context: &Context<'_>) -> Option<Reading> {
         let values = RawValues {
             thing: "reading",
             kind: self.kind.unwrap_or(Kind::Float),
@@ -49,12 +49,12 @@ impl RawReading {
             max: self.max,
             text_chars_max: None,
         };
-        let (value, unit) = values.check(at, context);
-        Reading {
+        let (value, unit) = values.check(at, context)?;
+        Some(Reading {
             key: self.key.as_deref().unwrap_or(id.as_str()).into(),
             value,
             unit,
             required: self.required.unwrap_or(false),
-        }
+        })
     }
 }

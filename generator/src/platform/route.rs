@@ -93,11 +93,14 @@ pub(crate) fn check(
     };
     let routes: Vec<Route> =
         raw.iter().enumerate().map(|(index, raw)| raw.check(zones, &at.index(index), context)).collect();
-    for (index, route) in routes.iter().enumerate() {
+    let is_whole = |index: usize| !context.is_broken(&at.index(index));
+    for (index, route) in routes.iter().enumerate().filter(|(index, _)| is_whole(*index)) {
         let place = at.index(index);
         check_recipients(route, zones, contacts, &place, context);
-        let taker =
-            routes[..index].iter().position(|earlier| !earlier.continues && covers(&earlier.matches, &route.matches));
+        let takes = |(taker, earlier): &(usize, &Route)| {
+            is_whole(*taker) && !earlier.continues && covers(&earlier.matches, &route.matches)
+        };
+        let taker = routes[..index].iter().enumerate().find(takes).map(|(taker, _)| taker);
         if let Some(taker) = taker {
             let earlier = at.index(taker);
             context.report(
@@ -126,7 +129,7 @@ pub(crate) fn check_reach(
         return;
     }
     let any = |set: bool, fits: bool| !set || fits;
-    for (index, route) in routes.iter().enumerate() {
+    for (index, route) in routes.iter().enumerate().filter(|(index, _)| !context.is_broken(&at.index(*index))) {
         let matches = &route.matches;
         let reached = rules.iter().any(|(id, rule)| {
             any(!matches.severities.is_empty(), matches.severities.contains(&rule.severity))
@@ -193,6 +196,7 @@ impl RawMatch {
             ("device_types", &self.device_types),
         ] {
             if list.as_ref().is_some_and(Vec::is_empty) && !context.is_written(&at.key(key).index(0)) {
+                context.mark_broken(&at.key(key));
                 context.report(
                     Diagnostic::new(
                         Code::Empty,

@@ -17,7 +17,7 @@ use super::{
     values::{Kind, RawValues, WORDS_MAX},
 };
 use crate::{
-    check::context::{Context, listing, shown},
+    check::context::{Context, listing, number, shown},
     diagnostic::{Code, Diagnostic},
     schema::types::Table,
     source::At,
@@ -103,8 +103,14 @@ pub struct Setting {
 }
 
 impl RawSetting {
-    /// Checks a setting of a device type that has these named shadows.
-    fn check(&self, id: &SettingId, shadows: &[ShadowName], at: &At<'_>, context: &Context<'_>) -> Setting {
+    /// Checks a setting of a device type that has these named shadows, if they are known; nothing where nobody knows what it takes.
+    fn check(
+        &self,
+        id: &SettingId,
+        shadows: Option<&[ShadowName]>,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Option<Setting> {
         let values = RawValues {
             thing: "setting",
             kind: self.kind.unwrap_or(Kind::Float),
@@ -114,15 +120,19 @@ impl RawSetting {
             max: self.max,
             text_chars_max: self.max_len,
         };
-        let (value, unit) = values.check(at, context);
+        let checked = values.check(at, context);
         let default = self.default.as_ref().map_or(Value::Null, Scalar::to_json);
-        let shadow = self.shadow.as_deref();
-        let shadow = shadow.and_then(|name| shadow::reference(name, id.as_str(), shadows, &at.key("shadow"), context));
+        let shadow = self
+            .shadow
+            .as_deref()
+            .zip(shadows)
+            .and_then(|(name, shadows)| shadow::reference(name, id.as_str(), shadows, &at.key("shadow"), context));
+        let (value, unit) = checked?;
         let setting = Setting { value, unit, text_chars_max: self.max_len.unwrap_or(TEXT_CHARS), default, shadow };
         if self.default.is_some() {
             setting.check_default(at, context);
         }
-        setting
+        Some(setting)
     }
 }
 
@@ -182,18 +192,18 @@ impl Setting {
 
     fn outside(
         &self,
-        number: &Number,
+        default: &Number,
         min: Option<Finite>,
         max: Option<Finite>,
         at: &At<'_>,
         context: &Context<'_>,
     ) -> Option<Diagnostic> {
-        let number = number.as_f64()?;
-        let (key, bound) =
-            [("min", min.filter(|min| number < min.get())), ("max", max.filter(|max| number > max.get()))]
-                .into_iter()
-                .find_map(|(key, bound)| Some((key, bound?)))?;
-        let message = format!("the default {number} lies outside the setting's `{key}` {bound}");
+        let value = default.as_f64()?;
+        let (key, bound) = [("min", min.filter(|min| value < min.get())), ("max", max.filter(|max| value > max.get()))]
+            .into_iter()
+            .find_map(|(key, bound)| Some((key, bound?)))?;
+        let bound = number(bound);
+        let message = format!("the default {default} lies outside the setting's `{key}` {bound}");
         let diagnostic = Diagnostic::new(Code::OutOfBounds, context.value(&at.key("default")), message);
         Some(diagnostic.related(context.value(&at.key(key)), "the bound").help("choose a value that the setting takes"))
     }
@@ -213,16 +223,18 @@ impl Setting {
     }
 }
 
-/// Checks the settings of a device type that has these named shadows.
+/// Checks the settings of the device type at a place, which has these named shadows.
 pub(crate) fn check(
     raw: Option<&Table<SettingId, RawSetting>>,
     shadows: &[ShadowName],
     at: &At<'_>,
     context: &Context<'_>,
 ) -> BTreeMap<SettingId, Setting> {
+    let known = (!context.is_broken(&at.key("shadows"))).then_some(shadows);
+    let at = at.key("desired");
     let raw = raw.into_iter().flat_map(|settings| &settings.0);
     let settings: BTreeMap<SettingId, Setting> =
-        raw.map(|(id, raw)| (id.clone(), raw.check(id, shadows, &at.key(id.as_str()), context))).collect();
+        raw.filter_map(|(id, raw)| Some((id.clone(), raw.check(id, known, &at.key(id.as_str()), context)?))).collect();
     for shadow in std::iter::once(None).chain(shadows.iter().map(Some)) {
         let bytes = shadow_bytes_max(&settings, shadow);
         if bytes > SHADOW_BYTES_MAX {
@@ -230,7 +242,7 @@ pub(crate) fn check(
             context.report(
                 Diagnostic::new(
                     Code::ShadowTooLarge,
-                    context.key(at),
+                    context.key(&at),
                     format!("{which} with these settings may have {bytes} bytes, and AWS IoT takes {SHADOW_BYTES_MAX}"),
                 )
                 .help(

@@ -93,5 +93,6 @@ pub(crate) fn reference(
         Some(near) => diagnostic.replace(format!("did you mean `{near}`? ({allowed})"), format!("\"{near}\"")),
         None => diagnostic.help(allowed),
     });
+    context.mark_broken(at);
     None
 }

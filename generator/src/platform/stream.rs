@@ -108,6 +108,7 @@ impl RawStream {
         let shards_at = at.key("shards");
         let mode = match (self.mode.unwrap_or(RawMode::OnDemand), self.shards) {
             (RawMode::OnDemand, None) => Mode::OnDemand,
+            (RawMode::OnDemand, Some(_)) if context.is_broken(&at.key("mode")) => Mode::OnDemand,
             (RawMode::OnDemand, Some(_)) => {
                 let message = "an on-demand stream has no `shards`: it scales by itself";
                 let mut diagnostic = Diagnostic::new(Code::StreamMode, context.key(&shards_at), message)
@@ -120,7 +121,7 @@ impl RawStream {
             }
             (RawMode::Provisioned, Some(shards)) => Mode::Provisioned { shards },
             (RawMode::Provisioned, None) => {
-                if !context.is_written(&shards_at) {
+                if !context.is_broken(&shards_at) {
                     let needed = shards_needed(device_types, fan_out).map_or(1, |(needed, _)| needed);
                     context.report(
                         Diagnostic::new(
@@ -135,6 +136,7 @@ impl RawStream {
             }
         };
         if let Mode::Provisioned { shards } = mode
+            && !context.is_broken(&At::root("device_types"))
             && let Some((needed, why)) = shards_needed(device_types, fan_out)
             && shards < needed
         {

@@ -12,7 +12,7 @@ use smol_str::SmolStr;
 
 use super::unit;
 use crate::{
-    check::context::{Context, shown},
+    check::context::{Context, number, shown},
     diagnostic::{Code, Diagnostic},
     source::At,
 };
@@ -48,10 +48,24 @@ pub(crate) struct RawValues<'a> {
     pub(crate) text_chars_max: Option<u32>,
 }
 
+/// What is said of an upper bound that is not above the lower one.
+pub(crate) fn empty_range(min: Finite, max: Finite, at: &At<'_>, context: &Context<'_>) -> Diagnostic {
+    let message = format!("`max` {} is not above `min` {}", number(max), number(min));
+    Diagnostic::new(Code::EmptyRange, context.value(&at.key("max")), message)
+        .related(context.value(&at.key("min")), "`min` stands here")
+        .help(if min == max { "raise `max`, or lower `min`" } else { "swap them" })
+}
+
 impl RawValues<'_> {
-    /// Checks the keys, and gives the values and their unit.
-    pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> (ValueType, Option<SmolStr>) {
-        self.check_keys(at, context);
+    /// Checks the keys, and gives the values and their unit; nothing where an error leaves open what they are.
+    pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Option<(ValueType, Option<SmolStr>)> {
+        context.whole(at, || self.check_parts(at, context))
+    }
+
+    fn check_parts(&self, at: &At<'_>, context: &Context<'_>) -> (ValueType, Option<SmolStr>) {
+        if !context.is_broken(&at.key("type")) {
+            self.check_keys(at, context);
+        }
         self.check_bounds(at, context);
         let value = match self.kind {
             Kind::Float => ValueType::Float { min: self.min, max: self.max },
@@ -65,25 +79,25 @@ impl RawValues<'_> {
 
     /// Reports keys that values of this type do not have.
     fn check_keys(&self, at: &At<'_>, context: &Context<'_>) {
-        let number = matches!(self.kind, Kind::Float | Kind::Int);
+        let is_number = matches!(self.kind, Kind::Float | Kind::Int);
         let keys = [
-            ("min", self.min.is_some(), number, "only numbers have bounds"),
-            ("max", self.max.is_some(), number, "only numbers have bounds"),
-            ("unit", self.unit.is_some(), number, "only numbers have a unit"),
-            ("values", self.values.is_some(), self.kind == Kind::Enum, "only an `enum` has values"),
-            ("max_len", self.text_chars_max.is_some(), self.kind == Kind::String, "only texts have a length"),
+            ("min", self.min.is_some(), is_number, "only numbers have bounds", "float"),
+            ("max", self.max.is_some(), is_number, "only numbers have bounds", "float"),
+            ("unit", self.unit.is_some(), is_number, "only numbers have a unit", "float"),
+            ("values", self.values.is_some(), self.kind == Kind::Enum, "only an `enum` has values", "enum"),
+            ("max_len", self.text_chars_max.is_some(), self.kind == Kind::String, "only texts have a length", "string"),
         ];
-        for (key, given, allowed, why) in keys {
-            if given && !allowed {
-                let type_at = at.key("type");
-                let mut diagnostic = Diagnostic::new(Code::KeysExclude, context.key(&at.key(key)), why);
-                if context.is_written(&type_at) {
-                    diagnostic = diagnostic.related(context.value(&type_at), format!("the {}'s type", self.thing));
-                }
-                context.report(diagnostic.help(format!("remove `{key}`, or change `type`")));
-            }
+        let type_at = at.key("type");
+        for (key, _, _, why, kind) in keys.into_iter().filter(|(_, given, allowed, ..)| *given && !allowed) {
+            let diagnostic = Diagnostic::new(Code::KeysExclude, context.key(&at.key(key)), why);
+            context.report(if context.is_written(&type_at) {
+                let diagnostic = diagnostic.related(context.value(&type_at), format!("the {}'s type", self.thing));
+                diagnostic.help(format!("remove `{key}`, or write: type = \"{kind}\""))
+            } else {
+                diagnostic.help(format!("add: type = \"{kind}\""))
+            });
         }
-        if self.kind == Kind::Enum && !context.is_written(&at.key("values")) {
+        if self.kind == Kind::Enum && self.values.is_none() && !context.is_broken(&at.key("values")) {
             context.report(
                 Diagnostic::new(Code::MissingKey, context.key(at), format!("an `enum` {} needs `values`", self.thing))
                     .help("add: values = [\"stopped\", \"running\"]"),
@@ -94,6 +108,7 @@ impl RawValues<'_> {
     fn check_bounds(&self, at: &At<'_>, context: &Context<'_>) {
         for (key, bound) in [("min", self.min), ("max", self.max)] {
             if bound.is_some_and(|bound| bound.get().abs() > NUMBER_MAX) {
+                context.mark_broken(&at.key(key));
                 context.report(
                     Diagnostic::new(
                         Code::OutOfBounds,
@@ -117,16 +132,10 @@ impl RawValues<'_> {
         }
         if let (Some(min), Some(max)) = (self.min, self.max)
             && min >= max
+            && !context.is_broken(&at.key("min"))
+            && !context.is_broken(&at.key("max"))
         {
-            context.report(
-                Diagnostic::new(
-                    Code::EmptyRange,
-                    context.value(&at.key("max")),
-                    format!("`max` {max} is not above `min` {min}"),
-                )
-                .related(context.value(&at.key("min")), "`min` stands here")
-                .help("swap them"),
-            );
+            context.report(empty_range(min, max, at, context));
         }
     }
 

@@ -229,7 +229,11 @@ fn inherit_contacts(
             }
         }
         let nobody = zones.get(id).is_some_and(|zone| zone.contacts.is_empty());
-        if nobody && raw.contacts.iter().flatten().next().is_none() {
+        if nobody
+            && !context.is_broken(&contacts_at)
+            && !context.is_broken(&place.key("parent"))
+            && raw.contacts.iter().flatten().next().is_none()
+        {
             let message = format!("nobody is told of alerts in zone `{id}`");
             let mut contacts = context.declared("contacts");
             let example = contacts.next().unwrap_or("oncall");

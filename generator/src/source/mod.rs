@@ -11,7 +11,7 @@ mod syntax;
 mod value;
 
 pub(crate) use limits::{DEPTH_MAX, FILE_BYTES_MAX};
-pub(crate) use place::{At, Document, Overlay, Step};
+pub(crate) use place::{At, Document, Overlay, Step, escape};
 pub(crate) use value::{Unusable, UnusableReason};
 
 use std::ops::Range;

@@ -47,6 +47,20 @@ impl<'a> At<'a> {
         steps.push(self.step);
         steps
     }
+
+    /// The same as a JSON pointer.
+    pub(crate) fn pointer(&self) -> String {
+        let parent = self.parent.map_or_else(String::new, |parent| parent.pointer());
+        match self.step {
+            Step::Key(key) => format!("{parent}/{}", escape(key)),
+            Step::Index(index) => format!("{parent}/{index}"),
+        }
+    }
+}
+
+/// A key as a step of a JSON pointer.
+pub(crate) fn escape(step: &str) -> String {
+    step.replace('~', "~0").replace('/', "~1")
 }
 
 /// A document with values laid over it, as an environment's `set` does.

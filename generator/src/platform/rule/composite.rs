@@ -119,9 +119,10 @@ pub(crate) fn complete(rules: &mut BTreeMap<RuleId, Rule>, raw: &RawRules<'_>, a
                     .help("let it name the rules at the bottom"),
                 );
             }
-            // What is declared and not here is broken, and was reported with its own place.
-            let good =
-                |name: &RuleId| rules.get(name).is_some_and(|rule| !matches!(rule.condition, Condition::Fleet { .. }));
+            let good = |name: &RuleId| {
+                let is_fleet = |rule: &Rule| matches!(rule.condition, Condition::Fleet { .. });
+                rules.get(name).is_some_and(|rule| !is_fleet(rule)) && !context.is_broken(&at.key(name.as_str()))
+            };
             if !named.rules().all(good) {
                 rules.remove(&id);
                 continue;

@@ -59,7 +59,7 @@ fn check_of(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<CountOf> {
     }
     let numeric = subject.check_numeric();
     let missing = |key: &str, example: &str| {
-        if context.is_written(&subject.at.key(key)) {
+        if context.is_written(&subject.at.key(key)) || context.is_broken(&subject.at.key(key)) {
             return;
         }
         context.report(

@@ -32,7 +32,7 @@ pub(super) fn check(
     if raw.enabled == Some(false) || raw.shadow == Some(true) {
         return;
     }
-    let types = || subject.types.iter().filter_map(|id| subject.scope.device_types.get(id));
+    let types = || subject.timed().map(|(_, device_type)| device_type);
     let a_day = |consecutive: u32| -> f64 {
         let duration = raw.duration.map_or(Millis(0), |duration| duration.0);
         types()

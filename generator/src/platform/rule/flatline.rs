@@ -15,8 +15,10 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     let numeric = subject.check_numeric();
     check_no_samples(raw, subject, "a flat line is as long as its `duration`");
     let context = subject.context;
+    let duration = subject.at.key("duration");
+    let is_said = context.is_written(&duration) || context.is_broken(&duration);
     match raw.duration {
-        None if raw.samples.is_none() && !context.is_written(&subject.at.key("duration")) => context.report(
+        None if raw.samples.is_none() && !is_said => context.report(
             Diagnostic::new(
                 Code::MissingKey,
                 context.key(subject.at),

@@ -143,6 +143,9 @@ pub(crate) fn complete(
                 rules.remove(&id);
                 continue;
             }
+            if context.is_broken(&at.key(of.as_str())) {
+                continue;
+            }
             let types = named.device_types.clone();
             if let Some(rule) = rules.get_mut(&id)
                 && raw.get(&id).is_some_and(|raw| raw.device_types.is_none())

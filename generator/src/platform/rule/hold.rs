@@ -114,10 +114,9 @@ fn check_exclusive(raw: &RawRule, subject: &Subject<'_, '_>) {
 
 /// Reports a duration that starts again with every sample, because samples lie further apart than a gap.
 fn check_gap(duration: Millis, max_gap: Millis, duration_at: &At<'_>, subject: &Subject<'_, '_>) {
-    let slow = subject.types.iter().find_map(|id| {
-        let device_type = subject.scope.device_types.get(id)?;
-        (device_type.report_every > max_gap).then_some((id, device_type.report_every))
-    });
+    let slow = subject
+        .timed()
+        .find_map(|(id, device_type)| (device_type.report_every > max_gap).then_some((id, device_type.report_every)));
     let Some((id, report_every)) = slow else { return };
     let types = At::root("device_types");
     let table = types.key(id.as_str());

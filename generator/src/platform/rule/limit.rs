@@ -7,6 +7,7 @@ use fleetform_engine::{
 
 use super::subject::Subject;
 use crate::{
+    check::context::number,
     diagnostic::{Code, Diagnostic},
     platform::device_type::Reading,
 };
@@ -58,7 +59,7 @@ fn bounds(reading: &Reading) -> Option<Bounds> {
 fn report_reach(subject: &Subject<'_, '_>, key: &str, message: String) {
     let Some((device_type, reading)) = subject.readings().next() else { return };
     let (min, max) = bounds(reading).unwrap_or((None, None));
-    let shown = |bound: Option<Finite>| bound.map_or("no bound".to_owned(), |bound| format!("`{bound}`"));
+    let shown = |bound: Option<Finite>| bound.map_or("no bound".to_owned(), |bound| format!("`{}`", number(bound)));
     let related = if max.is_some() { "max" } else { "min" };
     subject.context.report(
         Diagnostic::new(Code::ThresholdOutOfReach, subject.context.value(&subject.at.key(key)), message)
@@ -103,7 +104,7 @@ pub(crate) fn fixed(threshold: &Threshold) -> Finite {
 pub(crate) fn check_clear(subject: &Subject<'_, '_>, operator: Operator, threshold: Finite, clear: Option<Finite>) {
     let Some(clear) = clear else { return };
     let place = subject.at.key("clear");
-    let limit = subject.at.key("threshold");
+    let limit_at = subject.at.key("threshold");
     let wrong = match operator {
         Operator::Above | Operator::AtLeast => clear > threshold,
         Operator::Below | Operator::AtMost => clear < threshold,
@@ -118,15 +119,16 @@ pub(crate) fn check_clear(subject: &Subject<'_, '_>, operator: Operator, thresho
         }
     };
     if wrong {
+        let limit = number(threshold);
         let side = if matches!(operator, Operator::Above | Operator::AtLeast) { "less" } else { "more" };
         subject.context.report(
             Diagnostic::new(
                 Code::ClearOnWrongSide,
                 subject.context.value(&place),
-                format!("`clear` {clear} lies on the alerting side of the threshold {threshold}"),
+                format!("`clear` {} lies on the alerting side of the threshold {limit}", number(clear)),
             )
-            .related(subject.context.value(&limit), "the threshold")
-            .help(format!("with the operator `{}` an alert clears at {threshold} or {side}", operator.as_str())),
+            .related(subject.context.value(&limit_at), "the threshold")
+            .help(format!("with the operator `{}` an alert clears at {limit} or {side}", operator.as_str())),
         );
     }
 }

@@ -39,7 +39,7 @@ pub(crate) use raw_rules::RawRules;
 pub(crate) use subject::Scope;
 use subject::Subject;
 
-use super::{contact::RawContact, severity};
+use super::{contact::RawContact, device_type::is_broken_reading, severity};
 use crate::{
     check::{
         bounds::Bounds,
@@ -158,7 +158,8 @@ impl RawRule {
         })
     }
 
-    /// The device types that a rule reads: those it names, or all that have its metric.
+    /// The device types that a rule reads: those it names, or all that have its metric. Where nobody knows what the metric
+    /// is like in one of them, it is marked as broken.
     fn check_metric(
         &self,
         id: &RuleId,
@@ -169,39 +170,59 @@ impl RawRule {
         context: &Context<'_>,
     ) -> Option<Vec<DeviceTypeId>> {
         let place = at.key("metric");
-        if scope.message.health.contains_key(metric) {
+        let is_broken_health = context.is_broken(&At::root("message").key("health").key(metric));
+        if scope.message.health.contains_key(metric) || is_broken_health {
+            if is_broken_health {
+                context.mark_broken(&place);
+            }
             let all = || scope.device_types.keys().cloned().collect();
             return Some(if self.device_types.is_none() { all() } else { named });
         }
-        let Some(reporters) = scope.metrics.get(metric) else {
-            if !context.is_reading(metric) {
-                self.report_unknown(id, metric, scope, &place, context);
-            }
+        let broken = context.declared("device_types").filter(|name| is_broken_reading(name, metric, context));
+        let broken: BTreeSet<DeviceTypeId> = broken.filter_map(|name| name.parse().ok()).collect();
+        let whole = scope.metrics.get(metric).into_iter().flatten().map(|(id, _)| (*id).clone());
+        let reporters: BTreeSet<DeviceTypeId> = whole.chain(broken.iter().cloned()).collect();
+        if reporters.is_empty() {
+            self.report_unknown(id, metric, scope, &place, context);
             return None;
-        };
-        if self.device_types.is_none() {
-            return Some(reporters.iter().map(|(id, _)| (*id).clone()).collect());
         }
+        let kept = if self.device_types.is_none() {
+            reporters.into_iter().collect()
+        } else {
+            self.check_named(id, named, &reporters, at, context)
+        };
+        if kept.iter().any(|device_type| broken.contains(device_type)) {
+            context.mark_broken(&place);
+        }
+        (!kept.is_empty()).then_some(kept)
+    }
+
+    /// Those of the device types that a rule names which report its metric.
+    fn check_named(
+        &self,
+        id: &RuleId,
+        named: Vec<DeviceTypeId>,
+        reporters: &BTreeSet<DeviceTypeId>,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Vec<DeviceTypeId> {
         let types_at = at.key("device_types");
-        let mut kept = Vec::new();
-        for device_type in named {
-            if reporters.binary_search_by(|(id, _)| (*id).cmp(&device_type)).is_ok() {
-                kept.push(device_type);
-                continue;
-            }
+        let metric = self.metric.as_deref().unwrap_or_default();
+        let (kept, others): (Vec<_>, Vec<_>) = named.into_iter().partition(|id| reporters.contains(id));
+        for device_type in others {
             let index = self.device_types.iter().flatten().position(|name| *name == device_type.as_str()).unwrap_or(0);
-            let names: Vec<&str> = reporters.iter().map(|(id, _)| id.as_str()).collect();
+            let names: Vec<&str> = reporters.iter().map(DeviceTypeId::as_str).collect();
             context.report(
                 Diagnostic::new(
                     Code::UnknownMetric,
                     context.value(&types_at.index(index)),
                     format!("rule `{id}` uses metric `{metric}`, which device type `{device_type}` does not report"),
                 )
-                .related(context.value(&place), "the metric")
+                .related(context.value(&at.key("metric")), "the metric")
                 .help(format!("reported by {}", listing(&names))),
             );
         }
-        (!kept.is_empty()).then_some(kept)
+        kept
     }
 
     fn report_unknown(&self, id: &RuleId, metric: &str, scope: &Scope<'_>, place: &At<'_>, context: &Context<'_>) {

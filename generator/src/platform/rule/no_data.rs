@@ -28,8 +28,8 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
 fn check_not_too_soon(after: Millis, subject: &Subject<'_, '_>, place: &At<'_>) {
     let context = subject.context;
     let sweep_every = subject.scope.sweep_every;
-    let slowest = subject.types.iter().filter_map(|id| Some((id, subject.scope.device_types.get(id)?)));
-    let Some((id, device_type)) = slowest.max_by_key(|(_, device_type)| device_type.send_every) else { return };
+    let slowest = subject.timed().max_by_key(|(_, device_type)| device_type.send_every);
+    let Some((id, device_type)) = slowest else { return };
     let least = least_silence(sweep_every, device_type.send_every);
     if after >= least {
         return;

@@ -3,7 +3,7 @@
 use fleetform_engine::rule_set::Condition;
 
 use super::{Kind, RawRule, Subject, limit::check_reach};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::platform::values::empty_range;
 
 pub(super) const KIND: Kind =
     Kind { words: &["range", "RANGE"], required: &["metric", "min", "max"], optional: &[], shapes: Vec::new, check };
@@ -12,15 +12,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     let numeric = subject.check_numeric();
     let (min, max) = (raw.min?, raw.max?);
     if min >= max {
-        subject.context.report(
-            Diagnostic::new(
-                Code::EmptyRange,
-                subject.context.value(&subject.at.key("max")),
-                format!("`max` {max} is not above `min` {min}"),
-            )
-            .related(subject.context.value(&subject.at.key("min")), "`min` stands here")
-            .help("swap them"),
-        );
+        subject.context.report(empty_range(min, max, subject.at, subject.context));
     } else if numeric {
         check_reach(
             subject,

@@ -49,6 +49,9 @@ pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
         );
         false
     };
+    if subject.context.is_broken(&metric) {
+        return false;
+    }
     if subject.readings().next().is_none() {
         return report(format!(
             "rule `{}` compares states, but the health value `{}` is a number",

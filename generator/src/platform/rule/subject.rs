@@ -12,7 +12,7 @@ use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
     platform::{
-        device_type::{DeviceType, Reading},
+        device_type::{DeviceType, Reading, is_timed},
         message::Message,
         zone::Zones,
     },
@@ -60,7 +60,7 @@ pub(crate) struct Subject<'s, 'd> {
     pub(crate) scope: &'s Scope<'s>,
     pub(crate) at: &'s At<'s>,
     pub(crate) context: &'s Context<'d>,
-    /// The readings that it reads; health values have none.
+    /// The readings that it reads; health values have none, and where one of them is broken there are none.
     readings: Vec<(&'s DeviceTypeId, &'s Reading)>,
 }
 
@@ -76,7 +76,8 @@ impl<'s, 'd> Subject<'s, 'd> {
         context: &'s Context<'d>,
     ) -> Self {
         let reading = |id: &'s DeviceTypeId| Some((id, scope.device_types.get(id)?.readings.get(metric?)?));
-        let readings = types.iter().filter_map(reading).collect();
+        let is_known = !context.is_broken(&at.key("metric"));
+        let readings = types.iter().filter(|_| is_known).filter_map(reading).collect();
         Self { id, metric, types, zones, scope, at, context, readings }
     }
 
@@ -85,9 +86,16 @@ impl<'s, 'd> Subject<'s, 'd> {
         self.metric.map_or("", MetricId::as_str)
     }
 
-    /// The readings that it reads; health values have none.
+    /// The readings that it reads; health values have none, and where one of them is broken there are none.
     pub(crate) fn readings(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s Reading)> {
         self.readings.iter().copied()
+    }
+
+    /// The device types that it reads, those of which it is known how often their devices report and send.
+    pub(crate) fn timed(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s DeviceType)> {
+        let all = At::root("device_types");
+        let timed = self.types.iter().filter(move |id| is_timed(&all.key(id.as_str()), self.context));
+        timed.filter_map(|id| Some((id, self.scope.device_types.get(id)?)))
     }
 
     /// Where a reading's key stands, for a second place.

@@ -1,7 +1,7 @@
 //! `type = "threshold"`: a value is compared with a number or with each device's own attribute.
 
 use fleetform_engine::{
-    ids::AttributeId,
+    ids::{AttributeId, DeviceTypeId},
     rule_set::{Condition, Threshold},
 };
 use serde_json::json;
@@ -11,7 +11,10 @@ use super::{
     limit::{check_clear, check_clear_reach, check_reach, fixed, never, opposite},
     raw::{RawRule, RawThreshold},
 };
-use crate::diagnostic::{Code, Diagnostic};
+use crate::{
+    diagnostic::{Code, Diagnostic},
+    source::At,
+};
 
 pub(super) const KIND: Kind = Kind {
     words: &["threshold", "THRESHOLD"],
@@ -56,12 +59,14 @@ fn check_attribute(name: &str, subject: &Subject<'_, '_>) {
         let types = subject.types.iter().filter_map(|id| subject.scope.device_types.get(id));
         types.flat_map(|device_type| device_type.attributes.keys().map(AttributeId::as_str))
     };
-    let written = subject.types.iter().any(|id| {
-        let types = crate::source::At::root("device_types");
+    let types = At::root("device_types");
+    let known = |id: &DeviceTypeId| {
         let table = types.key(id.as_str());
-        context.is_written(&table.key("attributes").key(name))
-    });
-    if written {
+        let attributes = table.key("attributes");
+        let attribute = attributes.key(name);
+        context.is_written(&attribute) || context.is_broken(&attribute)
+    };
+    if subject.types.iter().any(known) {
         return;
     }
     let place = subject.at.key("threshold");

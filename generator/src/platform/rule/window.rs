@@ -18,8 +18,8 @@ pub(super) fn check(
     samples_key: &str,
     holds: impl Fn(Millis, Millis) -> u64,
 ) {
-    let slow = subject.types.iter().find_map(|id| {
-        let every = subject.scope.device_types.get(id)?.report_every;
+    let slow = subject.timed().find_map(|(id, device_type)| {
+        let every = device_type.report_every;
         let held = holds(window, every);
         (held < u64::from(samples)).then_some((id, every, held))
     });

@@ -6,7 +6,7 @@ use fleetform_engine::{effect::Observed, ids::SeverityId, rule_set::Condition, u
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Subject, raw::RawItem};
+use super::{Length, Subject, raw::RawItem};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -14,6 +14,9 @@ use crate::{
     schema::types::Duration,
     source::At,
 };
+
+/// Gaps that somebody may have forgotten. A test that lacks more is another one.
+const MORE_MAX: u64 = 1_000;
 
 /// An item of `expect` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -96,30 +99,11 @@ impl RawExpectedState {
 }
 
 impl RawExpectation {
-    pub(super) fn check(
-        &self,
-        subject: &Subject<'_>,
-        every: Millis,
-        samples: u64,
-        at: &At<'_>,
-        context: &Context<'_>,
-    ) -> Option<Expectation> {
+    pub(super) fn check(&self, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Expectation> {
         let (time, state) = (self.at?.0, self.state?.state());
         let impossible = |key: &str, message: String| {
             Diagnostic::new(Code::ImpossibleExpectation, context.value(&at.key(key)), message)
         };
-        let end = Millis(samples.saturating_mul(every.0));
-        if samples > 0 && time >= end {
-            let last = Duration::write(Millis(end.0 - every.0));
-            let more = (time.0 - end.0) / every.0 + 1;
-            context.report(
-                impossible(
-                    "at",
-                    format!("the series ends with its sample at `{last}`, before `{}`", Duration::write(time)),
-                )
-                .help(format!("add `_x{more}` to a series for as much silence, or ask earlier")),
-            );
-        }
         let has_alert = match state {
             ExpectedState::Firing | ExpectedState::Resolved => true,
             ExpectedState::Inactive | ExpectedState::Pending => false,
@@ -158,6 +142,27 @@ impl RawExpectation {
         let value = self.value.as_ref().and_then(|value| check_value(value, subject, &at.key("value"), context));
         Some(Expectation { at: time, state, severity, value, notified: self.notified })
     }
+}
+
+/// Reports the last of what is expected after a test has ended: with it in the test, all of it is.
+pub(super) fn check_end(expect: &[RawExpectation], length: Length, at: &At<'_>, context: &Context<'_>) {
+    let Length { every, samples } = length;
+    let timed = expect.iter().enumerate().filter_map(|(index, raw)| Some((raw.at?.0, index)));
+    let Some((time, index)) = timed.max_by_key(|(time, _)| *time) else { return };
+    let end = Millis(samples.saturating_mul(every.0));
+    if samples == 0 || time < end {
+        return;
+    }
+    let last = Duration::write(Millis(end.0 - every.0));
+    let more = (time.0 - end.0) / every.0 + 1;
+    let message = format!("the series ends with its sample at `{last}`, before `{}`", Duration::write(time));
+    let expectation = at.index(index);
+    let place = context.value(&expectation.key("at"));
+    context.report(Diagnostic::new(Code::ImpossibleExpectation, place, message).help(if more <= MORE_MAX {
+        format!("add `_x{more}` to a series for as much silence, or ask earlier")
+    } else {
+        format!("ask at `{last}` or earlier, or let samples come further apart: `every`")
+    }));
 }
 
 /// Reports what is expected at the time of an earlier expectation and cannot be beside it.

@@ -20,7 +20,11 @@ use raw::{RawSeries, RawTestDevice};
 pub use series::Series;
 use series::{SAMPLES_MAX, Values};
 
-use super::{Platform, device_type::DeviceType, rule::device_alarm::check_code};
+use super::{
+    Platform,
+    device_type::{DeviceType, is_broken_reading},
+    rule::device_alarm::check_code,
+};
 use crate::{
     check::{
         bounds::Bounds,
@@ -119,6 +123,13 @@ pub(crate) fn check(
     tests
 }
 
+/// How long a test lasts.
+#[derive(Clone, Copy)]
+struct Length {
+    every: Millis,
+    samples: u64,
+}
+
 /// What a test is about, once it is known: the rest of it is checked against these.
 struct Subject<'p> {
     rule_id: RuleId,
@@ -164,22 +175,27 @@ impl RawRuleTest {
         let (rule_id, type_id, zone) = (rule?, type_id?, zone?);
         // What is declared and not here is broken, and was reported with its own place.
         let (rule, device_type) = (platform.rules.get(&rule_id)?, platform.device_types.get(&type_id)?);
-        let every = Bounds::new("100ms", "7d").check_given(self.every, &at.key("every"), context);
-        let every = every.unwrap_or(device_type.report_every);
+        let every = self.check_every(&type_id, device_type, &at.key("every"), context);
         let subject = Subject { rule_id, rule, type_id, device_type, platform };
         let covered = check_covered(&subject, &zone, at, context);
         let attributes = device.check_attributes(&subject, &device_at.key("attributes"), context);
-        let series = check_series(self.series.as_ref(), &subject, &at.key("series"), context);
-        let others = self.check_others(&subject, at, context);
-        let alarms = self.check_alarms(&subject, &at.key("alarms"), context);
-        let samples = longest(&series, &alarms, &others);
+        let (series_at, alarms_at, others_at) = (at.key("series"), at.key("alarms"), at.key("others"));
+        let series = context.whole(&series_at, || check_series(self.series.as_ref(), &subject, &series_at, context));
+        let others = context.whole(&others_at, || self.check_others(&subject, &others_at, context));
+        let alarms = context.whole(&alarms_at, || self.check_alarms(&subject, &alarms_at, context));
         let expect_at = at.key("expect");
-        expectation::check_together(self.expect.as_deref().unwrap_or_default(), &expect_at, context);
+        let expected = self.expect.as_deref().unwrap_or_default();
+        expectation::check_together(expected, &expect_at, context);
+        if let (Some(series), Some(alarms), Some(others), Some(every)) = (&series, &alarms, &others, every) {
+            let length = Length { every, samples: longest(series, alarms, others) };
+            expectation::check_end(expected, length, &expect_at, context);
+        }
         let mut expect: Vec<Expectation> = (self.expect.iter().flatten().enumerate())
-            .filter_map(|(index, raw)| raw.check(&subject, every, samples, &expect_at.index(index), context))
+            .filter_map(|(index, raw)| raw.check(&subject, &expect_at.index(index), context))
             .collect();
         // Stable: of one time, the order of the file.
         expect.sort_by_key(|expectation| expectation.at);
+        let (series, others, alarms, every) = (series?, others?, alarms?, every?);
         covered.then(|| RuleTest {
             name: name.into(),
             rule: subject.rule_id,
@@ -194,6 +210,24 @@ impl RawRuleTest {
             expect,
             place: context.key(at).start,
         })
+    }
+
+    /// Time between two samples, if the test or its device type says it.
+    fn check_every(
+        &self,
+        type_id: &DeviceTypeId,
+        device_type: &DeviceType,
+        at: &At<'_>,
+        context: &Context<'_>,
+    ) -> Option<Millis> {
+        let given = Bounds::new("100ms", "7d").check_given(self.every, at, context);
+        let types = At::root("device_types");
+        let table = types.key(type_id.as_str());
+        match given {
+            None if context.is_broken(at) || context.is_broken(&table.key("report_every")) => None,
+            None => Some(device_type.report_every),
+            given => given,
+        }
     }
 
     fn check_start(&self, at: &At<'_>, context: &Context<'_>) -> Option<Timestamp> {
@@ -230,13 +264,12 @@ impl RawRuleTest {
         at: &At<'_>,
         context: &Context<'_>,
     ) -> Vec<(u32, BTreeMap<MetricId, Series>)> {
-        let place = at.key("others");
         if self.others.is_some() && !matches!(subject.rule.condition, Condition::Fleet { .. }) {
             let message = format!("rule `{}` is about one device, and no other changes it", subject.rule_id);
             let rules = At::root("rules");
             let rule_at = rules.key(subject.rule_id.as_str());
             context.report(
-                Diagnostic::new(Code::KeysExclude, context.key(&place), message)
+                Diagnostic::new(Code::KeysExclude, context.key(at), message)
                     .related(context.key(&rule_at), "the rule")
                     .help("remove `others`"),
             );
@@ -244,7 +277,7 @@ impl RawRuleTest {
         let others = self.others.iter().flatten().enumerate();
         others
             .map(|(index, others)| {
-                let series_at = place.index(index);
+                let series_at = at.index(index);
                 let series_at = series_at.key("series");
                 (others.count.unwrap_or(1), check_series(others.series.as_ref(), subject, &series_at, context))
             })
@@ -311,6 +344,10 @@ fn check_metric<'p>(metric: &str, subject: &Subject<'p>, at: &At<'_>, context: &
     let Subject { type_id, device_type, platform, .. } = subject;
     if let Some(values) = subject.values(metric) {
         return Some(values);
+    }
+    if is_broken_reading(type_id.as_str(), metric, context) {
+        context.mark_broken(at);
+        return None;
     }
     if device_type.readings.contains_key(metric) {
         context.report(
@@ -398,10 +435,15 @@ impl RawTestDevice {
         context: &Context<'_>,
     ) -> Vec<(AttributeId, Finite)> {
         let declared = &subject.device_type.attributes;
-        let mut attributes = Vec::new();
+        let (types, mut attributes) = (At::root("device_types"), Vec::new());
+        let table = types.key(subject.type_id.as_str());
+        let attributes_at = table.key("attributes");
         for (name, value) in self.attributes.iter().flatten() {
             if let Some((id, _)) = declared.get_key_value(name.as_str()) {
                 attributes.push((id.clone(), *value));
+                continue;
+            }
+            if context.is_broken(&attributes_at.key(name)) {
                 continue;
             }
             let message = format!("device type `{}` has no attribute `{}`", subject.type_id, shown(name));

@@ -5,7 +5,12 @@
 mod sound;
 mod words;
 
-use std::{borrow::Cow, collections::BTreeSet, ops::Range, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::LazyLock,
+};
 
 use jsonschema::{ValidationError, ValidationOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
@@ -14,8 +19,9 @@ pub(crate) use words::unknown_key;
 
 use super::{SCHEMA, TESTS_SCHEMA};
 use crate::{
+    check::broken::Broken,
     diagnostic::{Code, Diagnostic},
-    source::{Document, Step},
+    source::{Document, Step, escape},
 };
 
 /// What a kind of file must look like.
@@ -59,60 +65,113 @@ struct Problem {
     remove: Option<String>,
     /// A key that is missing from a table.
     missing: Option<(String, String)>,
-    /// A key of a table that a misspelt one was meant for.
-    meant: Option<(String, String)>,
+    /// The keys of a table that an unknown one may have been meant for.
+    meant: Option<(String, Vec<String>)>,
+    /// How closely it says what may stand at its place.
+    detail: Detail,
+}
+
+/// How closely a problem says what may stand at its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Detail {
+    /// A type, a bound, a pattern.
+    Form,
+    /// The same of one kind of rule, where others take more.
+    OfKind,
+    /// Each word.
+    Words,
+    /// Each word of one kind of rule.
+    WordsOfKind,
 }
 
 impl Problem {
     fn new(diagnostic: Diagnostic, remove: Option<String>) -> Self {
-        Self { diagnostic, remove, missing: None, meant: None }
+        Self { diagnostic, remove, missing: None, meant: None, detail: Detail::Form }
+    }
+
+    /// The places that are not what the file means: what is taken out, what is missing, what is misspelt.
+    fn broken(&self) -> impl Iterator<Item = String> {
+        let inside = |(table, key): (&String, &String)| format!("{table}/{}", escape(key));
+        let missing = self.missing.iter().map(move |(table, key)| inside((table, key)));
+        let meant = self.meant.iter().flat_map(move |(table, keys)| keys.iter().map(move |key| inside((table, key))));
+        self.remove.clone().into_iter().chain(missing).chain(meant)
     }
 }
 
-/// The value without what is wrong with its shape, and what is wrong. Nothing is said about `spoilt` places, which are
-/// all those that could not be said in JSON and more. A value without fault is not copied.
+/// What the shape check leaves of a file.
+pub(crate) struct Shaped<'v> {
+    /// The value without what is wrong with its shape. A value without fault is not copied.
+    pub(crate) value: Cow<'v, Value>,
+    /// What is wrong.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    /// Where.
+    pub(crate) broken: Broken,
+}
+
+/// Holds a value against a shape. Nothing is said about `spoilt` places, which are all those that could not be said in JSON
+/// and more.
 pub(crate) fn check<'v>(
     shape: &Shape,
     value: &'v Value,
     document: &Document<'_>,
     spoilt: &[Range<usize>],
-) -> (Cow<'v, Value>, Vec<Diagnostic>) {
-    let mut diagnostics = Vec::new();
+) -> Shaped<'v> {
+    let whole = |diagnostics| Shaped { value: Cow::Borrowed(value), diagnostics, broken: Broken::default() };
     if spoilt.is_empty() && shape.sound.as_ref().is_some_and(|sound| sound.is_valid(value)) {
-        return (Cow::Borrowed(value), diagnostics);
+        return whole(Vec::new());
     }
     let Some(validator) = &*shape.validator else {
         let message = "the schema of this version cannot be compiled";
-        return (Cow::Borrowed(value), vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
+        return whole(vec![Diagnostic::new(Code::WrongType, 0..0, message)]);
     };
     let mut removals = Vec::new();
+    let mut broken = Broken::default();
     let mut found = Vec::new();
     for error in validator.iter_errors(value) {
         for problem in problems(shape, &error, value, document) {
             removals.extend(problem.remove.clone());
+            problem.broken().for_each(|place| broken.add(place));
             let told = spoilt.iter().any(|span| *span == problem.diagnostic.span && !span.is_empty());
             if !told && found.len() < PROBLEMS_MAX {
                 found.push(problem);
             }
         }
     }
-    // A missing key says nothing new where its misspelling was found.
-    let meant: Vec<_> = found.iter().filter_map(|problem| problem.meant.clone()).collect();
-    found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
+    let mut found = told_once(found);
     keep_types(&mut found);
-    diagnostics.extend(found.into_iter().map(|problem| problem.diagnostic));
+    let diagnostics = found.into_iter().map(|problem| problem.diagnostic).collect();
     // The later items of a list first, so that the earlier ones keep their numbers.
     removals.sort_by(|a, b| compare_pointers(b, a));
     removals.dedup();
     if removals.is_empty() && spoilt.is_empty() {
-        return (Cow::Borrowed(value), diagnostics);
+        return Shaped { value: Cow::Borrowed(value), diagnostics, broken };
     }
     let mut pruned = value.clone();
     for pointer in removals {
         remove(&mut pruned, &pointer);
     }
     strip_null(&mut pruned);
-    (Cow::Owned(pruned), diagnostics)
+    Shaped { value: Cow::Owned(pruned), diagnostics, broken }
+}
+
+/// The problems that say something new beside the others.
+fn told_once(mut found: Vec<Problem>) -> Vec<Problem> {
+    // A missing key does not where its misspelling was found.
+    let misspelt = found.iter().filter(|problem| problem.diagnostic.replacement.is_some());
+    let meant: BTreeSet<(String, String)> = misspelt
+        .filter_map(|problem| problem.meant.as_ref())
+        .flat_map(|(table, keys)| keys.iter().map(|key| (table.clone(), key.clone())))
+        .collect();
+    found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
+    // Of what is said of one place, what says most is enough.
+    let mut details: BTreeMap<String, Detail> = BTreeMap::new();
+    for (place, detail) in found.iter().filter_map(|problem| Some((problem.remove.clone()?, problem.detail))) {
+        let most = details.entry(place).or_insert(detail);
+        *most = detail.max(*most);
+    }
+    let most = |place: &String| details.get(place).copied();
+    found.retain(|problem| problem.remove.as_ref().and_then(most).is_none_or(|most| most == problem.detail));
+    found
 }
 
 /// Drops what else is said of a value that has another type, and all but the first that is said of its type: what a kind of
@@ -183,11 +242,6 @@ fn unescape(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
-/// A key as a step of a JSON pointer.
-fn escape(step: &str) -> String {
-    step.replace('~', "~0").replace('/', "~1")
-}
-
 /// What one error of the validator says in the file's own terms.
 fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: &Document<'_>) -> Vec<Problem> {
     let pointer = error.instance_path().as_str().to_owned();
@@ -199,7 +253,14 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
     // An item of a list is called as the list is.
     let is_name = |key: &&String| !key.bytes().all(|byte| byte.is_ascii_digit());
     let name = keys.iter().rev().find(is_name).cloned().unwrap_or_default();
-    let one = |diagnostic: Diagnostic| vec![Problem::new(diagnostic, Some(pointer.clone()))];
+    let of_kind = error.schema_path().as_str().contains("/then/");
+    let detail = match (error.kind(), of_kind) {
+        (ValidationErrorKind::Enum { .. }, true) => Detail::WordsOfKind,
+        (ValidationErrorKind::Enum { .. }, false) => Detail::Words,
+        (_, true) => Detail::OfKind,
+        (_, false) => Detail::Form,
+    };
+    let one = |diagnostic: Diagnostic| vec![Problem { detail, ..Problem::new(diagnostic, Some(pointer.clone())) }];
     let schema = keyword_schema(shape, error);
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected
@@ -210,7 +271,7 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
                 let problem = words::unknown_key(key, &keys, instance, schema, document.key_span(&steps));
                 Problem {
                     remove: Some(format!("{pointer}/{}", escape(key))),
-                    meant: problem.1.map(|near| (pointer.clone(), near)),
+                    meant: Some((pointer.clone(), problem.1)),
                     ..Problem::new(problem.0, None)
                 }
             })

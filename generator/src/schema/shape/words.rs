@@ -9,7 +9,7 @@ use jsonschema::{
 };
 use serde_json::Value;
 
-use super::{escape, steps};
+use super::steps;
 use crate::{
     check::context::{listing, nearest, shown},
     diagnostic::{Code, Diagnostic},
@@ -18,26 +18,26 @@ use crate::{
         rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN, fleet::PERCENT_PATTERN},
     },
     schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SHADOW_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
-    source::Document,
+    source::{Document, escape},
 };
 
-/// A key that the schema does not have here, and the key that was perhaps meant.
+/// A key that the schema does not have here, and the keys that were perhaps meant.
 pub(crate) fn unknown_key(
     key: &str,
     table: &[String],
     instance: &Value,
     schema: Option<&Value>,
     span: Range<usize>,
-) -> (Diagnostic, Option<String>) {
+) -> (Diagnostic, Vec<String>) {
     let known = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
     let all: Vec<&str> = known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
     let free = all.iter().copied().filter(|known| instance.get(*known).is_none());
     let place =
         if table.is_empty() { "at the top of the file".to_owned() } else { format!("in `{}`", table.join(".")) };
     let diagnostic = Diagnostic::new(Code::UnknownKey, span, format!("`{}` is not a key {place}", shown(key)));
-    match nearest(key, free) {
-        Some(near) => (diagnostic.replace(format!("did you mean `{near}`?"), near), Some(near.to_owned())),
-        None => (diagnostic.help(format!("keys here: {}", listing(&all))), None),
+    match nearest(key, free.clone()) {
+        Some(near) => (diagnostic.replace(format!("did you mean `{near}`?"), near), vec![near.to_owned()]),
+        None => (diagnostic.help(format!("keys here: {}", listing(&all))), free.map(str::to_owned).collect()),
     }
 }
 
