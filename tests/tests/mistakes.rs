@@ -1,6 +1,7 @@
-//! One mistake is one error: what depends on what is broken is not judged.
+//! One mistake is one error: what depends on what is broken is not judged. And what its help proposes is accepted where it
+//! is pasted.
 
-use fleetform_generator::{Earlier, TestsFile, check, check_all};
+use fleetform_generator::{Earlier, TestsFile, check, check_all, diagnostic::Diagnostic};
 
 const PLATFORM: &str = include_str!("../../platform.toml");
 
@@ -79,4 +80,126 @@ fn files_of_tests_beside_are_not_told_of_what_is_broken_in_the_platform() {
         let (_, checked) = check_all("platform.toml", text.as_bytes(), &Earlier::default(), None, &beside);
         assert_eq!(checked[0].diagnostics, [], "{to}");
     }
+}
+
+/// The errors of a text.
+fn errors(text: &str) -> Vec<Diagnostic> {
+    check("platform.toml", text).diagnostics.into_iter().filter(Diagnostic::is_error).collect()
+}
+
+/// The only error that a mistake gives, and its text.
+fn only_error(from: &str, to: &str) -> (String, Diagnostic) {
+    let text = mistaken(from, to);
+    let mut found = errors(&text);
+    assert_eq!(found.len(), 1, "{to}: {found:#?}");
+    (text, found.remove(0))
+}
+
+/// Keys that are missing, and what the line of the help is put before to be in their table.
+const MISSING: [(&str, &str, &str); 15] = [
+    ("samples  = { breach = 3, of = 5 }", "samples  = { breach = 3@ }", "of = 5"),
+    ("samples  = { breach = 3, of = 5 }", "samples  = { of = 5@ }", "breach = 3"),
+    ("from = \"06:00\", to = \"22:00\"", "from = \"06:00\"@", "to = \"22:00\""),
+    ("warn = \"60s\", page = \"5m\", to", "warn = \"60s\"@, to", "page = \"5m\""),
+    ("warn = \"60s\", page = \"5m\", to", "page = \"5m\"@, to", "warn = \"60s\""),
+    ("page = \"5m\", to = [\"oncall\"]", "page = \"5m\"@", "to = [\"north-crew\"]"),
+    ("max_per_hour = 100, to = [\"oncall\"]", "to = [\"oncall\"]@", "max_per_hour = 100"),
+    ("{ attribute = \"max_pressure\", default = 60.0 }", "{ default = 60.0@ }", "attribute = \"max_pressure\""),
+    ("{ attribute = \"max_pressure\", default = 60.0 }", "{ attribute = \"max_pressure\"@ }", "default = 60.0"),
+    ("unit = \"[psi]\", default = 60.0 } }", "unit = \"[psi]\"@ } }", "default = 0"),
+    ("default = 60, min = 5, max", "min = 5@, max", "default = 5"),
+    (", default = \"stable\", shadow", "@, shadow", "default = \"stable\""),
+    ("equals   = \"fault\"\n", "@\n", "equals = \"stopped\""),
+    ("of        = \"offline\"\n", "@\n", "of = \"offline\""),
+    (
+        "device = { type = \"pump\", zone = \"zone-c\" }\nseries = { state",
+        "@\nseries = { state",
+        "device = { type = \"pump\", zone = \"zone-a\" }",
+    ),
+];
+
+#[test]
+fn a_line_for_a_missing_key_is_accepted_in_its_table() {
+    for (from, to, line) in MISSING {
+        let (_, error) = only_error(from, &to.replace('@', ""));
+        assert_eq!(error.help.as_deref(), Some(format!("add: {line}").as_str()), "{to}");
+        let separator = if to.starts_with("@\n") { "" } else { ", " };
+        let mended = mistaken(from, &to.replace('@', &format!("{separator}{line}")));
+        assert_eq!(errors(&mended), [], "{to}");
+    }
+}
+
+#[test]
+fn a_line_for_a_missing_table_is_accepted_before_the_first_table() {
+    let text = mistaken("[channels.sms]\norigination = \"+12025550100\"\n", "");
+    let error = errors(&text).remove(0);
+    let line = "channels.sms = { origination = \"+12025550100\" }";
+    assert!(error.help.is_some_and(|help| help.ends_with(line)));
+    assert_eq!(errors(&text.replacen("schema = 1", &format!("schema = 1\n{line}"), 1)), []);
+    let mut text = "schema = 1\n".to_owned();
+    for found in errors(&text.clone()) {
+        let help = found.help.expect("a help");
+        text.push_str(help.strip_prefix("add before the first table: ").expect("a line"));
+        text.push('\n');
+    }
+    assert_eq!(errors(&text), []);
+}
+
+/// Mistakes, and what is proposed in their place.
+const REPLACED: [(&str, &str, &str); 7] = [
+    ("from = \"06:00\", to", "from = 06:00:00, to", "\"06:00\""),
+    ("alerts = \"400d\"", "alerts = 400", "\"400d\""),
+    ("memory     = \"256MiB\"", "memory     = 256", "\"256MiB\""),
+    ("account            = \"222222222222\"", "account            = 222222222222", "\"222222222222\""),
+    ("type         = \"count\"", "type         = \"Count\"", "\"count\""),
+    ("[zones.zone-a]", "[zones.zone_a]", "zone-a"),
+    ("origination = \"+12025550100\"", "origination = \"+1 (202) 555-0100\"", "\"+12025550100\""),
+];
+
+#[test]
+fn what_is_to_be_pasted_over_a_mistake_is_accepted() {
+    for (from, to, instead) in REPLACED {
+        let (mut text, error) = only_error(from, to);
+        assert_eq!(error.replacement.as_deref(), Some(instead), "{to}");
+        text.replace_range(error.span, instead);
+        assert_eq!(errors(&text), [], "{to}");
+    }
+}
+
+/// Mistakes for which nobody knows what was meant, and what their help says.
+const NOT_REPLACED: [(&str, &str, &str); 12] = [
+    ("origination = \"+12025550100\"", "origination = \"+12O2555O1OO\"", "`+`, the country code and the number"),
+    ("origination = \"+12025550100\"", "origination = \"+1 202 5550100 ext 2\"", "`+`, the country code"),
+    ("origination = \"+12025550100\"", "origination = 2025550100", "`+`, the country code and the number"),
+    ("account            = \"222222222222\"", "account            = 2222", "twelve digits in quotes"),
+    ("alerts = \"400d\"", "alerts = 99999999", "at most 7 digits, and a unit"),
+    ("alerts = \"400d\"", "alerts = \"99999999d\"", "at most 7 digits before the unit"),
+    ("partition_by = [\"zone\", \"day\"]", "partition_by = [\"day\"]", "such as [\"zone\", \"day\"]"),
+    ("from = \"06:00\", to = \"22:00\"", "from = \"06:00\", to = \"06:00\"", "let them end at another time"),
+    ("warn = \"60s\", page = \"5m\"", "warn = \"60s\", page = \"60s\"", "raise `page`, or lower `warn`"),
+    ("min      = 6.5\nmax      = 8.5", "min      = 6.5\nmax      = 6.5", "raise `max`, or lower `min`"),
+    ("{ at = \"66m\", state", "{ at = \"100d\", state", "ask at `70m` or earlier"),
+    ("metric   = \"state\"", "metric   = \"power\"", "a rule of type `threshold` compares numbers"),
+];
+
+#[test]
+fn nothing_is_proposed_where_it_would_be_a_guess() {
+    for (from, to, help) in NOT_REPLACED {
+        let (_, error) = only_error(from, to);
+        assert_eq!(error.replacement, None, "{to}");
+        assert!(error.help.as_deref().is_some_and(|text| text.contains(help)), "{to}: {:?}", error.help);
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_proposed() {
+    let text = mistaken("[zones.zone-b]", "[zones.zone_a]\n[zones.zone-b]");
+    let [error] = &errors(&text)[..] else { panic!("one error") };
+    assert_eq!((error.code.as_str(), &error.replacement), ("P010", &None));
+}
+
+#[test]
+fn a_number_with_a_zero_before_it_is_told_of_once() {
+    let (_, error) = only_error("account            = \"222222222222\"", "account            = 022222222222");
+    assert!(error.help.as_deref().is_some_and(|help| help.contains("twelve digits in quotes")), "{error:?}");
 }

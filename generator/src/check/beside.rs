@@ -116,7 +116,7 @@ fn declared(platform: Option<&Platform>, written: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Earlier, check_all};
+    use crate::{Earlier, check_all, diagnostic::Code};
 
     const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
 

@@ -114,9 +114,9 @@ impl<'d> Context<'d> {
         self.written.get(table).and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
-    /// Whether a table of the root has a key, even one with a broken value.
+    /// Whether a table of the root has a key, even one with a broken value or a broken name.
     pub(crate) fn is_declared(&self, table: &str, name: &str) -> bool {
-        self.written.get(table).and_then(|map| map.get(name)).is_some()
+        self.written.get(table).and_then(|map| map.get(name)).is_some() || self.is_broken(&At::root(table).key(name))
     }
 
     /// Every text at some paths of the file as it was written; `*` stands for any key or item.

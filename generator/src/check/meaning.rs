@@ -173,7 +173,7 @@ fn check_contacts(
                     format!("the contact of these notifications would be `{name}`, which is declared"),
                 )
                 .related(context.key(&at.key(name.as_str())), "the declared contact")
-                .help("rename the contact, or use it: notify = […]"),
+                .help(format!("rename the contact, or use it: notify = [\"{name}\"]")),
             ),
             Some(name) => contacts.extend(contact.map(|contact| (name, contact))),
         }
@@ -185,7 +185,10 @@ fn check_contacts(
                 span,
                 "text messages need a number that they come from, and the file declares none",
             )
-            .help("add: [channels.sms] origination = \"+12025550100\", a number of your AWS account"),
+            .help(
+                "add before the first table, with a number of your AWS account: \
+                 channels.sms = { origination = \"+12025550100\" }",
+            ),
         );
     }
     contacts

@@ -191,14 +191,18 @@ fn told(refused: Refused, name: &str, depth: &str) -> Vec<Diagnostic> {
 
 fn unusable(unusable: &crate::source::Unusable) -> Diagnostic {
     let span = unusable.span.clone();
-    match unusable.reason {
+    match &unusable.reason {
         UnusableReason::NotFinite => {
             Diagnostic::new(Code::NotFinite, span, "this is not a finite number").help("write a number such as 60.0")
         }
         UnusableReason::IntegerTooLarge => {
             Diagnostic::new(Code::NotFinite, span, "this whole number does not fit 64 bits").help("write a smaller one")
         }
-        UnusableReason::Date => Diagnostic::new(Code::WrongType, span, "no key of a platform file is a date")
-            .help("write text in quotes, or a length of time such as \"30d\""),
+        UnusableReason::Date(moment) => {
+            // A time of day of a platform file has no seconds.
+            let text = moment.strip_suffix(":00").filter(|text| text.len() == "06:00".len()).unwrap_or(moment);
+            Diagnostic::new(Code::WrongType, span, "dates and times of a platform file are text, in quotes")
+                .replace(format!("write: \"{text}\""), format!("\"{text}\""))
+        }
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 
 /// Reports ids of one table that become the same part of a logical id: all but the first of them in the file.
 pub(crate) fn check<'n>(names: impl Iterator<Item = &'n str>, thing: &str, at: &At<'_>, context: &Context<'_>) {
+    let names = names.filter(|name| !context.is_broken(&at.key(name)));
     let mut parts: Vec<(SmolStr, &str)> = names.map(|name| (logical_id(name, ""), name)).collect();
     parts.sort_unstable();
     for group in parts.chunk_by(|(part, _), (next, _)| part == next).filter(|group| group.len() > 1) {

@@ -153,7 +153,11 @@ impl RawIngestionLag {
                     "`page` must be longer than `warn`",
                 )
                 .related(context.value(&at.key("warn")), "`warn` stands here")
-                .help("swap them, or raise `page`"),
+                .help(if warn == page {
+                    "raise `page`, or lower `warn`"
+                } else {
+                    "swap them, or raise `page`"
+                }),
             );
         }
         Some(IngestionLag { warn, page, to })

@@ -173,7 +173,7 @@ impl RawStorage {
                             "`retention.hot` is for the hot table, and `storage.hot` asks for none",
                         )
                         .related(context.value(&at.key("hot")), "no hot table")
-                        .help("remove the key, or add: [storage] hot = \"dynamodb\""),
+                        .help("remove the key, or write in the table [storage]: hot = \"dynamodb\""),
                     );
                 }
                 Hot::Same

@@ -49,6 +49,8 @@ pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usi
     }
     told(message).help(if is(&["duplicate key"]) {
         "give each key and each table once"
+    } else if message.contains("leading zero") {
+        "a number does not begin with 0; an account is text: twelve digits in quotes"
     } else if is(&["missing opening quote"]) {
         "put `\"` at both ends of the text"
     } else if is(&["missing comma"]) {

@@ -25,14 +25,14 @@ pub(crate) struct Unusable {
 }
 
 /// Why a value cannot be said in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnusableReason {
     /// `nan`, `inf`, or a number that overflows, such as `1e400`.
     NotFinite,
     /// A whole number outside 64 bits.
     IntegerTooLarge,
-    /// A date or a time.
-    Date,
+    /// A date or a time, as it is written.
+    Date(String),
 }
 
 /// A document as JSON, with the places of its parts and what cannot be said.
@@ -73,7 +73,7 @@ impl Converter<'_> {
             DeValue::Table(inner) => return self.table(inner, path),
             DeValue::Integer(number) => integer(number.as_str(), number.radix()).ok_or(UnusableReason::IntegerTooLarge),
             DeValue::Float(number) => float(number.as_str()).ok_or(UnusableReason::NotFinite),
-            DeValue::Datetime(_) => Err(UnusableReason::Date),
+            DeValue::Datetime(moment) => Err(UnusableReason::Date(moment.to_string())),
         };
         number.map_or_else(
             |reason| {
@@ -110,8 +110,8 @@ mod tests {
             source.value,
             json!({ "a": null, "b": null, "c": null, "d": null, "e": 31, "f": 1000.5, "g": null })
         );
-        let reasons: Vec<_> = source.unusable.iter().map(|unusable| unusable.reason).collect();
-        assert_eq!(reasons.iter().filter(|reason| **reason == UnusableReason::NotFinite).count(), 4);
-        assert!(reasons.contains(&UnusableReason::Date));
+        let reasons: Vec<_> = source.unusable.iter().map(|unusable| &unusable.reason).collect();
+        assert_eq!(reasons.iter().filter(|reason| **reason == &UnusableReason::NotFinite).count(), 4);
+        assert!(reasons.contains(&&UnusableReason::Date("1979-05-27".to_owned())));
     }
 }

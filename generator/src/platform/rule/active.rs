@@ -129,7 +129,7 @@ pub(super) fn check(raw: &RawActive, at: &At<'_>, context: &Context<'_>) -> Opti
         context.report(
             Diagnostic::new(Code::TimesOutOfOrder, context.value(&from_at), "these hours end when they begin")
                 .related(context.value(&at.key("to")), "`to` stands here")
-                .help("for the whole day write: from = \"00:00\", to = \"24:00\""),
+                .help("let them end at another time; a whole day begins at \"00:00\" and ends at \"24:00\""),
         );
         return None;
     }

@@ -54,13 +54,16 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         }
     }
     if raw.all.is_none() && raw.any.is_none() {
+        let example = context.declared("rules").find(|name| *name != subject.id.as_str()).unwrap_or("high-pressure");
         context.report(
             Diagnostic::new(
                 Code::MissingKey,
                 context.key(subject.at),
                 format!("`rules.{}` names no rule that must fire", subject.id),
             )
-            .help("add: all = [\"…\"], or: any = [\"…\"]"),
+            .help(format!(
+                "add those that must all fire: all = [\"{example}\"], or one of which must: any = [\"{example}\"]"
+            )),
         );
         return None;
     }

@@ -43,10 +43,10 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
 pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
     let metric = subject.at.key("metric");
     let report = |message: String| {
-        subject.context.report(
-            Diagnostic::new(Code::MetricOfWrongType, subject.context.value(&metric), message)
-                .help("a state rule reads `enum` and `bool` readings; for numbers write: type = \"threshold\""),
-        );
+        subject.context.report(Diagnostic::new(Code::MetricOfWrongType, subject.context.value(&metric), message).help(
+            "states are those of `enum` and `bool` readings; a rule of type `threshold` compares numbers, with \
+                     `operator` and `threshold` in place of `equals`",
+        ));
         false
     };
     if subject.context.is_broken(&metric) {

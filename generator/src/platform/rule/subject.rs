@@ -124,7 +124,9 @@ impl<'s, 'd> Subject<'s, 'd> {
                 ),
             )
             .related(self.reading_span(device_type, "type"), "its type")
-            .help("write: type = \"state\", or choose a metric with numbers"),
+            .help(
+                "choose a metric with numbers; a rule of type `state` compares words and truth values, with `equals`",
+            ),
         );
         false
     }

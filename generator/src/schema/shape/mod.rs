@@ -2,6 +2,7 @@
 //!
 //! What is wrong is taken out of the value, so that the checks of meaning can go on with the rest.
 
+mod example;
 mod sound;
 mod words;
 
@@ -74,7 +75,9 @@ struct Problem {
 /// How closely a problem says what may stand at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Detail {
-    /// A type, a bound, a pattern.
+    /// A bound.
+    Bound,
+    /// A type, a pattern.
     Form,
     /// The same of one kind of rule, where others take more.
     OfKind,
@@ -86,7 +89,7 @@ enum Detail {
 
 impl Problem {
     fn new(diagnostic: Diagnostic, remove: Option<String>) -> Self {
-        Self { diagnostic, remove, missing: None, meant: None, detail: Detail::Form }
+        Self { diagnostic, remove, missing: None, meant: None, detail: Detail::Bound }
     }
 
     /// The places that are not what the file means: what is taken out, what is missing, what is misspelt.
@@ -258,7 +261,8 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
         (ValidationErrorKind::Enum { .. }, true) => Detail::WordsOfKind,
         (ValidationErrorKind::Enum { .. }, false) => Detail::Words,
         (_, true) => Detail::OfKind,
-        (_, false) => Detail::Form,
+        (ValidationErrorKind::Type { .. } | ValidationErrorKind::Pattern { .. }, false) => Detail::Form,
+        (_, false) => Detail::Bound,
     };
     let one = |diagnostic: Diagnostic| vec![Problem { detail, ..Problem::new(diagnostic, Some(pointer.clone())) }];
     let schema = keyword_schema(shape, error);
@@ -280,7 +284,7 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
             let key = property.as_str().unwrap_or_default().to_owned();
             vec![Problem {
                 missing: Some((pointer.clone(), key.clone())),
-                ..Problem::new(words::missing_key(&key, &keys, schema, key_span()), None)
+                ..Problem::new(words::missing_key(&key, &keys, schema, root, key_span()), None)
             }]
         }
         ValidationErrorKind::PropertyNames { error } => {
@@ -288,14 +292,19 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
             let mut steps = steps.clone();
             steps.push(Step::Key(&key));
             let table = keys.last().map_or("", String::as_str);
-            let diagnostic = words::invalid_name(&key, table, error, document.key_span(&steps));
-            vec![Problem::new(diagnostic, Some(format!("{pointer}/{}", escape(&key))))]
+            let (diagnostic, near) = words::invalid_name(&key, table, error, instance, document.key_span(&steps));
+            vec![Problem {
+                meant: near.map(|near| (pointer.clone(), vec![near])),
+                ..Problem::new(diagnostic, Some(format!("{pointer}/{}", escape(&key))))
+            }]
         }
         ValidationErrorKind::FalseSchema => one(words::key_of_other_kind(&name, &keys, root, document, key_span())),
         ValidationErrorKind::Type { kind } => one(words::wrong_type(&name, kind, instance, schema, value_span())),
         ValidationErrorKind::Enum { options } => one(words::not_allowed(&name, instance, options, value_span())),
-        ValidationErrorKind::Pattern { pattern } => one(words::wrong_text(&name, instance, pattern, value_span())),
-        kind => one(words::out_of_bounds(&name, kind, instance, value_span(), key_span())),
+        ValidationErrorKind::Pattern { pattern } => {
+            one(words::wrong_text(&name, instance, pattern, schema, value_span()))
+        }
+        kind => one(words::out_of_bounds(&name, kind, instance, schema, value_span(), key_span())),
     }
 }
 

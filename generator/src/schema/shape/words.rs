@@ -7,9 +7,10 @@ use jsonschema::{
     ValidationError,
     error::{TypeKind, ValidationErrorKind},
 };
+use regex::Regex;
 use serde_json::Value;
 
-use super::steps;
+use super::{example, steps};
 use crate::{
     check::context::{listing, nearest, shown},
     diagnostic::{Code, Diagnostic},
@@ -18,7 +19,7 @@ use crate::{
         rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN, fleet::PERCENT_PATTERN},
     },
     schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SHADOW_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
-    source::{Document, escape},
+    source::Document,
 };
 
 /// A key that the schema does not have here, and the keys that were perhaps meant.
@@ -42,60 +43,29 @@ pub(crate) fn unknown_key(
 }
 
 /// A key that must be there.
-pub(super) fn missing_key(key: &str, table: &[String], schema: Option<&Value>, span: Range<usize>) -> Diagnostic {
+pub(super) fn missing_key(
+    key: &str,
+    table: &[String],
+    schema: Option<&Value>,
+    root: &Value,
+    span: Range<usize>,
+) -> Diagnostic {
     let owner = if table.is_empty() { "the file".to_owned() } else { format!("`{}`", table.join(".")) };
-    let example = example(key, table, schema);
-    Diagnostic::new(Code::MissingKey, span, format!("{owner} has no `{key}`")).help(format!("add: {example}"))
-}
-
-/// A line that could be pasted where a key is missing.
-fn example(key: &str, table: &[String], schema: Option<&Value>) -> String {
-    let fixed = match (table.first().map(String::as_str), key) {
-        (None, "platform") => "[platform] name = \"my-fleet\"",
-        (None, "environments") => "[environments.dev] account = \"111111111111\", region = \"us-east-1\"",
-        (None, "zones") => "[zones.zone-a]",
-        (None, "device_types") => "[device_types.sensor.readings] pressure = { min = 0, max = 10 }",
-        (Some("environments"), "account") => "account = \"111111111111\"",
-        (Some("environments"), "region") => "region = \"us-east-1\"",
-        (Some("device_types"), "readings") => "readings = { pressure = { min = 0, max = 10 } }",
-        (Some("rules"), "type") => "type = \"threshold\"",
-        (Some("rules"), "metric") => "metric = \"pressure\"",
-        (Some("rules"), "severity") => "severity = \"high\"",
-        (Some("rules"), "operator") => "operator = \">\"",
-        (Some("rules"), "threshold") => "threshold = 60.0",
-        (Some("rules"), "per") => "per = \"1m\"",
-        (Some("rules"), "min") => "min = 0.0",
-        (Some("rules"), "max") => "max = 10.0",
-        (Some("rules"), "window") => "window = \"1h\"",
-        (Some("rules"), "sensitivity") => "sensitivity = 6.0",
-        (Some("rules"), "min_std") => "min_std = 0.5",
-        (Some("rules"), "at_least") => "at_least = 3",
-        (Some("rules"), "of") => "of = \"offline\"",
-        (Some("rules"), "equals") => "equals = \"fault\"",
-        (Some("tests"), "name") => "name = \"fires after five minutes\"",
-        (Some("tests"), "rule") => "rule = \"high-pressure\"",
-        (Some("tests"), "device") => "device = { type = \"meter\", zone = \"zone-a\" }",
-        (Some("tests"), "series") => "series = { pressure = \"40 65x8\" }",
-        (Some("tests"), "expect") => "expect = [{ at = \"5m\", state = \"firing\" }]",
-        (Some("tests"), "at") => "at = \"5m\"",
-        (Some("tests"), "state") => "state = \"firing\"",
-        (Some("tests"), "type") => "type = \"meter\"",
-        (Some("tests"), "zone") => "zone = \"zone-a\"",
-        (Some("routes"), "to") => "to = [\"zone\"]",
-        (Some("channels"), "origination") => "origination = \"+12025550100\"",
-        (Some("severities"), "rank") => "rank = 1",
-        _ => "",
+    let help = match example::of_root(key).filter(|_| table.is_empty()) {
+        Some(example) => format!("add before the first table: {example}"),
+        None => format!("add: {}", example::of_key(key, table, schema, root)),
     };
-    if !fixed.is_empty() {
-        return fixed.to_owned();
-    }
-    let shape = schema.and_then(|schema| schema.pointer(&format!("/properties/{}", escape(key))));
-    let default = shape.and_then(|shape| shape.get("default").or_else(|| shape.pointer("/examples/0")));
-    default.map_or_else(|| format!("{key} = …"), |default| format!("{key} = {default}"))
+    Diagnostic::new(Code::MissingKey, span, format!("{owner} has no `{key}`")).help(help)
 }
 
-/// A key of a table of names that cannot be a name.
-pub(super) fn invalid_name(name: &str, table: &str, error: &ValidationError<'_>, span: Range<usize>) -> Diagnostic {
+/// A key of a table of names that cannot be a name, and the name that it was perhaps meant for.
+pub(super) fn invalid_name(
+    name: &str,
+    table: &str,
+    error: &ValidationError<'_>,
+    instance: &Value,
+    span: Range<usize>,
+) -> (Diagnostic, Option<String>) {
     let pattern = match error.kind() {
         ValidationErrorKind::Pattern { pattern } => pattern.as_str(),
         _ => "",
@@ -118,9 +88,12 @@ pub(super) fn invalid_name(name: &str, table: &str, error: &ValidationError<'_>,
         Diagnostic::new(Code::InvalidName, span, format!("`{}` cannot be a name in `{thing}`", shown(name)));
     let written = if pattern.is_empty() { name.to_owned() } else { fixed };
     if written.is_empty() {
-        return diagnostic.help(format!("a name is {rule}"));
+        return (diagnostic.help(format!("a name is {rule}")), None);
     }
-    diagnostic.replace(format!("a name is {rule}, such as `{written}`"), written)
+    if instance.get(&written).is_some() {
+        return (diagnostic.help(format!("a name is {rule}; `{written}` is there already")), None);
+    }
+    (diagnostic.replace(format!("a name is {rule}, such as `{written}`"), &written), Some(written))
 }
 
 /// A key that belongs to another kind of rule.
@@ -156,30 +129,23 @@ pub(super) fn wrong_type(
     span: Range<usize>,
 ) -> Diagnostic {
     let pattern = schema.and_then(|schema| schema.get("pattern")).and_then(Value::as_str).unwrap_or_default();
-    if let (DURATION_PATTERN, Some(number)) = (pattern, instance.as_u64()) {
-        return Diagnostic::new(
-            Code::InvalidDuration,
-            span,
-            format!("`{name}` is a length of time, which needs a unit"),
-        )
-        .replace(format!("in seconds: {name} = \"{number}s\""), format!("\"{number}s\""));
-    }
-    if let (SIZE_PATTERN, Some(number)) = (pattern, instance.as_u64()) {
-        return Diagnostic::new(Code::InvalidSize, span, format!("`{name}` is a size, which needs a unit"))
-            .replace(format!("in mebibytes: {name} = \"{number}MiB\""), format!("\"{number}MiB\""));
+    for (wanted, code, thing, units) in [
+        (DURATION_PATTERN, Code::InvalidDuration, "a length of time", &TIMES[..]),
+        (SIZE_PATTERN, Code::InvalidSize, "a size", &SIZES[..]),
+    ] {
+        if let (true, Some(number)) = (pattern == wanted, instance.as_u64()) {
+            let message = format!("`{name}` is {thing}, which needs a unit");
+            return with_unit(name, number, units, schema, Diagnostic::new(code, span, message));
+        }
     }
     let wanted = match kind {
         TypeKind::Single(kind) => word(&kind.to_string()).to_owned(),
         TypeKind::Multiple(kinds) => kinds.iter().map(|kind| word(&kind.to_string())).collect::<Vec<_>>().join(" or "),
     };
-    let found = word(match instance {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    });
+    let found = match instance {
+        Value::Number(number) if wanted == "a whole number" => format!("`{number}`"),
+        other => word(kind_of(other)).to_owned(),
+    };
     let diagnostic =
         Diagnostic::new(Code::WrongType, span, format!("`{}` must be {wanted}, but is {found}", shown(name)));
     let words = schema.and_then(|schema| schema.get("enum")).and_then(Value::as_array);
@@ -188,6 +154,10 @@ pub(super) fn wrong_type(
         return diagnostic.help(allowed(&words));
     }
     match (wanted.as_str(), instance) {
+        ("text", Value::Number(_)) if !pattern.is_empty() && !fits(pattern, &instance.to_string()) => {
+            let text = wrong_text(name, &Value::Null, pattern, schema, diagnostic.span.clone());
+            Diagnostic { help: text.help, ..diagnostic }
+        }
         ("text", Value::Number(number)) => diagnostic.replace(format!("write: \"{number}\""), format!("\"{number}\"")),
         ("text", Value::Bool(truth)) => diagnostic.replace(format!("write: \"{truth}\""), format!("\"{truth}\"")),
         ("a list", Value::String(text)) => {
@@ -202,6 +172,58 @@ pub(super) fn wrong_type(
         }
         ("a table", Value::Object(_)) => diagnostic,
         _ => diagnostic.help(format!("write {wanted}")),
+    }
+}
+
+/// The units of a length of time and of a size, and what to call them.
+const TIMES: [(&str, &str); 7] = [
+    ("s", "seconds"),
+    ("ms", "milliseconds"),
+    ("m", "minutes"),
+    ("h", "hours"),
+    ("d", "days"),
+    ("w", "weeks"),
+    ("y", "years"),
+];
+const SIZES: [(&str, &str); 4] = [("MiB", "mebibytes"), ("B", "bytes"), ("KiB", "kibibytes"), ("GiB", "gibibytes")];
+
+/// Most digits of a length of time or a size.
+const DIGITS_MAX: usize = 7;
+
+/// Proposes a number with the unit that the key's default has, or else with the first one.
+fn with_unit(
+    name: &str,
+    number: u64,
+    units: &[(&str, &str)],
+    schema: Option<&Value>,
+    diagnostic: Diagnostic,
+) -> Diagnostic {
+    let default = schema.and_then(|schema| schema.get("default")).and_then(Value::as_str).unwrap_or_default();
+    let own = default.trim_start_matches(|c: char| c.is_ascii_digit());
+    let found = units.iter().find(|(unit, _)| *unit == own).or_else(|| units.first());
+    let Some((unit, called)) = found.filter(|_| number.to_string().len() <= DIGITS_MAX) else {
+        return diagnostic.help(format!("at most {DIGITS_MAX} digits, and a unit: {}", listing_units(units)));
+    };
+    diagnostic.replace(format!("in {called}: {name} = \"{number}{unit}\""), format!("\"{number}{unit}\""))
+}
+
+fn listing_units(units: &[(&str, &str)]) -> String {
+    units.iter().map(|(unit, called)| format!("`{unit}` for {called}")).collect::<Vec<_>>().join(", ")
+}
+
+fn fits(pattern: &str, text: &str) -> bool {
+    Regex::new(pattern).is_ok_and(|regex| regex.is_match(text))
+}
+
+/// The type of a value, as JSON Schema calls it.
+const fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
@@ -228,42 +250,56 @@ pub(super) fn not_allowed(name: &str, instance: &Value, options: &Value, span: R
             .help(format!("allowed: {}", listing(&all)));
     };
     let message = format!("`{name}` cannot be `{}`", shown(written));
-    let allowed = allowed(&words);
+    let (own, allowed) = (proposed(&words), allowed(&words));
     let diagnostic = Diagnostic::new(Code::ValueNotAllowed, span, message);
-    match nearest(written, words.iter().copied()) {
+    match nearest(written, own.iter().copied()).or_else(|| nearest(written, words.iter().copied())) {
         Some(near) => diagnostic.replace(format!("did you mean `{near}`? ({allowed})"), format!("\"{near}\"")),
         None => diagnostic.help(allowed),
     }
 }
 
-/// The words that a key takes. The source system's are understood, and not proposed.
 fn allowed(words: &[&str]) -> String {
+    format!("allowed: {}", listing(&proposed(words)))
+}
+
+/// The words that a key takes. The source system's are understood, and not proposed.
+fn proposed<'w>(words: &[&'w str]) -> Vec<&'w str> {
     let is_own = |word: &&str| !word.chars().any(|c| c.is_ascii_uppercase()) || words.len() == 1;
-    let own: Vec<&str> = words.iter().copied().filter(is_own).collect();
-    format!("allowed: {}", listing(&own))
+    words.iter().copied().filter(is_own).collect()
 }
 
 /// A text that does not look as its key wants.
-pub(super) fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Range<usize>) -> Diagnostic {
+pub(super) fn wrong_text(
+    name: &str,
+    instance: &Value,
+    pattern: &str,
+    schema: Option<&Value>,
+    span: Range<usize>,
+) -> Diagnostic {
     let text = shown(instance.as_str().unwrap_or_default());
     let new = |code, message: String| Diagnostic::new(code, span.clone(), message);
     match pattern {
         DURATION_PATTERN => {
-            let number = text.chars().take_while(char::is_ascii_digit).collect::<String>();
             let diagnostic = new(Code::InvalidDuration, format!("`{text}` is not a length of time"));
-            let help = "a whole number with ms, s, m, h, d, w or y, such as \"5m\"";
-            if !number.is_empty() && number.len() == text.len() && number.len() <= 7 {
-                return diagnostic.replace(format!("{help}; in seconds: \"{number}s\""), format!("\"{number}s\""));
+            if let Ok(number) = text.parse() {
+                return with_unit(name, number, &TIMES, schema, diagnostic);
             }
-            diagnostic.help(help)
+            let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+            if unit.len() + DIGITS_MAX < text.len() && TIMES.iter().any(|(known, _)| *known == unit) {
+                return diagnostic
+                    .help(format!("at most {DIGITS_MAX} digits before the unit; a larger unit needs fewer"));
+            }
+            diagnostic.help("a whole number with ms, s, m, h, d, w or y, such as \"5m\"")
         }
         SIZE_PATTERN => new(Code::InvalidSize, format!("`{text}` is not a size"))
             .help("a whole number with B, KiB, MiB or GiB, such as \"256MiB\""),
         PHONE_PATTERN => {
+            // Marks between digits are left out; whoever wrote something else meant more than digits.
+            let is_marked = text.chars().all(|c| c.is_ascii_digit() || "+ -./()".contains(c));
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             let diagnostic = new(Code::InvalidPhone, format!("`{text}` is not a phone number as E.164 writes it"));
             let help = "`+`, the country code and the number, without spaces, such as \"+12025550123\"";
-            if text.starts_with('+') && (7..=15).contains(&digits.len()) && !digits.starts_with('0') {
+            if is_marked && text.rfind('+') == Some(0) && (7..=15).contains(&digits.len()) && !digits.starts_with('0') {
                 return diagnostic.replace(format!("{help}; here: \"+{digits}\""), format!("\"+{digits}\""));
             }
             diagnostic.help(help)
@@ -299,11 +335,20 @@ pub(super) fn wrong_text(name: &str, instance: &Value, pattern: &str, span: Rang
     }
 }
 
+/// The default of a list as an example, or else another help.
+fn default_or(help: &str, schema: Option<&Value>) -> String {
+    match schema.and_then(|schema| schema.get("default")).filter(|default| default.is_array()) {
+        Some(default) => format!("such as {}", default.to_string().replace(',', ", ")),
+        None => help.to_owned(),
+    }
+}
+
 /// Numbers, lengths and counts outside their bounds.
 pub(super) fn out_of_bounds(
     name: &str,
     kind: &ValidationErrorKind,
     instance: &Value,
+    schema: Option<&Value>,
     value: Range<usize>,
     key: Range<usize>,
 ) -> Diagnostic {
@@ -323,11 +368,14 @@ pub(super) fn out_of_bounds(
             bounds(format!("`{name}` is longer than {limit} characters"), "shorten it".to_owned())
         }
         ValidationErrorKind::MaxItems { limit } => {
-            bounds(format!("`{name}` has more than {limit} items"), "remove some".to_owned())
+            bounds(format!("`{name}` has more than {limit} items"), default_or("remove some", schema))
         }
         ValidationErrorKind::MaxProperties { limit } => {
             Diagnostic::new(Code::OutOfBounds, key, format!("`{name}` has more than {limit} entries"))
                 .help("remove some")
+        }
+        ValidationErrorKind::MinItems { limit } if *limit > 1 => {
+            bounds(format!("`{name}` has fewer than {limit} items"), default_or("add some", schema))
         }
         ValidationErrorKind::MinLength { .. } | ValidationErrorKind::MinItems { .. } => {
             Diagnostic::new(Code::Empty, value, format!("`{name}` must not be empty"))
