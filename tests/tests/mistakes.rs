@@ -22,7 +22,7 @@ fn found(from: &str, to: &str) -> Vec<(&'static str, String)> {
 const MISTAKES: [(&str, &str, &str, &str); 30] = [
     ("state     = { type =", "state     = { typ =", "P004", "typ"),
     ("state     = { type = \"enum\"", "state     = { type = \"enumm\"", "P007", "\"enumm\""),
-    ("state     = { type = \"enum\"", "state     = { type = 5", "P007", "5"),
+    ("state     = { type = \"enum\"", "state     = { type = 5", "P005", "5"),
     ("state     = { type = \"enum\", ", "state     = { ", "P035", "values"),
     (", values = [\"stopped\", \"starting\", \"running\", \"fault\"] }", " }", "P006", "state"),
     ("values = [\"stopped\", \"starting\"", "valuez = [\"stopped\", \"starting\"", "P004", "valuez"),
@@ -39,7 +39,7 @@ const MISTAKES: [(&str, &str, &str, &str); 30] = [
     ("email = [\"north@riverton.example\"]", "email = [\"x\"]", "P025", "\"x\""),
     ("email = [\"north@riverton.example\"]", "emial = [\"north@riverton.example\"]", "P004", "emial"),
     ("email = [\"oncall@riverton.example\"]", "email = [\"x\"]", "P025", "\"x\""),
-    ("mode      = \"provisioned\"", "mode      = 5", "P007", "5"),
+    ("mode      = \"provisioned\"", "mode      = 5", "P005", "5"),
     ("channels = [\"email\"]", "channels = [\"pager\"]", "P007", "\"pager\""),
     ("match    = { severities", "match    = { severity", "P004", "severity"),
     ("to       = [\"zone\", \"scada\"]", "to       = [\"zone\", \"scado\"]", "P015", "\"scado\""),

@@ -140,9 +140,8 @@ pub(crate) fn check<'v>(
             }
         }
     }
-    let mut found = told_once(found);
     keep_types(&mut found);
-    let diagnostics = found.into_iter().map(|problem| problem.diagnostic).collect();
+    let diagnostics = told_once(found).into_iter().map(|problem| problem.diagnostic).collect();
     // The later items of a list first, so that the earlier ones keep their numbers.
     removals.sort_by(|a, b| compare_pointers(b, a));
     removals.dedup();
