@@ -18,7 +18,7 @@ fn filled() -> BTreeSet<&'static str> {
 
 /// What is wrong with a summary.
 fn found(summary: &str) -> Vec<(Code, String)> {
-    let diagnostics = check("platform.toml", &format!("{MINIMAL}summary = \"{summary}\"\n")).diagnostics;
+    let diagnostics = check("platform.toml", format!("{MINIMAL}summary = \"{summary}\"\n")).diagnostics;
     diagnostics.into_iter().map(|found| (found.code, found.help.unwrap_or_default())).collect()
 }
 
