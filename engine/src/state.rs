@@ -340,6 +340,13 @@ impl ShardState {
         self.journal.whole = true;
     }
 
+    /// Makes every device part of the delta, as it will be by then.
+    pub(crate) fn note_all(&mut self) {
+        (0..self.devices.len() as u32).for_each(|index| {
+            self.touch(index);
+        });
+    }
+
     /// Starts a run: what is here now is committed.
     pub fn begin(&mut self) {
         self.journal.begin(&self.head, self.devices.len());

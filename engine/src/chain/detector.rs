@@ -106,6 +106,13 @@ pub(super) fn write_anchor(writer: &mut Writer, anchor: Anchor) {
     writer.number(anchor.newest.since(anchor.since).0);
 }
 
+/// As it was written before it was known when the value moved: the line began then, or later.
+pub(super) fn read_line(reader: &mut Reader<'_>) -> Result<Anchor, Malformed> {
+    let value = finite(reader, ANCHOR)?;
+    let since = Timestamp(reader.signed(ANCHOR)?);
+    Ok(Anchor { value, moved_at: since, since, newest: since.after(Millis(reader.number(ANCHOR)?)) })
+}
+
 pub(super) fn read_anchor(reader: &mut Reader<'_>) -> Result<Anchor, Malformed> {
     let value = finite(reader, ANCHOR)?;
     let moved_at = Timestamp(reader.signed(ANCHOR)?);

@@ -21,7 +21,7 @@ pub(super) fn write(writer: &mut Writer, memory: Option<&Memory>) {
             detector::write_past(writer, past);
         }
         Some(Memory::Flatline(anchor)) => {
-            writer.number(3);
+            writer.number(6);
             detector::write_anchor(writer, *anchor);
         }
         Some(Memory::Count(met)) => {
@@ -45,9 +45,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Memory>, Malformed>
             Some(Memory::Alarms(codes))
         }
         2 => Some(Memory::Anomaly(detector::read_past(reader)?)),
-        3 => Some(Memory::Flatline(detector::read_anchor(reader)?)),
+        3 => Some(Memory::Flatline(detector::read_line(reader)?)),
         4 => Some(Memory::Count(detector::read_met(reader)?)),
         5 => Some(Memory::Stepped),
+        6 => Some(Memory::Flatline(detector::read_anchor(reader)?)),
         _ => return Err(Malformed(what)),
     })
 }

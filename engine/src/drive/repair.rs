@@ -232,6 +232,10 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
                 });
                 let Some(rules) = taken else { return Ok(Replayed::Panicked(record.sequence)) };
                 shard.rules = rules;
+                if run.counts.rule_sets > 1 {
+                    // All of it is one delta, and whoever reads that knows of no set in between.
+                    shard.state.note_all();
+                }
             }
             match page.next {
                 Next::More(token) => from = ReadFrom::Token(token),

@@ -5,7 +5,7 @@ use super::{
     judge::{Tally, judge, resolve, rule_of, tell},
 };
 use crate::{
-    compiled::{Compiled, Home, Rule},
+    compiled::{Compiled, Home},
     due::{self, Timer},
     effect::Evidence,
     episode::{Cause, Scene},
@@ -94,26 +94,32 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
             }
         }
         Timer::Notice(slot) => {
-            let rule = rule_of(scene, slot);
-            let instance = &mut device.instances[slot];
-            if repeats_by(rule, &instance.phase, scene.at, until) {
-                instance.noticed_at = Some(scene.at);
+            if passes_over(scene, device, slot, until) {
                 return;
             }
-            (slot, tell(scene, tally, device, slot, rule))
+            (slot, tell(scene, tally, device, slot, rule_of(scene, slot)))
         }
     };
     tally.note(scene, device, slot, verdict);
 }
 
-/// Whether a repetition at a moment is followed by another one that the same record brings to light: of those that nobody
-/// was told of in time, one is enough.
-fn repeats_by(rule: &Rule, phase: &Phase, at: Timestamp, until: Timestamp) -> bool {
-    let is_told = matches!(phase, Phase::Firing(firing) if firing.notice == Notice::Given);
-    is_told && rule.repeat_every.is_some_and(|every| at.after(every) <= until)
+/// Passes over a repetition that the same record brings to light the next one of, with nothing in between: of those that
+/// nobody was told of in time, the last is enough.
+fn passes_over(scene: &Scene<'_>, device: &mut Device, slot: usize, until: Timestamp) -> bool {
+    let instance = &mut device.instances[slot];
+    if !matches!(&instance.phase, Phase::Firing(firing) if firing.notice == Notice::Given) {
+        return false;
+    }
+    let before = instance.noticed_at.replace(scene.at);
+    let next = due::of_slot(scene.rules, scene.home, device, slot, scene.at);
+    let is_followed = matches!(next, Some((due, Timer::Notice(_))) if due <= until);
+    if !is_followed {
+        device.instances[slot].noticed_at = before;
+    }
+    is_followed
 }
 
 /// Whether a rule's hours cover a moment.
-pub(super) fn holds_now(rule: &Rule, home: Home, rules: &Compiled, at: Timestamp) -> bool {
+pub(super) fn holds_now(rule: &crate::compiled::Rule, home: Home, rules: &Compiled, at: Timestamp) -> bool {
     rule.active.as_ref().is_none_or(|active| active.covers(at, rules.timezone(home)))
 }

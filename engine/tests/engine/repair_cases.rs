@@ -35,6 +35,12 @@ fn busy(memory: &Memory) -> Stream {
             stream.put("logger-0", "not a message", START_MS + n * 60_000);
         }
     }
+    keep(memory, &stream);
+    stream
+}
+
+/// Keeps records as those of the shard.
+fn keep(memory: &Memory, stream: &Stream) {
     memory.add_shard(SHARD, Lineage { range: HashRange::ALL, parents: Vec::new(), first: sequence(0) });
     for (index, put) in stream.records.iter().enumerate() {
         let record = StoredRecord {
@@ -45,7 +51,6 @@ fn busy(memory: &Memory) -> Stream {
         };
         memory.put_record(SHARD, record);
     }
-    stream
 }
 
 /// Delivers `from..to`, five records at a time, to a host that knows nothing at first.
@@ -293,4 +298,29 @@ fn a_sealed_chain_stays_sealed() {
     assert!(done.sealed && done.records > 0 && done.position == sealed.position);
     let again = look(&memory, &Settings { repair: 1, ..settings });
     assert!(again.sealed && again.devices == sealed.devices && again.position == sealed.position);
+}
+
+#[test]
+fn a_replay_over_two_rule_sets_is_read_as_it_went() {
+    let memory = Memory::new();
+    let settings = settings(&memory);
+    let mut without: serde_json::Value = serde_json::from_slice(EXAMPLE).unwrap();
+    without["rules"].as_object_mut().unwrap().remove("burst");
+    without["device_types"]["flow-meter"]["readings"].as_object_mut().unwrap().remove("pressure");
+    let (with, without) = (memory.add_rule_set(EXAMPLE), memory.add_rule_set(&serde_json::to_vec(&without).unwrap()));
+    let mut stream = Stream::default();
+    stream.register("meter-0", "flow-meter", "zone-a");
+    stream.reading("meter-0", json!({ "pressure": 90 }), 0);
+    stream.rules(1, &with, START_MS);
+    stream.rules(2, &without, START_MS + 1_000);
+    stream.rules(3, &with, START_MS + 2_000);
+    keep(&memory, &stream);
+    deliver(&memory, &settings, &stream, 0, 2);
+    deliver(&memory, &settings, &stream, 2, 5);
+    spoil(&memory, &delta(2));
+    assert_eq!(repair(&memory, &settings, plan()).unwrap().records, 3);
+    // The value before went with the set that did not know it.
+    stream.reading("meter-0", json!({ "pressure": 10 }), 60_000);
+    let outcome = Host::with(&memory, Settings { repair: 1, ..settings }).deliver(&stream, 5, 6);
+    assert_eq!((outcome.failure, outcome.counts.fired), (None, 0));
 }

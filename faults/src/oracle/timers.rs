@@ -159,11 +159,14 @@ impl Oracle<'_> {
         match timer {
             Timer::Forget => life.forgotten = life.looks.len(),
             Timer::Notice => {
-                let every = self.severity(rule)["repeat_every_ms"].as_i64();
-                let is_told = life.open.as_ref().is_some_and(|episode| episode.told);
-                match every.filter(|every| is_told && at.t + every <= until) {
-                    Some(_) => life.told_at = Some(at.t),
-                    None => self.tell(&mut life, (id, rule), &device.registration, at),
+                let told_at = life.told_at.replace(at.t);
+                let told = life.open.as_ref().filter(|episode| episode.told);
+                let next = told.and_then(|episode| self.due_of_episode(rule, device, at.t, (&life, episode)));
+                let hours = self.hours(rule, device, at.t, Some(&life));
+                let is_repeat = |due: i64| due <= until && hours.is_none_or(|hours| hours >= due);
+                if !next.is_some_and(|(due, timer)| matches!(timer, Timer::Notice) && is_repeat(due)) {
+                    life.told_at = told_at;
+                    self.tell(&mut life, (id, rule), &device.registration, at);
                 }
             }
             Timer::Hold | Timer::Hours | Timer::Silence => {

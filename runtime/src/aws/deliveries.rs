@@ -187,6 +187,9 @@ impl Outbox for DynamoDeliveries {
         let update = self
             .notice(notification)
             .update_expression("SET #status = :status REMOVE #open")
+            // An image may come after its row was settled.
+            .condition_expression("attribute_exists(id) AND #status = :new")
+            .expression_attribute_values(":new", text("new"))
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#open", OPEN)
             .expression_attribute_values(":status", text(if all_sent { "sent" } else { "failed" }));

@@ -7,7 +7,7 @@ use smol_str::SmolStr;
 
 use crate::{
     aws::describe,
-    outbox::{OPEN, OPEN_INDEX, OPEN_MAX, PUT_AT, SHELVES, TOUCHED_AT},
+    outbox::{OPEN, OPEN_INDEX, SHELVES, TOUCHED_AT},
     sweep::redrive::{Outbox, Waiting},
 };
 
@@ -76,11 +76,9 @@ impl Outbox for DynamoOutbox {
             .table_name(&self.table)
             .key("id", AttributeValue::S(waiting.notification.to_string()))
             .update_expression("SET #touched_at = :now")
-            .condition_expression("attribute_exists(#open) AND #touched_at = :seen AND #put_at >= :oldest")
+            .condition_expression("attribute_exists(#open) AND #touched_at = :seen")
             .expression_attribute_names("#open", OPEN)
             .expression_attribute_names("#touched_at", TOUCHED_AT)
-            .expression_attribute_names("#put_at", PUT_AT)
-            .expression_attribute_values(":oldest", number(now.before(OPEN_MAX)))
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":seen", number(waiting.touched_at))
             .send()

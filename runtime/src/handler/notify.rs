@@ -70,6 +70,7 @@ struct Row<'a> {
     sequence: &'a str,
     /// How often it went round.
     requeued: u64,
+    id: &'a str,
     /// When it was put; without that, when its notice was made.
     put_at: Option<Timestamp>,
     /// The notice; none if this code cannot read it.
@@ -164,14 +165,15 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
         rule_sets: &HashMap<SmolStr, Option<Arc<RuleSet>>>,
         deadline: Deadline,
     ) -> Done {
-        let Some(notification) = &row.notification else { return Done::GivenUp };
-        if (self.clock)().since(row.put_at.unwrap_or(notification.created_at)) > OPEN_MAX {
-            tracing::error!(notification = %notification.id, "a notice is too old to be delivered");
-            if let Err(error) = self.deliveries.close(&notification.id, false).await {
-                tracing::warn!(notification = %notification.id, reason = %error, "a notice could not be closed");
+        let put_at = row.put_at.or_else(|| Some(row.notification.as_ref()?.created_at));
+        if put_at.is_some_and(|put_at| (self.clock)().since(put_at) > OPEN_MAX) {
+            tracing::error!(notification = row.id, "a notice is too old to be delivered");
+            if let Err(error) = self.deliveries.close(row.id, false).await {
+                tracing::warn!(notification = row.id, reason = %error, "a notice could not be closed");
             }
             return Done::GivenUp;
         }
+        let Some(notification) = &row.notification else { return Done::GivenUp };
         let Some(rules) = rule_sets.get(&notification.alert.rule_set).and_then(Option::as_ref) else {
             let not_before = Some((self.clock)().after(REST_MAX));
             return Done::Open(Delivered {
@@ -285,6 +287,7 @@ fn new_rows<'a>(event: &'a Event<'_>) -> Vec<Row<'a>> {
         .map(|(_, (sequence, row))| Row {
             sequence,
             requeued: row.requeued(),
+            id: &row.id.text,
             put_at: row.put_at(),
             notification: readable(row),
         })

@@ -32,8 +32,7 @@ pub trait Outbox: Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Waiting>, PortError>> + Send;
 
-    /// Puts a notice into the stream once more, unless it was settled or touched meanwhile, or its row was put longer ago
-    /// than [`OPEN_MAX`]: whether it was put.
+    /// Puts a notice into the stream once more, unless it was settled or touched meanwhile: whether it was put.
     fn touch(&self, waiting: &Waiting, now: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 

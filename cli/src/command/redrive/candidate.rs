@@ -3,7 +3,7 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{position::SequenceNumber, units::Timestamp};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::sender::Entry;
 
@@ -68,18 +68,22 @@ pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
         ff: u64,
         k: String,
         #[serde(default)]
-        t: i64,
+        t: Value,
     }
+    // What wrapped a record may have had it before the stream.
+    let first = |t: &Value| t.as_i64().map_or(ingested_at, |t| Timestamp(t).min(ingested_at));
+    let mut came_at = ingested_at;
     match serde_json::from_slice::<Envelope>(original) {
         Ok(Envelope { ff: 1, k, t }) if k == "redrive" => {
-            return Some(Again { data: original.to_vec(), came_at: Timestamp(t) });
+            return Some(Again { data: original.to_vec(), came_at: first(&t) });
         }
         Ok(Envelope { ff: 1, k, .. }) if !matches!(k.as_str(), "message" | "lifecycle" | "device") => return None,
+        Ok(Envelope { ff: 1, t, .. }) => came_at = first(&t),
         // A device's message, or none at all: the engine says which.
         Ok(_) | Err(_) => {}
     }
     let record = json!({ "ff": 1, "k": "redrive", "p": STANDARD.encode(original), "t": ingested_at.0 });
-    Some(Again { data: record.to_string().into_bytes(), came_at: ingested_at })
+    Some(Again { data: record.to_string().into_bytes(), came_at })
 }
 
 #[cfg(test)]
@@ -95,6 +99,10 @@ mod tests {
         let once = again(put.to_string().as_bytes(), Timestamp(9)).expect("put again before");
         let first = Again { data: put.to_string().into_bytes(), came_at: Timestamp(5) };
         assert_eq!(once, first, "with the time of the first");
+        let wrapped = |t: Value| again(json!({ "ff": 1, "k": "message", "t": t }).to_string().as_bytes(), Timestamp(5));
+        let came_at = |t: Value| wrapped(t).map(|again| again.came_at);
+        assert_eq!([came_at(json!(3)), came_at(json!(8)), came_at(json!("3"))], [3, 5, 5].map(|t| Some(Timestamp(t))));
+        assert_eq!(again(br#"{"ff":1,"k":"tick","t":1.5}"#, Timestamp(5)), None);
         for (kind, goes) in [("message", true), ("device", true), ("tick", false), ("rules", false), ("member", false)]
         {
             let record = json!({ "ff": 1, "k": kind });
