@@ -70,6 +70,7 @@ struct Row<'a> {
     sequence: &'a str,
     /// How often it went round.
     requeued: u64,
+    /// The key of its row.
     id: &'a str,
     /// When it was put; without that, when its notice was made.
     put_at: Option<Timestamp>,
