@@ -91,6 +91,8 @@ mod switch {
         ParentSealedEarly,
         /// A child of two shards begins with the state of one.
         ChildWithoutOneParent,
+        /// At the beginning of a merged shard time has stood still for the parent that lies behind.
+        ParentNotCaughtUp,
         /// A stream in another's place begins with what the oldest of the chains that know a device says of it.
         OldestChainKnowsBest,
         /// A list that fails is an empty one, and a shard that has begun may begin anew.

@@ -91,6 +91,9 @@ impl Unpublished {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     shards: HashMap<SmolStr, Shard>,
+    /// How many rows of what belongs to a key were seen accepted, where a run ended before all of them were and nothing
+    /// keeps its shard.
+    accepted: HashMap<String, usize>,
     /// In the order of their addresses, so that which of the spare ones go is the same in every run.
     rule_sets: BTreeMap<SmolStr, Arc<Compiled>>,
 }
@@ -105,6 +108,16 @@ impl Cache {
 
     pub(super) fn put(&mut self, name: &str, shard: Shard) {
         self.shards.insert(SmolStr::new(name), shard);
+    }
+
+    /// Goes on with what belongs to a key where a run before has ended.
+    pub(super) fn resume(&mut self, key: &str, unpublished: &mut Unpublished) {
+        unpublished.accepted = self.accepted.remove(key).unwrap_or(unpublished.accepted);
+    }
+
+    /// Keeps how far that was published.
+    pub(super) fn interrupt(&mut self, key: String, unpublished: &Unpublished) {
+        self.accepted.insert(key, unpublished.accepted);
     }
 
     pub(super) fn rule_set(&self, sha256: &str) -> Option<Arc<Compiled>> {

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 use super::{
-    DEADLINE_RESERVE, Failure, Invocation, PortError, Publisher, StateLog, cache::Shard, load::unavailable,
+    DEADLINE_RESERVE, Failure, Invocation, PortError, Publisher, StateLog,
+    cache::{Shard, Unpublished},
+    load::unavailable,
     port::Created,
 };
 use crate::{counts::Counts, units::Millis};
@@ -77,7 +79,20 @@ pub(super) async fn publish<P: Publisher>(
     shard: &mut Shard,
     counts: &mut Counts,
 ) -> Result<(), Failure> {
-    let Some(unpublished) = &mut shard.unpublished else { return Ok(()) };
+    if let Some(unpublished) = &mut shard.unpublished {
+        publish_rest(publisher, invocation, unpublished, counts).await?;
+    }
+    shard.unpublished = None;
+    Ok(())
+}
+
+/// Publishes what has not been seen accepted, part by part.
+pub(super) async fn publish_rest<P: Publisher>(
+    publisher: &P,
+    invocation: &Invocation<'_>,
+    unpublished: &mut Unpublished,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
     let (written_by, mut accepted) = (unpublished.written_by, unpublished.accepted);
     let begun = accepted;
     let rows = unpublished.effects()?.count();
@@ -101,6 +116,5 @@ pub(super) async fn publish<P: Publisher>(
         accepted += part.count();
         unpublished.accepted = accepted;
     }
-    shard.unpublished = None;
     Ok(())
 }

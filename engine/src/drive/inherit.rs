@@ -9,7 +9,7 @@ use smol_str::SmolStr;
 use super::{
     DEADLINE_RESERVE, Driver, Failure, Invocation, Lineage, Next, PortError, Ports, Publisher, ReadFrom, RuleSets,
     Shards, StateLog,
-    cache::Shard,
+    cache::{Shard, Unpublished},
     commit::{self, Committed},
     load::{broken, unavailable},
     port::Created,
@@ -154,9 +154,8 @@ impl Driver {
         self.refuse_if_replaced(ports.log).await?;
         // Episodes that end with their rule set. Whoever begins this shard finds the same ones under the same names, so
         // none is lost if this ends before the base is there, and none comes later.
-        if !run.effects.is_empty() {
-            ports.publisher.publish(&run.effects).await.map_err(unavailable("publishing"))?;
-        }
+        let mut asked = Unpublished::new(run.effects, invocation.deadline);
+        self.publish_of(ports.publisher, keys.start.clone(), &mut asked, invocation, counts).await?;
         if (invocation.remaining)() <= DEADLINE_RESERVE {
             return Err(Failure::Deadline);
         }
@@ -189,7 +188,10 @@ impl Driver {
         let Some(mut shard) = self.newest_base(ports, &keys, invocation).await? else { return Ok(None) };
         self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
         loop {
-            commit::publish(ports.publisher, invocation, &mut shard, counts).await?;
+            if let Some(mut asked) = shard.unpublished.take() {
+                let key = keys.delta(shard.state.position());
+                self.publish_of(ports.publisher, key, &mut asked, invocation, counts).await?;
+            }
             if shard.sealed {
                 return Ok(Some(shard));
             }
@@ -224,6 +226,23 @@ impl Driver {
         }
     }
 
+    /// Publishes what belongs to a key, a birth or the newest delta of a parent. The next run goes on where this one ends.
+    async fn publish_of<P: Publisher>(
+        &mut self,
+        publisher: &P,
+        key: String,
+        asked: &mut Unpublished,
+        invocation: &Invocation<'_>,
+        counts: &mut Counts,
+    ) -> Result<(), Failure> {
+        self.cache.resume(&key, asked);
+        let published = commit::publish_rest(publisher, invocation, asked, counts).await;
+        if published.is_err() {
+            self.cache.interrupt(key, asked);
+        }
+        published
+    }
+
     /// How many records of a shard nobody will take any more. While one may still come, the shard is not at its end.
     async fn left_behind<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &self,
@@ -256,19 +275,26 @@ impl Driver {
 }
 
 /// The state that a child begins with, and the rule set that it is under: the newer of its parents' sets, under the newest
-/// of their overrides. Episodes of a parent that do not go with it end at the child's own beginning.
+/// of their overrides. Time has passed for all of them by then, and episodes of a parent that do not go with it end.
 fn inherit(parents: Vec<Shard>, lineage: &Lineage, run: &mut Run) -> Option<(ShardState, Arc<Compiled>)> {
-    let newest = parents.iter().map(|parent| (parent.state.rule_set().version, &parent.rules));
-    let (version, rules) =
-        newest.max_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.sha256.cmp(&right.sha256)))?;
-    let overrides = parents.iter().map(|parent| parent.state.head.overrides.clone());
-    let rules = rules.under(&overrides.reduce(|one, other| one.merge(&other).into()).unwrap_or_default());
-    let shard_time = parents.iter().map(|parent| parent.state.shard_time()).max().unwrap_or_default();
-    let states = parents.into_iter().map(|mut parent| {
-        step::hand_over(&parent.rules, (&rules, version), &mut parent.state, &lineage.first, shard_time, run);
-        reshard::part(parent.state, lineage.range)
+    let birth = (&lineage.first, parents.iter().map(|parent| parent.state.shard_time()).max()?);
+    let caught_up = parents.into_iter().map(|Shard { state, rules, .. }| {
+        let mut state = reshard::part(state, lineage.range);
+        let others = if mutant!(ParentNotCaughtUp) { None } else { step::catch_up(&rules, &mut state, birth, run) };
+        (state, others.unwrap_or(rules))
     });
-    states.reduce(reshard::merge).map(|state| (state, rules))
+    let parents: Vec<_> = caught_up.collect();
+    let sets = parents.iter().map(|(state, rules)| (state.rule_set().version, rules));
+    let (version, newest) = sets.max_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.sha256.cmp(&other.sha256)))?;
+    let overrides = parents.iter().map(|(state, _)| state.head.overrides.clone());
+    let rules = newest.under(&overrides.reduce(|one, other| one.merge(&other).into()).unwrap_or_default());
+    let states = parents.into_iter().map(|(mut state, old)| {
+        step::hand_over(&old, (&rules, version), &mut state, birth, run);
+        state
+    });
+    let mut state = states.reduce(reshard::merge)?;
+    state.begin();
+    Some((state, rules))
 }
 
 /// Creates an object whose bytes are the same for everybody. Whether this call did so.

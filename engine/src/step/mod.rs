@@ -226,6 +226,12 @@ impl<'a> Moment<'a> {
         Self { generation, sequence: &record.sequence, cause, ingested_at, known_at: ingested_at, before }
     }
 
+    /// The beginning of a child, of which all that happens at it is one run.
+    fn of_birth(first: &'a SequenceNumber, at: Timestamp, run: &Run) -> Self {
+        let (generation, cause) = (run.generation, Cause::Sample(0));
+        Self { generation, sequence: first, cause, ingested_at: at, known_at: at, before: 0 }
+    }
+
     /// A scene at the record itself, by its ingest time.
     fn scene(&self, rules: &'a Compiled, home: Home, shard: &'a str) -> Scene<'a> {
         Scene {
@@ -299,22 +305,28 @@ fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState
     fleet::adopted(new, state, moment, run);
 }
 
-/// Brings the state of a parent under the rules that its child begins with, at the child's beginning.
+/// Lets time pass for what a child takes of one of its parents, up to the child's beginning. The rules that are in force
+/// then, if they are others.
+pub(crate) fn catch_up(
+    rules: &Arc<Compiled>,
+    state: &mut ShardState,
+    (first, at): (&SequenceNumber, Timestamp),
+    run: &mut Run,
+) -> Option<Arc<Compiled>> {
+    overrides::time_passes(rules, state, &Moment::of_birth(first, at, run), run)
+}
+
+/// Brings what a child takes of one of its parents under the rules that the child begins with, at its beginning.
 pub(crate) fn hand_over(
     old: &Compiled,
     (new, version): (&Compiled, u64),
     state: &mut ShardState,
-    first: &SequenceNumber,
-    shard_time: Timestamp,
+    (first, at): (&SequenceNumber, Timestamp),
     run: &mut Run,
 ) {
-    let before = run.effects.alerts.len();
-    let generation = run.generation;
-    let (cause, at) = (Cause::Sample(0), shard_time);
-    let moment = Moment { generation, sequence: first, cause, ingested_at: at, known_at: at, before };
     state.head.rule_set = RuleSetRef { version, sha256: new.sha256.clone() };
     state.head.overrides = new.overrides.clone();
-    move_over(old, new, Change::RuleSet, state, &moment, run);
+    move_over(old, new, Change::RuleSet, state, &Moment::of_birth(first, at, run), run);
 }
 
 /// Passes a record without evaluating it: its bytes are quarantined and nothing else changes, not even the shard's

@@ -1,5 +1,7 @@
 //! What changes under devices: their registration, the set that is in force, and the shard that they are in.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{
@@ -9,32 +11,40 @@ use super::{
 use crate::stream::Shard;
 
 impl<'a> Oracle<'a> {
-    /// Begins with what its parents knew of the keys that it takes.
+    /// Begins with what its parents knew of the keys that it takes, once time has passed for all of them.
     pub(super) fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
         let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
-        (self.version, self.time) = (newest.version, parents.iter().map(|parent| parent.time).max().unwrap_or(0));
-        for (rule, row) in parents.iter().flat_map(|parent| &parent.rows) {
-            if self.rows.get(rule).is_none_or(|known| row["rev"].as_u64() > known["rev"].as_u64()) {
-                self.rows.insert(rule.clone(), row.clone());
-            }
-        }
-        self.adopted = newest.adopted;
-        let set = self.in_force(newest.adopted);
-        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: self.time, ingest: self.time };
+        let time = parents.iter().map(|parent| parent.time).max().unwrap_or(0);
+        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: time, ingest: time };
+        let mut known = BTreeSet::new();
+        let mut taken = Vec::new();
+        let mut rows = BTreeMap::<String, Value>::new();
         for parent in parents {
-            self.set = parent.set;
-            for (id, device) in parent.devices.iter().filter(|(id, _)| shard.range.takes(id)) {
-                if self.devices.contains_key(id) {
-                    continue;
+            let own = parent.devices.iter().filter(|(id, _)| shard.range.takes(id) && known.insert((*id).clone()));
+            self.devices = own.map(|(id, device)| (id.clone(), device.clone())).collect();
+            (self.time, self.version, self.rows) = (parent.time, parent.version, parent.rows.clone());
+            (self.adopted, self.set) = (parent.adopted, parent.set);
+            self.idle.clear();
+            self.wait(&at);
+            for (rule, row) in &self.rows {
+                if rows.get(rule).is_none_or(|known| row["rev"].as_u64() > known["rev"].as_u64()) {
+                    rows.insert(rule.clone(), row.clone());
                 }
-                let mut device = device.clone();
+            }
+            taken.push((std::mem::take(&mut self.devices), self.adopted, self.set, self.rows.clone()));
+        }
+        (self.version, self.adopted, self.rows) = (newest.version, newest.adopted, rows);
+        self.idle.clear();
+        let set = self.in_force(self.adopted);
+        for (devices, adopted, before, rows) in taken {
+            for (id, mut device) in devices {
+                self.set = before;
                 self.rehome(&mut device, None, &at, set, None);
-                if parent.adopted != newest.adopted || parent.rows != self.rows {
-                    self.set = set;
+                self.set = set;
+                if adopted != self.adopted || rows != self.rows {
                     self.look_around(&mut device, &at);
-                    self.set = parent.set;
                 }
-                self.devices.insert(id.clone(), device);
+                self.devices.insert(id, device);
             }
         }
         self.set = set;
