@@ -191,6 +191,9 @@ pub(crate) fn general<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Ti
     }
 }
 
+/// The letter of the mark, as JSON may spell it too.
+const ESCAPED_F: &str = "\\u0066";
+
 /// The envelope of a wrapped record: a JSON object with `"ff": 1`. Anything else is plain.
 fn wrapped(data: &[u8]) -> Option<Result<Wrapped<'_>, Refusal>> {
     #[derive(Deserialize)]
@@ -198,7 +201,8 @@ fn wrapped(data: &[u8]) -> Option<Result<Wrapped<'_>, Refusal>> {
         ff: serde_json::Value,
     }
     let text = std::str::from_utf8(data).ok()?;
-    if !text.contains("\"ff\"") || !text.trim_ascii_start().starts_with('{') {
+    let may_be_marked = text.contains("\"ff\"") || text.contains(ESCAPED_F);
+    if !may_be_marked || !text.trim_ascii_start().starts_with('{') {
         return None;
     }
     match serde_json::from_str::<Wrapped<'_>>(text) {
@@ -450,6 +454,8 @@ mod tests {
         assert_eq!(reason(gone), Ok("lifecycle"));
         assert_eq!(reason(&gone.replace("disconnected", "parted")), Err(Reason::BadEnvelope));
         assert_eq!(reason(r#"{"ff":1,"k":"tick","t":1}"#), Ok("tick"));
+        assert_eq!(reason(r#"{"\u0066f":1,"k":"tick","t":1}"#), Ok("tick"));
+        assert_eq!(reason(r#"{"readings":{"\u0066":1}}"#), Ok("plain"));
         let device = r#"{"ff":1,"k":"device","d":"sensor-001","rev":1,"type":"pump","zone":"zone-a","t":1}"#;
         assert_eq!(reason(device), Ok("device"));
         let redriven = r#"{"ff":1,"k":"redrive","p":"e30=","t":1}"#;

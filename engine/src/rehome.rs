@@ -22,8 +22,13 @@ pub(crate) fn rehome(
     ended: &mut Ended<'_>,
 ) -> Device {
     let mut moved = Device::new(registration, new);
-    moved.last_ingest = device.last_ingest;
-    moved.presence = device.presence;
+    if device.registration.retired && !moved.registration.retired {
+        // It is put into service again, and nothing has been heard of it since.
+        moved.presence.order = device.presence.order;
+    } else {
+        moved.last_ingest = device.last_ingest;
+        moved.presence = device.presence;
+    }
     moved.memberships = device.memberships.clone();
     moved.fleet = device.fleet.clone();
     let Some(old_home) = device.home else { return moved };

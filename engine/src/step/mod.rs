@@ -111,15 +111,17 @@ enum Coming {
     Again,
 }
 
-/// What the platform itself puts on the stream is made again by whoever put it.
+/// What the platform itself puts on the stream is made again by whoever put it, but for what devices say to fleets: that
+/// is said once, and is older than what is known or it is not.
 pub(crate) fn may_come_again(record: Record<'_>) -> Result<Record<'_>, Refusal> {
     match record {
         Record::Telemetry { .. }
         | Record::Status { .. }
         | Record::Alarm { .. }
         | Record::Lifecycle(_)
-        | Record::Device(_) => Ok(record),
-        Record::Tick | Record::Rules { .. } | Record::Override { .. } | Record::Member(_) | Record::Redriven { .. } => {
+        | Record::Device(_)
+        | Record::Member(_) => Ok(record),
+        Record::Tick | Record::Rules { .. } | Record::Override { .. } | Record::Redriven { .. } => {
             Err(does_not_come_again())
         }
     }
@@ -138,7 +140,8 @@ fn take(
     payload: &Buffer,
     run: &mut Run,
 ) -> Stepped {
-    if let Some((version, sha256)) = read.as_ref().ok().and_then(Record::rule_set)
+    if coming == Coming::First
+        && let Some((version, sha256)) = read.as_ref().ok().and_then(Record::rule_set)
         && (version > state.head.rule_set.version
             // By what devices say, the bug would have shards pull each other back and forth without end.
             || (matches!(read, Ok(Record::Rules { .. })) && mutant!(OlderRuleSetAdopted)))

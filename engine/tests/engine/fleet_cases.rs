@@ -9,7 +9,7 @@ use fleetform_engine::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{EXAMPLE, Host, START_MS, Stream};
+use crate::support::{EXAMPLE, Host, Put, START_MS, Stream};
 
 /// A stream on which what devices say is put as soon as it is published.
 struct Town<'a> {
@@ -152,6 +152,45 @@ fn what_was_said_before_is_counted_and_changes_nothing() {
     let counts = town.settle().counts;
     assert_eq!((counts.stale_members, counts.members), (members.len() as u64 + 1, 0));
     assert_eq!(town.rows(), before);
+}
+
+#[test]
+fn what_was_given_up_of_what_devices_say_can_be_put_again() {
+    let memory = Memory::new();
+    let mut town = Town::new(&memory);
+    for n in 1..=3 {
+        town.open(n, 10, true);
+    }
+    let outcome = town.host.deliver(&town.stream, town.taken, town.stream.records.len());
+    assert_eq!(outcome.failure, None);
+    town.taken = town.stream.records.len();
+    let given_up: Vec<Member> = said(&town.rows()).into_iter().filter(|member| member.n == 2).collect();
+    town.put += given_up.len();
+    let newer = Member { version: 9, sha256: "0".repeat(64).into(), ..given_up[0].clone() };
+    for member in given_up.iter().chain([&newer]) {
+        let put = Put { key: member.partition_key().into(), data: member.record(), arrived_at: START_MS + 11_000 };
+        town.stream.redrive(&put, START_MS + 90_000);
+    }
+    let counts = town.settle().counts;
+    // The set that it names may be gone by now, and a newer one has been told to everybody.
+    assert_eq!((counts.members, counts.stale_members, counts.unusable_rule_sets), (6, 1, 0));
+    assert_eq!((town.state("hydrants-open", "zone-a"), town.state("hydrants-open", "zone-b")), (FIRING, FIRING));
+}
+
+#[test]
+fn who_comes_back_into_service_is_not_silent_yet() {
+    let memory = Memory::new();
+    let mut town = Town::new(&memory);
+    let registration = |revision: u64, retired: bool| json!({ "rev": revision, "type": "hydrant", "zone": "zone-b", "retired": retired });
+    town.stream.registration("h-1", registration(2, true), START_MS + 20_000);
+    town.stream.registration("h-1", registration(3, false), START_MS + 3_600_000);
+    town.stream.registration("h-7", registration(1, false), START_MS + 3_600_000);
+    town.settle();
+    let at = START_MS + 3_700_000;
+    town.stream.put("tick", json!({ "ff": 1, "k": "tick", "t": at }).to_string(), at);
+    town.settle();
+    assert_eq!(town.last("h-1", "hydrants-silent", "zone-b"), Some((false, true, 3)));
+    assert_eq!(town.last("h-2", "hydrants-silent", "zone-b"), Some((true, true, 2)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Shards that are split and merged while alerts fire: the rows are those of one shard that nobody ever touched.
 
 use fleetform_engine::{
-    drive::{Failure, Lineage, Settings, StoredRecord},
+    drive::{Failure, Lineage, PART_ROWS, Settings, StoredRecord},
     effect::{AlertState, ResolveReason},
     memory::{Fault, Memory, Operation, Rows},
     position::SequenceNumber,
@@ -290,6 +290,77 @@ fn a_merge_takes_the_newer_rule_set_and_ends_what_it_does_not_know() {
     // Those that were firing under the older set were told of, and are taken back once.
     assert_eq!(rows.outbox.len(), 16);
     assert_eq!(rows.contradictions, Vec::<String>::new());
+}
+
+#[test]
+fn what_was_due_at_a_parent_that_lies_behind_happens_at_its_own_moment() {
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    world.split("s0", ["s1", "s2"], 0);
+    let named = |range: HashRange| (0..).map(|n| format!("valve-{n}")).find(|name| range.takes(name)).unwrap();
+    let (silent, busy) = (named(LOW), named(HIGH));
+    let mut stream = Stream::default();
+    for valve in [&silent, &busy] {
+        stream.register(valve, "valve", "zone-a");
+    }
+    stream.reading(&silent, json!({ "position": 1.0 }), 0);
+    for n in 0..=20 {
+        stream.reading(&busy, json!({ "position": 1.0 }), n * MINUTE / 6);
+    }
+    stream.records.iter().enumerate().for_each(|(index, put)| world.put(index, put));
+    world.drain();
+    world.merge(["s1", "s2"], "s3", 40);
+    stream.reading(&busy, json!({ "position": 1.0 }), 4 * MINUTE);
+    world.put(40, stream.records.last().unwrap());
+    world.drain();
+    let rows = memory.rows();
+    let of = |rule: &str| {
+        let mut found = rows.alerts.values().filter(|row| row.subject() == silent && row.rule.as_str() == rule);
+        found.next().map(|row| (row.shard.as_str(), row.ingested_at.0 - START_MS))
+    };
+    assert_eq!(of("valve-quiet"), Some(("s3", 30_001)));
+    assert_eq!(of("valve-offline"), Some(("s3", MINUTE + 1)));
+    assert_eq!(rows.contradictions, Vec::<String>::new());
+}
+
+#[test]
+fn what_a_birth_publishes_goes_on_where_the_run_before_has_ended() {
+    let memory = Memory::new();
+    let mut world = World::new(&memory);
+    world.split("s0", ["s1", "s2"], 0);
+    let mut stream = Stream::default();
+    let valves = PART_ROWS + 400;
+    (0..valves).for_each(|n| stream.register(&format!("valve-{n}"), "valve", "zone-a"));
+    (0..valves).for_each(|n| stream.reading(&format!("valve-{n}"), json!({ "position": 1.0 }), 0));
+    let (silent, others): (Vec<_>, Vec<_>) = stream.records.into_iter().partition(|put| LOW.takes(&put.key));
+    let silent = silent.into_iter().chain(others.iter().take(1).cloned());
+    silent.enumerate().for_each(|(index, put)| world.put(index, &put));
+    let mut late = Stream::default();
+    let tick = |at: i64| json!({ "ff": 1, "k": "tick", "t": at }).to_string();
+    let high = (0..).map(|n| format!("tick-{n}")).find(|key| HIGH.takes(key)).unwrap();
+    late.put(&high, tick(START_MS + 10 * MINUTE), START_MS + 10 * MINUTE);
+    late.put("any", tick(START_MS + 11 * MINUTE), START_MS + 11 * MINUTE);
+    world.put(valves * 2, &late.records[0]);
+    world.drain();
+    world.merge(["s1", "s2"], "s3", valves * 2 + 1);
+    world.put(valves * 2 + 1, &late.records[1]);
+    let (.., waiting) = world.open[0].clone();
+    let mut driver = world.driver();
+    let mut asked = 0;
+    memory.fail(move |operation, _| {
+        asked += usize::from(operation == Operation::Publish);
+        (asked == PART_ROWS + 7).then_some(Fault::Refused)
+    });
+    let outcome = world.deliver(&mut driver, "s3", &waiting, usize::MAX).unwrap();
+    assert!(matches!(outcome.failure, Some(Failure::Unavailable { doing: "publishing", .. })));
+    memory.heal();
+    memory.take_operations();
+    assert_eq!(world.deliver(&mut driver, "s3", &waiting, usize::MAX).unwrap().failure, None);
+    let rows = memory.rows();
+    let born = rows.alerts.values().filter(|row| row.shard == "s3").count();
+    // Each of them was told of.
+    assert!(born > PART_ROWS);
+    assert_eq!(memory.take_operations()["publish"] as usize, 2 * born - PART_ROWS);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A case written by hand: a log, the rule sets that it names, and a script of faults. Playing it takes the production
 //! driver through exactly that course, in virtual time.
 
+mod line;
 mod lineage;
 mod numbers;
 mod outcome;

@@ -7,11 +7,11 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{position::SequenceNumber, rule_set::RuleSet};
-use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 use super::{
     Batch, Log, Shard, Wrong,
+    line::{Line, read_line},
     lineage::{Birth, listings},
     numbers::Numbers,
 };
@@ -22,47 +22,6 @@ const BATCH_RECORDS_MAX: usize = 500;
 /// The latest time that a log may name: the end of the year 9999.
 const TIME_MAX_MS: i64 = 253_402_300_799_999;
 
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-enum Line {
-    #[serde(alias = "record")]
-    Rec {
-        shard: Value,
-        seq: Value,
-        pk: String,
-        arr: Value,
-        #[serde(default)]
-        data_b64: Option<String>,
-        #[serde(default)]
-        data: Option<Value>,
-    },
-    Batch {
-        shard: Value,
-        seqs: Vec<Value>,
-        #[serde(default)]
-        env: Option<u64>,
-    },
-    Rules {
-        version: u64,
-        at: Value,
-        file: String,
-        #[serde(default)]
-        shard: Option<Value>,
-    },
-    Split {
-        shard: Value,
-        into: Vec<Value>,
-        #[serde(default)]
-        at: Value,
-    },
-    Merge {
-        shards: Vec<Value>,
-        into: Value,
-        #[serde(default)]
-        at: Value,
-    },
-}
-
 /// Reads a log. `fetch` gives the bytes of a file that the log names; the rule sets come back in the order in which they
 /// are named. With `stretch` numbers are made longer inside, whether or not the log itself asks for that.
 pub fn read_log(
@@ -71,51 +30,15 @@ pub fn read_log(
     stretch: bool,
     mut fetch: impl FnMut(&str) -> Result<Vec<u8>, String>,
 ) -> Result<(Log, Vec<Vec<u8>>), Wrong> {
-    let wrong = |line: usize, problem: String| Wrong { file: file.to_owned(), line: Some(line), problem };
+    let wrong = |line: Option<usize>, problem: String| Wrong { file: file.to_owned(), line, problem };
     let mut reader = Reader::default();
     let mut rule_sets = Vec::new();
     for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
-        let line = read_line(text).map_err(|problem| wrong(number, problem))?;
-        reader.line(line, &mut fetch, &mut rule_sets).map_err(|problem| wrong(number, problem))?;
+        let line = read_line(text).map_err(|problem| wrong(Some(number), problem))?;
+        reader.line(line, &mut fetch, &mut rule_sets).map_err(|problem| wrong(Some(number), problem))?;
     }
-    let log = reader.close(stretch).map_err(|(line, problem)| wrong(line.unwrap_or(1), problem))?;
+    let log = reader.close(stretch).map_err(|problem| wrong(None, problem))?;
     Ok((log, rule_sets))
-}
-
-/// The numbers of a line as they are written: those of a stream are longer than what JSON's readers take for whole.
-#[derive(Deserialize)]
-struct Written<'a> {
-    #[serde(borrow, default)]
-    seq: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    seqs: Option<Vec<&'a RawValue>>,
-}
-
-fn read_line(text: &str) -> Result<Line, String> {
-    let problem = |error: serde_json::Error| {
-        let is_json = error.is_data();
-        let text = error.to_string();
-        let text = text.split(" at line ").next().unwrap_or_default();
-        if is_json { text.to_owned() } else { format!("this is not JSON: {text}") }
-    };
-    let mut line: Line = serde_json::from_str(text).map_err(problem)?;
-    let as_written = |value: &mut Value, raw: &RawValue| {
-        if value.is_number() && raw.get().bytes().all(|byte| byte.is_ascii_digit()) {
-            *value = Value::String(raw.get().to_owned());
-        }
-    };
-    match &mut line {
-        Line::Rec { seq, .. } => {
-            let written: Written<'_> = serde_json::from_str(text).map_err(problem)?;
-            written.seq.into_iter().for_each(|raw| as_written(seq, raw));
-        }
-        Line::Batch { seqs, .. } => {
-            let written: Written<'_> = serde_json::from_str(text).map_err(problem)?;
-            seqs.iter_mut().zip(written.seqs.into_iter().flatten()).for_each(|(seq, raw)| as_written(seq, raw));
-        }
-        Line::Rules { .. } | Line::Split { .. } | Line::Merge { .. } => {}
-    }
-    Ok(line)
 }
 
 #[derive(Default)]
@@ -295,30 +218,29 @@ impl Reader {
         }))
     }
 
-    fn close(self, stretch: bool) -> Result<Log, (Option<usize>, String)> {
-        let whole = |problem: String| (None, problem);
+    fn close(self, stretch: bool) -> Result<Log, String> {
         let own = self.shards.iter().map(|(name, lines)| (name.clone(), &lines.numbers)).collect();
         let mut numbers = Numbers::new(&own, &self.births);
         let records = self.shards.values().flat_map(|lines| &lines.items).filter_map(Item::number);
         records.for_each(|number| numbers.write(number));
-        let mut begins = self.begins(&numbers).map_err(whole)?;
+        let mut begins = self.begins(&numbers)?;
         let is_crowded = |name: &Arc<str>, lines: &Lines| {
             let mut last = begins.get(name).copied().or_else(|| sequence("0").ok());
             lines.is_crowded(&mut last, |number| numbers.inside(name, number).ok())
         };
         if stretch || self.shards.iter().any(|(name, lines)| is_crowded(name, lines)) {
             numbers.stretch();
-            begins = self.begins(&numbers).map_err(whole)?;
+            begins = self.begins(&numbers)?;
         }
         let now = self.now.unwrap_or_default();
         let mut log = Log::default();
         for (name, lines) in self.shards {
-            let begin = begins.get(&name).copied().map_or_else(|| sequence("0"), Ok).map_err(whole)?;
+            let begin = begins.get(&name).copied().map_or_else(|| sequence("0"), Ok)?;
             let inside = |number| numbers.inside(&name, number);
-            let shard = lines.close(inside, begin, now).map_err(whole)?;
+            let shard = lines.close(inside, begin, now)?;
             log.shards.insert(name.clone(), shard);
         }
-        log.listings = listings(&self.births, &log.shards, &begins).map_err(whole)?;
+        log.listings = listings(&self.births, &log.shards, &begins)?;
         log.numbers = numbers;
         Ok(log)
     }

@@ -81,6 +81,9 @@ impl<'a> Oracle<'a> {
     ) {
         let to = to.unwrap_or(&device.registration).clone();
         let before = std::mem::replace(&mut device.registration, to);
+        if before["retired"] == true && device.registration["retired"] != true {
+            (device.heard, device.gone, device.offline) = (None, None, None);
+        }
         let at_home = is_at_home(set, &device.registration);
         for (id, mut life) in std::mem::take(&mut device.lives) {
             let (old, new) = (&self.set["rules"][&id], &set["rules"][&id]);
