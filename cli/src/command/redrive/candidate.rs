@@ -61,7 +61,7 @@ pub(super) enum Origin {
 }
 
 /// A record as it goes on the stream once more, with the time at which it first came. Nothing for what the platform
-/// itself put there, which is made again by whoever made it: ticks, news of rule sets, memberships, overrides.
+/// itself put there and makes again: ticks, news of rule sets, overrides.
 pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
     #[derive(Deserialize)]
     struct Envelope {
@@ -77,7 +77,9 @@ pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
         Ok(Envelope { ff: 1, k, t }) if k == "redrive" => {
             return Some(Again { data: original.to_vec(), came_at: first(&t) });
         }
-        Ok(Envelope { ff: 1, k, .. }) if !matches!(k.as_str(), "message" | "lifecycle" | "device") => return None,
+        Ok(Envelope { ff: 1, k, .. }) if !matches!(k.as_str(), "message" | "lifecycle" | "device" | "member") => {
+            return None;
+        }
         Ok(Envelope { ff: 1, t, .. }) => came_at = first(&t),
         // A device's message, or none at all: the engine says which.
         Ok(_) | Err(_) => {}
@@ -103,8 +105,7 @@ mod tests {
         let came_at = |t: Value| wrapped(t).map(|again| again.came_at);
         assert_eq!([came_at(json!(3)), came_at(json!(8)), came_at(json!("3"))], [3, 5, 5].map(|t| Some(Timestamp(t))));
         assert_eq!(again(br#"{"ff":1,"k":"tick","t":1.5}"#, Timestamp(5)), None);
-        for (kind, goes) in [("message", true), ("device", true), ("tick", false), ("rules", false), ("member", false)]
-        {
+        for (kind, goes) in [("message", true), ("device", true), ("tick", false), ("rules", false), ("member", true)] {
             let record = json!({ "ff": 1, "k": kind });
             assert_eq!(again(record.to_string().as_bytes(), Timestamp(5)).is_some(), goes, "{kind}");
         }
