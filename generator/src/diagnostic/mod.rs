@@ -74,6 +74,16 @@ impl Diagnostic {
         self
     }
 
+    /// The same of a text that stands so many bytes further behind.
+    #[must_use]
+    pub(crate) fn moved(mut self, bytes: usize) -> Self {
+        let related = self.related.iter_mut().map(|related| &mut related.span);
+        for span in related.chain([&mut self.span]) {
+            *span = span.start + bytes..span.end + bytes;
+        }
+        self
+    }
+
     /// Whether it keeps the file from being used.
     pub fn is_error(&self) -> bool {
         self.code.severity() == Severity::Error

@@ -61,6 +61,8 @@ impl Source {
             return Ok(source);
         }
         match limits::too_deep(text) {
+            // What is not closed before the next expression adds up.
+            Some(_) if syntax::is_flat(text) => Err(Refused::Syntax(syntax::mistakes(text))),
             Some(span) => Err(Refused::TooDeep(span)),
             None => Self::parse_whole(text).map_err(Refused::Syntax),
         }
@@ -75,7 +77,7 @@ impl Source {
         // What is TOML line by line may still say something twice.
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
-            return Err(errors.iter().map(|error| syntax::parser_error(error, text, 0..text.len())).collect());
+            return Err(syntax::doubles(&errors, text));
         }
         let (mut places, mut unusable) = (Places::default(), Vec::new());
         let value = value::document(table.get_ref(), &mut places, &mut unusable);
@@ -91,6 +93,17 @@ mod tests {
     fn a_text_over_the_limit_is_not_parsed() {
         let text = " ".repeat(FILE_BYTES_MAX + 1);
         assert_eq!(Source::read(text.as_bytes()).err(), Some(Refused::TooLarge));
+    }
+
+    #[test]
+    fn many_lists_that_are_not_closed_are_no_deep_one() {
+        let open = |text: &str| match Source::read(text.as_bytes()).err() {
+            Some(Refused::Syntax(mistakes)) => mistakes.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(open(&"a = [1\n".repeat(100)), 100);
+        let deep = format!("a = {}\n", "[".repeat(100));
+        assert!(matches!(Source::read(deep.as_bytes()).err(), Some(Refused::TooDeep(_))));
     }
 
     #[test]

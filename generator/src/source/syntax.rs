@@ -10,25 +10,85 @@ use std::ops::Range;
 use toml::de::DeTable;
 use toml_parser::lexer::{Token, TokenKind};
 
+use super::limits;
 use crate::diagnostic::{Code, Diagnostic};
 
 /// Longest header that is written out.
 const HEADER_BYTES_MAX: usize = 200;
 
+/// Most texts of several lines of which it is told that they go on too far: behind each, all is read anew.
+const OVERRUNS_MAX: usize = 10;
+
 /// The mistakes of a text, in its order; none if each of its expressions is TOML.
 pub(super) fn mistakes(text: &str) -> Vec<Diagnostic> {
-    let tokens = toml_parser::Source::new(text).lex().into_vec();
+    let mut mistakes = Vec::new();
+    let mut from = 0;
+    for _ in 0..OVERRUNS_MAX {
+        let (found, end) = mistakes_before_overrun(&text[from..]);
+        mistakes.extend(found.into_iter().map(|mistake| mistake.moved(from)));
+        match end {
+            Some(end) => from += end,
+            None => break,
+        }
+    }
+    mistakes
+}
+
+/// The mistakes of a text up to the first text of several lines that goes on too far, and where that must have ended.
+fn mistakes_before_overrun(text: &str) -> (Vec<Diagnostic>, Option<usize>) {
+    let tokens = tokens(text);
     let mut mistakes = Vec::new();
     let mut rest = tokens.as_slice();
     while !rest.is_empty() {
         let expression = Expression::first_of(rest);
         rest = &rest[expression.tokens.len()..];
-        if let Some(mistake) = expression.mistake(text) {
+        let mistake = expression.mistake(text);
+        if let Some(overrun) = expression.overrun(text).filter(|_| mistake.is_some() || !goes_on(rest)) {
+            mistakes.push(overrun.told());
+            return (mistakes, Some(overrun.end));
+        }
+        if let Some(mistake) = mistake {
             mistakes.push(mistake);
             rest = next_expression(rest);
         }
     }
-    mistakes
+    (mistakes, None)
+}
+
+/// Whether no expression of a text nests too deeply by itself.
+pub(super) fn is_flat(text: &str) -> bool {
+    let tokens = tokens(text);
+    let mut rest = tokens.as_slice();
+    while let Some(first) = rest.first() {
+        let expression = Expression::first_of(rest);
+        let end = expression.tokens.last().map_or(text.len(), |last| last.span().end());
+        if limits::too_deep(&text[first.span().start()..end]).is_some() {
+            return false;
+        }
+        rest = &rest[expression.tokens.len()..];
+    }
+    true
+}
+
+/// What the parser says of a text each of whose expressions is TOML: which keys stand twice. Where several of one table
+/// do, its header is what is missing.
+pub(super) fn doubles(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic> {
+    let mut told: Vec<Diagnostic> = Vec::new();
+    let mut last = 0;
+    for error in errors {
+        let found = parser_error(error, text, 0..text.len());
+        let (before, place) = (last, found.span.start);
+        last = found.span.end;
+        let has_header = || text.get(before..place).is_none_or(|between| between.lines().skip(1).any(is_header));
+        match told.last_mut() {
+            Some(first) if !has_header() => {
+                first.message = "this key and others behind it stand in their table already".to_owned();
+                first.help = Some("if a table begins here, put its header before it; or give each key once".to_owned());
+            }
+            _ => told.push(found),
+        }
+    }
+    told
 }
 
 /// What the parser says of a piece of a text, where its places count from the piece.
@@ -62,10 +122,24 @@ pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usi
     })
 }
 
+fn tokens(text: &str) -> Vec<Token> {
+    toml_parser::Source::new(text).lex().into_vec()
+}
+
 /// A header, or a key with its value; and the blank lines and comments before it.
 struct Expression<'t> {
     tokens: &'t [Token],
     unclosed: Option<Unclosed>,
+}
+
+/// A text of several lines that lacks its end, so that it goes on to the next such text.
+struct Overrun {
+    quotes: &'static str,
+    start: usize,
+    /// Where the line begins behind which it cannot go on.
+    end: usize,
+    /// Where the next such text begins.
+    next: usize,
 }
 
 /// A list or an inline table that nothing closes.
@@ -123,6 +197,21 @@ impl<'t> Expression<'t> {
             .or_else(|| self.parser_error(text))
     }
 
+    /// A text of several lines that seems to end where the next one begins, behind a key.
+    fn overrun(&self, text: &str) -> Option<Overrun> {
+        self.tokens.iter().find_map(|token| {
+            let quotes = quotes(*token).filter(|quotes| quotes.len() > 1 && !is_open_text(text, *token))?;
+            let (start, next) = (token.span().start(), token.span().end() - quotes.len());
+            let inner = &text[start + quotes.len()..next];
+            let (_, last) = inner.rsplit_once('\n')?;
+            let mut begins = inner.match_indices('\n').map(|(end, _)| end + 1);
+            let line = |begin: usize| inner[begin..].lines().next().unwrap_or_default();
+            let first =
+                begins.find(|begin| is_header(line(*begin)) || is_pair(line(*begin))).filter(|_| is_pair(last))?;
+            Some(Overrun { quotes, start, end: start + quotes.len() + first, next })
+        })
+    }
+
     /// A header that lacks nothing but its end.
     fn open_header(&self, text: &str) -> Option<Diagnostic> {
         let start = self.tokens.iter().position(|token| !is_blank(token))?;
@@ -146,6 +235,15 @@ impl<'t> Expression<'t> {
         let end = self.tokens.last()?.span().end();
         let (_, errors) = DeTable::parse_recoverable(&text[start..end]);
         errors.iter().map(|error| parser_error(error, text, start..end)).min_by_key(|error| error.span.start)
+    }
+}
+
+impl Overrun {
+    fn told(&self) -> Diagnostic {
+        let of = |start: usize| start..start + self.quotes.len();
+        Diagnostic::new(Code::Syntax, of(self.start), "this text is not closed before the next one begins")
+            .related(of(self.next), "the next one, whose beginning would be the end of this one")
+            .help(format!("add `{}` where the text ends", self.quotes))
     }
 }
 
@@ -204,6 +302,22 @@ fn begins_header(line: &[Token]) -> bool {
     let next = after.iter().find(|token| !is_blank(token)).map(Token::kind);
     let is_item = matches!(next, Some(TokenKind::Comma | TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket));
     opening > 0 && opening == closing && ends && !is_item
+}
+
+/// Whether a text is a line that begins with a header.
+fn is_header(line: &str) -> bool {
+    begins_header(&tokens(line))
+}
+
+/// Whether a text is a line that begins with a key and `=`.
+fn is_pair(line: &str) -> bool {
+    begins_pair(&tokens(line))
+}
+
+/// Whether the first of some lines that is not blank begins an expression, if there is one.
+fn goes_on(lines: &[Token]) -> bool {
+    let first = lines.iter().position(|token| !is_blank(token));
+    first.is_none_or(|first| begins_header(&lines[first..]) || begins_pair(&lines[first..]))
 }
 
 /// Whether a line begins with a key and `=`.

@@ -102,6 +102,23 @@ fn each_mistake_is_told_and_no_guess() {
 }
 
 #[test]
+fn a_text_of_several_lines_without_its_end_is_told_where_it_begins() {
+    let open = "this text is not closed before the next one begins";
+    for quotes in ["\"\"\"", "'''"] {
+        for lost in ["", &quotes[1..], "x"] {
+            let text = format!(
+                "a = {quotes}\nsome text{lost}\nb = 1\nc = {quotes}\nmore text\n{quotes}\nd = {quotes}e{quotes}\nf = \n[g]\n"
+            );
+            expect(&text, &[(1, quotes, open), (8, "", "a value is missing")]);
+            let text = format!("a = {quotes}text{lost}\n[b]\nc = {quotes}more{quotes}\nd = 1\n");
+            expect(&text, &[(1, quotes, open)]);
+        }
+        expect(&format!("a = {quotes}\nb = 1\n{quotes}\nc = y\n"), &[(4, "y", "this is no value")]);
+        expect(&format!("a = {quotes}\nb = {quotes}\nc = 1\n"), &[]);
+    }
+}
+
+#[test]
 fn a_header_is_written_out() {
     for (header, whole) in [("[a.\"b c\"", "[a.\"b c\"]"), ("[[ a ] # b", "[[ a ]]"), ("[[a", "[[a]]")] {
         let mistakes = mistakes(&format!("{header}\nb = 1"));
