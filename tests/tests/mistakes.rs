@@ -19,7 +19,7 @@ fn found(from: &str, to: &str) -> Vec<(&'static str, String)> {
 }
 
 /// Mistakes, and what is said of each.
-const MISTAKES: [(&str, &str, &str, &str); 30] = [
+const MISTAKES: [(&str, &str, &str, &str); 45] = [
     ("state     = { type =", "state     = { typ =", "P004", "typ"),
     ("state     = { type = \"enum\"", "state     = { type = \"enumm\"", "P007", "\"enumm\""),
     ("state     = { type = \"enum\"", "state     = { type = 5", "P005", "5"),
@@ -50,7 +50,63 @@ const MISTAKES: [(&str, &str, &str, &str); 30] = [
     ("protect            = true", "protect            = \"yes\"", "P005", "\"yes\""),
     ("title    = \"City centre\"\ntimezone = \"America/New_York\"\ncontacts", "contactz", "P004", "contactz"),
     ("{ flow_rate = \"40 1.5x16 3\" }", "{ flow_rate = \"40 1.5*16 3\" }", "P064", "1.5*16"),
+    ("partition_by = [\"zone\", \"day\"]", "partition_by = [\"zone\", \"daay\"]", "P007", "\"daay\""),
+    ("min = 0, max = 10 }", "min = 1e300, max = 10 }", "P008", "1e300"),
+    ("[rules.burst]", "[rules.bUrst]", "P010", "bUrst"),
+    ("[severities.high]", "[severities.hIgh]", "P010", "hIgh"),
+    ("attributes    = { max_pressure", "attributes    = { max_pRessure", "P010", "max_pRessure"),
+    ("turbidity = { unit", "turbidIty = { unit", "P010", "turbidIty"),
+    ("[rules.high-pressure]", "[ruules.high-pressure]", "P004", "ruules"),
+    ("[severities.critical]", "[seveities.critical]", "P004", "seveities"),
+    ("[[tests]]\nname   = \"a burst", "[[tests]]\n[[tests]]\nname   = \"a burst", "P006", "[[tests]]"),
+    ("[rules.pump-fault]\n", "", "P001", "type"),
+    ("[[tests]]\nname   = \"a burst", "name   = \"a burst", "P001", "name"),
+    (
+        "device = { type = \"flow-meter\", zone = \"zone-b\" }\nevery  = \"30s\"",
+        "kind = 5\nevery = \"30s\"",
+        "P004",
+        "kind",
+    ),
+    ("equals   = \"fault\"", "is       = \"fault\"", "P004", "is"),
+    ("[channels.sms]\norigination = \"+12025550100\"\n", "", "P039", "\"+12025550123\""),
+    ("window          = \"1h\"", "windovv         = \"1h\"", "P004", "windovv"),
 ];
+
+#[test]
+fn what_the_file_lacks_is_told_once_for_all_environments() {
+    let text = mistaken("[channels.sms]\norigination = \"+12025550100\"\n", "");
+    let text = text.replace("\"contacts.oncall.sms\" = []", "\"contacts.oncall.sms\" = [\"+12025550124\"]");
+    let found = errors(&text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
+fn a_limit_that_no_whole_number_equals_is_told_of() {
+    let text = "schema = 1\nplatform = { name = \"water\" }\n\
+        environments.dev = { account = \"111111111111\", region = \"us-east-1\" }\nzones.zone-a = {}\n\
+        device_types.pump.readings = { starts = { type = \"int\" }, power = {} }\n[rules.odd]\ntype = \"threshold\"\n\
+        metric = \"starts\"\noperator = \"==\"\nthreshold = 1.5\nseverity = \"low\"\n";
+    let message = |text: &str| errors(text).first().map(|error| (error.code.as_str(), error.message.clone()));
+    let told = |what: &str| Some(("P031", format!("the condition of rule `odd` {what} by `starts`")));
+    assert_eq!(message(text), told("can never be met"));
+    assert_eq!(message(&text.replace("==", "!=")), told("is always met"));
+    assert_eq!(
+        message(&text.replace("\"threshold\"", "\"count\"\nwindow = \"1h\"\nat_least = 2")),
+        told("can never be met")
+    );
+    for whole in [("1.5", "2"), ("\"starts\"", "\"power\""), ("==", ">")] {
+        assert_eq!(message(&text.replace(whole.0, whole.1)), None, "{whole:?}");
+    }
+}
+
+#[test]
+fn the_rule_that_a_composite_one_is_told_to_name_may_be_named() {
+    let lists = "all      = [\"vibration-high\"]\nany      = [\"pump-alarm\", \"pump-fault\"]\n";
+    let text = mistaken(lists, "").replace("[rules.zone-silent]", "[rules.all-silent]");
+    let help = errors(&text).remove(0).help.expect("a help");
+    let line = help.split(": ").nth(1).and_then(|rest| rest.split(", or").next()).expect("a line");
+    assert_eq!(line, "all = [\"battery-low\"]");
+}
 
 #[test]
 fn a_mistake_is_told_once_and_at_its_place() {
@@ -146,13 +202,17 @@ fn a_line_for_a_missing_table_is_accepted_before_the_first_table() {
 }
 
 /// Mistakes, and what is proposed in their place.
-const REPLACED: [(&str, &str, &str); 7] = [
+const REPLACED: [(&str, &str, &str); 11] = [
     ("from = \"06:00\", to", "from = 06:00:00, to", "\"06:00\""),
     ("alerts = \"400d\"", "alerts = 400", "\"400d\""),
     ("memory     = \"256MiB\"", "memory     = 256", "\"256MiB\""),
     ("account            = \"222222222222\"", "account            = 222222222222", "\"222222222222\""),
     ("type         = \"count\"", "type         = \"Count\"", "\"count\""),
     ("[zones.zone-a]", "[zones.zone_a]", "zone-a"),
+    ("[rules.high-pressure]", "[ruules.high-pressure]", "rules"),
+    ("equals   = \"fault\"", "is       = \"fault\"", "equals"),
+    ("alerts = \"400d\"", "alerts = 400000", "\"10y\""),
+    ("offline_after = \"20m\"", "offline_after = 1200", "\"1200s\""),
     ("origination = \"+12025550100\"", "origination = \"+1 (202) 555-0100\"", "\"+12025550100\""),
 ];
 
@@ -167,7 +227,7 @@ fn what_is_to_be_pasted_over_a_mistake_is_accepted() {
 }
 
 /// Mistakes for which nobody knows what was meant, and what their help says.
-const NOT_REPLACED: [(&str, &str, &str); 12] = [
+const NOT_REPLACED: [(&str, &str, &str); 16] = [
     ("origination = \"+12025550100\"", "origination = \"+12O2555O1OO\"", "`+`, the country code and the number"),
     ("origination = \"+12025550100\"", "origination = \"+1 202 5550100 ext 2\"", "`+`, the country code"),
     ("origination = \"+12025550100\"", "origination = 2025550100", "`+`, the country code and the number"),
@@ -180,6 +240,10 @@ const NOT_REPLACED: [(&str, &str, &str); 12] = [
     ("min      = 6.5\nmax      = 8.5", "min      = 6.5\nmax      = 6.5", "raise `max`, or lower `min`"),
     ("{ at = \"66m\", state", "{ at = \"100d\", state", "ask at `70m` or earlier"),
     ("metric   = \"state\"", "metric   = \"power\"", "a rule of type `threshold` compares numbers"),
+    ("equals   = \"fault\"\nseverity = \"critical\"", "equals   = \"fault\"\nseverity = true", "allowed: `critical`"),
+    ("any      = [\"pump-alarm\", ", "any      = [5, ", "declared: `battery-low`"),
+    ("tolerance = 0.0", "tolerance = 0.0\nspeling = 5", "keys here: `active`, `device_types`, `duration`"),
+    ("{ at = \"66m\", state", "{ at = true, state", "a whole number with ms"),
 ];
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use fleetform_engine::units::Finite;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::broken::Broken;
 use crate::{
@@ -109,6 +109,11 @@ impl<'d> Context<'d> {
         self.document.has(&at.steps())
     }
 
+    /// What is written at a path.
+    pub(crate) fn written(&self, at: &At<'_>) -> Option<&'d Value> {
+        self.written.pointer(&at.pointer())
+    }
+
     /// The keys of a table of the root as they were written, those with broken values too.
     pub(crate) fn declared(&self, table: &str) -> impl Iterator<Item = &'d str> + use<'d> {
         self.written.get(table).and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
@@ -117,6 +122,16 @@ impl<'d> Context<'d> {
     /// Whether a table of the root has a key, even one with a broken value or a broken name.
     pub(crate) fn is_declared(&self, table: &str, name: &str) -> bool {
         self.written.get(table).and_then(|map| map.get(name)).is_some() || self.is_broken(&At::root(table).key(name))
+    }
+
+    /// Whether a table has a key that is no name, and was meant to be this one.
+    pub(crate) fn is_misspelt(&self, table: &At<'_>, name: &str, is_name: impl Fn(&str) -> bool) -> bool {
+        if !self.is_broken(table) {
+            return false;
+        }
+        let written = self.written(table).and_then(Value::as_object);
+        let keys = written.into_iter().flat_map(Map::keys).map(String::as_str);
+        nearest(name, keys.filter(|key| !is_name(key))).is_some()
     }
 
     /// Every text at some paths of the file as it was written; `*` stands for any key or item.
@@ -161,6 +176,10 @@ impl<'d> Context<'d> {
     ) -> Option<N> {
         if self.is_declared(table, name) {
             return name.parse().ok();
+        }
+        if self.is_misspelt(&At::root(table), name, |key| key.parse::<N>().is_ok()) {
+            self.mark_broken(at);
+            return None;
         }
         let thing = N::THING;
         let message = format!("{} names {thing} `{}`, which is not declared", user(), shown(name));

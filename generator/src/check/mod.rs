@@ -9,6 +9,7 @@ pub(crate) mod context;
 mod earlier;
 mod generated;
 mod meaning;
+mod proposals;
 mod set;
 mod text;
 
@@ -72,7 +73,9 @@ pub fn check_all(
         }
         Err(refused) => (None, told(refused, name, "a platform file needs about six")),
     };
-    let diagnostics = tidy(diagnostics);
+    let diagnostics = proposals::accepted(bytes, tidy(diagnostics), |bytes| {
+        Source::read(bytes).map_or_else(|_| Vec::new(), |source| check_source(&source, earlier).diagnostics)
+    });
     let sound = !diagnostics.iter().any(Diagnostic::is_error);
     let unknown = |file| beside::check(None, &Value::Null, &Broken::default(), file);
     let tests = tests.unwrap_or_else(|| beside.iter().map(unknown).collect());
@@ -97,7 +100,11 @@ fn check_source(source: &Source, earlier: &Earlier) -> Examined {
     let base = check_document(source, &document, &source.value, Part::Without(&changed), earlier);
     diagnostics.extend(base.diagnostics);
 
-    let identity = |found: &Diagnostic| (found.code, found.span.start, found.span.end, found.message.clone());
+    let identity = |found: &Diagnostic| {
+        // What the whole file lacks is told once, whichever place needs it.
+        let span = if found.code == Code::NoOrigination { 0..0 } else { found.span.clone() };
+        (found.code, span.start, span.end, found.message.clone())
+    };
     let mut known: BTreeSet<_> = diagnostics.iter().map(identity).collect();
     let (mut project, mut broken) = (base.project, base.broken);
     for overlay in overlays {

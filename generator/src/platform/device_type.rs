@@ -143,7 +143,9 @@ pub(crate) fn is_timed(at: &At<'_>, context: &Context<'_>) -> bool {
 pub(crate) fn is_broken_reading(device_type: &str, metric: &str, context: &Context<'_>) -> bool {
     let types = At::root("device_types");
     let table = types.key(device_type);
-    context.is_broken(&table.key("readings").key(metric))
+    let readings = table.key("readings");
+    let is_name = |key: &str| MetricId::new(key).is_ok();
+    context.is_broken(&readings.key(metric)) || context.is_misspelt(&readings, metric, is_name)
 }
 
 /// The shortest silence of a device that says anything: two messages may be late or lost, and then somebody must look.

@@ -166,6 +166,7 @@ impl RawExport {
         match self.partition_by.as_deref() {
             None | Some([Key::Zone, Key::Day]) => Layout::ZoneDay,
             Some([Key::Day, Key::Zone]) => Layout::DayZone,
+            Some(_) if context.is_broken(&at.key("partition_by")) => Layout::ZoneDay,
             Some(_) => {
                 let message = "the folders are made by zone and by day, each once";
                 let diagnostic = Diagnostic::new(Code::Duplicate, context.value(&at.key("partition_by")), message);

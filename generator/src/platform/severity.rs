@@ -83,7 +83,8 @@ pub(crate) fn reference(
 ) -> Option<SeverityId> {
     let folded = name.to_ascii_lowercase();
     let names = names(context);
-    if names.contains(&folded.as_str()) {
+    let is_misspelt = || context.is_misspelt(&At::root("severities"), &folded, |key| SeverityId::new(key).is_ok());
+    if names.contains(&folded.as_str()) || context.is_declared("severities", &folded) || is_misspelt() {
         return SeverityId::new(&folded).ok();
     }
     let message = format!("{} has severity `{}`, which is not declared", user(), shown(name));

@@ -7,7 +7,9 @@ use fleetform_engine::{
     rule_set::{COMPOSITE_DEPTH_MAX, COMPOSITE_RULES_MAX, Condition, Rule},
 };
 
-use super::{Kind, RawRule, RawRules, Subject, hold::check_no_sample_keys};
+use serde_json::Value;
+
+use super::{Kind, RawRule, RawRules, Subject, fleet, hold::check_no_sample_keys};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -54,7 +56,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         }
     }
     if raw.all.is_none() && raw.any.is_none() {
-        let example = context.declared("rules").find(|name| *name != subject.id.as_str()).unwrap_or("high-pressure");
+        let example = context.declared("rules").find(|name| may_be_named(name, subject)).unwrap_or("high-pressure");
         context.report(
             Diagnostic::new(
                 Code::MissingKey,
@@ -83,6 +85,14 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         );
     }
     Some(Condition::Composite { all, any, not })
+}
+
+/// Whether a composite rule may name another as it is written: a fleet rule is one of zones, and a composite one may name
+/// this one.
+fn may_be_named(name: &str, subject: &Subject<'_, '_>) -> bool {
+    let kind = subject.context.written(&At::root("rules").key(name).key("type")).and_then(Value::as_str);
+    let is_kind = |other: &Kind| kind.is_some_and(|kind| other.words.contains(&kind));
+    !is_kind(&KIND) && !is_kind(&fleet::KIND) && !subject.context.is_broken(&At::root("rules").key(name))
 }
 
 /// Where rules can fire: zones, none for everywhere, by device type.

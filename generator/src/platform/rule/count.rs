@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{
     Kind, Subject,
     hold::check_no_samples,
-    limit::{check_reach, never, opposite},
+    limit::check_reach,
     raw::{RawRule, RawThreshold},
     state::{check_state, check_type},
     window,
@@ -83,8 +83,8 @@ fn check_of(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<CountOf> {
         check_reach(
             subject,
             "threshold",
-            |min, max| never(operator, threshold, min, max),
-            |min, max| never(opposite(operator), threshold, min, max),
+            |numbers| numbers.never(operator, threshold),
+            |numbers| numbers.always(operator, threshold),
         );
     }
     Some(CountOf::Compared { operator, threshold })

@@ -42,8 +42,8 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         check_reach(
             subject,
             "tolerance",
-            |_, _| false,
-            |min, max| min.zip(max).is_some_and(|(min, max)| spans(min, max)),
+            |_| false,
+            |numbers| numbers.min.zip(numbers.max).is_some_and(|(min, max)| spans(min, max)),
         );
     }
     Some(Condition::Flatline { tolerance })

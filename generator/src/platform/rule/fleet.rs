@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fleetform_engine::{
     fleet::FLEET_DEVICES_MIN,
     ids::{RuleId, ZoneId},
-    rule_set::{Condition, FleetLimit, FleetOf, Operator, Rule},
+    rule_set::{Condition, FleetLimit, FleetOf, Rule},
     units::Finite,
 };
 use serde_json::json;
@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{
     Kind, RawRule, RawRules, Scope, Subject,
     hold::check_no_sample_keys,
-    limit::{never, opposite},
+    limit::Numbers,
     raw::{RawGroupBy, RawThreshold},
 };
 use crate::{
@@ -79,14 +79,11 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
         RawThreshold::Attribute { .. } => return None,
     };
     let (FleetLimit::Devices(value) | FleetLimit::Percent(value)) = limit;
-    let is_part = most.is_none() && value.get().fract() != 0.0;
-    let unmet = |operator| {
-        // Devices are counted whole.
-        never(operator, value, Some(Finite::ZERO), most) || is_part && operator == Operator::Equal
-    };
-    let what = if unmet(operator) {
+    // Devices are counted whole.
+    let parts = Numbers { min: Some(Finite::ZERO), max: most, whole: most.is_none() };
+    let what = if parts.never(operator, value) {
         "can never be met"
-    } else if unmet(opposite(operator)) {
+    } else if parts.always(operator, value) {
         "is always met"
     } else {
         return Some(limit);
@@ -190,5 +187,5 @@ fn check_size(id: &RuleId, rule: &Rule, scope: &Scope<'_>, at: &At<'_>, context:
 /// Whether so many devices never meet the condition of a fleet rule.
 fn exceeds(condition: &Condition, devices: u64) -> bool {
     let Condition::Fleet { operator, threshold: FleetLimit::Devices(limit), .. } = condition else { return false };
-    never(*operator, *limit, Some(Finite::ZERO), Finite::new(devices as f64))
+    Numbers { min: Some(Finite::ZERO), max: Finite::new(devices as f64), whole: true }.never(*operator, *limit)
 }

@@ -12,15 +12,44 @@ use crate::{
     platform::device_type::Reading,
 };
 
-/// The lower and the upper bound of a reading's values.
-type Bounds = (Option<Finite>, Option<Finite>);
+/// What numbers may be compared with a limit.
+#[derive(Clone, Copy)]
+pub(crate) struct Numbers {
+    pub(crate) min: Option<Finite>,
+    pub(crate) max: Option<Finite>,
+    /// Whether they are whole.
+    pub(crate) whole: bool,
+}
+
+impl Numbers {
+    /// Whether none of them meets a condition.
+    pub(crate) fn never(self, operator: Operator, limit: Finite) -> bool {
+        let Self { min, max, whole } = self;
+        match operator {
+            Operator::Above => max.is_some_and(|max| max <= limit),
+            Operator::AtLeast => max.is_some_and(|max| max < limit),
+            Operator::Below => min.is_some_and(|min| min >= limit),
+            Operator::AtMost => min.is_some_and(|min| min > limit),
+            Operator::Equal => {
+                let is_part = whole && limit.get().fract() != 0.0;
+                is_part || max.is_some_and(|max| max < limit) || min.is_some_and(|min| min > limit)
+            }
+            Operator::NotEqual => min == Some(limit) && max == Some(limit),
+        }
+    }
+
+    /// Whether each of them meets a condition.
+    pub(crate) fn always(self, operator: Operator, limit: Finite) -> bool {
+        self.never(opposite(operator), limit)
+    }
+}
 
 /// How the value of a fixed threshold stands to the bounds of readings: which it can never pass, or always does.
 pub(crate) fn check_reach(
     subject: &Subject<'_, '_>,
     key: &str,
-    never: impl Fn(Option<Finite>, Option<Finite>) -> bool,
-    always: impl Fn(Option<Finite>, Option<Finite>) -> bool,
+    never: impl Fn(Numbers) -> bool,
+    always: impl Fn(Numbers) -> bool,
 ) {
     let what = if within(subject, never) {
         "can never be met"
@@ -35,22 +64,23 @@ pub(crate) fn check_reach(
 
 /// Reports a `clear` that the readings never come back to.
 pub(crate) fn check_clear_reach(subject: &Subject<'_, '_>, operator: Operator, clear: Option<Finite>) {
-    let Some(clear) = clear else { return };
-    if within(subject, |min, max| never(opposite(operator), clear, min, max)) {
+    let Some(clear) = clear.filter(|_| !matches!(operator, Operator::Equal | Operator::NotEqual)) else { return };
+    if within(subject, |numbers| numbers.always(operator, clear)) {
         let message = format!("alerts of rule `{}` never clear: `{}` cannot come so far", subject.id, subject.metric());
         report_reach(subject, "clear", message);
     }
 }
 
-/// Whether the bounds of all readings pass a test, of which there is at least one.
-fn within(subject: &Subject<'_, '_>, test: impl Fn(Option<Finite>, Option<Finite>) -> bool) -> bool {
+/// Whether the numbers of all readings pass a test, of which there is at least one.
+fn within(subject: &Subject<'_, '_>, test: impl Fn(Numbers) -> bool) -> bool {
     let mut readings = subject.readings().peekable();
-    readings.peek().is_some() && readings.all(|(_, reading)| bounds(reading).is_some_and(|(min, max)| test(min, max)))
+    readings.peek().is_some() && readings.all(|(_, reading)| numbers(reading).is_some_and(&test))
 }
 
-fn bounds(reading: &Reading) -> Option<Bounds> {
+fn numbers(reading: &Reading) -> Option<Numbers> {
     match reading.value {
-        ValueType::Float { min, max } | ValueType::Int { min, max } => Some((min, max)),
+        ValueType::Float { min, max } => Some(Numbers { min, max, whole: false }),
+        ValueType::Int { min, max } => Some(Numbers { min, max, whole: true }),
         ValueType::Bool | ValueType::Enum { .. } | ValueType::String => None,
     }
 }
@@ -58,30 +88,19 @@ fn bounds(reading: &Reading) -> Option<Bounds> {
 /// Reports a number of a rule that does not go together with the bounds of its readings.
 fn report_reach(subject: &Subject<'_, '_>, key: &str, message: String) {
     let Some((device_type, reading)) = subject.readings().next() else { return };
-    let (min, max) = bounds(reading).unwrap_or((None, None));
+    let Some(Numbers { min, max, whole }) = numbers(reading) else { return };
     let shown = |bound: Option<Finite>| bound.map_or("no bound".to_owned(), |bound| format!("`{}`", number(bound)));
     let related = if max.is_some() { "max" } else { "min" };
+    let lie = if whole { "are whole numbers" } else { "lie" };
     subject.context.report(
         Diagnostic::new(Code::ThresholdOutOfReach, subject.context.value(&subject.at.key(key)), message)
             .related(subject.reading_span(device_type, related), format!("bounds of `{device_type}`"))
-            .help(format!("its values lie between {} and {}", shown(min), shown(max))),
+            .help(format!("its values {lie} between {} and {}", shown(min), shown(max))),
     );
 }
 
-/// Whether no value between the bounds meets the condition.
-pub(crate) fn never(operator: Operator, limit: Finite, min: Option<Finite>, max: Option<Finite>) -> bool {
-    match operator {
-        Operator::Above => max.is_some_and(|max| max <= limit),
-        Operator::AtLeast => max.is_some_and(|max| max < limit),
-        Operator::Below => min.is_some_and(|min| min >= limit),
-        Operator::AtMost => min.is_some_and(|min| min > limit),
-        Operator::Equal => max.is_some_and(|max| max < limit) || min.is_some_and(|min| min > limit),
-        Operator::NotEqual => min == Some(limit) && max == Some(limit),
-    }
-}
-
 /// The operator that holds exactly where this one does not.
-pub(crate) fn opposite(operator: Operator) -> Operator {
+fn opposite(operator: Operator) -> Operator {
     match operator {
         Operator::Above => Operator::AtMost,
         Operator::AtLeast => Operator::Below,

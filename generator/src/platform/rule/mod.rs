@@ -64,6 +64,11 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
+    /// Whether a key is its own, which kinds without it do not take.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.required.contains(&key) || self.optional.contains(&key)
+    }
+
     /// Whether it looks at the samples of a metric.
     fn reads_samples(&self) -> bool {
         self.required.contains(&"metric")

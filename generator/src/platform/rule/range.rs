@@ -1,6 +1,6 @@
 //! `type = "range"`: a value must lie between two numbers.
 
-use fleetform_engine::rule_set::Condition;
+use fleetform_engine::rule_set::{Condition, Operator};
 
 use super::{Kind, RawRule, Subject, limit::check_reach};
 use crate::platform::values::empty_range;
@@ -17,8 +17,8 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         check_reach(
             subject,
             "min",
-            |low, high| low.is_some_and(|low| low >= min) && high.is_some_and(|high| high <= max),
-            |low, high| low.is_some_and(|low| low > max) || high.is_some_and(|high| high < min),
+            |numbers| numbers.always(Operator::AtLeast, min) && numbers.always(Operator::AtMost, max),
+            |numbers| numbers.always(Operator::Above, max) || numbers.always(Operator::Below, min),
         );
     }
     Some(Condition::Range { min, max })

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{
     Kind, Subject,
-    limit::{check_clear, check_clear_reach, check_reach, fixed, never, opposite},
+    limit::{check_clear, check_clear_reach, check_reach, fixed},
     raw::{RawRule, RawThreshold},
 };
 use crate::{
@@ -45,8 +45,8 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
         check_reach(
             subject,
             "threshold",
-            |min, max| never(operator, limit, min, max),
-            |min, max| never(opposite(operator), limit, min, max),
+            |numbers| numbers.never(operator, limit),
+            |numbers| numbers.always(operator, limit),
         );
     }
     Some(Condition::Threshold { operator, threshold, clear: raw.clear })
@@ -64,7 +64,10 @@ fn check_attribute(name: &str, subject: &Subject<'_, '_>) {
         let table = types.key(id.as_str());
         let attributes = table.key("attributes");
         let attribute = attributes.key(name);
-        context.is_written(&attribute) || context.is_broken(&attribute)
+        let is_name = |key: &str| AttributeId::new(key).is_ok();
+        context.is_written(&attribute)
+            || context.is_broken(&attribute)
+            || context.is_misspelt(&attributes, name, is_name)
     };
     if subject.types.iter().any(known) {
         return;

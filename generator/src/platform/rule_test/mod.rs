@@ -443,7 +443,8 @@ impl RawTestDevice {
                 attributes.push((id.clone(), *value));
                 continue;
             }
-            if context.is_broken(&attributes_at.key(name)) {
+            let is_name = |key: &str| AttributeId::new(key).is_ok();
+            if context.is_broken(&attributes_at.key(name)) || context.is_misspelt(&attributes_at, name, is_name) {
                 continue;
             }
             let message = format!("device type `{}` has no attribute `{}`", subject.type_id, shown(name));

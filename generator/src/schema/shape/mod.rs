@@ -141,7 +141,7 @@ pub(crate) fn check<'v>(
         }
     }
     keep_types(&mut found);
-    let diagnostics = told_once(found).into_iter().map(|problem| problem.diagnostic).collect();
+    let diagnostics = told_once(found, value).into_iter().map(|problem| problem.diagnostic).collect();
     // The later items of a list first, so that the earlier ones keep their numbers.
     removals.sort_by(|a, b| compare_pointers(b, a));
     removals.dedup();
@@ -157,7 +157,8 @@ pub(crate) fn check<'v>(
 }
 
 /// The problems that say something new beside the others.
-fn told_once(mut found: Vec<Problem>) -> Vec<Problem> {
+fn told_once(mut found: Vec<Problem>, value: &Value) -> Vec<Problem> {
+    propose_missing(&mut found, value);
     // A missing key does not where its misspelling was found.
     let misspelt = found.iter().filter(|problem| problem.diagnostic.replacement.is_some());
     let meant: BTreeSet<(String, String)> = misspelt
@@ -165,6 +166,12 @@ fn told_once(mut found: Vec<Problem>) -> Vec<Problem> {
         .flat_map(|(table, keys)| keys.iter().map(|key| (table.clone(), key.clone())))
         .collect();
     found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
+    // An empty table lacks everything at once.
+    let mut told = BTreeSet::new();
+    found.retain(|problem| {
+        let Some((table, _)) = &problem.missing else { return true };
+        told.insert((table.clone(), problem.diagnostic.message.clone()))
+    });
     // Of what is said of one place, what says most is enough.
     let mut details: BTreeMap<String, Detail> = BTreeMap::new();
     for (place, detail) in found.iter().filter_map(|problem| Some((problem.remove.clone()?, problem.detail))) {
@@ -174,6 +181,28 @@ fn told_once(mut found: Vec<Problem>) -> Vec<Problem> {
     let most = |place: &String| details.get(place).copied();
     found.retain(|problem| problem.remove.as_ref().and_then(most).is_none_or(|most| most == problem.detail));
     found
+}
+
+/// Proposes the only key that is missing from a table in the place of the only unknown one, if nothing nearer is.
+fn propose_missing(found: &mut [Problem], value: &Value) {
+    let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut unknown: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (index, problem) in found.iter().enumerate() {
+        if let Some((table, key)) = &problem.missing {
+            missing.entry(table.clone()).or_default().push(key.clone());
+        } else if let Some((table, _)) = &problem.meant {
+            unknown.entry(table.clone()).or_default().push(index);
+        }
+    }
+    for (table, keys) in missing {
+        let ([key], Some([index])) = (keys.as_slice(), unknown.get(&table).map(Vec::as_slice)) else { continue };
+        let problem = &mut found[*index];
+        let written = problem.remove.as_ref().and_then(|place| value.pointer(place));
+        if problem.diagnostic.replacement.is_none() && written.is_some_and(|written| !written.is_object()) {
+            problem.diagnostic.help = Some(format!("did you mean `{key}`, which is missing?"));
+            problem.diagnostic.replacement = Some(key.clone());
+        }
+    }
 }
 
 /// Drops what else is said of a value that has another type, and all but the first that is said of its type: what a kind of
@@ -271,20 +300,23 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
             .map(|key| {
                 let mut steps = steps.clone();
                 steps.push(Step::Key(key));
-                let problem = words::unknown_key(key, &keys, instance, schema, document.key_span(&steps));
-                Problem {
-                    remove: Some(format!("{pointer}/{}", escape(key))),
-                    meant: Some((pointer.clone(), problem.1)),
-                    ..Problem::new(problem.0, None)
-                }
+                let (diagnostic, meant) = words::unknown_key(key, &keys, instance, schema, document.key_span(&steps));
+                let added = instance.get(key).and_then(Value::as_object);
+                let meant = match (meant.as_slice(), added) {
+                    // It adds to a table.
+                    ([near], Some(added)) if instance.get(near).is_some() => {
+                        (format!("{pointer}/{}", escape(near)), added.keys().cloned().collect())
+                    }
+                    _ => (pointer.clone(), meant),
+                };
+                Problem { meant: Some(meant), ..Problem::new(diagnostic, Some(format!("{pointer}/{}", escape(key)))) }
             })
             .collect(),
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default().to_owned();
-            vec![Problem {
-                missing: Some((pointer.clone(), key.clone())),
-                ..Problem::new(words::missing_key(&key, &keys, schema, root, key_span()), None)
-            }]
+            let diagnostic = words::empty_table(&keys, instance, schema, root, key_span());
+            let diagnostic = diagnostic.unwrap_or_else(|| words::missing_key(&key, &keys, schema, root, key_span()));
+            vec![Problem { missing: Some((pointer.clone(), key)), ..Problem::new(diagnostic, None) }]
         }
         ValidationErrorKind::PropertyNames { error } => {
             let key = error.instance().as_str().unwrap_or_default().to_owned();

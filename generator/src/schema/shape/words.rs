@@ -31,8 +31,12 @@ pub(crate) fn unknown_key(
     span: Range<usize>,
 ) -> (Diagnostic, Vec<String>) {
     let known = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
-    let all: Vec<&str> = known.into_iter().flat_map(|known| known.keys().map(String::as_str)).collect();
-    let free = all.iter().copied().filter(|known| instance.get(*known).is_none());
+    let all = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
+    let all: Vec<&str> = all.filter(|known| is_of_kind(known, table, instance)).collect();
+    // What one table has, another one of the same name adds to.
+    let is_table = |key: &str| instance.get(key).is_some_and(Value::is_object);
+    let adds = |known: &str| is_table(key) && is_table(known);
+    let free = all.iter().copied().filter(|known| instance.get(*known).is_none() || adds(known));
     let place =
         if table.is_empty() { "at the top of the file".to_owned() } else { format!("in `{}`", table.join(".")) };
     let diagnostic = Diagnostic::new(Code::UnknownKey, span, format!("`{}` is not a key {place}", shown(key)));
@@ -40,6 +44,13 @@ pub(crate) fn unknown_key(
         Some(near) => (diagnostic.replace(format!("did you mean `{near}`?"), near), vec![near.to_owned()]),
         None => (diagnostic.help(format!("keys here: {}", listing(&all))), free.map(str::to_owned).collect()),
     }
+}
+
+/// Whether a table takes a key: that of a rule takes those of its kind, and those of all kinds.
+fn is_of_kind(key: &str, table: &[String], instance: &Value) -> bool {
+    let word = instance.get("type").and_then(Value::as_str).filter(|_| table.len() == 2 && table[0] == "rules");
+    let Some(own) = word.and_then(|word| KINDS.iter().find(|kind| kind.words.contains(&word))) else { return true };
+    own.has(key) || !KINDS.iter().any(|kind| kind.has(key))
 }
 
 /// A key that must be there.
@@ -56,6 +67,24 @@ pub(super) fn missing_key(
         None => format!("add: {}", example::of_key(key, table, schema, root)),
     };
     Diagnostic::new(Code::MissingKey, span, format!("{owner} has no `{key}`")).help(help)
+}
+
+/// A table without the keys that must be there, if it has none at all.
+pub(super) fn empty_table(
+    table: &[String],
+    instance: &Value,
+    schema: Option<&Value>,
+    root: &Value,
+    span: Range<usize>,
+) -> Option<Diagnostic> {
+    let required = schema.and_then(|schema| schema.get("required")).and_then(Value::as_array)?;
+    let keys: Vec<&str> = required.iter().filter_map(Value::as_str).collect();
+    if keys.len() < 2 || table.is_empty() || instance.as_object().is_none_or(|table| !table.is_empty()) {
+        return None;
+    }
+    let lines: Vec<String> = keys.iter().map(|key| example::of_key(key, table, schema, root)).collect();
+    let message = format!("`{}` is empty: it has no {}", table.join("."), listing(&keys));
+    Some(Diagnostic::new(Code::MissingKey, span, message).help(format!("remove it, or add: {}", lines.join(", "))))
 }
 
 /// A key of a table of names that cannot be a name, and the name that it was perhaps meant for.
@@ -110,11 +139,7 @@ pub(super) fn key_of_other_kind(
     let type_steps = steps(&type_keys, root);
     let kind = rule.iter().try_fold(root, |value, key| value.get(key.as_str())).and_then(|rule| rule.get("type"));
     let kind = kind.and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-    let owners: Vec<&str> = KINDS
-        .iter()
-        .filter(|kind| kind.required.contains(&name) || kind.optional.contains(&name))
-        .map(|kind| kind.words[0])
-        .collect();
+    let owners: Vec<&str> = KINDS.iter().filter(|kind| kind.has(name)).map(|kind| kind.words[0]).collect();
     Diagnostic::new(Code::KeysExclude, span, format!("a rule of type `{kind}` has no `{name}`"))
         .related(document.value_span(&type_steps), "the rule's type")
         .help(format!("remove it, or choose another type: {}", listing(&owners)))
