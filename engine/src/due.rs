@@ -55,15 +55,15 @@ pub(crate) fn offline(device: &Device, offline_after: Millis) -> Option<Timestam
     if device.presence.offline_since.is_some() {
         return None;
     }
-    let silent = offline_by_silence(device, offline_after);
+    let silent = by_silence(device, offline_after);
     let gone =
         device.presence.gone_at.map(|gone| gone.after(if mutant!(GoneWithoutGrace) { Millis(0) } else { GONE_GRACE }));
     silent.into_iter().chain(gone).min()
 }
 
-/// When a device counts as offline for its silence, if nothing comes.
-pub(crate) fn offline_by_silence(device: &Device, offline_after: Millis) -> Option<Timestamp> {
-    device.last_ingest.map(|last| past(last, offline_after))
+/// When a device has been silent for longer than this, if nothing comes.
+pub(crate) fn by_silence(device: &Device, length: Millis) -> Option<Timestamp> {
+    device.last_ingest.map(|last| past(last, length))
 }
 
 /// The first moment at which more than `length` has passed.
@@ -174,7 +174,7 @@ fn hours(rules: &Compiled, home: Home, device: &Device, slot: usize, now: Timest
 fn silence(rule: &Rule, device: &Device, timezone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     let Test::NoData { after } = &rule.test else { return None };
     let due = match after {
-        Some(after) => past(device.last_ingest?, *after),
+        Some(after) => by_silence(device, *after)?,
         None => device.presence.offline_since?,
     };
     match &rule.active {

@@ -155,6 +155,8 @@ mod switch {
         ExplanationLeftBehind,
         /// Hours are those of UTC, and not of the device's zone.
         HoursInUtc,
+        /// What is put on the stream once more is news of now.
+        RedrivenIsNews,
         /// The cooldown counts from the time of the device.
         CooldownByDeviceTime,
         /// A rule that means something else keeps its episode.

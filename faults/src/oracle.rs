@@ -133,6 +133,15 @@ struct Moment {
     sample: usize,
     t: i64,
     ingest: i64,
+    /// When anybody could act on it: later than its ingest if it is put on the stream once more.
+    known: i64,
+}
+
+impl Moment {
+    /// The same record at a time that nothing of it says.
+    fn now(&self, now: i64) -> Self {
+        Self { t: now, ingest: now, known: now, ..self.clone() }
+    }
 }
 
 /// Works out the rows of every shard of a stream that starts with a rule set. `sets` are those that can be had.
@@ -154,9 +163,13 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
                 continue;
             }
             let ingest = put.claimed.map_or(put.record.arrived_at, |t| t.min(put.record.arrived_at));
-            let at = Moment { sequence: put.record.sequence.to_string(), sample: 0, t: ingest, ingest };
+            let mut at =
+                Moment { sequence: put.record.sequence.to_string(), sample: 0, t: ingest, ingest, known: ingest };
             oracle.wait(&at);
-            if let Err(reason) = oracle.take(put, &at, sets) {
+            if matches!(put.fact, Fact::Again(_)) {
+                at.known = oracle.time.max(ingest);
+            }
+            if let Err(reason) = oracle.take(&put.fact, &at, sets) {
                 oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));
             }
             oracle.idle.remove(&put.record.partition_key);

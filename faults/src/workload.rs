@@ -2,6 +2,7 @@
 //! rolled out, all drawn from a seed. Beside the bytes of a record stands what was meant by it, so that nobody need
 //! parse it again to know; what should come of it is not known here.
 
+mod redrive;
 mod words;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -9,6 +10,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::rule_set::RuleSet;
 use serde_json::{Value, json};
+
+use redrive::Losses;
 
 use crate::{
     poison,
@@ -78,6 +81,8 @@ pub(crate) enum Fact {
     Rules(u64, String),
     /// Operators set something for a rule, with these fields.
     Override(Value),
+    /// A record that was lost, or set aside, is put once more.
+    Again(Box<Self>),
     /// The engine says what a device is to a fleet.
     Member(Value),
 }
@@ -150,6 +155,9 @@ impl Workload {
             let beside_ms = apart.per_mille(500).then(|| apart.between(0, 120_000));
             (apart.between(records as i64 / 8, records as i64 * 7 / 8) as usize, 1 + apart.below(3), beside_ms)
         });
+        if apart.per_mille(300) {
+            writer.losses = Some(Losses::new(apart.fork()));
+        }
         writer.fill(records, step, &at, replaced.map(|(index, shards, _)| (index, shards)));
         let replacement =
             replaced.map(|(index, _, beside_ms)| Replacement { at: START_MS + step * index as i64, beside_ms });
@@ -187,6 +195,8 @@ struct Writer<'a> {
     poison_until: i64,
     /// The newest revision of each rule's row; none where nobody sets anything.
     revisions: Option<BTreeMap<String, u64>>,
+    /// Records that are given up or set aside, and put once more; none where nobody does.
+    losses: Option<Losses>,
 }
 
 impl<'a> Writer<'a> {
@@ -206,7 +216,8 @@ impl<'a> Writer<'a> {
                 stuck: None,
             })
             .collect();
-        Self { start, random, stream, devices, rule_sets, rollouts, last: None, poison_until: start, revisions: None }
+        let (last, revisions, losses) = Default::default();
+        Self { start, random, stream, devices, rule_sets, rollouts, last, poison_until: start, revisions, losses }
     }
 
     /// One record a step. Before some of them the stream is resharded, and before one it is replaced by one of so many
@@ -230,10 +241,15 @@ impl<'a> Writer<'a> {
                 }
             }
             self.anything(at);
+            self.redrive(at);
         }
     }
 
     fn put(&mut self, key: &str, data: &str, at: i64, claimed: Option<i64>, fact: Fact) {
+        if self.losses.as_mut().is_some_and(|losses| losses.take((key, data), claimed.map_or(at, |t| t.min(at)), &fact))
+        {
+            return;
+        }
         self.stream.put(&mut self.random, key, data, at, claimed, fact.clone());
         let record = Record {
             sequence: self.stream.shards[0].first,

@@ -154,7 +154,9 @@ fn take(
     let mut changed = None;
     if coming == Coming::Again {
         run.counts.redriven += 1;
-        moment.known_at = state.head.shard_time.max(ingested_at);
+        if !mutant!(RedrivenIsNews) {
+            moment.known_at = state.head.shard_time.max(ingested_at);
+        }
     }
     let taken = match read {
         Ok(Record::Telemetry { device, payload: place }) => {

@@ -42,11 +42,15 @@ enum Sign {
     Connection,
 }
 
-/// Whatever waited for the device to come back ends, and waiting for its next silence begins.
+/// Whatever waited for the device to come back ends, and waiting for its next silence begins. What is put on the stream
+/// once more ends no silence that goes on behind it.
 fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sign) {
-    device.presence.offline_since = None;
-    let device_type = scene.rules.device_type(scene.home);
-    tally.look_at(due::offline(device, device_type.offline_after));
+    let offline_after = scene.rules.device_type(scene.home).offline_after;
+    let is_silent = |device: &Device, length| due::by_silence(device, length).is_some_and(|due| due <= scene.known_at);
+    if !is_silent(device, offline_after) {
+        device.presence.offline_since = None;
+        tally.look_at(due::offline(device, offline_after));
+    }
     for slot in scene.rules.plan(scene.home).without_metric.clone() {
         let slot = slot as usize;
         let rule = rule_of(scene, slot);
@@ -58,7 +62,7 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
         if matches!(device.instances[slot].phase, Phase::Inactive) {
             let due = due::of_slot(scene.rules, scene.home, device, slot, scene.ingested_at);
             tally.look_at(due.map(|(due, _)| due));
-        } else {
+        } else if !is_silent(device, after.unwrap_or(offline_after)) {
             let verdict = judge(scene, tally, device, slot, Finding::new(false, true, Value::Bool(false)), None);
             tally.note(scene, device, slot, verdict);
         }
@@ -155,11 +159,8 @@ pub(super) fn lifecycle(
     device.presence.order = Some(lifecycle.order());
     if lifecycle.connected {
         device.presence.gone_at = None;
-        let silent = due::offline_by_silence(device, rules.device_type(home).offline_after);
-        if silent.is_none_or(|due| scene.ingested_at < due) {
-            back(&scene, &mut tally, device, Sign::Connection);
-            composite::evaluate(&scene, &mut tally, device);
-        }
+        back(&scene, &mut tally, device, Sign::Connection);
+        composite::evaluate(&scene, &mut tally, device);
     } else {
         gone(&scene, &mut tally, device);
     }

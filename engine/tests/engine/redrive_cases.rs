@@ -121,6 +121,34 @@ fn an_old_word_of_the_broker_does_not_undo_a_newer_message() {
 }
 
 #[test]
+fn a_message_that_was_lost_ends_no_silence_that_goes_on_behind_it() {
+    let seconds = |n: i64| n * 1_000;
+    let silent = |lost_at: i64| {
+        let (mut stream, mut lost) = (Stream::default(), Stream::default());
+        stream.register("valve-1", "valve", "zone-a");
+        stream.reading("valve-1", json!({ "position": 1.0 }), 0);
+        lost.reading("valve-1", json!({ "position": 1.0 }), seconds(lost_at));
+        let now = START_MS + seconds(200);
+        stream.put("tick", json!({ "ff": 1, "k": "tick", "t": now }).to_string(), now);
+        stream.redrive(&lost.records[0], now + seconds(1));
+        stream.put("tick", json!({ "ff": 1, "k": "tick", "t": now }).to_string(), now + seconds(2));
+        let memory = Memory::new();
+        Host::new(&memory).deliver_all(&stream);
+        let rows = memory.rows();
+        let firing = rows.alerts.values().filter(|row| row.state == AlertState::Firing);
+        let mut firing: Vec<String> = firing.map(|row| row.rule.to_string()).collect();
+        firing.sort();
+        (firing, rows.outbox.len())
+    };
+    let [offline, quiet] = ["valve-offline", "valve-quiet"].map(str::to_owned);
+    assert_eq!(silent(20), (vec![offline.clone(), quiet.clone()], 2));
+    // It was heard of forty seconds ago, which is too long for the one rule only.
+    assert_eq!(silent(160), (vec![quiet], 3));
+    // Quiet for another twenty seconds, it is told of as ended then.
+    assert_eq!(silent(190), (vec!["valve-quiet".to_owned()], 3));
+}
+
+#[test]
 fn what_is_still_wrong_is_set_aside_again_as_it_came_and_can_be_put_again() {
     let (mut stream, _) = registered();
     let bad = Put { key: DEVICE.into(), data: b"{\"reading\":7}".to_vec(), arrived_at: START_MS };

@@ -15,7 +15,7 @@ impl<'a> Oracle<'a> {
     pub(super) fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
         let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
         let time = parents.iter().map(|parent| parent.time).max().unwrap_or(0);
-        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: time, ingest: time };
+        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: time, ingest: time, known: time };
         let mut known = BTreeSet::new();
         let mut taken = Vec::new();
         let mut rows = BTreeMap::<String, Value>::new();

@@ -73,7 +73,7 @@ impl Oracle<'_> {
         self.history(id, registration, at, &episode, "Firing");
         life.open = Some(episode);
         let flapped = stable_at(&life.firings, rule, at.ingest).is_some();
-        let unheard = muted(rule, at) || rule["shadow"] == true || at.ingest - at.t > 900_000;
+        let unheard = muted(rule, at) || rule["shadow"] == true || at.known - at.t > 900_000;
         if !unheard {
             life.firings.push(at.ingest);
         }

@@ -88,7 +88,7 @@ impl<'a> Oracle<'a> {
     /// Looks at a fleet as it is now; a device says what has changed.
     pub(super) fn look_around(&mut self, device: &mut Device, at: &Moment) {
         let now = self.time.max(at.ingest);
-        let at = Moment { t: now, ingest: now, ..at.clone() };
+        let at = at.now(now);
         let Some(id) = device.registration["fleet"].as_str().map(str::to_owned) else {
             self.composites(device, &at);
             return self.speak(device);

@@ -19,7 +19,7 @@ impl Oracle<'_> {
                 let suppressed = std::mem::take(&mut life.held_back);
                 self.notice(life, id, registration, at, ("Repeat", suppressed));
             }
-        } else if at.ingest - at.t > 900_000 {
+        } else if at.known - at.t > 900_000 {
             // Too old to be news.
         } else if stable_at(&life.firings, rule, at.ingest).is_some() || !over("cooldown_ms") || muted(rule, at) {
             life.held_back += u64::from(!std::mem::replace(&mut episode.counted, true));

@@ -19,10 +19,22 @@ impl Oracle<'_> {
         self.back(device, at, |_| true);
     }
 
-    /// A device that was offline is so no longer. Rules about silence end: all of them, or those that go by presence.
+    /// A device that was offline is so no longer, unless it has been silent since. Rules about silence end: all of them, or
+    /// those that go by presence.
     fn back(&mut self, device: &mut Device, at: &Moment, ends: fn(&Value) -> bool) {
-        device.offline = None;
-        let waits = |rule: &Value| rule["condition"]["type"] == "no_data" && ends(&rule["condition"]);
+        let goes_on = |due: Option<i64>| due.is_some_and(|due| due <= at.known);
+        let is_offline = goes_on(self.silent_at(device));
+        if !is_offline {
+            device.offline = None;
+        }
+        let silent = |condition: &Value| match condition["after_ms"].as_i64() {
+            Some(after) => goes_on(device.heard.map(|heard| heard + after + 1)),
+            None => is_offline,
+        };
+        let waits = |rule: &Value| {
+            let condition = &rule["condition"];
+            condition["type"] == "no_data" && ends(condition) && !silent(condition)
+        };
         for (id, rule) in self.rules(&device.registration).filter(|(_, rule)| waits(rule)).collect::<Vec<_>>() {
             if let Some(mut life) = device.lives.remove(id) {
                 if life.open.is_some() {
@@ -40,15 +52,16 @@ impl Oracle<'_> {
         if duplicate || device.order.is_some_and(|known| order <= known && !device.counts_anew(at)) {
             return;
         }
+        if device.is_known_since(at) {
+            return;
+        }
         device.order = Some(order);
         if !connected {
             return device.gone(at);
         }
         device.gone = None;
-        // A connection is no message: who has been silent for too long still is.
-        if self.silent_at(device).is_none_or(|silent| at.ingest < silent) {
-            self.back(device, at, |condition| condition.get("after_ms").is_none());
-        }
+        // A connection is no message.
+        self.back(device, at, |condition| condition.get("after_ms").is_none());
     }
 
     /// When a device counts as offline, unless it does: after its silence, or some time after it was said to have gone.
@@ -69,6 +82,11 @@ impl Device {
     /// It is said to have gone, and was not before.
     pub(super) fn gone(&mut self, at: &Moment) {
         self.gone = self.gone.or(Some(at.ingest));
+    }
+
+    /// Whether what is put once more tells of a time since which the device has been heard of.
+    pub(super) fn is_known_since(&self, at: &Moment) -> bool {
+        at.known > at.ingest && self.heard.max(self.gone) >= Some(at.ingest)
     }
 
     /// Whether it has been away for so long that the broker counts its connections from nought again.

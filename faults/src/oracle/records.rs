@@ -10,16 +10,17 @@ use super::{
     condition::{is_at_home, judge},
     past,
 };
-use crate::workload::{Fact, Put, Sample};
+use crate::workload::{Fact, Sample};
 
 impl<'a> Oracle<'a> {
     pub(super) fn take(
         &mut self,
-        put: &Put,
+        fact: &Fact,
         at: &Moment,
         sets: &'a HashMap<String, Value>,
     ) -> Result<(), &'static str> {
-        match &put.fact {
+        match fact {
+            Fact::Again(fact) => self.take(fact, at, sets),
             Fact::Message(device, samples) => {
                 self.about(device, |oracle, device| oracle.message(device, samples, at), at)
             }
@@ -28,6 +29,7 @@ impl<'a> Oracle<'a> {
             Fact::Status(device, online) => self.about(
                 device,
                 |oracle, device| match online {
+                    _ if device.is_known_since(at) => {}
                     true => oracle.alive(device, at),
                     false => device.gone(at),
                 },
@@ -36,8 +38,10 @@ impl<'a> Oracle<'a> {
             Fact::Alarm(device, code, active) => self.about(
                 device,
                 |oracle, device| {
-                    oracle.alive(device, at);
-                    oracle.alarm(device, (code, *active), at);
+                    if !device.is_known_since(at) {
+                        oracle.alive(device, at);
+                        oracle.alarm(device, (code, *active), at);
+                    }
                 },
                 at,
             ),
@@ -92,7 +96,9 @@ impl<'a> Oracle<'a> {
     }
 
     fn message(&mut self, device: &mut Device, samples: &[Sample], at: &Moment) {
-        self.alive(device, at);
+        if !device.is_known_since(at) {
+            self.alive(device, at);
+        }
         let samples: Vec<&Sample> = samples.iter().filter(|sample| !sample.values.is_empty()).collect();
         let believed = |sample: &Sample| sample.time.filter(|t| *t <= at.ingest + 120_000);
         let mut untimed = samples.iter().filter(|sample| believed(sample).is_none()).count() as i64;

@@ -23,7 +23,7 @@ impl Oracle<'_> {
     pub(super) fn wait(&mut self, at: &Moment) {
         while let Some(end) = self.first_end().filter(|end| *end <= self.time.max(at.ingest)) {
             let end = end.max(self.time);
-            let then = Moment { t: end, ingest: end, ..at.clone() };
+            let then = at.now(end);
             self.pass(&then);
             self.end_rows(&then);
         }
@@ -40,7 +40,7 @@ impl Oracle<'_> {
                 match self.due(&device, now) {
                     Some((due, rule, timer)) if due <= until => {
                         now = now.max(due);
-                        let at = Moment { t: now, ingest: now, ..at.clone() };
+                        let at = at.now(now);
                         self.ring(&mut device, &rule, timer, &at, until);
                         self.composites(&mut device, &at);
                         self.speak(&mut device);
