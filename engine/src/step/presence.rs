@@ -49,8 +49,8 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
     let is_silent = |device: &Device, length| due::by_silence(device, length).is_some_and(|due| due <= scene.known_at);
     if !is_silent(device, offline_after) {
         device.presence.offline_since = None;
-        tally.look_at(due::offline(device, offline_after));
     }
+    tally.look_at(due::offline(device, offline_after));
     for slot in scene.rules.plan(scene.home).without_metric.clone() {
         let slot = slot as usize;
         let rule = rule_of(scene, slot);

@@ -16,6 +16,8 @@ use crate::diagnostic::{Code, Diagnostic};
 /// Longest header that is written out.
 const HEADER_BYTES_MAX: usize = 200;
 
+/// The largest text that is looked into for what is not closed before it is called too deep.
+const FLAT_BYTES_MAX: usize = 1 << 20;
 /// Most texts of several lines of which it is told that they go on too far: behind each, all is read anew.
 const OVERRUNS_MAX: usize = 10;
 
@@ -55,8 +57,12 @@ fn mistakes_before_overrun(text: &str) -> (Vec<Diagnostic>, Option<usize>) {
     (mistakes, None)
 }
 
-/// Whether no expression of a text nests too deeply by itself.
+/// Whether no expression of a text nests too deeply by itself. One that is large is not looked into: its tokens would take
+/// more memory than the refusal of a text that nests too deeply may.
 pub(super) fn is_flat(text: &str) -> bool {
+    if text.len() > FLAT_BYTES_MAX {
+        return false;
+    }
     let tokens = tokens(text);
     let mut rest = tokens.as_slice();
     while let Some(first) = rest.first() {
