@@ -103,8 +103,9 @@ fn of_instance(
             Duration::Time { on_gap: OnGap::Hold, .. } | Duration::Samples { .. } => None,
         },
         Phase::Firing(firing) => {
-            let quiet =
-                firing.quiet_since.map(|quiet| (quiet.ingested_at.after(rule.keep_firing_for), Timer::Quiet(slot)));
+            // Where the device's clock is ahead of the shard's, it has not been quiet for so long by its own yet.
+            let quiet = firing.quiet_since.map(|quiet| quiet.at.max(quiet.ingested_at).after(rule.keep_firing_for));
+            let quiet = quiet.map(|due| (due, Timer::Quiet(slot)));
             let again = firing.quiet_since.and_then(|_| silence(rule, device, timezone, now));
             let again = again.map(|due| (due, Timer::Silence(slot)));
             let notice = match firing.notice {

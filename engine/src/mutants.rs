@@ -121,6 +121,8 @@ mod switch {
         CountForgetsNothing,
         /// A flat line is compared with its last sample, and not with its first.
         FlatlineDrifts,
+        /// Behind a gap a flat line is compared with the value before it.
+        GapKeepsLine,
         /// A value that moves begins a flat line at its next sample.
         LineBeginsStill,
         /// A composite rule is not looked at when what it reads has ended with a change of the rules.

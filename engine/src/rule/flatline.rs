@@ -48,7 +48,8 @@ impl Flatline {
             OnGap::Hold => false,
         };
         anchor.newest = seen.at;
-        if !same || mutant!(FlatlineDrifts) {
+        // What comes after a gap is the first of its line, too.
+        if !same || (interrupted && !mutant!(GapKeepsLine)) || mutant!(FlatlineDrifts) {
             anchor.value = value;
         }
         if !same {
@@ -124,5 +125,13 @@ mod tests {
         let before = [(0, 5.0, None, true), (180, 5.0, Some(0), false)];
         check(OnGap::Reset, &[&before[..], &[(361, 5.0, None, false), (420, 5.0, Some(361), false)]].concat());
         check(OnGap::Hold, &[&before[..], &[(361, 5.0, Some(0), false)]].concat());
+    }
+
+    #[test]
+    fn a_line_that_begins_behind_a_gap_is_compared_with_its_own_first_value() {
+        let before = [(0, 5.0, None, true), (60, 5.0, Some(0), true)];
+        check(OnGap::Reset, &[&before[..], &[(360, 5.4, None, false), (420, 4.8, None, true)]].concat());
+        check(OnGap::Reset, &[&before[..], &[(360, 5.4, None, false), (420, 5.9, Some(360), false)]].concat());
+        check(OnGap::Hold, &[&before[..], &[(360, 5.4, Some(0), false), (420, 4.8, Some(0), false)]].concat());
     }
 }

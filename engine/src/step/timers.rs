@@ -82,15 +82,11 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
         }
         Timer::Quiet(slot) => {
             let Phase::Firing(firing) = &device.instances[slot].phase else { return };
-            // By the sample's own clock the time may not have passed; by the shard's it has.
-            let Some(quiet) = firing.quiet_since else { return };
             let value = firing.value;
-            let keep = rule_of(scene, slot).keep_firing_for;
-            let scene = Scene { at: scene.at.max(quiet.at.after(keep)), ..*scene };
             if mutant!(TimerCountsAsSample) {
-                (slot, judge(&scene, tally, device, slot, Finding::new(false, true, value), None))
+                (slot, judge(scene, tally, device, slot, Finding::new(false, true, value), None))
             } else {
-                (slot, resolve(&scene, tally, device, slot, value))
+                (slot, resolve(scene, tally, device, slot, value))
             }
         }
         Timer::Notice(slot) => {

@@ -21,23 +21,23 @@ pub(super) fn count(condition: &Value, past: &[(i64, Value)]) -> Option<Found> {
 }
 
 /// How long the value has stood still. A line begins with its first sample, and every other is compared with that one;
-/// what comes after too long a gap begins it anew without showing that anything moves. A line too short to count is clear.
+/// what comes after too long a gap begins it anew without showing that anything moves. A line is clear for as long as
+/// something has moved.
 pub(super) fn flatline(rule: &Value, past: &[(i64, Value)], longest_gap: Option<i64>) -> Option<Found> {
-    let mut lines: Vec<Vec<&(i64, Value)>> = Vec::new();
-    for sample in past {
-        let tolerance = number(&rule["condition"]["tolerance"]);
-        let joins = |line: &&mut Vec<&(i64, Value)>| (number(&sample.1) - number(&line[0].1)).abs() <= tolerance;
-        match lines.last_mut().filter(joins) {
-            Some(line) => line.push(sample),
-            None => lines.push(vec![sample]),
+    let tolerance = number(&rule["condition"]["tolerance"]);
+    let (mut line, mut moved) = (past.first()?, past.first()?.0);
+    for pair in past.windows(2) {
+        let (before, sample) = (&pair[0], &pair[1]);
+        if (number(&sample.1) - number(&line.1)).abs() > tolerance {
+            (line, moved) = (sample, sample.0);
+        } else if longest_gap.is_some_and(|longest| sample.0 - before.0 > longest) {
+            line = sample;
         }
     }
-    let (line, (now, value)) = (lines.last()?, past.last()?);
-    let gap = |pair: &[&(i64, Value)]| longest_gap.is_some_and(|longest| pair[1].0 - pair[0].0 > longest);
-    let start = line.windows(2).rposition(gap).map_or(line[0].0, |before| line[before + 1].0);
-    let breach = start < *now;
-    let since = breach.then_some(start);
-    let clear = now - line[0].0 < rule["hold"]["duration_ms"].as_i64()?;
+    let (now, value) = past.last()?;
+    let breach = line.0 < *now;
+    let since = breach.then_some(line.0);
+    let clear = now - moved < rule["hold"]["duration_ms"].as_i64()?;
     Some(Found { breach, clear, value: value.clone(), since, evidence: Value::Null })
 }
 

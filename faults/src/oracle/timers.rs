@@ -11,7 +11,7 @@ use super::{
 enum Timer {
     Offline,
     Forget,
-    Quiet(i64),
+    Quiet,
     Notice,
     Silence,
     Hold,
@@ -96,7 +96,7 @@ impl Oracle<'_> {
         let ms = |value: &Value| value.as_i64();
         let first = looks[episode.from..].iter().rev().take_while(|look| look.calm).last();
         let keep = ms(&rule["keep_firing_for_ms"]).unwrap_or(0);
-        let quiet = first.map(|look| (look.ingest + keep, Timer::Quiet(look.t + keep)));
+        let quiet = first.map(|look| (look.ingest.max(look.t) + keep, Timer::Quiet));
         let again = first.and_then(|_| self.silence(rule, device, now)).map(|due| (due, Timer::Silence));
         let severity = self.severity(rule);
         let stable = stable_at(firings, rule, i64::MIN);
@@ -185,9 +185,9 @@ impl Oracle<'_> {
                 };
                 self.look(&mut life, (id, rule), &device.registration, found, false, at);
             }
-            Timer::Quiet(t) => {
+            Timer::Quiet => {
                 if let Some(episode) = life.open.take() {
-                    self.close(id, &device.registration, &Moment { t: at.t.max(t), ..at.clone() }, &episode, "Cleared");
+                    self.close(id, &device.registration, at, &episode, "Cleared");
                 }
             }
             Timer::Offline => {}
