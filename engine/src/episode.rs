@@ -37,13 +37,22 @@ pub(crate) enum Cause {
     Sample(u32),
     /// The passing of time.
     Timer,
+    /// The same where the time had passed before the record that shows it: it may show more than one beginning.
+    Overdue,
+}
+
+impl Cause {
+    /// What makes the transitions of something that is due, for a record before which the shard's time is `before`.
+    pub(crate) fn of_due(due: Timestamp, before: Timestamp) -> Self {
+        if due <= before && !mutant!(OverdueNamedByTime) { Self::Overdue } else { Self::Timer }
+    }
 }
 
 impl Scene<'_> {
     pub(crate) fn is_timer(&self) -> bool {
         match self.cause {
             Cause::Sample(_) => false,
-            Cause::Timer => true,
+            Cause::Timer | Cause::Overdue => true,
         }
     }
 
@@ -64,6 +73,10 @@ impl Scene<'_> {
             // Which record moves the time past a moment depends on who else sends: the moment does not.
             Cause::Timer => {
                 name(&[rule.as_str(), subject, &self.generation.to_string(), self.shard, &self.at.0.to_string()])
+            }
+            Cause::Overdue => {
+                let (generation, at) = (self.generation.to_string(), self.at.0.to_string());
+                name(&[rule.as_str(), subject, &generation, self.shard, &at, &self.sequence.digits()])
             }
         }
     }

@@ -91,8 +91,7 @@ impl Unpublished {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     shards: HashMap<SmolStr, Shard>,
-    /// How many rows of what belongs to a key were seen accepted, where a run ended before all of them were and nothing
-    /// keeps its shard.
+    /// How many rows of what belongs to a key were seen accepted, until the shard has begun for whose beginning they are.
     accepted: HashMap<String, usize>,
     /// In the order of their addresses, so that which of the spare ones go is the same in every run.
     rule_sets: BTreeMap<SmolStr, Arc<Compiled>>,
@@ -111,13 +110,18 @@ impl Cache {
     }
 
     /// Goes on with what belongs to a key where a run before has ended.
-    pub(super) fn resume(&mut self, key: &str, unpublished: &mut Unpublished) {
-        unpublished.accepted = self.accepted.remove(key).unwrap_or(unpublished.accepted);
+    pub(super) fn resume(&self, key: &str, unpublished: &mut Unpublished) {
+        unpublished.accepted = self.accepted.get(key).copied().unwrap_or(unpublished.accepted);
     }
 
     /// Keeps how far that was published.
-    pub(super) fn interrupt(&mut self, key: String, unpublished: &Unpublished) {
+    pub(super) fn keep_accepted(&mut self, key: String, unpublished: &Unpublished) {
         self.accepted.insert(key, unpublished.accepted);
+    }
+
+    /// Forgets it: a shard has begun.
+    pub(super) fn forget_accepted(&mut self) {
+        self.accepted.clear();
     }
 
     pub(super) fn rule_set(&self, sha256: &str) -> Option<Arc<Compiled>> {

@@ -20,6 +20,7 @@ use crate::{
     counts::Counts,
     position::Position,
     reshard,
+    rule_set::RuleSet,
     state::{RuleSetRef, ShardState},
     step::{self, Run},
     units::Millis,
@@ -64,6 +65,7 @@ impl Driver {
             };
             let begun = self.begin_one(ports, &next, &lineage, invocation, counts).await?;
             if waiting.is_empty() {
+                self.cache.forget_accepted();
                 return Ok(begun);
             }
         }
@@ -154,8 +156,10 @@ impl Driver {
         self.refuse_if_replaced(ports.log).await?;
         // Episodes that end with their rule set. Whoever begins this shard finds the same ones under the same names, so
         // none is lost if this ends before the base is there, and none comes later.
+        let rows = serde_json::to_vec(&run.effects).expect("rows have text keys only");
+        let key = format!("{}/{}", keys.start, RuleSet::sha256(&rows));
         let mut asked = Unpublished::new(run.effects, invocation.deadline);
-        self.publish_of(ports.publisher, keys.start.clone(), &mut asked, invocation, counts).await?;
+        self.publish_of(ports.publisher, key, &mut asked, invocation, counts).await?;
         if (invocation.remaining)() <= DEADLINE_RESERVE {
             return Err(Failure::Deadline);
         }
@@ -237,9 +241,7 @@ impl Driver {
     ) -> Result<(), Failure> {
         self.cache.resume(&key, asked);
         let published = commit::publish_rest(publisher, invocation, asked, counts).await;
-        if published.is_err() {
-            self.cache.interrupt(key, asked);
-        }
+        self.cache.keep_accepted(key, asked);
         published
     }
 

@@ -17,7 +17,8 @@ use crate::{
 
 /// Runs what is due up to the record's ingest time, in the order of (due, device, rule), and moves the shard's time.
 pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
-    let until = state.head.shard_time.max(moment.ingested_at);
+    let before = state.head.shard_time;
+    let until = before.max(moment.ingested_at);
     for index in state.queue.unknown(state.devices.len()) {
         let due =
             state.devices.get(index as usize).and_then(|device| due::earliest(rules, device, state.head.shard_time));
@@ -35,7 +36,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
         // A rule that came with a new set may find that what it waits for has long been so.
         let now = due.max(state.head.shard_time);
         let scene = Scene {
-            cause: Cause::Timer,
+            cause: Cause::of_due(due, before),
             at: now,
             ingested_at: now,
             known_at: now,

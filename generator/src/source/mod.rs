@@ -61,9 +61,11 @@ impl Source {
             return Ok(source);
         }
         match limits::too_deep(text) {
-            // What is not closed before the next expression adds up.
-            Some(_) if syntax::is_flat(text) => Err(Refused::Syntax(syntax::mistakes(text))),
-            Some(span) => Err(Refused::TooDeep(span)),
+            Some(span) => {
+                // What is not closed before the next expression adds up.
+                let mistakes = if syntax::is_flat(text) { syntax::mistakes(text) } else { Vec::new() };
+                Err(if mistakes.is_empty() { Refused::TooDeep(span) } else { Refused::Syntax(mistakes) })
+            }
             None => Self::parse_whole(text).map_err(Refused::Syntax),
         }
     }
@@ -104,6 +106,8 @@ mod tests {
         assert_eq!(open(&"a = [1\n".repeat(100)), 100);
         let deep = format!("a = {}\n", "[".repeat(100));
         assert!(matches!(Source::read(deep.as_bytes()).err(), Some(Refused::TooDeep(_))));
+        let sum = format!("[a{}]\nx = {}{}\n", ".a".repeat(39), "[".repeat(30), "]".repeat(30));
+        assert!(matches!(Source::read(sum.as_bytes()).err(), Some(Refused::TooDeep(_))), "together they are too deep");
     }
 
     #[test]

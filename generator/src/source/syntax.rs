@@ -83,8 +83,10 @@ pub(super) fn doubles(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic>
     let mut last = 0;
     for error in errors {
         let found = parser_error(error, text, 0..text.len());
-        let (before, place) = (last, found.span.start);
-        last = found.span.end;
+        // The place of a table that stands twice is inside its header.
+        let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |length| at + length);
+        let (before, place) = (last, line_end(found.span.end));
+        last = place;
         let has_header = || text.get(before..place).is_none_or(|between| between.lines().skip(1).any(is_header));
         match told.last_mut() {
             Some(first) if !has_header() => {

@@ -38,6 +38,12 @@ impl Numbers {
         }
     }
 
+    /// Whether none of them lies in a range, whose ends are in it.
+    pub(crate) fn none_within(self, from: Finite, to: Finite) -> bool {
+        let is_between = self.whole && from.get().ceil() > to.get().floor();
+        is_between || self.always(Operator::Above, to) || self.always(Operator::Below, from)
+    }
+
     /// Whether each of them meets a condition.
     pub(crate) fn always(self, operator: Operator, limit: Finite) -> bool {
         self.never(opposite(operator), limit)
@@ -92,10 +98,13 @@ fn report_reach(subject: &Subject<'_, '_>, key: &str, message: String) {
     let shown = |bound: Option<Finite>| bound.map_or("no bound".to_owned(), |bound| format!("`{}`", number(bound)));
     let related = if max.is_some() { "max" } else { "min" };
     let lie = if whole { "are whole numbers" } else { "lie" };
+    let what = if min.or(max).is_some() { "bounds" } else { "the reading" };
+    let bounds = format!(" between {} and {}", shown(min), shown(max));
+    let bounds = if min.or(max).is_some() { bounds.as_str() } else { "" };
     subject.context.report(
         Diagnostic::new(Code::ThresholdOutOfReach, subject.context.value(&subject.at.key(key)), message)
-            .related(subject.reading_span(device_type, related), format!("bounds of `{device_type}`"))
-            .help(format!("its values {lie} between {} and {}", shown(min), shown(max))),
+            .related(subject.reading_span(device_type, related), format!("{what} of `{device_type}`"))
+            .help(format!("its values {lie}{bounds}")),
     );
 }
 

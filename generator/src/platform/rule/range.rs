@@ -18,7 +18,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
             subject,
             "min",
             |numbers| numbers.always(Operator::AtLeast, min) && numbers.always(Operator::AtMost, max),
-            |numbers| numbers.always(Operator::Above, max) || numbers.always(Operator::Below, min),
+            |numbers| numbers.none_within(min, max),
         );
     }
     Some(Condition::Range { min, max })

@@ -183,7 +183,11 @@ fn told_once(mut found: Vec<Problem>, value: &Value) -> Vec<Problem> {
     found
 }
 
-/// Proposes the only key that is missing from a table in the place of the only unknown one, if nothing nearer is.
+/// How alike two names must be for the one that is missing to be meant by the other.
+const ALIKE: f64 = 0.5;
+
+/// Proposes the only key that is missing from a table in the place of the only unknown one, if they are alike and nothing
+/// nearer is.
 fn propose_missing(found: &mut [Problem], value: &Value) {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut unknown: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -198,7 +202,9 @@ fn propose_missing(found: &mut [Problem], value: &Value) {
         let ([key], Some([index])) = (keys.as_slice(), unknown.get(&table).map(Vec::as_slice)) else { continue };
         let problem = &mut found[*index];
         let written = problem.remove.as_ref().and_then(|place| value.pointer(place));
-        if problem.diagnostic.replacement.is_none() && written.is_some_and(|written| !written.is_object()) {
+        let name = problem.remove.as_deref().and_then(|place| place.rsplit('/').next()).unwrap_or_default();
+        let is_alike = strsim::normalized_damerau_levenshtein(name, key) >= ALIKE;
+        if is_alike && problem.diagnostic.replacement.is_none() && written.is_some_and(|written| !written.is_object()) {
             problem.diagnostic.help = Some(format!("did you mean `{key}`, which is missing?"));
             problem.diagnostic.replacement = Some(key.clone());
         }
