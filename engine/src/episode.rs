@@ -44,7 +44,7 @@ pub(crate) enum Cause {
 impl Cause {
     /// What makes the transitions of something that is due, for a record before which the shard's time is `before`.
     pub(crate) fn of_due(due: Timestamp, before: Timestamp) -> Self {
-        if due <= before && !mutant!(OverdueNamedByTime) { Self::Overdue } else { Self::Timer }
+        if due <= before { Self::Overdue } else { Self::Timer }
     }
 }
 

@@ -157,8 +157,6 @@ mod switch {
         ExplanationLeftBehind,
         /// Hours are those of UTC, and not of the device's zone.
         HoursInUtc,
-        /// What was due before has the name of what comes due, however often it begins at one moment.
-        OverdueNamedByTime,
         /// What is put on the stream once more is news of now.
         RedrivenIsNews,
         /// The cooldown counts from the time of the device.

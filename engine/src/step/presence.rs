@@ -62,7 +62,7 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
         if matches!(device.instances[slot].phase, Phase::Inactive) {
             let due = due::of_slot(scene.rules, scene.home, device, slot, scene.ingested_at);
             tally.look_at(due.map(|(due, _)| due));
-        } else if !is_silent(device, after.unwrap_or(offline_after)) {
+        } else if !is_silent(device, after.unwrap_or(offline_after)) || mutant!(ConnectionTakenAsMessage) {
             let verdict = judge(scene, tally, device, slot, Finding::new(false, true, Value::Bool(false)), None);
             tally.note(scene, device, slot, verdict);
         }
