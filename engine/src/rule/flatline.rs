@@ -49,7 +49,8 @@ impl Flatline {
         };
         anchor.newest = seen.at;
         // What comes after a gap is the first of its line, too.
-        if !same || (interrupted && !mutant!(GapKeepsLine)) || mutant!(FlatlineDrifts) {
+        let begins = if mutant!(GapKeepsLine) { !same } else { !same || interrupted };
+        if begins || mutant!(FlatlineDrifts) {
             anchor.value = value;
         }
         if !same {
