@@ -1,4 +1,5 @@
-//! A line of a log as it is written.
+//! A line of a log as it is written, with its numbers digit by digit. Which lines go together, and what they mean, it does
+//! not know.
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};

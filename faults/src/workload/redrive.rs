@@ -1,4 +1,5 @@
-//! Records that the event source gives up, or that are set aside, and that operators put on the stream once more.
+//! Records that the event source gives up, or that are set aside, and that operators put on the stream once more. What
+//! should come of them is not known here.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
