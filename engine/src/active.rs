@@ -59,7 +59,7 @@ impl Active {
             .flat_map(|local| [local.clone().earlier(), local.later()])
             .filter_map(|zoned| Some(Timestamp(zoned.ok()?.timestamp().as_millisecond())))
             .find(turns);
-        let last = at_minute.unwrap_or_else(|| at.after(Millis::from_secs(24 * 3_600 * DAYS_AHEAD_MAX.unsigned_abs())));
+        let last = at_minute.unwrap_or_else(|| at.after(Millis::from_days(DAYS_AHEAD_MAX.unsigned_abs())));
         let set = timezone.following(moment).map(|set| Timestamp(set.timestamp().as_millisecond()));
         set.take_while(|set| *set < last).find(turns).or(at_minute)
     }

@@ -70,6 +70,11 @@ impl Millis {
         Self(seconds * 1_000)
     }
 
+    /// So many days of 24 hours.
+    pub const fn from_days(days: u64) -> Self {
+        Self::from_secs(days * 86_400)
+    }
+
     /// Whole seconds, rounded down.
     pub const fn as_secs(self) -> u64 {
         self.0 / 1_000
@@ -90,6 +95,11 @@ impl Timestamp {
     /// The moment so long before.
     pub fn before(self, length: Millis) -> Self {
         Self(self.0.saturating_sub(i64::try_from(length.0).unwrap_or(i64::MAX)))
+    }
+
+    /// When its day began, in UTC.
+    pub fn day_begin(self) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(Millis::from_days(1).0.cast_signed())))
     }
 
     /// Reads a moment as RFC 3339 writes it, with an offset; parts of a millisecond are cut off. `None` where it is none.

@@ -428,7 +428,7 @@ mod tests {
         };
         assert_eq!(read(&variables), Err(ConfigError::Missing { name: "FLEETFORM_HOT_RETENTION_S" }));
         variables.insert("FLEETFORM_HOT_RETENTION_S", "86400".to_owned());
-        assert_eq!(read(&variables), Ok(Some(("hot".to_owned(), Millis::from_secs(86_400)))));
+        assert_eq!(read(&variables), Ok(Some(("hot".to_owned(), Millis::from_days(1)))));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const TOUCHED_AT: &str = "touched_at";
 pub const PUT_AT: &str = "put_at";
 
 /// How long after it was put a notice goes round. Then it is settled as failed, and counted.
-pub const OPEN_MAX: Millis = Millis::from_secs(24 * 60 * 60);
+pub const OPEN_MAX: Millis = Millis::from_days(1);
 /// An open notice that nobody has touched for so long is put into the stream once more.
 pub const REDRIVE_AFTER: Millis = Millis::from_secs(120);
 

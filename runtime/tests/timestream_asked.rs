@@ -299,7 +299,7 @@ async fn samples_are_found_as_they_were_stored() {
         athena: NoFiles,
         table: ("water".to_owned(), "samples".to_owned()),
         exported: ("water_dev".to_owned(), "exported".to_owned()),
-        files: Files { exported: "exported".to_owned(), aggregates: None, keep: Millis::from_secs(90 * 86_400) },
+        files: Files { exported: "exported".to_owned(), aggregates: None, keep: Millis::from_days(90) },
     };
     let device = |name: &str| {
         let from = Timestamp(NOW.0 - 24 * HOUR).to_rfc3339();

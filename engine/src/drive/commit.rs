@@ -14,7 +14,7 @@ use crate::{counts::Counts, units::Millis};
 /// How often a create is sent again after a conflict, or after an outcome that nobody could tell.
 pub const CREATE_TRIES_MAX: u32 = 4;
 /// Effects of a delta that was written this long ago are not published again: the rows they would meet have expired.
-pub const EFFECTS_AGE_MAX: Millis = Millis::from_secs(14 * 86_400);
+pub const EFFECTS_AGE_MAX: Millis = Millis::from_days(14);
 /// Rows and records that are published between two looks at the clock. A zone that falls silent asks for more of them,
 /// in one record, than a run has time for: those that were accepted are not sent again.
 pub const PART_ROWS: usize = 1_000;

@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// Deltas and bases are kept for so long, for whoever must repair a chain.
-pub const CHAIN_AGE_MAX: Millis = Millis::from_secs(7 * 86_400);
+pub const CHAIN_AGE_MAX: Millis = Millis::from_days(7);
 /// A newest base that is so far behind the newest delta is worth an alarm.
-pub const BASE_BEHIND_MAX: Millis = Millis::from_secs(86_400);
+pub const BASE_BEHIND_MAX: Millis = Millis::from_days(1);
 
 /// Objects looked at in one call: the next call goes on.
 const LOOK_MAX: usize = 1_000;

@@ -15,7 +15,7 @@ pub const METRICS_MAX: usize = 64;
 /// The most words of an enum reading.
 pub const ENUM_WORDS_MAX: usize = 1_024;
 /// The longest time of any kind in a rule set: ten years.
-pub const LENGTH_MAX: Millis = Millis::from_secs(10 * 366 * 86_400);
+pub const LENGTH_MAX: Millis = Millis::from_days(10 * 366);
 
 /// A part of a rule set that contradicts another, or itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

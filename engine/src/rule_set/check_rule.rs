@@ -15,7 +15,7 @@ use crate::{
 /// The most samples that a count rule waits for.
 pub const COUNT_MAX: u32 = 128;
 /// The longest window that a count rule counts in.
-pub const COUNT_WINDOW_MAX: Millis = Millis::from_secs(30 * 86_400);
+pub const COUNT_WINDOW_MAX: Millis = Millis::from_days(30);
 /// The most samples in a row that an anomaly rule waits for.
 pub const CONSECUTIVE_MAX: u32 = 1_000;
 /// The most firings that a flap limit allows: so many times are kept for each rule that fires on a device.

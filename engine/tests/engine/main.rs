@@ -12,6 +12,7 @@ mod poison_cases;
 mod presence_cases;
 mod properties;
 mod redrive_cases;
+mod reload_cases;
 mod repair_cases;
 mod reshard_cases;
 mod roster_cases;

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long a row lives: longer than its notice may be delivered again.
-const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
+const ROW_LIFE: Millis = Millis::from_days(35);
 /// The name of the claim that a row is held by.
 const CLAIM: &str = "claim";
 /// Partition key of the rows of webhooks that want nothing more. No notice has it: theirs are hashes.

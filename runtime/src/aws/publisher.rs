@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long outbox and quarantine rows live. Redelivery may come 30 days later; the rest is for the way there.
-const ROW_LIFE: Millis = Millis::from_secs(35 * 24 * 60 * 60);
+const ROW_LIFE: Millis = Millis::from_days(35);
 
 /// The three tables that effects go to.
 #[derive(Debug)]

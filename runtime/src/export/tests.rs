@@ -22,7 +22,7 @@ use crate::{
 };
 
 pub(super) const DAY: Day = Day(20_000);
-pub(super) const DAY_MS: u64 = 86_400_000;
+pub(super) const DAY_MS: u64 = Millis::from_days(1).0;
 const ALL: RangeInclusive<Day> = Day(i32::MIN)..=Day(i32::MAX);
 
 pub(super) type Memory = Exporter<World, World, World>;

@@ -38,7 +38,6 @@ const PAUSE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_secs(1);
 /// About how large the files are that Timestream writes: each is held at once.
 const FILE_SIZE: &str = "128MB";
-const DAY_MS: i64 = 86_400_000;
 
 /// What exports from Timestream. The table's namespace is the database.
 #[derive(Debug)]
@@ -104,7 +103,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
     fn due(&self, days: &RangeInclusive<Day>, now: Timestamp) -> Option<RangeInclusive<Day>> {
         let whole_since = now.before(self.exporter.keep);
         let first = match Day::of(whole_since) {
-            day if begin(day) == whole_since => day,
+            day if day.begin() == whole_since => day,
             day => Day(day.0.saturating_add(1)),
         };
         let last = Day(Day::of(now.before(self.exporter.after)).0.saturating_sub(1));
@@ -125,10 +124,10 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         days: &RangeInclusive<Day>,
         has_time: &impl Fn() -> bool,
     ) -> Result<BTreeMap<Partition, Told>, ExportError> {
-        let day = "to_milliseconds(bin(time, 1d))";
+        let (day, day_ms) = ("to_milliseconds(bin(time, 1d))", Millis::from_days(1).0);
         // A day more, so that each row counts, also of a clock that is ahead.
         let statement = format!(
-            "SELECT \"{ZONE}\", {day} AS day, sum(\"{INGESTED_AT}\" - {day} + {DAY_MS}) AS told FROM {} WHERE {} \
+            "SELECT \"{ZONE}\", {day} AS day, sum(\"{INGESTED_AT}\" - {day} + {day_ms}) AS told FROM {} WHERE {} \
              GROUP BY \"{ZONE}\", bin(time, 1d)",
             self.table(),
             between(*days.start(), *days.end())
@@ -317,11 +316,7 @@ fn fields(columns: &[Column]) -> Result<Vec<Field>, ExportError> {
 
 /// The moments from the begin of a day to the end of another.
 fn between(first: Day, last: Day) -> String {
-    dialect::between(begin(first), last.end())
-}
-
-fn begin(day: Day) -> Timestamp {
-    day.end().before(Millis(DAY_MS.unsigned_abs()))
+    dialect::between(first.begin(), last.end())
 }
 
 #[cfg(test)]

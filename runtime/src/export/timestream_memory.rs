@@ -10,7 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use fleetform_engine::drive::PortError;
+use fleetform_engine::{
+    drive::PortError,
+    units::{Millis, Timestamp},
+};
 use parquet::{
     basic::{LogicalType, Repetition, Type as Physical},
     data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type},
@@ -27,7 +30,6 @@ use crate::{
 };
 
 pub(crate) const BUCKET: &str = "cold-bucket";
-const DAY_MS: i64 = 86_400_000;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,8 +160,9 @@ impl World {
     fn told(&self, statement: &str) -> Vec<Vec<Option<String>>> {
         let mut told: BTreeMap<(String, i64), i64> = BTreeMap::new();
         for (zone, row) in self.within(statement) {
-            let day = (row.sampled_at / 1_000).div_euclid(DAY_MS) * DAY_MS;
-            *told.entry((zone, day)).or_default() += row.ingested_at / 1_000 - day + DAY_MS;
+            let day = Timestamp(row.sampled_at / 1_000).day_begin().0;
+            *told.entry((zone, day)).or_default() +=
+                row.ingested_at / 1_000 - day + Millis::from_days(1).0.cast_signed();
         }
         let row =
             |((zone, day), told): ((String, i64), i64)| vec![Some(zone), Some(day.to_string()), Some(told.to_string())];

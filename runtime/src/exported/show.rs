@@ -32,7 +32,7 @@ use crate::{
 
 const STREAM: &str = "arn:aws:kinesis:us-east-1:111111111111:stream/telemetry";
 const SHARD: &str = "shardId-000000000000";
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: i64 = Millis::from_days(1).0.cast_signed();
 const FIRST: Day = Day(20_000);
 const DAYS: i64 = 40;
 /// When the schedule exports, after the begin of a day.
@@ -42,10 +42,10 @@ const ZONES: [&str; 2] = ["north", "south"];
 const RECORDS: usize = 500;
 
 /// The retention of each tier.
-const HOT: Millis = Millis::from_secs(86_400);
-const WARM: Millis = Millis::from_secs(30 * 86_400);
+const HOT: Millis = Millis::from_days(1);
+const WARM: Millis = Millis::from_days(30);
 /// `message.max_past`, which a day is exported after.
-const LATE: Millis = Millis::from_secs(86_400);
+const LATE: Millis = Millis::from_days(1);
 
 thread_local! {
     static NOW: Cell<i64> = const { Cell::new(0) };

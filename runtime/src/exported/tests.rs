@@ -30,7 +30,7 @@ use crate::{
 };
 
 const EXAMPLE: &[u8] = include_bytes!("../../../engine/tests/fixtures/rule-set.json");
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: i64 = Millis::from_days(1).0.cast_signed();
 const FIRST: Day = Day(20_000);
 const ZONES: [&str; 2] = ["zone-a", "zone-b"];
 const TYPES: [&str; 3] = ["pressure-logger", "flow-meter", "pump"];

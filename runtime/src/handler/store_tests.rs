@@ -21,7 +21,7 @@ use crate::{
 
 const STREAM: &str = "arn:aws:kinesis:us-east-1:111111111111:stream/telemetry";
 const NOW: Timestamp = Timestamp(1_769_855_400_000);
-const DAY: Millis = Millis::from_secs(86_400);
+const DAY: Millis = Millis::from_days(1);
 
 type Handlers = Store<World, World, World, World, World>;
 

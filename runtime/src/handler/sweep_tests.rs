@@ -11,6 +11,7 @@ use fleetform_engine::{
     position::SequenceNumber,
     reshard::HashRange,
     rule_set::RuleSet,
+    units::Millis,
 };
 use serde_json::json;
 
@@ -18,7 +19,7 @@ use super::*;
 use crate::{every_shard::Shard, sweep::redrive::Waiting};
 
 const START: Timestamp = Timestamp(1_769_855_400_000);
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: i64 = Millis::from_days(1).0.cast_signed();
 const SHARD: &str = "shardId-000000000000";
 
 /// The store of a test.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
-use fleetform_engine::units::Timestamp;
+use fleetform_engine::units::{Millis, Timestamp};
 use jiff::{ToSpan as _, civil};
 use serde::Deserialize;
 use smol_str::SmolStr;
@@ -61,13 +61,18 @@ impl Day {
         Self(i32::try_from(days).unwrap_or(i32::MAX))
     }
 
+    /// When it begins.
+    pub fn begin(self) -> Timestamp {
+        Timestamp(i64::from(self.0) * DAY_MS)
+    }
+
     /// When it is over.
     pub fn end(self) -> Timestamp {
-        Timestamp((i64::from(self.0) + 1) * DAY_MS)
+        self.begin().after(Millis::from_days(1))
     }
 }
 
-const DAY_MS: i64 = 86_400_000;
+const DAY_MS: i64 = Millis::from_days(1).0.cast_signed();
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,6 @@ use crate::event::query::Request;
 /// The bytes of a question with what stands before it, at most ("StartQueryExecution", Amazon Athena API; "Quotas", Amazon
 /// Timestream developer guide).
 const SQL_BYTES_MAX: usize = 262_144;
-const DAY_MS: i64 = 86_400_000;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +153,7 @@ impl Place<'_> {
         let mut rows: Vec<String> = self.table.iter().map(|table| sql::table(table, columns, &conditions)).collect();
         // The last day that may have left: the one that ended so long ago.
         let left_until = match self.table {
-            Some(_) if !self.all_days => (self.now.0 - self.files.keep.0 as i64).div_euclid(DAY_MS) * DAY_MS - 1,
+            Some(_) if !self.all_days => self.now.before(self.files.keep).day_begin().0 - 1,
             _ => self.now.0,
         };
         // A question is about something, also where nothing can be there yet.

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const NOW: Timestamp = Timestamp(1_769_855_400_000);
-const DAY: Millis = Millis::from_secs(86_400);
+const DAY: Millis = Millis::from_days(1);
 const DEVICE: &str = "meter-1";
 
 struct Catalogue;

@@ -27,7 +27,6 @@ use crate::{
     timestream::{self, Metered, Queries},
 };
 
-const DAY_MS: i64 = 86_400_000;
 /// How long a day is still asked of Timestream at least, from when it is decided to.
 const MARGIN: Millis = Millis::from_secs(3_600);
 
@@ -125,8 +124,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
 
     /// Begin of the first day that Timestream has all of, and will for a while.
     fn whole_since(&self, now: Timestamp) -> Timestamp {
-        let leaving = now.0.saturating_add_unsigned(MARGIN.0).saturating_sub_unsigned(self.files.keep.0);
-        Timestamp(leaving.div_euclid(DAY_MS).saturating_add(1).saturating_mul(DAY_MS))
+        now.after(MARGIN).before(self.files.keep).day_begin().after(Millis::from_days(1))
     }
 
     /// A question about a device.

@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     const NOW: Timestamp = Timestamp(1_769_855_400_000);
-    const DAY: Millis = Millis::from_secs(86_400);
+    const DAY: Millis = Millis::from_days(1);
 
     fn items(rows: &[(&str, i64, u32)]) -> Vec<Item> {
         let mut items = Items::new(DAY, NOW);
