@@ -52,6 +52,8 @@ impl Shard {
 /// What a delta asks of the world.
 #[derive(Debug)]
 pub(super) struct Unpublished {
+    /// Where the delta lies, or what stands for it.
+    key: String,
     asked: Asked,
     /// How many of its rows and records have been seen accepted, in the order of [`Effects::part`].
     pub(super) accepted: usize,
@@ -63,27 +65,27 @@ pub(super) struct Unpublished {
 #[derive(Debug)]
 enum Asked {
     Known(Effects),
-    Written { key: String, effects: Vec<u8> },
+    Written(Vec<u8>),
 }
 
 impl Unpublished {
     /// Of a delta that was written here.
-    pub(super) fn new(effects: Effects, written_by: Timestamp) -> Self {
-        Self { asked: Asked::Known(effects), accepted: 0, written_by }
+    pub(super) fn new(key: String, effects: Effects, written_by: Timestamp) -> Self {
+        Self { key, asked: Asked::Known(effects), accepted: 0, written_by }
     }
 
     /// Of the delta that was read at a key.
     pub(super) fn read(key: &str, effects: &[u8], written_by: Timestamp) -> Self {
-        Self { asked: Asked::Written { key: key.to_owned(), effects: effects.to_vec() }, accepted: 0, written_by }
+        Self { key: key.to_owned(), asked: Asked::Written(effects.to_vec()), accepted: 0, written_by }
     }
 
     pub(super) fn effects(&mut self) -> Result<&Effects, Failure> {
-        if let Asked::Written { key, effects } = &self.asked {
-            self.asked = Asked::Known(chain::read_effects(effects).map_err(broken(key))?);
+        if let Asked::Written(effects) = &self.asked {
+            self.asked = Asked::Known(chain::read_effects(effects).map_err(broken(&self.key))?);
         }
         match &self.asked {
             Asked::Known(effects) => Ok(effects),
-            Asked::Written { .. } => unreachable!("they were read above"),
+            Asked::Written(_) => unreachable!("they were read above"),
         }
     }
 }
@@ -91,7 +93,8 @@ impl Unpublished {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     shards: HashMap<SmolStr, Shard>,
-    /// How many rows of what belongs to a key were seen accepted, until the shard has begun for whose beginning they are.
+    /// How many rows of what belongs to a key were seen accepted, where no shard here says so: of a beginning until the shard
+    /// has begun, of a shard that was let go of until all of them are.
     accepted: HashMap<String, usize>,
     /// In the order of their addresses, so that which of the spare ones go is the same in every run.
     rule_sets: BTreeMap<SmolStr, Arc<Compiled>>,
@@ -101,22 +104,29 @@ impl Cache {
     /// Takes a shard out, if it is young enough to be used. Whichever is not is let go of: another process may have
     /// taken it over.
     pub(super) fn take(&mut self, shard: &str, deadline: Timestamp) -> Option<Shard> {
-        self.shards.retain(|_, cached| deadline.since(cached.seen_by) <= CACHE_AGE_MAX || mutant!(CacheNeverTooOld));
-        self.shards.remove(shard)
+        let Self { shards, accepted, .. } = self;
+        shards.retain(|_, cached| {
+            let is_young = deadline.since(cached.seen_by) <= CACHE_AGE_MAX || mutant!(CacheNeverTooOld);
+            if let Some(unpublished) = cached.unpublished.as_ref().filter(|_| !is_young) {
+                accepted.insert(unpublished.key.clone(), unpublished.accepted);
+            }
+            is_young
+        });
+        shards.remove(shard)
     }
 
     pub(super) fn put(&mut self, name: &str, shard: Shard) {
         self.shards.insert(SmolStr::new(name), shard);
     }
 
-    /// Goes on with what belongs to a key where a run before has ended.
-    pub(super) fn resume(&self, key: &str, unpublished: &mut Unpublished) {
-        unpublished.accepted = self.accepted.get(key).copied().unwrap_or(unpublished.accepted);
+    /// Goes on with what is to be published where a run before has ended.
+    pub(super) fn resume(&mut self, unpublished: &mut Unpublished) {
+        unpublished.accepted = self.accepted.remove(&unpublished.key).unwrap_or(unpublished.accepted);
     }
 
-    /// Keeps how far that was published.
-    pub(super) fn keep_accepted(&mut self, key: String, unpublished: &Unpublished) {
-        self.accepted.insert(key, unpublished.accepted);
+    /// Keeps how far it was published.
+    pub(super) fn keep_accepted(&mut self, unpublished: &Unpublished) {
+        self.accepted.insert(unpublished.key.clone(), unpublished.accepted);
     }
 
     /// Forgets it: a shard has begun.

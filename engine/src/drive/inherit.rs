@@ -158,8 +158,8 @@ impl Driver {
         // none is lost if this ends before the base is there, and none comes later.
         let rows = serde_json::to_vec(&run.effects).expect("rows have text keys only");
         let key = format!("{}/{}", keys.start, RuleSet::sha256(&rows));
-        let mut asked = Unpublished::new(run.effects, invocation.deadline);
-        self.publish_of(ports.publisher, key, &mut asked, invocation, counts).await?;
+        let mut asked = Unpublished::new(key, run.effects, invocation.deadline);
+        self.publish_of(ports.publisher, &mut asked, invocation, counts).await?;
         if (invocation.remaining)() <= DEADLINE_RESERVE {
             return Err(Failure::Deadline);
         }
@@ -193,8 +193,7 @@ impl Driver {
         self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
         loop {
             if let Some(mut asked) = shard.unpublished.take() {
-                let key = keys.delta(shard.state.position());
-                self.publish_of(ports.publisher, key, &mut asked, invocation, counts).await?;
+                self.publish_of(ports.publisher, &mut asked, invocation, counts).await?;
             }
             if shard.sealed {
                 return Ok(Some(shard));
@@ -230,18 +229,17 @@ impl Driver {
         }
     }
 
-    /// Publishes what belongs to a key, a birth or the newest delta of a parent. The next run goes on where this one ends.
+    /// Publishes what a birth or the newest delta of a parent asks for. The next run goes on where this one ends.
     async fn publish_of<P: Publisher>(
         &mut self,
         publisher: &P,
-        key: String,
         asked: &mut Unpublished,
         invocation: &Invocation<'_>,
         counts: &mut Counts,
     ) -> Result<(), Failure> {
-        self.cache.resume(&key, asked);
+        self.cache.resume(asked);
         let published = commit::publish_rest(publisher, invocation, asked, counts).await;
-        self.cache.keep_accepted(key, asked);
+        self.cache.keep_accepted(asked);
         published
     }
 

@@ -59,6 +59,9 @@ impl Driver {
                 self.refuse_if_replaced(ports.log).await?;
             }
         }
+        if let Some(unpublished) = &mut shard.unpublished {
+            self.cache.resume(unpublished);
+        }
         Ok(shard)
     }
 

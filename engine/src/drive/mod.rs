@@ -225,7 +225,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         match committed.map_err(Stopped::off_chain)? {
             Committed::Mine => {
                 shard.state.begin();
-                shard.unpublished = Some(Unpublished::new(run.effects, self.invocation.deadline));
+                shard.unpublished = Some(Unpublished::new(key, run.effects, self.invocation.deadline));
                 shard.tail.push(bytes.len());
                 shard.seen_by = self.invocation.deadline;
                 self.counts.add(run.counts);

@@ -22,6 +22,12 @@ pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut De
     look(scene, tally, device, |_, _| true);
 }
 
+/// Moves those of them that what time alone did makes another. One that stays as it is waits for its own time, and so does
+/// what is said of it.
+pub(super) fn follow(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
+    look(scene, tally, device, moves);
+}
+
 /// Moves those of them that are to be looked at, given whether each holds.
 fn look(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, is_due: fn(&Phase, bool) -> bool) {
     let scene = Scene { at: scene.known_at, ingested_at: scene.known_at, ..*scene };

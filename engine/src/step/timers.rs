@@ -46,7 +46,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
         tally.counts.timers += 1;
         let device = state.touch(index);
         fire(&scene, &mut tally, device, timer, until);
-        composite::evaluate(&scene, &mut tally, device);
+        composite::follow(&scene, &mut tally, device);
         let next = due::earliest(rules, &state.devices[index as usize], now);
         debug_assert_ne!(next, Some((due, timer)), "a timer that has run is not due again");
         state.look_at(index, next.filter(|next| *next != (due, timer)).map(|(due, _)| due));

@@ -1,7 +1,7 @@
 //! Composite rules are looked at in the step in which something that they read changes, whatever changed it.
 
 use fleetform_engine::{
-    effect::{Alert, AlertState, ResolveReason},
+    effect::{Alert, AlertState, NoticeKind, ResolveReason},
     memory::Memory,
 };
 use serde_json::{Value, json};
@@ -182,4 +182,24 @@ fn one_that_is_yet_to_be_told_of_waits_for_its_own_time_when_another_moves() {
     let record = |index: usize| sequence(index).padded().to_string();
     assert_eq!(told("valve-alarmed"), (40_000, record(stream.records.len() - 2)));
     assert_eq!(told(RULE), (40_000, record(stream.records.len() - 1)));
+}
+
+/// What it reads is told of again at the same moments.
+#[test]
+fn of_the_repetitions_that_a_silence_has_held_up_the_last_is_told() {
+    let repeated = changed(|set| {
+        set["severities"]["high"]["repeat_every_ms"] = json!(60_000);
+        set["rules"][RULE]["condition"] = json!({ "type": "composite", "any": ["valve-alarm"] });
+    });
+    let memory = Memory::new();
+    let mut stream = Stream::default();
+    stream.rules(1, &memory.add_rule_set(&repeated), START_MS);
+    stream.records.extend(leaking().records);
+    stream.wrap("tick", "valve-0", json!({}), START_MS + 3_600_000);
+    Host::new(&memory).deliver_all(&stream);
+    for rule in ["valve-alarm", RULE] {
+        let notices = memory.rows().outbox.into_values().filter(|notice| notice.alert.rule.as_str() == rule);
+        let again: Vec<_> = notices.filter(|notice| notice.kind == NoticeKind::Repeat).collect();
+        assert_eq!(again.iter().map(|notice| notice.alert.at.0 - START_MS).collect::<Vec<_>>(), [3_550_000], "{rule}");
+    }
 }

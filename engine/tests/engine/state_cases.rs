@@ -358,8 +358,8 @@ fn silent() -> Stream {
     stream
 }
 
-/// Rows that were put by a run that publishes until its time is up or a put fails, and by the run after it.
-fn published_in_two_runs(fault: Option<Fault>) -> (Failure, u64, u64) {
+/// Rows that were put by a run that publishes until its time is up or a put fails, and by one so many milliseconds later.
+fn published_in_two_runs(fault: Option<Fault>, later_ms: i64) -> (Failure, u64, u64) {
     let stream = silent();
     let (memory, puts) = (Memory::new(), Arc::new(AtomicU64::new(0)));
     let mut host = Host::new(&memory);
@@ -371,11 +371,14 @@ fn published_in_two_runs(fault: Option<Fault>) -> (Failure, u64, u64) {
         fault.filter(|_| put)
     });
     let remaining = || Duration::from_secs(if puts.load(Ordering::Relaxed) < 1_499 { 60 } else { 1 });
-    let stopped = host.deliver_with(&stream, tick, tick + 1, usize::MAX, START_MS + 60_000, &remaining).unwrap();
+    let deadline = START_MS + 60_000;
+    let stopped = host.deliver_with(&stream, tick, tick + 1, usize::MAX, deadline, &remaining).unwrap();
     let first = puts.swap(0, Ordering::Relaxed);
     memory.heal();
     memory.take_operations();
-    assert_eq!(host.deliver(&stream, tick, tick + 1).failure, None);
+    let remaining = || Duration::from_secs(60);
+    let done = host.deliver_with(&stream, tick, tick + 1, usize::MAX, deadline + later_ms, &remaining).unwrap();
+    assert_eq!(done.failure, None);
     let rows = memory.rows();
     assert_eq!((rows.outbox.len(), rows.alerts.len(), rows.contradictions.len()), (1_300, 1_300, 0));
     (stopped.failure.expect("it had not the time"), first, memory.take_operations()["publish"])
@@ -383,13 +386,16 @@ fn published_in_two_runs(fault: Option<Fault>) -> (Failure, u64, u64) {
 
 #[test]
 fn more_effects_than_a_run_has_time_for_go_on_where_they_stopped() {
-    let (failure, first, second) = published_in_two_runs(None);
-    assert_eq!((failure, first, second), (Failure::Deadline, 2_000, 600));
+    // The second time the shard is too old to be gone on with, and is read again.
+    for later_ms in [1, 601_000] {
+        let (failure, first, second) = published_in_two_runs(None, later_ms);
+        assert_eq!((failure, first, second), (Failure::Deadline, 2_000, 600));
+    }
 }
 
 #[test]
 fn a_put_that_fails_repeats_its_own_part_of_the_effects_only() {
-    let (failure, first, second) = published_in_two_runs(Some(Fault::Refused));
+    let (failure, first, second) = published_in_two_runs(Some(Fault::Refused), 1);
     assert!(matches!(failure, Failure::Unavailable { doing: "publishing", .. }), "{failure:?}");
     assert_eq!((first, second), (1_500, 1_600));
 }
