@@ -6,6 +6,16 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+/// Most characters of a managed policy, without white space ("IAM and AWS STS quotas").
+pub const POLICY_CHARS_MAX: usize = 6_144;
+
+/// Most managed policies of a role ("IAM and AWS STS quotas").
+pub const ROLE_POLICIES_MAX: usize = 10;
+
+/// Characters of a document, and of a statement, besides what they list.
+const DOCUMENT_CHARS: usize = 44;
+const STATEMENT_CHARS: usize = 60;
+
 /// A policy document of the current version of the language. `R` is how texts that may refer to a resource are written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document<R> {
@@ -16,6 +26,32 @@ impl<R> Document<R> {
     /// A document of these statements, in this order.
     pub fn new(statements: impl IntoIterator<Item = Statement<R>>) -> Self {
         Self { statements: statements.into_iter().collect() }
+    }
+
+    /// As many documents as these statements take where each has room for so many characters: [`POLICY_CHARS_MAX`] in a
+    /// managed policy. Statements keep their order, and one that is too long is made several of. `chars` says how long a
+    /// text is.
+    pub fn parts(
+        statements: impl IntoIterator<Item = Statement<R>>,
+        chars_max: usize,
+        chars: impl Fn(&R) -> usize,
+    ) -> Vec<Self>
+    where
+        R: Clone,
+    {
+        let room = chars_max - DOCUMENT_CHARS;
+        let mut parts: Vec<(usize, Self)> = Vec::new();
+        for statement in statements.into_iter().flat_map(|statement| statement.pieces(room, &chars)) {
+            let length = statement.chars(&chars);
+            match parts.last_mut().filter(|(taken, _)| taken + length <= room) {
+                Some((taken, part)) => {
+                    *taken += length;
+                    part.statements.push(statement);
+                }
+                None => parts.push((length, Self::new([statement]))),
+            }
+        }
+        parts.into_iter().map(|(_, part)| part).collect()
     }
 
     /// Its statements, in order.
@@ -88,6 +124,15 @@ pub enum Target<R> {
         /// Why no ARN will do.
         reason: &'static str,
     },
+}
+
+impl<R> Target<R> {
+    fn chars(&self, chars: &impl Fn(&R) -> usize) -> usize {
+        match self {
+            Self::One(arn) | Self::Many { arn, .. } => chars(arn) + 3,
+            Self::Every { .. } => 4,
+        }
+    }
 }
 
 /// One test of a statement's condition block.
@@ -193,6 +238,39 @@ impl<R> Statement<R> {
     /// What it covers.
     pub fn resources(&self) -> &[Target<R>] {
         &self.resources
+    }
+
+    /// Statements that together say the same, each of which has so many characters at most, or one resource.
+    fn pieces(mut self, chars_max: usize, chars: &impl Fn(&R) -> usize) -> Vec<Self>
+    where
+        R: Clone,
+    {
+        let targets = std::mem::take(&mut self.resources);
+        let own = self.chars(chars);
+        let mut pieces = vec![(own, self.clone())];
+        for target in targets {
+            let length = target.chars(chars);
+            match pieces.last_mut().filter(|(taken, piece)| piece.resources.is_empty() || taken + length <= chars_max) {
+                Some((taken, piece)) => {
+                    *taken += length;
+                    piece.resources.push(target);
+                }
+                None => pieces.push((own + length, Self { resources: vec![target], ..self.clone() })),
+            }
+        }
+        pieces.into_iter().map(|(_, piece)| piece).collect()
+    }
+
+    /// About how many characters it has as IAM counts them, without white space. `chars` says so of a text.
+    fn chars(&self, chars: &impl Fn(&R) -> usize) -> usize {
+        let words = self.actions.iter().map(|action| action.len() + 3).sum::<usize>();
+        let targets = self.resources.iter().map(|target| target.chars(chars)).sum::<usize>();
+        let conditions = self.conditions.iter().map(|condition| match &condition.values {
+            Values::Truth(_) => 5,
+            Values::Words(words) => words.iter().map(|word| word.len() + 3).sum(),
+            Values::Texts(texts) => texts.iter().map(|text| chars(text) + 3).sum::<usize>(),
+        } + condition.operator.len() + condition.key.len() + 12);
+        STATEMENT_CHARS + self.sid.len() + words + targets + conditions.sum::<usize>()
     }
 
     fn map<S>(self, write: &impl Fn(R) -> S) -> Statement<S> {

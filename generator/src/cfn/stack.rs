@@ -123,6 +123,12 @@ pub(crate) struct Handle<R> {
     kind: PhantomData<fn() -> R>,
 }
 
+impl<R> Clone for Handle<R> {
+    fn clone(&self) -> Self {
+        Self { id: self.id.clone(), kind: PhantomData }
+    }
+}
+
 impl<R> Handle<R> {
     /// What `Ref` gives: a name, an id or an ARN, by the kind of the resource.
     pub(crate) fn reference(&self) -> Text {
@@ -321,16 +327,23 @@ impl Stack {
     }
 }
 
-/// Tables are merged key by key; everything else is replaced.
+/// Tables are merged key by key; everything else is replaced, and so is what stands for a value, such as `Ref`.
 fn merge(onto: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (key, value) in patch {
         match (onto.get_mut(key), value) {
-            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
+            (Some(Value::Object(inner)), Value::Object(patch)) if !is_intrinsic(inner) && !is_intrinsic(patch) => {
+                merge(inner, patch);
+            }
             _ => {
                 onto.insert(key.clone(), value.clone());
             }
         }
     }
+}
+
+/// Whether CloudFormation puts a value in the place of a table: it has one key, and that names a function.
+fn is_intrinsic(table: &Map<String, Value>) -> bool {
+    table.len() == 1 && table.keys().all(|key| key == "Ref" || key.starts_with("Fn::"))
 }
 
 #[derive(Serialize)]

@@ -97,6 +97,28 @@ impl Text {
         Self(Form::Sub(template))
     }
 
+    /// The most characters that it becomes, or about as many: names that CloudFormation makes have no certain length.
+    pub(crate) fn chars(&self) -> usize {
+        const PSEUDO: [(&str, usize); 3] = [("AWS::Partition", 10), ("AWS::Region", 14), ("AWS::AccountId", 12)];
+        const MADE: usize = 160;
+        let length = |id: &str| PSEUDO.into_iter().find(|(name, _)| *name == id).map_or(MADE, |(_, length)| length);
+        match &self.0 {
+            Form::Literal(text) => text.len(),
+            Form::Ref(id) => length(id),
+            Form::Attribute(..) | Form::Import(_) => MADE,
+            Form::StackUuid => 36,
+            Form::Sub(template) => {
+                let mut parts = template.split("${");
+                let first = parts.next().map_or(0, str::len);
+                let others = parts.map(|part| match part.split_once('}') {
+                    Some((id, rest)) if !id.starts_with('!') => length(id) + rest.len(),
+                    _ => part.len() + 2,
+                });
+                first + others.sum::<usize>()
+            }
+        }
+    }
+
     /// JSON as a text in which references are filled in: a widget's properties in a dashboard's body.
     pub(crate) fn json(value: &Value) -> Self {
         let mut parts = Vec::new();

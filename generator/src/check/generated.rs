@@ -21,6 +21,7 @@ pub(super) fn check(project: &Project, context: &Context<'_>) {
             check_overrides(platform, &stacks::logical_ids(platform), context);
         }
         check_policies(platform, context);
+        check_targets(platform, context);
         check_rule_set(platform, context);
         check_room(platform, context);
     }
@@ -90,6 +91,17 @@ fn check_policies(platform: &Platform, context: &Context<'_>) {
                 Some(span) => diagnostic(span).help("shorten the shadow's name: it stands in the policy twelve times"),
             });
         }
+    }
+}
+
+/// Reports webhooks with more secrets than a role can be allowed to read.
+fn check_targets(platform: &Platform, context: &Context<'_>) {
+    if !stacks::has_room_for_targets(platform) {
+        let message = "so many webhooks have secrets of their own that the role of `notify` has no room to name them";
+        context.report(
+            Diagnostic::new(Code::OutOfBounds, context.key(&At::root("contacts")), message)
+                .help("let several webhooks share a secret"),
+        );
     }
 }
 

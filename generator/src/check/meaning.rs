@@ -11,7 +11,7 @@ use crate::{
         Platform, Project, RawFile,
         channels::Channels,
         contact::Contact,
-        logical_id,
+        environment, logical_id,
         region::offers,
         route,
         rule::{self, RawRules, Scope},
@@ -76,6 +76,15 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
     let alert_retention = raw_retention.check(&at("retention"), context);
 
+    let prefix = raw.deploy.as_ref().and_then(|deploy| deploy.prefix.as_deref());
+    match (prefix, &about) {
+        (Some(prefix), _) => storage::check_bucket_name(raw_storage, prefix, &at("deploy").key("prefix"), context),
+        (None, Some(about)) => {
+            storage::check_bucket_name(raw_storage, about.name.as_str(), &at("platform").key("name"), context);
+        }
+        (None, None) => {}
+    }
+
     let rules = Arc::new(rules);
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
@@ -117,6 +126,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
         platform.tests = rule_test::check(raw.tests.as_ref(), &platform, &at("tests"), context);
         environments.insert(id.clone(), platform);
     }
+    environment::check_names(&environments, context);
     check_used(raw, context);
     let about = about?;
     let default_environment: EnvironmentId = about.default_environment?;

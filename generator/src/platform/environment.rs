@@ -1,12 +1,17 @@
 //! `[environments.X]`: an account and a region, and what differs there.
 
+use std::collections::BTreeMap;
+
 use fleetform_engine::ids::EnvironmentId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
-use super::region::{KNOWN, Service, offers};
+use super::{
+    Platform,
+    region::{KNOWN, Service, offers},
+};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -47,6 +52,48 @@ pub struct Environment {
     pub protect: bool,
     /// Cost alarm, in US dollars a month.
     pub monthly_budget_usd: Option<u32>,
+}
+
+/// Reports environments of one account and region whose names run into each other: what `dev` calls `<prefix>-dev-x` for
+/// its zone `x` is what `dev-x` calls its own.
+pub(crate) fn check_names(environments: &BTreeMap<EnvironmentId, Platform>, context: &Context<'_>) {
+    let at = At::root("environments");
+    for (shorter, platform) in environments {
+        for (longer, other) in environments {
+            let name = |platform: &Platform| format!("{}-{}", platform.deploy.prefix, platform.environment.id);
+            let (name, around) = (name(other), name(platform));
+            let rest = name.strip_prefix(&around).and_then(|rest| rest.strip_prefix('-'));
+            let place =
+                |platform: &Platform| (platform.environment.account.clone(), platform.environment.region.clone());
+            let Some(rest) = rest.filter(|_| place(platform) == place(other)) else { continue };
+            let Some((table, name)) = shared_name(platform, rest) else { continue };
+            let message = format!(
+                "environments `{shorter}` and `{longer}` of one account and region would give one name to two things"
+            );
+            context.report(
+                Diagnostic::new(Code::NameCollision, context.key(&at.key(longer.as_str())), message)
+                    .related(
+                        context.key(&At::root(table).key(&name)),
+                        format!("named as in `{longer}`, in `{shorter}`"),
+                    )
+                    .help("rename the environment, or give it an account or a region of its own"),
+            );
+        }
+    }
+}
+
+/// What has a name in one environment that something else has in another, whose name has this behind it: its table and id.
+fn shared_name(platform: &Platform, rest: &str) -> Option<(&'static str, String)> {
+    let ids = |table: &'static str, ids: Vec<&str>| {
+        let is_shared = |id: &&str| {
+            let within = id.strip_prefix(rest).and_then(|id| id.strip_prefix('-'));
+            (table == "zones" && *id == rest) || within.is_some_and(|within| ids.contains(&within))
+        };
+        ids.iter().find(|id| is_shared(id)).map(|id| (table, (*id).to_owned()))
+    };
+    ids("zones", platform.zones.keys().map(|id| id.as_str()).collect())
+        .or_else(|| ids("device_types", platform.device_types.keys().map(|id| id.as_str()).collect()))
+        .or_else(|| ids("contacts", platform.contacts.keys().map(|id| id.as_str()).collect()))
 }
 
 impl RawEnvironment {

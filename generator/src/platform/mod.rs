@@ -5,6 +5,7 @@
 
 pub(crate) mod about;
 pub mod authority;
+pub(crate) mod between;
 pub mod channels;
 pub mod command;
 pub mod contact;

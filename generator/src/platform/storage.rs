@@ -49,6 +49,20 @@ const SCAN_BYTES_MIN: u64 = 10 << 20;
 /// A terabyte, beyond which a limit is a slip of the pen.
 const SCAN_BYTES_MAX: u64 = 1_024 << 30;
 
+/// How the name of a table bucket cannot begin ("Table bucket naming rules", Amazon S3 user guide).
+const TABLE_BUCKET_PREFIXES: [&str; 4] = ["aws", "xn--", "sthree-", "amzn-s3-demo-"];
+
+/// Reports a first part of names with which S3 Tables takes no bucket.
+pub(crate) fn check_bucket_name(raw: &RawStorage, prefix: &str, at: &At<'_>, context: &Context<'_>) {
+    let reserved = TABLE_BUCKET_PREFIXES.into_iter().find(|reserved| prefix.starts_with(reserved));
+    let Some(reserved) = reserved.filter(|_| raw.engine() == RawEngine::Iceberg) else { return };
+    let message = format!("the table of samples cannot be made: S3 Tables takes no names that begin with `{reserved}`");
+    context.report(
+        Diagnostic::new(Code::InvalidAwsName, context.value(at), message)
+            .help("let `deploy.prefix` begin otherwise; it is `platform.name` unless set"),
+    );
+}
+
 /// `[storage]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 use crate::{
     check::context::{Context, nearest, shown},
     diagnostic::{Code, Diagnostic},
+    platform::between::{Between, CHILDREN_MAX},
     schema::types::Table,
     source::At,
 };
@@ -84,6 +85,7 @@ pub(crate) fn check(raw: &Table<ZoneId, RawZone>, at: &At<'_>, context: &Context
         by_id.insert(id.clone(), raw.check(id, &at.key(id.as_str()), context));
     }
     break_cycles(&mut by_id, at, context);
+    check_groups(&by_id, at, context);
     inherit_contacts(raw, &mut by_id, at, context);
     let mut children: BTreeMap<ZoneId, Vec<ZoneId>> = BTreeMap::new();
     for (id, zone) in &by_id {
@@ -152,19 +154,14 @@ fn check_labels(
     kept
 }
 
-/// Reports zones that contain each other or nest too deeply, and cuts the chain there.
+/// Reports zones that contain each other, and cuts the chain there.
 fn break_cycles(zones: &mut BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Context<'_>) {
-    let mut depth: BTreeMap<ZoneId, usize> = BTreeMap::new();
+    let mut known: BTreeSet<ZoneId> = BTreeSet::new();
     let ids: Vec<ZoneId> = zones.keys().cloned().collect();
     for id in ids {
         let mut chain: Vec<ZoneId> = Vec::new();
         let mut next = Some(id);
-        let mut above = 0;
-        while let Some(zone) = next {
-            if let Some(known) = depth.get(&zone) {
-                above = *known;
-                break;
-            }
+        while let Some(zone) = next.filter(|zone| !known.contains(zone)) {
             if let Some(start) = chain.iter().position(|seen| *seen == zone) {
                 let names: Vec<&str> = chain[start..].iter().chain([&zone]).map(ZoneId::as_str).collect();
                 let place = at.key(zone.as_str());
@@ -184,21 +181,43 @@ fn break_cycles(zones: &mut BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Conte
             next = zones.get(&zone).and_then(|zone| zone.parent.clone());
             chain.push(zone);
         }
-        for zone in chain.into_iter().rev() {
-            above += 1;
-            if above == LEVELS_MAX + 1 {
-                let place = at.key(zone.as_str());
-                context.report(
-                    Diagnostic::new(
-                        Code::OutOfBounds,
-                        context.value(&place.key("parent")),
-                        format!("zones nest deeper than {LEVELS_MAX} levels"),
-                    )
-                    .help("AWS IoT has seven levels of thing groups; let the zone's parent be one nearer to the top"),
-                );
-            }
-            depth.insert(zone, above);
+        known.extend(chain);
+    }
+}
+
+/// Reports zones for whose thing groups AWS IoT has no room: too many in one zone, or too deep.
+fn check_groups(zones: &BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Context<'_>) {
+    let between = Between::of(zones);
+    for (parent, fullest) in between.overfull() {
+        let (place, around) = match parent {
+            Some(parent) => (at.key(parent.as_str()), format!("zone `{parent}`")),
+            None => (*at, "the platform".to_owned()),
+        };
+        let message = format!(
+            "so many zones lie directly in {around} that {fullest} would share one of the {CHILDREN_MAX} groups between"
+        );
+        context.report(
+            Diagnostic::new(Code::OutOfBounds, context.key(&place), message)
+                .help(format!("a thing group takes {CHILDREN_MAX} others: put zones between, by `parent`")),
+        );
+    }
+    let levels = |zone: &Zone| between.levels_above(zone) + 1;
+    for (id, zone) in zones.iter().filter(|(_, zone)| levels(zone) > LEVELS_MAX) {
+        // What lies in one that is too deep is not told of.
+        let parent = zone.parent.as_ref().and_then(|parent| zones.get(parent));
+        if parent.is_some_and(|parent| levels(parent) > LEVELS_MAX) {
+            continue;
         }
+        let is_crowded = between.parents(zone).any(|parent| between.is_crowded(parent));
+        let more = if is_crowded { ", those counted that are made between a zone and more than 100 in it" } else { "" };
+        context.report(
+            Diagnostic::new(
+                Code::OutOfBounds,
+                context.value(&at.key(id.as_str()).key("parent")),
+                format!("zones nest deeper than {LEVELS_MAX} levels{more}"),
+            )
+            .help("AWS IoT has seven levels of thing groups; let the zone's parent be one nearer to the top"),
+        );
     }
 }
 

@@ -27,7 +27,7 @@ mod storage;
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::ids::DeviceTypeId;
-use fleetform_policy::{audit::Bearer, iot};
+use fleetform_policy::{audit::Bearer, iam::ROLE_POLICIES_MAX, iot};
 use serde_json::Value;
 use smol_str::SmolStr;
 
@@ -101,6 +101,11 @@ fn partition(platform: &Platform) -> &'static str {
 pub fn iot_policy_chars(platform: &Platform) -> BTreeMap<SmolStr, usize> {
     let documents = iot_policy_documents(platform).into_iter();
     documents.map(|(name, document)| (name, iot::document_chars(&document))).collect()
+}
+
+/// Whether the role of `notify` has room for everything that notices are sent to.
+pub(crate) fn has_room_for_targets(platform: &Platform) -> bool {
+    processing::target_policies(&Site::new(platform)) < ROLE_POLICIES_MAX
 }
 
 /// Logical ids of all resources of all templates: what `[overrides.<LogicalId>]` may name.

@@ -5,7 +5,7 @@ mod sweep;
 
 use std::collections::BTreeSet;
 
-use fleetform_policy::iam::{Condition, Principals, Statement, Target};
+use fleetform_policy::iam::{Condition, Document, POLICY_CHARS_MAX, Principals, Statement, Target};
 
 use super::{
     alerting,
@@ -29,8 +29,8 @@ use crate::cfn::{
 /// Days that a record which nobody could process is kept.
 const FAILURE_DAYS: u32 = 365;
 
-/// More topics than this and `notify` is allowed the topics of the platform by prefix: a managed policy has room for
-/// 6,144 characters.
+/// More topics than this and `notify` is allowed the topics of the platform by prefix: its managed policies have no room
+/// for all.
 const TOPICS_BY_NAME_MAX: usize = 30;
 
 /// What other stacks need of this one.
@@ -207,13 +207,9 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
         Statement::allow("ReadFleets", ["dynamodb:GetItem"], [Target::One(alerts_arn)]),
         Statement::allow("ClaimDeliveries", ["dynamodb:GetItem", "dynamodb:UpdateItem"], [Target::One(deliveries_arn)]),
     ];
-    let topics = topics(site);
-    if !topics.is_empty() {
-        statements.push(Statement::allow("PublishToTopics", ["sns:Publish"], topics));
-    }
-    statements.extend(secrets(site));
     statements.extend(keep_failures(&given.failures));
     statements.extend(given.artifacts.read_rule_sets());
+    statements.extend(targets(site));
     let mut environment = common_environment(site);
     environment.insert("FLEETFORM_ARTIFACT_BUCKET", given.artifacts.bucket.clone());
     environment.extend([
@@ -263,6 +259,18 @@ fn read_table_stream(id: &'static str, stream_arn: &Text) -> Statement<Text> {
     Statement::allow(id, actions, [Target::One(stream_arn.clone())])
 }
 
+/// How many managed policies the notices' targets take, besides the one that `notify` has in any case.
+pub(crate) fn target_policies(site: &Site<'_>) -> usize {
+    Document::parts(targets(site), POLICY_CHARS_MAX, Text::chars).len()
+}
+
+/// What notices are sent to: as many statements as there are contacts, in the end.
+fn targets(site: &Site<'_>) -> Vec<Statement<Text>> {
+    let topics = Some(topics(site)).filter(|topics| !topics.is_empty());
+    let publish = topics.map(|topics| Statement::allow("PublishToTopics", ["sns:Publish"], topics));
+    publish.into_iter().chain(secrets(site)).collect()
+}
+
 fn topics(site: &Site<'_>) -> Vec<Target<Text>> {
     let topics: Vec<_> =
         site.topics().map(|(contact, channel)| Target::One(site.topic_arn(contact, channel))).collect();
@@ -271,7 +279,7 @@ fn topics(site: &Site<'_>) -> Vec<Target<Text>> {
     }
     vec![Target::Many {
         arn: Text::arn("sns", [format!("{}-*", site.name).into()]),
-        reason: "a managed policy has no room to name the topics of so many contacts",
+        reason: "managed policies have no room to name the topics of so many contacts",
     }]
 }
 

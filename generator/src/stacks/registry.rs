@@ -5,6 +5,8 @@
 //! group around all zones `<prefix>-<environment>`: one account may hold several platforms and environments, and AWS
 //! IoT has one name space for all of them.
 
+use std::collections::BTreeMap;
+
 use fleetform_engine::ids::{DeviceTypeId, ZoneId};
 use smol_str::{SmolStr, format_smolstr};
 
@@ -19,13 +21,15 @@ use crate::{
         stack::{Handle, Stack},
         value::logical_id,
     },
-    platform::{device_type::DeviceType, zone::Zone},
+    platform::{between::Between, device_type::DeviceType, zone::Zone},
 };
 
 /// What a thing type or a thing group is made from.
 pub(crate) enum Entry<'a> {
     Type(&'a DeviceTypeId, &'a DeviceType),
     Group(&'a ZoneId, &'a Zone),
+    /// A group between a zone, or the group around all zones, and a part of the many zones in it.
+    Between(Option<&'a ZoneId>, usize),
 }
 
 /// The group around all zones: what holds for the whole platform, a job for all its devices say, is for this one.
@@ -38,7 +42,8 @@ pub(crate) fn add_platform(site: &Site<'_>, stack: &mut Stack) -> Handle<ThingGr
             attribute_payload: None,
         },
     };
-    stack.add("PlatformThingGroup", all)
+    // No zone's thing group is called so: those end in `ThingGroup`.
+    stack.add("ThingGroupOfAll", all)
 }
 
 /// A thing type for each device type and a thing group for each zone, in further stacks where they do not fit into `main`.
@@ -54,14 +59,22 @@ pub(crate) fn spread<'p>(site: &Site<'p>, main: Stack) -> Spread<Entry<'p>> {
             content: Entry::Type(id, declared),
         }
     });
+    let between = Between::of(&site.platform.zones);
     let groups = site.platform.zones.iter().map(|(id, zone)| Item {
         id: logical_id(id.as_str(), "ThingGroup"),
-        tier: depth(site, zone),
+        tier: between.levels_above(zone),
         resources: 1,
         bytes: zone.title.len() + zone.labels.iter().map(|(key, value)| key.len() + value.len() + 40).sum::<usize>(),
         content: Entry::Group(id, zone),
     });
-    let mut items: Vec<_> = types.chain(groups).collect();
+    let groups_between = between.groups().into_iter().map(|(parent, number)| Item {
+        id: between_id(parent, number),
+        tier: parent.map_or(0, |parent| between.levels_above(&site.platform.zones[parent]) + 1),
+        resources: 1,
+        bytes: 0,
+        content: Entry::Between(parent, number),
+    });
+    let mut items: Vec<_> = types.chain(groups).chain(groups_between).collect();
     // Parents first, so that where both are in one stack the child can wait for its parent.
     items.sort_by_key(|item| item.tier);
     spread::spread(site, main, "more device types and zones", items)
@@ -69,7 +82,19 @@ pub(crate) fn spread<'p>(site: &Site<'p>, main: Stack) -> Spread<Entry<'p>> {
 
 /// Makes them. `all` is the group around all zones, with the name of its stack.
 pub(crate) fn fill(site: &Site<'_>, spread: Spread<Entry<'_>>, all: &(SmolStr, Handle<ThingGroup>)) -> Vec<Stack> {
-    let mut here = std::collections::BTreeMap::new();
+    let between = Between::of(&site.platform.zones);
+    let mut here = BTreeMap::from([((all.0.clone(), group_name(site, None)), all.1.clone())]);
+    // A parent that is not in this stack is in one that exists before it.
+    let mut add = |stack: &mut Stack, id: SmolStr, group: ThingGroup| {
+        let place = |name: &str| (stack.name().clone(), name.to_owned());
+        let beside = group.parent_group_name.as_deref().and_then(|parent| here.get(&place(parent))).cloned();
+        let at = place(&group.thing_group_name);
+        let handle = stack.add(id, group);
+        if let Some(beside) = beside {
+            stack.wait(&handle, &beside);
+        }
+        here.insert(at, handle);
+    };
     spread.fill(|stack, entry| match entry {
         Entry::Type(id, declared) => {
             let thing_type_properties = ThingTypeProperties { thing_type_description: format!("Device type {id}") };
@@ -83,20 +108,39 @@ pub(crate) fn fill(site: &Site<'_>, spread: Spread<Entry<'_>>, all: &(SmolStr, H
             commands::add(site, stack, id, declared);
         }
         Entry::Group(id, zone) => {
-            let parent = zone.parent.as_ref();
-            let name = parent.map_or_else(|| site.bounded(site.name.clone()), |parent| site.thing_group(parent));
-            let handle = stack.add(logical_id(id.as_str(), "ThingGroup"), group(site, id, zone, name));
-            // A parent that is not in this stack is in one that exists before it.
-            let beside = match parent {
-                Some(parent) => here.get(&(stack.name().clone(), parent)),
-                None => Some(&all.1).filter(|_| *stack.name() == all.0),
+            let parent = match between.number(id, zone) {
+                Some(number) => between_name(site, zone.parent.as_ref(), number),
+                None => group_name(site, zone.parent.as_ref()),
             };
-            if let Some(beside) = beside {
-                stack.wait(&handle, beside);
-            }
-            here.insert((stack.name().clone(), id), handle);
+            add(stack, logical_id(id.as_str(), "ThingGroup"), group(site, id, zone, parent));
+        }
+        Entry::Between(parent, number) => {
+            let around = group_name(site, parent);
+            let group = ThingGroup {
+                thing_group_name: between_name(site, parent, number),
+                thing_group_properties: ThingGroupProperties {
+                    thing_group_description: format_smolstr!("Some of the zones in {around}"),
+                    attribute_payload: None,
+                },
+                parent_group_name: Some(around),
+            };
+            add(stack, between_id(parent, number), group);
         }
     })
+}
+
+/// Name of the thing group of a zone, or of the group around all zones.
+fn group_name(site: &Site<'_>, zone: Option<&ZoneId>) -> String {
+    zone.map_or_else(|| site.bounded(site.name.clone()), |zone| site.thing_group(zone))
+}
+
+/// Name of a group between that one and some of those in it. No zone's group has such a name.
+fn between_name(site: &Site<'_>, parent: Option<&ZoneId>, number: usize) -> String {
+    site.bounded(format!("{}:{number}", group_name(site, parent)))
+}
+
+fn between_id(parent: Option<&ZoneId>, number: usize) -> SmolStr {
+    logical_id(parent.map_or("", ZoneId::as_str), &format!("ThingGroups{number}"))
 }
 
 fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent: String) -> ThingGroup {
@@ -112,9 +156,4 @@ fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent: String) -> ThingGrou
             attribute_payload: attributes.map(|labels| AttributePayload { attributes: labels.clone() }),
         },
     }
-}
-
-/// How many zones a zone is part of.
-fn depth(site: &Site<'_>, zone: &Zone) -> usize {
-    std::iter::successors(zone.parent.as_ref(), |parent| site.platform.zones[*parent].parent.as_ref()).count()
 }

@@ -6,7 +6,7 @@ use fleetform_engine::{
     ids::{ContactId, DeviceTypeId, ZoneId},
     rule_set::Channel,
 };
-use fleetform_policy::iam::{Condition, Document, Principals, Statement};
+use fleetform_policy::iam::{Condition, Document, POLICY_CHARS_MAX, Principals, Statement};
 use sha2::{Digest, Sha256};
 use smol_str::SmolStr;
 
@@ -120,7 +120,8 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// A role that one service assumes, with a managed policy of its own: `<id>Role` and `<id>Policy`.
+    /// A role that one service assumes, with a managed policy of its own: `<id>Role` and `<id>Policy`, and `<id>Policy2` and so
+    /// on where one has no room for all.
     pub(crate) fn role(
         &self,
         stack: &mut Stack,
@@ -129,9 +130,13 @@ impl<'a> Site<'a> {
         service: &'static str,
         statements: impl IntoIterator<Item = Statement<Text>>,
     ) -> Handle<Role> {
-        let policy =
-            stack.add(format!("{id}Policy"), ManagedPolicy { description, policy_document: Document::new(statements) });
-        self.bare_role(stack, &format!("{id}Role"), description, service, vec![policy.reference()])
+        let documents = Document::parts(statements, POLICY_CHARS_MAX, Text::chars).into_iter().enumerate();
+        let policies = documents.map(|(index, policy_document)| {
+            let number = if index == 0 { String::new() } else { (index + 1).to_string() };
+            stack.add(format!("{id}Policy{number}"), ManagedPolicy { description, policy_document }).reference()
+        });
+        let policies = policies.collect();
+        self.bare_role(stack, &format!("{id}Role"), description, service, policies)
     }
 
     /// A role that one service assumes, with these managed policies.

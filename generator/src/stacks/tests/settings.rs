@@ -1,13 +1,16 @@
 //! What the platform file says reaches the templates.
 
-use fleetform_engine::units::Millis;
+use fleetform_engine::{rule_set::Webhook, units::Millis};
 use serde_json::Value;
 
 use super::{
-    super::{iot_policies, logical_ids, sample::platform},
+    super::{
+        has_room_for_targets, iot_policies, logical_ids,
+        sample::{contact_id, platform},
+    },
     resources, trees,
 };
-use crate::platform::{Platform, mqtt::Topic};
+use crate::platform::{Platform, contact::Contact, mqtt::Topic};
 
 #[test]
 fn topic_rules_follow_the_device_level_of_the_topics() {
@@ -70,6 +73,51 @@ fn overrides_are_merged_and_show_in_the_template() {
     assert_eq!(function["Environment"]["Variables"]["RUST_LOG"], "debug");
     assert_eq!(function["Environment"]["Variables"]["FLEETFORM_PLATFORM"], "riverton-water");
     assert!(logical_ids(&platform).contains("EvaluateFunction"));
+}
+
+#[test]
+fn an_override_takes_the_place_of_what_stands_for_a_value() {
+    let mut platform = platform();
+    let patch = serde_json::json!({"StreamEncryption": {"KeyId": {"Ref": "AWS::NoValue"}}});
+    platform.overrides.insert("TelemetryStream".into(), patch.as_object().unwrap().clone());
+    let templates = trees(&platform);
+    let encryption = &templates["ingest.yaml"]["Resources"]["TelemetryStream"]["Properties"]["StreamEncryption"];
+    assert_eq!(encryption["KeyId"], serde_json::json!({"Ref": "AWS::NoValue"}));
+    assert_eq!(encryption["EncryptionType"], "KMS");
+}
+
+/// A managed policy has 6,144 characters, and a role ten of them ("IAM and AWS STS quotas").
+#[test]
+fn the_secrets_of_many_webhooks_are_spread_over_policies() {
+    let with_webhooks = |count: usize| {
+        let mut platform = platform();
+        let contact = |n: usize| Contact {
+            sms: Vec::new(),
+            email: Vec::new(),
+            webhook: Some(Webhook {
+                url: format!("https://hooks.riverton.example/{n}").into(),
+                secret: Some(format!("secretsmanager:riverton/notices/{n}/{}", "x".repeat(60)).into()),
+            }),
+        };
+        platform.contacts = (0..count).map(|n| (contact_id(&format!("hook-{n}")), contact(n))).collect();
+        platform
+    };
+    let few = with_webhooks(5);
+    assert!(!logical_ids(&few).contains("NotifyPolicy2"));
+    let many = with_webhooks(100);
+    let templates = trees(&many);
+    let resources = templates["processing.yaml"]["Resources"].as_object().unwrap();
+    let policies: Vec<_> = resources.iter().filter(|(id, _)| id.starts_with("NotifyPolicy")).collect();
+    assert!(policies.len() > 2, "{}", policies.len());
+    let arns = &resources["NotifyRole"]["Properties"]["ManagedPolicyArns"];
+    assert_eq!(arns.as_array().unwrap().len(), policies.len());
+    let texts: String = policies.iter().map(|(_, policy)| policy["Properties"]["PolicyDocument"].to_string()).collect();
+    assert!((0..100).all(|n| texts.contains(&format!("/notices/{n}/"))));
+    for (id, policy) in policies {
+        let length = policy["Properties"]["PolicyDocument"].to_string().len();
+        assert!(length < 6_144, "{id} has {length} characters");
+    }
+    assert!(has_room_for_targets(&many) && !has_room_for_targets(&with_webhooks(1_000)));
 }
 
 #[test]
