@@ -460,6 +460,18 @@ fn an_environment_is_not_blamed_for_what_it_changes() {
     assert_eq!(keys.collect::<Vec<_>>(), [Some(key("us-east-1").as_str()), Some(key("sa-east-1").as_str())]);
 }
 
+/// An account that is none leaves the rules as they are.
+#[test]
+fn a_broken_environment_hides_no_mistake_of_a_test() {
+    let test = "[[tests]]\nname = \"fires\"\nrule = \"high-presure\"\n\
+                device = { type = \"meter\", zone = \"zone-a\" }\nseries = { pressure = \"40 65*2\" }\n\
+                expect = [{ at = \"1m\", state = \"firing\" }]\n";
+    expect(
+        &changed(&[("\"111111111111\"", "\"1111\"")], test),
+        &[(Code::InvalidAwsName, "\"1111\""), (Code::UnknownRule, "\"high-presure\""), (Code::InvalidSeries, "65*2")],
+    );
+}
+
 #[test]
 fn an_environment_differs_only_in_what_it_sets() {
     let two = "[environments.dev]\nset = { \"rules.high-pressure.threshold\" = 70 }\naccount = \"111111111111\"\n\

@@ -76,6 +76,12 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
     let alert_retention = raw_retention.check(&at("retention"), context);
 
+    // Tests that only an environment's own rules pass are not held against the file.
+    let mut names = context.declared("environments").peekable();
+    let is_asked = names.peek().is_none() || names.any(|name| part.has(name));
+    let tests_scope = rule_test::Scope { rules: &rules, device_types: &device_types, message: &message };
+    let raw_tests = raw.tests.as_ref().filter(|_| is_asked);
+    let tests = rule_test::check(raw_tests, tests_scope, &at("tests"), context);
     let rules = Arc::new(rules);
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
@@ -88,7 +94,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
         let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
         let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);
         let storage = offers(&environment.region, kept_by).then(|| storage.clone());
-        let mut platform = Platform {
+        let platform = Platform {
             name: about.name.clone(),
             owner: about.owner.clone(),
             description: about.description.clone(),
@@ -108,13 +114,12 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
             routes: routes.clone(),
             alert_retention,
             rules: rules.clone(),
-            tests: Vec::new(),
+            tests: tests.clone(),
             observe: observe.clone(),
             security,
             deploy,
             overrides: raw.overrides.iter().flatten().map(|(id, properties)| (id.into(), properties.clone())).collect(),
         };
-        platform.tests = rule_test::check(raw.tests.as_ref(), &platform, &at("tests"), context);
         environments.insert(id.clone(), platform);
     }
     check_used(raw, context);
