@@ -460,6 +460,16 @@ fn an_environment_is_not_blamed_for_what_it_changes() {
     assert_eq!(keys.collect::<Vec<_>>(), [Some(key("us-east-1").as_str()), Some(key("sa-east-1").as_str())]);
 }
 
+/// Regions of partitions without AWS IoT Core are regions.
+#[test]
+fn a_region_of_another_partition_is_known_for_what_it_lacks() {
+    for region in ["eusc-de-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1"] {
+        let region = format!("\"{region}\"");
+        expect(&changed(&[("\"us-east-1\"", &region)], ""), &[(Code::RegionWithoutIot, &region)]);
+    }
+    expect(&changed(&[("\"us-east-1\"", "\"usa-east-1\"")], ""), &[(Code::InvalidAwsName, "\"usa-east-1\"")]);
+}
+
 /// An account that is none leaves the rules as they are.
 #[test]
 fn a_broken_environment_hides_no_mistake_of_a_test() {
