@@ -460,6 +460,47 @@ fn an_environment_is_not_blamed_for_what_it_changes() {
     assert_eq!(keys.collect::<Vec<_>>(), [Some(key("us-east-1").as_str()), Some(key("sa-east-1").as_str())]);
 }
 
+/// A key may be of another account, a permissions boundary only of the role's own or of AWS.
+#[test]
+fn what_an_arn_names_lies_where_the_environment_does() {
+    let found = |region: &str, security: &str| {
+        let text = changed(&[("\"us-east-1\"", &format!("\"{region}\""))], &format!("[security]\n{security}\n"));
+        let errors = check("platform.toml", &text).diagnostics.into_iter().filter(|found| found.is_error());
+        let mended = errors.map(|found| (found.code, found.replacement.unwrap_or_default())).collect::<Vec<_>>();
+        if let [(_, mend)] = &mended[..]
+            && let Some((key, _)) = security.split_once(" = ").filter(|_| !mend.is_empty())
+        {
+            let mended = text.replace(security, &format!("{key} = {mend}"));
+            assert!(check("platform.toml", &mended).project.is_some(), "{mended}");
+        }
+        mended
+    };
+    let boundary = |arn: &str| format!("permissions_boundary = \"arn:{arn}:policy/x\"");
+    let key = |arn: &str| format!("kms = \"arn:{arn}:key/1\"");
+    for (region, security) in [
+        ("us-east-1", boundary("aws:iam::111111111111")),
+        ("us-east-1", boundary("aws:iam::aws")),
+        ("cn-north-1", boundary("aws-cn:iam::111111111111")),
+        ("us-gov-west-1", boundary("aws-us-gov:iam::aws")),
+        ("us-east-1", key("aws:kms:us-east-1:222222222222")),
+        ("cn-north-1", key("aws-cn:kms:cn-north-1:111111111111")),
+    ] {
+        assert_eq!(found(region, &security), [], "{region}: {security}");
+    }
+    for (region, security, mend) in [
+        ("us-east-1", boundary("aws-cn:iam::111111111111"), "aws:iam::111111111111:policy/x"),
+        ("us-east-1", boundary("aws:iam::222222222222"), "aws:iam::111111111111:policy/x"),
+        ("us-east-1", boundary("aws-cn:iam::222222222222"), "aws:iam::111111111111:policy/x"),
+        ("cn-north-1", boundary("aws:iam::aws"), "aws-cn:iam::aws:policy/x"),
+        ("us-east-1", key("aws-cn:kms:us-east-1:222222222222"), "aws:kms:us-east-1:222222222222:key/1"),
+    ] {
+        let expected = (Code::InvalidAwsName, format!("\"arn:{mend}\""));
+        assert_eq!(found(region, &security), [expected], "{region}: {security}");
+    }
+    let elsewhere = found("us-east-1", &key("aws:kms:us-west-2:111111111111"));
+    assert_eq!(elsewhere, [(Code::InvalidAwsName, String::new())]);
+}
+
 /// Regions of partitions without AWS IoT Core are regions.
 #[test]
 fn a_region_of_another_partition_is_known_for_what_it_lacks() {

@@ -4,6 +4,7 @@
 //! further check, and its references resolve.
 
 pub(crate) mod about;
+pub(crate) mod arn;
 pub mod authority;
 pub mod channels;
 pub mod command;
