@@ -460,6 +460,69 @@ fn an_environment_is_not_blamed_for_what_it_changes() {
     assert_eq!(keys.collect::<Vec<_>>(), [Some(key("us-east-1").as_str()), Some(key("sa-east-1").as_str())]);
 }
 
+/// A key may be of another account, a permissions boundary only of the role's own or of AWS.
+#[test]
+fn what_an_arn_names_lies_where_the_environment_does() {
+    let found = |region: &str, security: &str| {
+        let text = changed(&[("\"us-east-1\"", &format!("\"{region}\""))], &format!("[security]\n{security}\n"));
+        let errors = check("platform.toml", &text).diagnostics.into_iter().filter(|found| found.is_error());
+        let mended = errors.map(|found| (found.code, found.replacement.unwrap_or_default())).collect::<Vec<_>>();
+        if let [(_, mend)] = &mended[..]
+            && let Some((key, _)) = security.split_once(" = ").filter(|_| !mend.is_empty())
+        {
+            let mended = text.replace(security, &format!("{key} = {mend}"));
+            assert!(check("platform.toml", &mended).project.is_some(), "{mended}");
+        }
+        mended
+    };
+    let boundary = |arn: &str| format!("permissions_boundary = \"arn:{arn}:policy/x\"");
+    let key = |arn: &str| format!("kms = \"arn:{arn}:key/1\"");
+    for (region, security) in [
+        ("us-east-1", boundary("aws:iam::111111111111")),
+        ("us-east-1", boundary("aws:iam::aws")),
+        ("cn-north-1", boundary("aws-cn:iam::111111111111")),
+        ("us-gov-west-1", boundary("aws-us-gov:iam::aws")),
+        ("us-east-1", key("aws:kms:us-east-1:222222222222")),
+        ("cn-north-1", key("aws-cn:kms:cn-north-1:111111111111")),
+    ] {
+        assert_eq!(found(region, &security), [], "{region}: {security}");
+    }
+    for (region, security, mend) in [
+        ("us-east-1", boundary("aws-cn:iam::111111111111"), "aws:iam::111111111111:policy/x"),
+        ("us-east-1", boundary("aws:iam::222222222222"), "aws:iam::111111111111:policy/x"),
+        ("us-east-1", boundary("aws-cn:iam::222222222222"), "aws:iam::111111111111:policy/x"),
+        ("cn-north-1", boundary("aws:iam::aws"), "aws-cn:iam::aws:policy/x"),
+        ("us-east-1", key("aws-cn:kms:us-east-1:222222222222"), "aws:kms:us-east-1:222222222222:key/1"),
+    ] {
+        let expected = (Code::InvalidAwsName, format!("\"arn:{mend}\""));
+        assert_eq!(found(region, &security), [expected], "{region}: {security}");
+    }
+    let elsewhere = found("us-east-1", &key("aws:kms:us-west-2:111111111111"));
+    assert_eq!(elsewhere, [(Code::InvalidAwsName, String::new())]);
+}
+
+/// Regions of partitions without AWS IoT Core are regions.
+#[test]
+fn a_region_of_another_partition_is_known_for_what_it_lacks() {
+    for region in ["eusc-de-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1"] {
+        let region = format!("\"{region}\"");
+        expect(&changed(&[("\"us-east-1\"", &region)], ""), &[(Code::RegionWithoutIot, &region)]);
+    }
+    expect(&changed(&[("\"us-east-1\"", "\"usa-east-1\"")], ""), &[(Code::InvalidAwsName, "\"usa-east-1\"")]);
+}
+
+/// An account that is none leaves the rules as they are.
+#[test]
+fn a_broken_environment_hides_no_mistake_of_a_test() {
+    let test = "[[tests]]\nname = \"fires\"\nrule = \"high-presure\"\n\
+                device = { type = \"meter\", zone = \"zone-a\" }\nseries = { pressure = \"40 65*2\" }\n\
+                expect = [{ at = \"1m\", state = \"firing\" }]\n";
+    expect(
+        &changed(&[("\"111111111111\"", "\"1111\"")], test),
+        &[(Code::InvalidAwsName, "\"1111\""), (Code::UnknownRule, "\"high-presure\""), (Code::InvalidSeries, "65*2")],
+    );
+}
+
 #[test]
 fn an_environment_differs_only_in_what_it_sets() {
     let two = "[environments.dev]\nset = { \"rules.high-pressure.threshold\" = 70 }\naccount = \"111111111111\"\n\

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io,
+    path::Path,
 };
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -286,11 +287,18 @@ struct Stage {
 impl Stage {
     fn new(parent: &Utf8Path) -> io::Result<Self> {
         remove_abandoned(parent)?;
-        let folder = tempfile::Builder::new().prefix(STAGE_PREFIX).tempdir_in(parent)?;
-        let lock = File::create_new(folder.path().join(LOCK))?;
-        lock.lock()?;
-        let folder = Utf8PathBuf::try_from(folder.keep()).map_err(io::Error::other)?;
-        Ok(Self { folder, _lock: lock })
+        loop {
+            let folder = tempfile::Builder::new().prefix(STAGE_PREFIX).tempdir_in(parent)?;
+            match keep_locked(folder.path()) {
+                Ok(lock) => {
+                    let folder = Utf8PathBuf::try_from(folder.keep()).map_err(io::Error::other)?;
+                    return Ok(Self { folder, _lock: lock });
+                }
+                // Another run took it for abandoned before it was locked.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The image, empty.
@@ -309,19 +317,67 @@ impl Drop for Stage {
     }
 }
 
+/// Locks a new stage, so that no other run takes it for abandoned from here on; not found if one did before.
+fn keep_locked(stage: &Path) -> io::Result<File> {
+    let path = stage.join(LOCK);
+    let lock = File::create_new(&path)?;
+    lock.lock()?;
+    fs::metadata(path)?;
+    Ok(lock)
+}
+
 /// Removes stages of runs that were killed.
 fn remove_abandoned(parent: &Utf8Path) -> io::Result<()> {
     for entry in parent.read_dir_utf8()? {
         let entry = entry?;
+        let stage = entry.path();
         if !entry.file_name().starts_with(STAGE_PREFIX) || !entry.file_type()?.is_dir() {
             continue;
         }
-        match File::open(entry.path().join(LOCK)) {
-            Ok(lock) if lock.try_lock().is_ok() => fs::remove_dir_all(entry.path())?,
+        match File::open(stage.join(LOCK)) {
+            Ok(lock) if lock.try_lock().is_ok() => match clear(stage) {
+                // Another run cleared it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            },
             Ok(_) => {}
-            // Killed before it had a lock; it holds nothing then.
-            Err(_) => drop(fs::remove_dir(entry.path())),
+            Err(_) => remove_hollow(stage),
         }
     }
     Ok(())
+}
+
+/// Removes a stage, its lock last: without it nobody would know that the rest may go.
+fn clear(stage: &Utf8Path) -> io::Result<()> {
+    for entry in stage.read_dir_utf8()? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else if entry.file_name() != LOCK {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    fs::remove_file(stage.join(LOCK))?;
+    fs::remove_dir(stage)
+}
+
+/// Removes a stage without a lock that holds no file. With one it may be what a run could not put back.
+fn remove_hollow(stage: &Utf8Path) {
+    let mut folders = Vec::new();
+    // A stage has its lock before it holds anything: if there is none behind what was seen, no run keeps it.
+    if matches!(find_hollow(stage, &mut folders), Ok(true)) && !stage.join(LOCK).exists() {
+        folders.iter().for_each(|folder| drop(fs::remove_dir(folder)));
+    }
+}
+
+/// Whether a folder holds nothing but folders, all the way down; finds them, inner ones first.
+fn find_hollow(folder: &Utf8Path, found: &mut Vec<Utf8PathBuf>) -> io::Result<bool> {
+    for entry in folder.read_dir_utf8()? {
+        let entry = entry?;
+        if !entry.file_type()?.is_dir() || !find_hollow(entry.path(), found)? {
+            return Ok(false);
+        }
+    }
+    found.push(folder.to_owned());
+    Ok(true)
 }

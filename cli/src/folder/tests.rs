@@ -216,6 +216,60 @@ fn case_16_what_a_killed_run_left_beside_the_folder_is_cleared_away() {
     assert!(busy.exists(), "a run that still goes on keeps its stage");
 }
 
+/// A run may be killed while it clears such a stage away.
+#[test]
+fn case_16_the_lock_of_an_abandoned_stage_goes_last() {
+    let (folder, out) = place();
+    let stage = Utf8Path::from_path(folder.path()).unwrap().join(".fleetform-stage-dead");
+    for file in 0..2_000 {
+        put(stage.join(format!("image/dev/{file}")), "half");
+    }
+    put(stage.join("lock"), "");
+    let is_cleared = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            while stage.join("lock").exists() {}
+            !stage.join("image").exists()
+        });
+        generate(&out, &tree(&[("dev", "root.yaml", "a\n")])).unwrap();
+        watch.join().unwrap()
+    });
+    assert!(is_cleared, "what is without a lock cannot be told from what is kept");
+    assert!(!stage.exists());
+}
+
+#[test]
+fn case_16_folders_without_a_lock_and_without_files_are_cleared_away() {
+    let (folder, out) = place();
+    let beside = Utf8Path::from_path(folder.path()).unwrap();
+    for empty in ["new", "hollow/image/dev/iot/policies", "hollow/image/live", "kept/image/dev/iot"] {
+        fs::create_dir_all(beside.join(format!(".fleetform-stage-{empty}"))).unwrap();
+    }
+    put(beside.join(".fleetform-stage-kept/image/dev/root.yaml"), "what was there before");
+    generate(&out, &tree(&[("dev", "root.yaml", "a\n")])).unwrap();
+    assert!(!beside.join(".fleetform-stage-new").exists());
+    assert!(!beside.join(".fleetform-stage-hollow").exists());
+    assert!(beside.join(".fleetform-stage-kept/image/dev/root.yaml").exists());
+    assert!(beside.join(".fleetform-stage-kept/image/dev/iot").exists());
+}
+
+/// A stage that was made and is not locked yet looks abandoned to the others.
+#[test]
+fn case_16_runs_beside_each_other_leave_each_other_their_stages() {
+    let (folder, _) = place();
+    let beside = Utf8Path::from_path(folder.path()).unwrap();
+    std::thread::scope(|scope| {
+        for run in 0..8 {
+            scope.spawn(move || {
+                let out = beside.join(format!("out-{run}"));
+                for text in 0..40 {
+                    generate(&out, &tree(&[("dev", "root.yaml", &format!("{text}\n"))])).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(beside).unwrap().count(), 8, "nothing is left beside the folders");
+}
+
 #[test]
 fn what_cannot_change_places_leaves_everything_where_it_was() {
     let (folder, out) = place();

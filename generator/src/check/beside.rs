@@ -8,7 +8,7 @@ use crate::{
     diagnostic::{Diagnostic, tidy},
     platform::{
         Platform,
-        rule_test::{self, RawRuleTest, RuleTest},
+        rule_test::{self, RawRuleTest, RuleTest, Scope},
     },
     schema::{
         raw,
@@ -79,7 +79,7 @@ fn check_source(
     text::check(&pruned, &context);
     let tests = match raw::read::<RawTests>(&pruned) {
         Ok(raw) => platform.map_or_else(Vec::new, |platform| {
-            rule_test::check(raw.tests.as_ref(), platform, &At::root("tests"), &context)
+            rule_test::check(raw.tests.as_ref(), Scope::of(platform), &At::root("tests"), &context)
         }),
         Err(error) => {
             context.report_unreadable(&[], &error);

@@ -77,14 +77,18 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     let alert_retention = raw_retention.check(&at("retention"), context);
 
     let prefix = raw.deploy.as_ref().and_then(|deploy| deploy.prefix.as_deref());
-    match (prefix, &about) {
-        (Some(prefix), _) => storage::check_bucket_name(raw_storage, prefix, &at("deploy").key("prefix"), context),
-        (None, Some(about)) => {
-            storage::check_bucket_name(raw_storage, about.name.as_str(), &at("platform").key("name"), context);
-        }
-        (None, None) => {}
+    let prefix = prefix.map(|prefix| (prefix, ["deploy", "prefix"]));
+    let name = about.as_ref().map(|about| (about.name.as_str(), ["platform", "name"]));
+    if let Some((prefix, [table, key])) = prefix.or(name) {
+        storage::check_bucket_name(raw_storage, prefix, &at(table).key(key), context);
     }
 
+    // Tests that only an environment's own rules pass are not held against the file.
+    let mut names = context.declared("environments").peekable();
+    let is_asked = names.peek().is_none() || names.any(|name| part.has(name));
+    let tests_scope = rule_test::Scope { rules: &rules, device_types: &device_types, message: &message };
+    let raw_tests = raw.tests.as_ref().filter(|_| is_asked);
+    let tests = rule_test::check(raw_tests, tests_scope, &at("tests"), context);
     let rules = Arc::new(rules);
     let mut environments = BTreeMap::new();
     let environments_at = at("environments");
@@ -97,7 +101,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
         let security = raw.security.as_ref().unwrap_or(&Default::default()).check(&environment, context);
         let deploy = raw.deploy.as_ref().unwrap_or(&Default::default()).check(&about.name, context);
         let storage = offers(&environment.region, kept_by).then(|| storage.clone());
-        let mut platform = Platform {
+        let platform = Platform {
             name: about.name.clone(),
             owner: about.owner.clone(),
             description: about.description.clone(),
@@ -117,13 +121,12 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
             routes: routes.clone(),
             alert_retention,
             rules: rules.clone(),
-            tests: Vec::new(),
+            tests: tests.clone(),
             observe: observe.clone(),
             security,
             deploy,
             overrides: raw.overrides.iter().flatten().map(|(id, properties)| (id.into(), properties.clone())).collect(),
         };
-        platform.tests = rule_test::check(raw.tests.as_ref(), &platform, &at("tests"), context);
         environments.insert(id.clone(), platform);
     }
     environment::check_names(&environments, context);

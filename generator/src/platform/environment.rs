@@ -26,7 +26,7 @@ pub(crate) struct RawEnvironment {
     #[schemars(required, regex(pattern = "^[0-9]{12}$"))]
     pub(crate) account: Option<String>,
     /// AWS region.
-    #[schemars(required, regex(pattern = "^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"), extend("examples" = ["us-east-1", "eu-central-1"]))]
+    #[schemars(required, regex(pattern = "^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]{1,2}$"), extend("examples" = ["us-east-1", "eu-central-1"]))]
     pub(crate) region: Option<String>,
     /// Whether stacks get termination protection and changes to what holds data are asked for.
     #[schemars(extend("default" = false))]

@@ -4,6 +4,7 @@
 //! further check, and its references resolve.
 
 pub(crate) mod about;
+pub(crate) mod arn;
 pub mod authority;
 pub(crate) mod between;
 pub mod channels;

@@ -74,6 +74,8 @@ impl Service {
 
     fn is_in(self, region: &str) -> bool {
         let missing_in: &[&str] = match self {
+            // The SDKs have no endpoint of it in the isolated partitions and in the European Sovereign Cloud.
+            Self::Iot if !["aws", "aws-cn", "aws-us-gov"].contains(&partition(region)) => return false,
             Self::Iot => &[
                 "af-south-1",
                 "ap-east-2",
@@ -135,4 +137,20 @@ const TIMESTREAM: [&str; 9] = [
 /// Whether a region has a service.
 pub fn offers(region: &str, service: Service) -> bool {
     service.is_in(region)
+}
+
+/// The beginnings of regions by which AWS tells the partitions apart, all but that of most regions.
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("eusc-", "aws-eusc"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("us-isof-", "aws-iso-f"),
+];
+
+/// The partition that a region is in, with which ARNs of its resources begin.
+pub fn partition(region: &str) -> &'static str {
+    PARTITIONS.iter().find(|(beginning, _)| region.starts_with(beginning)).map_or("aws", |(_, partition)| partition)
 }

@@ -5,8 +5,9 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::{
+    arn::Arn,
     environment::Environment,
-    region::{Service, offers},
+    region::{Service, offers, partition},
 };
 use crate::{
     check::context::Context,
@@ -41,25 +42,21 @@ pub struct Security {
 }
 
 impl RawSecurity {
-    /// Checks the table for one environment: a key is used only in its own region.
+    /// Checks the table for one environment: a key is used only in its own region, and a policy only in its own account.
     pub(crate) fn check(&self, environment: &Environment, context: &Context<'_>) -> Security {
         let security = At::root("security");
-        let at = security.key("kms");
-        if let Some(region) = self.kms.as_deref().and_then(|arn| arn.split(':').nth(3))
-            && region != environment.region
-        {
-            let environments = At::root("environments");
-            let table = environments.key(environment.id.as_str());
-            let message =
-                format!("the key lies in `{region}`, but environment `{}` in `{}`", environment.id, environment.region);
-            context.report(
-                Diagnostic::new(Code::InvalidAwsName, context.value(&at), message)
-                    .related(context.value(&table.key("region")), "the environment's region")
-                    .help(format!(
-                        "give each environment its key: [environments.{}] set = {{ \"security.kms\" = \"arn:…\" }}",
-                        environment.id
-                    )),
-            );
+        let place = partition(&environment.region);
+        if let Some(arn) = self.kms.as_deref().and_then(Arn::parse) {
+            // A key may be of another account, which lets this one use it.
+            let mended = Arn { partition: place, region: &environment.region, ..arn };
+            let named = Named { thing: "key", arn, mended };
+            named.check(environment, &security, "kms", context);
+        }
+        if let Some(arn) = self.permissions_boundary.as_deref().and_then(Arn::parse) {
+            // The account of AWS managed policies is everybody's.
+            let account = if arn.account == "aws" { arn.account } else { &environment.account };
+            let named = Named { thing: "policy", arn, mended: Arn { partition: place, account, ..arn } };
+            named.check(environment, &security, "permissions_boundary", context);
         }
         let device_defender = self.device_defender.unwrap_or(true);
         // Where there is no AWS IoT Core either, that is said already.
@@ -84,5 +81,44 @@ impl RawSecurity {
             permissions_boundary: self.permissions_boundary.as_deref().map(SmolStr::new),
             device_defender,
         }
+    }
+}
+
+/// Something that an ARN names, and the ARN that it would have where an environment lies.
+struct Named<'a> {
+    thing: &'static str,
+    arn: Arn<'a>,
+    mended: Arn<'a>,
+}
+
+impl Named<'_> {
+    /// Reports something that lies elsewhere than the environment.
+    fn check(&self, environment: &Environment, table: &At<'_>, key: &str, context: &Context<'_>) {
+        let Self { thing, arn, mended } = self;
+        let (kind, written, own, of) = if arn.region != mended.region {
+            ("", arn.region, mended.region, "region")
+        } else if arn.partition != mended.partition {
+            ("partition ", arn.partition, mended.partition, "region")
+        } else if arn.account != mended.account {
+            ("account ", arn.account, mended.account, "account")
+        } else {
+            return;
+        };
+        let id = &environment.id;
+        let environments = At::root("environments");
+        let declared = environments.key(id.as_str());
+        let message = format!("the {thing} lies in {kind}`{written}`, but environment `{id}` in {kind}`{own}`");
+        let diagnostic = Diagnostic::new(Code::InvalidAwsName, context.value(&table.key(key)), message)
+            .related(context.value(&declared.key(of)), format!("the environment's {of}"));
+        // Each region has keys of its own, so that nobody knows what another one is called.
+        let instead = if arn.region == mended.region { mended.to_string() } else { "arn:…".to_owned() };
+        let is_only = context.declared("environments").count() == 1;
+        context.report(if is_only && arn.region == mended.region {
+            diagnostic.replace(format!("write: {key} = \"{instead}\""), format!("\"{instead}\""))
+        } else {
+            diagnostic.help(format!(
+                "give each environment its {thing}: [environments.{id}] set = {{ \"security.{key}\" = \"{instead}\" }}"
+            ))
+        });
     }
 }

@@ -38,7 +38,7 @@ pub use self::{
 pub use crate::cfn::value::logical_id;
 use crate::{
     cfn::{fill::Place, stack::Stack, yaml::Sorted},
-    platform::Platform,
+    platform::{Platform, region::partition},
 };
 use site::Site;
 
@@ -71,7 +71,8 @@ pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<SmolStr, Value> {
         iot_policies::add(&site, &mut stack, policy);
     }
     let environment = &platform.environment;
-    let place = Place { partition: partition(platform), region: &environment.region, account: &environment.account };
+    let place =
+        Place { partition: partition(&environment.region), region: &environment.region, account: &environment.account };
     let document = |id: &str| place.fill(&stack.properties(id)["PolicyDocument"]);
     iot_policies::all(&site).into_iter().map(|policy| (policy.name, document(&policy.id))).collect()
 }
@@ -85,16 +86,7 @@ pub fn iot_policy_bearers(platform: &Platform) -> BTreeMap<SmolStr, (Bearer, Opt
 /// How the ARNs of a platform's resources in AWS IoT begin.
 pub fn iot_arn(platform: &Platform) -> String {
     let environment = &platform.environment;
-    format!("arn:{}:iot:{}:{}", partition(platform), environment.region, environment.account)
-}
-
-fn partition(platform: &Platform) -> &'static str {
-    match platform.environment.region.as_str() {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        region if region.starts_with("eusc-") => "aws-eusc",
-        _ => "aws",
-    }
+    format!("arn:{}:iot:{}:{}", partition(&environment.region), environment.region, environment.account)
 }
 
 /// Length of each of those policies as AWS IoT counts it, against [`iot::DOCUMENT_CHARS_MAX`].

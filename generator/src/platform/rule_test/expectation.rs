@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use fleetform_engine::{effect::Observed, ids::SeverityId, rule_set::Condition, units::Millis};
+use fleetform_engine::{
+    effect::Observed,
+    ids::SeverityId,
+    rule_set::{Condition, Rule},
+    units::Millis,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Length, Subject, raw::RawItem};
+use super::{Length, raw::RawItem, subject::Subject};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -85,6 +90,14 @@ impl ExpectedState {
             Self::Resolved => "resolved",
         }
     }
+
+    /// Whether there is an alert of which something could be expected.
+    const fn has_alert(self) -> bool {
+        match self {
+            Self::Firing | Self::Resolved => true,
+            Self::Inactive | Self::Pending => false,
+        }
+    }
 }
 
 impl RawExpectedState {
@@ -100,20 +113,16 @@ impl RawExpectedState {
 
 impl RawExpectation {
     pub(super) fn check(&self, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Expectation> {
-        let (time, state) = (self.at?.0, self.state?.state());
+        let state = self.state.map(RawExpectedState::state);
         let impossible = |key: &str, message: String| {
             Diagnostic::new(Code::ImpossibleExpectation, context.value(&at.key(key)), message)
-        };
-        let has_alert = match state {
-            ExpectedState::Firing | ExpectedState::Resolved => true,
-            ExpectedState::Inactive | ExpectedState::Pending => false,
         };
         for (key, is_written) in [
             ("severity", self.severity.is_some()),
             ("value", self.value.is_some()),
             ("notified", self.notified.is_some()),
         ] {
-            if is_written && !has_alert {
+            if let Some(state) = state.filter(|state| is_written && !state.has_alert()) {
                 context.report(
                     Diagnostic::new(
                         Code::KeysExclude,
@@ -128,11 +137,12 @@ impl RawExpectation {
         let severity_at = at.key("severity");
         let user = || "an expectation".to_owned();
         let severity = self.severity.as_deref().and_then(|name| severity::reference(name, &severity_at, user, context));
-        let own = &subject.rule.severity;
-        if let Some(severity) = severity.as_ref().filter(|severity| *severity != own) {
-            let message = format!("an alert of rule `{}` is never `{severity}`", subject.rule_id);
+        if let (Some(severity), Some((rule_id, Rule { severity: own, .. }))) = (&severity, subject.rule)
+            && severity != own
+        {
+            let message = format!("an alert of rule `{rule_id}` is never `{severity}`");
             let rules = At::root("rules");
-            let rule = rules.key(subject.rule_id.as_str());
+            let rule = rules.key(rule_id.as_str());
             context.report(
                 impossible("severity", message)
                     .related(context.value(&rule.key("severity")), "the rule's severity")
@@ -140,7 +150,7 @@ impl RawExpectation {
             );
         }
         let value = self.value.as_ref().and_then(|value| check_value(value, subject, &at.key("value"), context));
-        Some(Expectation { at: time, state, severity, value, notified: self.notified })
+        Some(Expectation { at: self.at?.0, state: state?, severity, value, notified: self.notified })
     }
 }
 
@@ -189,11 +199,12 @@ pub(super) fn check_together(expect: &[RawExpectation], at: &At<'_>, context: &C
 
 /// The value that is expected, if the rule can ever compare such a one.
 fn check_value(value: &RawItem, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Observed> {
-    if let (Condition::Fleet { .. }, RawItem::Number(number)) = (&subject.rule.condition, value) {
+    let (rule_id, rule) = subject.rule?;
+    if let (Condition::Fleet { .. }, RawItem::Number(number)) = (&rule.condition, value) {
         return Some(Observed::Number(*number));
     }
-    let Some(metric) = &subject.rule.metric else {
-        let message = format!("rule `{}` reads no samples, so its alerts have no value to expect", subject.rule_id);
+    let Some(metric) = &rule.metric else {
+        let message = format!("rule `{rule_id}` reads no samples, so its alerts have no value to expect");
         context.report(Diagnostic::new(Code::ImpossibleExpectation, context.value(at), message).help("remove `value`"));
         return None;
     };
@@ -209,7 +220,7 @@ fn check_value(value: &RawItem, subject: &Subject<'_>, at: &At<'_>, context: &Co
         }
         Err(problem) => {
             let (code, message) = if problem.is_word {
-                (Code::ImpossibleState, format!("`{metric}` of `{}` {}", subject.type_id, problem.message))
+                (Code::ImpossibleState, format!("{} {}", subject.shown(metric.as_str()), problem.message))
             } else {
                 (Code::ImpossibleExpectation, problem.message)
             };

@@ -4,25 +4,28 @@
 mod expectation;
 mod raw;
 mod series;
+mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleetform_engine::{
     ids::{AttributeId, DeviceTypeId, MetricId, RuleId, ZoneId},
-    rule_set::{AlarmCode, Condition, Rule, ValueType},
+    rule_set::{AlarmCode, Condition, Rule},
     units::{Finite, Millis, Timestamp},
 };
 use smol_str::SmolStr;
+use subject::Subject;
 
 pub use expectation::{Expectation, ExpectedState};
+use raw::RawSeries;
 pub(crate) use raw::{RawRuleTest, TESTS_MAX};
-use raw::{RawSeries, RawTestDevice};
 pub use series::Series;
 use series::{SAMPLES_MAX, Values};
 
 use super::{
     Platform,
     device_type::{DeviceType, is_broken_reading},
+    message::Message,
     rule::device_alarm::check_code,
 };
 use crate::{
@@ -93,10 +96,25 @@ fn longest(
     all.map(Series::samples).max().unwrap_or(0)
 }
 
-/// Checks all tests of a file against the platform of one environment.
+/// What tests are checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Scope<'p> {
+    pub(crate) rules: &'p BTreeMap<RuleId, Rule>,
+    pub(crate) device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
+    pub(crate) message: &'p Message,
+}
+
+impl<'p> Scope<'p> {
+    /// That of one environment.
+    pub(crate) fn of(platform: &'p Platform) -> Self {
+        Self { rules: &platform.rules, device_types: &platform.device_types, message: &platform.message }
+    }
+}
+
+/// Checks all tests of a file.
 pub(crate) fn check(
     raw: Option<&Vec<RawRuleTest>>,
-    platform: &Platform,
+    scope: Scope<'_>,
     at: &At<'_>,
     context: &Context<'_>,
 ) -> Vec<RuleTest> {
@@ -118,7 +136,7 @@ pub(crate) fn check(
                 .help("give each its own name: reports tell them apart by it"),
             );
         }
-        tests.extend(raw.check(platform, &place, context));
+        tests.extend(raw.check(scope, &place, context));
     }
     tests
 }
@@ -130,55 +148,14 @@ struct Length {
     samples: u64,
 }
 
-/// What a test is about, once it is known: the rest of it is checked against these.
-struct Subject<'p> {
-    rule_id: RuleId,
-    rule: &'p Rule,
-    type_id: DeviceTypeId,
-    device_type: &'p DeviceType,
-    platform: &'p Platform,
-}
-
-impl<'p> Subject<'p> {
-    /// What values a metric of the device takes; nothing for a metric that it does not have, or that is text.
-    fn values(&self, metric: &str) -> Option<Values<'p>> {
-        if self.platform.message.health.contains_key(metric) {
-            return Some(Values::Numbers);
-        }
-        match &self.device_type.readings.get(metric)?.value {
-            ValueType::Float { .. } | ValueType::Int { .. } => Some(Values::Numbers),
-            ValueType::Bool => Some(Values::Truth),
-            ValueType::Enum { values } => Some(Values::Words(values)),
-            ValueType::String => None,
-        }
-    }
-}
-
 impl RawRuleTest {
-    fn check(&self, platform: &Platform, at: &At<'_>, context: &Context<'_>) -> Option<RuleTest> {
-        let name = self.name.as_deref()?;
-        let user = || format!("test `{}`", shown(name));
-        let rule: Option<RuleId> = self
-            .rule
-            .as_deref()
-            .and_then(|rule| context.reference(&at.key("rule"), "rules", rule, Code::UnknownRule, user));
-        let device_at = at.key("device");
-        let device = self.device.as_ref()?;
-        let type_id: Option<DeviceTypeId> = device.kind.as_deref().and_then(|id| {
-            context.reference(&device_at.key("type"), "device_types", id, Code::UnknownDeviceType, user)
-        });
-        let zone: Option<ZoneId> = device
-            .zone
-            .as_deref()
-            .and_then(|id| context.reference(&device_at.key("zone"), "zones", id, Code::UnknownZone, user));
+    /// Checks a test. What it names and is not there hides no mistake that is one whatever was meant.
+    fn check(&self, scope: Scope<'_>, at: &At<'_>, context: &Context<'_>) -> Option<RuleTest> {
+        let subject = Subject::of(self, scope, at, context);
         let start = self.check_start(&at.key("start"), context);
-        let (rule_id, type_id, zone) = (rule?, type_id?, zone?);
-        // What is declared and not here is broken, and was reported with its own place.
-        let (rule, device_type) = (platform.rules.get(&rule_id)?, platform.device_types.get(&type_id)?);
-        let every = self.check_every(&type_id, device_type, &at.key("every"), context);
-        let subject = Subject { rule_id, rule, type_id, device_type, platform };
-        let covered = check_covered(&subject, &zone, at, context);
-        let attributes = device.check_attributes(&subject, &device_at.key("attributes"), context);
+        let every = self.check_every(&subject, &at.key("every"), context);
+        let covered = subject.check_covered(at, context);
+        let attributes = subject.check_attributes(self.device.as_ref(), &at.key("device"), context);
         let (series_at, alarms_at, others_at) = (at.key("series"), at.key("alarms"), at.key("others"));
         let series = context.whole(&series_at, || check_series(self.series.as_ref(), &subject, &series_at, context));
         let others = context.whole(&others_at, || self.check_others(&subject, &others_at, context));
@@ -190,16 +167,18 @@ impl RawRuleTest {
             let length = Length { every, samples: longest(series, alarms, others) };
             expectation::check_end(expected, length, &expect_at, context);
         }
-        let mut expect: Vec<Expectation> = (self.expect.iter().flatten().enumerate())
+        let mut expect: Vec<Expectation> = (expected.iter().enumerate())
             .filter_map(|(index, raw)| raw.check(&subject, &expect_at.index(index), context))
             .collect();
         // Stable: of one time, the order of the file.
         expect.sort_by_key(|expectation| expectation.at);
         let (series, others, alarms, every) = (series?, others?, alarms?, every?);
+        let ((rule, _), (device_type, _), zone) = (subject.rule?, subject.device_type?, subject.zone?);
+        let name = self.name.as_deref()?.into();
         covered.then(|| RuleTest {
-            name: name.into(),
-            rule: subject.rule_id,
-            device_type: subject.type_id,
+            name,
+            rule: rule.clone(),
+            device_type: device_type.clone(),
             zone,
             attributes,
             start: start.unwrap_or_default(),
@@ -213,21 +192,16 @@ impl RawRuleTest {
     }
 
     /// Time between two samples, if the test or its device type says it.
-    fn check_every(
-        &self,
-        type_id: &DeviceTypeId,
-        device_type: &DeviceType,
-        at: &At<'_>,
-        context: &Context<'_>,
-    ) -> Option<Millis> {
+    fn check_every(&self, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Millis> {
         let given = Bounds::new("100ms", "7d").check_given(self.every, at, context);
+        if given.is_some() {
+            return given;
+        }
+        let (type_id, device_type) = subject.device_type?;
         let types = At::root("device_types");
         let table = types.key(type_id.as_str());
-        match given {
-            None if context.is_broken(at) || context.is_broken(&table.key("report_every")) => None,
-            None => Some(device_type.report_every),
-            given => given,
-        }
+        let is_open = context.is_broken(at) || context.is_broken(&table.key("report_every"));
+        (!is_open).then_some(device_type.report_every)
     }
 
     fn check_start(&self, at: &At<'_>, context: &Context<'_>) -> Option<Timestamp> {
@@ -264,10 +238,13 @@ impl RawRuleTest {
         at: &At<'_>,
         context: &Context<'_>,
     ) -> Vec<(u32, BTreeMap<MetricId, Series>)> {
-        if self.others.is_some() && !matches!(subject.rule.condition, Condition::Fleet { .. }) {
-            let message = format!("rule `{}` is about one device, and no other changes it", subject.rule_id);
+        if self.others.is_some()
+            && let Some((rule_id, rule)) = subject.rule
+            && !matches!(rule.condition, Condition::Fleet { .. })
+        {
+            let message = format!("rule `{rule_id}` is about one device, and no other changes it");
             let rules = At::root("rules");
-            let rule_at = rules.key(subject.rule_id.as_str());
+            let rule_at = rules.key(rule_id.as_str());
             context.report(
                 Diagnostic::new(Code::KeysExclude, context.key(at), message)
                     .related(context.key(&rule_at), "the rule")
@@ -312,40 +289,19 @@ fn check_length(name: &str, series: &Series, at: &At<'_>, context: &Context<'_>)
     }
 }
 
-/// Reports a test whose device the rule never meets.
-fn check_covered(subject: &Subject<'_>, zone: &ZoneId, at: &At<'_>, context: &Context<'_>) -> bool {
-    let Subject { rule_id, rule, type_id, .. } = subject;
-    let rules = At::root("rules");
-    let rule_at = rules.key(rule_id.as_str());
-    let device = at.key("device");
-    let report = |place: &At<'_>, message: String, help: String| {
-        context.report(
-            Diagnostic::new(Code::TestMissesRule, context.value(place), message)
-                .related(context.key(&rule_at), "the rule")
-                .help(help),
-        );
-        false
-    };
-    if !rule.device_types.contains(type_id) {
-        let types: Vec<&str> = rule.device_types.iter().map(DeviceTypeId::as_str).collect();
-        let message = format!("rule `{rule_id}` does not read devices of type `{type_id}`");
-        return report(&device.key("type"), message, format!("it reads {}", listing(&types)));
-    }
-    if !rule.zones.is_empty() && !rule.zones.contains(zone) {
-        let zones: Vec<&str> = rule.zones.iter().map(ZoneId::as_str).collect();
-        let message = format!("rule `{rule_id}` does not hold in zone `{zone}`");
-        return report(&device.key("zone"), message, format!("it holds in {}", listing(&zones)));
-    }
-    true
-}
-
-/// What values a metric takes; a report of one that no sample of the device can have.
+/// What values a metric takes, if that is known; a report of one that no sample of the device can have.
 fn check_metric<'p>(metric: &str, subject: &Subject<'p>, at: &At<'_>, context: &Context<'_>) -> Option<Values<'p>> {
-    let Subject { type_id, device_type, platform, .. } = subject;
     if let Some(values) = subject.values(metric) {
         return Some(values);
     }
-    if is_broken_reading(type_id.as_str(), metric, context) {
+    let Some((type_id, device_type)) = subject.device_type else {
+        context.mark_broken(at);
+        return None;
+    };
+    let (message, is_name) = (At::root("message"), |key: &str| MetricId::new(key).is_ok());
+    let health = message.key("health");
+    let is_broken_health = context.is_broken(&health.key(metric)) || context.is_misspelt(&health, metric, is_name);
+    if is_broken_health || is_broken_reading(type_id.as_str(), metric, context) {
         context.mark_broken(at);
         return None;
     }
@@ -357,7 +313,7 @@ fn check_metric<'p>(metric: &str, subject: &Subject<'p>, at: &At<'_>, context: &
         return None;
     }
     let readings = device_type.readings.keys().map(MetricId::as_str);
-    let known: BTreeSet<&str> = readings.chain(platform.message.health.keys().map(MetricId::as_str)).collect();
+    let known: BTreeSet<&str> = readings.chain(subject.message.health.keys().map(MetricId::as_str)).collect();
     let message = format!("device type `{type_id}` does not report `{}`", shown(metric));
     let diagnostic = Diagnostic::new(Code::UnknownMetric, context.key(at), message);
     // The key of a message is what people write by mistake.
@@ -380,7 +336,7 @@ impl RawSeries {
     ) -> Series {
         let report = |span, problem: series::Problem, quoted: bool| {
             let (code, message) = if problem.is_word {
-                (Code::ImpossibleState, format!("`{metric}` of `{}` {}", subject.type_id, problem.message))
+                (Code::ImpossibleState, format!("{} {}", subject.shown(metric), problem.message))
             } else {
                 (Code::InvalidSeries, problem.message)
             };
@@ -424,38 +380,5 @@ impl RawSeries {
                 series
             }
         }
-    }
-}
-
-impl RawTestDevice {
-    fn check_attributes(
-        &self,
-        subject: &Subject<'_>,
-        at: &At<'_>,
-        context: &Context<'_>,
-    ) -> Vec<(AttributeId, Finite)> {
-        let declared = &subject.device_type.attributes;
-        let (types, mut attributes) = (At::root("device_types"), Vec::new());
-        let table = types.key(subject.type_id.as_str());
-        let attributes_at = table.key("attributes");
-        for (name, value) in self.attributes.iter().flatten() {
-            if let Some((id, _)) = declared.get_key_value(name.as_str()) {
-                attributes.push((id.clone(), *value));
-                continue;
-            }
-            let is_name = |key: &str| AttributeId::new(key).is_ok();
-            if context.is_broken(&attributes_at.key(name)) || context.is_misspelt(&attributes_at, name, is_name) {
-                continue;
-            }
-            let message = format!("device type `{}` has no attribute `{}`", subject.type_id, shown(name));
-            let diagnostic = Diagnostic::new(Code::UnknownAttribute, context.key(&at.key(name)), message);
-            let known: Vec<&str> = declared.keys().map(AttributeId::as_str).collect();
-            context.report(match context.nearest(name, known.iter().copied()) {
-                Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), near),
-                None if known.is_empty() => diagnostic.help("it has none: remove it"),
-                None => diagnostic.help(format!("it has {}", listing(&known))),
-            });
-        }
-        attributes
     }
 }

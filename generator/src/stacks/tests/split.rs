@@ -45,12 +45,12 @@ fn no_thing_group_has_more_groups_directly_in_it_than_aws_iot_takes() {
     let mut names = BTreeSet::new();
     for (.., group) in resources(&templates).into_iter().filter(|(_, kind, _)| *kind == "AWS::IoT::ThingGroup") {
         let properties = &group["Properties"];
-        assert!(names.insert(properties["ThingGroupName"].clone()));
+        assert!(names.insert(properties["ThingGroupName"].as_str().unwrap().to_owned()));
         if let Some(parent) = properties["ParentGroupName"].as_str() {
             *children.entry(parent.to_owned()).or_default() += 1;
         }
     }
-    assert!(children.keys().all(|parent| names.contains(parent.as_str())));
+    assert!(children.keys().all(|parent| names.contains(parent)));
     assert!(children.values().all(|count| *count <= 100), "{children:?}");
 }
 
