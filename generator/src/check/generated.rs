@@ -8,7 +8,10 @@ use smol_str::SmolStr;
 use super::context::{Context, shown};
 use crate::{
     diagnostic::{Code, Diagnostic},
-    platform::{Platform, Project},
+    platform::{
+        Platform, Project,
+        between::{Between, CHILDREN_MAX},
+    },
     rule_set::rule_set,
     source::{At, Step},
     stacks::{self, iot_policies::NAMED_SHADOW},
@@ -24,6 +27,7 @@ pub(super) fn check(project: &Project, context: &Context<'_>) {
         check_targets(platform, context);
         check_rule_set(platform, context);
         check_room(platform, context);
+        check_crowds(platform, context);
     }
 }
 
@@ -48,6 +52,26 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
         Diagnostic::new(Code::NearlyFull, context.key(&at), message)
             .help("plan the move before it comes: see the page, or split the fleet into several platforms"),
     );
+}
+
+/// Warns before so many zones lie directly in one that groups are made between, to which the present ones would have to move.
+fn check_crowds(platform: &Platform, context: &Context<'_>) {
+    let nearly_full = CHILDREN_MAX * NEARLY_FULL_PERCENT / 100..=CHILDREN_MAX;
+    for (parent, count) in
+        Between::of(&platform.zones).children.into_iter().filter(|(_, count)| nearly_full.contains(count))
+    {
+        let zones = At::root("zones");
+        let (place, around) = match parent {
+            Some(parent) => (context.key(&zones.key(parent.as_str())), format!("directly in `{parent}`")),
+            None => (context.key(&zones), "in no other".to_owned()),
+        };
+        let message =
+            format!("{count} zones lie {around}: the {}st would move all of them to groups between", CHILDREN_MAX + 1);
+        context.report(
+            Diagnostic::new(Code::NearlyFull, place, message)
+                .help("let new zones lie in zones of their own, by `parent`; see the page"),
+        );
+    }
 }
 
 /// Reports a rule set that its loader would refuse. The checks of each element ask the same with the place at hand, so

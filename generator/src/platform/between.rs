@@ -15,8 +15,8 @@ pub(crate) const CHILDREN_MAX: usize = 100;
 /// Which groups have groups between them and those in them.
 pub(crate) struct Between<'p> {
     zones: &'p BTreeMap<ZoneId, Zone>,
-    /// Zones with more in them than a group takes; none is the group around all zones.
-    crowded: BTreeSet<Option<&'p ZoneId>>,
+    /// How many zones lie directly in a zone; in none is in the group around all zones.
+    pub(crate) children: BTreeMap<Option<&'p ZoneId>, usize>,
 }
 
 impl<'p> Between<'p> {
@@ -26,8 +26,7 @@ impl<'p> Between<'p> {
         for zone in zones.values() {
             *children.entry(zone.parent.as_ref()).or_default() += 1;
         }
-        let crowded = children.into_iter().filter(|(_, count)| *count > CHILDREN_MAX).map(|(parent, _)| parent);
-        Self { zones, crowded: crowded.collect() }
+        Self { zones, children }
     }
 
     /// Which of the groups in its parent a zone is in, if there are any: 1 to [`CHILDREN_MAX`].
@@ -38,7 +37,7 @@ impl<'p> Between<'p> {
 
     /// Whether there are groups between a zone and those in it.
     pub(crate) fn is_crowded(&self, zone: Option<&ZoneId>) -> bool {
-        self.crowded.contains(&zone)
+        self.children.get(&zone).is_some_and(|count| *count > CHILDREN_MAX)
     }
 
     /// The zones that a zone is in, and last the group around all zones.
