@@ -32,11 +32,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'ea9710030ba084e4f8665853ab1a8592ed3fbc35a6a9aa907396bee122d5bcbc'
+  'cloudformation/root.yaml' 'b0d8d11121f589289863feb3e4e7c8dfc1a76869abb01451399a597757fc2895'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
-  'cloudformation/ingest.yaml' '3293eac0cbbc8987c84965b05333f1600e1e3cf0f13ef8b2036930a50319907c'
+  'cloudformation/ingest.yaml' '3d3ab6e7843a9a613fbaa5f915e45460edc88f7a53a24b99b8189f4b8daa08d3'
   'cloudformation/observability.yaml' '2b3606812780fffb37bdb75df4a3568e8cd9cc93645d5ffa5a89cc700980137c'
-  'cloudformation/processing.yaml' 'eaf70e515ed36669b9cf815df5972fa59edb944910c17fd1e0aa95f5ce6d86c9'
+  'cloudformation/processing.yaml' '7046bb5c442342f1aeccdced4886b98ab967c488decdc4a161e1588b300134eb'
   'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
   'cloudformation/storage.yaml' '9d661e6784034635ea58e70cbd41aaa9c9063f49946b8d0427a0d7a24121143a'
 )

@@ -32,11 +32,11 @@ readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '0c3c319b684215761a7ff1ae33a6554c6f4477c60ca54b8a07490bb778dcb9e1'
+  'cloudformation/root.yaml' '7c149e164904d3f606413272ab84bb4e72be68391846a88fde951f8faf810bd4'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
-  'cloudformation/ingest.yaml' '41a5f59907152d8cb49d1560e15d227c0efc1c41afdb334cfef163f246c7f82e'
+  'cloudformation/ingest.yaml' 'dd0e0bab5719194d85d69ad2483d6c68ba797c3353e97c65003665383c165c31'
   'cloudformation/observability.yaml' '021386ad50d119ca6f98928da61383445a06f38dca9018be2ca6dc4ab58961e9'
-  'cloudformation/processing.yaml' 'eef6d864f12efeea20c42d59bf3a2e9eec55c98009db5f04f2aa25307e947421'
+  'cloudformation/processing.yaml' '77ccbd8c1fc23bd9775a288d37d81be317ece09a87cbc6ea2442d5333a7584fe'
   'cloudformation/provisioning.yaml' '460f90bd9d7afbf98f8a37c8820ea607d331358954574d6c9c198f73b019b692'
   'cloudformation/storage.yaml' '656ea261da16793dac12368424b4e04db377223696ba48c8eb2c34aacee9dfec'
 )
