@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_platform_of_many_zones_has_nothing_to_warn_of() {
-        let text = platform(Size { zones: 80, device_types: 20, contacts: 10, rules: 1_000 });
+        let text = platform(Size { zones: 100, device_types: 20, contacts: 10, rules: 1_000 });
         let checked = check("platform.toml", &text);
         assert!(checked.project.is_some() && checked.diagnostics.is_empty(), "{:#?}", checked.diagnostics);
     }
