@@ -13,8 +13,8 @@ use crate::stream::next_number;
 
 /// What numbers are made longer by where records that have none in the log do not fit between them.
 const STRETCH: &str = "000000";
-/// What a child begins with in place of its parents' last [`STRETCH`]: half of the room is theirs.
-const STRETCHED_BEGIN: &str = "500000";
+/// How many numbers there are from one of the log to the next where they are made longer.
+const STRETCHED: u32 = 10u32.pow(STRETCH.len() as u32);
 
 /// How numbers of a log stand for those inside.
 #[derive(Debug, Default)]
@@ -77,13 +77,17 @@ impl Numbers {
         SequenceNumber::new(&text).map_err(|error| format!("`{}`: {error}", &*digits))
     }
 
-    /// What a shard begins with whose parents' records have at most this number inside.
+    /// What a shard begins with whose parents' records, or without any their own beginnings, have at most this number inside.
+    /// Half of the room behind it is the parents'.
     pub(super) fn begin(&self, highest: SequenceNumber) -> Option<SequenceNumber> {
         if !self.stretched {
             return next_number(&highest);
         }
         let padded = highest.padded();
-        SequenceNumber::new(&format!("{}{STRETCHED_BEGIN}", &padded[..padded.len() - STRETCHED_BEGIN.len()])).ok()
+        let (number, added) = padded.split_at(padded.len() - STRETCH.len());
+        let taken: u32 = added.parse().ok()?;
+        let begin = taken + (STRETCHED - taken) / 2;
+        SequenceNumber::new(&format!("{number}{begin:06}")).ok().filter(|begin| *begin > highest)
     }
 
     /// A number as the log has it. The record that has none there is the first, second, … after another.
@@ -100,5 +104,22 @@ impl Numbers {
             "" => digits.into(),
             added => format!("{digits}.{added}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_of_shards_without_records_begin_behind_them_with_room_between() {
+        let numbers = Numbers { stretched: true, ..Numbers::default() };
+        let mut begins = vec![SequenceNumber::new("10000000").unwrap()];
+        for _ in 0..8 {
+            begins.push(numbers.begin(*begins.last().unwrap()).unwrap());
+        }
+        let shown: Vec<_> = begins.iter().map(|begin| numbers.shown(&begin.padded())).collect();
+        assert_eq!(shown[..4], ["10", "10.500000", "10.750000", "10.875000"]);
+        assert!(begins.is_sorted_by(|one, other| one < other), "{shown:?}");
     }
 }
