@@ -5,6 +5,7 @@
 use std::{borrow::Cow, collections::HashMap, str::FromStr, time::Duration};
 
 use aws_config::SdkConfig;
+use aws_sdk_kinesis::config::retry::RetryConfig;
 use aws_sdk_lambda::{
     operation::get_function_configuration::GetFunctionConfigurationOutput, types::EventSourceMappingConfiguration,
 };
@@ -26,6 +27,9 @@ use crate::{
 
 /// Time for the create of an object that may hold the whole state of a shard, over any line.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Tries of one read of the stream. The wait before each is random, up to twice the last and to 20 s.
+const READ_ATTEMPTS: u32 = 12;
 
 const SOUGHT: Sought = Sought {
     what: "the function `evaluate`",
@@ -96,7 +100,7 @@ impl Deployed {
             log: S3StateLog::new(s3(&config), variable(&found, "FLEETFORM_STATE_BUCKET")?)
                 .with_create_timeout(CREATE_TIMEOUT),
             rule_sets: RuleSets::new(s3(&config), variable(&found, "FLEETFORM_ARTIFACT_BUCKET")?),
-            stream: KinesisShards::new(aws_sdk_kinesis::Client::new(&config), stream.clone()),
+            stream: KinesisShards::new(kinesis(&config), stream.clone()),
             stream_arn: stream,
             quarantine_table: variable(&found, "FLEETFORM_QUARANTINE_TABLE")?,
             mapping: Mapping::read(mapping)?,
@@ -141,6 +145,13 @@ impl Target {
         let platform = input::platform(&project, self.env.as_deref())?;
         found::wait(async { act(Deployed::find(platform, self.function.as_deref()).await?).await })
     }
+}
+
+/// A shard read from beginning to end is read faster than it answers: after an answer of 10 MiB it refuses all others for
+/// five seconds ("GetRecords", Amazon Kinesis Data Streams API reference). A read waits for half a minute and more.
+fn kinesis(config: &SdkConfig) -> aws_sdk_kinesis::Client {
+    let patient = RetryConfig::standard().with_max_attempts(READ_ATTEMPTS);
+    aws_sdk_kinesis::Client::from_conf(aws_sdk_kinesis::config::Builder::from(config).retry_config(patient).build())
 }
 
 pub(crate) fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use smol_str::SmolStr;
 
 use super::{
-    Broken, Driver, Failure, Invocation, Next, ReadFrom, RuleSets, Settings, Shards, StateLog,
+    Broken, Driver, Failure, Invocation, Next, ReadFrom, RuleSets, Settings, Shards, StateLog, StoredRecord,
     commit::{self, Committed},
     guarded,
     inherit::START_MARK,
@@ -150,7 +150,8 @@ pub async fn repair<L: StateLog, R: RuleSets, S: Shards>(
                 }
                 done.loss = true;
             }
-            let replay = Replay { stream, rule_sets, shard, until: seal_at, set_aside: &set_aside };
+            let until = seal_at.map_or(Until::Arrived(repair.now), Until::Sealed);
+            let replay = Replay { stream, rule_sets, shard, until, set_aside: &set_aside };
             match replay.run(&mut driver, &mut sound, &mut run).await? {
                 Replayed::Done(records) => done.records = records,
                 Replayed::Panicked(sequence) => {
@@ -186,9 +187,27 @@ struct Replay<'a, S, R> {
     stream: &'a S,
     rule_sets: &'a R,
     shard: &'a str,
-    /// The last position that the chain may reach, where it was sealed.
-    until: Option<Position>,
+    until: Until,
     set_aside: &'a BTreeMap<SequenceNumber, Refusal>,
+}
+
+/// How far records are evaluated again.
+#[derive(Clone, Copy)]
+enum Until {
+    /// To the position at which the chain was sealed.
+    Sealed(Position),
+    /// To the last record that had arrived by a moment. Devices go on sending, so the stream may have no end; what
+    /// comes later comes from the event source, which was switched off before that moment.
+    Arrived(Timestamp),
+}
+
+impl Until {
+    fn covers(self, record: &StoredRecord) -> bool {
+        match self {
+            Self::Sealed(position) => position.covers(&record.sequence),
+            Self::Arrived(moment) => record.arrived_at <= moment,
+        }
+    }
 }
 
 enum Replayed {
@@ -204,10 +223,10 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
         loop {
             let page = self.stream.read(self.shard, &from).await.map_err(unavailable("reading the stream"))?;
             for record in &page.records {
-                let record = record.borrowed();
-                if self.until.is_some_and(|until| !until.covers(&record.sequence)) {
+                if !self.until.covers(record) {
                     return Ok(Replayed::Done(records));
                 }
+                let record = record.borrowed();
                 records += 1;
                 if let Some(refusal) = self.set_aside.get(&record.sequence) {
                     step::set_aside(&mut shard.state, &record, refusal.clone(), run);

@@ -278,6 +278,22 @@ fn a_number_that_holds_something_else_is_refused() {
 }
 
 #[test]
+fn a_stream_that_goes_on_is_read_to_the_moment_of_the_repair() {
+    let memory = Memory::new();
+    let stream = busy(&memory);
+    let settings = settings(&memory);
+    deliver(&memory, &settings, &stream, 0, TAKEN);
+    only_the_first_base(&memory);
+    spoil(&memory, &delta(80));
+    let newest = &stream.records[TAKEN];
+    let plan = Repair { now: Timestamp(newest.arrived_at), ..plan() };
+    let later = stream.records[TAKEN..].iter().filter(|record| record.arrived_at > newest.arrived_at).count();
+    assert!(later > 0);
+    let done = repair(&memory, &settings, plan).unwrap();
+    assert_eq!(done.position, Position::After(sequence(stream.records.len() - later - 1)));
+}
+
+#[test]
 fn a_sealed_chain_stays_sealed() {
     let memory = Memory::new();
     let stream = busy(&memory);

@@ -111,7 +111,7 @@ impl DynamoPublisher {
             .item("partition_key", text(&record.partition_key))
             .item("data", text(&record.data))
             .item("ingested_at", number(record.ingested_at.0))
-            .item("expires_at", expiry(record.ingested_at, ROW_LIFE))
+            .item("expires_at", expiry((self.clock)(), ROW_LIFE))
             .condition_expression("attribute_not_exists(id)")
     }
 }
@@ -175,4 +175,32 @@ fn json(value: &impl Serialize) -> Result<AttributeValue, PortError> {
 /// Seconds since 1970, as DynamoDB's time to live wants them.
 fn expiry(from: Timestamp, life: Millis) -> AttributeValue {
     number(from.after(life).0 / 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_769_855_700_000);
+
+    #[test]
+    fn a_row_of_quarantine_lives_from_when_it_is_put_however_old_its_record_is() {
+        let config = aws_sdk_dynamodb::Config::builder().behavior_version_latest().build();
+        let [outbox, alerts, quarantine] = ["outbox", "alerts", "quarantine"].map(str::to_owned);
+        let retention = Millis::from_days(365);
+        let publisher = DynamoPublisher::new(Client::from_conf(config), outbox, alerts, quarantine, retention, || NOW);
+        let record = Quarantined {
+            reason: "unknown_device".into(),
+            detail: "no device of this name is registered".into(),
+            shard: "shardId-000000000000".into(),
+            sequence: "1".into(),
+            partition_key: "logger-1".into(),
+            ingested_at: NOW.before(Millis::from_days(40)),
+            data: "e30=".to_owned(),
+        };
+        let put = publisher.quarantined(&record);
+        let item = put.get_item().as_ref().expect("an item");
+        assert_eq!(item["expires_at"], expiry(NOW, ROW_LIFE));
+        assert_eq!(item["ingested_at"], number(record.ingested_at.0));
+    }
 }

@@ -25,25 +25,18 @@ impl DynamoOutbox {
     }
 
     /// Those of one shelf, by the time at which they were touched.
-    async fn on_shelf(
-        &self,
-        shelf: &str,
-        from: Timestamp,
-        until: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Waiting>, PortError> {
-        // One page: what is beyond it is found by the next sweep. `BETWEEN` takes both ends.
+    async fn on_shelf(&self, shelf: &str, before: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
+        // One page: what is beyond it is found by the next sweep.
         let page = self
             .client
             .query()
             .table_name(&self.table)
             .index_name(OPEN_INDEX)
-            .key_condition_expression("#open = :shelf AND #touched_at BETWEEN :from AND :until")
+            .key_condition_expression("#open = :shelf AND #touched_at < :before")
             .expression_attribute_names("#open", OPEN)
             .expression_attribute_names("#touched_at", TOUCHED_AT)
             .expression_attribute_values(":shelf", AttributeValue::S(shelf.to_owned()))
-            .expression_attribute_values(":from", number(from))
-            .expression_attribute_values(":until", AttributeValue::N((until.0 - 1).to_string()))
+            .expression_attribute_values(":before", number(before))
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .send()
             .await
@@ -59,9 +52,9 @@ impl DynamoOutbox {
 }
 
 impl Outbox for DynamoOutbox {
-    async fn waiting(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
+    async fn waiting(&self, before: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
         let each = limit.div_ceil(SHELVES.len());
-        let shelves = try_join_all(SHELVES.map(|shelf| self.on_shelf(shelf, from, until, each))).await?;
+        let shelves = try_join_all(SHELVES.map(|shelf| self.on_shelf(shelf, before, each))).await?;
         let mut waiting = shelves.concat();
         waiting.sort_by_key(|waiting| waiting.touched_at);
         waiting.truncate(limit);

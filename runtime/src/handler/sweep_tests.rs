@@ -86,11 +86,11 @@ struct OneNotice {
 }
 
 impl Outbox for OneNotice {
-    async fn waiting(&self, from: Timestamp, _: Timestamp, _: usize) -> Result<Vec<Waiting>, PortError> {
+    async fn waiting(&self, before: Timestamp, _: usize) -> Result<Vec<Waiting>, PortError> {
         if self.fails {
             return Err(PortError("no table".to_owned()));
         }
-        Ok(vec![Waiting { notification: "n".into(), touched_at: from }])
+        Ok(vec![Waiting { notification: "n".into(), touched_at: before }])
     }
 
     async fn touch(&self, _: &Waiting, _: Timestamp) -> Result<bool, PortError> {

@@ -248,6 +248,9 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
             }
         }
         let budget = self.deadline.left((self.clock)());
+        if budget < BUDGET_MIN {
+            return Err(NotDelivered::later("no time was left to send it"));
+        }
         let sent = self.gateway.send(Parcel { target, notification, message, rules, budget }).await;
         if let (Err(NotDelivered::Gone { .. }), Some(webhook)) = (&sent, address)
             && let Err(error) = self.deliveries.disable(target, &webhook.url).await

@@ -14,7 +14,12 @@ use super::*;
 struct Table {
     rows: Mutex<BTreeMap<String, Row>>,
     disabled: Mutex<BTreeSet<String>>,
+    /// How long it takes to say whether a receiver is disabled.
+    slow_ms: i64,
 }
+
+// Each test runs in a process or thread of its own; the clock is only asked on this thread.
+thread_local!(static CLOCK: std::cell::Cell<i64> = const { std::cell::Cell::new(0) });
 
 #[derive(Clone, Debug)]
 struct Row {
@@ -65,6 +70,7 @@ impl Deliveries for Table {
     }
 
     async fn is_disabled(&self, _: &Target, address: &str) -> Result<bool, PortError> {
+        CLOCK.set(CLOCK.get() + self.slow_ms);
         Ok(self.disabled.lock().unwrap().contains(address))
     }
 
@@ -150,8 +156,6 @@ fn deliver(table: &Table, receivers: &Receivers, at: i64, id: &str) -> Delivered
 }
 
 fn deliver_until(table: &Table, receivers: &Receivers, at: i64, end: i64, id: &str) -> Delivered {
-    // Each test runs in a process or thread of its own; the clock is only asked on this thread.
-    thread_local!(static CLOCK: std::cell::Cell<i64> = const { std::cell::Cell::new(0) });
     CLOCK.set(at);
     let courier = Courier {
         deliveries: table,
@@ -243,6 +247,14 @@ fn nothing_is_begun_without_time_to_finish_it() {
     let delivered = deliver_until(&table, &receivers, 0, 3_000, "n");
     assert_eq!((delivered.sent, delivered.open), (0, 3));
     assert!(receivers.take_tried().is_empty());
+}
+
+#[test]
+fn nothing_is_sent_when_the_questions_before_it_have_taken_the_time() {
+    let (table, receivers) = (Table { slow_ms: 29_000, ..Table::default() }, Receivers::default());
+    let delivered = deliver(&table, &receivers, 0, "n");
+    assert_eq!((delivered.sent, delivered.open), (2, 1));
+    assert_eq!(receivers.take_tried(), ["crew#email", "crew#sms"]);
 }
 
 proptest::proptest! {

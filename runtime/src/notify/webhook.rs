@@ -17,7 +17,7 @@ use fleetform_engine::{
 use reqwest::{Client, ClientBuilder, Response, StatusCode, Url, header, redirect};
 use serde::Serialize;
 use smol_str::SmolStr;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     notify::{
@@ -71,6 +71,7 @@ impl<S: Secrets> WebhookSender<S> {
 
     /// Sends a parcel, and again after a short wait while the budget lasts.
     pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), NotDelivered> {
+        let until = Instant::now() + Duration::from_millis(parcel.budget.0);
         let contact = &parcel.target.contact;
         let webhook = parcel.rules.contacts.get(contact).and_then(|contact| contact.webhook.as_ref());
         let Some(webhook) = webhook else {
@@ -78,11 +79,13 @@ impl<S: Secrets> WebhookSender<S> {
         };
         let url = self.admit(&webhook.url)?;
         let keys = match &webhook.secret {
-            Some(reference) => Some(self.keys(reference).await?),
+            Some(reference) => {
+                let keys = timeout_at(until, self.keys(reference)).await;
+                Some(keys.map_err(|_| NotDelivered::later(format!("`{reference}` was not read in time")))??)
+            }
             None => None,
         };
         let body = body(parcel.rules, parcel.notification, &parcel.message.summary);
-        let until = Instant::now() + Duration::from_millis(parcel.budget.0);
         let mut tries = 0;
         loop {
             tries += 1;

@@ -46,6 +46,10 @@ impl Secrets for Vault {
     async fn fetch(&self, reference: &str) -> Result<String, PortError> {
         match reference {
             "ssm:hook" => Ok(self.0.to_owned()),
+            "ssm:slow" => {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                Ok(self.0.to_owned())
+            }
             _ => Err(PortError(format!("`{reference}` is not there"))),
         }
     }
@@ -80,6 +84,9 @@ fn rules(url: &str, secret: Option<&str>) -> RuleSet {
     .expect("a rule set")
 }
 
+/// Time for a parcel.
+const BUDGET: Millis = Millis(20_000);
+
 async fn send(sender: &WebhookSender<Vault>, url: &str, secret: Option<&str>) -> Result<(), NotDelivered> {
     let notification: Notification = serde_json::from_value(json!({
         "id": "n1", "kind": "firing", "suppressed": 0, "created_at": 1_769_855_700_000_i64,
@@ -93,13 +100,8 @@ async fn send(sender: &WebhookSender<Vault>, url: &str, secret: Option<&str>) ->
     let rules = rules(url, secret);
     let target = Target { contact: "scada".parse().expect("an id"), channel: Channel::Webhook };
     let message = message(&rules, &notification);
-    let parcel = Parcel {
-        target: &target,
-        notification: &notification,
-        message: &message,
-        rules: &rules,
-        budget: Millis(20_000),
-    };
+    let parcel =
+        Parcel { target: &target, notification: &notification, message: &message, rules: &rules, budget: BUDGET };
     sender.send(parcel).await
 }
 
@@ -206,4 +208,12 @@ async fn a_missing_secret_fails_with_its_name_and_sends_nothing() {
     let outcome = send(&sender(Some(authority), LOOPBACK), &url, Some("ssm:other")).await;
     assert_eq!(outcome, Err(NotDelivered::later("`ssm:other` is not there")));
     assert!(server.received.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_takes_long_is_not_waited_for_beyond_the_time_for_the_parcel() {
+    let begun = Instant::now();
+    let outcome = send(&sender(None, LOOPBACK), "https://127.0.0.1:9/hook", Some("ssm:slow")).await;
+    assert_eq!(outcome, Err(NotDelivered::later("`ssm:slow` was not read in time")));
+    assert_eq!(begun.elapsed(), Duration::from_millis(BUDGET.0));
 }

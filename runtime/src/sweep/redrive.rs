@@ -6,7 +6,7 @@ use fleetform_engine::{drive::PortError, units::Timestamp};
 use futures_util::{StreamExt as _, stream};
 use smol_str::SmolStr;
 
-use crate::outbox::{OPEN_MAX, REDRIVE_AFTER};
+use crate::outbox::REDRIVE_AFTER;
 
 /// Notices in one sweep: the oldest first, the others in the next.
 pub const REDRIVEN_MAX: usize = 1_000;
@@ -24,23 +24,17 @@ pub struct Waiting {
 
 /// The port to the outbox, for whoever looks after it.
 pub trait Outbox: Sync {
-    /// Open notices that were last touched between two moments, the first one included, at most so many.
-    fn waiting(
-        &self,
-        from: Timestamp,
-        until: Timestamp,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Waiting>, PortError>> + Send;
+    /// Open notices that were last touched before a moment, at most so many.
+    fn waiting(&self, before: Timestamp, limit: usize) -> impl Future<Output = Result<Vec<Waiting>, PortError>> + Send;
 
     /// Puts a notice into the stream once more, unless it was settled or touched meanwhile: whether it was put.
     fn touch(&self, waiting: &Waiting, now: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 
-/// Puts notices that nobody has touched for two minutes into the stream once more, and says how many. A day after it was
-/// last touched a notice is too old to be told.
+/// Puts notices that nobody has touched for two minutes into the stream once more, and says how many. One that is too old
+/// to be told goes round as well: whoever delivers settles it.
 pub async fn redrive<O: Outbox>(outbox: &O, now: Timestamp) -> Result<usize, PortError> {
-    let (from, until) = (now.before(OPEN_MAX), now.before(REDRIVE_AFTER));
-    let waiting = outbox.waiting(from, until, REDRIVEN_MAX).await?;
+    let waiting = outbox.waiting(now.before(REDRIVE_AFTER), REDRIVEN_MAX).await?;
     let touched = stream::iter(&waiting).map(|waiting| outbox.touch(waiting, now)).buffer_unordered(AT_ONCE);
     let touched: Vec<Result<bool, PortError>> = touched.collect().await;
     // One that cannot be changed keeps none of the others back.
@@ -63,9 +57,9 @@ mod tests {
     struct Table(Mutex<BTreeMap<SmolStr, Row>>);
 
     impl Outbox for Table {
-        async fn waiting(&self, from: Timestamp, until: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
+        async fn waiting(&self, before: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
             let rows = self.0.lock().unwrap();
-            let waiting = rows.iter().filter(|(_, (open, at))| *open && (from..until).contains(at));
+            let waiting = rows.iter().filter(|(_, (open, at))| *open && *at < before);
             Ok(waiting.take(limit).map(|(id, (_, at))| Waiting { notification: id.clone(), touched_at: *at }).collect())
         }
 
@@ -100,14 +94,14 @@ mod tests {
             ("just-two-minutes", true, 120),
             ("lost", true, 121),
             ("lost-long-ago", true, 80_000),
-            ("too-old", true, 86_401),
+            ("too-old-to-be-told", true, 86_401),
             ("sent", false, 500),
             ("settled-meanwhile", true, 500),
         ]);
-        assert_eq!(redrive(&table, NOW).await, Ok(2));
+        assert_eq!(redrive(&table, NOW).await, Ok(3));
         assert_eq!(redrive(&table, NOW.after(Millis::from_secs(60))).await, Ok(2), "those that were too young before");
         assert_eq!(redrive(&table, NOW.after(Millis::from_secs(119))).await, Ok(0));
-        assert_eq!(redrive(&table, NOW.after(Millis::from_secs(121))).await, Ok(2), "nobody has delivered them yet");
+        assert_eq!(redrive(&table, NOW.after(Millis::from_secs(121))).await, Ok(3), "nobody has delivered them yet");
     }
 
     #[tokio::test]
