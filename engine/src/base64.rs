@@ -1,19 +1,19 @@
-//! Base64 as Kinesis and the topic rules write it: the standard alphabet, with padding. Whatever is not exactly what
-//! an encoder writes is refused. Which library decodes is known here only.
+//! Base64 as Kinesis and the topic rules write it: the standard alphabet, with padding. Anything but the exact output
+//! of an encoder is refused. Only this module knows which library decodes.
 
 use base64_simd::{Out, STANDARD};
 
-/// A text is not base64.
+/// A string is not valid base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not base64")]
 pub struct NotBase64;
 
-/// The most bytes that a text of this length stands for.
+/// Maximum number of bytes that a string of this length decodes to.
 const fn decoded_bytes_max(text_bytes: usize) -> usize {
     text_bytes.div_ceil(4) * 3
 }
 
-/// Decodes a text to the end of `bytes`. If it is not base64, `bytes` stays as it was.
+/// Decodes a string and appends the result to `bytes`. If it is not valid base64, `bytes` is left unchanged.
 pub fn decode_onto(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), NotBase64> {
     let from = bytes.len();
     bytes.resize(from + decoded_bytes_max(text.len()), 0);
@@ -22,21 +22,21 @@ pub fn decode_onto(text: &[u8], bytes: &mut Vec<u8>) -> Result<(), NotBase64> {
     decoded.map(drop)
 }
 
-/// Decodes a text to the front of `room`, and says how many bytes that made.
+/// Decodes a string to the start of `room` and returns the number of bytes written.
 fn decode(text: &[u8], room: &mut [u8]) -> Result<usize, NotBase64> {
     STANDARD.decode(text, Out::from_slice(room)).map(|decoded| decoded.len()).map_err(|_| NotBase64)
 }
 
-/// A buffer that serves one text after the other.
+/// A buffer that is reused from string to string.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    /// As long as the longest text so far needed: what is not filled is not cleared either.
+    /// As long as the longest string so far required: bytes that are not filled are not cleared either.
     bytes: Vec<u8>,
     length: usize,
 }
 
 impl Buffer {
-    /// Decodes a text over what was there before.
+    /// Decodes a string, replacing the previous result.
     pub(crate) fn decode(&mut self, text: &[u8]) -> Result<(), NotBase64> {
         let room = decoded_bytes_max(text.len());
         if self.bytes.len() < room {
@@ -47,7 +47,7 @@ impl Buffer {
         Ok(())
     }
 
-    /// What was decoded last.
+    /// Returns the result of the last decoding.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length]
     }

@@ -1,4 +1,4 @@
-//! A rule set in the form that evaluation wants: everything a sample can meet is found by index, and a device meets
+//! A rule set in the form that evaluation needs: everything a sample can meet is found by index, and a device meets
 //! only the rules of its own type, zone and metrics, however many the set holds.
 
 mod fleets;
@@ -29,16 +29,16 @@ pub(crate) use plan::Plan;
 /// A rule set, ready to evaluate.
 #[derive(Debug)]
 pub struct Compiled {
-    /// SHA-256 of the artifact.
+    /// SHA-256 of the artifact, in hexadecimal.
     pub(crate) sha256: SmolStr,
-    /// The set as the artifact has it, for when its overrides change.
+    /// The set as the artifact has it, for recompiling when its overrides change.
     set: Arc<RuleSet>,
-    /// What is set for its rules apart from the artifact.
+    /// The overrides in force.
     pub(crate) overrides: Arc<Overrides>,
-    /// When the first of those ends.
+    /// When the first of those overrides ends.
     pub(crate) overrides_end: Option<Timestamp>,
     pub(crate) layout: Layout,
-    /// Path of the device's own id in a payload.
+    /// Path of the device id in a message.
     pub(crate) device_id_path: SmolStr,
     pub(crate) max_future_skew: Millis,
     pub(crate) max_past: Millis,
@@ -49,31 +49,31 @@ pub struct Compiled {
     zones: Vec<ZoneId>,
     timezones: Vec<TimeZone>,
     zone_index: HashMap<ZoneId, u16>,
-    /// For each zone, the one that it is part of.
+    /// For each zone, the index of its enclosing zone.
     parents: Vec<Option<u16>>,
-    /// In the order of their ids.
+    /// In the order of rule ids.
     fleets: Vec<FleetRule>,
-    /// By type, then zone. Most pairs have no device in a shard, so each is made when it is first asked for.
+    /// By type, then zone. Most pairs have no device in a shard, so each plan is built when it is first needed.
     plans: Vec<OnceLock<Plan>>,
 }
 
-/// What is known of all devices of one type.
+/// What all devices of one type share.
 #[derive(Debug)]
 pub(crate) struct DeviceType {
     pub(crate) id: DeviceTypeId,
-    /// Readings, then health values; an index into these is a metric's index everywhere.
+    /// Readings, then health values. A metric index always refers to this list.
     pub(crate) metrics: Vec<Metric>,
     pub(crate) reading_by_key: HashMap<SmolStr, u16>,
-    /// How its messages are spelt; none where only the parser reads them.
+    /// Spelling of its messages; `None` if only the parser reads them.
     pub(crate) spelling: Option<Spelling>,
     /// Index of the first health value.
     pub(crate) health_from: u16,
-    /// A bit for each required reading.
+    /// One bit for each required reading.
     pub(crate) required: u64,
     pub(crate) attributes: Vec<(AttributeId, Finite)>,
     /// Silence after which a device counts as offline.
     pub(crate) offline_after: Millis,
-    /// By metric, then by id; of those without a metric, composite rules come last, each after the ones it reads.
+    /// By metric, then by id. Among those without a metric, composite rules come last, each after the ones it reads.
     pub(crate) rules: Vec<Rule>,
 }
 
@@ -81,12 +81,12 @@ pub(crate) struct DeviceType {
 #[derive(Debug)]
 pub(crate) struct Metric {
     pub(crate) id: MetricId,
-    /// Its key in the object of readings, or its path for a health value.
+    /// Key in the object of readings, or the path of a health value.
     pub(crate) key: SmolStr,
     pub(crate) kind: Kind,
 }
 
-/// What values a metric takes.
+/// The type of a metric's values.
 #[derive(Debug)]
 pub(crate) enum Kind {
     Float { min: Finite, max: Finite },
@@ -100,9 +100,9 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Rule {
     pub(crate) id: RuleId,
-    /// Index of the metric that it reads; none for kinds that read no samples.
+    /// Index of the metric that it reads; `None` for kinds that read no samples.
     pub(crate) metric: Option<u16>,
-    /// As the set has it: with metric and detector, what gives the rule its meaning.
+    /// The condition as the set has it. Together with metric and detector it defines the rule's meaning.
     pub(crate) condition: rule_set::Condition,
     pub(crate) test: Test,
     pub(crate) duration: Duration,
@@ -111,19 +111,19 @@ pub(crate) struct Rule {
     pub(crate) shadow: bool,
     pub(crate) severity: SeverityId,
     pub(crate) cooldown: Millis,
-    /// Time between two notices of an episode that goes on.
+    /// Time between two notices of an ongoing episode.
     pub(crate) repeat_every: Option<Millis>,
     pub(crate) active: Option<rule_set::Active>,
     pub(crate) flap_limit: Option<rule_set::FlapLimit>,
-    /// Nobody is told of a firing before.
+    /// Moment before which no notice of a firing is sent.
     pub(crate) muted_until: Option<Timestamp>,
-    /// Who is told in place of those that the routes name.
+    /// Contacts that are notified instead of those that the routes name.
     pub(crate) contacts: Option<Arc<[ContactId]>>,
-    /// Indexes of its zones, sorted; none for everywhere.
+    /// Indexes of its zones, sorted; `None` for everywhere.
     zones: Option<Vec<u16>>,
 }
 
-/// A rule as it is in force, and what is set for it apart from its set.
+/// A rule in force, with the override that applies to it.
 type RuleInForce<'a> = (&'a RuleId, &'a rule_set::Rule, Option<&'a Override>);
 
 /// How long a condition must hold.
@@ -133,7 +133,7 @@ pub(crate) enum Duration {
         length: Millis,
         on_gap: OnGap,
         max_gap: Millis,
-        /// Silence of a device after which what it had begun to breach is forgotten.
+        /// Silence of a device after which the start of a breach is forgotten.
         forget_after: Millis,
     },
     Samples {
@@ -183,8 +183,8 @@ impl Rule {
         }
     }
 
-    /// Whether a rule of another set is still the same one. How long the condition must hold, urgency, addressees and
-    /// text do not matter: a change of those keeps running episodes.
+    /// Whether a rule of another set is still the same one. How long the condition must hold, urgency, recipients and
+    /// text do not matter: a change to those keeps running episodes.
     pub(crate) fn means_the_same(&self, metric: Option<&Metric>, other: &Self, other_metric: Option<&Metric>) -> bool {
         metric.map(|metric| &metric.id) == other_metric.map(|metric| &metric.id)
             && self.condition == other.condition
@@ -201,7 +201,7 @@ impl Duration {
     }
 }
 
-/// Where a device belongs in a compiled set.
+/// The place of a device in a compiled set: its type and zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     pub(crate) device_type: u16,
@@ -220,7 +220,7 @@ impl Compiled {
         Self::build(Arc::new(set.clone()), sha256, Arc::default())
     }
 
-    /// The same set under other overrides.
+    /// Returns the same set under other overrides.
     pub(crate) fn under(self: &Arc<Self>, overrides: &Arc<Overrides>) -> Arc<Self> {
         if self.overrides == *overrides {
             return self.clone();
@@ -228,7 +228,7 @@ impl Compiled {
         Self::build(self.set.clone(), self.sha256.clone(), overrides.clone()).into()
     }
 
-    /// The set as its artifact has it.
+    /// Returns the set as its artifact has it.
     pub(crate) fn set(&self) -> &RuleSet {
         &self.set
     }
@@ -295,7 +295,7 @@ impl Compiled {
         }
     }
 
-    /// SHA-256 of the artifact, in hexadecimal.
+    /// Returns the SHA-256 of the artifact, in hexadecimal.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -312,7 +312,8 @@ impl Compiled {
         Some(Home { device_type: self.type_of(device_type)?, zone: self.zone_of(zone)? })
     }
 
-    /// A home of each device type, in the first zone. What stands for fleets comes last, and sends no messages.
+    /// Returns a home of each device type, in the first zone. The type that represents fleets comes last, and sends
+    /// no messages.
     #[cfg(feature = "probes")]
     pub(crate) fn homes(&self) -> impl Iterator<Item = Home> {
         (0..self.types.len() as u16 - 1).map(|device_type| Home { device_type, zone: 0 })
@@ -374,7 +375,7 @@ impl DeviceType {
                 Some(Rule::new(set, *in_force, metric, &attributes, device_type, zone_index))
             })
             .collect();
-        // Stable, and rules came in the order of their ids.
+        // The sort is stable, and the rules arrive in the order of their ids.
         compiled.sort_by_cached_key(|rule| (rule.metric.unwrap_or(u16::MAX), composite::depth(&rule.id, &set.rules)));
         Self {
             id: id.clone(),
@@ -389,7 +390,7 @@ impl DeviceType {
         }
     }
 
-    /// What stands for a fleet rule in a zone is of this type.
+    /// The type of the pseudo-device that represents a fleet rule in a zone.
     fn of_fleets(set: &RuleSet, layout: &Layout, rules: &[RuleInForce<'_>], zone_index: &HashMap<ZoneId, u16>) -> Self {
         let nothing = rule_set::DeviceType {
             report_every_ms: Millis(0),
@@ -402,7 +403,7 @@ impl DeviceType {
         Self { metrics: Vec::new(), ..fleets }
     }
 
-    /// The metric that a rule reads.
+    /// Returns the metric that a rule reads.
     pub(crate) fn metric(&self, rule: &Rule) -> Option<&Metric> {
         rule.metric.map(|index| &self.metrics[usize::from(index)])
     }
@@ -413,7 +414,7 @@ impl DeviceType {
 }
 
 impl Metric {
-    /// The words of an enum; none of any other kind.
+    /// Returns the words of an enum; empty for any other kind.
     pub(crate) fn words(&self) -> &[SmolStr] {
         match &self.kind {
             Kind::Enum { words, .. } => words,

@@ -1,17 +1,17 @@
-//! What a run has seen and done, as numbers. A host turns them into metrics; nothing is decided by them.
+//! Counts of what a run has seen and done. A host turns them into metrics; no decision depends on them.
 
 use std::collections::BTreeMap;
 
 use crate::{reason::Reason, units::Timestamp};
 
-/// Numbers of one run.
+/// Counts of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Records evaluated, quarantined ones too.
+    /// Records evaluated, including quarantined ones.
     pub records: u64,
-    /// Records that the state had applied already.
+    /// Records that the state had already applied.
     pub skipped: u64,
-    /// Records that were put on the stream once more.
+    /// Records that were redriven.
     pub redriven: u64,
     /// Samples evaluated.
     pub samples: u64,
@@ -19,25 +19,25 @@ pub struct Counts {
     pub quarantined: BTreeMap<Reason, u64>,
     /// Messages without a reading.
     pub heartbeats: u64,
-    /// Messages of a channel that no rule reads.
+    /// Messages on a channel that no rule reads.
     pub unread: u64,
-    /// Records that only move the shard's time.
+    /// Records that only advance the shard's time.
     pub ticks: u64,
-    /// Timers that ran: things that time alone changed.
+    /// Timers that ran: changes caused by time alone.
     pub timers: u64,
     /// Devices that went offline.
     pub offline: u64,
     /// Alarms that devices raised or ended.
     pub alarms: u64,
-    /// News of connections ignored, since newer ones were known or a second client took over.
+    /// Connection events ignored, since newer ones were known or a second client took over.
     pub stale_presence: u64,
     /// Samples whose time was missing or unreadable.
     pub untimed: u64,
-    /// Samples whose time lay too far ahead.
+    /// Samples whose time lay too far in the future.
     pub future: u64,
     /// Samples too old to be evaluated.
     pub too_old: u64,
-    /// Values at or before the newest one evaluated of their metric: late, or sent twice.
+    /// Values at or before the newest evaluated value of their metric: late, or sent twice.
     pub late: u64,
     /// Readings that the device type does not declare.
     pub unknown_readings: u64,
@@ -45,62 +45,62 @@ pub struct Counts {
     pub registrations: u64,
     /// Registrations ignored, since a newer revision was known.
     pub stale_registrations: u64,
-    /// What devices had to say to fleets: `member` records to put.
+    /// `member` records to put: what devices report to fleets.
     pub memberships: u64,
-    /// `member` records that said something new.
+    /// `member` records with new information.
     pub members: u64,
-    /// `member` records ignored: what they say was said before, or they belong to an earlier stream.
+    /// `member` records ignored: they repeat what is known, or belong to an earlier stream.
     pub stale_members: u64,
     /// Rule sets adopted.
     pub rule_sets: u64,
     /// `rules` records ignored, since their version was not newer.
     pub stale_rule_sets: u64,
-    /// Rule sets that a record named and that could not be used.
+    /// Rule sets named by a record that could not be used.
     pub unusable_rule_sets: u64,
     /// Overrides of rules that came into force.
     pub overrides: u64,
-    /// Overrides that ended at the moment that they named.
+    /// Overrides that ended at their set time.
     pub ended_overrides: u64,
     /// Overrides ignored, since a newer revision was known.
     pub stale_overrides: u64,
-    /// Overrides ignored, since the rule cannot be as they say.
+    /// Overrides ignored, since they cannot apply to the rule.
     pub unusable_overrides: u64,
-    /// Episodes that began.
+    /// Episodes that started.
     pub fired: u64,
     /// Episodes that ended.
     pub resolved: u64,
-    /// Notices asked for.
+    /// Notices requested.
     pub notifications: u64,
     /// Firings that a cooldown held back.
     pub cooled_down: u64,
-    /// Firings seen too late to be worth a notice.
+    /// Firings seen too late for a notice.
     pub too_late: u64,
     /// Firings of shadow rules.
     pub shadowed: u64,
     /// Deltas created.
     pub deltas: u64,
-    /// Deltas read that somebody else had created.
+    /// Deltas read that another writer had created.
     pub deltas_read: u64,
     /// Bases created.
     pub bases: u64,
     /// Bases that were due and could not be created. The next run tries again.
     pub bases_failed: u64,
-    /// Shards begun with the state of their parents.
+    /// Shards started with the state of their parents.
     pub inherited: u64,
     /// Chains sealed, so that children could inherit their state.
     pub seals: u64,
-    /// Records that nobody had taken when their shard was sealed: the event source gave them up.
+    /// Records that were not evaluated before their shard was sealed: the event source gave up on them.
     pub left_behind: u64,
     /// Effects not published again, since their delta was too old.
     pub expired_effects: u64,
-    /// The newest ingest time seen: with a clock, a host can tell the lag.
+    /// Newest ingest time seen, from which a host with a clock can derive the lag.
     pub newest_ingest: Option<Timestamp>,
     /// The longest time between a sample's own time and its ingest time, in milliseconds.
     pub event_lag_ms_max: u64,
 }
 
 impl Counts {
-    /// Adds those of a part of the run.
+    /// Adds the counts of a part of the run.
     pub(crate) fn add(&mut self, part: Self) {
         let Self {
             quarantined,

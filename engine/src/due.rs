@@ -1,4 +1,5 @@
-//! When the passing of the shard's time alone changes something about a device: a pure function of its state.
+//! When the passing of the shard's time alone changes something about a device: a pure function of the device's
+//! state.
 
 use jiff::tz::TimeZone;
 
@@ -10,7 +11,7 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// How long a device that was said to have gone may take to come back.
+/// How long a device that is reported gone may take to come back.
 pub(crate) const GONE_GRACE: Millis = Millis::from_secs(120);
 
 /// What is due. A slot is the index of a rule in the device's plan.
@@ -20,25 +21,25 @@ pub(crate) enum Timer {
     Offline,
     /// A rule of kind `no_data` has waited for long enough.
     Silence(usize),
-    /// What had begun to breach is forgotten: its samples have stopped.
+    /// A started breach is forgotten: its samples have stopped.
     Forget(usize),
     /// A condition without samples has held for long enough.
     Hold(usize),
-    /// The hours of a rule begin or end while its condition, which has no samples, is met.
+    /// The hours of a rule start or end while its condition, which has no samples, is met.
     Hours(usize),
     /// An episode has been quiet for long enough.
     Quiet(usize),
-    /// A notice that was held back, or a repetition, is sent.
+    /// A held-back notice or a repetition is sent.
     Notice(usize),
 }
 
-/// The first thing that is due on a device, at the shard's time `now`. Of several at one moment, the device comes first and
-/// then its rules by id.
+/// Returns the first thing that is due on a device, at the shard's time `now`. If several are due at the same moment,
+/// the device comes first and then its rules by id.
 pub(crate) fn earliest(rules: &Compiled, device: &Device, now: Timestamp) -> Option<(Timestamp, Timer)> {
     let home = device.home?;
     let (device_type, plan) = (rules.device_type(home), rules.plan(home));
     let mut first = offline(device, device_type.offline_after).map(|due| (due, Timer::Offline, ""));
-    // A rule that reads samples and is as it began waits for a sample.
+    // A rule that reads samples and is in its initial state waits for a sample.
     let kept = device.instances.iter().map(|(slot, _)| slot);
     for slot in kept.chain(plan.without_metric.clone().map(|slot| slot as usize)) {
         let Some((due, timer)) = of_slot(rules, home, device, slot, now) else { continue };
@@ -50,7 +51,7 @@ pub(crate) fn earliest(rules: &Compiled, device: &Device, now: Timestamp) -> Opt
     first.map(|(due, timer, _)| (due, timer))
 }
 
-/// When a device counts as offline, unless it does.
+/// Returns when a device counts as offline; `None` if it does already.
 pub(crate) fn offline(device: &Device, offline_after: Millis) -> Option<Timestamp> {
     if device.presence.offline_since.is_some() {
         return None;
@@ -61,17 +62,17 @@ pub(crate) fn offline(device: &Device, offline_after: Millis) -> Option<Timestam
     silent.into_iter().chain(gone).min()
 }
 
-/// When a device has been silent for longer than this, if nothing comes.
+/// Returns when a device has been silent for longer than this, if nothing arrives.
 pub(crate) fn by_silence(device: &Device, length: Millis) -> Option<Timestamp> {
     device.last_ingest.map(|last| past(last, length))
 }
 
-/// The first moment at which more than `length` has passed.
+/// Returns the first moment at which more than `length` has passed.
 fn past(since: Timestamp, length: Millis) -> Timestamp {
     since.after(length).after(Millis(1))
 }
 
-/// What is due first of one rule on a device.
+/// Returns what is due first for one rule on a device.
 pub(crate) fn of_slot(
     rules: &Compiled,
     home: Home,
@@ -103,7 +104,8 @@ fn of_instance(
             Duration::Time { on_gap: OnGap::Hold, .. } | Duration::Samples { .. } => None,
         },
         Phase::Firing(firing) => {
-            // Where the device's clock is ahead of the shard's, it has not been quiet for so long by its own yet.
+            // If the device's clock is ahead of the shard's, it has not been quiet for that long by its own clock
+            // yet.
             let quiet = firing.quiet_since.map(|quiet| quiet.at.max(quiet.ingested_at).after(rule.keep_firing_for));
             let quiet = quiet.map(|due| (due, Timer::Quiet(slot)));
             let again = firing.quiet_since.and_then(|_| silence(rule, device, timezone, now));
@@ -117,7 +119,7 @@ fn of_instance(
                     let cooled = instance.noticed_at.map(|last| last.after(rule.cooldown));
                     let flaps = instance.flaps.as_ref();
                     let stable = flaps.zip(rule.flap_limit).and_then(|(flaps, limit)| flaps.stable_at(limit.per_ms));
-                    // What was muted and is so no longer is due at once.
+                    // A notice that was muted and no longer is, is due at once.
                     cooled.max(stable).max(rule.muted_until).or(Some(firing.since))
                 }
                 Notice::Owed { counted: false } => None,
@@ -128,7 +130,8 @@ fn of_instance(
     }
 }
 
-/// When the hours of a rule without samples begin or end, if its condition stays met: no record need come then.
+/// Returns when the hours of a rule without samples start or end, if its condition stays met: no record need arrive
+/// then.
 fn hours(rules: &Compiled, home: Home, device: &Device, slot: usize, now: Timestamp) -> Option<Timestamp> {
     let (of_type, plan) = (&rules.device_type(home).rules, &rules.plan(home).rules);
     let rule = &of_type[plan[slot] as usize];
@@ -171,7 +174,8 @@ fn hours(rules: &Compiled, home: Home, device: &Device, slot: usize, now: Timest
     }
 }
 
-/// When a rule of kind `no_data` fires if the device stays silent: never one that has not been heard of yet.
+/// Returns when a rule of kind `no_data` fires if the device stays silent. A device that has not been heard from yet
+/// never fires it.
 fn silence(rule: &Rule, device: &Device, timezone: &TimeZone, now: Timestamp) -> Option<Timestamp> {
     let Test::NoData { after } = &rule.test else { return None };
     let due = match after {
@@ -179,7 +183,7 @@ fn silence(rule: &Rule, device: &Device, timezone: &TimeZone, now: Timestamp) ->
         None => device.presence.offline_since?,
     };
     match &rule.active {
-        // What a rule comes to late, as when its set is new, it finds in its hours too.
+        // A firing that is found late, as under a new set, must also fall into the rule's hours.
         Some(_) if mutant!(SilenceOutsideHours) => Some(due),
         Some(active) => active.next(if mutant!(LateSilenceOutsideHours) { due } else { due.max(now) }, timezone),
         None => Some(due),

@@ -1,4 +1,4 @@
-//! What a step asks the world to do, as data. The shapes here are also the rows of the outbox, the alert history and
+//! The effects that a step requests, as data. The types here are also the rows of the outbox, the alert history and
 //! the quarantine, so a field is only ever added, with a default.
 
 use serde::{Deserialize, Serialize};
@@ -15,53 +15,53 @@ use crate::{
 /// a row is replaced only by one with a higher (`sequence`, `ordinal`), the order of its transitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Hash of rule, device, sequence number and sample index: a replay computes the same.
+    /// Name of the episode: a hash of rule, device, sequence number and sample index, which a replay computes again.
     pub episode: SmolStr,
-    /// The rule.
+    /// Id of the rule.
     pub rule: RuleId,
-    /// The device; none for a fleet rule, whose alerts are a zone's.
+    /// Id of the device; `None` for a fleet rule, whose alerts concern a zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceId>,
-    /// The device's type.
+    /// Id of the device's type; `None` for a fleet rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_type: Option<DeviceTypeId>,
-    /// The zone, of the device or of the fleet.
+    /// Id of the zone, of the device or of the fleet.
     pub zone: ZoneId,
-    /// How urgent.
+    /// Id of the rule's severity.
     pub severity: SeverityId,
-    /// The metric; none for kinds that read no samples.
+    /// Id of the metric; `None` for kinds that read no samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<MetricId>,
     /// Where the episode stands.
     pub state: AlertState,
-    /// When the condition began to hold, by the device's time.
+    /// When the condition started to hold, by the device's time.
     pub since: Timestamp,
-    /// Device's time of the sample that made this transition.
+    /// Device time of the sample that caused this transition.
     pub at: Timestamp,
     /// Ingest time of that sample's record.
     pub ingested_at: Timestamp,
-    /// The value that made it.
+    /// The value that caused this transition.
     pub value: Observed,
-    /// What it was compared with, as in `> 60`.
+    /// What the value was compared with, such as `> 60`.
     pub limit: SmolStr,
-    /// How long the condition had to hold.
+    /// How long the condition had to hold, in milliseconds.
     pub duration_ms: Millis,
-    /// Generation of the stream that the record came on, which made this transition.
+    /// Generation of the stream that carried the record of this transition.
     #[serde(default = "first_generation", skip_serializing_if = "is_first_generation")]
     pub generation: u32,
-    /// Shard of that record.
+    /// Id of that record's shard.
     pub shard: SmolStr,
-    /// Its sequence number, zero-padded so that text order is number order.
+    /// Sequence number of that record, zero-padded so that string order is number order.
     pub sequence: SmolStr,
-    /// Place of this transition among those of its record.
+    /// Index of this transition among those of its record.
     #[serde(default)]
     pub ordinal: u32,
-    /// What explains the value, where that takes more than a limit.
+    /// Evidence that explains the value, where a limit is not enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<Evidence>,
     /// SHA-256 of the rule set that was in force, in hexadecimal.
     pub rule_set: SmolStr,
-    /// Whether operators had muted the rule: nobody is told of this transition.
+    /// Whether operators had muted the rule, so that no notice of this transition is sent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub muted: bool,
 }
@@ -76,14 +76,14 @@ fn is_first_generation(generation: &u32) -> bool {
 }
 
 impl Alert {
-    /// The place of this transition among those of its episode: text order is their order. A history row is replaced
-    /// only by one with a higher version.
+    /// Returns the place of this transition among those of its episode; string order is their order. A history row is
+    /// replaced only by one with a higher version.
     pub fn version(&self) -> String {
-        // Another stream's numbers may begin lower.
+        // Another stream's numbers may start lower.
         format!("{:010}#{}#{:010}", self.generation, self.sequence, self.ordinal)
     }
 
-    /// What the alert is about: the device's id, or `zone/<zone>`, which no device is called.
+    /// Returns what the alert is about: the device's id, or `zone/<zone>`, which is not a valid device id.
     pub fn subject(&self) -> SmolStr {
         match &self.device {
             Some(device) => SmolStr::new(device.as_str()),
@@ -98,46 +98,46 @@ impl Alert {
 pub enum Evidence {
     /// How far the value lies from the device's own past.
     Anomaly {
-        /// What the past let expect.
+        /// The value that the past predicted.
         mean: Finite,
-        /// The deviation that was reckoned with, floors included.
+        /// The deviation used, including its floors.
         sigma: Finite,
-        /// Distance from the mean in deviations, with its sign.
+        /// Signed distance from the mean, in deviations.
         score: Finite,
-        /// Samples that mean and deviation rest on.
+        /// Number of samples that mean and deviation rest on.
         n: u64,
     },
     /// How many devices of the zone are in the state that is counted.
     Fleet {
-        /// So many.
+        /// Devices in that state.
         devices: u32,
-        /// Of this many registered ones.
+        /// Registered devices.
         registered: u32,
     },
     /// How many samples were counted.
     Count {
-        /// So many.
+        /// Number of samples.
         samples: u32,
     },
-    /// What the device's own alarm said.
+    /// What the device's own alarm reported.
     Alarm {
-        /// Its code.
+        /// Code of the alarm, as the device sent it.
         code: SmolStr,
     },
-    /// For how long nothing has come.
+    /// How long the device has been silent.
     Silence {
-        /// Ingest time of the last record of the device.
+        /// Ingest time of the device's last record.
         last_ingest: Timestamp,
     },
 }
 
-/// A value as a message gave it.
+/// A value as a message contained it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Observed {
-    /// Of a float or int reading, or a rate.
+    /// Of a float or integer reading, or a rate.
     Number(Finite),
-    /// Of a bool reading.
+    /// Of a boolean reading.
     Bool(bool),
     /// Of an enum or string reading.
     Word(SmolStr),
@@ -147,11 +147,11 @@ pub enum Observed {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum AlertState {
-    /// It began, and nobody need do anything about its having been seen.
+    /// It has started. There is no acknowledged state.
     Firing,
-    /// It ended.
+    /// It has ended.
     Resolved {
-        /// Why.
+        /// Why it ended.
         reason: ResolveReason,
     },
 }
@@ -164,15 +164,15 @@ pub enum ResolveReason {
     Cleared,
     /// The rule's meaning changed with a new rule set.
     RuleChanged,
-    /// The rule is gone, is disabled, or no longer covers the device.
+    /// The rule was removed, is disabled, or no longer covers the device.
     RuleRemoved,
     /// The device was retired.
     DeviceRetired,
-    /// The rule was disabled or given another threshold while running.
+    /// An override disabled the running rule or changed its threshold.
     Overridden,
 }
 
-/// What a notice says.
+/// What a notice reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
@@ -180,26 +180,26 @@ pub enum NoticeKind {
     Firing,
     /// An alert that was notified has ended.
     Resolved,
-    /// An alert that was notified goes on firing.
+    /// An alert that was notified keeps firing.
     Repeat,
-    /// A rule fires on a device more often than its limit; no more is said until it is stable.
+    /// A rule fires on a device more often than its limit; no further notices are sent until it is stable.
     Flapping,
 }
 
 /// One notice to send: a row of the outbox, keyed by `id`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Notification {
-    /// Hash of episode, kind and n: a replay computes the same.
+    /// Hash of episode, kind and n, which a replay computes again.
     pub id: SmolStr,
-    /// What it says.
+    /// What the notice reports.
     pub kind: NoticeKind,
-    /// The alert as it stood.
+    /// The alert at the time of the notice.
     pub alert: Alert,
     /// Firings of the rule on the device that a cooldown held back since the last notice.
     pub suppressed: u32,
     /// Ingest time of the record that caused it.
     pub created_at: Timestamp,
-    /// Who is told in place of those that the routes name; none where operators have set nobody.
+    /// Contacts that are notified instead of those that the routes name; empty unless operators have set any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<ContactId>,
 }
@@ -207,65 +207,67 @@ pub struct Notification {
 /// A record that was set aside: a row of the quarantine, keyed by shard and sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
-    /// Why, as a stable word: `bad_json`, `wrong_type`, `spoofed_device_id`, …
+    /// Reason as a stable word: `bad_json`, `wrong_type`, `spoofed_device_id`, …
     pub reason: SmolStr,
-    /// What exactly, for a person: it names keys and types, never values.
+    /// Details for a person: names keys and types, never values.
     pub detail: SmolStr,
-    /// The shard.
+    /// Id of the shard.
     pub shard: SmolStr,
-    /// Its sequence number, zero-padded.
+    /// The record's sequence number, zero-padded.
     pub sequence: SmolStr,
-    /// Its partition key: the device, where a gateway wrote it.
+    /// The record's partition key: the device id, where a gateway wrote it.
     pub partition_key: SmolStr,
-    /// Ingest time.
+    /// When the record reached the platform.
     pub ingested_at: Timestamp,
-    /// The record's bytes as they came, base64, cut to [`QUARANTINE_BYTES_MAX`] bytes before encoding.
+    /// The record's bytes as received, base64, cut to [`QUARANTINE_BYTES_MAX`] bytes before encoding.
     pub data: String,
 }
 
-/// The most bytes of a record that its quarantine row keeps. Any message of a device fits (128 KiB, wrapped in base64);
-/// what is cut can only come from a gateway, and would not fit a row of 400 KB once it is base64 itself.
+/// Maximum number of bytes of a record that its quarantine row keeps. Any message of a device fits (128 KiB, wrapped
+/// in base64). A record that is cut can only come from a gateway, and would not fit a row of 400 KB once encoded in
+/// base64 itself.
 pub const QUARANTINE_BYTES_MAX: usize = 256 * 1024;
 
-/// What a device is to a fleet rule in one zone from now on: a record that is put on the stream, under the key of that
-/// rule and zone. The fields have the names that they have there.
+/// What a device is to a fleet rule in one zone from now on: a record that is put on the stream, under the key of
+/// that rule and zone. The fields have the same names in the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Member {
-    /// The device.
+    /// Id of the device.
     #[serde(rename = "d")]
     pub device: DeviceId,
-    /// The fleet rule.
+    /// Id of the fleet rule.
     pub rule: RuleId,
-    /// The zone: the device's own, or one that it is part of.
+    /// Id of the zone: the device's own, or one that encloses it.
     pub zone: ZoneId,
     /// Generation of the stream.
     pub generation: u32,
     /// Version of the rule set that was in force.
     pub version: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// SHA-256 of that rule set, in hexadecimal.
     pub sha256: SmolStr,
-    /// Rises with each such record of the device for this rule and zone; one that is not above the last is ignored.
+    /// Number that rises with each such record of the device for this rule and zone. A record that is not above the
+    /// last is ignored.
     pub n: u64,
-    /// Whether it is in the state that is counted.
+    /// Whether the device is in the state that is counted.
     #[serde(rename = "in")]
     pub inside: bool,
-    /// Whether it belongs to the zone and to the types that the rule is about.
+    /// Whether the device belongs to the zone and to the types that the rule covers.
     pub registered: bool,
-    /// Which state was meant. Under another set the same rule may count another one.
+    /// The state that `inside` refers to. Under another set the same rule may count another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<FleetOf>,
-    /// Ingest time of the record that made the difference, or the moment at which time alone did.
+    /// Ingest time of the record that caused the change, or the moment at which time alone caused it.
     #[serde(rename = "t")]
     pub at: Timestamp,
 }
 
 impl Member {
-    /// The partition key of its record: one shard sees all that a fleet rule counts in a zone.
+    /// Returns the partition key of the record. It routes everything that a fleet rule counts in a zone to one shard.
     pub fn partition_key(&self) -> SmolStr {
         SmolStr::new(DeviceId::of_fleet(&self.rule, &self.zone).as_str())
     }
 
-    /// Its record.
+    /// Returns the record's bytes.
     pub fn record(&self) -> Vec<u8> {
         #[derive(Serialize)]
         struct Wrapped<'a> {
@@ -278,7 +280,7 @@ impl Member {
     }
 }
 
-/// Everything that a run of records asks the world to do.
+/// All effects that a run of records requests.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
     /// Transitions of alerts, in the order in which they happened.
@@ -293,18 +295,18 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// How many rows and records there are.
+    /// Returns the number of rows and records.
     pub fn count(&self) -> usize {
         self.alerts.len() + self.notifications.len() + self.quarantined.len() + self.members.len()
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there are no effects.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// At most so many rows and records after the first `from`: notices first, since somebody waits for them, then
-    /// alerts, what is set aside, and records.
+    /// Returns at most `length` rows and records after the first `from`: notices first, since people wait for them,
+    /// then alerts, quarantined records, and `member` records.
     pub fn part(&self, from: usize, length: usize) -> Self {
         let mut cut = Cut { skip: from, left: length };
         Self {
@@ -316,7 +318,7 @@ impl Effects {
     }
 }
 
-/// A range of what lies in several lists, as one list after another takes its share.
+/// A range over several lists in a row, from which each list takes its share.
 struct Cut {
     skip: usize,
     left: usize,

@@ -1,16 +1,16 @@
 //! The envelope of a message as our topic rule writes it, read without a parser: flat, compact, no escapes. Anything
-//! else, however right, is left to the parser, so this answers either as the parser would or not at all.
+//! else, valid or not, is left to the parser, so this module returns either what the parser would or nothing.
 
 use memchr::memchr;
 
 use crate::octets;
 
-/// The fields of a wrapped message. All of them are there.
+/// The fields of a wrapped message. All of them are present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message<'a> {
     /// `k`
     pub(crate) kind: &'a str,
-    /// `p`: not looked into. An escape in it is not undone, but then it is not base64.
+    /// `p`: not examined. An escape in it is not decoded, but then it is not base64.
     pub(crate) payload: &'a [u8],
     /// `d`
     pub(crate) device: &'a str,
@@ -22,10 +22,10 @@ pub(crate) struct Message<'a> {
     pub(crate) ingested_at: i64,
 }
 
-/// The longest number that is read: any with so many digits fits.
+/// Maximum number of digits that are read: any number with so many digits fits.
 const DIGITS_MAX: usize = 18;
 
-/// A message on the channel `telemetry`, of a device that published it itself.
+/// A message on the channel `telemetry` that a device published itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Telemetry<'a> {
     /// `p`, as in [`Message`].
@@ -34,11 +34,11 @@ pub(crate) struct Telemetry<'a> {
     pub(crate) ingested_at: i64,
 }
 
-/// Milliseconds since 1970 have so many digits from 2001 to 2286.
+/// Number of digits of milliseconds since 1970, from 2001 to 2286.
 const MOMENT_DIGITS: usize = 13;
 
-/// Reads what nearly every record is, by its length: the topic rule's own words around the payload, with the device
-/// that the record is of. `None` says nothing about it.
+/// Reads the form that nearly every record has, by its length: the topic rule's fixed text around the payload, with
+/// the id of the record's device. `None` leaves the record to the other readers.
 pub(crate) fn telemetry<'a>(data: &'a [u8], device: &str) -> Option<Telemetry<'a>> {
     const WORDS: [&[u8]; 5] =
         [br#"{"ff":1,"k":"message","p":""#, br#"","d":""#, br#"","ch":"telemetry","c":""#, br#"","t":"#, b"}"];
@@ -47,7 +47,7 @@ pub(crate) fn telemetry<'a>(data: &'a [u8], device: &str) -> Option<Telemetry<'a
         a.len() + b.len() + c.len() + d.len() + e.len() + MOMENT_DIGITS
     };
     let device = device.as_bytes();
-    // Whatever an escape or a parser would make something else of.
+    // Any byte that an escape or a parser would turn into something else.
     if device.iter().fold(false, |strange, byte| strange | matches!(byte, b'"' | b'\\') | !(0x20..0x7f).contains(byte))
     {
         return None;
@@ -61,14 +61,14 @@ pub(crate) fn telemetry<'a>(data: &'a [u8], device: &str) -> Option<Telemetry<'a
     (rest == WORDS[4]).then_some(Telemetry { payload, ingested_at: ingested_at as i64 })
 }
 
-/// Reads a record, if it is of that form and has `"ff":1`.
+/// Reads a record if it has that form and `"ff":1`.
 pub(crate) fn scan(data: &[u8]) -> Option<Message<'_>> {
     let (mut kind, mut payload, mut device, mut channel, mut client, mut ingested_at) =
         (None, None, None, None, None, None);
     let mut marked = false;
     let mut rest = data.strip_prefix(b"{")?;
     loop {
-        // A key that comes twice is an error to the parser.
+        // A key that occurs twice is an error to the parser.
         let again = match rest {
             [b'"', b'f', b'f', b'"', b':', b'1', after @ ..] => {
                 rest = after;
@@ -105,12 +105,12 @@ pub(crate) fn scan(data: &[u8]) -> Option<Message<'_>> {
     })
 }
 
-/// Keeps a value, and says whether there was one.
+/// Stores a value. Returns whether the place was empty before.
 fn put<T>(place: &mut Option<T>, value: T) -> bool {
     place.replace(value).is_some()
 }
 
-/// A text of printable ASCII without escapes; `rest` is what follows.
+/// Reads a string of printable ASCII without escapes; `rest` is what follows.
 fn text<'a>(from: &'a [u8], rest: &mut &'a [u8]) -> Option<&'a str> {
     let inner = from.strip_prefix(b"\"")?;
     let end = inner.iter().position(|byte| matches!(byte, b'"' | b'\\') || !(0x20..0x7f).contains(byte))?;
@@ -119,7 +119,7 @@ fn text<'a>(from: &'a [u8], rest: &mut &'a [u8]) -> Option<&'a str> {
     std::str::from_utf8(taken).ok()
 }
 
-/// A whole number that is not negative, spelt as JSON has it.
+/// Reads a non-negative integer, spelled as in JSON.
 fn number<'a>(from: &'a [u8], rest: &mut &'a [u8]) -> Option<i64> {
     let digits = from.iter().position(|byte| !byte.is_ascii_digit())?;
     let (taken, after) = from.split_at(digits);
@@ -163,7 +163,7 @@ mod tests {
         {
             assert_eq!(telemetry(own.replace(from, to).as_bytes(), "a"), None, "{from} as {to}");
         }
-        // What is no base64 is for the decoder to find.
+        // Invalid base64 is left to the decoder.
         let quoted = own.replace("e30=", "e3\",\"");
         assert_eq!(telemetry(quoted.as_bytes(), "a").map(|read| read.payload), Some(b"e3\",\"".as_slice()));
     }

@@ -1,5 +1,5 @@
-//! How a transition looks from outside: the names of episodes and notices, and the rows that tell of them. The names
-//! are hashes of what caused them, so that a replay computes the same.
+//! How a transition appears outside: the names of episodes and notices, and the rows that report them. The names are
+//! hashes of what caused them, so that a replay computes the same.
 
 use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, format_smolstr};
@@ -18,31 +18,33 @@ use crate::{
 pub(crate) struct Scene<'a> {
     pub(crate) rules: &'a Compiled,
     pub(crate) home: Home,
-    /// The stream's.
+    /// Generation of the stream.
     pub(crate) generation: u32,
     pub(crate) shard: &'a str,
     pub(crate) sequence: &'a SequenceNumber,
     pub(crate) cause: Cause,
-    /// The sample's time.
+    /// Time of the sample.
     pub(crate) at: Timestamp,
     pub(crate) ingested_at: Timestamp,
-    /// When the platform could act on it: at its ingest, unless it was put on the stream once more.
+    /// When the platform could act on it: at its ingest, unless it was redriven.
     pub(crate) known_at: Timestamp,
 }
 
-/// What makes a transition.
+/// What causes a transition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cause {
-    /// A sample, by its index among those of its message in the order of time; 0 for records of other kinds.
+    /// A sample, by its index among those of its message in time order; 0 for records of other kinds.
     Sample(u32),
     /// The passing of time.
     Timer,
-    /// The same where the time had passed before the record that shows it: it may show more than one beginning.
+    /// The passing of time, where the time had passed before the record that shows it. Such a record may show more
+    /// than one start.
     Overdue,
 }
 
 impl Cause {
-    /// What makes the transitions of something that is due, for a record before which the shard's time is `before`.
+    /// Returns the cause of a transition that is due at `due`, for a record before which the shard's time is
+    /// `before`.
     pub(crate) fn of_due(due: Timestamp, before: Timestamp) -> Self {
         if due <= before { Self::Overdue } else { Self::Timer }
     }
@@ -56,12 +58,12 @@ impl Scene<'_> {
         }
     }
 
-    /// How long the sample took to get here.
+    /// Returns how long the sample took to get here.
     pub(crate) fn delay(&self) -> Millis {
         self.known_at.since(self.at)
     }
 
-    /// The name of an episode that begins here.
+    /// Returns the name of an episode that starts here.
     pub(crate) fn episode(&self, rule: &RuleId, device: &DeviceId) -> SmolStr {
         let zone = device.fleet().map(|(_, zone)| format_smolstr!("zone/{zone}"));
         let mut digits = [0; DIGITS_MAX];
@@ -70,7 +72,7 @@ impl Scene<'_> {
             Cause::Sample(index) => {
                 name(&[rule.as_str(), subject, &self.sequence.digits(), decimal(index, &mut digits)])
             }
-            // Which record moves the time past a moment depends on who else sends: the moment does not.
+            // Which record moves the time past a moment depends on which other devices send; the moment does not.
             Cause::Timer => {
                 name(&[rule.as_str(), subject, &self.generation.to_string(), self.shard, &self.at.0.to_string()])
             }
@@ -82,7 +84,7 @@ impl Scene<'_> {
     }
 }
 
-/// The row of an episode as it stands here.
+/// Returns the row of an episode at this point.
 pub(crate) fn alert(
     scene: &Scene<'_>,
     (sequence, ordinal): (SmolStr, u32),
@@ -121,7 +123,7 @@ pub(crate) fn alert(
     }
 }
 
-/// The notice of an alert of a rule. `n` counts the notices of one kind in one episode.
+/// Returns the notice of an alert of a rule. `n` counts the notices of one kind in one episode.
 pub(crate) fn notification(alert: Alert, rule: &Rule, kind: NoticeKind, n: u32, suppressed: u32) -> Notification {
     let id = Notification::id_of(&alert.episode, kind, n);
     let contacts = rule.contacts.as_deref().map(<[_]>::to_vec).unwrap_or_default();
@@ -129,7 +131,7 @@ pub(crate) fn notification(alert: Alert, rule: &Rule, kind: NoticeKind, n: u32, 
 }
 
 impl Notification {
-    /// The id of an episode's notice: of the n-th of its kind, from nought. A beginning is told of once.
+    /// Returns the id of an episode's notice: the n-th of its kind, counted from zero. A start is notified only once.
     pub fn id_of(episode: &str, kind: NoticeKind, n: u32) -> SmolStr {
         let word = match kind {
             NoticeKind::Firing => "firing",
@@ -141,10 +143,10 @@ impl Notification {
     }
 }
 
-/// The most digits of a number of an episode or a notice.
+/// Maximum number of digits in the number of an episode or a notice.
 const DIGITS_MAX: usize = 10;
 
-/// A number as text, in a buffer.
+/// Formats a number in a buffer.
 fn decimal(mut number: u32, buffer: &mut [u8; DIGITS_MAX]) -> &str {
     let mut from = DIGITS_MAX;
     while number > 0 || from == DIGITS_MAX {
@@ -155,7 +157,7 @@ fn decimal(mut number: u32, buffer: &mut [u8; DIGITS_MAX]) -> &str {
     std::str::from_utf8(&buffer[from..]).unwrap_or_default()
 }
 
-/// 128 bits of the hash of texts, in hexadecimal. None of the texts holds the byte between them.
+/// Returns 128 bits of the hash of the strings, in hexadecimal. None of the strings contains the separator byte.
 fn name(parts: &[&str]) -> SmolStr {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,8 +1,9 @@
-//! What the next records read of a shard's devices, read for all of them at once.
+//! Reads ahead what the next records need of a shard's devices, for many records at once.
 //!
-//! Where the devices of a shard fit into no cache of the processor, a record waits for one line of memory after another,
-//! since each says where the next one is: its place, the device, its metrics. Read for many records beside each other, these
-//! lines are waited for together. Nothing is changed, and nothing is looked at but by the processor.
+//! If the devices of a shard fit into none of the processor's caches, a record waits for one cache line after
+//! another, since each says where the next one is: the device's index, the device, its metrics. When many records are
+//! read ahead together, the processor waits for these lines in parallel. Nothing is changed, and the values read are
+//! not used.
 
 use std::hint::black_box;
 
@@ -11,14 +12,15 @@ use crate::{
     state::{Device, ShardState},
 };
 
-/// Records that are read for together: lines that a processor waits for at once.
+/// Number of records that are read ahead together: lines that a processor waits for at once.
 pub const AHEAD: usize = 16;
 
-/// Devices from which on a shard's fit into no cache, about. Below it, reading ahead costs more than waiting.
+/// Approximate number of devices above which a shard fits into no cache. Below it, reading ahead costs more than
+/// waiting.
 const DEVICES_MIN: usize = 512;
 
 impl ShardState {
-    /// Reads what records of at most [`AHEAD`] devices are about to read.
+    /// Reads ahead for records of at most [`AHEAD`] devices.
     pub fn fetch(&self, records: &[StreamRecord<'_>]) {
         if self.devices.len() < DEVICES_MIN {
             return;
@@ -27,11 +29,11 @@ impl ShardState {
         for (hash, record) in hashes.iter_mut().zip(records) {
             *hash = Some(self.index.hash(record.partition_key));
         }
-        // Each round is of loads that do not wait for each other.
+        // Each round consists of loads that do not wait for each other.
         read(&hashes.map(|hash| self.index.guess(hash?).and_then(|index| self.devices.get(index as usize))));
     }
 
-    /// Reads what writing the next [`AHEAD`] of the touched devices is about to read.
+    /// Reads ahead for encoding the next [`AHEAD`] of the touched devices.
     pub(crate) fn fetch_changed(&self, from: usize) {
         if self.devices.len() < DEVICES_MIN {
             return;
@@ -44,7 +46,7 @@ impl ShardState {
     }
 }
 
-/// Looks at what lies in these devices, and then at what they refer to.
+/// Touches these devices, and then what they refer to.
 fn read(devices: &[Option<&Device>; AHEAD]) {
     let mut seen = 0;
     for device in devices.iter().flatten() {

@@ -1,8 +1,8 @@
-//! What fleets and their members know of each other: how a zone stands for a fleet rule, and what a device has said of
-//! itself to fleets. Which records say so, and what follows from it, is decided elsewhere.
+//! What fleets and their members know of each other: how a zone stands for a fleet rule, and what a device has
+//! reported of itself to fleets. Which records carry such reports, and what follows from them, is decided elsewhere.
 //!
-//! A fleet rule in a zone lies in a state as a device does, under a key that no device has: so it goes where that key's
-//! records go, and its instance is moved, kept and undone like any other.
+//! A fleet rule in a zone is stored in a state as a pseudo-device, under a key that is not a valid device id. So it
+//! goes where that key's records go, and its instance is moved, kept and undone like any other.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,27 +12,27 @@ use crate::{
     rule_set::FleetOf,
 };
 
-/// With fewer devices than this in a zone, a part of them says nothing.
+/// Minimum number of devices in a zone for a percentage of them to be meaningful.
 pub const FLEET_DEVICES_MIN: u32 = 5;
 
 /// The devices of a zone as a fleet rule sees them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fleet {
     members: BTreeMap<DeviceId, Member>,
-    /// The state that `inside` counts; none before it was first counted.
+    /// The state that `inside` counts; `None` before the first count.
     of: Option<FleetOf>,
     registered: u32,
     inside: u32,
 }
 
-/// The newest that was said of a device. It is kept when the device has left, so that older news is known as such.
+/// The newest report on a device. It is kept when the device has left, so that older reports are recognized as such.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Member {
     pub(crate) generation: u32,
     pub(crate) n: u64,
     pub(crate) inside: bool,
     pub(crate) registered: bool,
-    /// Which state was meant; none for whichever the rule counts.
+    /// The state that was reported on; `None` for whichever one the rule counts.
     pub(crate) of: Option<FleetOf>,
 }
 
@@ -44,24 +44,24 @@ impl Member {
 }
 
 impl Fleet {
-    /// A fleet of which so much is known.
+    /// Creates a fleet with these members.
     pub(crate) fn of(members: BTreeMap<DeviceId, Member>) -> Self {
         let registered = members.values().filter(|member| member.registered).count() as u32;
         Self { members, registered, ..Self::default() }
     }
 
-    /// Everything that is known of devices, by id.
+    /// Returns everything that is known of devices, by id.
     pub(crate) fn members(&self) -> &BTreeMap<DeviceId, Member> {
         &self.members
     }
 
-    /// Whether a record says anything that was not said before.
+    /// Whether a record reports anything new.
     pub(crate) fn is_news(&self, news: &effect::Member) -> bool {
         let known = self.members.get(&news.device);
         known.is_none_or(|known| (news.generation, news.n) > (known.generation, known.n)) || mutant!(StaleMemberApplied)
     }
 
-    /// Takes what a record says.
+    /// Applies a record's report.
     pub(crate) fn take(&mut self, news: &effect::Member) {
         let member = Member {
             generation: news.generation,
@@ -78,7 +78,8 @@ impl Fleet {
         }
     }
 
-    /// How many devices are in a state, of how many. From here on this state is counted as devices come and go.
+    /// Returns how many devices are in a state, and how many are registered. From here on this state is counted as
+    /// devices come and go.
     pub(crate) fn count(&mut self, of: &FleetOf) -> (u32, u32) {
         if self.of.as_ref() != Some(of) {
             (self.inside, _) = self.counted(of);
@@ -87,7 +88,7 @@ impl Fleet {
         (self.inside, self.registered)
     }
 
-    /// The same of any state, counted anew where it is another one.
+    /// Returns the same for any state, counting from scratch if it is another one.
     pub(crate) fn counted(&self, of: &FleetOf) -> (u32, u32) {
         let inside = match self.of.as_ref() == Some(of) {
             true => self.inside,
@@ -98,22 +99,22 @@ impl Fleet {
 }
 
 impl PartialEq for Fleet {
-    /// The rest follows from the members.
+    /// The other fields follow from the members.
     fn eq(&self, other: &Self) -> bool {
         self.members == other.members
     }
 }
 
-/// What a device has said of itself, by fleet rule and zone. Few devices change it, so copies share it.
+/// What a device has reported of itself, by fleet rule and zone. Few devices change it, so copies share it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Memberships(Option<Arc<Vec<Membership>>>);
 
-/// What a device has last said to one fleet.
+/// A device's latest report to one fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Membership {
     pub(crate) rule: RuleId,
     pub(crate) zone: ZoneId,
-    /// How often it has said anything.
+    /// Number of reports so far.
     pub(crate) n: u64,
     pub(crate) inside: bool,
     pub(crate) registered: bool,
@@ -121,18 +122,18 @@ pub(crate) struct Membership {
 }
 
 impl Memberships {
-    /// Memberships in the order of rule and zone, each once. `None` if they are not.
+    /// Creates memberships that are in the order of rule and zone, each once. Returns `None` if they are not.
     pub(crate) fn from_sorted(all: Vec<Membership>) -> Option<Self> {
         let sorted = all.is_sorted_by(|one, next| (&one.rule, &one.zone) < (&next.rule, &next.zone));
         sorted.then(|| Self((!all.is_empty()).then(|| Arc::new(all))))
     }
 
-    /// All of them, in the order of rule and zone.
+    /// Returns all of them, in the order of rule and zone.
     pub(crate) fn all(&self) -> &[Membership] {
         self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 
-    /// Keeps what is said from now on, and counts it. The one that is kept then.
+    /// Records a report and counts it. Returns it as stored.
     pub(crate) fn say(&mut self, said: Membership) -> &Membership {
         let all = Arc::make_mut(self.0.get_or_insert_default());
         let place = all.binary_search_by(|known| (&known.rule, &known.zone).cmp(&(&said.rule, &said.zone)));
@@ -195,7 +196,7 @@ mod tests {
         assert_eq!(fleet.count(&FleetOf::Offline), (2, 2));
         fleet.take(&news("a", 2, true, false));
         assert_eq!(fleet.count(&FleetOf::Offline), (1, 1));
-        // Who has left is still known.
+        // A device that has left is still known.
         assert_eq!(fleet.members().len(), 2);
         assert_eq!(Fleet::of(fleet.members().clone()).count(&FleetOf::Offline), (1, 1));
     }

@@ -1,19 +1,19 @@
-//! Names as types: a value of one of these has passed its check, and stays true from then on.
+//! Names as types: a value of one of these types has passed its check and stays valid.
 
 use std::{borrow::Borrow, fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
 
-/// Why a text is not a name of the kind asked for.
+/// Why a string is not a valid name of the requested kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {kind}: {rule}")]
 pub struct InvalidName {
-    /// The text that was refused, cut to 80 characters.
+    /// The string that was refused, cut to 80 characters.
     pub text: SmolStr,
-    /// What it should have named, as in "zone id".
+    /// The kind of name that was expected, such as "zone id".
     pub kind: &'static str,
-    /// The rule it breaks, in words.
+    /// The rule that it violates, in words.
     pub rule: &'static str,
 }
 
@@ -24,12 +24,12 @@ macro_rules! name {
         pub struct $name(SmolStr);
 
         impl $name {
-            /// What this names, as diagnostics say it.
+            /// The kind of name, as used in diagnostics.
             pub const KIND: &'static str = $kind;
-            /// The rule for its text, in words.
+            /// The rule for its characters and length, in words.
             pub const RULE: &'static str = $rule;
 
-            /// Checks a text and keeps it.
+            /// Checks a string and stores it.
             pub fn new(text: &str) -> Result<Self, InvalidName> {
                 if $check(text) {
                     Ok(Self(SmolStr::new(text)))
@@ -38,7 +38,7 @@ macro_rules! name {
                 }
             }
 
-            /// The text as it was written.
+            /// Returns the string as it was written.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -104,8 +104,8 @@ fn is_snake(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// `^[a-zA-Z0-9_-]{1,64}$`: of the shadow names that AWS IoT allows ("GetThingShadow", parameter `shadowName`) those without
-/// a `$`, which AWS keeps for shadows of its own, and without a `:`, which the name of a policy does not have.
+/// `^[a-zA-Z0-9_-]{1,64}$`: the shadow names that AWS IoT allows ("GetThingShadow", parameter `shadowName`), except
+/// those with a `$`, which AWS reserves for its own shadows, and those with a `:`, which policy names do not allow.
 fn is_shadow_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
@@ -132,7 +132,7 @@ name!(
     /// A rule, as in `[rules.high-pressure]`.
     RuleId, "rule id", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
 name!(
-    /// A command that devices of a type know, as in `[device_types.pump.commands.stop]`.
+    /// A command that devices of a type accept, as in `[device_types.pump.commands.stop]`.
     CommandId, "command", is_snake, "a lowercase letter, then up to 62 lowercase letters, digits or `_`");
 name!(
     /// A parameter of a command.
@@ -156,28 +156,29 @@ name!(
     /// A named shadow of devices, as in `device_types.X.shadows`.
     ShadowName, "shadow name", is_shadow_name, "1 to 64 letters, digits, `_` or `-`");
 name!(
-    /// A certificate authority whose certificates devices have, as in `[identity.authorities.factory-1]`.
+    /// A certificate authority that issues device certificates, as in `[identity.authorities.factory-1]`.
     AuthorityId, "authority", is_kebab, "a lowercase letter, then up to 62 lowercase letters, digits or `-`");
 name!(
     /// A device: its client id, its thing name and the second level of its topics.
     DeviceId, "device id", is_thing_name, "1 to 128 letters, digits, `:`, `_` or `-`");
 
-/// What the keys of fleets begin with. No device, and no device type, is called so.
+/// Prefix of the keys of fleets. It is not valid in a device id or a device type id.
 const FLEET: &str = "zone/";
 
 impl DeviceId {
-    /// What stands for a fleet rule in a zone where a device's id would stand, and is the partition key of its records.
+    /// Returns the key that takes the place of a device id for a fleet rule in a zone, and is the partition key of
+    /// its records.
     pub(crate) fn of_fleet(rule: &RuleId, zone: &ZoneId) -> Self {
         Self(smol_str::format_smolstr!("{FLEET}{zone}/{rule}"))
     }
 
-    /// The rule and the zone, if this stands for a fleet rule in a zone.
+    /// Returns the rule and the zone, if this is the key of a fleet rule in a zone.
     pub(crate) fn fleet(&self) -> Option<(RuleId, ZoneId)> {
         let (zone, rule) = self.0.strip_prefix(FLEET)?.split_once('/')?;
         Some((RuleId::new(rule).ok()?, ZoneId::new(zone).ok()?))
     }
 
-    /// Reads what a state has written: the id of a device, or what stands for a fleet rule in a zone.
+    /// Reads a stored id: that of a device, or the key of a fleet rule in a zone.
     pub(crate) fn stored(text: &str) -> Option<Self> {
         let fleet = Self(SmolStr::new(text));
         if fleet.fleet().is_some() { Some(fleet) } else { Self::new(text).ok() }
@@ -185,7 +186,7 @@ impl DeviceId {
 }
 
 impl DeviceTypeId {
-    /// The type of whatever stands for a fleet rule in a zone.
+    /// The type of the pseudo-devices that represent fleet rules in zones.
     pub(crate) const FLEET: Self = Self(SmolStr::new_static(FLEET));
 }
 

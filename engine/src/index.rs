@@ -1,4 +1,4 @@
-//! Where each device of a shard lies, by its id.
+//! The index of each device of a shard, by its id.
 
 use std::hash::BuildHasher as _;
 
@@ -7,19 +7,19 @@ use hashbrown::HashTable;
 
 use crate::state::Device;
 
-/// Places of devices in their list. A record of a large fleet finds no device in a cache, so an entry is small: the ids
-/// themselves lie with the devices, and a part of their hash stands for them here.
+/// Maps device ids to indexes into their list. In a large fleet, a record finds no device in a cache, so an entry is
+/// small: the ids themselves are stored with the devices, and a part of their hash stands for them here.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     places: HashTable<Place>,
-    /// The same in every process. Only a registration adds a device, and the platform's own people register devices: nobody
-    /// else can choose ids that fall together.
+    /// The same in every process. Only a registration adds a device, and only the platform's operators register
+    /// devices, so no one else can choose ids that collide.
     hasher: FixedState,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// The part of the hash that the table does not compare itself.
+    /// The part of the hash that the table itself does not compare.
     mark: u32,
     device: u32,
 }
@@ -35,7 +35,7 @@ impl Hash {
 }
 
 impl Index {
-    /// Of these devices.
+    /// Creates an index of these devices.
     pub(crate) fn of(devices: &[Device]) -> Self {
         let mut index = Self { places: HashTable::with_capacity(devices.len()), ..Self::default() };
         for device in 0..devices.len() {
@@ -48,7 +48,7 @@ impl Index {
         Hash(self.hasher.hash_one(id))
     }
 
-    /// The place of a device.
+    /// Returns the index of a device.
     #[inline]
     pub(crate) fn find(&self, id: &str, devices: &[Device]) -> Option<u32> {
         let hash = self.hash(id);
@@ -56,13 +56,13 @@ impl Index {
         self.places.find(hash.0, is_it).map(|place| place.device)
     }
 
-    /// The place of the device that an id of this hash has almost surely, if any. No device is looked at.
+    /// Returns the index that an id with this hash almost certainly has, if any. No device is read.
     #[inline]
     pub(crate) fn guess(&self, hash: Hash) -> Option<u32> {
         self.places.find(hash.0, |place| place.mark == hash.mark()).map(|place| place.device)
     }
 
-    /// Adds the device at a place. Of several with one id, the last is found.
+    /// Adds the device at an index. If several have the same id, the last is found.
     pub(crate) fn insert(&mut self, device: u32, devices: &[Device]) {
         let id = id_at(device, devices);
         let hash = self.hash(id);
@@ -78,7 +78,7 @@ impl Index {
         }
     }
 
-    /// Takes out the device at a place, which is still there.
+    /// Removes the device at an index, while it is still in the list.
     pub(crate) fn remove(&mut self, device: u32, devices: &[Device]) {
         let hash = self.hash(id_at(device, devices));
         if let Ok(found) = self.places.find_entry(hash.0, |place| place.device == device) {

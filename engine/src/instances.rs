@@ -1,50 +1,50 @@
-//! Where the rules of a plan stand on a device. Nearly all of them are as they began, on nearly every device, so only
-//! the others are kept: what a device costs does not grow with the number of rules.
+//! Where the rules of a plan stand on a device. On nearly every device, nearly all of them are in their initial
+//! state. Only the others are stored, so the cost of a device does not grow with the number of rules.
 
 use std::ops::{Index, IndexMut, Range};
 
 use crate::state::Instance;
 
-/// Instances by slot. A slot that is not kept is as it began.
+/// Instances by slot. A slot that is not stored is in its initial state.
 #[derive(Debug, Default)]
 pub(crate) struct Instances {
-    /// By rising slot.
+    /// Sorted by slot.
     kept: Vec<(u32, Instance)>,
 }
 
 static BEGINNING: Instance = Instance::BEGINNING;
 
 impl Instances {
-    /// Every slot that is not as it began, and perhaps some that are again.
+    /// Returns every slot that is not in its initial state, and perhaps some that have returned to it.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &Instance)> {
         self.kept.iter().map(|(slot, instance)| (*slot as usize, instance))
     }
 
-    /// The slots of a part that a sample within all limits may move, rising.
+    /// Returns the slots of a range that a sample within all limits may move, in ascending order.
     #[inline]
     pub(crate) fn moving_in(&self, part: &Range<u32>) -> impl Iterator<Item = u32> {
         let moving = self.kept.iter().filter(|(_, instance)| !instance.is_still());
         moving.map(|(slot, _)| *slot).filter(|slot| part.contains(slot))
     }
 
-    /// Whether a slot may not be as it began.
+    /// Whether a slot may have left its initial state.
     #[inline]
     pub(crate) fn keeps(&self, slot: usize) -> bool {
         self.place(slot).is_ok()
     }
 
-    /// Lets go of those that are as they began.
+    /// Removes the instances that are in their initial state.
     pub(crate) fn settle(&mut self) {
         self.kept.retain(|(_, instance)| !instance.is_default());
     }
 
-    /// Whether a sample within all limits moves none.
+    /// Whether a sample within all limits moves none of them.
     #[inline]
     pub(crate) fn are_still(&self) -> bool {
         self.kept.iter().all(|(_, instance)| instance.is_still())
     }
 
-    /// How many are kept.
+    /// Returns how many instances are stored.
     pub(crate) fn len(&self) -> usize {
         self.kept.len()
     }
@@ -76,7 +76,7 @@ impl IndexMut<usize> for Instances {
     }
 }
 
-/// Of instances by rising slot.
+/// From instances sorted by slot.
 impl FromIterator<(u32, Instance)> for Instances {
     fn from_iter<I: IntoIterator<Item = (u32, Instance)>>(instances: I) -> Self {
         Self { kept: instances.into_iter().collect() }

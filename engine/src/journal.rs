@@ -1,7 +1,7 @@
-//! What a run has touched of a state, and how that was before, so that a run that lost a race can be undone.
+//! What a run has touched of a state, and the values before it, so that a run that lost a race can be undone.
 //!
-//! Every record touches a device, so a copy must cost little: the copies of all devices lie in lists, one after the
-//! other, whose room serves the next run. Nothing is allocated once a run has been as large.
+//! Every record touches a device, so a copy must cost little: the copies of all devices are appended to shared lists,
+//! whose memory the next run reuses. Nothing is allocated once an earlier run has been as large.
 
 use std::sync::Arc;
 
@@ -19,15 +19,15 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) before: Head,
-    /// How many devices there were.
+    /// Number of devices at the start of the run.
     pub(crate) devices: usize,
-    /// Every device was touched: there is no copy to go back to.
+    /// Whether every device was touched, so that there is no copy to go back to.
     pub(crate) whole: bool,
-    /// Which run it is.
+    /// Number of the run.
     run: u32,
-    /// Devices touched, each once.
+    /// Indexes of the devices touched, each once.
     changed: Vec<u32>,
-    /// As they were, in the order of `changed`. Of devices that are new it says nothing.
+    /// Their values before the run, in the order of `changed`. New devices have no copy.
     copies: Vec<Copied>,
     metrics: Vec<MetricState>,
     instances: Vec<CopiedInstance>,
@@ -36,8 +36,8 @@ pub(crate) struct Journal {
     flaps: Pool<Flaps>,
 }
 
-/// Where a journal has noted a device: of another run than the one that goes on, it means nothing. So it is no part of what a
-/// device is, and a run that begins need not look at the devices of the one before.
+/// Where a journal has noted a device. A note from an earlier run means nothing. So it is not part of the device's
+/// value, and a new run need not visit the devices of the one before.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Noted {
     run: u32,
@@ -50,7 +50,8 @@ impl PartialEq for Noted {
     }
 }
 
-/// A device as it was. Its parts in the lists end where these say, and begin where those of the one before end.
+/// A device before the run. Its parts in the lists end where these numbers say, and start where those of the previous
+/// device end.
 #[derive(Debug, Default)]
 struct Copied {
     last_ingest: Option<Timestamp>,
@@ -59,7 +60,7 @@ struct Copied {
     instances: usize,
     memberships: Memberships,
     fleet: Option<Box<Fleet>>,
-    /// What it was registered as, where the run has registered it anew.
+    /// What it was registered as, if the run has registered it again.
     registered: Option<Registered>,
 }
 
@@ -79,7 +80,7 @@ struct CopiedInstance {
     unclear: u64,
     noticed_at: Option<Timestamp>,
     suppressed: u32,
-    /// Whether the next memory and the next firings of the lists are its own.
+    /// Whether the next memory and the next firings of the lists belong to it.
     remembers: bool,
     flaps: bool,
 }
@@ -94,7 +95,7 @@ enum CopiedPhase {
     Firing,
 }
 
-/// Values whose buffers serve the next run.
+/// Values whose buffers the next run reuses.
 #[derive(Debug)]
 struct Pool<T> {
     kept: Vec<T>,
@@ -114,7 +115,7 @@ impl<T: Clone> Pool<T> {
 }
 
 impl Journal {
-    /// Of a state with so many devices, none of them touched.
+    /// Creates the journal of a state with this many devices, none of them touched.
     pub(crate) fn new(before: Head, devices: usize) -> Self {
         Self {
             before,
@@ -131,7 +132,7 @@ impl Journal {
         }
     }
 
-    /// The devices touched, in the order in which they were.
+    /// Returns the devices touched, in the order in which they were touched.
     pub(crate) fn changed(&self) -> &[u32] {
         &self.changed
     }
@@ -142,7 +143,7 @@ impl Journal {
         noted.run == self.run
     }
 
-    /// Notes that a device changes from here on, and keeps what it is if it was there before.
+    /// Notes that a device changes from here on, and copies it if it existed before the run.
     pub(crate) fn note(&mut self, index: u32, device: &Device) -> Noted {
         let noted = Noted { run: self.run, place: self.changed.len() as u32 };
         self.changed.push(index);
@@ -187,7 +188,7 @@ impl Journal {
         });
     }
 
-    /// Keeps what a device that was noted before is registered as, at the first time that this changes.
+    /// Copies the registration of a device that was noted before, the first time that it changes.
     pub(crate) fn registered_anew(&mut self, noted: Noted, device: &Device) {
         if let Some(copied) = self.copies.get_mut(noted.place as usize) {
             copied.registered.get_or_insert_with(|| Registered {
@@ -198,7 +199,7 @@ impl Journal {
         }
     }
 
-    /// Puts every device that was there before back to what it was.
+    /// Restores every device that existed before the run.
     pub(crate) fn restore(&mut self, devices: &mut [Device]) {
         let mut metrics = self.metrics.iter();
         let mut instances = self.instances.iter();
@@ -244,12 +245,12 @@ impl Journal {
         }
     }
 
-    /// Starts a run over so many devices: what is here now is committed.
+    /// Starts a run over this many devices: the current state is committed.
     pub(crate) fn begin(&mut self, head: &Head, devices: usize) {
         self.before.clone_from(head);
         self.devices = devices;
         self.whole = false;
-        // Nought is of no run.
+        // Zero belongs to no run.
         self.run = self.run.checked_add(1).unwrap_or(1);
         self.changed.clear();
         self.copies.clear();

@@ -1,5 +1,5 @@
 //! The life of one rule on one device, from sample to sample: inactive, pending, firing. Times here are the samples'
-//! own. Who is told is decided elsewhere.
+//! own. Who is notified is decided elsewhere.
 
 use crate::{
     compiled::{Duration, Rule},
@@ -12,18 +12,18 @@ use crate::{
 /// What a sample did to an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moved {
-    /// Nothing that anybody outside need know.
+    /// Nothing visible outside.
     Stayed,
-    /// An episode began. The caller makes it, since it knows its name.
+    /// An episode started. The caller creates it, since it knows its name.
     Fired {
-        /// When the condition began to hold.
+        /// When the condition started to hold.
         since: Timestamp,
     },
     /// The running episode is over. The caller ends it.
     Resolved,
 }
 
-/// Moves an instance by one sample. `gap` is the time since the metric's sample before.
+/// Advances an instance by one sample. `gap` is the time since the metric's previous sample.
 pub(crate) fn advance(
     rule: &Rule,
     instance: &mut Instance,

@@ -1,12 +1,12 @@
-//! The bytes of a chain's objects: small numbers take few bytes, a name is written once. Reading trusts nothing, so
-//! that any bytes at all give an error and never a panic or an allocation larger than the input.
+//! The encoding of a chain's objects: small numbers take few bytes, and a name is written once. The decoder trusts
+//! nothing: any input at all yields an error, never a panic or an allocation larger than the input.
 
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 use smol_str::SmolStr;
 
-/// Bytes that are not what they should be, by what was being read.
+/// Bytes that are malformed, with the name of what was being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
@@ -18,7 +18,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// One with room for so many bytes.
+    /// Creates a writer with room for this many bytes.
     pub(super) fn with_room(bytes: usize) -> Self {
         Self { bytes: Vec::with_capacity(bytes), names: HashMap::default() }
     }
@@ -49,7 +49,7 @@ impl Writer {
         self.blob(text.as_bytes());
     }
 
-    /// A text that comes often: in full the first time, by number after that.
+    /// Writes a string that occurs often: in full the first time, by number after that.
     pub(super) fn name(&mut self, text: &str) {
         if let Some(number) = self.names.get(text) {
             let number = *number;
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
         Err(Malformed(what))
     }
 
-    /// A number of things of at least one byte each.
+    /// Reads the length of a list whose items take at least one byte each.
     pub(super) fn count(&mut self, what: &'static str) -> Result<usize, Malformed> {
         let count = usize::try_from(self.number(what)?).map_err(|_| Malformed(what))?;
         if count > self.bytes.len() { Err(Malformed(what)) } else { Ok(count) }

@@ -1,4 +1,4 @@
-//! What the detectors remember of a device, in a delta or a base: every bit of it, so that whoever reads it scores the
+//! What the detectors remember of a device, in a delta or a base: every bit of it, so that every reader scores the
 //! next sample alike.
 
 use super::codec::{Malformed, Reader, Writer};
@@ -106,7 +106,7 @@ pub(super) fn write_anchor(writer: &mut Writer, anchor: Anchor) {
     writer.number(anchor.newest.since(anchor.since).0);
 }
 
-/// As it was written before it was known when the value moved: the line began then, or later.
+/// Reads the encoding without the time at which the value last moved: the line began then, or later.
 pub(super) fn read_line(reader: &mut Reader<'_>) -> Result<Anchor, Malformed> {
     let value = finite(reader, ANCHOR)?;
     let since = Timestamp(reader.signed(ANCHOR)?);

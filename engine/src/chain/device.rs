@@ -1,5 +1,5 @@
-//! One device in a delta or a base. Everything is written under its name, so that a reader with a rule set of another
-//! order finds its place; what is as in a new device is left out.
+//! One device in a delta or a base. Everything is written under its name, so that a reader with a rule set in another
+//! order finds its place. Anything that equals its value in a new device is left out.
 
 use smol_str::SmolStr;
 
@@ -217,7 +217,7 @@ fn read_presence(reader: &mut Reader<'_>, head: &Head) -> Result<Presence, Malfo
     })
 }
 
-/// Few episodes have evidence, so it is written as its rows have it.
+/// Writes the evidence of an episode as its rows hold it, since few episodes have any.
 fn write_evidence(writer: &mut Writer, evidence: Option<&Evidence>) {
     match evidence {
         None => writer.text(""),
@@ -235,7 +235,7 @@ fn read_evidence(reader: &mut Reader<'_>) -> Result<Option<Evidence>, Malformed>
     }
 }
 
-/// Times lie close to the shard's, so the distance is short. Zero says that there is none.
+/// Writes a time as its distance from the shard's time, which is usually short. Zero stands for no time.
 fn write_time(writer: &mut Writer, time: Option<Timestamp>, head: &Head) {
     match time {
         None => writer.number(0),

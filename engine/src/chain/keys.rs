@@ -1,21 +1,21 @@
-//! The keys of a shard's objects. Every host makes them here, so that all agree.
+//! The keys of a shard's objects. Every host builds them here, so that all agree.
 
 use crate::{
     drive::Settings,
     position::{Position, SEQUENCE_DIGITS_MAX, SequenceNumber},
 };
 
-/// What the keys of all start marks begin with.
+/// Prefix of the keys of all start marks.
 pub(crate) const STARTS: &str = "start/";
 
-/// Makes the keys of one shard.
+/// Builds the keys of one shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
-    /// Of deltas; a position follows. Text order is the order of positions.
+    /// Prefix of delta keys; a position follows. Byte order of the keys is the order of positions.
     pub(crate) log: String,
-    /// Of bases; the complement of a position follows, so that the newest is listed first.
+    /// Prefix of base keys; the complement of a position follows, so that the newest is listed first.
     pub(crate) base: String,
-    /// Of the mark that the shard has begun.
+    /// Key of the mark that the shard has started.
     pub(crate) start: String,
 }
 
@@ -24,13 +24,14 @@ impl Keys {
         Self::of(settings.generation, settings.repair, shard)
     }
 
-    /// Of one shard under any generation and repair.
+    /// Creates the keys of one shard under any generation and repair number.
     pub(crate) fn of(generation: u32, repair: u32, shard: &str) -> Self {
         let place = format!("{generation}/{repair}/{shard}");
         Self { log: format!("log/{place}/"), base: format!("base/{place}/"), start: format!("{STARTS}{place}") }
     }
 
-    /// The generation, the repair and the shard whose mark lies at a key; none if it is no such key.
+    /// Returns the generation, the repair number and the shard whose start mark lies at a key; `None` if it is not
+    /// the key of a start mark.
     pub(crate) fn place_of_start(key: &str) -> Option<(u32, u32, &str)> {
         let mut parts = key.strip_prefix(STARTS)?.splitn(3, '/');
         let generation = parts.next()?.parse().ok()?;
@@ -38,36 +39,37 @@ impl Keys {
         Some((generation, repair, parts.next()?))
     }
 
-    /// Of the mark that a generation of the stream has begun to look for the chains before it.
+    /// Returns the key of the mark that a generation of the stream has started to look for earlier chains.
     pub(crate) fn generation(number: u32) -> String {
         format!("{STARTS}{number}")
     }
 
-    /// The generation whose mark lies at a key; none if it is no such key.
+    /// Returns the generation whose mark lies at a key; `None` if it is not the key of such a mark.
     pub(crate) fn generation_at(key: &str) -> Option<u32> {
         key.strip_prefix(STARTS)?.parse().ok()
     }
 
-    /// Of the delta that follows a position.
+    /// Returns the key of the delta that follows a position.
     pub(crate) fn delta(&self, position: Position) -> String {
         match position {
-            // Before any digit in byte order.
+            // Sorts before any digit in byte order.
             Position::Start => format!("{}-start", self.log),
             Position::After(sequence) => format!("{}{}", self.log, sequence.padded()),
         }
     }
 
-    /// A key that sorts before that of the delta after `position`, and after those of all earlier deltas but a few.
+    /// Returns a key that sorts before that of the delta after `position`, and after those of all but a few earlier
+    /// deltas.
     pub(crate) fn before(&self, position: Position) -> String {
         let mut key = self.delta(position);
         key.pop();
         key
     }
 
-    /// Of the base at a position.
+    /// Returns the key of the base at a position.
     pub(crate) fn base(&self, position: Position) -> String {
         match position {
-            // After any digit in byte order.
+            // Sorts after any digit in byte order.
             Position::Start => format!("{}z-start", self.base),
             Position::After(sequence) => {
                 let complement: String =
@@ -77,7 +79,7 @@ impl Keys {
         }
     }
 
-    /// The position that a delta of this key follows; none if it is no such key.
+    /// Returns the position that the delta at a key follows; `None` if it is not the key of a delta.
     pub(crate) fn position_of_delta(&self, key: &str) -> Option<Position> {
         match key.strip_prefix(&self.log)? {
             "-start" => Some(Position::Start),
@@ -85,7 +87,7 @@ impl Keys {
         }
     }
 
-    /// The position of the base of this key; none if it is no such key.
+    /// Returns the position of the base at a key; `None` if it is not the key of a base.
     pub(crate) fn position_of_base(&self, key: &str) -> Option<Position> {
         match key.strip_prefix(&self.base)? {
             "z-start" => Some(Position::Start),

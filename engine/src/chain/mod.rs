@@ -1,5 +1,6 @@
-//! The durable form of a shard's state: a chain of deltas, each following a position, and now and then a whole state
-//! as a base. Every object carries its format and a checksum; one that does not fit is an error, never an empty state.
+//! The durable form of a shard's state: a chain of deltas, each following a position, with an occasional base that
+//! holds the whole state. Every object carries its format version and a checksum. An object that fails either check
+//! is an error, never an empty state.
 
 mod codec;
 mod detector;
@@ -23,13 +24,13 @@ use crate::{
     units::Timestamp,
 };
 
-/// The version of the format that this code writes, and the highest that it reads.
+/// The format version that this code writes, and the highest that it reads.
 pub(crate) const CHAIN_FORMAT: u16 = 1;
 
 const MAGIC: &[u8; 4] = b"FFLG";
 const CHECKSUM_BYTES: usize = 32;
 
-/// What an object is.
+/// The kinds of object in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Delta = 1,
@@ -37,7 +38,7 @@ enum Kind {
     Seal = 3,
 }
 
-/// Why an object cannot be read, in words.
+/// Why an object cannot be read, as a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unreadable(pub(crate) String);
@@ -48,26 +49,26 @@ impl From<Malformed> for Unreadable {
     }
 }
 
-/// A delta, read as far as it can be without its rule set.
+/// A delta, decoded as far as possible without its rule set.
 #[derive(Debug)]
 pub(crate) struct Delta<'a> {
-    /// Deadline of the run that wrote it.
+    /// Deadline of the run that wrote the delta.
     pub(crate) written_by: Timestamp,
-    /// The rest of the state after it.
+    /// The state after the delta, apart from its devices.
     pub(crate) head: Head,
-    /// What it asks of the world, for [`read_effects`].
+    /// The effects that the delta requests, still encoded: see [`read_effects`].
     pub(crate) effects: &'a [u8],
     devices: Reader<'a>,
 }
 
-/// Who writes a delta: a token that no other bytes have, and the deadline of the run.
+/// The writer of a delta: a token that no other set of bytes carries, and the deadline of the run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Author {
     pub(crate) token: [u8; 16],
     pub(crate) deadline: Timestamp,
 }
 
-/// Writes what a run has done: the devices that it touched, the position that it reached, its effects.
+/// Encodes what a run has done: the devices that it touched, the position that it reached, and its effects.
 pub(crate) fn write_delta(
     author: Author,
     from: Position,
@@ -98,8 +99,8 @@ pub(crate) fn write_delta(
     close(writer)
 }
 
-/// Writes the end of a chain: nothing follows `position`. Whoever seals writes the same bytes, since nobody but the
-/// first to do so has anything to add.
+/// Encodes the end of a chain: nothing follows `position`. Every sealer writes the same bytes, since only the first
+/// seal to be created counts.
 pub(crate) fn write_seal(position: Position) -> Vec<u8> {
     let mut writer = open(Kind::Seal, HEAD_BYTES);
     write_position(&mut writer, position);
@@ -109,13 +110,13 @@ pub(crate) fn write_seal(position: Position) -> Vec<u8> {
 /// What follows a position.
 #[derive(Debug)]
 pub(crate) enum Link<'a> {
-    /// More.
+    /// A further delta.
     Delta(Box<Delta<'a>>),
-    /// Nothing, ever.
+    /// Nothing, permanently.
     Seal,
 }
 
-/// Reads what lies at the key of `from`.
+/// Reads the object at the key that follows `from`.
 pub(crate) fn read_link(bytes: &[u8], from: Position) -> Result<Link<'_>, Unreadable> {
     let (kind, mut reader) = opened(bytes)?;
     match kind {
@@ -148,7 +149,7 @@ fn read_delta(mut reader: Reader<'_>, from: Position) -> Result<Delta<'_>, Unrea
 
 const EFFECTS: &str = "the list of effects";
 
-/// Reads the effects of a delta.
+/// Decodes the effects of a delta.
 pub(crate) fn read_effects(written: &[u8]) -> Result<Effects, Unreadable> {
     match written {
         [] => Ok(Effects::default()),
@@ -157,8 +158,8 @@ pub(crate) fn read_effects(written: &[u8]) -> Result<Effects, Unreadable> {
 }
 
 impl Delta<'_> {
-    /// Brings a state forward. `old` is the rule set of the state, `new` that of the delta. A delta that cannot be read whole
-    /// changes nothing.
+    /// Applies the delta to a state. `old` is the rule set of the state, `new` that of the delta. A delta that cannot
+    /// be read completely changes nothing.
     pub(crate) fn apply(self, state: &mut ShardState, old: &Compiled, new: &Compiled) -> Result<(), Unreadable> {
         let Self { head, mut devices, .. } = self;
         let count = devices.count("the number of devices")?;
@@ -179,9 +180,9 @@ impl Delta<'_> {
     }
 }
 
-/// Writes a whole state.
+/// Encodes a whole state.
 pub(crate) fn write_base(state: &ShardState, rules: &Compiled) -> Vec<u8> {
-    // One that grew would be copied over and over, and two of it be in memory at once.
+    // A buffer that grew would be copied repeatedly, with two copies in memory at once.
     let mut writer = open(Kind::Base, state.devices.iter().map(Device::encoded_bytes).sum::<usize>() + HEAD_BYTES);
     write_head(&mut writer, &state.head);
     writer.number(state.devices.len() as u64);
@@ -191,7 +192,7 @@ pub(crate) fn write_base(state: &ShardState, rules: &Compiled) -> Vec<u8> {
     close(writer)
 }
 
-/// A base, read as far as it can be without its rule set.
+/// A base, decoded as far as possible without its rule set.
 #[derive(Debug)]
 pub(crate) struct Base<'a> {
     /// The state apart from its devices.
@@ -199,7 +200,7 @@ pub(crate) struct Base<'a> {
     devices: Reader<'a>,
 }
 
-/// Reads a base.
+/// Decodes a base.
 pub(crate) fn read_base(bytes: &[u8]) -> Result<Base<'_>, Unreadable> {
     let (kind, mut reader) = opened(bytes)?;
     if kind != Kind::Base {
@@ -210,7 +211,7 @@ pub(crate) fn read_base(bytes: &[u8]) -> Result<Base<'_>, Unreadable> {
 }
 
 impl Base<'_> {
-    /// The whole state, under its rule set.
+    /// Decodes the whole state under its rule set.
     pub(crate) fn state(mut self, rules: &Compiled) -> Result<ShardState, Unreadable> {
         let count = self.devices.count("the number of devices")?;
         let mut devices = Vec::new();
@@ -224,7 +225,8 @@ impl Base<'_> {
     }
 }
 
-/// Reads an object of a chain with its checksum set right, writes what it holds and reads that again: both are the same.
+/// Reads an object of a chain after correcting its checksum, writes the decoded contents and reads them again: both
+/// results are the same.
 #[cfg(feature = "probes")]
 pub(crate) fn probe(bytes: &[u8], rules: &std::sync::Arc<Compiled>) -> Result<&'static str, Unreadable> {
     let mut bytes = bytes.to_vec();
@@ -278,9 +280,9 @@ pub(crate) fn probe(bytes: &[u8], rules: &std::sync::Arc<Compiled>) -> Result<&'
     }
 }
 
-/// About as many bytes as a row of the effects takes.
+/// Estimated bytes per row of the effects.
 const ROW_BYTES: usize = 1_024;
-/// About as many bytes as an object has around its devices and its effects.
+/// Estimated bytes of an object apart from its devices and its effects.
 const HEAD_BYTES: usize = 512;
 
 fn open(kind: Kind, bytes: usize) -> Writer {
@@ -298,13 +300,13 @@ fn close(writer: Writer) -> Vec<u8> {
     bytes
 }
 
-/// Whether bytes are those of a newer version: sound, but not to be read here.
+/// Whether the bytes are an intact object of a newer version, which this code cannot read.
 pub(crate) fn is_newer(bytes: &[u8]) -> bool {
     let format = bytes.strip_prefix(MAGIC).and_then(|rest| rest.first_chunk::<2>());
     format.is_some_and(|format| u16::from_le_bytes(*format) > CHAIN_FORMAT)
 }
 
-/// The format is asked for before the checksum: a newer one may keep it elsewhere.
+/// Checks the format version before the checksum: a newer format may keep the checksum elsewhere.
 fn opened(bytes: &[u8]) -> Result<(Kind, Reader<'_>), Unreadable> {
     let Some((magic, rest)) = bytes.split_first_chunk::<4>() else {
         return Err(Unreadable("it is cut short".into()));

@@ -1,4 +1,4 @@
-//! Which fleets a device belongs to, by its type and its zone: those of its own zone and of every zone around it.
+//! The fleets that a device belongs to, by its type and zone: those of its own zone and of every enclosing zone.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub(super) struct FleetRule {
     id: RuleId,
     of: FleetOf,
     device_types: BTreeSet<DeviceTypeId>,
-    /// Empty for everywhere.
+    /// Ids of its zones; empty for everywhere.
     zones: BTreeSet<ZoneId>,
 }
 
@@ -24,7 +24,7 @@ pub(crate) struct Belonging {
     pub(crate) rule: RuleId,
     pub(crate) zone: ZoneId,
     pub(crate) of: FleetOf,
-    /// The slot of the rule that is counted; none where silence is, or where the devices do not meet that rule.
+    /// Slot of the rule that is counted; `None` where silence is counted, or where the devices do not meet that rule.
     pub(crate) slot: Option<u32>,
 }
 
@@ -36,7 +36,7 @@ impl FleetRule {
 }
 
 impl Compiled {
-    /// The fleets that devices of a type in a zone belong to, in the order of rule and zone.
+    /// Returns the fleets that devices of a type in a zone belong to, in the order of rule and zone.
     pub(super) fn belonging(&self, home: Home, plan: &Plan) -> Vec<Belonging> {
         let device_type = self.device_type(home);
         let slot_of = |of: &FleetOf| match of {
@@ -47,7 +47,7 @@ impl Compiled {
             }
         };
         let around = std::iter::successors(Some(home.zone), |zone| self.parents[usize::from(*zone)]);
-        // A set that was not checked might hold a circle of zones.
+        // An unchecked set might hold a cycle of zones.
         let around = around.take(self.zones.len()).map(|zone| &self.zones[usize::from(zone)]);
         let zones: BTreeSet<&ZoneId> = around.collect();
         let fleets = self.fleets.iter().filter(|fleet| fleet.device_types.contains(&device_type.id));

@@ -1,4 +1,5 @@
-//! The rules that devices of one type in one zone meet, arranged so that a sample meets only those that it can change.
+//! The rules that devices of one type in one zone meet, arranged so that a sample meets only those that it can
+//! change.
 
 use std::ops::Range;
 
@@ -12,11 +13,12 @@ pub(crate) struct Plan {
     pub(crate) rules: Vec<u32>,
     /// For each metric, the rules that read it.
     pub(crate) by_metric: Vec<Readers>,
-    /// For each metric, the numbers that change none of them. They lie together, since nearly every value is one.
+    /// For each metric, the range of numbers that changes none of its rules. Kept together, since nearly every value
+    /// lies in one.
     pub(crate) quiet: Vec<Quiet>,
-    /// The part of `rules` that read no samples.
+    /// The range of `rules` that reads no samples.
     pub(crate) without_metric: Range<u32>,
-    /// The fleets that such devices belong to, in the order of rule and zone.
+    /// The fleets that these devices belong to, in the order of rule and zone.
     pub(crate) fleets: Vec<Belonging>,
 }
 
@@ -25,13 +27,13 @@ pub(crate) struct Plan {
 pub(crate) struct Readers {
     /// Their slots.
     pub(crate) slots: Range<u32>,
-    /// Those that every sample meets.
+    /// Slots that every sample meets.
     always: Vec<u32>,
-    /// The others, which a sample meets if it breaches them, or if they do not stand still.
+    /// The other rules, which a sample meets if it breaches them, or if they are not at rest.
     limits: Limits,
 }
 
-/// The numbers that change no rule of a metric while all of them stand still: from here to there, if there are any.
+/// The range of numbers, if any, that changes no rule of a metric while all of them are at rest.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quiet {
     lowest: f64,
@@ -54,7 +56,7 @@ impl Quiet {
 }
 
 impl Plan {
-    /// Of a type in a zone, without its fleets.
+    /// Builds the plan of a type in a zone, without its fleets.
     pub(super) fn new(device_type: &DeviceType, zone: u16) -> Self {
         let covers = |rule: &Rule| rule.zones.as_ref().is_none_or(|zones| zones.binary_search(&zone).is_ok());
         let mut rules = Vec::new();
@@ -88,7 +90,7 @@ impl Readers {
                 (Duration::Time { .. }, Some(limits)) => {
                     comparisons.extend(limits.into_iter().flatten().map(|(operator, limit)| (operator, limit, slot)));
                 }
-                // Every sample moves a window of samples on.
+                // Every sample advances a window of samples.
                 (Duration::Samples { .. }, _) | (Duration::Time { .. }, None) => always.push(slot),
             }
         }
@@ -100,14 +102,14 @@ impl Readers {
         Quiet { lowest, highest }
     }
 
-    /// Whether all of them stand still on a device.
+    /// Whether all of these rules are at rest on a device.
     #[inline]
     pub(crate) fn stand_still(&self, instances: &Instances) -> bool {
         instances.moving_in(&self.slots).next().is_none()
     }
 
-    /// The slots of the rules that a value can change, rising, in place of what `met` held. All others would stay
-    /// inactive, as they are.
+    /// Replaces the contents of `met` with the slots of the rules that a value can change, in ascending order. All
+    /// others stay inactive.
     pub(crate) fn meet(&self, value: Value, instances: &Instances, met: &mut Vec<u32>) {
         met.clear();
         met.extend_from_slice(&self.always);

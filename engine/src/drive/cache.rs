@@ -1,5 +1,5 @@
 //! What a driver keeps between runs. A shard's state is taken out for a run and put back only if the run left it on
-//! the chain; a run that ends in any other way, even by being dropped in the middle, thereby forgets it.
+//! the chain. A run that ends in any other way, including one that is dropped midway, thereby forgets the state.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,21 +18,21 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// A cached state older than this is not used: objects that it could still try to create are kept for longer.
+/// Maximum age of a cached state. Objects that such a state could still try to create are kept for longer.
 pub const CACHE_AGE_MAX: Millis = Millis::from_secs(600);
 
-/// Compiled rule sets that no cached shard uses and that are kept all the same.
+/// Number of compiled rule sets that are kept although no cached shard uses them.
 const SPARE_RULE_SETS: usize = 2;
 
 /// A shard as the chain has it.
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) state: ShardState,
-    /// The set that the state names.
+    /// The rule set that the state names.
     pub(super) rules: Arc<Compiled>,
     /// Effects of the newest delta that have not been seen accepted.
     pub(super) unpublished: Option<Unpublished>,
-    /// What follows its newest base.
+    /// What follows the newest base.
     pub(super) tail: Tail,
     /// Whether the chain ends here for good.
     pub(super) sealed: bool,
@@ -41,7 +41,7 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// A shard as a base of so many bytes has it.
+    /// Creates a shard from a base of this many bytes.
     pub(super) fn begun(state: ShardState, rules: Arc<Compiled>, base_bytes: usize, seen_by: Timestamp) -> Self {
         let base_time = (state.position() != Position::Start).then(|| state.shard_time());
         let tail = Tail::after(base_bytes, base_time);
@@ -49,10 +49,10 @@ impl Shard {
     }
 }
 
-/// What a delta asks of the world.
+/// The effects that a delta requests and that are not yet known to be published.
 #[derive(Debug)]
 pub(super) struct Unpublished {
-    /// Where the delta lies, or what stands for it.
+    /// Key of the delta, or of the object that stands for it.
     key: String,
     asked: Asked,
     /// How many of its rows and records have been seen accepted, in the order of [`Effects::part`].
@@ -61,7 +61,8 @@ pub(super) struct Unpublished {
     pub(super) written_by: Timestamp,
 }
 
-/// Of a chain that is read, only the newest delta is asked for its effects: the others stay as they are written.
+/// Effects as they were written or read. While a chain is read, only the newest delta's effects are decoded; the
+/// others stay encoded.
 #[derive(Debug)]
 enum Asked {
     Known(Effects),
@@ -69,12 +70,12 @@ enum Asked {
 }
 
 impl Unpublished {
-    /// Of a delta that was written here.
+    /// From a delta that was written here.
     pub(super) fn new(key: String, effects: Effects, written_by: Timestamp) -> Self {
         Self { key, asked: Asked::Known(effects), accepted: 0, written_by }
     }
 
-    /// Of the delta that was read at a key.
+    /// From the delta that was read at a key.
     pub(super) fn read(key: &str, effects: &[u8], written_by: Timestamp) -> Self {
         Self { key: key.to_owned(), asked: Asked::Written(effects.to_vec()), accepted: 0, written_by }
     }
@@ -93,16 +94,16 @@ impl Unpublished {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     shards: HashMap<SmolStr, Shard>,
-    /// How many rows of what belongs to a key were seen accepted, where no shard here says so: of a beginning until the shard
-    /// has begun, of a shard that was let go of until all of them are.
+    /// How many rows of a key's effects were seen accepted, where no cached shard holds that number: for a start,
+    /// until the shard has started; for a shard that was dropped from the cache, until all of them are accepted.
     accepted: HashMap<String, usize>,
-    /// In the order of their addresses, so that which of the spare ones go is the same in every run.
+    /// Ordered by address, so that every run drops the same spare sets.
     rule_sets: BTreeMap<SmolStr, Arc<Compiled>>,
 }
 
 impl Cache {
-    /// Takes a shard out, if it is young enough to be used. Whichever is not is let go of: another process may have
-    /// taken it over.
+    /// Takes a shard out of the cache if it is young enough to be used. An older one is dropped: another process may
+    /// have taken the shard over.
     pub(super) fn take(&mut self, shard: &str, deadline: Timestamp) -> Option<Shard> {
         let Self { shards, accepted, .. } = self;
         shards.retain(|_, cached| {
@@ -119,17 +120,17 @@ impl Cache {
         self.shards.insert(SmolStr::new(name), shard);
     }
 
-    /// Goes on with what is to be published where a run before has ended.
+    /// Resumes publishing where an earlier run stopped.
     pub(super) fn resume(&mut self, unpublished: &mut Unpublished) {
         unpublished.accepted = self.accepted.remove(&unpublished.key).unwrap_or(unpublished.accepted);
     }
 
-    /// Keeps how far it was published.
+    /// Keeps the number of rows and records accepted so far.
     pub(super) fn keep_accepted(&mut self, unpublished: &Unpublished) {
         self.accepted.insert(unpublished.key.clone(), unpublished.accepted);
     }
 
-    /// Forgets it: a shard has begun.
+    /// Forgets that number: the shard has started.
     pub(super) fn forget_accepted(&mut self) {
         self.accepted.clear();
     }
@@ -138,7 +139,7 @@ impl Cache {
         self.rule_sets.get(sha256).cloned()
     }
 
-    /// Keeps a rule set, and lets go of those that nobody uses any more.
+    /// Keeps a rule set, and drops those that are no longer used.
     pub(super) fn keep(&mut self, rules: &Arc<Compiled>) {
         let mut spare = 0;
         self.rule_sets.retain(|_, kept| {

@@ -1,5 +1,5 @@
-//! Writing to a chain: what became of a create is found out however the store answers, and effects are published until
-//! all of them are seen accepted.
+//! Writing to a chain: the outcome of a create is determined however the store responds, and effects are published
+//! until all of them are seen accepted.
 
 use std::borrow::Cow;
 
@@ -11,19 +11,19 @@ use super::{
 };
 use crate::{counts::Counts, units::Millis};
 
-/// How often a create is sent again after a conflict, or after an outcome that nobody could tell.
+/// How often a create is sent again after a conflict or an ambiguous outcome.
 pub const CREATE_TRIES_MAX: u32 = 4;
-/// Effects of a delta that was written this long ago are not published again: the rows they would meet have expired.
+/// Maximum age of a delta whose effects are published again. After that, the rows that they would meet have expired.
 pub const EFFECTS_AGE_MAX: Millis = Millis::from_days(14);
-/// Rows and records that are published between two looks at the clock. A zone that falls silent asks for more of them,
-/// in one record, than a run has time for: those that were accepted are not sent again.
+/// Rows and records that are published between two checks of the deadline. When a zone falls silent, a single record
+/// may request more of them than a run has time for; those already accepted are not sent again.
 pub const PART_ROWS: usize = 1_000;
 
-/// Whose bytes lie at a key.
+/// The writer of the bytes at a key.
 pub(super) enum Committed {
-    /// The writer's.
+    /// This writer.
     Mine,
-    /// Somebody else's.
+    /// Another writer.
     Theirs,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn create<L: StateLog>(
             Created::Ambiguous(_) if mutant!(AmbiguousTakenAsSuccess) => return Ok(Committed::Mine),
             Created::Refused(error) => return Err(unavailable("creating a delta")(error)),
             Created::Conflict => last = PortError("another create of this delta is under way".into()),
-            // After an outcome that nobody could tell, what is there may be ours.
+            // After an ambiguous outcome, the existing object may be ours.
             Created::Exists => {
                 let found = log.get(key).await.map_err(unavailable("reading a delta back"))?;
                 match found {
@@ -67,12 +67,12 @@ pub(super) async fn create<L: StateLog>(
     Err(unavailable("creating a delta")(last))
 }
 
-/// Whether what was found is what was sent: the same bytes, since every set of bytes has its own token.
+/// Whether the bytes found are the bytes sent. Equality proves it, since every set of bytes has its own token.
 fn is_mine(found: &[u8], sent: &[u8]) -> bool {
     found == sent || (mutant!(TokenReused) && found.get(7..23) == sent.get(7..23))
 }
 
-/// Publishes what the newest delta asks for, but for what this driver has seen accepted.
+/// Publishes the effects of the newest delta, except those that this driver has seen accepted.
 pub(super) async fn publish<P: Publisher>(
     publisher: &P,
     invocation: &Invocation<'_>,

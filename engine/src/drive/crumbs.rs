@@ -1,6 +1,7 @@
-//! What a run leaves behind for the one after it, in case it takes its whole process down: a record can exhaust the
-//! memory, or abort, and then nobody is left to say so. Tries of a batch are counted; one that was tried too often goes
-//! record by record, and each leaves its name before it is evaluated. A name that is still there is the killer's.
+//! What a run leaves behind for the next one, in case it brings down the whole process: a record can exhaust the
+//! memory or abort, and then nothing is left to report it. Attempts at a batch are counted. A batch that was
+//! attempted too often goes record by record, and each record's name is left before it is evaluated. A name that is
+//! still there afterwards belongs to the record that brought the process down.
 
 use std::fmt;
 
@@ -8,26 +9,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::position::SequenceNumber;
 
-/// At this try a batch goes record by record.
+/// From this attempt on, a batch goes record by record.
 pub const BATCH_TRIES: u32 = 3;
 
 /// What a run leaves behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crumb {
-    /// The first record of the batch.
+    /// Sequence number of the first record of the batch.
     pub first: SequenceNumber,
-    /// How often the batch was tried.
+    /// Number of attempts at the batch.
     pub tries: u32,
-    /// The record that is being evaluated alone.
+    /// Sequence number of the record that is being evaluated alone.
     pub alone: Option<SequenceNumber>,
 }
 
-/// Where crumbs are kept: it outlives the process, and need not outlive the machine. A crumb that is lost costs more
-/// tries and nothing else, so nobody is told.
+/// A store for crumbs that outlives the process, but need not outlive the machine. A lost crumb costs more attempts
+/// and nothing else, so failures are not reported.
 pub trait Crumbs: Sync + fmt::Debug {
-    /// The crumb of a shard.
+    /// Returns the crumb of a shard.
     fn find(&self, shard: &str) -> Option<Crumb>;
 
-    /// Replaces the crumb of a shard, or takes it away.
+    /// Replaces the crumb of a shard, or removes it.
     fn leave(&self, shard: &str, crumb: Option<Crumb>);
 }

@@ -1,5 +1,5 @@
-//! Which objects of a chain nobody needs any more. Never the newest base or what follows it, never a seal, never the
-//! mark that a shard has begun: whatever the clock says, the chain can be read afterwards.
+//! Finds the objects of a chain that are no longer needed. The newest base, what follows it, a seal, and the mark
+//! that a shard has started are never among them: whatever the clock says, the chain stays readable.
 
 use std::future::Future;
 
@@ -9,26 +9,26 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// Deltas and bases are kept for so long, for whoever must repair a chain.
+/// How long deltas and bases are kept, so that a chain can be repaired.
 pub const CHAIN_AGE_MAX: Millis = Millis::from_days(7);
-/// A newest base that is so far behind the newest delta is worth an alarm.
+/// Lag of the newest base behind the newest delta that is worth an alarm.
 pub const BASE_BEHIND_MAX: Millis = Millis::from_days(1);
 
-/// Objects looked at in one call: the next call goes on.
+/// Maximum number of objects checked in one call; the next call continues.
 const LOOK_MAX: usize = 1_000;
 
-/// An object and its age.
+/// An object's key and creation time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// Its key.
+    /// Key of the object in the state log.
     pub key: String,
     /// When it was created, by the store's clock.
     pub created_at: Timestamp,
 }
 
-/// The state log as the one who clears it away sees it.
+/// The state log, as needed to clear it.
 pub trait Clearing: Sync {
-    /// As [`super::StateLog::list`], with the time of each object.
+    /// Like [`super::StateLog::list`], with the creation time of each object.
     fn list_dated(
         &self,
         prefix: &str,
@@ -36,23 +36,23 @@ pub trait Clearing: Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Listed>, PortError>> + Send;
 
-    /// Deletes objects, at most a thousand; those that are not there any more are no failure.
+    /// Deletes objects, at most a thousand. An object that no longer exists is not a failure.
     fn delete(&self, keys: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// What was cleared away, and how the chain stands.
+/// What was deleted, and the condition of the chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expired {
-    /// Deltas deleted.
+    /// Number of deltas deleted.
     pub deltas: usize,
-    /// Bases deleted.
+    /// Number of bases deleted.
     pub bases: usize,
     /// How much older the newest base is than the newest delta: see [`BASE_BEHIND_MAX`].
     pub base_behind: Millis,
 }
 
-/// Clears away what is older than [`CHAIN_AGE_MAX`] of one chain. A call looks at a thousand objects at most, the oldest
-/// first, so that it costs the same however long the chain is.
+/// Deletes what is older than [`CHAIN_AGE_MAX`] from one chain. A call checks at most a thousand objects, oldest
+/// first, so that its cost does not depend on the length of the chain.
 pub async fn expire<C: Clearing>(
     log: &C,
     Chain { generation, repair, shard }: &Chain,
@@ -60,7 +60,7 @@ pub async fn expire<C: Clearing>(
 ) -> Result<Expired, Failure> {
     let keys = Keys::of(*generation, *repair, shard);
     let bases = log.list_dated(&keys.base, None, 1).await.map_err(unavailable("listing bases"))?;
-    // Without a base, or with one that another version named, there is nothing that may go.
+    // Without a base, or with one whose key another version wrote, nothing may be deleted.
     let Some(newest) = bases.into_iter().next() else { return Ok(Expired::default()) };
     let Some(position) = keys.position_of_base(&newest.key) else { return Ok(Expired::default()) };
 
@@ -85,8 +85,8 @@ pub async fn expire<C: Clearing>(
     Ok(Expired { deltas: old_deltas.len(), bases: old_bases.len(), base_behind })
 }
 
-/// The deltas that may go, and the first that stays. They are listed from the oldest on, so the first that stays ends
-/// the list of those that go.
+/// Returns the deltas that may be deleted, and the first that stays. Deltas are listed oldest first, so the first
+/// that stays ends the list.
 fn split<'a>(deltas: &'a [Listed], needed: &str, now: Timestamp) -> (Vec<String>, Option<&'a Listed>) {
     let old = deltas.iter().take_while(|delta| delta.key.as_str() < needed && is_old(delta, now)).count();
     (deltas[..old].iter().map(|delta| delta.key.clone()).collect(), deltas.get(old).or(deltas.last()))
@@ -96,7 +96,8 @@ fn is_old(object: &Listed, now: Timestamp) -> bool {
     now.since(object.created_at) > CHAIN_AGE_MAX
 }
 
-/// The newest of the deltas that follow the newest base: few, unless no base is written any more.
+/// Returns the newest of the deltas that follow the newest base. These are few, unless bases are no longer being
+/// written.
 async fn newest_delta<C: Clearing>(log: &C, keys: &Keys, needed: &str) -> Result<Option<Listed>, Failure> {
     let mut newest = None;
     let mut after = None;

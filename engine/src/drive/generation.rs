@@ -1,11 +1,11 @@
-//! How a stream that took another's place begins: with what the other one's chains end with. To a shard without parents
-//! all the shards of the generation before are parents, and they are sealed like any, so that whatever is still under
-//! way on the old stream can change nothing any more.
+//! How a stream that replaced another one starts: from the final states of the old stream's chains. To a shard
+//! without parents, all shards of the previous generation are parents. They are sealed like any other, so that
+//! whatever is still in progress on the old stream can no longer change anything.
 //!
 //! What the old stream still holds is not read: it is another stream, and may be gone.
 //!
-//! A chain of the old stream that begins meanwhile would be sealed by nobody. So a generation leaves a mark before it
-//! lists the chains before it, and a chain looks for such marks after its own is there and before its first delta:
+//! A chain of the old stream that starts meanwhile would never be sealed. So a generation leaves a mark before it
+//! lists the earlier chains, and a chain looks for such marks after its own is there and before its first delta:
 //! whichever of the two comes later sees the other.
 
 use std::collections::HashSet;
@@ -23,11 +23,12 @@ use crate::{
     reshard::{self, HashRange},
 };
 
-/// The bytes of a base that nobody has written.
+/// Size of a base that was never written.
 const NO_BASE: usize = 0;
 
 impl Driver {
-    /// What the generation before left of the devices in a range, each of them once; nothing if there was none.
+    /// Returns what the previous generation left of the devices in a range, each of them once; `None` if there was no
+    /// previous generation.
     pub(super) async fn generation_before<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -49,8 +50,8 @@ impl Driver {
                 last.push((chain.shard, Shard::begun(state, rules, NO_BASE, invocation.deadline)));
             }
         }
-        // A shard that was split or merged left a chain too, and its children have gone on with the same devices: with a
-        // time that is not lower, and under names that are higher.
+        // A shard that was split or merged left a chain too, and its children have continued with the same devices:
+        // at a time that is not lower, and under names that are higher.
         last.sort_by(|(a, one), (b, other)| {
             other.state.shard_time().cmp(&one.state.shard_time()).then_with(|| b.cmp(a))
         });
@@ -67,7 +68,7 @@ impl Driver {
             .collect())
     }
 
-    /// Fails once a newer generation has begun: no chain of this one may begin any more.
+    /// Fails if a newer generation has started: no chain of this one may start any more.
     pub(super) async fn refuse_if_replaced<L: StateLog>(&self, log: &L) -> Result<(), Failure> {
         let doing = "beginning a shard";
         let marks = survey::list(log, STARTS, None, doing).await?;
@@ -79,7 +80,7 @@ impl Driver {
         }
     }
 
-    /// Of all chains those of the newest generation before this one, as they were last repaired.
+    /// Returns the chains of the newest generation before this one, each under its highest repair number.
     fn chains_before(&self, mut chains: Vec<Chain>) -> Vec<Chain> {
         chains.retain(|chain| chain.generation < self.settings.generation && chain.repair <= self.settings.repair);
         let newest = chains.iter().map(|chain| (chain.generation, chain.repair)).max();

@@ -1,6 +1,6 @@
-//! How a shard begins. One that came from nowhere begins empty, unless the stream took another's place; a child begins
-//! with the part of its parents' last states that its hash keys take. A state is last once its chain is sealed: nothing
-//! follows a seal, so that every child of a shard, and whoever comes late, sees one and the same.
+//! How a shard starts. A shard without parents starts empty, unless the stream replaced another one. A child starts
+//! with the part of its parents' final states that falls into its range of hash keys. A state is final once its chain
+//! is sealed: nothing follows a seal, so every child of a shard sees the same state, however late it starts.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -26,26 +26,26 @@ use crate::{
     units::Millis,
 };
 
-/// The most shards without a state that are walked from one child: a stream is not resharded that often in the time
-/// that it keeps records.
+/// Maximum number of shards without a state that are visited from one child: a stream is not resharded that often
+/// while it keeps records.
 pub const ANCESTORS_MAX: usize = 256;
-/// What the mark that a shard has begun holds.
+/// Contents of the mark that a shard has started.
 pub(super) const START_MARK: &[u8] = b"1\n";
-/// A record counts as younger than the maximum age for this much longer: its age is measured to a deadline and not to
-/// the event source's clock.
+/// Margin added to the maximum record age before a record counts as expired: its age is measured against a deadline,
+/// not the event source's clock.
 pub const RECORD_AGE_MARGIN: Millis = Millis::from_secs(600);
 
-/// Where the records of a chain that nobody has taken are.
+/// Where the records of a chain that were not evaluated are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// On the stream, in a closed shard: one that may still be taken keeps the chain open.
+    /// On the stream, in a closed shard. A record that may still be evaluated keeps the chain open.
     Here,
-    /// On a stream that was replaced: nobody will take them.
+    /// On a stream that was replaced: they will not be evaluated.
     Gone,
 }
 
 impl Driver {
-    /// Begins a shard that has no base, and those of its ancestors that have none, the oldest first.
+    /// Starts a shard that has no base, and those of its ancestors that have none, oldest first.
     pub(super) async fn begin<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -71,7 +71,7 @@ impl Driver {
         }
     }
 
-    /// The shard and those of its ancestors that must be begun before it, with their lineages.
+    /// Returns the shard and those of its ancestors that must start before it, with their lineages.
     async fn ancestry<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &self,
         ports: &Ports<'_, L, P, R, S>,
@@ -94,7 +94,7 @@ impl Driver {
                 None if shard == name => {
                     return Err(unavailable(doing)(PortError(format!("the stream does not list {shard}"))));
                 }
-                // It has neither a state nor records, and never will have: nothing is inherited from it.
+                // It has neither a state nor records, and never will: nothing is inherited from it.
                 None => {}
             }
             if found.len() > ANCESTORS_MAX {
@@ -115,9 +115,10 @@ impl Driver {
         Ok(!bases.is_empty())
     }
 
-    /// Begins one shard, all of whose parents have begun. Its first base is created before the mark that it has begun,
-    /// and both before its first delta: a mark without a base means that a base was lost, and then nothing starts anew.
-    /// Whether the stream was replaced is asked before anything is published, and again between the mark and the first delta.
+    /// Starts one shard whose parents have all started. Its first base is created before the mark that it has
+    /// started, and both before its first delta. A mark without a base means that a base was lost, and then nothing
+    /// starts from scratch. Whether the stream was replaced is checked before anything is published, and again
+    /// between the mark and the first delta.
     async fn begin_one<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -154,8 +155,8 @@ impl Driver {
             }
         };
         self.refuse_if_replaced(ports.log).await?;
-        // Episodes that end with their rule set. Whoever begins this shard finds the same ones under the same names, so
-        // none is lost if this ends before the base is there, and none comes later.
+        // Episodes that end with their rule set. Every process that starts this shard finds the same ones under the
+        // same names, so none is lost if this one ends before the base is there, and none is added later.
         let rows = serde_json::to_vec(&run.effects).expect("rows have text keys only");
         let key = format!("{}/{}", keys.start, RuleSet::sha256(&rows));
         let mut asked = Unpublished::new(key, run.effects, invocation.deadline);
@@ -171,7 +172,7 @@ impl Driver {
             && !mutant!(FailedListIsEmpty)
             && let Some(begun) = self.newest_base(ports, &keys, invocation).await?
         {
-            // Somebody else began it, perhaps with another rule set named by the environment.
+            // Another process started it, perhaps with another rule set named by the environment.
             return Ok(begun);
         }
         counts.add(run.counts);
@@ -179,7 +180,7 @@ impl Driver {
         Ok(Shard::begun(state, rules, base.len(), invocation.deadline))
     }
 
-    /// The last state of a shard, sealed if nobody has sealed it yet; none if it never had one.
+    /// Returns the final state of a shard, sealing the chain if it is not sealed yet; `None` if it never had one.
     pub(super) async fn last_state<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -229,7 +230,7 @@ impl Driver {
         }
     }
 
-    /// Publishes what a birth or the newest delta of a parent asks for. The next run goes on where this one ends.
+    /// Publishes the effects of a start, or of a parent's newest delta. The next run continues where this one ends.
     async fn publish_of<P: Publisher>(
         &mut self,
         publisher: &P,
@@ -243,7 +244,8 @@ impl Driver {
         published
     }
 
-    /// How many records of a shard nobody will take any more. While one may still come, the shard is not at its end.
+    /// Counts the records of a shard that will not be evaluated any more. While one may still arrive, the shard is
+    /// not at its end.
     async fn left_behind<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &self,
         ports: &Ports<'_, L, P, R, S>,
@@ -274,8 +276,9 @@ impl Driver {
     }
 }
 
-/// The state that a child begins with, and the rule set that it is under: the newer of its parents' sets, under the newest
-/// of their overrides. Time has passed for all of them by then, and episodes of a parent that do not go with it end.
+/// Returns the state that a child starts with and its rule set: the newer of its parents' sets, under the newest of
+/// their overrides. By then time has passed for all of them, and episodes of a parent that cannot be carried over
+/// end.
 fn inherit(parents: Vec<Shard>, lineage: &Lineage, run: &mut Run) -> Option<(ShardState, Arc<Compiled>)> {
     let birth = (&lineage.first, parents.iter().map(|parent| parent.state.shard_time()).max()?);
     let caught_up = parents.into_iter().map(|Shard { state, rules, .. }| {
@@ -297,7 +300,7 @@ fn inherit(parents: Vec<Shard>, lineage: &Lineage, run: &mut Run) -> Option<(Sha
     Some((state, rules))
 }
 
-/// Creates an object whose bytes are the same for everybody. Whether this call did so.
+/// Creates an object whose bytes are the same for every writer. Returns whether this call created it.
 pub(super) async fn create_once<L: StateLog>(log: &L, key: &str, bytes: &[u8]) -> Result<bool, Failure> {
     match log.create(key, bytes).await {
         Created::Created => Ok(true),

@@ -1,4 +1,4 @@
-//! How a state is read: the newest base, then every delta after it, each checked to follow the one before.
+//! Reads a state: the newest base, then every delta after it, each checked to follow the one before.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::{
     units::Timestamp,
 };
 
-/// Keys asked for at once.
+/// Maximum number of keys in one listing.
 const LIST_MAX: usize = 1_000;
-/// Deltas fetched at once.
+/// Number of deltas fetched at once.
 const FETCH_MAX: usize = 8;
 
-/// Whether a rule set can be had.
+/// Whether a rule set can be used.
 pub(super) enum Loaded {
     /// Yes.
     Usable(Arc<Compiled>),
-    /// No, and trying again will not help.
+    /// No, and trying again does not help.
     Unusable(String),
 }
 
@@ -38,7 +38,7 @@ pub(super) fn broken(key: &str) -> impl FnOnce(Unreadable) -> Failure {
 }
 
 impl Driver {
-    /// The shard as the chain has it now. One that has never been seen begins.
+    /// Returns the shard as the chain has it now. A shard that has never been seen is started.
     pub(super) async fn load<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -53,7 +53,7 @@ impl Driver {
         };
         self.read_on(ports, &keys, &mut shard, invocation.deadline, counts).await?;
         if known && shard.state.position() == Position::Start {
-            // Whoever created the base may have died before it could say so.
+            // The process that created the base may have died before it left the mark.
             inherit::create_once(ports.log, &keys.start, START_MARK).await?;
             if !shard.sealed {
                 self.refuse_if_replaced(ports.log).await?;
@@ -65,7 +65,7 @@ impl Driver {
         Ok(shard)
     }
 
-    /// The state of the newest base, or none if there is no base.
+    /// Returns the state of the newest base; `None` if there is no base.
     pub(super) async fn newest_base<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -81,7 +81,7 @@ impl Driver {
         self.base_at(ports.rule_sets, keys, key, bytes, invocation.deadline).await.map(Some)
     }
 
-    /// The state of the base at a key.
+    /// Returns the state of the base at a key.
     pub(super) async fn base_at<R: RuleSets>(
         &mut self,
         rule_sets: &R,
@@ -100,8 +100,8 @@ impl Driver {
         Ok(Shard::begun(state, rules, bytes.len(), deadline))
     }
 
-    /// Applies every delta after the state's position. Afterwards the state is the end of the chain as it was when
-    /// this began, and the effects of its newest delta wait to be published.
+    /// Applies every delta after the state's position. Afterwards the state is at the end of the chain as of the
+    /// start of this call, and the effects of its newest delta wait to be published.
     pub(super) async fn read_on<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -148,7 +148,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Brings a shard forward by what lies at the key after its position. `false` if that is a seal.
+    /// Advances a shard by the object that follows its position. Returns `false` if that is a seal.
     pub(super) async fn follow<R: RuleSets>(
         &mut self,
         rule_sets: &R,
@@ -177,7 +177,7 @@ impl Driver {
         Ok(true)
     }
 
-    /// A rule set that the chain has adopted: without it nothing can be done.
+    /// Returns a rule set that the chain has adopted. Without it, nothing can be done.
     pub(super) async fn adopted<R: RuleSets>(&mut self, rule_sets: &R, sha256: &str) -> Result<Arc<Compiled>, Failure> {
         match self.rule_set(rule_sets, sha256).await? {
             Loaded::Usable(rules) => Ok(rules),
@@ -185,7 +185,8 @@ impl Driver {
         }
     }
 
-    /// A rule set by its address. A set that cannot be fetched now is a failure; one that will never do is not.
+    /// Returns a rule set by its address. A set that cannot be fetched now is a failure; one that can never be used
+    /// is not.
     pub(super) async fn rule_set<R: RuleSets>(&mut self, rule_sets: &R, sha256: &str) -> Result<Loaded, Failure> {
         if let Some(rules) = self.cache.rule_set(sha256) {
             return Ok(Loaded::Usable(rules));

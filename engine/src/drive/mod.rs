@@ -1,12 +1,11 @@
 //! The one order in which a batch is loaded, evaluated, committed and published, whatever the host.
 //!
-//! 1. Evaluate the records past the cached position, purely.
+//! 1. Evaluate the records past the cached position, without side effects.
 //! 2. Commit: create the delta that follows that position.
-//! 3. Publish its effects.
+//! 3. Publish the delta's effects.
 //! 4. Write a base if one is due.
 //!
-//! A delta is created only when the one before it is wholly published, and the cached state is only ever one that
-//! lies on the chain.
+//! A delta is created only after the one before it is fully published, and the cached state always lies on the chain.
 
 mod cache;
 mod commit;
@@ -60,19 +59,19 @@ use commit::Committed;
 use load::{Loaded, unavailable};
 use tail::Tail;
 
-/// Evaluation stops when this much time is left: the commit, its effects and the answer need some.
+/// Evaluation stops when this much time is left: the commit, its effects and the response need some.
 pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
-/// A base is only begun when this much time is left.
+/// A base is started only if this much time is left.
 pub const BASE_RESERVE: Duration = Duration::from_secs(4);
-/// A delta is cut between two records once it has about this size. One record's delta may be larger.
+/// A delta is cut between two records once it reaches about this size. The delta of a single record may be larger.
 pub const DELTA_BYTES_CUT: usize = 8 * 1024 * 1024;
-/// How often the deadline is looked at, in records.
+/// How often the deadline is checked, in records.
 const DEADLINE_EVERY: usize = 8;
 
-/// How one record is taken: [`step::step`], or for a test something that fails.
+/// How one record is evaluated: [`step::step`], or in a test a function that fails.
 pub type Step = fn(&Arc<Compiled>, &mut ShardState, &StreamRecord<'_>, &mut Run) -> Stepped;
 
-/// Drives batches through the engine. A host keeps one for its life.
+/// Drives batches through the engine. A host keeps one driver for its lifetime.
 #[derive(Debug)]
 pub struct Driver {
     settings: Settings,
@@ -87,30 +86,31 @@ struct Drive<'a, L, P, R, S> {
     invocation: &'a Invocation<'a>,
     keys: Keys,
     crumb: Crumb,
-    /// The record that a process before this one died of, until it is passed.
+    /// The record that brought down an earlier process, until it is passed.
     killer: Option<SequenceNumber>,
-    /// Records that are passed without being evaluated, and why.
+    /// Records that are skipped without being evaluated, and why.
     set_aside: BTreeMap<SequenceNumber, Refusal>,
-    /// Everything before this record is committed and published, or was before the run.
+    /// Index of the first record that is not yet done. Everything before it is committed and published, in this run
+    /// or an earlier one.
     done: usize,
     tokens: u64,
     counts: Counts,
 }
 
 impl Driver {
-    /// A driver that has seen nothing yet.
+    /// Creates a driver that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
         Self { settings, cache: Cache::default(), step: step::step }
     }
 
-    /// A driver that takes records in another way: one that panics, or takes the process down.
+    /// Creates a driver that evaluates records with another function: one that panics, or brings down the process.
     #[cfg(any(feature = "memory", feature = "mutants"))]
     pub fn with_step(settings: Settings, step: Step) -> Self {
         Self { step, ..Self::new(settings) }
     }
 
-    /// Takes a batch. Records before [`Outcome::failed_from`] are done for good: their outcome is committed and
-    /// published, and must not be given again. Dropping the future at any point is safe.
+    /// Processes a batch. Records before [`Outcome::failed_from`] are done for good: their outcome is committed and
+    /// published, and they must not be delivered again. Dropping the future at any point is safe.
     pub async fn process<L: StateLog, P: Publisher, R: RuleSets, S: Shards>(
         &mut self,
         ports: &Ports<'_, L, P, R, S>,
@@ -139,7 +139,7 @@ impl Driver {
         drive.leave(None);
         let failure = drive.run(self).await.err();
         let failed_from = failure.as_ref().and_then(|_| batch.records.get(drive.done)).map(|record| record.sequence);
-        // A process that lives to say so was not taken down by this batch. A killer that lies further on stays known.
+        // A process that gets here was not brought down by this batch. A killer further on stays known.
         let reached = failed_from.unwrap_or(last.sequence);
         let ahead = drive.killer.filter(|killer| *killer > reached || Some(*killer) == failed_from);
         ports.crumbs.leave(batch.shard, ahead.map(|killer| Crumb { alone: Some(killer), ..drive.crumb }));
@@ -177,7 +177,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         driver.load(self.ports, self.batch.shard, self.invocation, &mut self.counts).await
     }
 
-    /// One delta further. `true` when the batch is done.
+    /// Advances by one delta. Returns `true` when the batch is done.
     async fn advance(&mut self, driver: &mut Driver, shard: &mut Shard) -> Result<bool, Stopped> {
         if !mutant!(BuiltOnUnpublished) {
             self.publish(shard).await.map_err(Stopped::on_chain)?;
@@ -193,8 +193,8 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
             End::Delta => Ok(false),
             End::Stopped(failure) => Err(failure),
             End::Panicked(sequence) => {
-                // Nobody trusts a state that code panicked in. The run begins again where the chain ends, without the
-                // record that did it.
+                // A state is not trusted after a panic. The run starts again at the end of the chain, without the
+                // record that caused it.
                 self.set_aside.insert(sequence, Refusal::new(Reason::Panic, "the engine failed on it"));
                 *shard = self.load(driver).await.map_err(Stopped::off_chain)?;
                 return Ok(false);
@@ -240,8 +240,8 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                 end.map_err(Stopped::on_chain)
             }
             Committed::Theirs => {
-                // Somebody is ahead. What was evaluated here is void; what they wrote is read, and the rest of the
-                // batch is evaluated again after it.
+                // Another process is ahead. What was evaluated here is void: its deltas are read, and the rest of the
+                // batch is evaluated again on top of them.
                 if mutant!(NotUndone) || shard.state.undo() {
                     driver
                         .read_on(self.ports, &self.keys, shard, self.invocation.deadline, &mut self.counts)
@@ -263,7 +263,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         }
     }
 
-    /// Takes records until the batch ends, the delta is full, or something stops it.
+    /// Evaluates records until the batch ends, the delta is full, or something stops it.
     async fn evaluate(&mut self, driver: &mut Driver, shard: &mut Shard, run: &mut Run) -> Evaluated {
         let mut size = Size::default();
         let records = &self.batch.records;
@@ -299,7 +299,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                     shard.rules = rules;
                 } else if let Stepped::NeedsRuleSet { version, sha256 } = stepped {
                     if run.counts.rule_sets > 0 {
-                        // Whoever reads a delta goes from the set before it to the one after it, and by no other.
+                        // A reader of a delta moves from the set before it to the set after it, and through no other.
                         return Evaluated { next: index, end: End::Delta };
                     }
                     // What ends a process while it waits is not the record's fault.
@@ -334,7 +334,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         Evaluated { next: records.len(), end: End::Batch }
     }
 
-    /// Says which record is evaluated alone, if this run goes record by record.
+    /// Leaves the name of the record that is evaluated alone, if this run goes record by record.
     fn alone(&self, alone: Option<SequenceNumber>) {
         if self.crumb.tries >= BATCH_TRIES {
             self.leave(alone);
@@ -345,8 +345,9 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         self.ports.crumbs.leave(self.batch.shard, Some(Crumb { alone: alone.or(self.killer), ..self.crumb }));
     }
 
-    /// The chain has ended, and the shard's children go on from its last state: what still comes is set aside. Nothing
-    /// can be committed any more, and need not be: the rows have names that a replay computes again.
+    /// Handles records after the seal. The chain has ended, and the shard's children continue from its last state, so
+    /// records that still arrive are set aside. Nothing can be committed any more, and nothing needs to be: a replay
+    /// computes the same row names.
     async fn after_seal(&mut self, shard: &Shard) -> Result<(), Failure> {
         let mut run = Run::new(self.batch.shard, 0);
         for record in &self.batch.records[self.done..] {
@@ -366,7 +367,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         Ok(())
     }
 
-    /// Publishes what the newest delta asks for, unless this driver has seen it accepted.
+    /// Publishes the effects of the newest delta, unless this driver has seen them accepted.
     async fn publish(&mut self, shard: &mut Shard) -> Result<(), Failure> {
         commit::publish(self.ports.publisher, self.invocation, shard, &mut self.counts).await
     }
@@ -395,8 +396,8 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         }
     }
 
-    /// A writer token: fresh for every set of bytes, since no two of a run have the same number and no two runs the
-    /// same seed.
+    /// Returns a writer token. It is unique to each set of bytes: no two sets of one run share a number, and no two
+    /// runs share a seed.
     fn token(&mut self) -> [u8; 16] {
         self.tokens += 1;
         if mutant!(TokenReused) {
@@ -411,15 +412,15 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
     }
 }
 
-/// Runs what belongs to one record. `None` if it panicked.
+/// Runs the work on one record. Returns `None` if it panicked.
 fn guarded<T>(take: impl FnOnce() -> T) -> Option<T> {
-    // Everything that it may have left half done, state and run, is dropped by whoever gets `None`.
+    // The caller that gets `None` drops everything that may be half done: state and run.
     catch_unwind(AssertUnwindSafe(take)).ok()
 }
 
-/// How far a run of records came.
+/// How far a run of records got.
 struct Evaluated {
-    /// The first record that was not taken.
+    /// Index of the first record that was not evaluated.
     next: usize,
     end: End,
 }
@@ -430,13 +431,13 @@ enum End {
     Batch,
     /// The delta is full.
     Delta,
-    /// Something outside stopped it.
+    /// An external failure stopped it.
     Stopped(Failure),
-    /// The engine failed on this record. State and run are void.
+    /// The engine panicked on this record. State and run are void.
     Panicked(SequenceNumber),
 }
 
-/// A run that must end, and whether the state in hand still lies on the chain.
+/// A run that must end, and whether the state in memory still lies on the chain.
 struct Stopped {
     failure: Failure,
     on_chain: bool,
@@ -452,7 +453,7 @@ impl Stopped {
     }
 }
 
-/// About how large a delta has become, without writing it.
+/// Estimates the size of a delta without encoding it.
 #[derive(Default)]
 struct Size {
     devices: usize,

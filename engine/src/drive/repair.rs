@@ -1,8 +1,8 @@
-//! How a chain that cannot be read is made good: what is sound of it is written again under the next repair number, and
-//! what is missing is evaluated once more from the stream. Nothing is deleted and nothing is overwritten, and no
-//! function looks at the new chain before a deployment names its number.
+//! Repairs chains that cannot be read. The intact part of a chain is written again under the next repair number, and
+//! the missing part is evaluated again from the stream. Nothing is deleted or overwritten, and no function reads the
+//! new chain before a deployment names its number.
 //!
-//! Every shard is written again, sound or not, since the number is one for all of them.
+//! Every shard is written again, intact or not, since the number is shared by all of them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -24,79 +24,80 @@ use crate::{
     units::Timestamp,
 };
 
-/// What a repair is to do.
+/// Options of a repair.
 #[derive(Clone, Copy, Debug)]
 pub struct Repair {
-    /// The number of the new chains: one that no chain has.
+    /// The repair number of the new chains: one that no chain has.
     pub number: u32,
-    /// Whether to go on where the stream no longer holds every record that is missing.
+    /// Whether to continue if the stream no longer holds every missing record.
     pub accept_loss: bool,
-    /// Whether to write anything.
+    /// Whether only to report what would be done, and write nothing.
     pub dry_run: bool,
-    /// The time now, and sixteen random bytes.
+    /// The current time. Records that arrived up to it are evaluated again, and the delta that holds them carries it
+    /// as its deadline.
     pub now: Timestamp,
-    /// Random, for the token of what is evaluated again.
+    /// Sixteen random bytes: the writer token of the delta that is evaluated again.
     pub seed: [u8; 16],
 }
 
 /// What a repair did, or would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Repaired {
-    /// The shard.
+    /// The shard's id, as Kinesis names it: `shardId-...`.
     pub shard: SmolStr,
-    /// What could not be read.
+    /// Objects that could not be read.
     pub broken: Vec<Broken>,
-    /// The base that was written again.
+    /// Position of the base that was written again.
     pub base: Position,
-    /// Deltas that were written again after it.
+    /// Number of deltas that were written again after it.
     pub deltas: usize,
-    /// Where they lead.
+    /// The position that those deltas lead to.
     pub sound: Position,
-    /// Records that were evaluated again from there.
+    /// Number of records that were evaluated again from there.
     pub records: u64,
-    /// Where the new chain ends.
+    /// The position at which the new chain ends.
     pub position: Position,
-    /// Whether it ends there for good.
+    /// Whether the chain ends there for good.
     pub sealed: bool,
-    /// Whether records may be lost that the stream no longer holds.
+    /// Whether records may be lost because the stream no longer holds them.
     pub loss: bool,
 }
 
 /// Why a chain cannot be repaired.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RepairError {
-    /// Something failed that may pass, or that somebody must look at.
+    /// A failure that may pass, or that an operator must act on.
     #[error(transparent)]
     Failed(#[from] Failure),
-    /// A newer version wrote it.
+    /// A newer version wrote the chain.
     #[error("{key} was written by a newer version: repair with that one")]
     Newer {
-        /// The object.
+        /// Key of the object in the state log.
         key: String,
     },
     /// No base can be read.
     #[error("no base of shard {shard} can be read")]
     NoBase {
-        /// The shard.
+        /// The shard's id.
         shard: SmolStr,
     },
-    /// The stream no longer holds every record that is missing.
+    /// The stream no longer holds every missing record.
     #[error("the stream may no longer hold every record of shard {shard} after {position}")]
     Loss {
-        /// The shard.
+        /// The shard's id.
         shard: SmolStr,
         /// The last position whose state is known.
         position: Box<Position>,
     },
-    /// Something else lies where the new chain is to be.
+    /// The key where the new chain would be written is taken.
     #[error("{key} is there already, with other bytes: take another number")]
     Taken {
-        /// The object.
+        /// Key of the object in the state log.
         key: String,
     },
 }
 
-/// The lowest number above `repair` under which nothing lies.
+/// Returns the lowest repair number above `repair` under which no object lies.
 pub async fn next_repair<L: StateLog>(log: &L, generation: u32, repair: u32) -> Result<u32, Failure> {
     let mut number = repair;
     loop {
@@ -128,7 +129,7 @@ pub async fn repair<L: StateLog, R: RuleSets, S: Shards>(
         }
         let Some(mut sound) = sound else { return Err(RepairError::NoBase { shard: shard.into() }) };
         let from = sound.shard.state.position();
-        // What lies beyond the last sound link cannot be read, so its records are evaluated again.
+        // What lies beyond the last intact link cannot be read, so its records are evaluated again.
         let beyond = !sound.shard.sealed && last.is_some_and(|(last, _)| last >= from);
         let seal_at = if sound.shard.sealed { Some(from) } else { last.filter(|(_, seal)| *seal).map(|(at, _)| at) };
         let mut done = Repaired {
@@ -182,7 +183,7 @@ async fn reaches_back<S: Shards>(stream: &S, shard: &str, position: Position) ->
     }
 }
 
-/// The records of a shard once more, from the end of what is sound.
+/// Evaluates the records of a shard again, from the end of the intact part.
 struct Replay<'a, S, R> {
     stream: &'a S,
     rule_sets: &'a R,
@@ -196,8 +197,8 @@ struct Replay<'a, S, R> {
 enum Until {
     /// To the position at which the chain was sealed.
     Sealed(Position),
-    /// To the last record that had arrived by a moment. Devices go on sending, so the stream may have no end; what
-    /// comes later comes from the event source, which was switched off before that moment.
+    /// To the last record that had arrived by a moment. Devices keep sending, so the stream may have no end. Later
+    /// records come from the event source, which was switched off before that moment.
     Arrived(Timestamp),
 }
 
@@ -252,7 +253,7 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
                 let Some(rules) = taken else { return Ok(Replayed::Panicked(record.sequence)) };
                 shard.rules = rules;
                 if run.counts.rule_sets > 1 {
-                    // All of it is one delta, and whoever reads that knows of no set in between.
+                    // All of it is one delta, whose readers know of no set in between.
                     shard.state.note_all();
                 }
             }
@@ -264,7 +265,8 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
     }
 }
 
-/// Writes the new chain from its end to its beginning: until the base is there, nobody can take it for one.
+/// Writes the new chain from its end to its start: until the base is there, it cannot be mistaken for a complete
+/// chain.
 #[expect(clippy::too_many_arguments, reason = "each is a part of what is written")]
 async fn write<L: StateLog>(
     log: &L,
@@ -283,7 +285,7 @@ async fn write<L: StateLog>(
         objects.push((keys.delta(state.position()), chain::write_seal(state.position())));
     }
     if state.position() > from {
-        // Its effects are published by whoever reads it first, as those of any newest delta are.
+        // Its effects are published by its first reader, as those of any newest delta are.
         let author = Author { token: repair.seed, deadline: repair.now };
         let delta = chain::write_delta(author, from, state, &sound.shard.rules, &run.effects);
         objects.push((keys.delta(from), delta));

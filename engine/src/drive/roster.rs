@@ -1,4 +1,4 @@
-//! What the chain of a shard knows of its devices, for whoever asks without taking part. It reads and decides nothing.
+//! What the chain of a shard knows of its devices, for read-only use. Decides nothing.
 
 use std::sync::Arc;
 
@@ -14,11 +14,11 @@ use crate::{
 /// A device as a shard knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnownDevice {
-    /// What it was registered as last.
+    /// Its latest registration.
     pub registration: Arc<Registration>,
-    /// Ingest time of its last message; none if there was none.
+    /// Ingest time of its last message; `None` if there was none.
     pub last_ingest: Option<Timestamp>,
-    /// Since when it is offline, by the shard's time.
+    /// Since when it is offline, by the shard's time; `None` while it is online.
     pub offline_since: Option<Timestamp>,
     /// The newest value of each metric that has one, in the order of its type.
     pub values: Vec<NewestValue>,
@@ -29,18 +29,18 @@ pub struct KnownDevice {
 /// The newest sample of a metric that was evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewestValue {
-    /// The metric.
+    /// Id of the metric.
     pub metric: MetricId,
-    /// Its value.
+    /// Value of the sample.
     pub value: Observed,
-    /// Its time, by the device's clock.
+    /// Time of the sample, by the device's clock.
     pub at: Timestamp,
 }
 
-/// An alert that has begun and not ended.
+/// An alert that has started and not ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunningAlert {
-    /// The rule.
+    /// Id of the rule.
     pub rule: RuleId,
     /// Since when its condition holds.
     pub since: Timestamp,
@@ -49,20 +49,20 @@ pub struct RunningAlert {
 /// The devices of a shard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Roster {
-    /// In the order of their ids, retired ones included.
+    /// Devices in the order of their ids, including retired ones.
     pub devices: Vec<KnownDevice>,
     /// The shard's time.
     pub shard_time: Timestamp,
-    /// Whether its children go on with them.
+    /// Whether the chain is sealed, so that the shard's children continue with these devices.
     pub sealed: bool,
-    /// What of the chain cannot be read: then this is how it was before.
+    /// Objects of the chain that cannot be read. If there are any, the rest shows the state before them.
     pub broken: Vec<Broken>,
 }
 
-/// The devices of a shard, as far as its chain can be read.
+/// Returns the devices of a shard, as far as its chain can be read.
 ///
 /// # Errors
-/// If the store or a rule set cannot be had.
+/// If the store or a rule set is unavailable.
 pub async fn roster<L: StateLog, R: RuleSets>(
     log: &L,
     rule_sets: &R,
@@ -79,7 +79,7 @@ pub async fn roster<L: StateLog, R: RuleSets>(
 }
 
 fn known(state: &ShardState, rules: &Compiled) -> Vec<KnownDevice> {
-    // What stands for a zone under a fleet rule is no device.
+    // The pseudo-device that represents a zone under a fleet rule is not a device.
     let devices = state.devices.iter().filter(|device| device.fleet.is_none());
     devices
         .map(|device| KnownDevice {

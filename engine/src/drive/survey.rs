@@ -1,4 +1,5 @@
-//! How a chain stands: what can be read of it, from which base, and what cannot and why. It reads and decides nothing.
+//! The condition of a chain: what can be read of it, from which base, and what cannot be read and why. Reads only,
+//! and decides nothing.
 
 use smol_str::SmolStr;
 
@@ -15,46 +16,46 @@ use crate::{
     units::Timestamp,
 };
 
-/// Keys asked for at once.
+/// Maximum number of keys in one listing.
 const LIST_MAX: usize = 1_000;
-/// Deltas fetched at once.
+/// Number of deltas fetched at once.
 const FETCH_MAX: usize = 8;
 
 /// An object that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// Its key.
+    /// Key of the object in the state log.
     pub key: String,
-    /// What is wrong with it.
+    /// Description of the problem.
     pub problem: String,
-    /// Whether a newer version wrote it: then it is this version that is wrong.
+    /// Whether a newer version wrote it. If so, the object is fine and this version is too old.
     pub newer: bool,
 }
 
-/// How the chain of one shard stands.
+/// The condition of the chain of one shard.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Survey {
-    /// The shard.
+    /// The shard's id, as Kinesis names it: `shardId-...`.
     pub shard: SmolStr,
-    /// Bases that are there.
+    /// Number of bases found.
     pub bases: usize,
-    /// The newest base that can be read; none if none can.
+    /// Position of the newest base that can be read; `None` if none can.
     pub base: Option<Position>,
-    /// Deltas that can be read after it.
+    /// Number of deltas that can be read after it.
     pub deltas: usize,
-    /// Where they lead.
+    /// The position that those deltas lead to.
     pub position: Position,
-    /// The shard's time there.
+    /// The shard's time at that position.
     pub shard_time: Timestamp,
-    /// The rule set there.
+    /// The rule set in force at that position.
     pub rule_set: Option<RuleSetRef>,
-    /// Devices there.
+    /// Number of devices at that position.
     pub devices: usize,
-    /// Of these, how many are retired.
+    /// How many of those devices are retired.
     pub retired: usize,
-    /// What is set for rules there apart from the rule set, and rows that set nothing any more.
+    /// Overrides of rules at that position, including rows that no longer set anything.
     pub overrides: Vec<(RuleId, Override)>,
-    /// Whether the chain ends there for good.
+    /// Whether the chain ends at that position for good.
     pub sealed: bool,
     /// What cannot be read: bases newer than that one, and the first delta that does not follow.
     pub broken: Vec<Broken>,
@@ -64,7 +65,7 @@ pub struct Survey {
 pub(super) struct Sound {
     pub(super) shard: Shard,
     pub(super) base: (Position, Vec<u8>),
-    /// What follows it, by the position that it follows.
+    /// Links after the base, each with the position that it follows.
     pub(super) links: Vec<(Position, Vec<u8>)>,
 }
 
@@ -73,36 +74,36 @@ pub(super) struct Found {
     pub(super) bases: usize,
     pub(super) sound: Option<Sound>,
     pub(super) broken: Vec<Broken>,
-    /// Of all that lies under the chain's keys, the last. Whether it is a seal.
+    /// The last position under the chain's keys, and whether a seal lies there.
     pub(super) last: Option<(Position, bool)>,
 }
 
-/// A chain that has begun.
+/// A chain that has started.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chain {
-    /// Of the stream.
+    /// Generation of the stream.
     pub generation: u32,
-    /// The number under which it was repaired; nought if it never was.
+    /// The number under which it was repaired; zero if it never was.
     pub repair: u32,
-    /// Its shard.
+    /// The shard's id, as Kinesis names it: `shardId-...`.
     pub shard: SmolStr,
 }
 
-/// Every chain that has begun, of whatever generation and repair.
+/// Returns every chain that has started, whatever its generation and repair number.
 pub async fn chains<L: StateLog>(log: &L) -> Result<Vec<Chain>, Failure> {
     let marks = list(log, STARTS, None, "listing start marks").await?;
     let chain = |(generation, repair, shard)| Chain { generation, repair, shard: SmolStr::new(shard) };
     Ok(marks.iter().filter_map(|mark| Keys::place_of_start(mark)).map(chain).collect())
 }
 
-/// The shards whose chains have begun.
+/// Returns the shards whose chains have started.
 pub async fn shards<L: StateLog>(log: &L, generation: u32, repair: u32) -> Result<Vec<SmolStr>, Failure> {
     let prefix = Keys::of(generation, repair, "").start;
     let keys = list(log, &prefix, None, "listing start marks").await?;
     Ok(keys.iter().filter_map(|key| key.strip_prefix(&prefix)).map(SmolStr::new).collect())
 }
 
-/// How the chain of a shard stands.
+/// Examines the chain of a shard.
 pub async fn survey<L: StateLog, R: RuleSets>(
     log: &L,
     rule_sets: &R,
@@ -160,8 +161,8 @@ pub(super) async fn list<L: StateLog>(
 }
 
 impl Driver {
-    /// Reads what can be read of a chain: the newest base that can be, and from there on. A store that fails ends it;
-    /// an object that is broken does not.
+    /// Reads what can be read of a chain, starting at the newest readable base. A store failure ends the search; a
+    /// broken object does not.
     pub(super) async fn find<L: StateLog, R: RuleSets>(
         &mut self,
         log: &L,
@@ -197,7 +198,7 @@ impl Driver {
         Ok(found)
     }
 
-    /// Brings a chain forward, up to the first link that does not follow.
+    /// Advances a chain up to the first link that does not follow.
     async fn read_links<L: StateLog, R: RuleSets>(
         &mut self,
         log: &L,
@@ -232,7 +233,8 @@ impl Driver {
     }
 }
 
-/// What is wrong with the effects of a delta, which whoever follows a chain leaves unread: here every link must be whole.
+/// Returns what is wrong with the effects of a delta. A reader that follows a chain leaves effects unread, but here
+/// every link must be readable completely.
 fn unreadable_effects(bytes: &[u8], from: Position) -> Option<Unreadable> {
     match chain::read_link(bytes, from) {
         Ok(Link::Delta(delta)) => chain::read_effects(delta.effects).err(),
@@ -240,7 +242,7 @@ fn unreadable_effects(bytes: &[u8], from: Position) -> Option<Unreadable> {
     }
 }
 
-/// What is wrong with an object; a failure of a store is not.
+/// Returns what is wrong with an object. Fails on a store failure, which is not the object's fault.
 fn broken(key: &str, bytes: Option<&[u8]>, failure: Failure) -> Result<Broken, Failure> {
     let newer = bytes.is_some_and(chain::is_newer);
     match failure {

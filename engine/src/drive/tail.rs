@@ -1,41 +1,42 @@
-//! What lies on a chain after its newest base, and when that asks for another one.
+//! What lies on a chain after its newest base, and when that calls for another base.
 //!
-//! Whoever loads a shard reads the base and then the tail. A base costs what the whole state weighs, a delta what a batch has
-//! touched, so bases of a large state are further apart: one is due when the tail has come to weigh as much, so that bases
-//! cost no more than deltas do. How many deltas a restart reads has a bound all the same.
+//! Loading a shard means reading the base and then the tail. A base costs as much as the whole state, a delta as much
+//! as the part that a batch touched, so bases of a large state are further apart: one is due when the tail has
+//! reached the size of the base, so that bases cost no more than deltas do. The number of deltas that a restart reads
+//! is still bounded.
 
 use crate::units::{Millis, Timestamp};
 
-/// No base is due after fewer deltas, unless by time.
+/// Minimum number of deltas before a base is due, unless by time.
 pub const DELTAS_PER_BASE: u32 = 64;
-/// A base is due after so many deltas, whatever they weigh.
+/// Number of deltas after which a base is due, whatever their size.
 pub const DELTAS_PER_BASE_MAX: u32 = 512;
 
 /// The deltas since the newest base.
 #[derive(Debug)]
 pub(super) struct Tail {
-    /// Bytes of the base.
+    /// Size of the base, in bytes.
     base: usize,
-    /// Shard time at the base; none while that is the empty one.
+    /// Shard time at the base; `None` while the base is the empty one.
     base_time: Option<Timestamp>,
     deltas: u32,
-    /// Bytes of the deltas.
+    /// Total size of the deltas, in bytes.
     bytes: usize,
 }
 
 impl Tail {
-    /// Nothing yet, after a base of so many bytes.
+    /// Creates an empty tail after a base of this many bytes.
     pub(super) fn after(base: usize, base_time: Option<Timestamp>) -> Self {
         Self { base, base_time, deltas: 0, bytes: 0 }
     }
 
-    /// One more delta, of so many bytes.
+    /// Adds a delta of this many bytes.
     pub(super) fn push(&mut self, delta: usize) {
         self.deltas += 1;
         self.bytes = self.bytes.saturating_add(delta);
     }
 
-    /// Whether a base is due at this time of the shard. The time since an empty base begins when this is first asked.
+    /// Whether a base is due at this time of the shard. The time since an empty base is counted from the first call.
     pub(super) fn asks_for_base(&mut self, shard_time: Timestamp, checkpoint_every: Millis) -> bool {
         let base_time = *self.base_time.get_or_insert(shard_time);
         (self.deltas >= DELTAS_PER_BASE && self.bytes >= self.base)

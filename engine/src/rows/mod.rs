@@ -1,8 +1,8 @@
-//! Messages as rows of the table that samples are stored in: every value that a device sent, whatever rules make of it.
+//! Messages as rows of the sample table: every value that a device sent, whether or not a rule reads it.
 //!
-//! A message is read as evaluation reads it, so that what is set aside there is no row here. What is too old to be
-//! evaluated is stored all the same. Who a record is about and what a device was are told apart: the first is in the
-//! record, the second must be looked up by whoever stores.
+//! A message is parsed exactly as evaluation parses it, so a message that evaluation sets aside yields no row.
+//! Samples that are too old to be evaluated are stored all the same. A record names the device, but not its type or
+//! zone: the storing side must look those up.
 
 pub mod aggregates;
 pub mod columns;
@@ -28,64 +28,64 @@ use crate::{
 };
 use columns::{Column, NoTable};
 
-/// What a record says to whoever stores samples.
+/// What a record means for sample storage.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Heard {
     /// A device is registered, moved or retired, as of this time.
     Registration(Registration, Timestamp),
     /// A device sent readings.
     Telemetry(Telemetry),
-    /// Nothing that is stored.
+    /// Nothing to store.
     Nothing,
 }
 
-/// A message with readings, not yet read.
+/// A message with readings, not yet parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// Who sent it.
+    /// Id of the device that sent it.
     pub device: SmolStr,
-    /// When it reached the platform.
+    /// When the message reached the platform.
     pub ingested_at: Timestamp,
-    /// Whether it comes once more, and so at another place in the stream than at first.
+    /// Whether the message is redriven, and so lies at another place in the stream than at first.
     pub again: bool,
-    /// The message.
+    /// The message's bytes.
     pub payload: Vec<u8>,
 }
 
-/// One sample: a row of the table without what is the same for all samples of its message.
+/// One sample: a row of the table without the columns that are the same for all samples of its message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// When it was taken.
+    /// When the sample was taken.
     pub sampled_at: Timestamp,
-    /// What it holds, by the index of the column, in the order of the columns. Each column is there once at most.
+    /// The values by column index, in the order of the columns. Each column appears at most once.
     pub cells: Vec<(u16, Cell)>,
-    /// Readings that the device type does not declare.
+    /// Readings that the device type does not declare, by their key in the message.
     pub other_readings: BTreeMap<SmolStr, serde_json::Value>,
 }
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Of a column of floats or of whole numbers.
+    /// In a column of floats or integers.
     Number(f64),
-    /// Of a column of truths.
+    /// In a column of booleans.
     Bool(bool),
-    /// Of a column of texts.
+    /// In a column of strings.
     Text(SmolStr),
 }
 
-/// Why samples cannot be stored by a rule set.
+/// Why a rule set cannot be used to store samples.
 #[derive(Debug, thiserror::Error)]
 pub enum ReaderError {
-    /// It is none.
+    /// The bytes are not a valid rule set.
     #[error(transparent)]
     RuleSet(#[from] RuleSetError),
-    /// Its readings make no table.
+    /// Its readings cannot form a table.
     #[error(transparent)]
     NoTable(#[from] NoTable),
 }
 
-/// A rule set as whoever stores samples reads it, with the buffers it works in.
+/// A rule set as the storing side reads it, with its working buffers.
 #[derive(Debug)]
 pub struct Reader {
     rules: Compiled,
@@ -97,10 +97,10 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// By an artifact.
+    /// Creates a reader from the bytes of an artifact.
     ///
     /// # Errors
-    /// If the bytes are no rule set, or one whose readings make no table.
+    /// If the bytes are not a valid rule set, or its readings cannot form a table.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ReaderError> {
         let set = RuleSet::from_bytes(bytes)?;
         let columns = columns::columns(&set)?;
@@ -122,7 +122,7 @@ impl Reader {
     /// Opens a record.
     ///
     /// # Errors
-    /// If evaluation quarantines it whatever it holds.
+    /// If evaluation quarantines the record whatever its payload holds.
     pub fn open(&mut self, record: &StreamRecord<'_>) -> Result<Heard, Refusal> {
         let read = match record::read(record, &mut self.decoded) {
             (ingested_at, Ok(Record::Redriven { original })) => {
@@ -135,7 +135,7 @@ impl Reader {
         heard(read.0, read.1, false, &self.decoded)
     }
 
-    /// The samples of a message by their time, from a device of this type.
+    /// Returns the samples of a message, ordered by time, for a device of this type.
     ///
     /// # Errors
     /// If evaluation quarantines the message.
@@ -144,7 +144,8 @@ impl Reader {
         let device_type = rules
             .type_of(device_type)
             .ok_or_else(|| Refusal::new(Reason::UnknownType, "the rule set does not have the device's type"))?;
-        // How a message is read depends on the type alone, and a sample from a zone that is gone is a sample.
+        // How a message is parsed depends on the type alone, and a sample from a zone that no longer exists is still
+        // a sample.
         let home = Home { device_type, zone: 0 };
         let device = DeviceId::new(&telemetry.device)
             .map_err(|_| Refusal::new(Reason::UnknownDevice, "the device's name is none"))?;
@@ -153,7 +154,7 @@ impl Reader {
         let columns = &columns_of[usize::from(home.device_type)];
         let mut rows: Vec<Row> = Vec::with_capacity(samples.samples.len());
         for sample in &samples.samples {
-            // What is sampled twice at one time is one row, with the first value of each column.
+            // Samples with the same time form one row, with the first value of each column.
             if rows.last().is_none_or(|row| row.sampled_at != sample.at) {
                 rows.push(Row { sampled_at: sample.at, cells: Vec::new(), other_readings: BTreeMap::new() });
             }

@@ -1,5 +1,5 @@
-//! The conditions of rules, a file for each kind. A condition looks at one sample and what came before it; how long
-//! it must hold and who is told is not its business.
+//! The conditions of rules, one file per kind. A condition looks at one sample and what came before it. It does not
+//! know how long it must hold or who is notified.
 
 pub(crate) mod anomaly;
 pub(crate) mod composite;
@@ -36,19 +36,19 @@ pub(crate) enum Test {
     Anomaly(anomaly::Anomaly),
     Flatline(flatline::Flatline),
     Count(count::Count),
-    /// Silence moves it.
+    /// Moved by silence.
     NoData {
-        /// The longest silence; that of the device type if none.
+        /// The longest silence allowed; `None` for that of the device type.
         after: Option<Millis>,
     },
-    /// Other rules move it.
+    /// Moved by other rules.
     Composite(composite::Composite),
-    /// The device's own alarms move it.
+    /// Moved by the device's own alarms.
     DeviceAlarm {
-        /// Codes that count, sorted; empty for all.
+        /// Alarm codes that count, sorted; empty for all.
         codes: Vec<SmolStr>,
     },
-    /// What devices say of themselves moves it.
+    /// Moved by what devices report to their fleet.
     Fleet(fleet::Fleet),
 }
 
@@ -57,9 +57,9 @@ pub(crate) enum Test {
 pub(crate) struct Seen<'a> {
     pub(crate) value: Value,
     pub(crate) at: Timestamp,
-    /// The metric's sample before this one.
+    /// The metric's previous sample.
     pub(crate) previous: Option<(Value, Timestamp)>,
-    /// The device's attributes, in the order of its type.
+    /// Values of the device's attributes, in the order of its type.
     pub(crate) attributes: &'a [Finite],
 }
 
@@ -68,28 +68,28 @@ pub(crate) struct Seen<'a> {
 pub(crate) struct Finding {
     /// The condition holds.
     pub(crate) breach: bool,
-    /// The value is good enough for an alert to end. Together with `breach` only where a line has begun that may become
-    /// a flat one.
+    /// The value is good enough for an alert to end. Set together with `breach` only where a line has started that
+    /// may become a flat one.
     pub(crate) clear: bool,
-    /// What was compared.
+    /// The value that was compared.
     pub(crate) value: Value,
-    /// When the condition began to hold, where that is not for the state machine to say.
+    /// When the condition started to hold, where the state machine does not determine it.
     pub(crate) since: Option<Timestamp>,
-    /// What explains the value.
+    /// Evidence that explains the value.
     pub(crate) evidence: Option<Evidence>,
-    /// How many samples a condition has learned from that does not know the device well enough yet.
+    /// Number of samples learned so far, while a condition does not know the device well enough yet.
     pub(crate) learned: Option<u32>,
 }
 
 impl Finding {
-    /// What a condition finds that explains itself.
+    /// Creates a finding that needs no explanation.
     pub(crate) fn new(breach: bool, clear: bool, value: Value) -> Self {
         Self { breach, clear, value, since: None, evidence: None, learned: None }
     }
 }
 
 impl Test {
-    /// The condition of a rule, as devices of one type meet it.
+    /// Compiles the condition of a rule for devices of one type.
     pub(crate) fn new(
         rule: &rule_set::Rule,
         kind: Option<&Kind>,
@@ -153,7 +153,7 @@ impl Test {
         }
     }
 
-    /// Whether it remembers anything of a device.
+    /// Whether the condition remembers anything about a device.
     pub(crate) fn remembers(&self) -> bool {
         match self {
             Self::Threshold(_)
@@ -167,8 +167,8 @@ impl Test {
         }
     }
 
-    /// The comparisons of which one holds where the condition does, if they are all that it is: a value is compared
-    /// with numbers that are the same for all devices, and with nothing that came before.
+    /// Returns the comparisons of which one holds exactly when the condition does, if they are the whole condition: a
+    /// value is compared with numbers that are the same for all devices, and with nothing that came before.
     pub(crate) fn limits(&self) -> Option<[Option<(Operator, Finite)>; 2]> {
         match self {
             Self::Threshold(test) => test.fixed().map(|limit| [Some(limit), None]),
@@ -185,8 +185,8 @@ impl Test {
         }
     }
 
-    /// Looks at a sample, with what the condition remembers of this device. `None` when there is nothing to compare
-    /// it with yet.
+    /// Evaluates a sample, given what the condition remembers of this device. Returns `None` while there is nothing
+    /// to compare it with.
     pub(crate) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         match self {
             Self::Threshold(test) => test.look(seen),
@@ -200,7 +200,7 @@ impl Test {
         }
     }
 
-    /// What values are compared with, in words, as in `> 60`.
+    /// Returns what values are compared with, as text such as `> 60`.
     pub(crate) fn limit(&self, attributes: &[Finite], words: &[SmolStr]) -> SmolStr {
         match self {
             Self::Threshold(test) => test.limit(attributes),

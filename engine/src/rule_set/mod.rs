@@ -1,8 +1,8 @@
 //! The compiled rule set: the one artifact that passes from the generator to the runtime.
 //!
-//! The consumer owns the format, so it lies here. A rule set is immutable and addressed by the SHA-256 of its
-//! canonical bytes ([`RuleSet::to_bytes`]); [`RuleSet::from_bytes`] checks again everything that the generator
-//! checked, since an artifact may have been written by another version.
+//! The consumer owns the format, so it is defined here. A rule set is immutable and addressed by the SHA-256 of its
+//! canonical bytes ([`RuleSet::to_bytes`]). [`RuleSet::from_bytes`] repeats every check of the generator, since an
+//! artifact may have been written by another version.
 
 mod bytes;
 mod check;
@@ -34,65 +34,69 @@ pub use rule::{
     Operator, Rule, StateValue, Threshold, Weekday, default_max_gap,
 };
 
-/// The version of the format that this code writes, and the highest that it reads.
+/// The format version that this code writes, and the highest that it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Everything the runtime knows about a platform in one environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuleSet {
-    /// [`FORMAT_VERSION`] of its writer.
+    /// The [`FORMAT_VERSION`] of the writer.
     pub format_version: u32,
-    /// `platform.name`.
+    /// Name of the platform: `platform.name` in the platform file.
     pub platform: PlatformName,
-    /// The environment that it was generated for.
+    /// Id of the environment that the set was generated for.
     pub environment: EnvironmentId,
     /// How to read a message.
     pub message: MessageFormat,
-    /// A firing seen later than this after its sample's time goes to the history only.
+    /// Longest delay between a sample's time and its firing, in milliseconds. A later firing goes to the history
+    /// only.
     pub max_alert_delay_ms: Millis,
-    /// Every zone.
+    /// Zones by id.
     pub zones: BTreeMap<ZoneId, Zone>,
-    /// Every device type.
+    /// Device types by id.
     pub device_types: BTreeMap<DeviceTypeId, DeviceType>,
-    /// Every severity.
+    /// Severities by id.
     pub severities: BTreeMap<SeverityId, Severity>,
-    /// Every contact, without addresses: those are subscriptions of the contact's topics.
+    /// Contacts by id, without addresses: those are subscriptions of the contact's topics.
     pub contacts: BTreeMap<ContactId, Contact>,
-    /// Who is told, first match first; a route without `continue` ends the search.
+    /// Who is notified of which alerts, tried in order; a match on a route without `continue` ends the search.
     pub routes: Vec<Route>,
-    /// Every rule, disabled ones too: an override may enable them. Shared, for they are most of a large rule set.
+    /// Rules by id, including disabled ones, which an override may enable. Shared, because they are most of a large
+    /// rule set.
     pub rules: Arc<BTreeMap<RuleId, Rule>>,
 }
 
 impl RuleSet {
-    /// How the platform describes the reading that an alert is about; none for health values, and for kinds of rule
-    /// that read no samples.
+    /// Returns the platform's description of the reading that an alert is about. `None` for health values, and for
+    /// kinds of rule that read no samples.
     pub fn reading_of(&self, alert: &crate::effect::Alert) -> Option<&Reading> {
         self.device_types.get(alert.device_type.as_ref()?)?.readings.get(alert.metric.as_ref()?)
     }
 }
 
-/// Where the parts of a message lie. A path is keys joined by `.`, from the message's root.
+/// Where the parts of a message lie. A path is a list of keys joined by `.`, from the message's root.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MessageFormat {
-    /// Path of the device's own id, which is compared with the topic's and never believed.
+    /// Path of the device id in the message, which is compared with the id in the topic and never trusted.
     pub device_id: SmolStr,
     /// Path of the device's time.
     pub timestamp: SmolStr,
-    /// How that time is written.
+    /// Encoding of that time.
     pub timestamp_format: TimestampFormat,
     /// Path of the object of readings.
     pub readings: SmolStr,
-    /// Path of the array of samples in a batched message; none where messages are never batched.
+    /// Path of the array of samples in a batched message; `None` if messages are never batched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<SmolStr>,
     /// Path of each health value. Every device type has these as metrics.
     pub health: BTreeMap<MetricId, SmolStr>,
-    /// How far a device's time may lie after the ingest time before the ingest time stands in for it.
+    /// How far a device's time may lie after the ingest time, in milliseconds. Beyond it, the ingest time is used
+    /// instead.
     pub max_future_skew_ms: Millis,
-    /// How far a device's time may lie before the ingest time before the sample is only stored.
+    /// How far a device's time may lie before the ingest time, in milliseconds. An older sample is stored but not
+    /// evaluated.
     pub max_past_ms: Millis,
     /// What happens to a reading that the device type does not declare.
     pub unknown_reading: UnknownReading,
@@ -114,11 +118,11 @@ pub enum TimestampFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownReading {
-    /// It is kept with the message and evaluated by no rule.
+    /// Store it with the message; no rule evaluates it.
     Store,
-    /// It is left out and counted.
+    /// Drop it and count it.
     Drop,
-    /// The whole message is quarantined as `unknown_reading`.
+    /// Quarantine the whole message as `unknown_reading`.
     Reject,
 }
 
@@ -126,14 +130,14 @@ pub enum UnknownReading {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Zone {
-    /// What people call it.
+    /// Display name.
     pub title: SmolStr,
-    /// The zone that it is part of.
+    /// Id of the enclosing zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<ZoneId>,
-    /// IANA name.
+    /// IANA name of the time zone, such as `Europe/Berlin`.
     pub timezone: SmolStr,
-    /// Who is meant by `"zone"` in a route.
+    /// Ids of the contacts that `"zone"` stands for in a route.
     pub contacts: Vec<ContactId>,
 }
 
@@ -141,15 +145,15 @@ pub struct Zone {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceType {
-    /// Time between two samples.
+    /// Time between two samples, in milliseconds.
     pub report_every_ms: Millis,
-    /// Time between two messages.
+    /// Time between two messages, in milliseconds.
     pub send_every_ms: Millis,
-    /// Silence after which a device counts as offline.
+    /// Silence after which a device counts as offline, in milliseconds.
     pub offline_after_ms: Millis,
-    /// What it measures.
+    /// Readings that its devices measure, by metric.
     pub readings: BTreeMap<MetricId, Reading>,
-    /// What is set for each device when it is registered.
+    /// Values that are set for each device at registration, by attribute.
     pub attributes: BTreeMap<AttributeId, Attribute>,
 }
 
@@ -159,33 +163,33 @@ pub struct DeviceType {
 pub struct Reading {
     /// Its key in the message's object of readings.
     pub key: SmolStr,
-    /// What values it takes.
+    /// Type and bounds of its values.
     pub value: ValueType,
     /// Whether a sample without it is quarantined as `missing_reading`.
     pub required: bool,
-    /// UCUM code of its unit; empty where it has none.
+    /// UCUM code of its unit; empty if it has none.
     pub unit: SmolStr,
 }
 
-/// What values a reading takes. A value outside its bounds is quarantined as `out_of_range`.
+/// The values that a reading may take. A value outside its bounds is quarantined as `out_of_range`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ValueType {
-    /// Any finite number of at most 1e15.
+    /// A finite number with a magnitude of at most 1e15.
     Float {
-        /// Lowest value.
+        /// Lowest value, inclusive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min: Option<Finite>,
-        /// Highest value.
+        /// Highest value, inclusive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max: Option<Finite>,
     },
-    /// A whole number.
+    /// An integer.
     Int {
-        /// Lowest value.
+        /// Lowest value, inclusive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         min: Option<Finite>,
-        /// Highest value.
+        /// Highest value, inclusive.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max: Option<Finite>,
     },
@@ -196,7 +200,7 @@ pub enum ValueType {
         /// The words.
         values: Vec<SmolStr>,
     },
-    /// Any text.
+    /// Any string.
     String,
 }
 
@@ -204,9 +208,9 @@ pub enum ValueType {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attribute {
-    /// The value of a device that was registered without it. Attributes are numbers.
+    /// Value of a device that was registered without the attribute. Attributes are numbers.
     pub default: Finite,
-    /// UCUM code of its unit; empty where it has none.
+    /// UCUM code of its unit; empty if it has none.
     pub unit: SmolStr,
 }
 
@@ -216,9 +220,9 @@ pub struct Attribute {
 pub struct Severity {
     /// 1 is the most urgent.
     pub rank: u32,
-    /// Least time, by ingest time, between two notices of one rule on one device.
+    /// Minimum time between two notices of one rule on one device, by ingest time, in milliseconds.
     pub cooldown_ms: Millis,
-    /// Time between two notices of an alert that goes on firing; none where it is told of once.
+    /// Time between two notices of an alert that keeps firing, in milliseconds; `None` if it is notified only once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat_every_ms: Option<Millis>,
 }
@@ -231,7 +235,7 @@ pub struct Contact {
     pub sms: bool,
     /// Whether it has an SNS topic with e-mail subscriptions.
     pub email: bool,
-    /// Its webhook.
+    /// Its webhook; `None` if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<Webhook>,
 }
@@ -240,9 +244,9 @@ pub struct Contact {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// `https` only, without user, password or query.
+    /// The URL: `https` only, without user, password or query.
     pub url: SmolStr,
-    /// `secretsmanager:NAME` or `ssm:NAME`; none where messages are not signed.
+    /// Reference to the signing key: `secretsmanager:NAME` or `ssm:NAME`; `None` if messages are not signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SmolStr>,
 }
@@ -263,7 +267,7 @@ impl Channel {
     /// Every channel.
     pub const ALL: [Self; 3] = [Self::Sms, Self::Email, Self::Webhook];
 
-    /// The word for it in the platform file, in metrics and in the names of topics.
+    /// The channel's name in the platform file, in metrics and in topic names.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Sms => "sms",
@@ -273,16 +277,16 @@ impl Channel {
     }
 }
 
-/// Who is told of which alerts, and how.
+/// Who is notified of which alerts, and through which channels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Route {
-    /// Which alerts.
+    /// The alerts that the route applies to.
     #[serde(rename = "match")]
     pub matches: Match,
-    /// Who.
+    /// The recipients.
     pub to: Vec<Recipient>,
-    /// How; a contact without one of these channels is reached by the others.
+    /// The channels to use. A contact that has none of them is reached through its others.
     pub channels: BTreeSet<Channel>,
     /// Whether later routes are tried as well.
     #[serde(rename = "continue")]
@@ -293,26 +297,26 @@ pub struct Route {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Match {
-    /// Severities.
+    /// Severity ids.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub severities: BTreeSet<SeverityId>,
-    /// Rules.
+    /// Rule ids.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub rules: BTreeSet<RuleId>,
-    /// Zones, children already spelled out.
+    /// Zone ids, with the ids of nested zones included.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub zones: BTreeSet<ZoneId>,
-    /// Device types.
+    /// Device type ids.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub device_types: BTreeSet<DeviceTypeId>,
 }
 
-/// One addressee of a route.
+/// A recipient named by a route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Recipient {
     /// The contacts of the device's zone.
     Zone,
-    /// A contact by name.
+    /// A contact by id.
     Contact(ContactId),
 }

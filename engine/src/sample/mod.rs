@@ -1,5 +1,5 @@
-//! From the bytes of a message to samples with values and times. Everything that can be wrong with a message is found
-//! here, before any state is touched; whether a value matters to a rule is not asked.
+//! Converts the bytes of a message into samples with values and times. Everything that can be wrong with a message is
+//! found here, before any state is touched. Does not consider whether a value matters to a rule.
 
 mod keys;
 pub(crate) mod layout;
@@ -22,31 +22,31 @@ use crate::{
 
 pub use crate::rule_set::METRICS_MAX;
 
-/// The largest message: the most that a device can publish.
+/// Largest message, in bytes: the most that a device can publish.
 pub const MESSAGE_BYTES_MAX: usize = 128 * 1024;
-/// The most objects and arrays around a value, the message itself included.
+/// Maximum number of objects and arrays around a value, the message itself included.
 pub const DEPTH_MAX: u8 = 16;
-/// The largest magnitude of a value. Below it, sums and squares of values stay finite and exact enough.
+/// Largest magnitude of a value. Below it, sums and squares of values stay finite and exact enough.
 pub const VALUE_MAX: f64 = 1e15;
 
-/// The samples of one message, in buffers that serve one message after the other.
+/// The samples of one message, in buffers that are reused for every message.
 #[derive(Debug, Default)]
 pub struct Samples {
-    /// By rising time once times are assigned.
+    /// Sorted by time once times are assigned.
     pub(crate) samples: Vec<Sample>,
-    /// The values of all samples; each sample owns a part.
+    /// The values of all samples; each sample owns a range.
     pub(crate) values: Vec<(u16, Value)>,
     /// Values at the root of a batched message, which may lie before and after its samples.
     root: Vec<(u16, Value)>,
-    /// What no rule reads, of all samples; each sample owns a part.
+    /// Values of all samples that no rule reads; each sample owns a range.
     pub(crate) extras: Vec<Extra>,
-    /// The same at the root of a batched message.
+    /// Values at the root of a batched message that no rule reads.
     root_extras: Vec<Extra>,
-    /// Whether what no rule reads is kept.
+    /// Whether values that no rule reads are kept.
     keeps_extras: bool,
-    /// Where the values of a message stand that a template may be made of.
+    /// Positions of the values in a message that may become a template.
     read: Vec<template::Read>,
-    /// Readings that the device type does not declare.
+    /// Number of readings that the device type does not declare.
     pub(crate) unknown_readings: u64,
     pub(crate) untimed: u64,
     pub(crate) future: u64,
@@ -56,20 +56,20 @@ pub struct Samples {
 /// One sample with at least one value.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// As the device gave it, if it did.
+    /// The device's time, if the message has one.
     given: Option<Timestamp>,
-    /// As evaluation takes it.
+    /// The time that evaluation uses.
     pub(crate) at: Timestamp,
-    /// Its part of the values.
+    /// Its range of `values`.
     pub(crate) values: std::ops::Range<usize>,
-    /// Its part of what no rule reads.
+    /// Its range of `extras`.
     pub(crate) extras: std::ops::Range<usize>,
 }
 
-/// A value that is stored and read by no rule.
+/// A value that is stored but read by no rule.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Extra {
-    /// Text, of this metric.
+    /// A string value of this metric.
     Text(u16, SmolStr),
     /// A reading that the device type does not declare, by its key.
     Other(SmolStr, serde_json::Value),
@@ -88,7 +88,7 @@ impl Samples {
         (*unknown_readings, *untimed, *future, *too_old) = (0, 0, 0, 0);
     }
 
-    /// Reads a device's message. On a refusal the samples mean nothing.
+    /// Parses a device's message. After a refusal the samples are unspecified.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
@@ -103,8 +103,8 @@ impl Samples {
         Ok(())
     }
 
-    /// Reads a device's message with all that is in it, however old its samples are. On a refusal the samples mean
-    /// nothing.
+    /// Parses a device's message with everything in it, however old its samples are. After a refusal the samples are
+    /// unspecified.
     pub(crate) fn read_whole(
         &mut self,
         bytes: &[u8],
@@ -123,7 +123,7 @@ impl Samples {
         Ok(())
     }
 
-    /// Everything but what only reading is done with.
+    /// Shows everything but the buffers that are used only while parsing.
     #[cfg(feature = "probes")]
     pub(crate) fn shown(&self) -> String {
         let Self { samples, values, root, unknown_readings, untimed, future, too_old, .. } = self;
@@ -131,7 +131,7 @@ impl Samples {
     }
 }
 
-/// Reads a device's message as [`Samples::read`] does, by the parser alone.
+/// Parses a device's message as [`Samples::read`] does, with the general parser only.
 #[cfg(feature = "probes")]
 pub(crate) fn read_by_parser(
     samples: &mut Samples,

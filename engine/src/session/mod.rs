@@ -1,6 +1,6 @@
-//! A shard in the hand of whoever asks what rules would do: records go in one by one, and after each of them every
-//! answer of the engine is there to be read. It is the engine that evaluates a stream, with nothing left out; only the
-//! state's log is missing, since nobody comes back to a session.
+//! A shard for interactive use, to find out what rules would do: records go in one by one, and every response of the
+//! engine is returned at once. The engine is the one that evaluates a stream, complete in every part. Only the state
+//! log is missing, since a session is never resumed.
 
 mod message;
 
@@ -25,10 +25,10 @@ use crate::{
 
 pub use message::{at_path, moment, put_at_path, samples, write_time};
 
-/// The name of a session's only shard.
+/// Name of a session's only shard.
 const SHARD: &str = "session";
 
-/// The generation of its stream, whose only use here is in the names of episodes.
+/// Generation of its stream, used here only in the names of episodes.
 const GENERATION: u32 = 1;
 
 /// One shard from its first record on, under one rule set.
@@ -43,11 +43,11 @@ pub struct Session<'r> {
 /// What one record did.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// Every rule that it met or moved, in the order of evaluation.
+    /// Every rule that the record met or moved, in the order of evaluation.
     pub judgements: Vec<Judgement>,
-    /// What the world would be asked to do.
+    /// The effects that the record requests.
     pub effects: Effects,
-    /// What was seen.
+    /// Counts of what was seen.
     pub counts: Counts,
 }
 
@@ -61,7 +61,8 @@ pub struct Place {
 }
 
 impl<'r> Session<'r> {
-    /// A shard before its first record. `rules` is the set in its compiled form, which many sessions can share.
+    /// Creates a shard before its first record. `rules` is the set in its compiled form, which many sessions can
+    /// share.
     pub fn new(set: &'r RuleSet, rules: Arc<Compiled>) -> Self {
         let state = ShardState::new(RuleSetRef { version: 0, sha256: rules.sha256.clone() });
         Self { message: &set.message, rules, state, taken: 0 }
@@ -79,7 +80,7 @@ impl<'r> Session<'r> {
         self.take(registration.id.as_str(), record.to_string().as_bytes(), at)
     }
 
-    /// A message of a device that was sent when its values were taken, and came at once.
+    /// Sends a device's message whose values were taken at `at` and which arrived without delay.
     pub fn sample(&mut self, device: &DeviceId, at: Timestamp, values: &[(MetricId, Observed)]) -> Answer {
         let known = self.state.find(device.as_str()).and_then(|index| self.state.devices[index as usize].home);
         let of_type = known.map(|home| &self.rules.device_type(home).metrics);
@@ -91,20 +92,20 @@ impl<'r> Session<'r> {
         self.take(device.as_str(), record.as_bytes(), at)
     }
 
-    /// An alarm that a device raises or ends, as it comes on its channel `alerts`.
+    /// Sends an alarm that a device raises or ends, as it arrives on the device's `alerts` channel.
     pub fn alarm(&mut self, device: &DeviceId, at: Timestamp, code: &str, active: bool) -> Answer {
         let record = message::alarm(device, at, code, active);
         self.take(device.as_str(), record.as_bytes(), at)
     }
 
-    /// Nothing but the passing of time, as the sweep tells it to a silent shard.
+    /// Lets time pass, with the tick that the sweep sends to a silent shard.
     pub fn tick(&mut self, at: Timestamp) -> Answer {
         let record = json!({ "ff": 1, "k": "tick", "t": at });
         self.take("tick", record.to_string().as_bytes(), at)
     }
 
-    /// Any record of a stream, and what it makes devices say to fleets. One that names another rule set is counted as
-    /// unusable: a session has only its own.
+    /// Takes any record of a stream, followed by the records that devices then send to fleets. A record that names
+    /// another rule set is counted as unusable: a session has only its own.
     pub fn take(&mut self, partition_key: &str, data: &[u8], arrived_at: Timestamp) -> Answer {
         let mut run = Run::new(SHARD, GENERATION);
         run.trace = Some(Vec::new());
@@ -131,7 +132,7 @@ impl<'r> Session<'r> {
         }
     }
 
-    /// The zone of a device, if it was ever registered.
+    /// Returns the zone of a device, if it was ever registered.
     pub fn zone(&self, device: &DeviceId) -> Option<&ZoneId> {
         let index = self.state.find(device.as_str())?;
         Some(&self.state.devices[index as usize].registration.zone)
@@ -142,12 +143,13 @@ impl<'r> Session<'r> {
         self.state.find(device.as_str()).is_some()
     }
 
-    /// Where a fleet rule stands in a zone; nothing if no device there was ever registered that it counts.
+    /// Returns where a fleet rule stands in a zone. `None` if no device that the rule counts was ever registered
+    /// there.
     pub fn fleet(&self, zone: &ZoneId, rule: &RuleId) -> Option<Place> {
         self.place(&DeviceId::of_fleet(rule, zone), rule)
     }
 
-    /// Where a rule stands on a device; nothing if the device is not registered or the rule does not cover it.
+    /// Returns where a rule stands on a device. `None` if the device is not registered or the rule does not cover it.
     pub fn place(&self, device: &DeviceId, rule: &RuleId) -> Option<Place> {
         let device = &self.state.devices[self.state.find(device.as_str())? as usize];
         let home = device.home?;

@@ -1,5 +1,5 @@
-//! One record through the engine: rules, state and a record go in, new state and effects come out. No clock, no
-//! randomness, no I/O: whoever repeats it gets the same.
+//! Takes one record through the engine: rules, state and a record go in, new state and effects come out. No clock, no
+//! randomness, no I/O: repeating a step gives the same result.
 
 mod alarm;
 mod composite;
@@ -34,16 +34,16 @@ use crate::{
 };
 use judge::{Tally, end};
 
-/// What a run of records collects, and the buffers it works in.
+/// What a run of records collects, and its working buffers.
 #[derive(Debug)]
 pub struct Run {
     shard: SmolStr,
     generation: u32,
-    /// What the world is asked to do.
+    /// The effects that the records request.
     pub effects: Effects,
-    /// What was seen.
+    /// Counts of what was seen.
     pub counts: Counts,
-    /// Every answer to every sample, for those who ask why; `None` does not collect any.
+    /// The verdict of every rule on every sample, to explain decisions. `None` collects nothing.
     pub trace: Option<Vec<Judgement>>,
     samples: Samples,
     payload: Buffer,
@@ -51,25 +51,25 @@ pub struct Run {
     met: Vec<u32>,
 }
 
-/// How a record was taken.
+/// The outcome of a step.
 #[derive(Clone, Debug)]
 pub enum Stepped {
-    /// It is part of the state.
+    /// The record is part of the state.
     Done,
-    /// It is part of the state, and other overrides than before are in force: these are the rules from here on.
+    /// The record is part of the state, and the overrides in force have changed: these are the rules from here on.
     Overridden(Arc<Compiled>),
-    /// It names a newer rule set, which must be loaded first: then [`adopt`] or [`ignore_rule_set`]. Nothing has
-    /// changed so far.
+    /// The record names a newer rule set, which must be loaded first: then call [`adopt`] or [`ignore_rule_set`].
+    /// Nothing has changed so far.
     NeedsRuleSet {
-        /// The set's version.
+        /// The set's version; a higher one is newer.
         version: u64,
-        /// Its address.
+        /// SHA-256 of the set's artifact, in hexadecimal.
         sha256: SmolStr,
     },
 }
 
 impl Run {
-    /// A run over records of a shard of a stream's generation.
+    /// Creates a run over records of one shard, in this generation of the stream.
     pub fn new(shard: &str, generation: u32) -> Self {
         Self {
             shard: SmolStr::new(shard),
@@ -84,7 +84,7 @@ impl Run {
     }
 }
 
-/// Takes one record. A record that the state has applied before is skipped.
+/// Takes one record. A record that the state has already applied is skipped.
 pub fn step(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
     if state.head.position.covers(&record.sequence) && !mutant!(PositionNotChecked) {
         run.counts.skipped += 1;
@@ -104,15 +104,15 @@ pub fn step(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord
     stepped
 }
 
-/// How often a record has come.
+/// Whether a record arrives for the first time or again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coming {
     First,
     Again,
 }
 
-/// What the platform itself puts on the stream is made again by whoever put it, but for what devices say to fleets: that
-/// is said once, and is older than what is known or it is not.
+/// Refuses redriven records that the platform itself puts on the stream, since their sender sends them again. The
+/// exception is what devices report to fleets: it is sent only once, and is either older than what is known or not.
 pub(crate) fn may_come_again(record: Record<'_>) -> Result<Record<'_>, Refusal> {
     match record {
         Record::Telemetry { .. }
@@ -143,7 +143,8 @@ fn take(
     if coming == Coming::First
         && let Some((version, sha256)) = read.as_ref().ok().and_then(Record::rule_set)
         && (version > state.head.rule_set.version
-            // By what devices say, the bug would have shards pull each other back and forth without end.
+            // With what devices report to fleets, the bug would have shards pull each other back and forth without
+            // end.
             || (matches!(read, Ok(Record::Rules { .. })) && mutant!(OlderRuleSetAdopted)))
     {
         return Stepped::NeedsRuleSet { version, sha256: sha256.clone() };
@@ -209,17 +210,17 @@ fn take(
     changed.or(ended).map_or(Stepped::Done, Stepped::Overridden)
 }
 
-/// The record that everything in a step happens at.
+/// The record at which everything in a step happens.
 struct Moment<'a> {
     generation: u32,
     sequence: &'a SequenceNumber,
-    /// What makes the transitions in it, but for those of samples.
+    /// Cause of its transitions, apart from those of samples.
     cause: Cause,
     ingested_at: Timestamp,
-    /// When the platform could act on it: at its ingest, or now if it is put on the stream once more. What other rules
-    /// make of it is looked at now too.
+    /// When the platform could act on the record: at its ingest, or now if it is redriven. Other rules that react to
+    /// it are also evaluated as of now.
     known_at: Timestamp,
-    /// How many transitions there were before it.
+    /// Number of transitions before it.
     before: usize,
 }
 
@@ -231,13 +232,13 @@ impl<'a> Moment<'a> {
         Self { generation, sequence: &record.sequence, cause, ingested_at, known_at: ingested_at, before }
     }
 
-    /// The beginning of a child, of which all that happens at it is one run.
+    /// The moment at which a child starts; everything that happens there is one run.
     fn of_birth(first: &'a SequenceNumber, at: Timestamp, run: &Run) -> Self {
         let (generation, cause) = (run.generation, Cause::Sample(0));
         Self { generation, sequence: first, cause, ingested_at: at, known_at: at, before: 0 }
     }
 
-    /// A scene at the record itself, by its ingest time.
+    /// Creates a scene at the record itself, by its ingest time.
     fn scene(&self, rules: &'a Compiled, home: Home, shard: &'a str) -> Scene<'a> {
         Scene {
             rules,
@@ -253,8 +254,8 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// Takes a record whose set was loaded: `new`, under the shard's overrides, is in force from here on. What a `member`
-/// record says is taken under it. The rules in force.
+/// Takes a record whose set was loaded: `new`, under the shard's overrides, is in force from here on, also for what a
+/// `member` record reports. Returns the rules in force.
 pub fn adopt(
     old: &Arc<Compiled>,
     new: &Arc<Compiled>,
@@ -284,11 +285,11 @@ pub fn adopt(
 enum Change {
     /// Another rule set was adopted.
     RuleSet,
-    /// Operators have set something, or what they have set has ended.
+    /// Operators have set an override, or one has ended.
     Overrides,
 }
 
-/// Brings every device under other rules; the episodes that do not go with them end here.
+/// Moves every device to other rules; episodes that cannot be carried over end here.
 fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
     if old.is_same_as(new) {
         return;
@@ -302,7 +303,8 @@ fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState
         };
         end(&moment.scene(old, home, shard), &mut tally, device, rule, instance, reason);
     });
-    // A word to a fleet that brings the set may come from a shard that lies behind: what stands now is looked at now.
+    // A `member` record that brings the set may come from a shard that lags behind: what holds now is evaluated as of
+    // now.
     let now = Moment { known_at: state.head.shard_time.max(moment.ingested_at), ..*moment };
     for index in 0..state.devices.len() as u32 {
         composite::settle(new, state, index, &now, run);
@@ -310,8 +312,8 @@ fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState
     fleet::adopted(new, state, moment, run);
 }
 
-/// Lets time pass for what a child takes of one of its parents, up to the child's beginning. The rules that are in force
-/// then, if they are others.
+/// Lets time pass in the state that a child takes from one of its parents, up to the child's start. Returns the rules
+/// that are then in force, if they have changed.
 pub(crate) fn catch_up(
     rules: &Arc<Compiled>,
     state: &mut ShardState,
@@ -321,7 +323,7 @@ pub(crate) fn catch_up(
     overrides::time_passes(rules, state, &Moment::of_birth(first, at, run), run)
 }
 
-/// Brings what a child takes of one of its parents under the rules that the child begins with, at its beginning.
+/// Moves what a child takes from one of its parents to the rules that the child starts with, at its start.
 pub(crate) fn hand_over(
     old: &Compiled,
     (new, version): (&Compiled, u64),
@@ -342,8 +344,8 @@ pub(crate) fn set_aside(state: &mut ShardState, record: &StreamRecord<'_>, refus
     run.counts.records += 1;
 }
 
-/// Takes a record whose set cannot be used: the shard stays with the one it has. What a `member` record says is kept
-/// for a set that knows its rule. The rules in force.
+/// Takes a record whose set cannot be used: the shard stays with its current set. What a `member` record reports is
+/// kept for a set that knows its rule. Returns the rules in force.
 pub fn ignore_rule_set(
     rules: &Arc<Compiled>,
     state: &mut ShardState,
@@ -362,7 +364,7 @@ pub fn ignore_rule_set(
     rules
 }
 
-/// The record is part of the state from here on.
+/// Makes the record part of the state.
 fn pass(state: &mut ShardState, record: &StreamRecord<'_>, ingested_at: Timestamp, run: &mut Run) {
     state.head.position = Position::After(record.sequence);
     state.head.shard_time = state.head.shard_time.max(ingested_at);

@@ -1,8 +1,8 @@
-//! `type = "anomaly"`: a value too far from what the device's own past lets expect.
+//! `type = "anomaly"`: a value too far from what the device's own past predicts.
 //!
-//! A sample is scored against the samples before it and only then becomes one of them: inside its own window it could
-//! never lie further than (n − 1) ÷ √n deviations from the mean. How mean and deviation are estimated is the business
-//! of the three methods; here are the scale, the warm-up, and what stays out of the past.
+//! A sample is scored against the samples before it and only then added to them: inside its own window it could never
+//! lie further than (n − 1) ÷ √n deviations from the mean. The three methods estimate mean and deviation. This module
+//! holds the scale, the warm-up, and the decision on what stays out of the past.
 
 mod ewma;
 mod mad;
@@ -22,7 +22,7 @@ use crate::{
     value::Value,
 };
 
-/// So many windows without a sample, and what was known before says nothing any more.
+/// After this many windows without a sample, the past no longer predicts anything and is forgotten.
 const FORGET_WINDOWS: u64 = 10;
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Anomaly {
     pub(super) direction: Direction,
     /// Samples that the past must hold before anything is scored.
     pub(super) min_samples: u32,
-    /// Values that a ring keeps.
+    /// Number of values that the ring keeps.
     pub(super) ring: usize,
 }
 
@@ -51,25 +51,25 @@ pub(crate) struct Past {
     /// The first value. All others are kept as their distance from it, so that a small spread around a large value
     /// loses no digits.
     pub(crate) origin: Finite,
-    /// Samples learned since then.
+    /// Number of samples learned since then.
     pub(crate) learned: u32,
-    /// The outliers up to now, if the newest sample is one.
+    /// The run of outliers that ends with the newest sample, if that sample is one.
     pub(crate) outliers: Option<Outliers>,
     pub(crate) estimate: Estimate,
 }
 
-/// Samples in a row that lie too far away, on either side.
+/// Consecutive samples that lie too far away, on either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outliers {
-    /// Time of the first.
+    /// Time of the first of them.
     pub(crate) since: Timestamp,
     /// How many of the newest lie on a side that counts.
     pub(crate) anomalous: u32,
-    /// Time of the first of those.
+    /// Time of the first of those that count.
     pub(crate) anomalous_since: Timestamp,
 }
 
-/// Mean and deviation in the making, by method.
+/// Running mean and deviation, by method.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Estimate {
     Ewma(Ewma),
@@ -77,12 +77,12 @@ pub(crate) enum Estimate {
     Mad(Mad),
 }
 
-/// What the past lets expect, as a distance from the origin.
+/// What the past predicts, as a distance from the origin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Expected {
     mean: f64,
     sigma: f64,
-    /// Samples that they rest on.
+    /// Number of samples that the prediction rests on.
     n: u32,
 }
 
@@ -136,8 +136,8 @@ impl Anomaly {
     }
 
     fn judge(&self, past: &mut Past, value: Finite, at: Timestamp) -> Finding {
-        // Outliers that are kept out of the past do not age it either: a long anomaly would else be scored against
-        // nothing in the end.
+        // Outliers that are kept out of the past do not age it either: otherwise a long anomaly would in the end be
+        // scored against nothing.
         let aged = if self.keeps_out(past.outliers, past.newest) { Millis(0) } else { at.since(past.newest) };
         past.newest = at;
         let distance = value.get() - past.origin.get();
@@ -178,8 +178,8 @@ impl Anomaly {
         }
     }
 
-    /// Whether a sample with these outliers up to it stays out of the past: it does unless they have been coming for so
-    /// long that they are the new normal.
+    /// Whether a sample that ends this run of outliers stays out of the past. It does, unless the run has lasted so
+    /// long that it is the new normal.
     fn keeps_out(&self, outliers: Option<Outliers>, at: Timestamp) -> bool {
         outliers.is_some_and(|outliers| at.since(outliers.since) < self.rebaseline_after)
             && !mutant!(AnomalyLearnsOutliers)
@@ -196,7 +196,7 @@ impl Anomaly {
 }
 
 impl Outliers {
-    /// One more, after those before it.
+    /// Adds one outlier to the run before it.
     fn with(before: Option<Self>, counts: bool, at: Timestamp) -> Self {
         let before = before.unwrap_or(Self { since: at, anomalous: 0, anomalous_since: at });
         match (counts, before.anomalous) {
@@ -217,7 +217,7 @@ impl Past {
         Self { since: at, newest: at, origin, learned: 0, outliers: None, estimate }
     }
 
-    /// What the past lets expect now that it has aged; none while it holds nothing.
+    /// Returns what the past predicts after aging, or `None` while it holds nothing.
     fn expected(&mut self, aged: Millis, window: Millis) -> Option<Expected> {
         match &mut self.estimate {
             Estimate::Ewma(ewma) => ewma.expected(self.learned),
@@ -229,7 +229,7 @@ impl Past {
         }
     }
 
-    /// Makes a sample part of the past, which has aged so much before it.
+    /// Adds a sample to the past, after aging the past by `aged`.
     fn learn(&mut self, rule: &Anomaly, distance: f64, aged: Millis) {
         self.learned = self.learned.saturating_add(1);
         match &mut self.estimate {
@@ -240,7 +240,7 @@ impl Past {
     }
 }
 
-/// The nearest finite number: a distance divided by a very small deviation may be too large for one.
+/// Returns the nearest finite number: a distance divided by a very small deviation may overflow.
 fn clamped(value: f64) -> Finite {
     Finite::new(value.clamp(f64::MIN, f64::MAX)).unwrap_or(Finite::ZERO)
 }
