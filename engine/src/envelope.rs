@@ -105,7 +105,7 @@ pub(crate) fn scan(data: &[u8]) -> Option<Message<'_>> {
     })
 }
 
-/// Stores a value. Returns whether the place was empty before.
+/// Stores a value. Returns whether there was one before.
 fn put<T>(place: &mut Option<T>, value: T) -> bool {
     place.replace(value).is_some()
 }

@@ -1,6 +1,6 @@
-//! The ports kept in memory, deterministic and able to fail on demand: for tests, and for whoever wants the engine
-//! without any store. What a real store can do to a request, these can: refuse it, lose it, or carry it out and lose
-//! the answer. Every call lets other work go first once, so that a run can be dropped at each of them.
+//! In-memory implementations of the ports, deterministic and able to fail on demand: for tests, and for running the
+//! engine without any store. They can do to a request whatever a real store can: refuse it, lose it, or carry it out
+//! and lose the response. Every call yields once, so that a run can be dropped at each of them.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use crate::{
     units::Timestamp,
 };
 
-/// What is about to be done to a store.
+/// An operation on a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Keys are listed.
@@ -38,26 +38,26 @@ pub enum Operation {
     Load,
     /// An object is deleted.
     Delete,
-    /// A shard's lineage is asked for.
+    /// A shard's lineage is requested.
     Lineage,
     /// Records of a shard are read.
     Read,
 }
 
-/// What goes wrong with it.
+/// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is refused and nothing is done.
     Refused,
-    /// Another request for the same key is under way (creates only; others are refused).
+    /// Another request for the same key is in progress (creates only; others are refused).
     Conflict,
-    /// Nothing is done and nobody is told.
+    /// Nothing is done and no response arrives.
     RequestLost,
-    /// It is done and nobody is told.
+    /// It is done and no response arrives.
     AnswerLost,
 }
 
-/// Decides what goes wrong with an operation on a key.
+/// Decides how an operation on a key fails, if it does.
 pub type Faults = Box<dyn FnMut(Operation, &str) -> Option<Fault> + Send>;
 
 /// Objects, rows and rule sets, for any number of drivers.
@@ -89,15 +89,15 @@ struct Shard {
 /// The tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
-    /// By id, never changed.
+    /// Notices by id, never changed.
     pub outbox: BTreeMap<String, Notification>,
-    /// By subject and episode, the newest transition of each.
+    /// The newest transition of each episode, by subject and episode.
     pub alerts: BTreeMap<(String, String), Alert>,
-    /// By shard and sequence, never changed.
+    /// Quarantined records by shard and sequence number, never changed.
     pub quarantine: BTreeMap<(String, String), Quarantined>,
     /// Records put on the stream, by partition key, device and number.
     pub members: BTreeMap<(String, String, u64), Member>,
-    /// Rows that were published again under the same key with other content. There must be none.
+    /// Keys of rows that were published again with other content. There must be none.
     pub contradictions: Vec<String>,
 }
 
@@ -109,54 +109,54 @@ impl fmt::Debug for Memory {
 }
 
 impl Memory {
-    /// Empty stores that never fail.
+    /// Creates empty stores that never fail.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Keeps a rule set and gives its address.
+    /// Stores a rule set and returns its address.
     pub fn add_rule_set(&self, bytes: &[u8]) -> String {
         let sha256 = RuleSet::sha256(bytes).to_string();
         self.lock().rule_sets.insert(sha256.clone(), bytes.to_vec());
         sha256
     }
 
-    /// From now on, `faults` decides what goes wrong.
+    /// Lets `faults` decide from now on how operations fail.
     pub fn fail(&self, faults: impl FnMut(Operation, &str) -> Option<Fault> + Send + 'static) {
         self.lock().faults = Some(Box::new(faults));
     }
 
-    /// From now on, nothing goes wrong.
+    /// Stops all failures from now on.
     pub fn heal(&self) {
         self.lock().faults = None;
     }
 
-    /// The tables as they are.
+    /// Returns a copy of the tables.
     pub fn rows(&self) -> Rows {
         self.lock().rows.clone()
     }
 
-    /// The objects as they are.
+    /// Returns a copy of the objects.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         self.lock().objects.clone()
     }
 
-    /// Puts an object in place, whatever was there: what no port can do, and a broken disk can.
+    /// Writes an object, whatever was there. No port can do this, but a broken disk can.
     pub fn overwrite(&self, key: &str, bytes: Vec<u8>) {
         self.lock().objects.insert(key.to_owned(), bytes);
     }
 
-    /// Takes an object away.
+    /// Removes an object.
     pub fn remove(&self, key: &str) {
         self.lock().objects.remove(key);
     }
 
-    /// The time at which objects are created from now on.
+    /// Sets the creation time of objects from now on.
     pub fn set_time(&self, now: Timestamp) {
         self.lock().now = now;
     }
 
-    /// Adds a shard to the stream. While there is none, every shard is taken for one that came from nowhere.
+    /// Adds a shard to the stream. While there is none, every shard counts as one without parents.
     pub fn add_shard(&self, shard: &str, lineage: Lineage) {
         let mut inner = self.lock();
         for parent in &lineage.parents {
@@ -167,7 +167,7 @@ impl Memory {
         inner.shards.insert(shard.to_owned(), Shard { lineage, records: Vec::new(), closed: false });
     }
 
-    /// Puts a record where [`Shards::read`] finds it. The shard is there, and the record is its newest.
+    /// Puts a record where [`Shards::read`] finds it. The shard must exist; the record becomes its newest.
     pub fn put_record(&self, shard: &str, record: StoredRecord) {
         let mut inner = self.lock();
         if let Some(shard) = inner.shards.get_mut(shard) {
@@ -175,19 +175,19 @@ impl Memory {
         }
     }
 
-    /// Lets the records before `number` expire.
+    /// Expires the records before `number`.
     pub fn trim(&self, shard: &str, number: SequenceNumber) {
         if let Some(shard) = self.lock().shards.get_mut(shard) {
             shard.records.retain(|record| record.sequence >= number);
         }
     }
 
-    /// Takes a shard off the stream's list, as it is once all its records have expired.
+    /// Removes a shard from the stream's list, as happens once all its records have expired.
     pub fn remove_shard(&self, shard: &str) {
         self.lock().shards.remove(shard);
     }
 
-    /// How often each operation was asked for since this was last asked.
+    /// Returns how often each operation was requested since the last call.
     pub fn take_operations(&self) -> BTreeMap<&'static str, u64> {
         std::mem::take(&mut self.lock().operations)
     }
@@ -289,7 +289,7 @@ impl RuleSets for Memory {
     }
 }
 
-/// Records in one page.
+/// Number of records in one page.
 const PAGE_RECORDS: usize = 100;
 
 impl Shards for Memory {
@@ -323,7 +323,7 @@ impl Shards for Memory {
         };
         let records: Vec<StoredRecord> = records[from..].iter().take(PAGE_RECORDS).cloned().collect();
         let next = match records.last() {
-            // A page that ends with the newest record does not know it.
+            // A page that ends with the newest record does not show it.
             Some(last) => Next::More(last.sequence.to_string()),
             None if *closed => Next::End,
             None => Next::Newest,
@@ -377,7 +377,7 @@ impl Publisher for Memory {
 }
 
 impl Memory {
-    /// One conditional put. What it says is the key of a row that contradicts one that was there.
+    /// Performs one conditional put. `put` returns the key of a row that contradicts an existing one.
     async fn row(&self, key: &str, put: impl FnOnce(&mut Rows) -> Option<String>) -> Result<(), PortError> {
         let fault = self.begin(Operation::Publish, key).await;
         if let Some(Fault::Refused | Fault::Conflict | Fault::RequestLost) = fault {
@@ -401,7 +401,7 @@ fn insert<K: Ord + fmt::Debug, V: Clone + PartialEq>(table: &mut BTreeMap<K, V>,
     }
 }
 
-/// Waits once, so that whoever polls may stop polling.
+/// Yields once, so that the caller may stop polling.
 struct Yield(bool);
 
 impl Future for Yield {
@@ -416,7 +416,7 @@ impl Future for Yield {
     }
 }
 
-/// Runs a future over these ports to its end.
+/// Runs a future over these ports to completion.
 pub fn run<F: Future>(future: F) -> F::Output {
     match run_for(future, usize::MAX) {
         Some(output) => output,
@@ -424,7 +424,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Runs a future for so many polls, and drops it if it has not ended by then.
+/// Polls a future at most this many times, and drops it if it has not completed by then.
 pub fn run_for<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

@@ -1,5 +1,5 @@
-//! What a device remembers of one metric, in as few bytes as it takes: every record reads all metrics of its device, and of a
-//! large fleet they lie in no cache.
+//! What a device remembers of one metric, in as few bytes as possible: every record reads all metrics of its device,
+//! and in a large fleet they lie in no cache.
 
 use crate::{
     units::{Finite, Timestamp},
@@ -9,17 +9,17 @@ use crate::{
 /// The newest sample of a metric.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct MetricState {
-    /// Its time, if it has one.
+    /// Time of the sample, if there is one.
     newest: Timestamp,
-    /// What `kind` says.
+    /// The value, encoded as `kind` says.
     number: f64,
-    /// How many were evaluated.
+    /// Number of samples evaluated.
     seen: u32,
     kind: Kind,
     timed: bool,
 }
 
-/// How a value is kept in a number.
+/// How a value is encoded as a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
     #[default]
@@ -32,13 +32,13 @@ enum Kind {
 const _: () = assert!(size_of::<MetricState>() == 24);
 
 impl MetricState {
-    /// One with all its parts.
+    /// Creates a state from all its parts.
     pub(crate) fn new(newest: Option<Timestamp>, value: Option<Value>, seen: u32) -> Self {
         let state = Self { newest: newest.unwrap_or_default(), timed: newest.is_some(), seen, ..Self::default() };
         state.with_value(value)
     }
 
-    /// The same with another value, or with none.
+    /// Returns the same state with another value, or with none.
     pub(crate) fn with_value(self, value: Option<Value>) -> Self {
         let (kind, number) = match value {
             None => (Kind::None, 0.0),
@@ -49,25 +49,25 @@ impl MetricState {
         Self { kind, number, ..self }
     }
 
-    /// Takes a sample.
+    /// Records a sample.
     #[inline]
     pub(crate) fn take(&mut self, at: Timestamp, value: Value) {
         *self = Self { newest: at, timed: true, seen: self.seen.saturating_add(1), ..*self }.with_value(Some(value));
     }
 
-    /// Whether a sample of this time comes after it.
+    /// Whether a sample with this time is newer.
     #[inline]
     pub(crate) fn is_before(&self, at: Timestamp) -> bool {
         !self.timed || self.newest < at
     }
 
-    /// Its time. Nothing at or before it is evaluated.
+    /// Returns the time of the newest sample. Nothing at or before it is evaluated.
     #[inline]
     pub(crate) fn newest(&self) -> Option<Timestamp> {
         self.timed.then_some(self.newest)
     }
 
-    /// Its value; none after a rule set that gave the metric another kind.
+    /// Returns the newest value; `None` after a rule set gave the metric another kind.
     #[inline]
     pub(crate) fn value(&self) -> Option<Value> {
         match self.kind {
@@ -78,7 +78,7 @@ impl MetricState {
         }
     }
 
-    /// How many were evaluated.
+    /// Returns the number of samples evaluated.
     #[inline]
     pub(crate) fn seen(&self) -> u32 {
         self.seen

@@ -1,5 +1,5 @@
-//! Bugs on purpose, one of which can be switched on in a development build with the feature `mutants`: a simulation that
-//! does not find them would not find real ones. In any other build `mutant!` is `false` and none of this is there.
+//! Deliberate bugs, one of which can be switched on in a development build with the feature `mutants`: a simulation
+//! that does not find them would not find real ones. In any other build `mutant!` is `false` and none of this exists.
 
 #[cfg(all(feature = "mutants", debug_assertions))]
 macro_rules! mutant {
@@ -28,14 +28,14 @@ mod switch {
         ON.get() == Some(mutant)
     }
 
-    /// Switches a bug on in this thread, or all of them off.
+    /// Switches one bug on in this thread, or all of them off.
     pub fn switch_on(mutant: Option<Mutant>) {
         ON.set(mutant);
     }
 
     macro_rules! mutants {
         ($($(#[$doc:meta])* $name:ident,)*) => {
-            /// A bug.
+            /// A deliberate bug.
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
             pub enum Mutant { $($(#[$doc])* $name,)* }
 
@@ -47,17 +47,17 @@ mod switch {
     }
 
     mutants! {
-        /// The store creates an object where there is one.
+        /// The store creates an object although one exists.
         CreateWithoutCondition,
         /// A refused create counts as done.
         ExistsTakenAsSuccess,
-        /// A create of unknown outcome counts as done.
+        /// A create with an unknown outcome counts as done.
         AmbiguousTakenAsSuccess,
         /// A writer's token is the same for all bytes, and nothing else is compared.
         TokenReused,
         /// After catching up, the rest of the batch is not evaluated again.
         NoReevaluation,
-        /// What was evaluated is not undone when somebody else was faster.
+        /// What was evaluated is not undone when another process was faster.
         NotUndone,
         /// The effects of a delta that was read are not published.
         EffectsNotPublishedAgain,
@@ -65,15 +65,15 @@ mod switch {
         BuiltOnUnpublished,
         /// A publication that fails counts as done.
         PublishFailureIgnored,
-        /// Notices go out before the commit, under names that no replay computes.
+        /// Notices are sent before the commit, under names that no replay computes.
         PublishedBeforeCommit,
-        /// A batch is tried again as a whole, however often it has taken the process down.
+        /// A batch is attempted again as a whole, however often it has brought the process down.
         KillerNeverAlone,
-        /// A record that the state has applied is applied again.
+        /// A record that the state has already applied is applied again.
         PositionNotChecked,
-        /// After a record that cannot be taken now, the next ones are.
+        /// After a record that cannot be evaluated now, the next ones are.
         LaterRecordsAfterFailure,
-        /// Records count as done before their delta is there.
+        /// Records count as done before their delta exists.
         AcknowledgedBeforeCommit,
         /// The ingest time of a plain record is that of the run.
         WallClock,
@@ -85,35 +85,35 @@ mod switch {
         CacheKeptAfterFailedCommit,
         /// A cached state is used however old it is, so that deltas expire under it.
         CacheNeverTooOld,
-        /// A child begins with what its parent has come to so far, and the parent goes on.
+        /// A child starts with the current state of its parent, and the parent continues.
         ParentNotSealed,
-        /// A parent is sealed before its last records are taken.
+        /// A parent is sealed before its last records are evaluated.
         ParentSealedEarly,
-        /// A child of two shards begins with the state of one.
+        /// A child of two shards starts with the state of one.
         ChildWithoutOneParent,
-        /// At the beginning of a merged shard time has stood still for the parent that lies behind.
+        /// At the start of a merged shard, time has stood still for the parent that lags behind.
         ParentNotCaughtUp,
-        /// A stream in another's place begins with what the oldest of the chains that know a device says of it.
+        /// A stream that replaces another starts with what the oldest chain that knows a device holds of it.
         OldestChainKnowsBest,
-        /// A list that fails is an empty one, and a shard that has begun may begin anew.
+        /// A listing that fails counts as empty, and a shard that has started may start from scratch.
         FailedListIsEmpty,
-        /// An object is believed whatever its checksum says.
+        /// An object is accepted whatever its checksum.
         ChecksumIgnored,
-        /// A rule set that cannot be had now counts as one that never can.
+        /// A rule set that cannot be fetched now counts as one that never can be.
         UnavailableRuleSetIgnored,
         /// An older rule set is adopted.
         OlderRuleSetAdopted,
-        /// What a device said to a fleet before counts again.
+        /// An old report of a device to a fleet is applied again.
         StaleMemberApplied,
         /// An older row of an override is applied.
         OverrideRevisionIgnored,
         /// An older registration is applied.
         OlderRegistrationApplied,
-        /// What the passing of time does is done after the record that notices it.
+        /// The effects of time passing are applied after the record that reveals it.
         TimersAfterRecord,
         /// A timer counts as a sample of an M of N window.
         TimerCountsAsSample,
-        /// A sample of the newest one's time is evaluated.
+        /// A sample with the same time as the newest one is evaluated.
         DuplicateEvaluated,
         /// A duration that is reached exactly is not enough.
         DurationExclusive,
@@ -121,47 +121,47 @@ mod switch {
         CountForgetsNothing,
         /// A flat line is compared with its last sample, and not with its first.
         FlatlineDrifts,
-        /// Behind a gap a flat line is compared with the value before it.
+        /// After a gap, a flat line is compared with the value before it.
         GapKeepsLine,
-        /// A value that moves begins a flat line at its next sample.
+        /// A value that moves starts a flat line at its next sample.
         LineBeginsStill,
-        /// A composite rule is not looked at when what it reads has ended with a change of the rules.
+        /// A composite rule is not evaluated when an alert that it reads has ended with a change of the rules.
         CompositeNotSettled,
-        /// A heartbeat ends a silence, and no composite rule is looked at.
+        /// A heartbeat ends a silence, and no composite rule is evaluated.
         HeartbeatMovesNoComposite,
-        /// The hours of a rule without samples begin and end where a record comes.
+        /// The hours of a rule without samples start and end only when a record arrives.
         HoursNeedRecords,
-        /// A composite rule holds whatever must not.
+        /// A composite rule ignores `not`.
         CompositeIgnoresNot,
         /// The end of one alarm ends all of them.
         AlarmEndsAll,
         /// Outliers become part of the past.
         AnomalyLearnsOutliers,
-        /// After a silence, one sample is nearly the whole past.
+        /// After a silence, one sample makes up nearly the whole past.
         EwmaSilenceUnbounded,
         /// The oldest part of a window is never dropped.
         ZscoreForgetsNothing,
         /// The median is that of all values, however large the ring.
         MadRingUnbounded,
-        /// A rule about silence keeps no hours.
+        /// A rule about silence ignores its hours.
         SilenceOutsideHours,
-        /// Silence that a rule comes to late is found outside its hours.
+        /// A silence that a rule detects late is accepted outside its hours.
         LateSilenceOutsideHours,
         /// A connection ends a rule that waits for a message.
         ConnectionTakenAsMessage,
-        /// An older event of a connection is believed.
+        /// An older connection event is accepted.
         OlderConnectionBelieved,
-        /// A device that was said to have gone is given no time to come back.
+        /// A device that is reported gone is given no time to come back.
         GoneWithoutGrace,
-        /// An alert that ends keeps the explanation of the value before.
+        /// An alert that ends keeps the evidence of the previous value.
         ExplanationLeftBehind,
         /// Hours are those of UTC, and not of the device's zone.
         HoursInUtc,
-        /// What is put on the stream once more is news of now.
+        /// A redriven record counts as current news.
         RedrivenIsNews,
         /// The cooldown counts from the time of the device.
         CooldownByDeviceTime,
-        /// A rule that means something else keeps its episode.
+        /// A rule whose meaning has changed keeps its episode.
         ChangedRuleKeepsEpisode,
     }
 }

@@ -1,24 +1,24 @@
-//! Numbers read eight bytes at a time: without a loop, and so without a guess at where a number ends.
+//! Numbers read eight bytes at a time: without a loop, and so without mispredicting where a number ends.
 
 use std::num::NonZeroU64;
 
-/// Eight bytes of a text, the first of them lowest.
+/// Eight bytes of a string, the first of them in the lowest byte.
 #[derive(Clone, Copy)]
 struct Octets {
-    /// What each digit is. What the other bytes are here is no digit.
+    /// The value of each digit. At all other bytes it is not a digit's value.
     digits: u64,
-    /// The highest bit of each byte that is no digit.
+    /// The highest bit of each byte that is not a digit.
     others: u64,
 }
 
-/// A number as it is written, without a sign.
+/// A decimal number without a sign, as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Decimal {
-    /// Its digits without the point.
+    /// Its digits without the decimal point.
     pub(crate) digits: u64,
-    /// Digits behind the point.
+    /// Number of digits after the point.
     pub(crate) places: usize,
-    /// Its bytes.
+    /// Length in bytes.
     pub(crate) length: usize,
 }
 
@@ -30,13 +30,13 @@ impl Octets {
     #[inline]
     fn new(text: &[u8; 8]) -> Self {
         let digits = u64::from_le_bytes(*text) ^ each(b'0');
-        // No byte of the sum reaches the next one.
+        // No byte of the sum overflows into the next.
         let others = (((digits & each(0x7f)) + each(0x80 - 10)) | digits) & each(0x80);
         Self { digits, others }
     }
 }
 
-/// The number that eight digits are, the first of them lowest.
+/// Returns the value of eight digits, the first of them in the lowest byte.
 #[inline]
 fn number(digits: u64) -> u64 {
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
@@ -44,8 +44,8 @@ fn number(digits: u64) -> u64 {
     (fours * 10_000 + (fours >> 32)) & 0xffff_ffff
 }
 
-/// The number that a text begins with as JSON spells it, if it ends within eight bytes and has no exponent. `None` says
-/// nothing about the text.
+/// Returns the number that a string starts with, spelled as in JSON, if it ends within eight bytes and has no
+/// exponent. `None` leaves the string to another reader.
 #[inline(always)]
 pub(crate) fn decimal(text: &[u8; 8]) -> Option<Decimal> {
     let Octets { digits, others } = Octets::new(text);
@@ -57,7 +57,7 @@ pub(crate) fn decimal(text: &[u8; 8]) -> Option<Decimal> {
     if whole == 0 || (whole > 8 && byte(0) == b'0') {
         return None;
     }
-    // What follows the digits falls out at the top, and noughts come in below.
+    // What follows the digits falls out at the top, and zeros come in at the bottom.
     let aligned = |end: u32| digits << (64 - end);
     if byte(whole) != b'.' {
         let read = Decimal { digits: number(aligned(whole)), places: 0, length: (whole / 8) as usize };
@@ -67,29 +67,29 @@ pub(crate) fn decimal(text: &[u8; 8]) -> Option<Decimal> {
     if end == whole + 8 || byte(end) | 0x20 == b'e' {
         return None;
     }
-    // The point goes: what stands before it takes its place.
+    // The point is dropped: the digits before it take its place.
     let from_point = u64::MAX << (64 - end + whole);
     let joined = (aligned(end) & (from_point << 8)) | ((aligned(end) << 8) & !(from_point << 8));
     Some(Decimal { digits: number(joined), places: ((end - whole) / 8 - 1) as usize, length: (end / 8) as usize })
 }
 
-/// The number that thirteen digits are, as of milliseconds since 1970; `None` if they are something else.
+/// Returns the value of thirteen digits, such as milliseconds since 1970; `None` if they are not all digits.
 #[inline]
 pub fn thirteen(text: &[u8; 13]) -> Option<u64> {
     let (first, last) = (Octets::new(text.first_chunk()?), Octets::new(text.last_chunk()?));
-    // Three digits are in both.
+    // Both parts contain three of the digits.
     (first.others | last.others == 0).then(|| number(first.digits) * 100_000 + number(last.digits >> 24 << 24))
 }
 
-/// The milliseconds that `1769855400.123` is, ten digits of seconds and three behind the point; `None` if it is
-/// something else.
+/// Returns `1769855400.123`, ten digits of seconds and three after the point, in milliseconds; `None` for any other
+/// form.
 #[inline]
 pub fn seconds(text: &[u8; 14]) -> Option<u64> {
     let (first, last) = (Octets::new(text.first_chunk()?), Octets::new(text.last_chunk()?));
     if text[10] != b'.' || first.others != 0 || last.others != 0x80 << 32 {
         return None;
     }
-    // Two digits are in both; two more lie before the point.
+    // Both parts contain two of the digits; two more lie before the point.
     let five = ((last.digits & 0xffff_0000) << 8) | (last.digits >> 40 << 40);
     Some(number(first.digits) * 100_000 + number(five))
 }

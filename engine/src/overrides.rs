@@ -1,8 +1,8 @@
-//! What operators have set for rules while the platform runs, apart from the file: a rule is off, has another
-//! threshold, is muted, or tells somebody else. The newest revision of each row counts.
+//! What operators set for rules while the platform runs, separately from the file: a rule is disabled, has another
+//! threshold, is muted, or notifies other contacts. The newest revision of each row counts.
 //!
-//! It knows nothing of the table that the rows come from, or of what a change does to running episodes: to a shard, a
-//! rule set under other overrides is another rule set.
+//! Knows nothing about the table that the rows come from, or about what a change does to running episodes: to a
+//! shard, a rule set under other overrides is another rule set.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,41 +12,42 @@ use crate::{
     units::{Finite, Timestamp},
 };
 
-/// The most rows that a shard takes. Another rule's is ignored then. Two shards that are merged may have more together.
+/// Maximum number of rows that a shard accepts. A row for a further rule is then ignored. Two shards that are merged
+/// may together have more.
 pub const OVERRIDES_MAX: usize = 1_024;
-/// The most contacts of a row.
+/// Maximum number of contacts in a row.
 pub const CONTACTS_MAX: usize = 16;
 
 /// One rule's row. A field that is not set leaves the rule as its set has it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Override {
-    /// A row with a lower or equal revision is ignored.
+    /// Revision of the row. A row with a lower or equal one is ignored.
     pub revision: u64,
     /// Whether the rule is evaluated.
     pub enabled: Option<bool>,
-    /// What a value, or a rate of change, is compared with.
+    /// Number that a value, or a rate of change, is compared with.
     pub threshold: Option<Finite>,
-    /// Nobody is told of a firing before this moment of the shard's time.
+    /// Moment of the shard's time before which no notice of a firing is sent.
     pub muted_until: Option<Timestamp>,
-    /// Who is told, on every channel that they have, in place of those that the routes name.
+    /// Contacts that are notified, on every channel that they have, instead of those that the routes name.
     pub contacts: Option<Arc<[ContactId]>>,
-    /// From this moment of the shard's time on the row sets nothing.
+    /// Moment of the shard's time from which the row sets nothing.
     pub until: Option<Timestamp>,
 }
 
-/// Why a rule cannot be as a row says.
+/// Why a row cannot apply to its rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
     /// There is no such rule.
     #[error("there is no rule `{0}`")]
     UnknownRule(RuleId),
-    /// A rule of its kind is not given by one number.
+    /// A rule of this kind does not have a single threshold.
     #[error("a rule of this kind has no threshold")]
     NoThreshold,
-    /// Nobody would be told.
+    /// No contact would be notified.
     #[error("nobody would be told: name a contact, or mute the rule")]
     NoContact,
-    /// A row has room for so many.
+    /// The row has more than [`CONTACTS_MAX`] contacts.
     #[error("at most {CONTACTS_MAX} contacts can be named")]
     TooManyContacts,
     /// There is no such contact.
@@ -62,11 +63,11 @@ pub enum Unfit {
 pub(crate) enum Ignored {
     /// Its revision is not above that of the row in force.
     Stale,
-    /// The rule cannot be as it says.
+    /// The row cannot apply to its rule.
     Unusable,
 }
 
-/// The rows of a shard. One that sets nothing any more stays for its revision.
+/// The rows of a shard. A row that no longer sets anything is kept for its revision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Overrides(BTreeMap<RuleId, Override>);
 
@@ -77,16 +78,16 @@ impl Override {
         enabled.is_none() && threshold.is_none() && muted_until.is_none() && contacts.is_none()
     }
 
-    /// Whether a rule of a set can be as the row says.
+    /// Checks that the row can apply to its rule in a set.
     ///
     /// # Errors
-    /// Why not.
+    /// Why it cannot.
     pub fn check(&self, id: &RuleId, set: &RuleSet) -> Result<(), Unfit> {
         let rule = set.rules.get(id).ok_or_else(|| Unfit::UnknownRule(id.clone()))?;
         self.applied(id, rule, set).map(|_| ())
     }
 
-    /// The rule as the row wants it.
+    /// Returns the rule with the row applied.
     fn applied(&self, id: &RuleId, rule: &Rule, set: &RuleSet) -> Result<Rule, Unfit> {
         let mut changed = rule.clone();
         changed.enabled = self.enabled.unwrap_or(rule.enabled);
@@ -134,8 +135,8 @@ impl Overrides {
         self.0.insert(rule, row);
     }
 
-    /// These with one row more, or changed. A rule that the set does not know may come with a later one; of a rule that
-    /// it knows, the row must make sense.
+    /// Returns these rows with one added or replaced. The rule may be unknown to the set, since a later set may add
+    /// it. If it is known, the row must be applicable.
     pub(crate) fn with(&self, rule: &RuleId, row: &Override, set: &RuleSet) -> Result<Self, Ignored> {
         let known = self.0.get(rule);
         if known.is_some_and(|known| row.revision <= known.revision) && !mutant!(OverrideRevisionIgnored) {
@@ -150,12 +151,12 @@ impl Overrides {
         Ok(changed)
     }
 
-    /// The first moment at which a row ends.
+    /// Returns the first moment at which a row ends.
     pub(crate) fn first_end(&self) -> Option<Timestamp> {
         self.0.values().filter(|row| !row.is_void()).filter_map(|row| row.until).min()
     }
 
-    /// These without what has ended by a moment.
+    /// Returns these rows without those that have ended by a moment.
     pub(crate) fn at(&self, now: Timestamp) -> Self {
         let ended = |row: &Override| row.until.is_some_and(|until| until <= now);
         let left = |row: &Override| {
@@ -164,7 +165,7 @@ impl Overrides {
         Self(self.0.iter().map(|(rule, row)| (rule.clone(), left(row))).collect())
     }
 
-    /// Of two shards' rows for a rule, the one with the higher revision.
+    /// Merges the rows of two shards. For each rule, the row with the higher revision is kept.
     pub(crate) fn merge(&self, other: &Self) -> Self {
         let mut merged = self.clone();
         for (rule, row) in &other.0 {
@@ -176,8 +177,8 @@ impl Overrides {
         merged
     }
 
-    /// Those that do something under a set, and the rules as they want them. A row that does not fit its rule, which
-    /// another set than that of its time may have changed, leaves it alone.
+    /// Returns the rows that have an effect under a set, with the rules as changed by them. A row that does not fit
+    /// its rule, because the rule has changed since, leaves it unchanged.
     pub(crate) fn in_force<'a>(&'a self, set: &RuleSet) -> BTreeMap<&'a RuleId, (&'a Override, Rule)> {
         let rows = self.0.iter().filter(|(_, row)| !row.is_void());
         rows.filter_map(|(id, row)| Some((id, (row, row.applied(id, set.rules.get(id)?, set).ok()?)))).collect()

@@ -1,27 +1,27 @@
-//! Where a shard's log stands. Sequence numbers of a stream are decimal numbers far beyond 128 bits, so they are
-//! kept as digits. This module knows nothing of records or of storage.
+//! The position of a shard's log. Sequence numbers of a stream are decimal numbers far beyond 128 bits, so they are
+//! kept as digits. This module knows nothing about records or storage.
 
 use std::{fmt, ops::Deref, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use smol_str::SmolStr;
 
-/// The most digits of a sequence number (Kinesis, type `SequenceNumber`: `0|([1-9]\d{0,128})`).
+/// Maximum number of digits in a sequence number (Kinesis, type `SequenceNumber`: `0|([1-9]\d{0,128})`).
 pub const SEQUENCE_DIGITS_MAX: usize = 129;
 
-/// Why a text is not a sequence number.
+/// A string is not a valid sequence number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sequence number is 1 to {SEQUENCE_DIGITS_MAX} decimal digits")]
 pub struct InvalidSequence;
 
-/// Digits that one word holds.
+/// Number of digits in one word.
 const WORD_DIGITS: usize = 16;
 const WORDS: usize = SEQUENCE_DIGITS_MAX.div_ceil(WORD_DIGITS);
-/// What the first word is less than: the digits that the others do not hold.
+/// Exclusive upper bound of the first word, which holds the digits that do not fit into the others.
 const FIRST_END: u64 = 1 << (4 * (SEQUENCE_DIGITS_MAX - (WORDS - 1) * WORD_DIGITS));
 
-/// The number of a record in its shard: four bits for each digit and the highest digits first, so that comparing words compares
-/// numbers. Nothing is allocated, and every record has one that is copied about, so it is small.
+/// The number of a record in its shard: four bits for each digit and the highest digits first, so that comparing
+/// words compares numbers. It is small and allocates nothing, since every record has one that is copied often.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SequenceNumber([u64; WORDS]);
 
@@ -31,7 +31,7 @@ impl SequenceNumber {
         Self::from_digits(text.as_bytes())
     }
 
-    /// Reads decimal digits as they stand in bytes.
+    /// Reads decimal digits from bytes.
     pub fn from_digits(text: &[u8]) -> Result<Self, InvalidSequence> {
         let mut words = [0; WORDS];
         let mut rest = text;
@@ -56,7 +56,7 @@ impl SequenceNumber {
         Ok(Self(words))
     }
 
-    /// Reads digits beside which the `own` ones of this number stand. Numbers of a shard's records that follow each other
+    /// Reads the digits in `text`, given that `own` holds the digits of this number. Consecutive numbers of a shard
     /// differ in their last digits only.
     #[inline]
     pub fn another(&self, own: &[u8], text: &[u8]) -> Result<Self, InvalidSequence> {
@@ -71,14 +71,14 @@ impl SequenceNumber {
         }
     }
 
-    /// The digits without leading zeros, as the stream gives them.
+    /// Returns the digits without leading zeros, as the stream writes them.
     pub fn digits(&self) -> Digits {
         let text = self.all_digits();
         let from = text.iter().position(|digit| *digit != b'0').unwrap_or(SEQUENCE_DIGITS_MAX - 1);
         Digits { text, from }
     }
 
-    /// The digits filled up with zeros to [`SEQUENCE_DIGITS_MAX`], so that text order is number order.
+    /// Returns the digits padded with zeros to [`SEQUENCE_DIGITS_MAX`], so that string order is number order.
     pub fn padded(&self) -> SmolStr {
         SmolStr::new(&*Digits { text: self.all_digits(), from: 0 })
     }
@@ -94,7 +94,7 @@ impl SequenceNumber {
     }
 }
 
-/// Sixteen digits as a word; `None` where one of them is none.
+/// Packs sixteen digits into a word; `None` if one of them is not a digit.
 #[inline]
 fn packed(digits: [u8; WORD_DIGITS]) -> Option<u64> {
     const ZEROS: u128 = u128::from_be_bytes([b'0'; WORD_DIGITS]);
@@ -187,7 +187,7 @@ pub enum Position {
 }
 
 impl Position {
-    /// Whether a record lies at or before this position, so that its outcome is part of the state already.
+    /// Whether a record lies at or before this position, so that its outcome is already part of the state.
     #[inline]
     pub fn covers(&self, sequence: &SequenceNumber) -> bool {
         match self {
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn numbers_beyond_128_bits_are_ordered_as_numbers() {
-        // 2^186, its neighbour, and a number of another length.
+        // 2^186, its neighbor, and a number of another length.
         let two_to_186 = "98079714615416886934934209737619787751599303819750539264";
         assert!(number("98079714615416886934934209737619787751599303819750539263") < number(two_to_186));
         assert!(number("9") < number("10"));
@@ -255,7 +255,7 @@ mod tests {
             let good = bytes.iter().all(u8::is_ascii_digit) && significant <= SEQUENCE_DIGITS_MAX;
             let read = SequenceNumber::from_digits(&bytes);
             prop_assert_eq!(read.is_ok(), good);
-            // Beside a number of the same digits but for its last, and beside one of others.
+            // Given a number with the same digits except the last, and one with other digits.
             for own in [format!("{}7", &text[..text.len() - 1]), "7".repeat(20)] {
                 if let Ok(number) = SequenceNumber::new(&own) {
                     prop_assert_eq!(number.another(own.as_bytes(), &bytes), read.clone());

@@ -1,5 +1,5 @@
-//! Doors for fuzzing: whatever the engine reads from outside, with what must hold for any bytes at all. A door panics
-//! where something does not hold, and says in a word what became of the bytes.
+//! Entry points for fuzzing: everything that the engine reads from outside, with what must hold for any bytes at all.
+//! An entry point panics if something does not hold, and returns a word for what became of the bytes.
 
 use std::{fmt::Debug, sync::Arc};
 
@@ -25,7 +25,7 @@ fn stream_record(number: u64, data: &[u8]) -> StreamRecord<'_> {
     StreamRecord { sequence: SequenceNumber::from(number), partition_key: DEVICE, arrived_at: NOW, data }
 }
 
-/// A record's data: what is read without a parser is what the parser reads.
+/// Reads the data of a record: the reader without a parser must agree with the parser.
 pub fn record(data: &[u8]) -> String {
     let record = stream_record(1, data);
     let (mut quick, mut slow) = (Buffer::default(), Buffer::default());
@@ -40,7 +40,7 @@ pub fn record(data: &[u8]) -> String {
     }
 }
 
-/// A device's message under each type of a set: what is read by a template or the scan is what the parser reads.
+/// Reads a device's message under each type of a set: the readers by template and by scan must agree with the parser.
 pub fn payload(rules: &Compiled, message: &[u8]) -> String {
     let device = DeviceId::new(DEVICE).expect("an id");
     let mut words = Vec::new();
@@ -57,19 +57,19 @@ pub fn payload(rules: &Compiled, message: &[u8]) -> String {
     words.join(" ")
 }
 
-/// An object of a chain, its checksum set right: or nothing behind it would ever be read. What can be read can be
-/// written, and is the same when it is read again.
+/// Reads an object of a chain after correcting its checksum; otherwise nothing behind the checksum would ever be
+/// read. What can be read can be written, and is the same when it is read again.
 pub fn link(rules: &Arc<Compiled>, bytes: &[u8]) -> String {
     match chain::probe(bytes, rules) {
         Ok(word) => word.to_owned(),
         Err(unreadable) => {
-            // Places and texts would make every error a new one.
+            // Offsets and quoted text would make every error a new one.
             unreadable.0.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default().to_owned()
         }
     }
 }
 
-/// A delta and a base as they are after some records.
+/// Returns a delta and a base as they are after some records.
 pub fn chain(rule_set: &[u8], records: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
     let mut rules = Arc::new(Compiled::from_bytes(rule_set).expect("a rule set"));
     let mut state = ShardState::new(RuleSetRef { version: 0, sha256: RuleSet::sha256(rule_set) });
@@ -84,7 +84,7 @@ pub fn chain(rule_set: &[u8], records: &[Vec<u8>]) -> (Vec<u8>, Vec<u8>) {
     (delta, chain::write_base(&state, &rules))
 }
 
-/// The name of a value's variant.
+/// Returns the name of a value's variant.
 fn variant(value: &impl Debug) -> String {
     format!("{value:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }

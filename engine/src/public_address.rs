@@ -1,10 +1,10 @@
-//! Which addresses are of the public internet: a platform file may name no others for its webhooks, and nothing is sent to
-//! them.
+//! Which addresses belong to the public internet. A platform file may use only those for its webhooks, and nothing is
+//! sent to any other.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is, if it is not public. Ranges that no network carries, such as those for documentation, are not
-/// listed: nothing is there to protect.
+/// Returns what an address is, if it is not public. Ranges that no network carries, such as those for documentation,
+/// are not listed: there is nothing to protect.
 pub fn not_public(address: IpAddr) -> Option<&'static str> {
     match address {
         IpAddr::V4(address) => not_public_v4(address),
@@ -30,7 +30,7 @@ fn not_public_v4(address: Ipv4Addr) -> Option<&'static str> {
 
 fn not_public_v6(address: Ipv6Addr) -> Option<&'static str> {
     let segments = address.segments();
-    // Each of these leads to an IPv4 address, by the operating system or by a gateway.
+    // Each of these leads to an IPv4 address, through the operating system or a gateway.
     match segments {
         [0, 0, 0, 0, 0, 0xffff, ..] => return Some("a mapped IPv4 address"),
         [0, 0, 0, 0, 0, 0, 0, 0] => return Some("unspecified"),

@@ -1,38 +1,38 @@
-//! The queue of timers: which device to look at when the shard's time comes to a moment.
+//! The queue of timers: which device to check when the shard's time reaches a moment.
 //!
-//! What is due on a device follows from its state; the queue only remembers when to look. A device is looked at too
-//! early rather than too late: a moment that has moved on is found out then, so that the many records that only move
-//! it on cost nothing here.
+//! What is due on a device follows from its state; the queue only remembers when to check. A device is checked too
+//! early rather than too late: that its moment has moved on is detected only then, so the many records that merely
+//! move it on cost nothing here.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::{ids::DeviceId, state::Device, units::Timestamp};
 
-/// The queue. It is no part of a state: it is made anew from what the state says.
+/// The queue. It is not part of a state: it is rebuilt from the state.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    /// Earliest first, then by device. Entries whose device has another moment by now mean nothing.
+    /// Earliest first, then by device. An entry whose device has another moment by now is void.
     heap: BinaryHeap<Reverse<(Timestamp, DeviceId, u32)>>,
     /// Devices whose moment is not known.
     unknown: Vec<u32>,
-    /// No device's is.
+    /// Whether no device's moment is known.
     everything: bool,
 }
 
 impl Queue {
-    /// A queue that knows nothing yet.
+    /// Creates a queue that knows nothing yet.
     pub(crate) fn everything() -> Self {
         Self { everything: true, ..Self::default() }
     }
 
-    /// Whatever was known of a device does not hold any more.
+    /// Discards what was known of a device.
     pub(crate) fn forget(&mut self, index: u32) {
         if !self.everything {
             self.unknown.push(index);
         }
     }
 
-    /// The devices whose moment must be worked out, by index; afterwards they count as known.
+    /// Returns the indexes of the devices whose moment must be computed; from then on they count as known.
     pub(crate) fn unknown(&mut self, devices: usize) -> Vec<u32> {
         if std::mem::take(&mut self.everything) {
             self.heap.clear();
@@ -43,7 +43,7 @@ impl Queue {
         }
     }
 
-    /// Looks at a device at `due`, unless it is looked at before.
+    /// Schedules a check of a device at `due`, unless one is scheduled earlier.
     pub(crate) fn put(&mut self, device: &mut Device, index: u32, due: Timestamp) {
         if device.queued.is_none_or(|queued| due < queued) {
             device.queued = Some(due);
@@ -51,7 +51,7 @@ impl Queue {
         }
     }
 
-    /// The next device to look at up to `until`, taken off the queue.
+    /// Removes and returns the next device to check up to `until`.
     pub(crate) fn next(&mut self, until: Timestamp, devices: &mut [Device]) -> Option<(Timestamp, u32)> {
         while let Some(Reverse((due, _, _))) = self.heap.peek()
             && *due <= until

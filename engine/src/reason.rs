@@ -14,7 +14,7 @@ macro_rules! reasons {
             /// Every reason.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The stable word for it.
+            /// Returns the stable word for the reason.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)* }
             }
@@ -31,11 +31,11 @@ reasons! {
     BadJson = "bad_json",
     /// Objects and arrays are nested deeper than 16.
     TooDeep = "too_deep",
-    /// An object holds one key twice.
+    /// An object holds the same key twice.
     DuplicateKey = "duplicate_key",
     /// A sample holds more than 64 values.
     TooManyMetrics = "too_many_metrics",
-    /// A value is no finite number, or beyond ±1e15.
+    /// A value is not a finite number, or lies beyond ±1e15.
     BadNumber = "bad_number",
     /// A value has another type than the platform declares.
     WrongType = "wrong_type",
@@ -45,13 +45,13 @@ reasons! {
     MissingReading = "missing_reading",
     /// A value lies outside the bounds that the platform declares.
     OutOfRange = "out_of_range",
-    /// A word is none of those that the platform declares.
+    /// A word is not one of those that the platform declares.
     UnknownValue = "unknown_value",
     /// A reading is not declared and `unknown_reading` is `reject`.
     UnknownReading = "unknown_reading",
-    /// A message on the channel `status` does not say `online` or `offline`.
+    /// A message on the channel `status` is neither `online` nor `offline`.
     BadStatus = "bad_status",
-    /// A message on the channel `alerts` is no alarm.
+    /// A message on the channel `alerts` is not a valid alarm.
     BadAlarm = "bad_alarm",
     /// The device has never been registered.
     UnknownDevice = "unknown_device",
@@ -65,19 +65,19 @@ reasons! {
     IdentityMismatch = "identity_mismatch",
     /// The payload names another device than its topic.
     SpoofedDeviceId = "spoofed_device_id",
-    /// A wrapped record lacks a field, or holds one of the wrong form.
+    /// A wrapped record lacks a field, or has one in the wrong form.
     BadEnvelope = "bad_envelope",
     /// The payload of a wrapped record is not base64.
     BadBase64 = "bad_base64",
     /// A wrapped record is of a kind that this version does not know.
     UnknownKind = "unknown_kind",
-    /// A message came on a channel that this version does not know.
+    /// A message arrived on a channel that this version does not know.
     UnknownChannel = "unknown_channel",
-    /// The record came to a shard whose state had gone over to its children.
+    /// The record arrived at a shard whose state had passed to its children.
     AfterSeal = "after_seal",
-    /// The engine failed on the record.
+    /// The engine panicked on the record.
     Panic = "panic",
-    /// The record took the whole process down, each time that it was tried.
+    /// The record brought down the whole process at every attempt.
     Killer = "killer",
 }
 
@@ -93,12 +93,12 @@ impl From<Reason> for SmolStr {
     }
 }
 
-/// A record is set aside: why, in a word and in a sentence.
+/// Why a record is set aside, as a word and as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The word.
+    /// The stable word.
     pub reason: Reason,
-    /// The sentence, for a person: it names keys and types, never values.
+    /// A sentence for a person: it names keys and types, never values.
     pub detail: SmolStr,
 }
 

@@ -1,5 +1,6 @@
-//! What a record of the stream is: a message of a device, a registration, the news of a rule set or of a fleet, or plain
-//! telemetry that a gateway wrote. Who a record is about is decided here, never by a payload.
+//! Parses the records of the stream: a message of a device, a registration, the announcement of a rule set, a report
+//! to a fleet, or plain telemetry that a gateway wrote. Which device a record belongs to is decided here, never by a
+//! payload.
 
 use std::borrow::Cow;
 
@@ -20,34 +21,34 @@ use crate::{
     units::{Finite, Timestamp},
 };
 
-/// A record, read as far as its envelope goes. What is rare and large lies in boxes: nearly every record is telemetry, and
-/// is handed from one to the next.
+/// A record, with its envelope decoded. Rare and large parts are boxed: nearly every record is telemetry, and is
+/// passed along by value.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
     /// Readings of a device.
     Telemetry { device: Cow<'a, str>, payload: Payload<'a> },
-    /// A device says whether it is there.
+    /// A device reports whether it is online.
     Status { device: Cow<'a, str>, payload: Payload<'a> },
     /// A device raises or ends an alarm.
     Alarm { device: Cow<'a, str>, payload: Payload<'a> },
-    /// The broker says that a client has connected or gone.
+    /// The broker reports that a client has connected or disconnected.
     Lifecycle(Lifecycle<'a>),
-    /// Nothing but its time.
+    /// Only advances the shard's time.
     Tick,
     /// A device is registered, moved or retired.
     Device(Box<Registration>),
-    /// A rule set is to be adopted.
+    /// Announces a rule set to adopt.
     Rules { version: u64, sha256: SmolStr },
-    /// Operators have set something for a rule, or set it no longer.
+    /// Operators have set or removed an override of a rule.
     Override { rule: RuleId, row: Box<Override> },
-    /// A device is something else to a fleet than before.
+    /// A device's state for a fleet has changed.
     Member(Box<Member>),
-    /// A record that was set aside or given up, once more, as it came.
+    /// A record that was set aside or given up, put on the stream again with its original bytes.
     Redriven { original: Vec<u8> },
 }
 
 impl Record<'_> {
-    /// The rule set that it names, by version and address.
+    /// Returns the version and address of the rule set that the record names.
     pub(crate) fn rule_set(&self) -> Option<(u64, &SmolStr)> {
         match self {
             Self::Rules { version, sha256 } => Some((*version, sha256)),
@@ -67,14 +68,14 @@ impl Record<'_> {
 /// Where a message's bytes are.
 #[derive(Debug)]
 pub(crate) enum Payload<'a> {
-    /// They are the record.
+    /// In the record itself.
     Plain(&'a [u8]),
-    /// They were decoded into the buffer.
+    /// Decoded, in the buffer.
     Decoded,
 }
 
 impl<'a> Payload<'a> {
-    /// The message's bytes. `decoded` is the buffer.
+    /// Returns the message's bytes. `decoded` is the buffer.
     pub(crate) fn bytes(self, decoded: &'a [u8]) -> &'a [u8] {
         match self {
             Self::Plain(bytes) => bytes,
@@ -83,25 +84,26 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// What the broker says of a client's connection.
+/// What the broker reports about a client's connection.
 #[derive(Debug)]
 pub(crate) struct Lifecycle<'a> {
     pub(crate) device: Cow<'a, str>,
     pub(crate) connected: bool,
-    /// Rises with each connection of the client. Its connect and its disconnect have the same.
+    /// Rises with each connection of the client. Its connect and its disconnect have the same number.
     pub(crate) version: u64,
-    /// A second connection of the same client pushed this one off.
+    /// Whether a second connection of the same client displaced this one.
     pub(crate) duplicate: bool,
 }
 
 impl Lifecycle<'_> {
-    /// The place among the client's events, which come in any order: by connection, and of one connection its end last.
+    /// Returns the place among the client's events, which arrive in any order: by connection, and within one
+    /// connection its end last.
     pub(crate) fn order(&self) -> u64 {
         self.version.saturating_mul(2).saturating_add(u64::from(!self.connected))
     }
 }
 
-/// The fields of all wrapped kinds, none of them believed to be there.
+/// The fields of all wrapped kinds. Any of them may be missing.
 #[derive(Deserialize)]
 struct Wrapped<'a> {
     ff: Option<u64>,
@@ -144,12 +146,12 @@ struct Wrapped<'a> {
     removed: Option<bool>,
 }
 
-/// Reads a record's envelope. The time is its ingest time, which never lies after its arrival in the stream.
+/// Reads a record's envelope. The time returned is its ingest time, which never lies after its arrival in the stream.
 pub(crate) fn read<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Timestamp, Result<Record<'a>, Refusal>) {
     usual(record, buffer).unwrap_or_else(|| general(record, buffer))
 }
 
-/// A message of the usual form, without a parser. `None` says nothing about the record.
+/// Reads a message of the usual form, without a parser. `None` leaves the record to [`general`].
 pub(crate) fn usual<'a>(
     record: &StreamRecord<'a>,
     buffer: &mut Buffer,
@@ -174,7 +176,7 @@ pub(crate) fn usual<'a>(
     Some((Timestamp(message.ingested_at).min(record.arrived_at), Ok(telemetry)))
 }
 
-/// Any record.
+/// Reads any record.
 pub(crate) fn general<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Timestamp, Result<Record<'a>, Refusal>) {
     let arrived_at = record.arrived_at;
     match wrapped(record.data) {
@@ -191,10 +193,10 @@ pub(crate) fn general<'a>(record: &StreamRecord<'a>, buffer: &mut Buffer) -> (Ti
     }
 }
 
-/// The letter of the mark, as JSON may spell it too.
+/// The letter of the mark, in its other JSON spelling.
 const ESCAPED_F: &str = "\\u0066";
 
-/// The envelope of a wrapped record: a JSON object with `"ff": 1`. Anything else is plain.
+/// Reads the envelope of a wrapped record: a JSON object with `"ff": 1`. Anything else is plain.
 fn wrapped(data: &[u8]) -> Option<Result<Wrapped<'_>, Refusal>> {
     #[derive(Deserialize)]
     struct Mark {
@@ -265,7 +267,7 @@ fn open_message<'a>(wrapped: Wrapped<'a>, partition_key: &str, buffer: &mut Buff
     })
 }
 
-/// Where a device published.
+/// The channel that a device published on.
 #[derive(Clone, Copy)]
 enum Channel {
     Telemetry,
@@ -273,8 +275,8 @@ enum Channel {
     Alerts,
 }
 
-/// The reason that the broker gives when a client connects twice: the first connection goes, the client stays
-/// (AWS IoT Core Developer Guide, "Lifecycle events").
+/// The reason that the broker gives when a client connects twice: the first connection ends, the client stays (AWS
+/// IoT Core Developer Guide, "Lifecycle events").
 const DUPLICATE_CLIENT: &str = "DUPLICATE_CLIENTID";
 
 fn open_lifecycle<'a>(wrapped: Wrapped<'a>, partition_key: &str) -> Result<Lifecycle<'a>, Refusal> {
@@ -291,8 +293,8 @@ fn open_lifecycle<'a>(wrapped: Wrapped<'a>, partition_key: &str) -> Result<Lifec
     Ok(Lifecycle { device, connected, version, duplicate })
 }
 
-/// Reads a small payload of a device, one that is no telemetry. `device_id` is the path of the id that a payload may
-/// carry, which is compared and never believed.
+/// Reads a small payload of a device that is not telemetry. `device_id` is the path of the id that a payload may
+/// carry, which is compared and never trusted.
 pub(crate) fn payload<'a, T: Deserialize<'a>>(
     bytes: &'a [u8],
     device_id: &str,
@@ -325,7 +327,7 @@ fn open_redriven<'a>(wrapped: &Wrapped<'_>) -> Result<Record<'a>, Refusal> {
     Ok(Record::Redriven { original })
 }
 
-/// Base64 makes three bytes four characters: what is too long is not decoded first.
+/// Checks the length before decoding: base64 turns three bytes into four characters.
 fn is_short_enough(payload: &[u8]) -> bool {
     payload.len() / 4 * 3 <= MESSAGE_BYTES_MAX + 3
 }
@@ -388,7 +390,7 @@ fn open_member(wrapped: Wrapped<'_>, partition_key: &str, ingested_at: Timestamp
     }
 }
 
-/// Version and address of a rule set that a record names.
+/// Returns version and address of a rule set that a record names.
 fn rule_set(version: Option<u64>, sha256: Option<SmolStr>) -> Result<(u64, SmolStr), Refusal> {
     let version = version.ok_or_else(|| lacking("version"))?;
     let sha256 = sha256.ok_or_else(|| lacking("sha256"))?;

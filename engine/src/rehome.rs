@@ -1,5 +1,5 @@
-//! What stays of a device when its registration or the rule set changes: everything that still has a name there.
-//! An episode whose rule means something else, or is gone, ends.
+//! What remains of a device when its registration or the rule set changes: everything that still has a name there. An
+//! episode whose rule has another meaning, or is gone, ends.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::{
     value::Value,
 };
 
-/// An episode that ends because of the change: the rule as it was, and where it stood.
+/// Called for each episode that ends because of the change, with the old rule and its last state.
 pub(crate) type Ended<'a> = dyn FnMut(&Device, Home, &Rule, Instance, ResolveReason) + 'a;
 
-/// The device under a new registration, a new rule set, or both.
+/// Moves a device to a new registration, a new rule set, or both.
 pub(crate) fn rehome(
     old: &Compiled,
     new: &Compiled,
@@ -23,7 +23,7 @@ pub(crate) fn rehome(
 ) -> Device {
     let mut moved = Device::new(registration, new);
     if device.registration.retired && !moved.registration.retired {
-        // It is put into service again, and nothing has been heard of it since.
+        // It is put into service again, and has not been heard from since.
         moved.presence.order = device.presence.order;
     } else {
         moved.last_ingest = device.last_ingest;
@@ -90,8 +90,8 @@ pub(crate) fn rehome(
     moved
 }
 
-/// Every device under a new rule set. Devices about which a reader of the chain could not work out the same for
-/// itself become part of the delta.
+/// Moves every device to a new rule set. Devices whose new state a reader of the chain could not derive become part
+/// of the delta.
 pub(crate) fn rehome_all(old: &Compiled, new: &Compiled, state: &mut ShardState, ended: &mut Ended<'_>) {
     state.touch_all();
     for index in 0..state.devices.len() {
@@ -106,7 +106,8 @@ pub(crate) fn rehome_all(old: &Compiled, new: &Compiled, state: &mut ShardState,
     }
 }
 
-/// A rule that begins anew keeps its cooldown: a change of its threshold does not tell everybody again at once.
+/// Keeps the cooldown of a rule that starts from scratch: a change of its threshold does not notify everyone again at
+/// once.
 fn cooled(instance: &Instance) -> Instance {
     Instance {
         noticed_at: instance.noticed_at,
@@ -116,7 +117,7 @@ fn cooled(instance: &Instance) -> Instance {
     }
 }
 
-/// The same for a rule's metric; what belongs to none stays as it is.
+/// Carries a value over between two metrics of a rule; a value without a metric is kept as it is.
 fn carry_between(value: Value, old: Option<&Metric>, new: Option<&Metric>) -> Option<Value> {
     match (old, new) {
         (Some(old), Some(new)) => carry(value, old, new),
@@ -125,7 +126,7 @@ fn carry_between(value: Value, old: Option<&Metric>, new: Option<&Metric>) -> Op
     }
 }
 
-/// A value under a metric's new description, where it still is one.
+/// Carries a value over to a metric's new description, if it is still valid there.
 fn carry(value: Value, old: &Metric, new: &Metric) -> Option<Value> {
     match (value, &new.kind) {
         (Value::Number(_), Kind::Float { .. } | Kind::Int { .. }) | (Value::Bool(_), Kind::Bool) => Some(value),

@@ -1,6 +1,7 @@
-//! Who is told of an alert, and how: a pure function of the rule set and the alert.
+//! Who is notified of an alert, and through which channels: a pure function of the rule set and the alert.
 //!
-//! It knows nothing of addresses (those are subscriptions of topics), of what has already been delivered, or of time.
+//! Knows nothing about addresses (those are subscriptions of topics), about what has already been delivered, or about
+//! time.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +11,17 @@ use crate::{
     rule_set::{Channel, Condition, Contact, FleetOf, Match, Recipient, RuleSet, Zone},
 };
 
-/// One way to one contact. A notice is delivered once to each target, however many routes lead there.
+/// A contact and one of its channels. A notice is delivered once to each target, however many routes lead there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
-    /// The contact.
+    /// Id of the contact.
     pub contact: ContactId,
-    /// The way.
+    /// The channel.
     pub channel: Channel,
 }
 
-/// The targets of a notice, each once, in the order of contact and channel: those of its alert, or the contacts that
-/// operators have set in their place. Where the set knows none of them any more, the routes say who is told.
+/// Returns the targets of a notice, each once, in the order of contact and channel: those of its alert, or the
+/// contacts that operators have set instead. If the set no longer knows any of these contacts, the routes decide.
 pub fn notice_targets(rules: &RuleSet, notification: &Notification) -> BTreeSet<Target> {
     let mut set = BTreeSet::new();
     for contact in &notification.contacts {
@@ -29,11 +30,11 @@ pub fn notice_targets(rules: &RuleSet, notification: &Notification) -> BTreeSet<
     if set.is_empty() { targets(rules, &notification.alert) } else { set }
 }
 
-/// The targets of an alert's notices, each once, in the order of contact and channel.
+/// Returns the targets of an alert's notices, each once, in the order of contact and channel.
 ///
 /// Routes are tried in the file's order; one without `continue` that matches ends the search. The contacts in the
-/// rule's `notify` are told as well, on every channel they have. A rule or zone that the set no longer holds is no
-/// error: the notice that its alert ended still goes wherever the routes lead.
+/// rule's `notify` are notified as well, on every channel they have. A rule or zone that the set no longer holds is
+/// not an error: the notice that its alert ended still goes wherever the routes lead.
 pub fn targets(rules: &RuleSet, alert: &Alert) -> BTreeSet<Target> {
     let mut targets = BTreeSet::new();
     for route in rules.routes.iter().filter(|route| covers(&route.matches, alert)) {
@@ -59,7 +60,7 @@ pub fn targets(rules: &RuleSet, alert: &Alert) -> BTreeSet<Target> {
     targets
 }
 
-/// Whether a matcher covers an alert: an empty set covers everything, and all four sets must.
+/// Whether a matcher covers an alert: all four sets must cover it, and an empty set covers everything.
 pub fn covers(matches: &Match, alert: &Alert) -> bool {
     fn holds<T: Ord>(set: &BTreeSet<T>, value: &T) -> bool {
         set.is_empty() || set.contains(value)
@@ -69,13 +70,13 @@ pub fn covers(matches: &Match, alert: &Alert) -> bool {
         && holds(&matches.zones, &alert.zone)
         && match &alert.device_type {
             Some(device_type) => holds(&matches.device_types, device_type),
-            // A fleet's alert is about no type.
+            // A fleet's alert has no device type.
             None => matches.device_types.is_empty(),
         }
 }
 
-/// The fleet rules, each with a zone, whose alerts speak for a device's alert while they fire: those that count it, in its
-/// zone or around it. A fleet of silent devices counts alerts of silence.
+/// Returns the fleet rules, each with a zone, whose alerts stand in for a device's alert while they fire: those that
+/// count it, in its zone or an enclosing one. A fleet of silent devices counts alerts of silence.
 pub fn fleets(rules: &RuleSet, alert: &Alert) -> Vec<(RuleId, ZoneId)> {
     let Some(device_type) = alert.device.as_ref().and(alert.device_type.as_ref()) else { return Vec::new() };
     let is_silence = matches!(rules.rules.get(&alert.rule).map(|rule| &rule.condition), Some(Condition::NoData { .. }));
@@ -103,14 +104,14 @@ pub fn fleets(rules: &RuleSet, alert: &Alert) -> Vec<(RuleId, ZoneId)> {
         .collect()
 }
 
-/// The contacts of a zone and of every zone that it is part of.
+/// Returns the contacts of a zone and of every zone that encloses it.
 fn zone_contacts<'a>(rules: &'a RuleSet, zone: &'a ZoneId) -> impl Iterator<Item = &'a ContactId> {
     around(rules, zone).flat_map(|(_, zone)| &zone.contacts)
 }
 
-/// A zone, and every zone that it is part of.
+/// Returns a zone and every zone that encloses it.
 fn around<'a>(rules: &'a RuleSet, zone: &'a ZoneId) -> impl Iterator<Item = (&'a ZoneId, &'a Zone)> {
-    // A set written by other code might hold a cycle of parents: no chain is longer than there are zones.
+    // A set written by other code might hold a cycle of parents: no chain is longer than the number of zones.
     std::iter::successors(rules.zones.get_key_value(zone), |(_, zone)| rules.zones.get_key_value(zone.parent.as_ref()?))
         .take(rules.zones.len())
 }
@@ -265,7 +266,7 @@ mod tests {
         assert_eq!(names(&alert("other", "high", "north")), Vec::<String>::new());
         let of_other_type = Alert { device_type: Some("meter".parse().unwrap()), ..alert("told", "high", "north") };
         assert_eq!(names(&of_other_type), Vec::<String>::new());
-        // A fleet's own alert is about no device.
+        // A fleet's own alert does not concern a device.
         assert_eq!(names(&Alert { device: None, ..alert("told", "high", "north") }), Vec::<String>::new());
     }
 }

@@ -1,4 +1,4 @@
-//! What a shard remembers: its devices, the newest sample of each metric, and where each rule stands. It knows which
+//! What a shard remembers: its devices, the newest sample of each metric, and where each rule stands. It tracks which
 //! devices a run has touched, so that a delta holds only those and a run that lost a race can be undone.
 
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use crate::{
     value::Value,
 };
 
-/// Which rule set a shard evaluates.
+/// The rule set that a shard evaluates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleSetRef {
-    /// Its version: 0 for the set that a shard started with.
+    /// Version of the set; 0 for the set that the shard started with.
     pub version: u64,
-    /// SHA-256 of the artifact.
+    /// SHA-256 of the artifact, in hexadecimal.
     pub sha256: SmolStr,
 }
 
@@ -42,54 +42,55 @@ pub struct ShardState {
     journal: Journal,
 }
 
-/// The part of a state that belongs to no device.
+/// The part of a state that does not belong to a device.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) position: Position,
     /// The highest ingest time seen.
     pub(crate) shard_time: Timestamp,
     pub(crate) rule_set: RuleSetRef,
-    /// What is set for its rules apart from the set.
+    /// The overrides of its rules.
     pub(crate) overrides: Arc<Overrides>,
 }
 
-/// One device, or what stands for a fleet rule in a zone.
+/// One device, or the pseudo-device that represents a fleet rule in a zone.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Device {
     pub(crate) registration: Arc<Registration>,
-    /// Where it belongs in the shard's rule set; none while the set does not know its type or zone, or it is retired.
+    /// Its place in the shard's rule set; `None` while the set does not know its type or zone, or while it is
+    /// retired.
     pub(crate) home: Option<Home>,
-    /// In the order of its type.
+    /// Values in the order of its type's attributes.
     pub(crate) attributes: Arc<[Finite]>,
     /// Ingest time of its last message.
     pub(crate) last_ingest: Option<Timestamp>,
     pub(crate) presence: Presence,
-    /// In the order of its type.
+    /// States in the order of its type's metrics.
     pub(crate) metrics: Vec<MetricState>,
-    /// In the order of its plan.
+    /// Rule instances in the order of its plan.
     pub(crate) instances: Instances,
-    /// What it has said to fleets.
+    /// What it has reported to fleets.
     pub(crate) memberships: Memberships,
-    /// The devices of a zone, if this stands for a fleet rule and not for a device.
+    /// The devices of a zone, if this represents a fleet rule.
     pub(crate) fleet: Option<Box<Fleet>>,
-    /// The moment at which the queue of timers looks at it.
+    /// The moment at which the queue of timers checks it.
     pub(crate) queued: Option<Timestamp>,
     /// Its place in the journal of the run that touched it last.
     pub(crate) noted: Noted,
 }
 
-/// What is set for a device when it is registered.
+/// What is set for a device at registration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registration {
-    /// The device.
+    /// Id of the device.
     pub id: DeviceId,
-    /// A registration with a lower or equal revision is ignored.
+    /// Revision of the registration. One with a lower or equal revision is ignored.
     pub revision: u64,
-    /// Its type.
+    /// Id of its device type.
     pub device_type: DeviceTypeId,
-    /// Its zone.
+    /// Id of its zone.
     pub zone: ZoneId,
-    /// Its own values of its type's attributes.
+    /// Its own values for its type's attributes.
     pub attributes: Vec<(AttributeId, Finite)>,
     /// Whether it was taken out of service.
     pub retired: bool,
@@ -99,17 +100,17 @@ pub struct Registration {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Instance {
     pub(crate) phase: Phase,
-    /// A bit for each of the last samples that matter, the newest lowest: whether it breached.
+    /// One bit for each recent sample that matters, the newest lowest: whether it breached.
     pub(crate) breached: u64,
-    /// The same: whether it was not clear.
+    /// One bit for each of the same samples: whether it was not clear.
     pub(crate) unclear: u64,
     /// Ingest time of the last notice of a firing.
     pub(crate) noticed_at: Option<Timestamp>,
-    /// Firings that the cooldown held back since then.
+    /// Number of firings that the cooldown has held back since then.
     pub(crate) suppressed: u32,
     /// What the condition remembers.
     pub(crate) memory: Option<Box<Memory>>,
-    /// Its last firings.
+    /// Its recent firings.
     pub(crate) flaps: Option<Box<Flaps>>,
 }
 
@@ -131,42 +132,42 @@ pub(crate) struct Firing {
     pub(crate) quiet_since: Option<Quiet>,
     /// The value compared last.
     pub(crate) value: Value,
-    /// What explains it.
+    /// Evidence that explains the value.
     pub(crate) evidence: Option<Evidence>,
     pub(crate) notice: Notice,
-    /// How often it was told of again.
+    /// Number of repeated notices.
     pub(crate) repeats: u32,
 }
 
-/// When a firing rule's value became clear: by the sample, which samples are compared with, and by its ingest, which
-/// the shard's time is compared with.
+/// When a firing rule's value became clear: the time of the sample, which is compared with samples, and its ingest
+/// time, which is compared with the shard's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quiet {
     pub(crate) at: Timestamp,
     pub(crate) ingested_at: Timestamp,
 }
 
-/// Firings of a rule on a device, kept to tell flapping.
+/// Firings of a rule on a device, kept to detect flapping.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Flaps {
     /// Ingest times of the last firings, at most one more than the rule's limit.
     pub(crate) recent: Vec<Timestamp>,
-    /// It has been called flapping, and has not been stable since.
+    /// Whether it has been reported as flapping and has not been stable since.
     pub(crate) flapping: bool,
 }
 
-/// Whether a device is there.
+/// Whether a device is online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Presence {
-    /// Place of the newest connect or disconnect that counted among those of the client.
+    /// The highest order among the client's connect and disconnect events that counted.
     pub(crate) order: Option<u64>,
-    /// Ingest time at which it was last said to have gone, unless it has come back.
+    /// Ingest time at which it was last reported gone, unless it has come back.
     pub(crate) gone_at: Option<Timestamp>,
-    /// Since when it is offline, by the shard's time.
+    /// Since when it is offline, by the shard's time; `None` while it is online.
     pub(crate) offline_since: Option<Timestamp>,
 }
 
-/// Whether anybody was told of a running episode.
+/// Whether a running episode has been notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Not yet. `counted`: the cooldown has counted it as held back.
@@ -176,7 +177,7 @@ pub(crate) enum Notice {
 }
 
 impl Instance {
-    /// As it is before the first sample.
+    /// The initial state, before the first sample.
     pub(crate) const BEGINNING: Self = Self {
         phase: Phase::Inactive,
         breached: 0,
@@ -187,7 +188,8 @@ impl Instance {
         flaps: None,
     };
 
-    /// Whether a sample that is within a rule's limits leaves it as it is: it may only remember when it was told of.
+    /// Whether a sample within a rule's limits leaves the instance unchanged: it may remember nothing but its last
+    /// notice.
     #[inline]
     pub(crate) fn is_still(&self) -> bool {
         matches!(self.phase, Phase::Inactive) && self.breached == 0
@@ -199,7 +201,7 @@ impl Instance {
 }
 
 impl Registration {
-    /// The values of a type's attributes for this device: its own, or those of the type.
+    /// Returns the values of a type's attributes for this device: its own, or the type's defaults.
     fn attributes_of(&self, rules: &Compiled, home: Option<Home>) -> Arc<[Finite]> {
         let Some(home) = home else { return Arc::from([]) };
         let own = |id: &AttributeId| self.attributes.iter().find(|(own, _)| own == id).map(|(_, value)| *value);
@@ -208,7 +210,7 @@ impl Registration {
 }
 
 impl Device {
-    /// A device of which nothing but its registration is known.
+    /// Creates a device of which only the registration is known.
     pub(crate) fn new(registration: Arc<Registration>, rules: &Compiled) -> Self {
         let home = if registration.retired { None } else { rules.home(&registration.device_type, &registration.zone) };
         Self {
@@ -227,7 +229,7 @@ impl Device {
         }
     }
 
-    /// What stands for a fleet rule in a zone, of which nothing is known.
+    /// Creates the pseudo-device that represents a fleet rule in a zone, with nothing known.
     pub(crate) fn of_fleet(rule: &RuleId, zone: &ZoneId, rules: &Compiled) -> Self {
         let registration = Registration {
             id: DeviceId::of_fleet(rule, zone),
@@ -240,7 +242,7 @@ impl Device {
         Self { fleet: Some(Box::default()), ..Self::new(registration.into(), rules) }
     }
 
-    /// Roughly how many bytes it takes in a delta.
+    /// Returns the approximate number of bytes that it takes in a delta.
     pub(crate) fn encoded_bytes(&self) -> usize {
         let remembered = self.instances.iter().filter_map(|(_, instance)| instance.memory.as_deref());
         let remembered: usize = remembered.map(Memory::encoded_bytes).sum();
@@ -251,36 +253,37 @@ impl Device {
 }
 
 impl ShardState {
-    /// The state before the first record.
+    /// Creates the state before the first record.
     pub fn new(rule_set: RuleSetRef) -> Self {
         let (shard_time, overrides) = (Timestamp::default(), Arc::default());
         Self::from_parts(Head { position: Position::Start, shard_time, rule_set, overrides }, Vec::new())
     }
 
     pub(crate) fn from_parts(head: Head, mut devices: Vec<Device>) -> Self {
-        // A device may come from another state, in whose run it was touched. Here it is not, or no delta would hold it.
+        // A device may come from another state, where a run touched it. Here it is untouched; otherwise no delta
+        // would hold it.
         devices.iter_mut().for_each(|device| device.noted = Noted::default());
         let index = Index::of(&devices);
         let journal = Journal::new(head.clone(), devices.len());
         Self { head, devices, index, queue: Queue::everything(), journal }
     }
 
-    /// The last record that the state has applied.
+    /// Returns the position of the last record that the state has applied.
     pub fn position(&self) -> Position {
         self.head.position
     }
 
-    /// The highest ingest time seen.
+    /// Returns the highest ingest time seen.
     pub fn shard_time(&self) -> Timestamp {
         self.head.shard_time
     }
 
-    /// The rule set that it evaluates.
+    /// Returns the rule set that the shard evaluates.
     pub fn rule_set(&self) -> &RuleSetRef {
         &self.head.rule_set
     }
 
-    /// What is set for rules apart from the rule set, by rule.
+    /// Returns the overrides, by rule.
     pub fn overrides(&self) -> impl ExactSizeIterator<Item = (&RuleId, &Override)> {
         self.head.overrides.iter()
     }
@@ -289,7 +292,7 @@ impl ShardState {
         self.index.find(device, &self.devices)
     }
 
-    /// A device for changing it: from here on it is part of the run's delta.
+    /// Returns a device to be changed: from here on it is part of the run's delta.
     pub(crate) fn touch(&mut self, index: u32) -> &mut Device {
         let device = &mut self.devices[index as usize];
         if !self.journal.has(device.noted) {
@@ -299,14 +302,14 @@ impl ShardState {
         device
     }
 
-    /// Looks at a device when the shard's time comes to `due`.
+    /// Schedules a check of a device when the shard's time reaches `due`.
     pub(crate) fn look_at(&mut self, index: u32, due: Option<Timestamp>) {
         if let (Some(due), Some(device)) = (due, self.devices.get_mut(index as usize)) {
             self.queue.put(device, index, due);
         }
     }
 
-    /// Puts a device in its place, new or not, and says which that is.
+    /// Inserts or replaces a device and returns its index.
     pub(crate) fn put(&mut self, device: Device) -> u32 {
         match self.find(device.registration.id.as_str()) {
             Some(index) => {
@@ -328,31 +331,32 @@ impl ShardState {
         }
     }
 
-    /// Puts a device in its place without making it part of the delta.
+    /// Replaces a device without making it part of the delta.
     pub(crate) fn replace(&mut self, index: usize, device: Device) {
         let noted = self.devices[index].noted;
         self.devices[index] = Device { noted, queued: None, ..device };
         self.queue.forget(index as u32);
     }
 
-    /// Says that every device may change, so that there is no way back but reading the chain again.
+    /// Marks every device as changeable, so that the only way back is to read the chain again.
     pub(crate) fn touch_all(&mut self) {
         self.journal.whole = true;
     }
 
-    /// Makes every device part of the delta, as it will be by then.
+    /// Makes every device part of the delta, with the value it has when the delta is written.
     pub(crate) fn note_all(&mut self) {
         (0..self.devices.len() as u32).for_each(|index| {
             self.touch(index);
         });
     }
 
-    /// Starts a run: what is here now is committed.
+    /// Starts a run: the current state is committed.
     pub fn begin(&mut self) {
         self.journal.begin(&self.head, self.devices.len());
     }
 
-    /// Goes back to where the run started. `false` when there is no way back: the state means nothing then.
+    /// Returns to the state at the start of the run. Returns `false` if that is impossible; the state is then
+    /// unspecified.
     #[must_use]
     pub(crate) fn undo(&mut self) -> bool {
         if self.journal.whole {
@@ -374,17 +378,17 @@ impl ShardState {
         true
     }
 
-    /// The devices that the run has touched.
+    /// Returns the devices that the run has touched.
     pub(crate) fn changed(&self) -> impl ExactSizeIterator<Item = &Device> {
         self.changed_from(0)
     }
 
-    /// Those of them that came after so many others.
+    /// Returns the touched devices after the first `others`.
     pub(crate) fn changed_from(&self, others: usize) -> impl ExactSizeIterator<Item = &Device> {
         self.journal.changed()[others..].iter().map(|index| &self.devices[*index as usize])
     }
 
-    /// Roughly how many bytes the touched devices take in a delta.
+    /// Returns the approximate number of bytes that the touched devices take in a delta.
     pub(crate) fn changed_bytes(&self, from: usize) -> (usize, usize) {
         let changed = &self.journal.changed()[from..];
         let bytes = changed.iter().map(|index| self.devices[*index as usize].encoded_bytes()).sum();

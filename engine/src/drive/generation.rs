@@ -80,7 +80,7 @@ impl Driver {
         }
     }
 
-    /// Returns the chains of the newest generation before this one, each under its highest repair number.
+    /// Returns the chains of the newest generation before this one, under its highest repair number.
     fn chains_before(&self, mut chains: Vec<Chain>) -> Vec<Chain> {
         chains.retain(|chain| chain.generation < self.settings.generation && chain.repair <= self.settings.repair);
         let newest = chains.iter().map(|chain| (chain.generation, chain.repair)).max();

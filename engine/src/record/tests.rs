@@ -1,4 +1,4 @@
-//! Records as they lie on the stream, and what is refused of them.
+//! Records as they appear on the stream, and the reasons for which they are refused.
 
 use super::*;
 use crate::position::SequenceNumber;

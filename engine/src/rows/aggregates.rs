@@ -1,37 +1,37 @@
-//! What the values of a reading come to in an interval, for each device: the columns of aggregates, and how a question finds
+//! Aggregates of the values of a reading over an interval, for each device: their columns, and how a query finds
 //! them.
 //!
-//! A row is of one reading, so the columns are the same for every platform, whatever it measures. Truths count as 1 and 0;
-//! texts come to nothing. It refuses to know where aggregates lie, and who makes them.
+//! A row belongs to one reading, so the columns are the same for every platform, whatever it measures. Booleans count
+//! as 1 and 0; strings have no aggregates. Does not depend on where aggregates are stored or who computes them.
 
 use super::{
     columns::{Column, ColumnType, DEVICE_ID, DEVICE_TYPE, ZONE},
     sql,
 };
 
-/// What questions call the aggregates.
+/// The name of the aggregates in queries.
 pub const AGGREGATES: &str = "aggregates";
 
-/// When the interval begins: a multiple of its length since 1970.
+/// Start of the interval: a multiple of its length since 1970.
 pub const INTERVAL_START: &str = "interval_start";
-/// How long it is, in seconds.
+/// Length of the interval, in seconds.
 pub const INTERVAL_S: &str = "interval_s";
-/// The reading, or the health value.
+/// Id of the reading or health value.
 pub const READING: &str = "reading";
-/// How many samples of the interval have a value of it.
+/// Number of samples in the interval that have a value for it.
 pub const COUNT: &str = "count";
-/// The least of the values.
+/// The smallest value.
 pub const MINIMUM: &str = "minimum";
-/// The greatest of them.
+/// The largest value.
 pub const MAXIMUM: &str = "maximum";
-/// All of them added up, in the order of time; no value where no double holds it.
+/// Sum of the values, added in time order; null if a double cannot hold it.
 pub const SUM: &str = "sum";
-/// The one that was sampled last.
+/// The value that was sampled last.
 pub const LAST: &str = "last";
-/// The sum by the count. Files have no such column: of longer intervals it is no mean of means.
+/// Sum divided by count. Files have no such column, since for longer intervals a mean of means is wrong.
 pub const MEAN: &str = "mean";
 
-/// The columns of a file, in their order; behind them stands the number of its export.
+/// The columns of a file, in their order; the number of its export follows them.
 pub const COLUMNS: [Column; 11] = [
     Column::fixed(DEVICE_ID, ColumnType::Text, true),
     Column::fixed(INTERVAL_START, ColumnType::Time, true),
@@ -46,17 +46,19 @@ pub const COLUMNS: [Column; 11] = [
     Column::fixed(LAST, ColumnType::Float, true),
 ];
 
-/// The columns that name an aggregate: of rows with the same in all of them the last export's counts.
+/// The columns that identify an aggregate. Of several rows with the same values in all of them, that of the last
+/// export counts.
 pub const KEY: [&str; 4] = [ZONE, DEVICE_ID, INTERVAL_START, READING];
 
-/// Aggregates of files: the last export's of each, with their means. Conditions on `days` say which files are read.
+/// Returns a query for the aggregates of files: those of the last export of each, with their means. Conditions on
+/// `days` select the files to read.
 pub fn aggregates(table: &str, days: &[String], conditions: &[String]) -> String {
     let newest = sql::newest(table, &COLUMNS, &KEY, days, conditions);
     let [sum, count, mean] = [SUM, COUNT, MEAN].map(sql::name);
     format!("SELECT *, {sum} / {count} AS {mean} FROM (\n  {newest}\n)")
 }
 
-/// Whether a question names the aggregates.
+/// Whether a query names the aggregates.
 pub fn are_named(question: &str) -> bool {
     sql::is_named(question, AGGREGATES)
 }

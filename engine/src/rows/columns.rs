@@ -1,5 +1,5 @@
-//! The columns of the table that samples are stored in: some that every row has, and one for each reading of any device
-//! type, by the reading's id. Device types that share a reading share its column.
+//! The columns of the sample table: some that every row has, and one for each reading of any device type, named by
+//! the reading's id. Device types that share a reading share its column.
 
 use std::collections::BTreeMap;
 
@@ -8,34 +8,35 @@ use smol_str::SmolStr;
 
 use crate::rule_set::{RuleSet, ValueType};
 
-/// Who sent the sample.
+/// Id of the device that sent the sample.
 pub const DEVICE_ID: &str = "device_id";
-/// When it was taken. With the device it names the row.
+/// When the sample was taken. Together with the device it identifies the row.
 pub const SAMPLED_AT: &str = "sampled_at";
-/// When it reached the platform. Of two rows of one name the later one counts.
+/// When it reached the platform. Of two rows with the same identity, the later one counts.
 pub const INGESTED_AT: &str = "ingested_at";
-/// Where the device was then.
+/// Id of the device's zone at that time.
 pub const ZONE: &str = "zone";
-/// What the device was then.
+/// Id of the device's type at that time.
 pub const DEVICE_TYPE: &str = "device_type";
-/// The record of the stream that the sample came in, by its sequence number.
+/// Sequence number of the stream record that carried the sample.
 pub const RECORD: &str = "record";
 /// Readings that the device type does not declare, as a JSON object.
 pub const OTHER_READINGS: &str = "other_readings";
 
-/// What the day of [`SAMPLED_AT`] is called where the table is partitioned by it. No column may have the name.
+/// The name of the day of [`SAMPLED_AT`] where the table is partitioned by it. No column may have this name.
 pub const SAMPLED_ON: &str = "sampled_on";
 
-/// What the folders of exported files call the day of [`SAMPLED_AT`], so that whoever reads them has a column of that name.
+/// The name of the day of [`SAMPLED_AT`] in the folders of exported files, so that their readers see a column of that
+/// name.
 pub const DAY: &str = "day";
 
-/// Which export of its day a sample was written by. Only exported files have the column.
+/// The number of the export of its day that wrote a sample. Only exported files have this column.
 pub const EXPORT_NUMBER: &str = "export_number";
 
-/// The number of columns that every row has, and the index of the first of a reading.
+/// Number of columns that every row has, and the index of the first reading's column.
 pub const FIRST_READING: usize = 7;
 
-/// What every row has, in the order of the table. The table is made with these, whatever the readings.
+/// The columns that every row has, in the order of the table. The table is created with these, whatever the readings.
 pub const FIXED: [Column; FIRST_READING] = [
     Column::fixed(DEVICE_ID, ColumnType::Text, true),
     Column::fixed(SAMPLED_AT, ColumnType::Time, true),
@@ -49,9 +50,9 @@ pub const FIXED: [Column; FIRST_READING] = [
 /// A column of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Column {
-    /// Its name.
+    /// Name of the column.
     pub name: SmolStr,
-    /// What values it holds.
+    /// Type of its values.
     #[serde(rename = "type")]
     pub column_type: ColumnType,
     /// Whether every row has a value.
@@ -64,19 +65,19 @@ impl Column {
     }
 }
 
-/// What values a column holds.
+/// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ColumnType {
     /// Text: strings, and the words of an enum.
     #[serde(rename = "string")]
     Text,
-    /// A double.
+    /// A double-precision number.
     #[serde(rename = "double")]
     Float,
-    /// A whole number of 64 bits.
+    /// A 64-bit integer.
     #[serde(rename = "long")]
     Int,
-    /// True or false.
+    /// A boolean.
     #[serde(rename = "boolean")]
     Bool,
     /// A moment, in microseconds.
@@ -85,7 +86,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    /// The type of the column for a reading.
+    /// Returns the type of the column for a reading.
     pub const fn of(value: &ValueType) -> Self {
         match value {
             ValueType::Float { .. } => Self::Float,
@@ -95,7 +96,7 @@ impl ColumnType {
         }
     }
 
-    /// The narrowest type that holds values of both; none where there is none.
+    /// Returns the narrowest type that holds values of both; `None` if there is no such type.
     pub fn join(self, other: Self) -> Option<Self> {
         match (self, other) {
             (Self::Float, Self::Int) | (Self::Int, Self::Float) => Some(Self::Float),
@@ -103,12 +104,12 @@ impl ColumnType {
         }
     }
 
-    /// The type that an Iceberg schema calls so; none if no column of samples has it.
+    /// Returns the type with this name in an Iceberg schema; `None` if no column of samples has it.
     pub fn named(name: &str) -> Option<Self> {
         [Self::Text, Self::Float, Self::Int, Self::Bool, Self::Time].into_iter().find(|known| known.as_str() == name)
     }
 
-    /// Its name in an Iceberg schema ("Schemas and Data Types", Apache Iceberg table spec).
+    /// Returns the type's name in an Iceberg schema ("Schemas and Data Types", Apache Iceberg table spec).
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Text => "string",
@@ -123,20 +124,20 @@ impl ColumnType {
 /// Why a rule set has no table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoTable {
-    /// A reading or a health value has a name that the table needs for itself.
+    /// A reading or a health value has a name that is reserved for the table.
     #[error("`{0}` is a name that the table needs for itself")]
     Reserved(SmolStr),
-    /// Device types mean different things by one name.
+    /// Device types use one name for readings that do not fit into one column.
     #[error("`{0}` has values that no column holds together")]
     Mixed(SmolStr),
 }
 
-/// Whether the table needs a name for itself.
+/// Whether a name is reserved for the table.
 pub fn is_reserved(name: &str) -> bool {
     [SAMPLED_ON, DAY, EXPORT_NUMBER].contains(&name) || FIXED.iter().any(|column| column.name == name)
 }
 
-/// The columns of a platform's table: [`FIXED`], then those of readings and health values, by name.
+/// Returns the columns of a platform's table: [`FIXED`], then those of readings and health values, by name.
 ///
 /// # Errors
 /// If two of them cannot be in one table. The generator refuses such a platform.

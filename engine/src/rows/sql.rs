@@ -1,8 +1,8 @@
-//! Questions about samples in SQL, as engine 3 of Amazon Athena takes it ("DML queries, functions, and operators", Amazon
-//! Athena user guide).
+//! Queries for samples in SQL, as engine 3 of Amazon Athena accepts it ("DML queries, functions, and operators",
+//! Amazon Athena user guide).
 //!
-//! Tables hold rows, and doubles of them; a question is about samples. So every question begins with what makes samples of
-//! rows, under the name [`SAMPLES`]. It refuses to know which tables there are, and who asks.
+//! Tables hold rows, including duplicates; a query is about samples. So every query starts with the part that turns
+//! rows into samples, under the name [`SAMPLES`]. Does not depend on which tables there are or who sends the queries.
 
 pub mod timestream;
 
@@ -13,55 +13,56 @@ use super::columns::{
 };
 use crate::units::Timestamp;
 
-/// What questions call the samples.
+/// The name of the samples in queries.
 pub const SAMPLES: &str = "samples";
 
-/// Columns that a question made here is about, at most: a question of Athena has 262,144 bytes ("StartQueryExecution",
-/// Amazon Athena API).
+/// Maximum number of columns in a query built here: Athena accepts queries of up to 262,144 bytes
+/// ("StartQueryExecution", Amazon Athena API).
 const COLUMNS_MAX: usize = 100;
 
-/// A name from the platform file.
+/// Quotes a name from the platform file.
 pub fn name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A text.
+/// Quotes a string.
 pub fn text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A moment. None where no calendar has it.
+/// Formats a moment. `None` if it lies outside the calendar.
 pub fn moment(at: Timestamp) -> Option<String> {
     let at = at.to_rfc3339()?;
     let (day, time) = at.trim_end_matches('Z').split_once('T')?;
     Some(format!("TIMESTAMP '{day} {time} UTC'"))
 }
 
-/// The day of UTC that a moment lies in. None where no calendar has it.
+/// Formats the UTC day of a moment. `None` if it lies outside the calendar.
 pub fn day(at: Timestamp) -> Option<String> {
     let at = at.to_rfc3339()?;
     Some(format!("DATE '{}'", at.split_once('T')?.0))
 }
 
-/// A table of a table bucket, as a question spells it ("Querying Amazon S3 tables with Athena", Amazon S3 user guide).
+/// Formats the name of a table in a table bucket ("Querying Amazon S3 tables with Athena", Amazon S3 user guide).
 pub fn table_bucket(bucket: &str, namespace: &str, table: &str) -> String {
     format!("\"s3tablescatalog/{bucket}\".\"{namespace}\".\"{table}\"")
 }
 
-/// Rows of the table of samples that meet all conditions.
+/// Returns a query for the rows of the sample table that meet all conditions.
 pub fn table(table: &str, columns: &[Column], conditions: &[String]) -> String {
     let names: Vec<String> = columns.iter().map(|column| name(&column.name)).collect();
     format!("SELECT {} FROM {table}{}", names.join(", "), all(conditions))
 }
 
-/// The samples of exported files, of which the last export of each counts. Conditions on `days` say which files are read.
+/// Returns a query for the samples in exported files, of which the last export of each counts. Conditions on `days`
+/// select the files to read.
 pub fn exported(table: &str, columns: &[Column], days: &[String], conditions: &[String]) -> String {
     newest(table, columns, &[ZONE, DEVICE_ID, SAMPLED_AT], days, conditions)
 }
 
-/// Rows of exported files: of those with one `key` the last export's.
+/// Returns a query for rows of exported files: of those with the same `key`, the one of the last export.
 pub(super) fn newest(table: &str, columns: &[Column], key: &[&str], days: &[String], conditions: &[String]) -> String {
-    // Files say moments without a zone, which are of UTC.
+    // Files store moments without a time zone; they are UTC.
     let names = columns.iter().map(|column| match column.column_type {
         ColumnType::Time => format!("with_timezone({0}, 'UTC') AS {0}", name(&column.name)),
         ColumnType::Text | ColumnType::Float | ColumnType::Int | ColumnType::Bool => name(&column.name),
@@ -77,7 +78,8 @@ pub(super) fn newest(table: &str, columns: &[Column], key: &[&str], days: &[Stri
     )
 }
 
-/// Samples made of rows: of those with one device and moment each column has the value that came last.
+/// Returns a query for samples made from rows: of the rows with the same device and moment, each column takes the
+/// latest value.
 pub fn merged(columns: &[Column], rows: &[String]) -> String {
     let mut sql = format!("SELECT {DEVICE_ID}, {SAMPLED_AT}, max({INGESTED_AT}) AS {INGESTED_AT}");
     for column in columns {
@@ -99,12 +101,12 @@ pub fn merged(columns: &[Column], rows: &[String]) -> String {
     sql
 }
 
-/// A question that knows these samples.
+/// Returns a query that can refer to these samples.
 pub fn ask(samples: &str, question: &str) -> String {
     ask_of(&[(SAMPLES, samples)], question)
 }
 
-/// A question that knows all of these by their names.
+/// Returns a query that can refer to all of these by their names.
 pub fn ask_of(named: &[(&str, &str)], question: &str) -> String {
     let question = question.trim().trim_end_matches(|end: char| end == ';' || end.is_whitespace());
     let (recursive, rest) = match after(opening(question), "WITH") {
@@ -122,7 +124,7 @@ pub fn ask_of(named: &[(&str, &str)], question: &str) -> String {
     }
 }
 
-/// Mean and maximum of all that is a number, by device and hour, the newest hour first.
+/// Returns a query for mean and maximum of all numeric columns, by device and hour, newest hour first.
 pub fn hourly(columns: &[Column]) -> String {
     let mut sql = format!("SELECT {DEVICE_ID}, date_trunc('hour', {SAMPLED_AT}) AS hour");
     for column in numbers(columns) {
@@ -138,8 +140,8 @@ pub fn hourly(columns: &[Column]) -> String {
     sql
 }
 
-/// Every value since a moment with the mean of the hour that ends with it, by device, the newest first. The samples must
-/// go back for an hour more.
+/// Returns a query for every value since a moment with the mean of the hour that ends with it, by device, newest
+/// first. The samples must go back one hour further.
 pub fn rolling_hour(columns: &[Column], since: &str) -> String {
     let mut sql = format!("SELECT * FROM (\n  SELECT {DEVICE_ID}, {SAMPLED_AT}");
     for column in numbers(columns) {
@@ -154,12 +156,12 @@ pub fn rolling_hour(columns: &[Column], since: &str) -> String {
     sql
 }
 
-/// The columns that questions made here are about: those that are numbers, and so many of them as one question takes.
+/// Returns the columns for the queries built here: the numeric ones, up to the number that fits into one query.
 pub fn numbers(columns: &[Column]) -> impl Iterator<Item = &Column> {
     columns.iter().filter(|column| matches!(column.column_type, ColumnType::Float | ColumnType::Int)).take(COLUMNS_MAX)
 }
 
-/// Whether a question has a word outside of its texts and comments.
+/// Whether a query contains a word outside of its string literals and comments.
 pub fn is_named(question: &str, wanted: &str) -> bool {
     let is_part = |part: char| part.is_alphanumeric() || part == '_';
     let mut rest = question;
@@ -183,7 +185,7 @@ fn all(conditions: &[String]) -> String {
     if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) }
 }
 
-/// A question without the white space and the comments that it begins with.
+/// Returns a query without leading white space and comments.
 fn opening(question: &str) -> &str {
     let question = question.trim_start();
     let rest = if let Some(comment) = question.strip_prefix("--") {
@@ -196,7 +198,7 @@ fn opening(question: &str) -> &str {
     opening(rest)
 }
 
-/// What follows a word that a question begins with.
+/// Returns what follows a word at the start of a query.
 fn after<'a>(question: &'a str, word: &str) -> Option<&'a str> {
     let (begin, rest) = question.split_at_checked(word.len())?;
     let ends = !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');

@@ -1,4 +1,4 @@
-//! Questions word by word. That they say what they should is shown where a database answers them.
+//! The exact text of queries. That they return what they should is shown where a database runs them.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn a_question_about_a_thousand_columns_is_one_that_athena_takes_where_few_are_wa
         (0..1_000).map(|n| column(&format!("{}_{n:04}", "x".repeat(58)), ColumnType::Float)).collect();
     let rows = exported("t", &wide[..3], &[], &[]);
     assert!(ask(&merged(&wide[..3], &[rows]), &hourly(&wide[..3])).len() < 10_000);
-    // No reading can have the name that ranks exports.
+    // No reading can have the name of the column that ranks exports.
     assert!(exported("t", &columns(), &[], &[]).contains("\"export rank\" = 1"));
     let all = table("t", &wide[..COLUMNS_MAX], &[]);
     assert!(ask(&merged(&wide[..COLUMNS_MAX], &[all]), &rolling_hour(&wide, "since")).len() < 262_144);

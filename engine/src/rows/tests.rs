@@ -30,7 +30,7 @@ fn telemetry(message: &Value) -> Telemetry {
     }
 }
 
-/// What a message of the pump comes to: time and named cells of each row.
+/// Returns the rows of a message of the pump: time and named cells of each.
 fn rows_of(reader: &mut Reader, message: &Value) -> Result<Vec<(i64, Value)>, Refusal> {
     let rows = reader.rows(&telemetry(message), &"pump".parse().unwrap())?;
     let named = |row: &Row| {
@@ -97,7 +97,7 @@ fn what_evaluation_sets_aside_is_no_row() {
     assert_eq!(refused(&mut reader, spoofed), Reason::SpoofedDeviceId);
     let wrong = json!({ "deviceId": "pump-1", "timestamp": time, "readings": { "vibration": "much" } });
     assert_eq!(refused(&mut reader, wrong), Reason::WrongType);
-    // What was begun by a refused message is no part of the next.
+    // What a refused message started is not part of the next.
     let next = json!({ "deviceId": "pump-1", "timestamp": time, "readings": { "vibration": 1 } });
     assert_eq!(rows_of(&mut reader, &next).map(|rows| rows.len()), Ok(1));
     let nowhere = reader.rows(&telemetry(&next), &"unheard-of".parse().unwrap());

@@ -1,4 +1,4 @@
-//! `type = "composite"`: other rules of the same device, taken together.
+//! `type = "composite"`: other rules of the same device, combined.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +22,8 @@ impl Composite {
         Self { all: list(all), any: list(any), not: list(not) }
     }
 
-    /// Whether it holds. `fires` tells whether a rule fires on the device; one that does not cover it never does.
+    /// Whether the condition holds. `fires` returns whether a rule fires on the device; one that does not cover the
+    /// device never does.
     pub(crate) fn holds(&self, fires: impl Fn(&RuleId) -> bool) -> bool {
         self.all.iter().all(&fires)
             && (self.any.is_empty() || self.any.iter().any(&fires))
@@ -41,7 +42,7 @@ impl Composite {
     }
 }
 
-/// How many composite rules lie one below the other under a rule: 0 for any other kind. Whoever goes by rising depth
+/// Returns how many levels of composite rules lie below a rule: 0 for any other kind. Evaluating by rising depth
 /// meets each rule after those that it reads.
 pub(crate) fn depth(id: &RuleId, rules: &BTreeMap<RuleId, Rule>) -> usize {
     fn below<'a>(id: &'a RuleId, rules: &'a BTreeMap<RuleId, Rule>, known: &mut BTreeMap<&'a RuleId, usize>) -> usize {

@@ -1,4 +1,4 @@
-//! `type = "count"`: enough samples within a window meet a condition, in a row or not.
+//! `type = "count"`: enough samples within a window meet a condition, consecutive or not.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,7 @@ pub(crate) enum Of {
     Equal(Value),
 }
 
-/// Times of the last samples that met the condition, as many as are asked for. There is at least one.
+/// Times of the last samples that met the condition, at most as many as the rule requires. There is at least one.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Met {
     /// Time of the first of them.
@@ -49,8 +49,8 @@ impl Clone for Met {
 }
 
 impl Count {
-    /// The condition holds on a sample that does not meet it itself, too, while enough others lie in the window that
-    /// ends there.
+    /// Evaluates a sample. The condition also holds on a sample that does not meet it itself, while enough others lie
+    /// in the window that ends there.
     pub(super) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         let meets = match (self.of, seen.value) {
             (Of::Compared { operator, threshold }, Value::Number(value)) => operator.holds(value, threshold),
@@ -96,7 +96,7 @@ impl Met {
         self.gaps.len() as u32 + 1
     }
 
-    /// Drops those that lie further back than a window. `false` when none is left.
+    /// Drops times that lie more than a window back. Returns `false` when none is left.
     fn forget(&mut self, at: Timestamp, window: Millis) -> bool {
         while at.since(self.oldest) > window && !mutant!(CountForgetsNothing) {
             let Some(gap) = self.gaps.pop_front() else { return false };
@@ -105,7 +105,7 @@ impl Met {
         true
     }
 
-    /// Adds one. Of more than are asked for, the oldest goes.
+    /// Adds a time. If there are more than required, the oldest is dropped.
     fn push(&mut self, at: Timestamp, at_least: u32) {
         // Both lie in one window, and the checks of a rule set keep windows far below the bound.
         self.gaps.push_back(u32::try_from(at.since(self.newest).0).unwrap_or(u32::MAX));
@@ -121,7 +121,7 @@ impl Met {
 mod tests {
     use super::*;
 
-    /// Which of the samples find that enough of them are above 60, three within 600 s.
+    /// Checks which of the samples find that enough of them are above 60, three within 600 s.
     fn check(samples: &[(i64, f64, bool)]) {
         let finite = |value| Finite::new(value).unwrap();
         let of = Of::Compared { operator: Operator::Above, threshold: finite(60.0) };

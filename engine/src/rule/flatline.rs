@@ -1,5 +1,5 @@
-//! `type = "flatline"`: a value that does not change. What it is compared with stays the same while it lasts, so that a
-//! slow drift is a change in the end.
+//! `type = "flatline"`: a value that does not change. The reference value stays the same while a line lasts, so that
+//! a slow drift eventually counts as a change.
 
 use smol_str::{SmolStr, format_smolstr};
 
@@ -22,19 +22,20 @@ pub(crate) struct Flatline {
 /// What a flatline rule remembers of one device.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Anchor {
-    /// The value that others are compared with.
+    /// The value that later ones are compared with.
     pub(crate) value: Finite,
-    /// When a value last left the one before.
+    /// When a value last differed from the one before.
     pub(crate) moved_at: Timestamp,
-    /// Since when none has left it, without a gap.
+    /// Since when none has differed, without a gap.
     pub(crate) since: Timestamp,
     /// Time of the newest sample.
     pub(crate) newest: Timestamp,
 }
 
 impl Flatline {
-    /// The line begins at its first sample, though only the second one shows it. That it has lasted for long enough is
-    /// for the duration to say. An alert may end while the last movement is less than that ago.
+    /// Evaluates a sample. The line starts at its first sample, although only the second one shows it. Whether it has
+    /// lasted for long enough is decided by the duration. An alert may end while the last movement is less than that
+    /// ago.
     pub(super) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         let Value::Number(value) = seen.value else { return None };
         let Some(Memory::Flatline(anchor)) = memory.as_deref_mut() else {
@@ -48,7 +49,7 @@ impl Flatline {
             OnGap::Hold => false,
         };
         anchor.newest = seen.at;
-        // What comes after a gap is the first of its line, too.
+        // A sample after a gap is also the first of its line.
         let begins = if mutant!(GapKeepsLine) { !same } else { !same || interrupted };
         if begins || mutant!(FlatlineDrifts) {
             anchor.value = value;
@@ -56,7 +57,7 @@ impl Flatline {
         if !same {
             anchor.moved_at = seen.at;
         }
-        // A gap with the same value behind it does not show that the sensor moves again.
+        // A gap followed by the same value does not show that the sensor moves again.
         let moves = seen.at.since(anchor.moved_at) < self.length && !(same && mutant!(LineBeginsStill));
         if !same || interrupted {
             anchor.since = seen.at;
@@ -74,7 +75,8 @@ impl Flatline {
 mod tests {
     use super::*;
 
-    /// Times in seconds and values, with what is found: since when the line lasts, and whether an alert may end.
+    /// Checks samples, given as times in seconds and values, against what is found: since when the line lasts, and
+    /// whether an alert may end.
     fn check(on_gap: OnGap, samples: &[(i64, f64, Option<i64>, bool)]) {
         let rule = Flatline {
             tolerance: Finite::new(0.5).unwrap(),

@@ -24,11 +24,11 @@ impl Fleet {
         Self { of: of.clone(), operator, threshold }
     }
 
-    /// Compares so many devices of so many registered ones.
+    /// Compares a number of devices out of the registered ones.
     pub(crate) fn look(&self, devices: u32, registered: u32) -> Finding {
         let (part, threshold) = match self.threshold {
             FleetLimit::Devices(threshold) => (f64::from(devices), threshold),
-            // Multiplied first, a share that is a whole number is one.
+            // Multiplying first keeps an integral percentage exact.
             FleetLimit::Percent(threshold) => (f64::from(devices) * 100.0 / f64::from(registered.max(1)), threshold),
         };
         let part = Finite::new(part).unwrap_or(Finite::ZERO);

@@ -1,21 +1,21 @@
-//! Rules that compare a value with a number of their own, so arranged that those which a value breaches are found
-//! without looking at the others.
+//! Rules that compare a value with a fixed number, arranged so that the breached ones are found without looking at
+//! the others.
 
 use crate::{rule_set::Operator, units::Finite};
 
 /// Rules of one metric in the order of their limits.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    /// A value from here to there breaches none.
+    /// A value in this inclusive range breaches none.
     within: (f64, f64),
-    /// What a value must exceed, rising, with the slots of the rules.
+    /// Limits that a value must exceed, ascending, with the slots of the rules.
     above: (Vec<f64>, Vec<u32>),
-    /// What a value must fall below, falling.
+    /// Limits that a value must fall below, descending, with the slots of the rules.
     below: (Vec<f64>, Vec<u32>),
 }
 
 impl Limits {
-    /// Of comparisons with slots.
+    /// Builds the limits from comparisons and slots.
     pub(crate) fn new(comparisons: &[(Operator, Finite, u32)]) -> Self {
         let mut above: Vec<(f64, u32)> = Vec::new();
         let mut below: Vec<(f64, u32)> = Vec::new();
@@ -37,12 +37,12 @@ impl Limits {
         Self { within: (lowest, highest), above: above.into_iter().unzip(), below: below.into_iter().unzip() }
     }
 
-    /// The values that breach none: from here to there.
+    /// Returns the inclusive range of values that breach none.
     pub(crate) fn within(&self) -> (f64, f64) {
         self.within
     }
 
-    /// Whether a comparison can be one of these.
+    /// Whether limits can hold a comparison with this operator.
     pub(crate) const fn takes(operator: Operator) -> bool {
         match operator {
             Operator::Above | Operator::AtLeast | Operator::Below | Operator::AtMost => true,
@@ -50,7 +50,8 @@ impl Limits {
         }
     }
 
-    /// The slots of the rules that a value breaches, in no order: those of an upper and those of a lower limit.
+    /// Returns the slots of the rules that a value breaches, in no particular order: those with an upper limit and
+    /// those with a lower limit.
     #[inline]
     pub(crate) fn breached(&self, value: Finite) -> (&[u32], &[u32]) {
         let value = value.get();

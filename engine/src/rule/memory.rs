@@ -1,5 +1,5 @@
-//! What a condition remembers of one device from sample to sample, beyond the metric's last value. It is state like any
-//! other: part of every delta, and kept while the rule means the same.
+//! What a condition remembers of one device from sample to sample, beyond the metric's last value. It is state like
+//! any other: part of every delta, and kept while the rule's meaning stays the same.
 
 use smol_str::SmolStr;
 
@@ -9,7 +9,7 @@ use super::{
     flatline::Anchor,
 };
 
-/// The most alarms of one device that are remembered as active at once.
+/// Maximum number of alarms of one device that are remembered as active at once.
 pub(crate) const ALARMS_MAX: usize = 16;
 
 /// The memory of one condition on one device.
@@ -19,9 +19,9 @@ pub(crate) enum Memory {
     Alarms(Vec<SmolStr>),
     /// What is normal for the device.
     Anomaly(Past),
-    /// Where a value that does not move stands.
+    /// The line of a value that does not change.
     Flatline(Anchor),
-    /// When samples met the condition.
+    /// The times at which samples met the condition.
     Count(Met),
     /// The value came from the one that the condition names, and has stayed since.
     Stepped,
@@ -38,7 +38,7 @@ impl Clone for Memory {
         }
     }
 
-    /// Into the buffers that are there, where the kind is the same: every record makes a copy.
+    /// Reuses the existing buffers if the kind is the same, since every record makes a copy.
     fn clone_from(&mut self, source: &Self) {
         match (self, source) {
             (Self::Alarms(codes), Self::Alarms(from)) => codes.clone_from(from),
@@ -50,7 +50,7 @@ impl Clone for Memory {
 }
 
 impl Memory {
-    /// Roughly how many bytes it takes in a delta.
+    /// Returns the approximate number of bytes that it takes in a delta.
     pub(crate) fn encoded_bytes(&self) -> usize {
         match self {
             Self::Anomaly(Past { estimate, .. }) => {

@@ -1,4 +1,4 @@
-//! `type = "range"`: a value outside two numbers. Both ends are good values.
+//! `type = "range"`: a value outside two numbers. Both numbers are good values.
 
 use smol_str::{SmolStr, format_smolstr};
 

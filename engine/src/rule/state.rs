@@ -1,4 +1,4 @@
-//! `type = "state"`: an enum or bool reading has a value; where `from` is given, it came directly from that one.
+//! `type = "state"`: an enum or boolean reading has a value; where `from` is given, it came directly from that one.
 
 use smol_str::{SmolStr, format_smolstr};
 
@@ -16,12 +16,13 @@ impl State {
         Self { equals: value_of(equals, kind), from: from.map(|from| value_of(from, kind)) }
     }
 
-    /// Whether more than the value counts.
+    /// Whether the condition depends on more than the value.
     pub(super) fn remembers(&self) -> bool {
         self.from.is_some()
     }
 
-    /// With `from`, the condition begins at the sample that made the step and holds while the value stays.
+    /// Evaluates a sample. With `from`, the condition starts at the sample that made the step and holds while the
+    /// value stays.
     pub(super) fn look(&self, seen: &Seen<'_>, memory: &mut Option<Box<Memory>>) -> Option<Finding> {
         let mut breach = seen.value == self.equals;
         if let Some(from) = self.from {

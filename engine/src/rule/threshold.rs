@@ -1,4 +1,4 @@
-//! `type = "threshold"`: a value against a number, the same for all devices or each device's own.
+//! `type = "threshold"`: a value against a number, which is the same for all devices or set for each device.
 
 use smol_str::{SmolStr, format_smolstr};
 
@@ -47,7 +47,7 @@ impl Threshold {
         }
     }
 
-    /// The comparison, if its number is the same for all devices and numbers can be sorted by it.
+    /// Returns the comparison, if its number is the same for all devices and numbers can be sorted by it.
     pub(super) fn fixed(&self) -> Option<(Operator, Finite)> {
         match self.limit {
             Limit::Fixed(value) if Limits::takes(self.operator) => Some((self.operator, value)),
@@ -65,8 +65,8 @@ impl Threshold {
     }
 }
 
-/// A value against a threshold, with hysteresis. A device's own threshold may lie beyond the rule's clear value;
-/// a value that breaches is never clear all the same.
+/// Compares a value with a threshold, with hysteresis. A device's own threshold may lie beyond the rule's clear
+/// value; even then, a value that breaches is never clear.
 pub(super) fn compare(operator: Operator, value: Finite, threshold: Finite, clear: Option<Finite>) -> Finding {
     let breach = operator.holds(value, threshold);
     let clear = !breach && clear.is_none_or(|clear| !operator.holds(value, clear));

@@ -1,4 +1,4 @@
-//! The rule set as bytes: how it is written, and the hash by which it is addressed.
+//! The rule set as bytes: its encoding, and the hash by which it is addressed.
 
 use std::{fmt::Write, io};
 
@@ -10,8 +10,8 @@ use smol_str::{SmolStr, SmolStrBuilder};
 use super::RuleSet;
 
 impl RuleSet {
-    /// The canonical bytes: equal rule sets have equal bytes. JSON with a line for each zone, device type, rule and
-    /// the like, so that a change of one of them is a change of one line.
+    /// Returns the canonical bytes: equal rule sets have equal bytes. The format is JSON with one line for each zone,
+    /// device type, rule and so on, so that changing one of them changes one line.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(512 * (1 + self.rules.len()));
         let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, LineEach::default());
@@ -20,7 +20,7 @@ impl RuleSet {
         bytes
     }
 
-    /// The SHA-256 of canonical bytes in hexadecimal, by which a rule set is addressed.
+    /// Returns the SHA-256 of canonical bytes in hexadecimal, by which a rule set is addressed.
     pub fn sha256(bytes: &[u8]) -> SmolStr {
         Sha256::digest(bytes)
             .iter()
@@ -32,7 +32,7 @@ impl RuleSet {
     }
 }
 
-/// Breaks lines in the two outermost levels of JSON and nowhere below.
+/// Breaks lines at the two outermost levels of JSON only.
 #[derive(Default)]
 struct LineEach {
     depth: usize,

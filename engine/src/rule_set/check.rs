@@ -1,5 +1,5 @@
-//! Whether a rule set agrees with itself. The generator has asked the same of the platform file and knows its lines;
-//! here the artifact is held to it again, since another version may have written it.
+//! Checks that a rule set is consistent. The generator has made the same checks on the platform file and can point at
+//! its lines. Here they are repeated on the artifact, since another version may have written it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,22 +8,22 @@ use smol_str::SmolStr;
 use super::{DeviceType, MessageFormat, Recipient, RuleSet, ValueType};
 use crate::{ids::ZoneId, units::Millis};
 
-/// The most samples that `samples.of` looks back on.
+/// Maximum number of samples that `samples.of` looks back on.
 pub const SAMPLES_OF_MAX: u32 = 64;
-/// The most metrics of a device type, health values included.
+/// Maximum number of metrics of a device type, including health values.
 pub const METRICS_MAX: usize = 64;
-/// The most words of an enum reading.
+/// Maximum number of words of an enum reading.
 pub const ENUM_WORDS_MAX: usize = 1_024;
-/// The longest time of any kind in a rule set: ten years.
+/// Maximum length of any time span in a rule set: ten years.
 pub const LENGTH_MAX: Millis = Millis::from_days(10 * 366);
 
 /// A part of a rule set that contradicts another, or itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the rule set is wrong at `{at}`: {problem}")]
 pub struct Invalid {
-    /// Keys from the root, joined by `.`.
+    /// Path of the part: keys from the root, joined by `.`.
     pub at: String,
-    /// What is wrong there.
+    /// Description of the problem.
     pub problem: String,
 }
 
@@ -32,7 +32,7 @@ pub(super) fn invalid(at: impl Into<String>, problem: impl Into<String>) -> Inva
 }
 
 impl RuleSet {
-    /// Every check of a set's meaning. The first contradiction is reported.
+    /// Checks everything about a set's meaning. The first contradiction is reported.
     pub fn check(&self) -> Result<(), Invalid> {
         check_message(&self.message)?;
         check_length("max_alert_delay_ms", self.max_alert_delay_ms, true)?;
@@ -59,7 +59,7 @@ impl RuleSet {
             for contact in &zone.contacts {
                 known(&self.contacts, contact, || format!("zones.{id}.contacts"), "contact")?;
             }
-            // A chain of parents longer than there are zones goes round in a circle.
+            // A chain of parents with more links than there are zones is a cycle.
             let mut above: Option<&ZoneId> = zone.parent.as_ref();
             for _ in 0..=self.zones.len() {
                 let Some(parent) = above else { break };
@@ -166,7 +166,7 @@ pub(super) fn known<K: Ord + std::fmt::Display, V>(
     if table.contains_key(id) { Ok(()) } else { Err(invalid(at(), format!("there is no {kind} `{id}`"))) }
 }
 
-/// No two parts of a message lie at one place or inside each other: a value has one meaning.
+/// Checks that no two parts of a message share a place or lie inside each other, so that a value has one meaning.
 fn check_message(message: &MessageFormat) -> Result<(), Invalid> {
     let mut paths: Vec<(String, &str)> = vec![
         ("message.device_id".into(), &message.device_id),

@@ -1,4 +1,4 @@
-//! Whether a rule agrees with the set that it is part of, and with itself.
+//! Checks that a rule is consistent, with itself and with the set that it is part of.
 
 use std::collections::BTreeSet;
 
@@ -12,23 +12,23 @@ use crate::{
     units::{Finite, Millis},
 };
 
-/// The most samples that a count rule waits for.
+/// Maximum number of samples that a count rule waits for.
 pub const COUNT_MAX: u32 = 128;
-/// The longest window that a count rule counts in.
+/// Maximum length of the window of a count rule.
 pub const COUNT_WINDOW_MAX: Millis = Millis::from_days(30);
-/// The most samples in a row that an anomaly rule waits for.
+/// Maximum number of consecutive samples that an anomaly rule waits for.
 pub const CONSECUTIVE_MAX: u32 = 1_000;
-/// The most firings that a flap limit allows: so many times are kept for each rule that fires on a device.
+/// Maximum number of firings that a flap limit allows. That many times are kept for each rule that fires on a device.
 pub const FLAP_FIRINGS_MAX: u32 = 100;
-/// The most rules that a composite rule reads.
+/// Maximum number of rules that a composite rule reads.
 pub const COMPOSITE_RULES_MAX: usize = 64;
-/// The most levels of rules below a composite rule, the ones that read samples included.
+/// Maximum number of levels of rules below a composite rule, including the ones that read samples.
 pub const COMPOSITE_DEPTH_MAX: usize = 8;
-/// The most characters of an alarm's code.
+/// Maximum number of characters of an alarm's code.
 pub const ALARM_CODE_CHARACTERS_MAX: usize = 64;
 
 impl RuleSet {
-    /// Whether a rule agrees with the set and with itself.
+    /// Checks that a rule agrees with the set and with itself.
     pub(crate) fn check_rule(&self, id: &RuleId, rule: &Rule) -> Result<(), Invalid> {
         known(&self.severities, &rule.severity, || "severity".into(), "severity")?;
         for id in &rule.zones {
@@ -77,7 +77,8 @@ impl RuleSet {
         check_length("keep_firing_for_ms", rule.keep_firing_for_ms, true)
     }
 
-    /// Some device type of the rule reports its metric, and each that does in values of its kind.
+    /// Checks that some device type of the rule reports its metric, and that each one that does reports values of a
+    /// suitable kind.
     fn check_metric(&self, rule: &Rule, metric: &MetricId) -> Result<(), Invalid> {
         let health = self.message.health.contains_key(metric);
         let mut reported = false;
@@ -97,7 +98,7 @@ impl RuleSet {
         if reported { Ok(()) } else { Err(invalid("metric", format!("no device type of the rule reports `{metric}`"))) }
     }
 
-    /// The rules that a rule reads are there, and none of them reads it in turn.
+    /// Checks that the rules that a rule reads exist, and that none of them reads it in turn.
     fn check_named(&self, id: &RuleId, rule: &Rule) -> Result<(), Invalid> {
         match &rule.condition {
             Condition::Fleet { of: FleetOf::Rule(of), .. } => {
@@ -131,7 +132,7 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Below a composite rule lie only so many levels of others. A rule that reads itself in the end has no lowest one.
+    /// Checks the number of levels below a composite rule. A rule that eventually reads itself has no lowest level.
     fn check_depth(&self, id: &RuleId) -> Result<(), Invalid> {
         let mut level = BTreeSet::from([id]);
         for _ in 0..COMPOSITE_DEPTH_MAX {
@@ -163,7 +164,7 @@ impl RuleSet {
 }
 
 impl Condition {
-    /// Whether it looks at the samples of a metric.
+    /// Whether the condition looks at the samples of a metric.
     pub fn reads_samples(&self) -> bool {
         match self {
             Self::Threshold { .. }
@@ -177,7 +178,7 @@ impl Condition {
         }
     }
 
-    /// Whether `samples` can stand in for `duration`: the kinds that count for themselves are left out.
+    /// Whether `samples` can replace `duration`. Kinds that count samples themselves are excluded.
     pub fn takes_samples(&self) -> bool {
         match self {
             Self::Threshold { .. } | Self::Range { .. } | Self::RateOfChange { .. } | Self::State { .. } => true,
@@ -293,7 +294,7 @@ fn check_condition(condition: &Condition) -> Result<(), Invalid> {
     }
 }
 
-/// Whether a text can be the code of an alarm.
+/// Whether a string is a valid alarm code.
 pub fn is_alarm_code(code: &AlarmCode) -> bool {
     (1..=ALARM_CODE_CHARACTERS_MAX).contains(&code.chars().count()) && !code.chars().any(char::is_control)
 }
@@ -320,7 +321,7 @@ fn check_clear(operator: Operator, threshold: Finite, clear: Option<Finite>) -> 
     }
 }
 
-/// Whether a condition can look at values of a type.
+/// Checks that a condition can look at values of a type.
 fn check_condition_type(condition: &Condition, value: &ValueType, metric: &MetricId) -> Result<(), Invalid> {
     let number = matches!(value, ValueType::Float { .. } | ValueType::Int { .. });
     let fine = match condition {
@@ -343,7 +344,7 @@ fn check_condition_type(condition: &Condition, value: &ValueType, metric: &Metri
 }
 
 impl StateValue {
-    /// Whether a reading of this type takes the value.
+    /// Whether a reading of this type can take the value.
     fn is_one_of(&self, value: &ValueType) -> bool {
         match (self, value) {
             (Self::Bool(_), ValueType::Bool) => true,

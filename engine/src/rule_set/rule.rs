@@ -1,4 +1,4 @@
-//! A rule as the artifact has it: the metric that it reads, its condition, and what is said when it fires.
+//! A rule as the artifact has it: the metric that it reads, its condition, and the notices that it sends.
 
 use std::collections::BTreeSet;
 
@@ -10,49 +10,49 @@ use crate::{
     units::{Finite, Millis},
 };
 
-/// What must hold for an alert, and what is said then.
+/// The condition for an alert, and what its notices contain.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// The metric that it reads; none for kinds that read no samples.
+    /// Id of the metric that the rule reads; `None` for kinds that read no samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<MetricId>,
     /// The condition on a value.
     pub condition: Condition,
-    /// How urgent its alerts are.
+    /// Id of the severity of its alerts.
     pub severity: SeverityId,
-    /// Where it holds, children already spelled out; empty for everywhere.
+    /// Ids of the zones that it covers, including nested zones; empty for everywhere.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub zones: BTreeSet<ZoneId>,
-    /// Device types that it reads; never empty.
+    /// Ids of the device types that it covers; never empty.
     pub device_types: BTreeSet<DeviceTypeId>,
     /// How long the condition must hold.
     pub hold: Hold,
-    /// How long the value must be clear before an alert resolves.
+    /// How long the value must be clear before an alert resolves, in milliseconds.
     pub keep_firing_for_ms: Millis,
-    /// Samples of a device that are seen before the first evaluation.
+    /// Number of samples of a device before the first evaluation.
     pub min_samples: u32,
-    /// When it holds, in the time of the device's zone; none for always.
+    /// When the rule is active, in the time of the device's zone; `None` for always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<Active>,
-    /// More firings than this are told of once, as flapping, and then no more until the rule is quiet.
-    /// None where no number of firings is too many.
+    /// Number of firings above which a single notice reports flapping, with no further notices until the rule is
+    /// quiet. `None` for no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flap_limit: Option<FlapLimit>,
     /// Whether it is evaluated.
     pub enabled: bool,
     /// Whether it is evaluated without ever notifying.
     pub shadow: bool,
-    /// Contacts that are told as well as those of the routes.
+    /// Ids of contacts that are notified in addition to those of the routes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notify: Vec<ContactId>,
-    /// Text of a notice, with `{device}`, `{zone}`, `{value}`, `{threshold}`, `{duration}` and the like.
+    /// Text of a notice, with placeholders such as `{device}`, `{zone}`, `{value}`, `{threshold}` and `{duration}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<SmolStr>,
-    /// Where an operator reads on.
+    /// Runbook for the operator, as the platform file gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runbook: Option<SmolStr>,
-    /// Who answers for the rule.
+    /// Owner who is responsible for the rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<SmolStr>,
 }
@@ -63,11 +63,11 @@ pub struct Rule {
 pub enum Condition {
     /// `value operator threshold`.
     Threshold {
-        /// How they are compared.
+        /// The comparison.
         operator: Operator,
-        /// With what.
+        /// The right-hand side of the comparison.
         threshold: Threshold,
-        /// The value at whose far side an alert clears; the threshold itself if none.
+        /// The value beyond which an alert clears; `None` for the threshold itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         clear: Option<Finite>,
     },
@@ -80,70 +80,71 @@ pub enum Condition {
     },
     /// `(value − previous value) ÷ (t − previous t) × per operator threshold`.
     RateOfChange {
-        /// How they are compared.
+        /// The comparison.
         operator: Operator,
-        /// Change of the value in `per_ms`.
+        /// Change of the value in `per_ms`, in the metric's unit.
         threshold: Finite,
-        /// The time that the threshold is given for.
+        /// The time that the threshold refers to, in milliseconds.
         per_ms: Millis,
-        /// The rate at whose far side an alert clears; the threshold itself if none.
+        /// The rate beyond which an alert clears; `None` for the threshold itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         clear: Option<Finite>,
     },
     /// The value equals `equals`; where `from` is given, it must have come directly from that value.
     State {
-        /// The word or truth value, as in the message.
+        /// The word or boolean, as in the message.
         equals: StateValue,
-        /// The value before it.
+        /// The value directly before it; `None` for any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         from: Option<StateValue>,
     },
-    /// The value lies too many standard deviations from what the device's own past lets expect.
+    /// The value lies too many standard deviations from what the device's own past predicts.
     Anomaly {
         /// How mean and deviation are estimated.
         method: AnomalyMethod,
-        /// How far back the past reaches.
+        /// How far back the past reaches, in milliseconds.
         window_ms: Millis,
-        /// The score from which a sample is anomalous, in deviations.
+        /// Score from which a sample is anomalous, in deviations.
         sensitivity: Finite,
-        /// The least deviation that is reckoned with, in the metric's unit; above zero.
+        /// Lower bound of the deviation, in the metric's unit; above zero.
         min_std: Finite,
-        /// The least deviation that is reckoned with, as a share of the mean's magnitude.
+        /// Lower bound of the deviation, as a fraction of the mean's magnitude.
         min_rel_std: Finite,
-        /// So many anomalous samples in a row breach.
+        /// Number of consecutive anomalous samples that breach.
         min_consecutive: u32,
-        /// Anomalous samples stay out of the past for so long; what lasts longer is the new normal.
+        /// How long anomalous samples stay out of the past, in milliseconds. If they last longer, they are the new
+        /// normal.
         rebaseline_after_ms: Millis,
         /// Which side counts.
         direction: Direction,
     },
-    /// The device has sent nothing for longer than this; its type's `offline_after` if none.
+    /// The device has sent nothing for longer than this, or, if `None`, for longer than its type's `offline_after`.
     NoData {
-        /// The longest silence.
+        /// The longest silence allowed, in milliseconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after_ms: Option<Millis>,
     },
-    /// The value stays within `tolerance` of where it was when the hold began.
+    /// The value stays within `tolerance` of what it was when the hold started.
     Flatline {
-        /// The largest difference that is no change.
+        /// The largest difference that does not count as a change.
         tolerance: Finite,
     },
     /// At least `at_least` samples within `window_ms` meet a condition.
     Count {
         /// Which samples are counted.
         of: CountOf,
-        /// How far back they are counted.
+        /// Length of the window, in milliseconds.
         window_ms: Millis,
-        /// How many of them breach; at most [`COUNT_MAX`](super::COUNT_MAX).
+        /// Number of counted samples that breach; at most [`COUNT_MAX`](super::COUNT_MAX).
         at_least: u32,
     },
     /// Too large a part of a zone's devices is in a state. Its instances are the zones, not the devices.
     Fleet {
-        /// Which state.
+        /// The state that is counted.
         of: FleetOf,
-        /// How the part is compared.
+        /// The comparison.
         operator: Operator,
-        /// With what.
+        /// The right-hand side of the comparison.
         threshold: FleetLimit,
     },
     /// Other rules of the same device fire: all of `all`, one of `any` unless that is empty, none of `not`.
@@ -158,9 +159,9 @@ pub enum Condition {
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         not: BTreeSet<RuleId>,
     },
-    /// The device itself has raised an alarm, on its channel `alerts`.
+    /// The device itself has raised an alarm, on its `alerts` channel.
     DeviceAlarm {
-        /// Codes that count; empty for all.
+        /// Alarm codes that count; empty for all.
         #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
         codes: BTreeSet<AlarmCode>,
     },
@@ -199,25 +200,25 @@ pub enum Direction {
 pub enum CountOf {
     /// Those for which `value operator threshold` holds.
     Compared {
-        /// How they are compared.
+        /// The comparison.
         operator: Operator,
-        /// With what.
+        /// The right-hand side of the comparison.
         threshold: Finite,
     },
     /// Those that have this value.
     Equal {
-        /// The word or truth value.
+        /// The word or boolean.
         equals: StateValue,
     },
 }
 
-/// Which state of a device a fleet rule counts.
+/// The state of a device that a fleet rule counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetOf {
-    /// It is offline.
+    /// The device is offline.
     Offline,
-    /// A rule fires on it.
+    /// A rule fires on the device.
     Rule(RuleId),
 }
 
@@ -227,19 +228,19 @@ pub enum FleetOf {
 pub enum FleetLimit {
     /// A number of devices.
     Devices(Finite),
-    /// A share of the registered devices, in per cent.
+    /// A percentage of the registered devices.
     Percent(Finite),
 }
 
-/// Hours and days at which a rule holds, by the clock of the device's zone. Where `from` is after `to`, the time runs
-/// over midnight and belongs to the day on which it begins.
+/// The hours and days at which a rule is active, by the clock of the device's zone. If `from` is after `to`, the time
+/// runs past midnight and belongs to the day on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Active {
     /// Days; empty for all.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub days: BTreeSet<Weekday>,
-    /// Minute of the day at which it begins.
+    /// Minute of the day at which it starts.
     pub from_minute: u16,
     /// Minute of the day before which it ends; 1,440 for midnight.
     pub to_minute: u16,
@@ -265,26 +266,26 @@ pub enum Weekday {
     Sun,
 }
 
-/// How often a rule may fire on a device before that is called flapping.
+/// How often a rule may fire on a device before it counts as flapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlapLimit {
-    /// So many firings are fine.
+    /// Number of firings allowed.
     pub firings: u32,
-    /// In this time.
+    /// Time in which they are counted, in milliseconds.
     pub per_ms: Millis,
 }
 
 impl FlapLimit {
-    /// What the platform file means where it says nothing: five an hour.
+    /// The default in the platform file: five an hour.
     pub const DEFAULT: Self = Self { firings: 5, per_ms: Millis::from_secs(3_600) };
 }
 
-/// A value of an enum or bool reading.
+/// A value of an enum or boolean reading.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum StateValue {
-    /// Of a bool reading.
+    /// Of a boolean reading.
     Bool(bool),
     /// Of an enum reading.
     Word(SmolStr),
@@ -314,7 +315,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// Its sign.
+    /// Returns the operator's symbol.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Above => ">",
@@ -345,11 +346,11 @@ impl Operator {
 pub enum Threshold {
     /// The same for all devices.
     Fixed(Finite),
-    /// Each device's own attribute.
+    /// An attribute of each device.
     Attribute {
-        /// The attribute.
+        /// Id of the attribute.
         attribute: AttributeId,
-        /// For devices and device types without it.
+        /// Threshold for devices and device types without the attribute.
         default: Finite,
     },
 }
@@ -360,24 +361,25 @@ pub enum Threshold {
 pub enum Hold {
     /// For a length of time, by the samples' own times. Zero fires at once.
     Duration {
-        /// At least this long; reaching it exactly is enough.
+        /// Minimum time, in milliseconds; reaching it exactly is enough.
         duration_ms: Millis,
         /// What a gap in the samples does.
         on_gap: OnGap,
-        /// The longest time between two samples that is no gap; three times the device type's `report_every` if none.
+        /// The longest time between two samples that does not count as a gap, in milliseconds; `None` for three times
+        /// the device type's `report_every`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_gap_ms: Option<Millis>,
     },
     /// In `breach` of the last `of` samples.
     Samples {
-        /// So many samples.
+        /// Number of samples that must breach.
         breach: u32,
-        /// Of this many.
+        /// Number of samples looked at.
         of: u32,
     },
 }
 
-/// The longest time between two samples that is no gap, unless a rule has its own.
+/// Returns the longest time between two samples that does not count as a gap, for a rule that does not set its own.
 pub fn default_max_gap(report_every: Millis) -> Millis {
     Millis(report_every.0.saturating_mul(3))
 }
@@ -388,6 +390,6 @@ pub fn default_max_gap(report_every: Millis) -> Millis {
 pub enum OnGap {
     /// The time starts again.
     Reset,
-    /// The time runs on.
+    /// The time continues.
     Hold,
 }

@@ -1,4 +1,4 @@
-//! Which keys an object had so far, to find one that comes twice. Neither many keys nor long ones make it slow.
+//! The keys of an object seen so far, to find duplicates. Neither many keys nor long ones make it slow.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -11,7 +11,7 @@ pub(super) struct Keys<'de> {
 }
 
 impl<'de> Keys<'de> {
-    /// Keeps a new key, and gives one back that was there.
+    /// Stores a new key, or returns it as an error if it was there already.
     pub(super) fn insert(&mut self, key: Cow<'de, str>) -> Result<(), Cow<'de, str>> {
         if self.few[..self.count].iter().any(|seen| seen.as_ref() == Some(&key)) || self.many.contains(&key) {
             return Err(key);

@@ -46,7 +46,7 @@ impl Layout {
     }
 }
 
-/// Puts a place at a path. Paths do not overlap: the rule set's check has seen to it.
+/// Inserts a place at a path. Paths do not overlap: the rule set's check has ruled that out.
 fn insert(nodes: &mut Vec<Node>, path: &str, place: Place) {
     let Some((key, rest)) = path.split_once('.') else {
         nodes.push(Node { key: path.into(), place });

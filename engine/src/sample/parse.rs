@@ -1,5 +1,5 @@
-//! What a message's parts mean: values go straight into the sample's list, and the first thing that is wrong ends the
-//! reading. How the JSON is walked is not its business.
+//! Interprets a message's parts: values go straight into the sample's list, and the first error ends the parse. Does
+//! not depend on how the JSON is walked.
 
 use serde::de::{self, DeserializeSeed};
 use smol_str::{SmolStr, format_smolstr};
@@ -19,7 +19,7 @@ use crate::{
     value::Value,
 };
 
-/// Reads a message into `samples`, with times as the device gave them.
+/// Parses a message into `samples`, with times as the device gave them.
 pub(super) fn parse(
     samples: &mut Samples,
     bytes: &[u8],
@@ -35,7 +35,7 @@ pub(super) fn parse(
         }
         let refusal = reader.refusal.take();
         samples.clear();
-        // The parser would come to the same value by the same text, unless the text is none.
+        // The parser would reach the same refusal at the same bytes, unless they are not UTF-8.
         if let Some(refusal) = refusal
             && std::str::from_utf8(bytes).is_ok()
         {
@@ -45,7 +45,7 @@ pub(super) fn parse(
     general(samples, bytes, rules, device_type, device)
 }
 
-/// Makes sure that a message is not too large to be read.
+/// Checks that a message is not too large to be parsed.
 pub(super) fn checked(bytes: &[u8]) -> Result<(), Refusal> {
     if bytes.len() <= MESSAGE_BYTES_MAX {
         return Ok(());
@@ -54,7 +54,7 @@ pub(super) fn checked(bytes: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::new(Reason::TooLarge, detail))
 }
 
-/// Reads any message, by the parser.
+/// Parses any message with the general parser.
 pub(super) fn general(
     samples: &mut Samples,
     bytes: &[u8],
@@ -74,7 +74,7 @@ pub(super) fn general(
     }
 }
 
-/// The library's own complaints. Its message is not passed on: it may quote the payload.
+/// Maps an error of the library. Its message is not passed on: it may quote the payload.
 fn from_json(error: &serde_json::Error) -> Refusal {
     let place = format_smolstr!("at line {} column {}", error.line(), error.column());
     let text = error.to_string();
@@ -100,18 +100,18 @@ pub(super) struct Reader<'a> {
     pub(super) refusal: Option<Refusal>,
 }
 
-/// What is known of the sample being read, apart from its values.
+/// What is known of the sample being parsed, apart from its values.
 #[derive(Default)]
 pub(super) struct Head {
     pub(super) given: Option<Timestamp>,
-    /// Keys in its object of readings, once that was seen.
+    /// Number of keys in its object of readings, once that was seen.
     pub(super) readings: Option<usize>,
     pub(super) health: usize,
-    /// A bit for each metric that has a value.
+    /// One bit for each metric that has a value.
     pub(super) present: u64,
-    /// Where its values begin.
+    /// Index of its first value.
     pub(super) values_from: usize,
-    /// Where what no rule reads begins.
+    /// Index of its first value that no rule reads.
     extras_from: usize,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Ends the walk. The error that comes back through the library says nothing; the refusal does.
+    /// Ends the walk. The error that passes back through the library is empty; the refusal holds the reason.
     pub(super) fn refuse<E: de::Error>(&mut self, reason: Reason, detail: impl Into<SmolStr>) -> E {
         self.refusal = Some(Refusal::new(reason, detail));
         E::custom("")
@@ -180,12 +180,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A reading that the device type does not declare.
+    /// Handles a reading that the device type does not declare.
     pub(super) fn unknown(&mut self, level: Level, key: &str, scalar: &Scalar<'_>) {
         self.samples.unknown_readings += 1;
         let value = match scalar {
             Scalar::Bool(truth) => (*truth).into(),
-            // A number that JSON has is finite.
+            // A JSON number is finite.
             Scalar::Number(number) => serde_json::Value::from(*number),
             Scalar::Text(text) => text.as_ref().into(),
             Scalar::Null | Scalar::Object | Scalar::Array => return,
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
         let head = self.head(level);
         let (readings, missing) = (head.readings, required & !head.present);
         match readings {
-            // A batched message may have health values of its own and need not have readings.
+            // The root of a batched message may have health values of its own and need not have readings.
             None if level == Level::Root && self.batched => {}
             None => return Err(self.refuse(Reason::MissingReadings, "there is no object of readings")),
             Some(0) => {}
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A scalar as a value of a metric that rules read; `None` for text, which none does.
+/// Converts a scalar to a value of a metric that rules read; `None` for text, which no rule reads.
 fn read_value(kind: &Kind, scalar: &Scalar<'_>) -> Result<Option<Value>, (Reason, &'static str)> {
     let in_bounds = |number: f64, min: Finite, max: Finite| match Finite::new(number) {
         Some(finite) if number.abs() <= VALUE_MAX => {
@@ -287,7 +287,7 @@ fn read_value(kind: &Kind, scalar: &Scalar<'_>) -> Result<Option<Value>, (Reason
     }
 }
 
-/// A key as a detail shows it: keys may come from the payload and be of any length.
+/// Shortens a key for use in a detail: keys may come from the payload and be of any length.
 pub(super) fn cut(key: &str) -> SmolStr {
     key.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(64).collect()
 }

@@ -1,8 +1,8 @@
-//! A message read straight from its bytes, as devices almost always write one: the platform's keys, plain numbers,
-//! texts without escapes. Anything else is a surprise, and the parser reads the message from its beginning.
+//! Reads a message straight from its bytes, in the form that devices almost always write: the platform's keys, plain
+//! numbers, strings without escapes. Anything else is a surprise, and the parser reads the message from its start.
 //!
-//! What the parts mean is asked of the same [`Reader`] that the parser asks, so that both come to the same samples, or to
-//! the same refusal: up to what is refused, the text was no surprise.
+//! The parts are interpreted by the same [`Reader`] that the parser uses, so both produce the same samples or the
+//! same refusal: up to the part that is refused, the message contained no surprise.
 
 use std::borrow::Cow;
 
@@ -22,12 +22,13 @@ use crate::{
     units::Timestamp,
 };
 
-/// Keys that the platform does not name, in one object. They are compared one by one, so more are left to the parser.
+/// Maximum number of keys in one object that the platform does not name. They are compared one by one, so more are
+/// left to the parser.
 const STRANGE_KEYS_MAX: usize = 8;
 /// The length of `2026-01-31T10:30:00.250Z`.
 const USUAL_TIME_BYTES: usize = 24;
 
-/// The message is to be read by the parser.
+/// The message must be read by the parser.
 #[derive(Debug)]
 pub(super) struct Surprise;
 
@@ -37,7 +38,7 @@ impl From<Refused> for Surprise {
     }
 }
 
-/// Reads a message. After a surprise the samples mean nothing.
+/// Reads a message. After a surprise the samples are unspecified.
 pub(super) fn read(reader: &mut Reader<'_>, spelling: &Spelling, message: &[u8]) -> Result<(), Surprise> {
     let mut scan = Scan { reader, spelling, message, rest: message, learns: false };
     scan.space();
@@ -58,12 +59,12 @@ pub(super) struct Scan<'s, 'r, 'm> {
     spelling: &'s Spelling,
     message: &'m [u8],
     pub(super) rest: &'m [u8],
-    /// Whether a template is to be made of what is read.
+    /// Whether a template is made of what is read.
     learns: bool,
 }
 
 impl<'m> Scan<'_, '_, 'm> {
-    /// The message itself or a sample of a batch.
+    /// Reads the message itself or a sample of a batch.
     fn sample(&mut self, which: Which) -> Result<(), Surprise> {
         let templates = self.spelling.templates(which);
         self.reader.begin(which);
@@ -88,7 +89,7 @@ impl<'m> Scan<'_, '_, 'm> {
         self.message.len() - self.rest.len()
     }
 
-    /// Keeps where a value stood that began at `from`.
+    /// Records the place of a value that started at `from`.
     fn note(&mut self, from: usize, named: Option<Named>, is_reading: bool) {
         if self.learns {
             let to = self.at();
@@ -96,7 +97,7 @@ impl<'m> Scan<'_, '_, 'm> {
         }
     }
 
-    /// An object of a level, from its brace to its brace.
+    /// Reads an object of a level, from its opening to its closing brace.
     fn object(&mut self, level: usize, which: Which) -> Result<(), Surprise> {
         let keys = self.spelling.level(level);
         let list = usize::from(which == Which::Element);
@@ -132,7 +133,7 @@ impl<'m> Scan<'_, '_, 'm> {
                     self.space();
                     self.byte(b':')?;
                     self.space();
-                    // A named key that is spelt in another way comes here as well.
+                    // A named key in another spelling also gets here.
                     if keys.has(key) || strange[..strangers].contains(&key) {
                         return Err(Surprise);
                     }
@@ -195,7 +196,7 @@ impl<'m> Scan<'_, '_, 'm> {
         Ok(())
     }
 
-    /// The time of a sample, if it is one.
+    /// Reads the time of a sample, if it is valid.
     #[inline]
     pub(super) fn time(&mut self) -> Result<Option<Timestamp>, Surprise> {
         let format = self.reader.layout.timestamp_format;
@@ -214,7 +215,7 @@ impl<'m> Scan<'_, '_, 'm> {
         })
     }
 
-    /// An array of samples, from its bracket to its bracket.
+    /// Reads an array of samples, from its opening to its closing bracket.
     fn batch(&mut self) -> Result<(), Surprise> {
         self.byte(b'[')?;
         self.space();
@@ -232,7 +233,7 @@ impl<'m> Scan<'_, '_, 'm> {
         }
     }
 
-    /// A value that is neither an object nor an array.
+    /// Reads a value that is neither an object nor an array.
     #[inline]
     pub(super) fn scalar(&mut self) -> Result<Scalar<'m>, Surprise> {
         match self.rest.first().ok_or(Surprise)? {
@@ -257,7 +258,7 @@ impl<'m> Scan<'_, '_, 'm> {
         Ok(scalar)
     }
 
-    /// What is in quotes: printable ASCII without escapes.
+    /// Reads a string: printable ASCII without escapes.
     fn text(&mut self) -> Result<&'m [u8], Surprise> {
         let inner = self.rest.strip_prefix(b"\"").ok_or(Surprise)?;
         let (text, after) = inner.split_at(memchr(b'"', inner).ok_or(Surprise)?);
@@ -292,8 +293,8 @@ impl<'m> Scan<'_, '_, 'm> {
     }
 }
 
-/// A number spelt as JSON has it, and what follows it. Only numbers that one division makes exactly: at most 2^53 without
-/// the point, at most 18 digits, no exponent.
+/// Reads a number in JSON spelling, and returns what follows it. Accepts only numbers that one division computes
+/// exactly: at most 2^53 without the point, at most 18 digits, no exponent.
 #[inline(always)]
 pub(super) fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     const POWERS: [f64; DIGITS_MAX + 1] =
@@ -304,16 +305,16 @@ pub(super) fn number(text: &[u8]) -> Option<(f64, &[u8])> {
     };
     let Decimal { digits, places, length } =
         unsigned.first_chunk().and_then(octets::decimal).or_else(|| longer(unsigned))?;
-    // Both are exact, so the quotient is the nearest number to what was written. Below 2^63 a signed number is made a float by
-    // one instruction.
+    // Both are exact, so the quotient is the nearest number to the one written. Below 2^63, one instruction converts
+    // a signed integer to a float.
     let value = digits as i64 as f64 / POWERS[places];
     Some((if negative { -value } else { value }, unsigned.get(length..)?))
 }
 
-/// So many digits never overflow.
+/// Maximum number of digits that never overflow.
 const DIGITS_MAX: usize = 18;
 
-/// Any number of that form, without its sign.
+/// Reads any number of that form, without its sign.
 #[inline(never)]
 fn longer(text: &[u8]) -> Option<Decimal> {
     const EXACT_MAX: u64 = 1 << 53;
@@ -339,7 +340,7 @@ fn longer(text: &[u8]) -> Option<Decimal> {
     Some(Decimal { digits: number, places, length: text.len() - rest.len() })
 }
 
-/// Reads digits on to a number. What it comes to after more digits than fit means nothing.
+/// Appends digits to a number. After more digits than fit, the result is unspecified.
 #[inline]
 fn digits(rest: &mut &[u8], number: &mut u64) {
     while let [byte, after @ ..] = *rest {

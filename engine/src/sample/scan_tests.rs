@@ -37,13 +37,13 @@ fn home(rules: &Compiled) -> Home {
     rules.home(&"pump".parse().unwrap(), &"zone-a".parse().unwrap()).unwrap()
 }
 
-/// How the type's messages are spelt, with no template learned yet.
+/// The spelling of the type's messages, with no template learned yet.
 fn spelling(rules: &Compiled) -> Spelling {
     let readings = &rules.device_type(home(rules)).metrics[..usize::from(rules.device_type(home(rules)).health_from)];
     Spelling::new(&rules.layout, readings.iter().map(|metric| metric.key.as_str())).expect("plain keys")
 }
 
-/// What the scan comes to, if it does, and what the parser comes to.
+/// The result of the scan, if it succeeds, and the result of the parser.
 fn both(rules: &Compiled, spelling: &Spelling, message: &[u8]) -> (Option<Samples>, Result<Samples, Refusal>) {
     let device_type = rules.device_type(home(rules));
     let device = DeviceId::new("pump-1").unwrap();
@@ -56,7 +56,7 @@ fn both(rules: &Compiled, spelling: &Spelling, message: &[u8]) -> (Option<Sample
     (done.then_some(scanned), read.map(|()| parsed))
 }
 
-/// Whether the message was scanned. Panics where the parser comes to something else.
+/// Whether the message was scanned. Panics if the parser's result differs.
 fn check_as(rules: &Compiled, spelling: &Spelling, message: &[u8]) -> bool {
     match both(rules, spelling, message) {
         (None, _) => false,
@@ -68,7 +68,7 @@ fn check_as(rules: &Compiled, spelling: &Spelling, message: &[u8]) -> bool {
     }
 }
 
-/// The same, at first and again by what was learned.
+/// Checks the message twice: without a template, and with the one learned from it.
 fn check(rules: &Compiled, message: &[u8]) -> bool {
     let spelling = spelling(rules);
     let scanned = check_as(rules, &spelling, message);
@@ -175,7 +175,7 @@ fn what_the_parser_refuses_or_reads_in_another_way_is_never_scanned() {
     assert!(!check(flat, b"7"));
 }
 
-/// Pieces of messages that are put together in any way.
+/// Pieces of messages that are combined at random.
 fn pieces() -> impl Strategy<Value = String> {
     let number = prop_oneof![
         "-?(0|[1-9][0-9]{0,18})(\\.[0-9]{1,18})?",
@@ -246,7 +246,7 @@ proptest! {
         message[at] = byte;
         let rules = &rule_sets()[0];
         check(rules, &message);
-        // By the template of the message as it was, too, alone and as a sample of a batch.
+        // Also by the template of the unchanged message, alone and as a sample of a batch.
         let spelling = spelling(rules);
         prop_assert!(check_as(rules, &spelling, USUAL.as_bytes()));
         check_as(rules, &spelling, &message);

@@ -1,7 +1,7 @@
-//! How the keys of a device type's messages are spelt, and the order in which they were last seen.
+//! How the keys of a device type's messages are spelled, and the order in which they were last seen.
 //!
-//! Devices of one type send their keys in one order, so the next key is almost always the one that followed last time.
-//! What is remembered is a guess and nothing more: it changes how soon a key is found, never which one.
+//! Devices of one type send their keys in one order, so the next key is almost always the one that followed last
+//! time. What is remembered is only a guess: it changes how soon a key is found, never which one.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -11,18 +11,18 @@ use super::{
     template::Templates,
 };
 
-/// The most keys that one object can name; more are left to the parser. A set of seen keys is one number.
+/// Maximum number of keys named in one object; more are left to the parser. A set of seen keys is one integer.
 const KEYS_MAX: usize = 64;
-/// The deepest that named objects may lie inside each other; deeper ones are left to the parser.
+/// Maximum nesting of named objects; deeper ones are left to the parser.
 const LEVELS_MAX: usize = 8;
-/// The bytes of a key that are compared at once.
+/// Number of bytes of a key that are compared at once.
 const HEAD_BYTES: usize = 16;
 
-/// The objects that a message of one device type is made of. The first is a sample itself.
+/// The objects that make up a message of one device type. The first is a sample itself.
 #[derive(Debug)]
 pub(crate) struct Spelling {
     levels: Vec<Level>,
-    /// Of whole messages, and of the samples of a batch.
+    /// Templates of whole messages, and of the samples of a batch.
     templates: [Templates; 2],
 }
 
@@ -32,8 +32,8 @@ pub(super) struct Level {
     keys: Vec<Spelt>,
     /// Whether it is the object of readings.
     pub(super) readings: bool,
-    /// By the key that was read last, and one for none: the key that came next. One list for messages, one for the
-    /// samples of a batch.
+    /// The key that came next, by the key that was read last, with one entry for none. One list for messages, one for
+    /// the samples of a batch.
     next: [Vec<AtomicU8>; 2],
 }
 
@@ -44,11 +44,11 @@ struct Spelt {
     named: Named,
 }
 
-/// A text that messages are compared with.
+/// A string that messages are compared with.
 #[derive(Debug)]
 pub(super) struct Words {
     text: Box<[u8]>,
-    /// The first [`HEAD_BYTES`] of it as a number, and which of them count.
+    /// Its first [`HEAD_BYTES`] bytes as an integer; the mask says which of them count.
     head: u128,
     mask: u128,
 }
@@ -58,19 +58,20 @@ pub(super) struct Words {
 pub(super) enum Named {
     DeviceId,
     Timestamp,
-    /// The object of readings, which is the level of this index.
+    /// The object of readings: the level with this index.
     Readings(usize),
     Batch,
-    /// The health value of this index.
+    /// The health value with this index.
     Health(u16),
     /// The reading of this metric.
     Reading(u16),
-    /// Another object with named keys: the level of this index.
+    /// Another object with named keys: the level with this index.
     Inside(usize),
 }
 
 impl Spelling {
-    /// Of a type whose readings have these keys, by metric. `None` where messages cannot be read without a parser.
+    /// Creates the spelling of a type whose readings have these keys, by metric. `None` if messages cannot be read
+    /// without a parser.
     pub(crate) fn new<'a>(layout: &Layout, readings: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut spelling = Self { levels: Vec::new(), templates: Default::default() };
         let readings: Vec<(&str, Named)> =
@@ -128,8 +129,8 @@ impl Level {
         Some(Self { next: [none(), none()], keys, readings })
     }
 
-    /// The key at the front of `rest`, if it is one of the named, by index. `last` is the one before it, `list` which
-    /// order is meant.
+    /// Finds the key at the start of `rest` among the named ones and returns its index. `last` is the key before it,
+    /// `list` selects the order.
     #[inline]
     pub(super) fn find(&self, list: usize, last: Option<usize>, rest: &[u8]) -> Option<usize> {
         let next = &self.next[list][last.map_or(0, |last| last + 1)];
@@ -147,7 +148,7 @@ impl Level {
         self.keys.iter().any(|named| named.text.text.get(1..named.text.text.len() - 2) == Some(key))
     }
 
-    /// What a key means, and its length with quotes and colon.
+    /// Returns what a key means, and its length with quotes and colon.
     #[inline]
     pub(super) fn named(&self, index: usize) -> (Named, usize) {
         let key = &self.keys[index];
@@ -156,7 +157,7 @@ impl Level {
 }
 
 impl Spelt {
-    /// `None` for a key that a message can only hold with escapes, or in more than one way.
+    /// Returns `None` for a key that a message can only hold with escapes, or in more than one way.
     fn new(key: &str, named: Named) -> Option<Self> {
         if key.bytes().any(|byte| matches!(byte, b'"' | b'\\') || !(0x20..0x7f).contains(&byte)) {
             return None;
@@ -175,7 +176,7 @@ impl Words {
         Self { text: text.into(), head: u128::from_le_bytes(head), mask: u128::from_le_bytes(mask) }
     }
 
-    /// What follows it, if `rest` begins with it.
+    /// Returns what follows these bytes, if `rest` starts with them.
     #[inline]
     pub(super) fn after<'m>(&self, rest: &'m [u8]) -> Option<&'m [u8]> {
         if self.begins(rest) { rest.get(self.text.len()..) } else { None }

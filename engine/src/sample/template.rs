@@ -1,9 +1,11 @@
-//! Objects that were read before, byte for byte but for their values. Devices of one type write their messages with the
-//! same keys in the same order and the same spaces, so the next message is almost always the last one with other values.
+//! Recognizes objects that were read before, byte for byte except for their values. Devices of one type write their
+//! messages with the same keys in the same order and the same spaces, so the next message is almost always the last
+//! one with other values.
 //!
-//! A template is learned from what the scan has read, and holds what follows from the words alone: that no key comes
-//! twice, which readings are there, how many. What is left are the values, and they are held to what they were: a
-//! number where a number was, a text where a text was. Any surprise leaves the object to the scan.
+//! A template is learned from what the scan has read, and holds what follows from the text between the values: that
+//! no key occurs twice, which readings are present, and how many. What remains are the values, which must be of the
+//! same form as before: a number where a number was, a string where a string was. Any surprise leaves the object to
+//! the scan.
 
 use std::sync::{
     OnceLock,
@@ -24,15 +26,15 @@ use crate::{
     value::Value,
 };
 
-/// The most templates of one device type, for messages and for the samples of a batch each. Types of which more are
-/// sent are read by the scan.
+/// Maximum number of templates of one device type, for messages and for the samples of a batch each. If a type sends
+/// more forms than this, the scan reads the others.
 const TEMPLATES_MAX: usize = 4;
 
 /// The templates of one device type, each learned once.
 #[derive(Debug, Default)]
 pub(super) struct Templates {
     kept: [OnceLock<Template>; TEMPLATES_MAX],
-    /// The one that fitted last.
+    /// Index of the template that matched last.
     last: AtomicU8,
 }
 
@@ -40,9 +42,9 @@ pub(super) struct Templates {
 #[derive(Debug)]
 struct Template {
     parts: Box<[Part]>,
-    /// What follows the last value.
+    /// The text after the last value.
     end: Words,
-    /// Readings that the device type does not declare.
+    /// Number of readings that the device type does not declare.
     unknown_readings: u64,
 }
 
@@ -57,7 +59,7 @@ struct Part {
 enum Expected {
     DeviceId,
     Timestamp,
-    /// A number within bounds, of this metric.
+    /// A number of this metric, within bounds.
     Number {
         metric: u16,
         min: Finite,
@@ -69,7 +71,7 @@ enum Expected {
     Stranger,
 }
 
-/// A value that the scan has read: where it stood in the message, and what it was.
+/// A value that the scan has read: its place in the message, and what it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
     pub(super) from: usize,
@@ -80,8 +82,8 @@ pub(super) struct Read {
 }
 
 impl Templates {
-    /// Reads the object in front of a scan, if it is one of those known. `false` says nothing about it, and leaves the
-    /// reader as it began the object.
+    /// Reads the object at the start of a scan, if a template matches it. Returns `false` if none does, and leaves
+    /// the reader as it was at the start of the object.
     #[inline]
     pub(super) fn read(&self, scan: &mut Scan<'_, '_, '_>, which: Level) -> bool {
         let last = usize::from(self.last.load(Ordering::Relaxed));
@@ -109,15 +111,15 @@ impl Templates {
         false
     }
 
-    /// Whether another one can be learned.
+    /// Whether another template can be learned.
     pub(super) fn has_room(&self) -> bool {
         self.kept.last().is_some_and(|last| last.get().is_none())
     }
 
-    /// Learns an object that was read, with its values in the order of the text. `from` is where it began.
+    /// Learns an object that was read, with its values in the order of the text. `from` is where it started.
     pub(super) fn learn(&self, object: &[u8], from: usize, values: &[Read], device_type: &DeviceType) {
         let Some(template) = Template::new(object, from, values, device_type) else { return };
-        // Whoever learns at the same time takes the next place.
+        // If another thread learns at the same time, this template takes the next place.
         let _none_left = self.kept.iter().try_fold(template, |template, place| place.set(template).err().ok_or(()));
     }
 }
@@ -166,7 +168,7 @@ impl Template {
                     rest = scan.rest;
                 }
                 Expected::DeviceId => {
-                    // An id has no characters that a text would escape.
+                    // An id contains no characters that JSON would escape.
                     let id = scan.reader.device.as_str().as_bytes();
                     rest = rest.strip_prefix(b"\"")?.strip_prefix(id)?.strip_prefix(b"\"")?;
                 }

@@ -1,4 +1,4 @@
-//! When a sample was taken: the device's word for it, as far as it can be believed.
+//! When a sample was taken: the time that the device gives, as far as it can be trusted.
 
 use super::Samples;
 use crate::{
@@ -6,10 +6,10 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// The furthest moment from 1970 that is read, in milliseconds: the year 9999.
+/// Latest moment that is read, in milliseconds since 1970: the end of the year 9999.
 const MOMENT_MAX_MS: f64 = 253_402_300_799_999.0;
 
-/// Reads a time that was written as text. `None` where it is none.
+/// Reads a time from a string. `None` if it is not valid.
 pub(crate) fn from_text(text: &str, format: TimestampFormat) -> Option<Timestamp> {
     match format {
         TimestampFormat::Rfc3339 => usual(text.as_bytes()).or_else(|| Timestamp::parse_rfc3339(text)),
@@ -17,16 +17,16 @@ pub(crate) fn from_text(text: &str, format: TimestampFormat) -> Option<Timestamp
     }
 }
 
-/// The digits of a moment, with its separators in place of theirs: what a moment differs from this in are its digits.
+/// A moment with all digits zero: where a moment differs from it are its digits.
 const MOMENT: u128 = u128::from_le_bytes(*b"0000-00-00T00:00");
-/// Where digits are.
+/// Mask of the digits.
 const DIGITS: u128 = u128::from_le_bytes(*b"\xff\xff\xff\xff\0\xff\xff\0\xff\xff\0\xff\xff\0\xff\xff");
-/// Added to a digit, it leaves the upper half of its byte empty; added to anything larger, it does not.
+/// Added to a digit, it leaves the upper half of the byte empty; added to anything larger, it does not.
 const ABOVE_NINE: u128 = DIGITS & u128::from_le_bytes([6; 16]);
 const UPPER_HALVES: u128 = u128::from_le_bytes([0xf0; 16]);
 
-/// `2026-01-31T10:30:00Z`, with or without a fraction, from 1970 on: what nearly every device writes. `None` says
-/// nothing about any other text.
+/// Reads `2026-01-31T10:30:00Z`, with or without a fraction, from 1970 on: the form that nearly every device writes.
+/// `None` leaves the string to another reader.
 #[inline]
 pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
     let (moment, rest) = text.split_first_chunk::<16>()?;
@@ -48,7 +48,7 @@ pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
         2 => 28,
         _ => return None,
     };
-    // A leap second, which is another's business, is not less than 60.
+    // A second of 60 is a leap second, which is left to another reader.
     if !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 || !(1970..9999).contains(&year) {
         return None;
     }
@@ -64,13 +64,13 @@ pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
         }
         _ => return None,
     };
-    // Years begin in March, so that the day that not every year has is the last.
+    // Years start in March, so that the leap day is the last day.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
     Some(Timestamp((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + ms))
 }
 
-/// Reads a time that was written as a number. `None` where it is none.
+/// Reads a time from a number. `None` if it is not valid.
 pub(crate) fn from_number(number: f64, format: TimestampFormat) -> Option<Timestamp> {
     let ms = match format {
         TimestampFormat::Rfc3339 => return None,
@@ -80,10 +80,11 @@ pub(crate) fn from_number(number: f64, format: TimestampFormat) -> Option<Timest
     (ms.abs() <= MOMENT_MAX_MS).then(|| Timestamp(ms.round() as i64))
 }
 
-/// Gives every sample the time that evaluation takes, drops those too old for it, and sorts the rest.
+/// Assigns every sample the time that evaluation uses, drops the samples that are too old for evaluation, and sorts
+/// the rest.
 ///
-/// A time that is missing, unreadable or too far ahead is replaced by the ingest time; several such samples of one
-/// message keep their order a millisecond apart, the last of them at the ingest time.
+/// A time that is missing, unreadable or too far in the future is replaced by the ingest time. If one message has
+/// several such samples, they keep their order one millisecond apart, with the last of them at the ingest time.
 pub(super) fn assign(samples: &mut Samples, ingested_at: Timestamp, max_future_skew: Millis, max_past: Millis) {
     let latest = ingested_at.after(max_future_skew);
     let mut replaced = 0;
@@ -107,7 +108,8 @@ pub(super) fn assign(samples: &mut Samples, ingested_at: Timestamp, max_future_s
     let before = samples.samples.len();
     samples.samples.retain(|sample| ingested_at.since(sample.at) <= max_past);
     samples.too_old += (before - samples.samples.len()) as u64;
-    // Stable: samples of one time keep the order of the message, and all but the first are duplicates.
+    // The sort is stable: samples with the same time keep the order of the message, and all but the first are
+    // duplicates.
     if !samples.samples.is_sorted_by_key(|sample| sample.at) {
         samples.samples.sort_by_key(|sample| sample.at);
     }

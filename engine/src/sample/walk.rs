@@ -1,5 +1,5 @@
-//! One walk over a message's JSON, without building a tree. Whatever the platform does not name is only held to the
-//! limits on depth and doubled keys.
+//! Walks once over a message's JSON, without building a tree. Parts that the platform does not name are checked only
+//! for depth and duplicate keys.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::reason::Reason;
 
-/// What a JSON value is, with containers already walked over.
+/// A JSON value, with containers already walked over.
 pub(super) enum Scalar<'de> {
     Null,
     Bool(bool),
@@ -94,13 +94,13 @@ impl<'de> DeserializeSeed<'de> for Message<'_, '_> {
     }
 }
 
-/// An object of which some keys have a meaning. Anything else is walked over.
+/// An object in which some keys have a meaning. All other keys are walked over.
 struct Object<'r, 'a> {
     reader: &'r mut Reader<'a>,
     nodes: &'a [Node],
     level: Level,
     depth: u8,
-    /// The message itself: as an array it holds samples.
+    /// Whether it is the message itself, which may instead be an array of samples.
     root: bool,
 }
 

@@ -1,5 +1,5 @@
-//! Messages as devices write them: made from values, and asked for their time. What a message means is not decided
-//! here, so a session's messages take the same way as any others.
+//! Messages as devices write them: building one from values, and reading its time. What a message means is not
+//! decided here, so a session's messages take the same path as any others.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
@@ -12,8 +12,8 @@ use crate::{
     units::Timestamp,
 };
 
-/// A message with these values as the topic rule wraps it. Whatever is no health value is a reading, whose key is the
-/// metric's own spelling in the format.
+/// Returns a message with these values, as the topic rule wraps it. Every value other than a health value is a
+/// reading, whose key is the metric's own spelling in the format.
 pub(super) fn wrapped(
     format: &MessageFormat,
     device: &DeviceId,
@@ -38,25 +38,26 @@ pub(super) fn wrapped(
     json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": "telemetry", "c": device, "t": at }).to_string()
 }
 
-/// An alarm as the topic rule wraps it.
+/// Returns an alarm, as the topic rule wraps it.
 pub(super) fn alarm(device: &DeviceId, at: Timestamp, code: &str, active: bool) -> String {
     let payload = STANDARD.encode(json!({ "code": code, "active": active }).to_string());
     json!({ "ff": 1, "k": "message", "p": payload, "d": device, "ch": "alerts", "c": device, "t": at }).to_string()
 }
 
-/// The newest time that a message states for itself; nothing if it states none that can be read.
+/// Returns the newest time that a message states for its samples; `None` if it states no readable time.
 pub fn moment(format: &MessageFormat, message: &Value) -> Option<Timestamp> {
     samples(format, message).into_iter().filter_map(|(at, _)| at).max()
 }
 
-/// The samples of a message with the time that each states; what lies around a batch is one of its own.
+/// Returns the samples of a message with the time that each states. The part around a batch counts as a sample of its
+/// own.
 pub fn samples<'v>(format: &MessageFormat, message: &'v Value) -> Vec<(Option<Timestamp>, &'v Value)> {
     let batch = format.batch.as_deref().and_then(|path| at_path(message, path)).and_then(Value::as_array);
     let inside = message.as_array().or(batch).into_iter().flatten();
     inside.chain([message]).map(|sample| (read(format, sample), sample)).collect()
 }
 
-/// What lies at a path: keys joined by `.`.
+/// Returns the value at a path: keys joined by `.`.
 pub fn at_path<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(value, |value, key| value.get(key))
 }
@@ -69,17 +70,17 @@ fn read(format: &MessageFormat, sample: &Value) -> Option<Timestamp> {
     }
 }
 
-/// A moment as a message states it.
+/// Formats a moment as a message states it.
 pub fn write_time(at: Timestamp, format: TimestampFormat) -> Value {
     match format {
-        // A moment that no calendar holds is left to the ingest time, as for a device without a clock.
+        // A moment outside the calendar is left to the ingest time, as for a device without a clock.
         TimestampFormat::Rfc3339 => at.to_rfc3339().map_or(Value::Null, Value::String),
         TimestampFormat::EpochS => json!(at.0 as f64 / 1_000.0),
         TimestampFormat::EpochMs => json!(at.0),
     }
 }
 
-/// Puts a value at a path: keys joined by `.`. Paths do not overlap: the rule set's check has seen to it.
+/// Puts a value at a path: keys joined by `.`. Paths do not overlap: the rule set's check has ruled that out.
 pub fn put_at_path(message: &mut Map<String, Value>, path: &str, value: Value) {
     match path.split_once('.') {
         None => {

@@ -1,4 +1,4 @@
-//! Alarms that a device raises itself, on its channel `alerts`.
+//! Alarms that a device raises itself, on its `alerts` channel.
 
 use serde::Deserialize;
 use smol_str::SmolStr;
@@ -75,7 +75,8 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Keeps which alarms are active. Beyond the most that are kept, the rule fires anyhow. `true` if any is.
+/// Records which alarms are active. If more are active than can be kept, the rule still fires. Returns `true` if any
+/// is active.
 fn remember(instance: &mut Instance, alarm: &Alarm) -> bool {
     let mut active = match instance.memory.take().map(|memory| *memory) {
         Some(Memory::Alarms(active)) => active,
@@ -96,7 +97,7 @@ fn remember(instance: &mut Instance, alarm: &Alarm) -> bool {
     any
 }
 
-/// The first of the active alarms.
+/// Returns the first of the active alarms.
 pub(super) fn evidence(instance: &Instance) -> Option<Evidence> {
     match instance.memory.as_deref() {
         Some(Memory::Alarms(active)) => active.first().map(|code| Evidence::Alarm { code: code.clone() }),

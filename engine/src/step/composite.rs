@@ -1,4 +1,4 @@
-//! Composite rules of a device, after the rules that they read.
+//! Composite rules of a device, evaluated after the rules that they read.
 
 use super::{
     Moment, Run,
@@ -16,19 +16,19 @@ use crate::{
     value::Value,
 };
 
-/// Moves every composite rule of a device, by the time of the record: what it reads has no sample's time in common. It reads what
-/// stands now, so a record that is put once more does not take it back to its first time.
+/// Evaluates every composite rule of a device at the time of the record, since the rules that it reads share no
+/// sample time. It reads what holds now, so a redriven record does not take it back to the record's first time.
 pub(super) fn evaluate(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     look(scene, tally, device, |_, _| true);
 }
 
-/// Moves those of them that what time alone did makes another. One that stays as it is waits for its own time, and so does
-/// what is said of it.
+/// Evaluates the composite rules whose phase changes because time has passed. The others wait for their own time, and
+/// so do their notices.
 pub(super) fn follow(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     look(scene, tally, device, moves);
 }
 
-/// Moves those of them that are to be looked at, given whether each holds.
+/// Evaluates the composite rules for which `is_due` returns `true`, given the phase and whether the condition holds.
 fn look(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, is_due: fn(&Phase, bool) -> bool) {
     let scene = Scene { at: scene.known_at, ingested_at: scene.known_at, ..*scene };
     for (slot, test) in composites(&scene) {
@@ -46,8 +46,9 @@ fn look(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, is_due: f
     }
 }
 
-/// Moves them after a device's registration, or the rules in force, have changed: what they read may have ended, and
-/// they may have come to something that fires already. A device on which none of them moves is left alone.
+/// Evaluates the composite rules after a device's registration or the rules in force have changed: alerts that they
+/// read may have ended, and alerts that they now read may already fire. If no rule changes its phase, the device is
+/// left untouched.
 pub(super) fn settle(rules: &Compiled, state: &mut ShardState, index: u32, moment: &Moment<'_>, run: &mut Run) {
     let device = &state.devices[index as usize];
     let Some(home) = device.home else { return };
@@ -63,13 +64,13 @@ pub(super) fn settle(rules: &Compiled, state: &mut ShardState, index: u32, momen
         return;
     }
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
-    // What another rule set makes of one that stays as it is waits for its own time.
+    // A rule that keeps its phase under another set waits for its own time.
     look(&scene, &mut tally, state.touch(index), moves);
     let due = tally.due;
     state.look_at(index, due);
 }
 
-/// Whether a rule becomes another by what it finds.
+/// Whether a finding changes the phase of a rule.
 fn moves(phase: &Phase, breach: bool) -> bool {
     match phase {
         Phase::Inactive => breach,
@@ -78,7 +79,7 @@ fn moves(phase: &Phase, breach: bool) -> bool {
     }
 }
 
-/// The composite rules of a device by their slots, each after those that it reads.
+/// Returns the composite rules of a device by their slots, each after those that it reads.
 fn composites<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (usize, &'a Composite)> + use<'a> {
     let (device_type, plan) = (scene.rules.device_type(scene.home), scene.rules.plan(scene.home));
     plan.without_metric.clone().map(|slot| slot as usize).filter_map(|slot| {
@@ -87,13 +88,13 @@ fn composites<'a>(scene: &Scene<'a>) -> impl Iterator<Item = (usize, &'a Composi
     })
 }
 
-/// When a rule that has begun nothing must be looked at for its hours alone.
+/// Returns when an inactive rule must be checked because of its hours alone.
 fn hours(scene: &Scene<'_>, device: &Device, slot: usize) -> Option<Timestamp> {
     rule_of(scene, slot).active.as_ref()?;
     due::of_slot(scene.rules, scene.home, device, slot, scene.known_at).map(|(due, _)| due)
 }
 
-/// Whether a composite rule holds on a device now, in its hours.
+/// Whether a composite rule holds on a device now, within its hours.
 fn holds(scene: &Scene<'_>, device: &Device, slot: usize, test: &Composite) -> bool {
     let fires = |id: &RuleId| {
         let mut instances = device.instances.iter();

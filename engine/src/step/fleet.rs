@@ -1,5 +1,5 @@
-//! Fleet rules: devices say what they are to the fleets around them, on the stream, and a fleet rule in a zone moves by
-//! what was said there. The two need not be in one shard, and nothing is known of each other but those records.
+//! Fleet rules: devices report their state to the fleets around them on the stream, and a fleet rule in a zone moves
+//! by these reports. The two need not be in the same shard, and know nothing of each other but those records.
 
 use super::{
     Moment, Run,
@@ -17,8 +17,8 @@ use crate::{
     units::Timestamp,
 };
 
-/// Says to every fleet what has changed about a device since it was last said. Whoever may have changed something calls
-/// this; nothing comes of it where nothing has.
+/// Reports to every fleet what has changed about a device since the last report. Every caller that may have changed
+/// something calls this; without a change, nothing is reported.
 pub(super) fn report(rules: &Compiled, state: &mut ShardState, index: u32, at: Timestamp, run: &mut Run) {
     let device = &state.devices[index as usize];
     let belonging = device.home.map_or(&[][..], |home| &rules.plan(home).fleets);
@@ -93,7 +93,7 @@ pub(super) fn take(rules: &Compiled, state: &mut ShardState, member: &Member, mo
     evaluate(rules, state, index, moment, run);
 }
 
-/// After another set has come into force: devices say what they are now, and fleets are looked at under its rules.
+/// Reacts to a new set in force: devices report their current state, and fleets are evaluated under its rules.
 pub(super) fn adopted(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
     for index in 0..state.devices.len() as u32 {
         if state.devices[index as usize].fleet.is_some() {
@@ -104,11 +104,12 @@ pub(super) fn adopted(rules: &Compiled, state: &mut ShardState, moment: &Moment<
     }
 }
 
-/// Moves a fleet rule in a zone by what is known there, at the shard's time: what devices say has no time in common.
+/// Moves a fleet rule in a zone by what is known there, at the shard's time, since the reports of devices share no
+/// time.
 fn evaluate(rules: &Compiled, state: &mut ShardState, index: u32, moment: &Moment<'_>, run: &mut Run) {
     let now = state.head.shard_time.max(moment.ingested_at);
     let Run { shard, effects, counts, trace, .. } = run;
-    // Not every set knows the rule and the zone. Those that do find everything that was said until then.
+    // Not every set knows the rule and the zone. One that does finds every report made until then.
     let device = &state.devices[index as usize];
     let Some((home, (rule, _))) = device.home.zip(device.registration.id.fleet()) else { return };
     let (of_fleets, plan) = (rules.device_type(home), rules.plan(home));
@@ -125,7 +126,7 @@ fn evaluate(rules: &Compiled, state: &mut ShardState, index: u32, moment: &Momen
     state.look_at(index, due);
 }
 
-/// What a fleet rule finds in its zone now; nothing for any other kind.
+/// Returns what a fleet rule finds in its zone now; `None` for any other kind.
 pub(super) fn finding(scene: &Scene<'_>, device: &mut Device, slot: usize) -> Option<Finding> {
     let rule = rule_of(scene, slot);
     let Test::Fleet(test) = &rule.test else { return None };

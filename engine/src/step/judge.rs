@@ -1,5 +1,5 @@
-//! What a finding does to a rule on a device, and what that means to the world: episodes begin and end, and somebody is
-//! told or not.
+//! What a finding does to a rule on a device, and its outside effects: episodes start and end, and notices are sent
+//! or held back.
 
 use smol_str::SmolStr;
 
@@ -17,17 +17,17 @@ use crate::{
     verdict::{self, Judgement, Standing, Verdict, Why, WhyNot},
 };
 
-/// Transitions that a batch makes room for once it has one.
+/// Number of transitions for which room is reserved once a batch has one.
 const TRANSITIONS_USUAL: usize = 32;
 
-/// Where the outcome of a record goes.
+/// Collects the outcome of a record.
 pub(super) struct Tally<'a> {
     pub(super) effects: &'a mut Effects,
     pub(super) counts: &'a mut Counts,
     trace: Option<&'a mut Vec<Judgement>>,
-    /// How many transitions there were before this record.
+    /// Number of transitions before this record.
     before: usize,
-    /// The record's sequence number as its rows have it, once there is one.
+    /// The record's sequence number as its rows hold it, once there is one.
     sequence: Option<SmolStr>,
     /// The earliest moment at which time alone changes something about the device.
     pub(super) due: Option<Timestamp>,
@@ -43,12 +43,12 @@ impl<'a> Tally<'a> {
         Self { effects, counts, trace, before, sequence: None, due: None }
     }
 
-    /// Whether somebody asks why: then every rule gives an answer, and not only those that a sample can change.
+    /// Whether decisions are traced: then every rule records a verdict, and not only those that a sample can change.
     pub(super) fn is_traced(&self) -> bool {
         self.trace.is_some()
     }
 
-    /// A batch with one transition has a few: they are not made room for one by one.
+    /// Reserves room for several transitions: a batch with one transition usually has a few.
     fn make_room(&mut self) {
         let Effects { alerts, notifications, .. } = &mut *self.effects;
         if alerts.capacity() == 0 {
@@ -57,19 +57,19 @@ impl<'a> Tally<'a> {
         }
     }
 
-    /// The place of the next transition in the stream: its record, and its place among those of the record.
+    /// Returns the place of the next transition in the stream: its record, and its index among those of the record.
     fn place(&mut self, scene: &Scene<'_>) -> (SmolStr, u32) {
         let sequence = self.sequence.get_or_insert_with(|| scene.sequence.padded()).clone();
         (sequence, (self.effects.alerts.len() - self.before) as u32)
     }
 
-    /// The place of the transition that a notice tells of: the last one, if this record has made any.
+    /// Returns the place of the transition that a notice reports: the last one, if this record has made any.
     fn last_place(&mut self, scene: &Scene<'_>) -> (SmolStr, u32) {
         let (sequence, next) = self.place(scene);
         (sequence, next.saturating_sub(1))
     }
 
-    /// Something about the device changes at this moment unless a record comes before.
+    /// Schedules a check: something about the device changes at this moment unless a record arrives before.
     pub(super) fn look_at(&mut self, due: Option<Timestamp>) {
         self.due = match (self.due, due) {
             (Some(known), Some(due)) => Some(known.min(due)),
@@ -77,7 +77,7 @@ impl<'a> Tally<'a> {
         };
     }
 
-    /// Keeps an answer for those who ask why.
+    /// Records a verdict for the trace, if there is one.
     pub(super) fn note(&mut self, scene: &Scene<'_>, device: &Device, slot: usize, verdict: Verdict) {
         let Some(trace) = &mut self.trace else { return };
         let device_type = scene.rules.device_type(scene.home);
@@ -94,7 +94,7 @@ impl<'a> Tally<'a> {
     }
 }
 
-/// The rule of a device's slot.
+/// Returns the rule of a device's slot.
 pub(super) fn rule_of<'a>(scene: &Scene<'a>, slot: usize) -> &'a Rule {
     let rules = scene.rules;
     &rules.device_type(scene.home).rules[rules.plan(scene.home).rules[slot] as usize]
@@ -117,7 +117,7 @@ pub(super) fn judge(
     verdict
 }
 
-/// Ends an episode that has been quiet for long enough. Time passed, and no sample came: none is counted.
+/// Ends an episode that has been quiet for long enough. Time has passed without a sample, so none is counted.
 pub(super) fn resolve(
     scene: &Scene<'_>,
     tally: &mut Tally<'_>,
@@ -168,7 +168,7 @@ fn follow(
             tally.effects.alerts.push(alert);
             let instance = &mut device.instances[slot];
             instance.phase = Phase::Firing(Box::new(firing));
-            // A firing that nobody hears of does not count as one too many.
+            // A firing without a notice does not count towards flapping.
             let muted = rule.muted_until.is_some_and(|until| scene.ingested_at < until);
             let heard = !(rule.shadow || muted || verdict::is_too_late(scene));
             let verdict = if heard && fired(instance, rule, scene.ingested_at) {
@@ -199,7 +199,7 @@ fn follow(
     }
 }
 
-/// Ends an episode, and says so to those who were told of it.
+/// Ends an episode, and notifies those who were notified of it.
 pub(super) fn end(
     scene: &Scene<'_>,
     tally: &mut Tally<'_>,
@@ -218,7 +218,7 @@ pub(super) fn end(
     tally.effects.alerts.push(alert);
 }
 
-/// Counts a firing. `true` when the rule has just begun to flap.
+/// Counts a firing. Returns `true` if the rule has just started to flap.
 fn fired(instance: &mut Instance, rule: &Rule, at: Timestamp) -> bool {
     let Some(limit) = rule.flap_limit else { return false };
     let flaps = instance.flaps.get_or_insert_default();
@@ -234,8 +234,8 @@ fn fired(instance: &mut Instance, rule: &Rule, at: Timestamp) -> bool {
 }
 
 impl Firing {
-    /// Takes a newer value, and what explains it. A value that nothing explains keeps the explanation that there was: that of
-    /// what it has ended, or of the last score before a detector learnt anew.
+    /// Takes a newer value and its evidence. A value without evidence keeps the previous one: that of what it has
+    /// ended, or of the last score before a detector learned from scratch.
     fn explain(&mut self, value: Value, evidence: Option<Evidence>) {
         self.value = value;
         if evidence.is_some() {
@@ -245,7 +245,7 @@ impl Firing {
 }
 
 impl Flaps {
-    /// When it is stable again, if it flaps: no firing for the whole time of the limit.
+    /// Returns when a flapping rule is stable again: when it has not fired for the whole time of the limit.
     pub(crate) fn stable_at(&self, per: Millis) -> Option<Timestamp> {
         self.recent.last().filter(|_| self.flapping).map(|last| last.after(per))
     }
@@ -257,7 +257,7 @@ impl Flaps {
     }
 }
 
-/// Says once that a rule flaps. The firing itself is held back with the others.
+/// Sends a single notice that a rule flaps. The firing itself is held back with the others.
 fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usize, rule: &Rule) -> Verdict {
     let Phase::Firing(firing) = &mut device.instances[slot].phase else { return Verdict::Hold(WhyNot::Inactive) };
     firing.notice = Notice::Owed { counted: true };
@@ -271,7 +271,7 @@ fn tell_flapping(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, 
     Verdict::Send(Why::Flapping)
 }
 
-/// Decides whether a running episode is told of now, and tells.
+/// Decides whether a notice of a running episode is sent now, and sends it.
 pub(super) fn tell(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, slot: usize, rule: &Rule) -> Verdict {
     let Instance { phase, noticed_at, suppressed, flaps, .. } = &mut device.instances[slot];
     let Phase::Firing(firing) = phase else { return Verdict::Hold(WhyNot::Inactive) };

@@ -1,5 +1,5 @@
-//! What operators set for a rule comes into force at its record, and ends at the moment that it names: both are a change
-//! of the rule set in force, and what runs under a rule that means something else then ends.
+//! An override comes into force at its record, and ends at its set time. Both change the rules in force, and an
+//! episode under a rule whose meaning changes then ends.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::{
     state::ShardState,
 };
 
-/// Lets time pass until a record: timers run, and overrides end between them. The rules that are in force then, if they
-/// are others.
+/// Lets time pass up to a record: timers run, and overrides end between them. Returns the rules that are then in
+/// force, if they have changed.
 pub(super) fn time_passes(
     rules: &Arc<Compiled>,
     state: &mut ShardState,
@@ -38,7 +38,7 @@ pub(super) fn time_passes(
     }
 }
 
-/// Takes an `override` record. The rules that are in force from it on, if they are others.
+/// Takes an `override` record. Returns the rules that are in force from it on, if they have changed.
 pub(super) fn take(
     rules: &Arc<Compiled>,
     state: &mut ShardState,
@@ -49,7 +49,7 @@ pub(super) fn take(
     match state.head.overrides.with(rule, row, rules.set()) {
         Ok(overrides) => {
             run.counts.overrides += 1;
-            // A row may come after its own end.
+            // A row may arrive after its own end.
             let overrides = overrides.at(state.head.shard_time);
             Some(change(rules, overrides, state, moment, run))
         }

@@ -1,5 +1,5 @@
-//! Whether a device is there: its messages, what it says of itself on its channel `status`, and what the broker says of
-//! its connection. A device that has never sent anything is missed only once it was said to have gone.
+//! Whether a device is online: by its messages, by what it reports on its `status` channel, and by what the broker
+//! reports about its connection. A device that has never sent anything is missed only after it was reported gone.
 
 use serde::Deserialize;
 
@@ -20,13 +20,13 @@ use crate::{
     value::Value,
 };
 
-/// Whether a record that is put on the stream once more tells of a time beyond which the device has been heard of.
+/// Whether a redriven record refers to a time after which the device has been heard from.
 pub(super) fn is_history(scene: &Scene<'_>, device: &Device) -> bool {
     let newest = device.last_ingest.max(device.presence.gone_at);
     scene.known_at > scene.ingested_at && newest >= Some(scene.ingested_at)
 }
 
-/// A device has sent something: it is there.
+/// Handles a sign of life: the device has sent something.
 pub(super) fn alive(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     device.last_ingest = device.last_ingest.max(Some(scene.ingested_at));
     device.presence.count_anew(scene.ingested_at);
@@ -34,16 +34,16 @@ pub(super) fn alive(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Devic
     back(scene, tally, device, Sign::Message);
 }
 
-/// What says that a device is back.
+/// What shows that a device is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sign {
     Message,
-    /// Nothing has come from it yet.
+    /// The device has not sent anything yet.
     Connection,
 }
 
-/// Whatever waited for the device to come back ends, and waiting for its next silence begins. What is put on the stream
-/// once more ends no silence that goes on behind it.
+/// Ends whatever waited for the device to come back, and starts waiting for its next silence. A redriven record does
+/// not end a silence that continues after it.
 fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sign) {
     let offline_after = scene.rules.device_type(scene.home).offline_after;
     let is_silent = |device: &Device, length| due::by_silence(device, length).is_some_and(|due| due <= scene.known_at);
@@ -56,7 +56,7 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
         let rule = rule_of(scene, slot);
         let Test::NoData { after } = rule.test else { continue };
         if sign == Sign::Connection && after.is_some() && !mutant!(ConnectionTakenAsMessage) {
-            // It waits for a message.
+            // This rule waits for a message.
             continue;
         }
         if matches!(device.instances[slot].phase, Phase::Inactive) {
@@ -69,9 +69,9 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
     }
 }
 
-/// Half of the "approximately one hour" without a connection after which the broker counts a client's connections from
-/// 0 again: far longer than an event is late, and surely shorter than the hour ("Lifecycle events", AWS IoT Core
-/// developer guide).
+/// Half of the "approximately one hour" without a connection after which the broker counts a client's connections
+/// from 0 again: far longer than any event is delayed, and certainly shorter than the hour ("Lifecycle events", AWS
+/// IoT Core developer guide).
 const COUNTED_ANEW_AFTER: Millis = Millis::from_secs(1_800);
 
 #[derive(Deserialize)]
@@ -117,8 +117,8 @@ pub(super) fn status(
 }
 
 impl Presence {
-    /// The broker counts the connections of a client anew once it has been away for about an hour: what the version
-    /// was before says nothing about those that follow.
+    /// Forgets the version once a client has been away for about an hour: the broker then counts its connections from
+    /// 0 again, so an earlier version says nothing about those that follow.
     fn count_anew(&mut self, now: Timestamp) {
         if self.gone_at.is_some_and(|gone| now.since(gone) >= COUNTED_ANEW_AFTER) {
             self.order = None;
@@ -126,7 +126,8 @@ impl Presence {
     }
 }
 
-/// Takes what the broker says of a connection. It comes out of order and twice; the version tells.
+/// Takes what the broker reports about a connection. Such events arrive out of order and twice; the version orders
+/// them.
 pub(super) fn lifecycle(
     rules: &Compiled,
     state: &mut ShardState,
@@ -135,13 +136,13 @@ pub(super) fn lifecycle(
     run: &mut Run,
 ) {
     let Ok((_, index, home)) = registration::known(rules, state, &lifecycle.device) else {
-        // Tools and gateways connect as well.
+        // Tools and gateways also connect.
         run.counts.unread += 1;
         return;
     };
     let mut presence = state.devices[index as usize].presence;
     presence.count_anew(moment.ingested_at);
-    // Who is pushed off by a second connection of the same client has not gone.
+    // A client that is displaced by its own second connection is not gone.
     let is_older = presence.order.is_some_and(|known| lifecycle.order() <= known);
     if (is_older && !mutant!(OlderConnectionBelieved)) || lifecycle.duplicate {
         run.counts.stale_presence += 1;
@@ -152,7 +153,7 @@ pub(super) fn lifecycle(
     let scene = moment.scene(rules, home, shard);
     let device = state.touch(index);
     if is_history(&scene, device) {
-        // Connections may have been counted anew since.
+        // The connection count may have restarted since.
         tally.counts.late += 1;
         return;
     }
@@ -169,7 +170,7 @@ pub(super) fn lifecycle(
     fleet::report(rules, state, index, moment.ingested_at, run);
 }
 
-/// A device is said to have gone. It has some time to come back.
+/// Handles a report that a device is gone. It has some time to come back.
 fn gone(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     device.presence.gone_at.get_or_insert(scene.ingested_at);
     tally.look_at(due::offline(device, scene.rules.device_type(scene.home).offline_after));

@@ -48,7 +48,7 @@ pub(super) fn take(
     fleet::report(rules, state, index, moment.ingested_at, run);
 }
 
-/// Why a registered device belongs nowhere.
+/// Returns why a registered device has no place in the rule set.
 pub(super) fn homeless(rules: &Compiled, registration: &Registration) -> Refusal {
     if registration.retired {
         Refusal::new(Reason::RetiredDevice, "the device was retired")
@@ -59,13 +59,13 @@ pub(super) fn homeless(rules: &Compiled, registration: &Registration) -> Refusal
     }
 }
 
-/// A device that a record is about: its id, its index and where it belongs.
+/// The device of a record: its id, its index and its place in the rule set.
 pub(super) fn known<'s>(
     rules: &Compiled,
     state: &'s ShardState,
     device: &str,
 ) -> Result<(&'s DeviceId, u32, Home), Refusal> {
-    // What stands for a fleet has a key that a plain record may bear, and is no device.
+    // The pseudo-device of a fleet has a key that a plain record may carry, and is not a device.
     let found = state.find(device).map(|index| (index, &state.devices[index as usize]));
     let Some((index, known)) = found.filter(|(_, device)| device.fleet.is_none()) else {
         return Err(Refusal::new(Reason::UnknownDevice, "the device was never registered"));

@@ -58,7 +58,7 @@ pub(super) fn take(
         composite::evaluate(&scene, &mut tally, device);
     }
     if samples.samples.is_empty() && !mutant!(HeartbeatMovesNoComposite) {
-        // Its coming alone may have ended something.
+        // The arrival of the message alone may have ended something.
         composite::evaluate(&scene, &mut tally, device);
     }
     let due = tally.due;
@@ -67,8 +67,8 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Takes a value that moves no rule, on a device where all of them stand still: nearly every one. `false` leaves the value to
-/// [`evaluate`].
+/// Takes a value that moves no rule, on a device where all of them are at rest, as nearly every one is. Returns
+/// `false` to leave the value to [`evaluate`].
 #[inline]
 fn takes_quietly(plan: &Plan, device: &mut Device, metric: u16, value: Value, at: Timestamp) -> bool {
     let (Value::Number(number), metric) = (value, usize::from(metric)) else { return false };
@@ -80,7 +80,7 @@ fn takes_quietly(plan: &Plan, device: &mut Device, metric: u16, value: Value, at
     passes
 }
 
-/// One value of one metric: every rule that it can change moves. `met` is room for their slots.
+/// Evaluates one value of one metric: every rule that it can change moves. `met` is a buffer for their slots.
 fn evaluate(
     scene: &Scene<'_>,
     plan: &Plan,
@@ -113,7 +113,7 @@ fn evaluate(
     for slot in met.iter().map(|slot| *slot as usize) {
         let rule = rule_of(scene, slot);
         let look = Seen { value, at: scene.at, previous, attributes: &device.attributes };
-        // A condition with a memory learns from samples that count for nothing yet, too.
+        // A condition with a memory also learns from samples that do not count yet.
         let found = match rule.test.remembers() {
             true => rule.test.look(&look, &mut device.instances[slot].memory),
             false => rule.test.look(&look, &mut None),
@@ -141,7 +141,7 @@ fn evaluate(
     }
 }
 
-/// Moves a rule, unless it is as it began and stays so: then nothing of it is kept.
+/// Moves a rule, unless it is in its initial state and stays there: then nothing is stored.
 fn judge_sample(
     scene: &Scene<'_>,
     tally: &mut Tally<'_>,

@@ -15,7 +15,8 @@ use crate::{
     value::Value,
 };
 
-/// Runs what is due up to the record's ingest time, in the order of (due, device, rule), and moves the shard's time.
+/// Runs what is due up to the record's ingest time, in the order of (due, device, rule), and advances the shard's
+/// time.
 pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>, run: &mut Run) {
     let before = state.head.shard_time;
     let until = before.max(moment.ingested_at);
@@ -33,7 +34,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
             state.look_at(index, Some(due));
             continue;
         }
-        // A rule that came with a new set may find that what it waits for has long been so.
+        // A rule of a new set may find that its condition has held for a long time.
         let now = due.max(state.head.shard_time);
         let scene = Scene {
             cause: Cause::of_due(due, before),
@@ -100,8 +101,8 @@ fn fire(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, timer: Ti
     tally.note(scene, device, slot, verdict);
 }
 
-/// Passes over a repetition that the same record brings to light the next one of, with nothing in between: of those that
-/// nobody was told of in time, the last is enough.
+/// Skips a repetition if the same record also reveals the next one, with nothing in between: of the repetitions that
+/// were not sent in time, the last is enough. Returns whether it was skipped.
 fn passes_over(scene: &Scene<'_>, device: &mut Device, slot: usize, until: Timestamp) -> bool {
     let instance = &mut device.instances[slot];
     if !matches!(&instance.phase, Phase::Firing(firing) if firing.notice == Notice::Given) {
@@ -116,7 +117,7 @@ fn passes_over(scene: &Scene<'_>, device: &mut Device, slot: usize, until: Times
     is_followed
 }
 
-/// Whether a rule's hours cover a moment.
+/// Whether a moment lies within a rule's hours.
 pub(super) fn holds_now(rule: &crate::compiled::Rule, home: Home, rules: &Compiled, at: Timestamp) -> bool {
     rule.active.as_ref().is_none_or(|active| active.covers(at, rules.timezone(home)))
 }

@@ -1,5 +1,6 @@
-//! What differs where Amazon Timestream takes the question ("Query language reference", Amazon Timestream developer guide).
-//! Its SQL has been tried by nobody here: only what that reference names is used, and no frame of a window has an interval.
+//! The parts that differ for queries to Amazon Timestream ("Query language reference", Amazon Timestream developer
+//! guide). These queries have not been run against the service: they use only what that reference names, and no
+//! window frame with an interval.
 
 use std::fmt::Write as _;
 
@@ -9,38 +10,39 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// Columns that samples have whatever is asked for.
+/// Columns that samples have whatever the query.
 const NAMED: [&str; 3] = [DEVICE_ID, SAMPLED_AT, INGESTED_AT];
 
 const HOUR: Millis = Millis::from_secs(3_600);
 
-/// A moment.
+/// Formats a moment.
 pub fn moment(at: Timestamp) -> String {
-    // The service knows no time before 1970.
+    // The service supports no time before 1970.
     format!("from_milliseconds({})", at.0.max(0))
 }
 
-/// The moment so long before now.
+/// Formats the moment that lies this long before now.
 pub fn ago(length: Millis) -> String {
     before("now()", length)
 }
 
-/// A table, as a question spells it.
+/// Formats the name of a table.
 pub fn table(database: &str, table: &str) -> String {
     format!("{}.{}", name(database), name(table))
 }
 
-/// Condition on rows from one moment on and before another.
+/// Returns a condition on rows from one moment (inclusive) to another (exclusive).
 pub fn between(from: Timestamp, to: Timestamp) -> String {
     format!("time >= {} AND time < {}", moment(from), moment(to))
 }
 
-/// Samples of the rows that meet all conditions: of rows with one device and moment each column has the value that came
-/// last. Columns that are not `stored` are known to the platform, and no row has had a value for them yet.
+/// Returns a query for the samples of the rows that meet all conditions: of the rows with the same device and moment,
+/// each column takes the latest value. Columns that are not `stored` are known to the platform, but no row has had a
+/// value for them yet.
 pub fn samples(table: &str, columns: &[Column], stored: &[Column], conditions: &[String]) -> String {
     let is_stored = |name: &str| stored.iter().any(|stored| stored.name == name);
     if !is_stored(INGESTED_AT) {
-        // Nobody has sent anything yet.
+        // No device has sent a value yet.
         let own = columns.iter().filter(|column| !NAMED.contains(&column.name.as_str()));
         let own = own.map(|column| (column.name.as_str(), column.column_type));
         let named = [ColumnType::Text, ColumnType::Time, ColumnType::Time];
@@ -48,7 +50,8 @@ pub fn samples(table: &str, columns: &[Column], stored: &[Column], conditions: &
         let none: Vec<String> = all.map(|(column, kind)| format!("{} AS {}", null(kind), name(column))).collect();
         return format!("SELECT {}\nFROM {table}\nWHERE 1 = 0", none.join(",\n  "));
     }
-    // Milliseconds have as many digits from 2001 until 2286, and what follows them is compared as a text everywhere.
+    // Milliseconds have the same number of digits from 2001 until 2286, and the part after them is compared as a
+    // string everywhere.
     let key = format!("CAST({INGESTED_AT} AS varchar) || {RECORD}");
     let mut sql =
         format!("SELECT {DEVICE_ID}, time AS {SAMPLED_AT}, from_milliseconds(max({INGESTED_AT})) AS {INGESTED_AT}");
@@ -58,7 +61,7 @@ pub fn samples(table: &str, columns: &[Column], stored: &[Column], conditions: &
             named if NAMED.contains(&named) => continue,
             _ if !is_stored(&column.name) => write!(sql, ",\n  {} AS {name}", null(column.column_type)),
             ZONE | DEVICE_TYPE | RECORD => write!(sql, ",\n  max_by({name}, {key}) AS {name}"),
-            // A row whose key is null is the last of none.
+            // A row whose key is null is never the maximum.
             _ => write!(sql, ",\n  max_by({name}, CASE WHEN {name} IS NOT NULL THEN {key} END) AS {name}"),
         };
     }
@@ -66,13 +69,13 @@ pub fn samples(table: &str, columns: &[Column], stored: &[Column], conditions: &
     sql
 }
 
-/// Every value since a moment with the mean of the hour that ends with it, by device, the newest first. The samples must
-/// go back for an hour more.
+/// Returns a query for every value since a moment with the mean of the hour that ends with it, by device, newest
+/// first. The samples must go back one hour further.
 pub fn rolling_hour(columns: &[Column], since: &str) -> String {
     let mut sql = format!("SELECT own.{DEVICE_ID}, own.{SAMPLED_AT}");
     for column in numbers(columns) {
         let [value, mean] = [name(&column.name), name(&format!("{}_hour_avg", column.name))];
-        // All of a group have the value.
+        // All rows of a group have the same value.
         let _ = write!(sql, ",\n  max(own.{value}) AS {value}, avg(earlier.{value}) AS {mean}");
     }
     let _ = write!(
@@ -89,7 +92,7 @@ fn before(moment: &str, length: Millis) -> String {
     format!("from_milliseconds(to_milliseconds({moment}) - {})", length.0)
 }
 
-/// No value of a type.
+/// Returns the null of a type.
 fn null(column_type: ColumnType) -> String {
     let name = match column_type {
         ColumnType::Text => "varchar",

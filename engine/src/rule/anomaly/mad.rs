@@ -6,22 +6,22 @@ use std::collections::VecDeque;
 use super::Expected;
 use crate::units::Millis;
 
-/// The fewest and the most values that are kept. Both are odd: the median of a full ring is one of its values.
+/// Minimum and maximum number of values kept. Both are odd: the median of a full ring is one of its values.
 const RING_MIN: usize = 31;
 pub(crate) const RING_MAX: usize = 101;
 
-/// A median absolute deviation is so many times smaller than the standard deviation of a normal distribution; so is a
-/// mean absolute deviation.
+/// Ratio of the standard deviation of a normal distribution to its median absolute deviation, and to its mean
+/// absolute deviation.
 const MEDIAN_TO_SIGMA: f64 = 1.4826;
 const MEAN_TO_SIGMA: f64 = 1.2533;
 
-/// The last values, the oldest first. Single precision is enough for distances that are ordered and averaged.
+/// The last values, oldest first. Single precision is enough for distances that are sorted and averaged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Mad {
     pub(crate) values: VecDeque<f32>,
 }
 
-/// How many values a ring keeps: those of a window, within the bounds.
+/// Returns how many values a ring keeps: those of a window, within the bounds.
 pub(crate) fn ring(window: Millis, report_every: Millis) -> usize {
     let samples = usize::try_from(window.0 / report_every.0.max(1)).unwrap_or(RING_MAX);
     samples.clamp(RING_MIN, RING_MAX) | 1
@@ -50,12 +50,12 @@ impl Mad {
         while self.values.len() >= ring {
             self.values.pop_front();
         }
-        // Values are bounded by 1e15, far below what single precision holds.
+        // Values are bounded by 1e15, far below the range of single precision.
         self.values.push_back(distance as f32);
     }
 }
 
-/// The middle of some values, or the mean of the two in the middle. It orders them.
+/// Returns the middle value, or the mean of the two in the middle. Reorders the values.
 fn median(values: &mut [f32]) -> f32 {
     let middle = values.len() / 2;
     let odd = values.len() % 2 == 1;

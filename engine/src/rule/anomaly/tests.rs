@@ -4,7 +4,7 @@ fn finite(value: f64) -> Finite {
     Finite::new(value).unwrap()
 }
 
-/// A rule that scores from the thirtieth sample and a window of twenty minutes on, three in a row.
+/// A rule that scores after thirty samples and a window of twenty minutes, three in a row.
 fn rule(method: AnomalyMethod) -> Anomaly {
     Anomaly {
         method,
@@ -61,7 +61,7 @@ fn explained(finding: &Finding) -> (f64, f64, f64, u64) {
     }
 }
 
-/// Numbers between −1 and 1 that look random.
+/// Pseudo-random numbers between −1 and 1.
 fn noise() -> impl FnMut() -> f64 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     move || {
@@ -92,7 +92,8 @@ fn case_31_a_constant_series_then_a_step_is_silent_and_then_breaches_after_so_ma
 
 #[test]
 fn a_sample_is_not_scored_against_itself() {
-    // Of n values of which one differs, that one lies (n − 1) ÷ √n deviations from the mean of all, whatever its size.
+    // Of n values of which one differs, that one lies (n − 1) ÷ √n deviations from the mean of all, whatever its
+    // size.
     for method in METHODS {
         let mut watched = Watched::new(rule(method));
         for sample in 0..40 {
@@ -213,7 +214,7 @@ fn the_deviation_has_two_floors() {
     }
 }
 
-/// Mean and deviation by two passes over values with weights.
+/// Mean and deviation in two passes over weighted values.
 fn two_passes(values: &[f64], weights: &[f64], count: f64) -> (f64, f64) {
     // Around the first value, so that the oracle itself loses nothing.
     let origin = values[0];
@@ -238,7 +239,7 @@ fn zscore_agrees_with_two_passes_at_any_offset() {
             let (second, value) = (sample * 7, offset + noise());
             let finding = watched.look(second, value);
             if finding.evidence.is_some() {
-                // Twelve buckets of a hundred seconds, the newest begun.
+                // Twelve buckets of a hundred seconds, the newest still in progress.
                 let from = (second / 100 - 11) * 100;
                 let past: Vec<f64> =
                     values.iter().filter(|(second, _)| *second >= from).map(|(_, value)| *value).collect();

@@ -1,18 +1,18 @@
-//! `method = "zscore"`: mean and deviation of the samples in a sliding window, kept as twelve buckets of time. Buckets
-//! begin with the first sample and not with the clock, so that the hour of the day changes nothing.
+//! `method = "zscore"`: mean and deviation of the samples in a sliding window, kept as twelve buckets of time.
+//! Buckets are aligned to the first sample rather than to the clock, so the time of day changes nothing.
 
 use super::Expected;
 use crate::units::Millis;
 
-/// How many parts of the window are kept. The oldest is dropped as a whole, so between eleven and twelve of them count.
+/// Number of parts in the window. The oldest is dropped as a whole, so between eleven and twelve of them count.
 const BUCKETS: usize = 12;
 
 /// The buckets of a window.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Zscore {
-    /// The time by which the past has aged since its first sample.
+    /// Time by which the past has aged since its first sample.
     pub(crate) clock: Millis,
-    /// Each lies at the remainder of its number, counted from the first sample.
+    /// Each bucket is stored at its number, counted from the first sample, modulo [`BUCKETS`].
     pub(crate) buckets: Box<[Bucket; BUCKETS]>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) struct Bucket {
 }
 
 impl Zscore {
-    /// Drops what has left the window by now.
+    /// Drops the buckets that have left the window by now.
     pub(super) fn age(&mut self, aged: Millis, window: Millis) {
         let before = self.number(window);
         self.clock = Millis(self.clock.0.saturating_add(aged.0));
@@ -36,7 +36,7 @@ impl Zscore {
         }
     }
 
-    /// The number of the newest bucket.
+    /// Returns the number of the newest bucket.
     fn number(&self, window: Millis) -> u64 {
         self.clock.0 / (window.0 / BUCKETS as u64).max(1)
     }
@@ -59,7 +59,7 @@ impl Zscore {
 }
 
 impl Bucket {
-    /// Both together (Chan, Golub and LeVeque).
+    /// Merges two buckets (Chan, Golub and LeVeque).
     fn merged(self, other: Self) -> Self {
         if self.n == 0 {
             return other;
