@@ -1,20 +1,20 @@
-//! One measured value, small enough to be copied about. A word is an index into the words that its reading declares.
+//! One measured value, small enough to be copied freely. A word is an index into the words that its reading declares.
 
 use crate::{effect::Observed, units::Finite};
 
 /// A value of a metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// Of a float or int reading, of a health value, or a rate.
+    /// Of a float or integer reading, of a health value, or a rate.
     Number(Finite),
-    /// Of a bool reading.
+    /// Of a boolean reading.
     Bool(bool),
     /// Of an enum reading: the index of its word.
     Word(u16),
 }
 
 impl Value {
-    /// The value as people and stores see it. `words` are those of the reading.
+    /// Returns the value as people and stores see it. `words` are those of the reading.
     pub(crate) fn observed(self, words: &[smol_str::SmolStr]) -> Observed {
         match self {
             Self::Number(number) => Observed::Number(number),

@@ -1,4 +1,4 @@
-//! Whether somebody is told, and why or why not. Every sample that meets a rule gets such an answer.
+//! Whether a notice is sent, and why or why not. Every sample that meets a rule gets such a verdict.
 
 use crate::{
     compiled::Rule,
@@ -8,32 +8,33 @@ use crate::{
     units::{Millis, Timestamp},
 };
 
-/// The answer for one sample and one rule.
+/// The verdict for one sample and one rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Somebody is told.
+    /// A notice is sent.
     Send(Why),
-    /// Nobody is.
+    /// No notice is sent.
     Hold(WhyNot),
 }
 
-/// Why somebody is told.
+/// Why a notice is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
     /// An episode fires.
     Fired {
-        /// Firings that the cooldown held back since the last notice, this one included if it was.
+        /// Number of firings that the cooldown held back since the last notice, including this one if it was held
+        /// back.
         suppressed: u32,
     },
-    /// An episode that somebody was told of is over.
+    /// An episode that was notified is over.
     Resolved,
-    /// An episode that somebody was told of goes on.
+    /// An episode that was notified continues.
     Repeated,
-    /// The rule has begun to flap.
+    /// The rule has started to flap.
     Flapping,
 }
 
-/// Why nobody is told.
+/// Why no notice is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhyNot {
     /// The condition does not hold.
@@ -43,26 +44,26 @@ pub enum WhyNot {
         /// When it will have held for long enough.
         until: Timestamp,
     },
-    /// There are fewer samples than the rule wants.
+    /// There are fewer samples than the rule requires.
     TooFewSamples {
-        /// So many.
+        /// Number of samples so far.
         seen: u32,
     },
     /// There is no earlier sample to compare with.
     NothingToCompare,
-    /// The rule does not know yet what is normal for the device.
+    /// The rule has not yet learned what is normal for the device.
     Learning {
-        /// It has learned from so many samples.
+        /// Number of samples it has learned from.
         samples: u32,
     },
-    /// The episode was told of before.
+    /// The episode was already notified.
     AlreadySent,
-    /// Somebody was told of the rule on this device too short a time ago.
+    /// The last notice of the rule on this device is too recent.
     CoolingDown {
-        /// Ingest time from which it is told again.
+        /// Ingest time from which notices are sent again.
         until: Timestamp,
     },
-    /// The sample is too old to be news.
+    /// The sample is too old for a notice.
     TooLate {
         /// Time from the sample to its ingest.
         delay: Millis,
@@ -74,40 +75,40 @@ pub enum WhyNot {
     },
     /// Operators have muted the rule.
     Muted {
-        /// The moment of the shard's time from which it is told again.
+        /// The moment of the shard's time from which notices are sent again.
         until: Timestamp,
     },
     /// The condition does not count outside the rule's hours.
     OutsideHours,
-    /// The samples have stopped before the condition had held for long enough.
+    /// The samples stopped before the condition had held for long enough.
     Forgotten,
-    /// The rule is on trial.
+    /// The rule is a shadow rule.
     Shadow,
-    /// An episode is over that nobody was told of.
+    /// An episode is over that was never notified.
     NeverSent,
 }
 
-/// One answer, with what it is about.
+/// One verdict, with its context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// The device; of a fleet rule, what stands for it in a zone: see [`Judgement::zone`].
+    /// Id of the device; for a fleet rule, the key of its pseudo-device in a zone: see [`Judgement::zone`].
     pub device: DeviceId,
-    /// The rule.
+    /// Id of the rule.
     pub rule: RuleId,
-    /// Its metric; none for kinds that read no samples.
+    /// Id of the rule's metric; `None` for kinds that read no samples.
     pub metric: Option<MetricId>,
-    /// The sample's time, or the moment at which time alone did something.
+    /// Time of the sample, or the moment at which time alone caused the verdict.
     pub at: Timestamp,
-    /// Whether no sample came, and time alone did something.
+    /// Whether time alone caused the verdict, without a sample.
     pub by_timer: bool,
-    /// Where the rule stands after it.
+    /// Where the rule stands afterwards.
     pub standing: Standing,
     /// The answer.
     pub verdict: Verdict,
 }
 
 impl Judgement {
-    /// The zone, if the rule is a fleet rule: then there is no device.
+    /// Returns the zone, if the rule is a fleet rule: then there is no device.
     pub fn zone(&self) -> Option<ZoneId> {
         self.device.fleet().map(|(_, zone)| zone)
     }
@@ -116,16 +117,16 @@ impl Judgement {
 /// Where a rule stands on a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing is the matter.
+    /// The condition does not hold, and no episode runs.
     Inactive,
     /// The condition has held since then.
     Pending {
-        /// Since when.
+        /// Since when the condition has held.
         since: Timestamp,
     },
     /// An episode runs.
     Firing {
-        /// Since when the condition held.
+        /// Since when the condition has held.
         since: Timestamp,
     },
 }
@@ -140,12 +141,12 @@ impl Standing {
     }
 }
 
-/// Whether a firing of now is for the history only.
+/// Whether a firing at this moment goes to the history only.
 pub(crate) fn is_too_late(scene: &Scene<'_>) -> bool {
     scene.delay() > scene.rules.max_alert_delay
 }
 
-/// Whether a running episode is told of now.
+/// Returns whether a notice of a running episode is sent now.
 pub(crate) fn on_firing(
     scene: &Scene<'_>,
     rule: &Rule,

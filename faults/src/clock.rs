@@ -1,5 +1,5 @@
-//! The virtual clock: a queue of what happens when. Nothing waits in earnest; time is wherever the next event lies.
-//! Events of one moment come in the order in which they were planned, so a run has one course only.
+//! The virtual clock: a queue of planned events. Nothing really waits; the time is that of the next event. Events of
+//! the same moment happen in the order in which they were planned, so a run has only one course.
 
 use std::{
     cmp::Reverse,
@@ -16,20 +16,20 @@ pub(crate) type InvocationNumber = u64;
 /// Something that happens at a planned time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Event {
-    /// An invocation goes on.
+    /// An invocation continues.
     Wake(InvocationNumber),
-    /// Its time is over.
+    /// Its time is up.
     Deadline(InvocationNumber),
-    /// Whoever drives the world has asked to be called.
+    /// The driver of the world has asked to be called.
     Call(Call),
 }
 
 /// What the driver of a world may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Call {
-    /// The event source of a shard looks for something to deliver.
+    /// The event source of a shard looks for records to deliver.
     Poll(usize),
-    /// The event source stops waiting for an invocation, which runs on.
+    /// The event source stops waiting for an invocation, which continues to run.
     Lose(InvocationNumber),
     /// Old objects are deleted.
     Sweep,
@@ -41,7 +41,7 @@ pub(crate) enum Call {
     Heal,
 }
 
-/// The time, and what is planned.
+/// The current time and the planned events.
 #[derive(Debug)]
 pub(crate) struct Clock(Mutex<Inner>);
 
@@ -75,7 +75,7 @@ impl Clock {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Milliseconds since 1970.
+    /// Returns the current time, in milliseconds since 1970.
     pub(crate) fn now(&self) -> i64 {
         self.lock().now
     }
@@ -87,7 +87,7 @@ impl Clock {
         inner.queue.push(Reverse(entry));
     }
 
-    /// Moves to the next event.
+    /// Advances to the next event.
     pub(crate) fn advance(&self) -> Option<Event> {
         let mut inner = self.lock();
         let Reverse((at, _, event)) = inner.queue.pop()?;
@@ -95,19 +95,19 @@ impl Clock {
         Some(event)
     }
 
-    /// Says which invocation is being polled, and forgets whether one was killed.
+    /// Sets the invocation that is being polled, and forgets whether one was killed.
     pub(crate) fn enter(&self, invocation: InvocationNumber) {
         let mut inner = self.lock();
         inner.running = invocation;
         inner.killed = false;
     }
 
-    /// Whether the invocation that was polled is to go on no more.
+    /// Whether the invocation that was polled must not continue.
     pub(crate) fn was_killed(&self) -> bool {
         self.lock().killed
     }
 
-    /// Lets go on whoever waited for the end of an invocation.
+    /// Wakes the invocations that waited for the end of another one.
     pub(crate) fn ended(&self, invocation: InvocationNumber) {
         self.lock().over.insert(invocation);
         let waiting = std::mem::take(&mut self.lock().waiting);
@@ -116,7 +116,7 @@ impl Clock {
         self.release(released);
     }
 
-    /// Lets go on everybody who waits for an end. `false` when nobody does.
+    /// Wakes every invocation that waits for the end of another one. Returns `false` if there is none.
     pub(crate) fn release_all(&self) -> bool {
         let waiting = std::mem::take(&mut self.lock().waiting);
         let any = !waiting.is_empty();
@@ -146,7 +146,7 @@ impl Clock {
         Wait { clock: self, how: How::Never, begun: false }
     }
 
-    /// Takes something into the trace.
+    /// Adds something to the trace.
     pub(crate) fn note(&self, what: &[u64]) {
         let mut inner = self.lock();
         let now = inner.now as u64;
@@ -155,18 +155,18 @@ impl Clock {
         }
     }
 
-    /// The hash of everything noted so far.
+    /// Returns the hash of everything noted so far.
     pub(crate) fn trace(&self) -> u64 {
         self.lock().trace
     }
 }
 
-/// A text as a number for the trace.
+/// Returns a string as a number for the trace.
 pub(crate) fn digest(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
-/// A place where an invocation waits, and at which it can be dropped.
+/// A point where an invocation waits, and at which it can be dropped.
 pub(crate) struct Wait<'a> {
     clock: &'a Clock,
     how: How,
@@ -183,7 +183,7 @@ enum How {
 impl Future for Wait<'_> {
     type Output = ();
 
-    /// An invocation has one wait at a time and is polled only when that is over.
+    /// An invocation has one wait at a time, and is polled only when that wait is over.
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         if std::mem::replace(&mut self.begun, true) {
             return Poll::Ready(());

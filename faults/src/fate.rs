@@ -1,8 +1,8 @@
-//! What goes wrong with one request to a service, and who decides it: chance, or a script.
+//! What happens to a request to a service, and what decides it: chance, or a script.
 
 use crate::{clock::InvocationNumber, random::Random};
 
-/// What is asked of a service.
+/// An operation of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Operation {
     /// Keys are listed.
@@ -17,36 +17,37 @@ pub(crate) enum Operation {
     Publish,
     /// A rule set is loaded.
     Load,
-    /// Where a shard came from is asked for.
+    /// The lineage of a shard is requested.
     Lineage,
     /// Records of a shard are read back.
     Records,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// It is carried out.
     Fine,
     /// It is refused, and nothing is done.
     Throttle,
-    /// Another one for the same key is under way (creates only; others are refused).
+    /// Another one for the same key is in progress (creates only; others are refused).
     Conflict,
-    /// Nothing is done, and nobody is told.
+    /// Nothing is done, and no response arrives.
     TimeoutDropped,
-    /// It is done, and nobody is told.
+    /// It is done, and no response arrives.
     TimeoutApplied,
-    /// Nobody is told, and it is done so many milliseconds after everybody has given up (creates; others never are).
+    /// No response arrives, and it is done this many milliseconds after every caller has given up (creates; others
+    /// are never done late).
     TimeoutLate(i64),
-    /// It is held for so many milliseconds, and carried out then.
+    /// It is held for this many milliseconds, and then carried out.
     Stall(i64),
-    /// It is carried out, and the answer takes so many milliseconds.
+    /// It is carried out, and the response takes this many milliseconds.
     SlowAnswer(i64),
-    /// It is held until another invocation has ended, and carried out then.
+    /// It is held until another invocation has ended, and then carried out.
     StallUntil(InvocationNumber),
-    /// It is carried out, and the answer is damaged on its way (reads of objects).
+    /// It is carried out, and the response is damaged in transit (reads of objects).
     Corrupt,
-    /// It is carried out, and the answer looks as if a newer version had written it (reads of objects).
+    /// It is carried out, and the response looks as if a newer version had written it (reads of objects).
     Newer,
     /// The environment dies before it is sent.
     Kill,
@@ -54,17 +55,17 @@ pub(crate) enum Fate {
     KillAfter,
 }
 
-/// One request, as far as its fate may depend on it.
+/// One request, with everything that its fate may depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Request {
     pub(crate) now: i64,
     pub(crate) invocation: InvocationNumber,
     pub(crate) operation: Operation,
-    /// How many of the same operation this invocation has asked for, this one included.
+    /// How many requests for the same operation this invocation has made, including this one.
     pub(crate) nth: u64,
 }
 
-/// Who decides.
+/// What decides the fate of requests.
 #[derive(Debug)]
 pub(crate) enum Faults {
     /// Nothing goes wrong.
@@ -78,21 +79,21 @@ pub(crate) enum Faults {
 /// One line of a script.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scripted {
-    /// None: whichever comes.
+    /// The invocation; `None` for any.
     pub(crate) invocation: Option<InvocationNumber>,
-    /// None: whichever comes.
+    /// The operation; `None` for any.
     pub(crate) operation: Option<Operation>,
-    /// None: all of them.
+    /// The number of the request; `None` for all of them.
     pub(crate) nth: Option<u64>,
     pub(crate) does: Fate,
-    /// A brown-out goes on for so long after its first request.
+    /// Duration of a brown-out from its first request on, in milliseconds.
     pub(crate) lasts: Option<i64>,
     pub(crate) began: Option<i64>,
-    /// It happens once, and not wherever it fits.
+    /// Whether it happens only once, rather than wherever it fits.
     pub(crate) once: bool,
 }
 
-/// How often what goes wrong, in a thousand requests, and when whole services are out.
+/// How often each fault occurs, per thousand requests, and when whole services are unavailable.
 #[derive(Clone, Debug)]
 pub(crate) struct Chance {
     pub(crate) random: Random,
@@ -102,12 +103,12 @@ pub(crate) struct Chance {
     pub(crate) stall: u64,
     pub(crate) kill: u64,
     pub(crate) corrupt: u64,
-    /// From, to, and what is out.
+    /// Start, end, and the operations that are unavailable.
     pub(crate) brownouts: Vec<(i64, i64, Vec<Operation>)>,
 }
 
 impl Faults {
-    /// What becomes of a request.
+    /// Returns what happens to a request.
     pub(crate) fn fate(&mut self, request: &Request) -> Fate {
         match self {
             Self::None => Fate::Fine,
@@ -116,7 +117,7 @@ impl Faults {
         }
     }
 
-    /// How long a request takes to its service.
+    /// Returns how long a request takes to reach its service.
     pub(crate) fn latency(&mut self) -> i64 {
         match self {
             Self::Chance(chance) => 1 + chance.random.below(12) as i64,
@@ -145,7 +146,7 @@ impl Scripted {
 }
 
 impl Chance {
-    /// Whether a seed is calm, rough, or in between is chance as well.
+    /// Whether a seed is calm, rough, or in between is also chance.
     pub(crate) fn new(mut random: Random, from: i64, to: i64) -> Self {
         const OUTAGES: [&[Operation]; 6] = [
             &[Operation::Lineage, Operation::Records],
@@ -176,7 +177,7 @@ impl Chance {
         if self.brownouts.iter().any(out) && random.per_mille(900) {
             return *random.pick(&[Fate::Throttle, Fate::TimeoutDropped, Fate::TimeoutApplied]);
         }
-        // Some requests are so seldom that they would never fail by the same measure.
+        // Some requests are so rare that they would never fail at the same rate.
         let seldom = match request.operation {
             Operation::Load | Operation::Lineage | Operation::Records => 3,
             Operation::List | Operation::Get | Operation::Create | Operation::Delete | Operation::Publish => 1,

@@ -1,7 +1,7 @@
-//! Everything that can go wrong around the engine, in virtual time and from a seed: the production engine and driver
-//! run over services in memory that throttle, lose requests and answers, stall and go dark, in environments that die at
-//! any await and come back late, fed by an event source that cuts, repeats and halves its batches. What comes of it is
-//! compared, row by row, with what an independent reading of the whole log says.
+//! Everything that can go wrong around the engine, in virtual time and from a seed. The production engine and driver
+//! run over in-memory services that throttle, lose requests and responses, stall and become unavailable, in
+//! environments that die at any await and come back late, fed by an event source that cuts, repeats and halves its
+//! batches. The outcome is compared, row by row, with what an independent reading of the whole log expects.
 //!
 //! Nothing here opens a file or a socket or reads a clock; `main.rs` does.
 

@@ -1,10 +1,10 @@
-//! The command line of the simulation: seeds to simulate, or a case written by hand to play.
+//! The command line of the simulation: seeds to simulate, or a handwritten case to play.
 
 mod command;
 
 use std::process::ExitCode;
 
-/// A simulation allocates much and keeps little.
+/// A simulation allocates a lot and keeps little.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

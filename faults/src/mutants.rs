@@ -1,4 +1,4 @@
-//! The engine's bugs on purpose: a simulation that lets one of them pass proves little.
+//! The engine's deliberate bugs: a simulation that misses one of them proves little.
 
 use std::panic;
 
@@ -9,12 +9,13 @@ use crate::{
     simulation::{RECORDS, simulate},
 };
 
-/// Every bug.
+/// Every deliberate bug.
 pub const MUTANTS: &[Mutant] = Mutant::ALL;
-/// The most seeds that it may take to notice one.
+/// Maximum number of seeds that it may take to notice one.
 pub const SEEDS_TO_CATCH_MAX: u64 = 120;
 
-/// The first of so many seeds at which a bug is noticed; none where it is not. A panic is noticed too.
+/// Runs up to `seeds` seeds and returns the report of the first one at which a bug is noticed; `None` if none does. A
+/// panic counts as noticed.
 pub fn seeds_to_catch(mutant: Mutant, from: u64, seeds: u64) -> Option<Report> {
     (from..from + seeds).find_map(|seed| {
         mutants::switch_on(Some(mutant));

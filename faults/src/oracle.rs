@@ -1,7 +1,7 @@
-//! What a log should come to, worked out from the whole of it: the rows that the engine must have written, as text.
+//! The expected result of a log, derived from the whole of it: the rows that the engine must have written, as text.
 //!
-//! It shares no logic with the engine. Where the engine carries a state forward, this looks back over everything that
-//! a device ever sent; where the engine compiles, this reads the artifact's JSON. It is slow, and simple to check
+//! Shares no logic with the engine. Where the engine carries a state forward, this looks back over everything that a
+//! device ever sent; where the engine compiles, this reads the artifact's JSON. It is slow, and simple to check
 //! against `docs/semantics.md`.
 
 mod anomaly;
@@ -37,7 +37,7 @@ pub(crate) struct Expected {
     pub(crate) notices: Vec<String>,
     pub(crate) alerts: Vec<String>,
     pub(crate) quarantine: Vec<String>,
-    /// What devices said to fleets.
+    /// The reports of devices to fleets.
     pub(crate) members: Vec<String>,
 }
 
@@ -47,21 +47,22 @@ type Named<'a> = (&'a String, &'a Value);
 struct Oracle<'a> {
     /// The set that was adopted.
     adopted: &'a Value,
-    /// The same with its rules as the rows want them.
+    /// The same set with the overrides applied to its rules.
     set: &'a Value,
     version: u64,
-    /// What is set for rules apart from the set, by rule.
+    /// Overrides by rule.
     rows: BTreeMap<String, Value>,
     kept: &'a Kept,
-    /// The rules that devices meet, by the set and by what says so of a device.
+    /// The rules that devices meet, by the set and by the parts of a registration that decide it.
     met: RefCell<HashMap<(*const Value, String), Vec<Named<'a>>>>,
     /// The highest ingest time.
     time: i64,
     devices: BTreeMap<String, Device>,
-    /// When time alone does something to each device, at the earliest. Nothing is known of one that has just changed.
+    /// For each device, the earliest time at which time alone changes something. A device that has just changed has
+    /// no entry.
     idle: HashMap<String, i64>,
     out: Expected,
-    /// The newest row of every episode, by where it began.
+    /// The newest row of every episode, by its start.
     episodes: BTreeMap<String, String>,
 }
 
@@ -71,27 +72,27 @@ struct Device {
     series: HashMap<String, Vec<(i64, Value)>>,
     lives: BTreeMap<String, Life>,
     heard: Option<i64>,
-    /// When it was said to have gone, if nothing has come from it since.
+    /// When it was reported gone, if nothing has arrived from it since.
     gone: Option<i64>,
-    /// The newest event of its connections: by version, and whether it is an end.
+    /// The newest of its connection events: version, and whether it is a disconnect.
     order: Option<(u64, bool)>,
-    /// When it came to count as offline, if it does.
+    /// When it started to count as offline, if it does.
     offline: Option<i64>,
-    /// The last that it has said, by fleet rule and zone.
+    /// Its latest reports, by fleet rule and zone.
     said: BTreeMap<(String, String), Value>,
-    /// The newest that devices have said, where this is a fleet.
+    /// The newest reports of devices, if this is a fleet.
     members: BTreeMap<String, Value>,
 }
 
-/// Everything that one rule has seen on one device since it last began anew.
+/// Everything that one rule has seen on one device since it last started from scratch.
 #[derive(Clone, Default)]
 struct Life {
     looks: Vec<Look>,
-    /// Every sample that it has seen, those too that were too few to look at.
+    /// Every sample that it has seen, including those that came before there were enough to evaluate.
     past: Vec<(i64, Value)>,
-    /// How far each of those lay from what was expected, where anything was.
+    /// How far each of those lay from the expected value, if there was one.
     scores: Vec<Option<f64>>,
-    /// Looks before this one no longer make a condition hold.
+    /// Looks before this index no longer make a condition hold.
     forgotten: usize,
     open: Option<Episode>,
     told_at: Option<i64>,
@@ -106,9 +107,9 @@ struct Look {
     ingest: i64,
     breach: bool,
     clear: bool,
-    /// Whether the rule is clear here, which for M of N is not only a matter of this look.
+    /// Whether the rule is clear here, which for M of N does not depend on this look alone.
     calm: bool,
-    /// Since when it breaches, where the condition itself says so.
+    /// Since when it breaches, if the condition itself determines that.
     since: Option<i64>,
     /// Whether the time that a condition holds starts again here.
     anew: bool,
@@ -118,10 +119,10 @@ struct Look {
 struct Episode {
     name: String,
     since: i64,
-    /// Index of the first look after the one that began it.
+    /// Index of the first look after the one that started it.
     from: usize,
     value: Value,
-    /// What explains the value, if anything does.
+    /// Evidence that explains the value, if there is any.
     evidence: Value,
     told: bool,
     counted: bool,
@@ -133,19 +134,19 @@ struct Moment {
     sample: usize,
     t: i64,
     ingest: i64,
-    /// When anybody could act on it: later than its ingest if it is put on the stream once more.
+    /// When the platform could act on it: later than its ingest if it is redriven.
     known: i64,
 }
 
 impl Moment {
-    /// The same record at a time that nothing of it says.
+    /// Returns the same record at another time.
     fn now(&self, now: i64) -> Self {
         Self { t: now, ingest: now, known: now, ..self.clone() }
     }
 }
 
-/// Works out the rows of every shard of a stream that starts with a rule set. `sets` are those that can be had.
-/// Beside them stands in words which fleets do not know the last that a device has said.
+/// Derives the rows of every shard of a stream that starts with a rule set. `sets` are the sets that are available.
+/// Also returns, as messages, the fleets that do not know a device's latest report.
 pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Value>) -> (Vec<Expected>, Vec<String>) {
     let kept = Kept::default();
     let mut done: Vec<Oracle<'_>> = Vec::new();
@@ -153,7 +154,7 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
         let (rows, met, devices, idle, episodes, out) = Default::default();
         let (adopted, set, kept) = (first, first, &kept);
         let mut oracle = Oracle { adopted, set, version: 0, rows, kept, met, time: 0, devices, idle, episodes, out };
-        // A shard begins with its first record, or with that of a shard that came from it.
+        // A shard starts with its first record, or with that of a child.
         if begins(shards, index) {
             oracle.inherit(shard, &ancestors(shards, shard, &done));
         }
@@ -173,7 +174,7 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
                 oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));
             }
             oracle.idle.remove(&put.record.partition_key);
-            // Whatever has changed about a device is said at the record's end.
+            // Whatever has changed about a device is reported at the end of the record.
             if let Some((id, mut device)) = oracle.devices.remove_entry(&put.record.partition_key) {
                 oracle.speak(&mut device);
                 oracle.devices.insert(id, device);
@@ -181,7 +182,7 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
         }
         done.push(oracle);
     }
-    // An episode may go over to another shard: its newest row is in the last one that knows it.
+    // An episode may move to another shard: its newest row is in the last one that knows it.
     let mut known = BTreeSet::new();
     for Oracle { out, episodes, .. } in done.iter_mut().rev() {
         let own = std::mem::take(episodes).into_iter().filter(|(name, _)| known.insert(name.clone()));
@@ -191,8 +192,8 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
     (done.into_iter().map(|oracle| oracle.out).collect(), unheard)
 }
 
-/// What a shard begins with: its parents, or without any all chains of the stream in whose place its own came, first
-/// those that know a device best.
+/// Returns what a shard starts with: its parents, or, without parents, all chains of the stream that its own
+/// replaced, starting with those that know a device best.
 fn ancestors<'o, 'a>(shards: &[Shard], shard: &Shard, done: &'o [Oracle<'a>]) -> Vec<&'o Oracle<'a>> {
     if !shard.parents.is_empty() {
         return shard.parents.iter().map(|parent| &done[*parent]).collect();
@@ -209,7 +210,8 @@ fn begins(shards: &[Shard], index: usize) -> bool {
 }
 
 impl<'a> Oracle<'a> {
-    /// The rules that a device meets. Every record asks, so the answer is kept for each kind of device.
+    /// Returns the rules that a device meets. Every record needs them, so the result is cached for each kind of
+    /// device.
     fn rules(&self, registration: &Value) -> impl Iterator<Item = Named<'a>> + use<'a> {
         let of = ["type", "zone", "fleet", "retired"].map(|key| registration[key].to_string()).concat();
         let mut met = self.met.borrow_mut();
@@ -224,7 +226,7 @@ impl<'a> Oracle<'a> {
         &self.set["severities"][rule["severity"].as_str().unwrap_or_default()]
     }
 
-    /// The longest time between two samples that is no gap, and the silence that is one.
+    /// Returns the longest time between two samples that is not a gap, and the shortest silence that counts as one.
     fn max_gap(&self, rule: &Value, device: &Device) -> (i64, i64) {
         let ms = |value: &Value| value.as_i64().unwrap_or(0);
         let of = &self.set["device_types"][device.registration["type"].as_str().unwrap_or_default()];

@@ -1,4 +1,4 @@
-//! Composite rules are looked at in the step in which something that they read changes, whatever changed it.
+//! Composite rules are evaluated in the same step in which something that they read changes, whatever changed it.
 
 use fleetform_engine::{
     effect::{Alert, AlertState, NoticeKind, ResolveReason},
@@ -21,7 +21,8 @@ fn leaking() -> Stream {
     stream
 }
 
-/// The newest alert of the rule, and when it changed: record by record by hosts that read the chain, and all at once.
+/// The newest alert of the rule and when it changed, identical for hosts that read the chain before each record and
+/// for a single batch.
 fn newest(memories: &[Memory; 2], stream: &Stream) -> (AlertState, i64) {
     for index in 0..stream.records.len() {
         assert_eq!(Host::new(&memories[0]).deliver(stream, index, index + 1).failure, None);
@@ -101,7 +102,7 @@ fn a_heartbeat_ends_what_waits_for_the_device() {
 
 #[test]
 fn a_heartbeat_that_is_put_again_does_not_take_it_out_of_its_hours() {
-    // 05:30 to 05:32 in the valve's zone, which is when the log begins.
+    // 05:30 to 05:32 in the valve's zone, when the log starts.
     let by_night = changed(|set| set["rules"][RULE]["active"] = set["rules"]["valve-by-night"]["active"].clone());
     let memories = memories();
     let mut stream = Stream::default();
@@ -115,7 +116,7 @@ fn a_heartbeat_that_is_put_again_does_not_take_it_out_of_its_hours() {
 
 #[test]
 fn a_set_that_comes_with_an_old_word_does_not_take_it_out_of_its_hours() {
-    // 05:30 to 05:32 in the valve's zone, which is when the log begins.
+    // 05:30 to 05:32 in the valve's zone, when the log starts.
     let by_night = |set: &mut Value| set["rules"][RULE]["active"] = set["rules"]["valve-by-night"]["active"].clone();
     let first = changed(by_night);
     let second = changed(|set| {
@@ -170,7 +171,7 @@ fn one_that_is_yet_to_be_told_of_waits_for_its_own_time_when_another_moves() {
         let alarm = json!({ "code": "leak", "active": active });
         stream.wrapped("valve-0", alarm.to_string().as_bytes(), "alerts", START_MS + after_ms);
     }
-    // Its second firing is held back by a cooldown that another set ends, under which another rule begins to fire.
+    // Its second firing is held back by a cooldown that another set ends, under which another rule starts to fire.
     stream.rules(1, &memory.add_rule_set(&changed), START_MS + 40_000);
     stream.reading("valve-0", json!({ "position": 95 }), 50_000);
     Host::new(&memory).deliver_all(&stream);
@@ -184,7 +185,7 @@ fn one_that_is_yet_to_be_told_of_waits_for_its_own_time_when_another_moves() {
     assert_eq!(told(RULE), (40_000, record(stream.records.len() - 1)));
 }
 
-/// What it reads is told of again at the same moments.
+/// Notices of the rule that it reads are repeated at the same moments.
 #[test]
 fn of_the_repetitions_that_a_silence_has_held_up_the_last_is_told() {
     let repeated = changed(|set| {

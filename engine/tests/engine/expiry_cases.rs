@@ -1,4 +1,4 @@
-//! Old objects are cleared away, and the chain can be read all the same.
+//! Old objects are deleted, and the chain remains readable.
 
 use fleetform_engine::{
     drive::{self, CHAIN_AGE_MAX, Chain, Expired},
@@ -55,14 +55,14 @@ fn what_is_old_goes_and_the_chain_goes_on() {
     assert_eq!((expired.deltas, expired.bases), (0, 0));
     assert_eq!((count(&memory, "log/"), count(&memory, "base/")), (deltas, bases));
 
-    // 300 hours after the start, what was written in the first 132 is older than seven days.
+    // 300 hours after the start, objects written in the first 132 are older than seven days.
     let now = START_MS + 300 * 3_600_000;
     let expired = expire(&memory, now);
     assert_eq!(expired.deltas, 132);
     assert_eq!(count(&memory, "log/"), deltas - 132);
     assert_eq!(count(&memory, "base/"), bases - expired.bases);
     assert!(expired.bases > 10 && expire(&memory, now).deltas == 0);
-    // Every base that is left still has the deltas that follow it, so that a repair may begin at any.
+    // Every remaining base still has the deltas that follow it, so that a repair may start at any of them.
     hourly(&memory, &stream, 300, stream.records.len());
     assert_eq!(memory.rows(), expected.rows());
 }
@@ -96,7 +96,7 @@ fn a_base_that_is_behind_is_a_number() {
     hourly(&memory, &stream, 0, 60);
     assert_eq!(expire(&memory, START_MS).base_behind, Millis(59 * 3_600_000));
     assert!(CHAIN_AGE_MAX > drive::BASE_BEHIND_MAX);
-    // And what follows the base stays, however old it is.
+    // What follows the base also stays, however old it is.
     assert_eq!(expire(&memory, START_MS + 1_000 * DAY).deltas, 0);
 }
 

@@ -1,4 +1,4 @@
-//! Fleet rules by what devices say of themselves on the stream: said once for each change, taken once, whatever comes
+//! Fleet rules by the reports of devices on the stream: sent once for each change and applied once, whatever arrives
 //! twice, late or under another rule set.
 
 use fleetform_engine::{
@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 
 use crate::support::{EXAMPLE, Host, Put, START_MS, Stream};
 
-/// A stream on which what devices say is put as soon as it is published.
+/// A stream on which the reports of devices are put as soon as they are published.
 struct Town<'a> {
     host: Host<'a>,
     stream: Stream,
     taken: usize,
-    /// How many members were put on the stream.
+    /// Number of `member` records put on the stream.
     put: usize,
     counts: Vec<Counts>,
 }
@@ -40,7 +40,7 @@ impl<'a> Town<'a> {
         self.stream.reading(&format!("h-{hydrant}"), json!({ "open": open }), at * 1_000);
     }
 
-    /// Delivers everything, and what devices say of it, until nobody has anything to say.
+    /// Delivers everything, and the reports that follow from it, until there are no more reports.
     fn settle(&mut self) -> Outcome {
         loop {
             let outcome = self.host.deliver(&self.stream, self.taken, self.stream.records.len());
@@ -51,7 +51,7 @@ impl<'a> Town<'a> {
             if members.len() == self.put {
                 return outcome;
             }
-            // In any order, and twice: what was said before is no news.
+            // In any order, and twice: a repeated report changes nothing.
             let at = self.stream.records.last().unwrap().arrived_at;
             for member in members.iter().rev().chain(&members) {
                 self.stream.put(&member.partition_key(), member.record(), at);
@@ -72,7 +72,7 @@ impl<'a> Town<'a> {
         here.max_by_key(|alert| alert.version()).map(|alert| alert.state.clone())
     }
 
-    /// The last thing that a device said to a fleet: in, registered, how often.
+    /// The last report of a device to a fleet: in, registered, how often.
     fn last(&self, device: &str, rule: &str, zone: &str) -> Option<(bool, bool, u64)> {
         let members = said(&self.rows()).into_iter();
         let here =
@@ -114,7 +114,7 @@ fn a_fleet_fires_in_every_zone_around_its_devices_and_is_about_none_of_them() {
         json!({ "kind": "fleet", "devices": 3, "registered": 6 })
     );
     assert_eq!(rows.contradictions, Vec::<String>::new());
-    // One membership a zone and rule for each device, and one more for each that opened: nothing that did not change.
+    // One membership per zone and rule for each device, and one more for each that opened: nothing else changed.
     assert_eq!(rows.members.len(), 6 * 4 + 3 * 2);
     assert_eq!(town.last("h-1", "hydrants-open", "zone-a"), Some((true, true, 2)));
     assert_eq!(town.last("h-4", "hydrants-silent", "zone-b"), Some((false, true, 1)));
@@ -172,7 +172,7 @@ fn what_was_given_up_of_what_devices_say_can_be_put_again() {
         town.stream.redrive(&put, START_MS + 90_000);
     }
     let counts = town.settle().counts;
-    // The set that it names may be gone by now, and a newer one has been told to everybody.
+    // The set that it names may be gone by now, and a newer one has been announced to every shard.
     assert_eq!((counts.members, counts.stale_members, counts.unusable_rule_sets), (6, 1, 0));
     assert_eq!((town.state("hydrants-open", "zone-a"), town.state("hydrants-open", "zone-b")), (FIRING, FIRING));
 }
@@ -209,7 +209,7 @@ fn who_moves_or_retires_leaves_the_zones_behind() {
     assert_eq!(town.last("h-1", "hydrants-open", "zone-b"), Some((false, false, 3)));
     assert_eq!(town.last("h-1", "hydrants-open", "zone-a"), Some((true, true, 2)));
     assert_eq!(town.last("h-2", "hydrants-open", "zone-a"), Some((false, false, 3)));
-    // Four are left of zone-b, and five of zone-a, two of them open: both are clear, and quiet for a minute.
+    // Four are left in zone-b, and five in zone-a, two of them open: both are clear, and quiet for a minute.
     town.open(4, 90, false);
     town.settle();
     for zone in ["zone-a", "zone-b"] {
@@ -258,7 +258,7 @@ fn a_rule_with_another_limit_is_looked_at_at_once_and_one_that_counts_another_st
     assert_eq!((town.state("hydrants-open", "zone-a"), town.rows().members.len()), (FIRING, before));
     town.stream.rules(2, &silent, START_MS + 30_000);
     town.settle();
-    // Nobody is silent, and who is open no longer counts.
+    // No device is silent, and open ones no longer count.
     assert_eq!(town.state("hydrants-open", "zone-a"), resolved(ResolveReason::RuleChanged));
     assert_eq!(town.last("h-1", "hydrants-open", "zone-a"), Some((false, true, 3)));
 }
@@ -278,7 +278,7 @@ fn a_member_brings_the_set_that_it_was_said_under() {
     // It counts under the set that it names.
     assert_eq!(town.state("hydrants-open", news.zone.as_str()), FIRING);
 
-    // One that cannot be used is passed over, and what was said is kept for another.
+    // A record whose set cannot be used is skipped, and its report is kept for another set.
     let later = Member { n: 8, inside: false, version: 2, sha256: "0".repeat(64).into(), ..template };
     town.stream.put(&later.partition_key(), later.record(), START_MS + 2_000);
     let counts = town.settle().counts;
@@ -333,7 +333,7 @@ fn what_is_wrong_with_a_member_sets_it_aside() {
     town.stream.put(&key, bad(&|record| record["d"] = json!("zone/zone-a/hydrants-open")), START_MS);
     town.stream.put(&key, bad(&|record| record["of"] = json!("somewhere")), START_MS);
     town.stream.put("zone/zone-a/other", member.record(), START_MS);
-    // Neither is the fleet a device to whoever writes plain records.
+    // Nor is the fleet a device to the writer of plain records.
     town.stream.put(&key, r#"{"readings":{"open":true}}"#, START_MS);
     let counts = town.settle().counts;
     let reasons: Vec<(String, u64)> = counts.quarantined.iter().map(|(why, n)| (why.to_string(), *n)).collect();

@@ -1,4 +1,4 @@
-//! A stream in the place of another: the rows are those of one stream that nobody ever replaced.
+//! A stream that replaces another: the rows are those of one stream that was never replaced.
 
 use std::{pin::pin, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     support::{Put, START_MS, Stream, sequence},
 };
 
-/// Two shards of which the first is called as that of the old stream is.
+/// Two shards, the first with the same name as that of the old stream.
 const TWO: [(&str, HashRange); 2] = [("s0", LOW), ("s9", HIGH)];
 const ONE: [(&str, HashRange); 1] = [("s0", HashRange::ALL)];
 
@@ -29,7 +29,8 @@ fn a_stream_in_anothers_place_leaves_the_rows_of_one() {
     let stream = busy(16);
     let expected = undisturbed(&stream);
     for by in [TWO.as_slice(), ONE.as_slice()] {
-        // Of a shard that was split just before, one child has not begun: its devices are in the parent's chain alone.
+        // If a shard was split just before, one child may not have started: its devices are in the parent's chain
+        // alone.
         for (split, replaced, begun) in [(3, 4, 2), (3, 50, 3), (50, 51, 2), (usize::MAX, 90, 1)] {
             let memory = Memory::new();
             let mut world = World::new(&memory);
@@ -99,7 +100,7 @@ fn what_a_dead_host_had_not_published_of_the_old_stream_is_published() {
             assert_eq!(outcome.failure.is_some(), index == 90);
         }
         if index == 90 {
-            // The last delta of the old stream is there, and not all of its rows.
+            // The last delta of the old stream exists, but not all of its rows.
             memory.heal();
             lost = expected.outbox.len() - memory.rows().outbox.len();
             world.replace(&TWO, 0);
@@ -209,7 +210,7 @@ fn a_chain_that_begins_while_the_stream_is_replaced_is_sealed_or_goes_no_further
             }
             world.put(index, put);
         }
-        // Nothing of one child was delivered before the stream is replaced, and its first batch is under way then.
+        // Nothing of one child was delivered before the stream is replaced, and its first batch is in progress then.
         world.open.iter_mut().filter(|(shard, ..)| *shard == "s1").for_each(|open| waiting.append(&mut open.2));
         world.drain();
         let (outcome, ended_before) = deliver_beside(&memory, &mut old, ("s1", &waiting), polls, || {
@@ -227,7 +228,7 @@ fn a_chain_that_begins_while_the_stream_is_replaced_is_sealed_or_goes_no_further
     }
 }
 
-/// Who was told of what. The names of episodes that time alone begins are those of a shard.
+/// Who was notified of what. The names of episodes that time alone starts are specific to a shard.
 fn told(rows: &Rows) -> Vec<String> {
     let alert = |of: &Alert| format!("{} {:?} since {} at {} {:?}", of.rule, of.device, of.since.0, of.at.0, of.state);
     let notices = rows.outbox.values().map(|notice| format!("{} {:?}", alert(&notice.alert), notice.kind));
@@ -236,8 +237,8 @@ fn told(rows: &Rows) -> Vec<String> {
     told
 }
 
-/// Delivers to a host that is so many polls under way when something else happens, and then goes on. Whether it had
-/// ended before.
+/// Delivers to a host that has made this many polls when something else happens, and then continues. Returns whether
+/// it had already finished.
 fn deliver_beside(
     memory: &Memory,
     host: &mut Driver,

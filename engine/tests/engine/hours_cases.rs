@@ -1,4 +1,4 @@
-//! The hours of rules that read no samples begin and end by themselves: nothing need come from the device then.
+//! The hours of rules that read no samples start and end on time, without any record from the device.
 
 use fleetform_engine::{
     effect::{AlertState, ResolveReason},
@@ -12,7 +12,7 @@ const ALARM: &str = "valve-alarm";
 const COMPOSITE: &str = "valve-open-and-leaking";
 const MINUTE: i64 = 60_000;
 
-/// The example with a change, and with a composite rule that reads alarms alone.
+/// The example with a change, and with a composite rule that reads only alarms.
 fn without_silence(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
     set["rules"][COMPOSITE]["condition"]["any"] = json!([ALARM]);
@@ -20,8 +20,8 @@ fn without_silence(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     serde_json::to_vec(&set).unwrap()
 }
 
-/// A valve that is open, under a set in which a rule holds from five minutes after the start, which is at 05:30 in its
-/// zone, until ten minutes after it.
+/// A valve that is open, under a set in which a rule is active from five minutes after the start, which is at 05:30
+/// in its zone, until ten minutes after it.
 fn watched(rule: &str, memory: &Memory) -> Stream {
     let set = without_silence(|set| {
         set["rules"][rule]["active"] = json!({ "days": ["sat"], "from_minute": 335, "to_minute": 340 });
@@ -42,8 +42,8 @@ fn tick(stream: &mut Stream, after_ms: i64) {
     stream.wrap("tick", "valve-0", json!({}), START_MS + after_ms);
 }
 
-/// When the rule's alert changed last, and to what; the same for a host that reads the chain before each record and for
-/// one that keeps it.
+/// When the rule's alert changed last, and to what; identical for a host that reads the chain before each record and
+/// for one that keeps it.
 fn newest(rule: &str, memory: &Memory, stream: &Stream) -> Option<(AlertState, i64)> {
     let found = |memory: &Memory| {
         let alerts = memory.rows().alerts.into_values().filter(|alert| alert.rule.as_str() == rule);

@@ -1,4 +1,4 @@
-//! The engine from outside: records in, rows out, over stores that can fail.
+//! The engine from the outside: records in, rows out, over stores that can fail.
 
 mod composite_cases;
 mod expiry_cases;

@@ -1,4 +1,4 @@
-//! What conditions remember, where a session of one set of rules cannot show it.
+//! What conditions remember, in cases that a session under a single set of rules cannot show.
 
 use fleetform_engine::{
     effect::{AlertState, ResolveReason},
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{EXAMPLE, Host, START_MS, Stream};
 
-/// The alerts of a rule under the example's set with this change, by the seconds from the start: when each began to hold,
-/// and when it made its last transition.
+/// The alerts of a rule under the example's set with this change, in seconds from the start: when each started to
+/// hold, and when it made its last transition.
 fn alerts(rule: &str, change: Value, stream: &Stream) -> Vec<(i64, i64, AlertState)> {
     let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
     set["rules"][rule].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
@@ -52,7 +52,7 @@ fn a_step_among_the_first_samples_counts_once_there_are_enough() {
 fn a_value_that_moves_now_and_then_ends_a_flat_line() {
     let mut stream = Stream::default();
     stream.register("probe-0", "quality-probe", "zone-a");
-    // It stands still for six minutes, then moves at every third sample.
+    // The value stays the same for six minutes, then moves at every third sample.
     for minute in 0..=20 {
         let turbidity = (minute.max(5) - 3) / 3;
         stream.reading("probe-0", json!({ "turbidity": turbidity }), minute * 60_000);
@@ -83,7 +83,7 @@ fn a_delta_goes_from_one_rule_set_to_one_other() {
     let mut writer = Host::new(&memory);
     writer.deliver(&stream, 0, begun);
     assert_eq!(writer.deliver(&stream, begun, changed).counts.deltas, 2);
-    // The value before is gone with the set that did not know it, for whoever reads the chain as well.
+    // The previous value is gone with the set that did not know it, also for a host that reads the chain.
     let outcome = Host::new(&memory).deliver(&stream, changed, stream.records.len());
     assert_eq!((outcome.failure, outcome.counts.fired), (None, 0));
 }

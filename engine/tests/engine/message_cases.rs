@@ -1,11 +1,11 @@
-//! Everything that can be wrong with a message, and everything about it that is nobody's mistake.
+//! Everything that can be wrong with a message, and everything unusual that is not an error.
 
 use fleetform_engine::{memory::Memory, reason::Reason};
 use serde_json::{Value, json};
 
 use crate::support::{EXAMPLE, Host, START_MS, Stream, settings};
 
-/// What becomes of one message, put as it is: of the pressure logger, unless `pump ` or `meter ` stands before it.
+/// The outcome of one message, put unchanged: from the pressure logger, unless `pump ` or `meter ` precedes it.
 fn outcome_of(payload: &[u8], change: impl FnOnce(&mut Value)) -> (Vec<String>, fleetform_engine::counts::Counts) {
     let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();
     change(&mut set);
@@ -170,7 +170,7 @@ fn times_are_read_as_the_platform_says() {
     }
 }
 
-/// Each ends at a limit, or costs as much as it says.
+/// Each is refused at a limit, or costs no more than its size suggests.
 #[test]
 fn hostile_messages_end_where_they_must() {
     let many_keys: Vec<String> = (0..12_000).map(|n| format!("\"k{n}\":1")).collect();

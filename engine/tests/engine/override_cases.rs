@@ -1,4 +1,4 @@
-//! What operators set for rules: it is part of a shard's state, and whoever reads the chain evaluates under it.
+//! Overrides of rules: they are part of a shard's state, and every host that reads the chain evaluates under them.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,8 @@ fn registered() -> Stream {
     stream
 }
 
-/// The stream taken record by record, each by a host that has to read the chain, and in one batch: the rows are the same.
+/// The stream taken record by record, each by a host that has to read the chain, and in one batch: the rows are the
+/// same.
 fn taken(stream: &Stream) -> (Memory, Outcome) {
     let (cold, warm) = (Memory::new(), Memory::new());
     for index in 0..stream.records.len() {
@@ -79,13 +80,13 @@ fn a_row_ends_at_its_moment_and_what_was_due_before_is_done_under_it() {
     let mut stream = registered();
     stream.override_rule("very-hot", json!({ "rev": 1, "threshold": 40.0, "until": START_MS + 60_000 }), 0);
     stream.hot(45.0, 1_000);
-    // One record passes the end and much else: the episode ends at the end, not at the record.
+    // One record passes the end of the override and much else: the episode ends at that end, not at the record.
     stream.hot(45.0, 600_000);
     let (memory, outcome) = taken(&stream);
     assert_eq!((outcome.counts.fired, outcome.counts.resolved, outcome.counts.ended_overrides), (1, 1, 1));
     let row = memory.rows().alerts.into_values().next().unwrap();
     assert_eq!((row.at.0, row.ingested_at.0), (START_MS + 60_000, START_MS + 60_000));
-    // One that comes after its end sets nothing, and its revision is known.
+    // An override that arrives after its end sets nothing, but its revision is recorded.
     stream.override_rule("very-hot", json!({ "rev": 2, "threshold": 40.0, "until": START_MS + 60_000 }), 601_000);
     stream.override_rule("very-hot", json!({ "rev": 2, "threshold": 40.0 }), 602_000);
     stream.hot(45.0, 603_000);
@@ -111,7 +112,7 @@ fn what_a_rule_cannot_be_is_ignored_and_counted() {
     let (memory, outcome) = taken(&stream);
     assert_eq!((outcome.counts.unusable_overrides, outcome.counts.overrides, outcome.counts.fired), (4, 0, 1));
     assert_eq!(memory.rows().quarantine.len(), 0);
-    // A revision that was ignored is not taken.
+    // A revision of an ignored row is not recorded.
     stream.override_rule("very-hot", json!({ "rev": 1, "enabled": false }), 2_000);
     assert_eq!(taken(&stream).1.counts.overrides, 1);
 }

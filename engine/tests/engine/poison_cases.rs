@@ -1,5 +1,5 @@
-//! Records that the engine fails on, and records that take the whole process down: they are set aside, and everything
-//! else comes out as if they had never been.
+//! Records on which the engine panics, and records that bring down the whole process: they are set aside, and
+//! everything else comes out as if they had never existed.
 
 use std::{
     cell::Cell,
@@ -124,7 +124,7 @@ fn dies(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord<'_>
     step::step(rules, state, record, run)
 }
 
-/// Crumbs of a process that may be dead: it leaves none then.
+/// Crumbs of a process that may be dead: then it leaves none.
 #[derive(Debug)]
 struct Mortal<'a>(&'a Memory);
 
@@ -159,12 +159,12 @@ fn deliver(
     memory::run(driver.process(&ports, &batch, &invocation))
 }
 
-/// Delivers `from..to` to new processes until one of them lives to answer. How many died before.
+/// Delivers `from..to` to new processes until one of them survives. Returns how many died before.
 fn until_it_lives(memory: &Memory, stream: &Stream, from: usize, to: usize) -> u32 {
     for deaths in 0.. {
         assert!(deaths < 100, "no end of it: {from} {to} {:?}", memory.find(SHARD));
         DEAD.set(false);
-        // What a dead process asks for never reaches a store.
+        // Requests of a dead process never reach a store.
         memory.fail(|_, _| DEAD.get().then_some(Fault::Refused));
         let mut driver = Driver::with_step(settings(memory), dies);
         let outcome = deliver(&mut driver, memory, &Mortal(memory), stream, from, to);
@@ -186,7 +186,7 @@ fn a_record_that_ends_the_process_is_found_and_set_aside() {
             for from in (0..stream.records.len()).step_by(batch) {
                 let to = (from + batch).min(stream.records.len());
                 let killers = poison.iter().filter(|index| (from..to).contains(*index)).count() as u32;
-                // Two tries of the whole batch; from the third on, one death for each killer.
+                // Two attempts at the whole batch; from the third on, one death for each killer.
                 let deaths = if killers == 0 { 0 } else { BATCH_TRIES - 1 + killers };
                 assert_eq!(until_it_lives(&memory, &stream, from, to), deaths);
                 assert_eq!(memory.find(SHARD), None);
@@ -204,7 +204,7 @@ fn a_killer_stays_known_while_it_cannot_be_set_aside() {
     let crumb = Crumb { first: sequence(0), tries: 3, alone: Some(sequence(poison[0])) };
     memory.leave(SHARD, Some(crumb));
     let mut host = Host::new(&memory);
-    // The stores fail; then only half of the batch comes, without the killer.
+    // The stores fail; then only half of the batch arrives, without the killer.
     memory.fail(|_, _| Some(Fault::Refused));
     assert!(matches!(host.deliver(&stream, 0, to).failure, Some(Failure::Unavailable { .. })));
     memory.heal();

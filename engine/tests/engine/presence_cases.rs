@@ -1,12 +1,12 @@
-//! Rules about silence, where a session of one set of rules cannot show them.
+//! Rules about silence, in cases that a session under a single set of rules cannot show.
 
 use fleetform_engine::memory::Memory;
 use serde_json::{Value, json};
 
 use crate::support::{EXAMPLE, Host, START_MS, Stream};
 
-/// How often `valve-quiet` has fired on a valve that was silent for a minute and a half before the rule came, with these
-/// hours from half past five, when it was heard last.
+/// How often `valve-quiet` has fired on a valve that had been silent for a minute and a half when the rule was added,
+/// with these hours from half past five, the time it was last heard from.
 fn firings(minutes: i64) -> usize {
     let changed = |change: &dyn Fn(&mut Value)| {
         let mut set: Value = serde_json::from_slice(EXAMPLE).unwrap();

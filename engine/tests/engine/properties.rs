@@ -1,4 +1,5 @@
-//! What holds for any stream: how it is cut, how often it comes and when it happened change nothing.
+//! Properties of any stream: how it is cut into batches, how often it is delivered and when it happened change
+//! nothing.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use crate::support::{EXAMPLE, Host, SHARD, START_MS, Stream};
 
-/// One thing that can come down the stream.
+/// One thing that can arrive on the stream.
 #[derive(Clone, Debug)]
 enum Event {
     Logger {
@@ -37,7 +38,7 @@ enum Event {
         device: u8,
         position: f64,
     },
-    /// An alarm, a status, or news of a connection.
+    /// An alarm, a status, or a connection event.
     Sign {
         device: u8,
         kind: u8,
@@ -161,7 +162,7 @@ fn stream(events: &[Event], start: i64) -> Stream {
     stream
 }
 
-/// What a device, or the broker for it, says beside readings.
+/// Puts what a device, or the broker on its behalf, reports in addition to readings.
 fn sign(stream: &mut Stream, device: &str, kind: u8, version: u64, at: i64) {
     let alarm = |code: &str, active: bool| json!({ "code": code, "active": active }).to_string();
     match kind {
@@ -209,7 +210,7 @@ proptest! {
             }
             (run.effects, run.counts)
         };
-        // With a trace every rule is looked at; without, only those that a sample can change.
+        // With a trace every rule is evaluated; without, only those that a sample can change.
         prop_assert_eq!(outcome(None), outcome(Some(Vec::new())));
     }
 
@@ -255,7 +256,7 @@ proptest! {
 
     #[test]
     fn another_time_of_day_changes_nothing_but_the_times(events in events(40), shift in -40_000_000_000..40_000_000_000_i64) {
-        // Names of episodes that time alone began hold the moment, and hours of the day are hours of the day.
+        // Names of episodes that time alone started contain the moment, and a rule's hours depend on the time of day.
         let told = |stream: &Stream, shift: i64| {
             let rows = rows(stream, &[], false).outbox.into_values();
             let mut told: Vec<_> = rows

@@ -1,4 +1,4 @@
-//! Records that are put on the stream once more: what was lost is found again, and nobody is told of what is long past.
+//! Redriven records: what was lost is recovered, and no notice is sent of what is long past.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{effect::AlertState, memory::Memory};
@@ -20,7 +20,7 @@ fn registered() -> (Stream, Vec<Put>) {
 }
 
 impl Stream {
-    /// Puts a record again as it came.
+    /// Puts a record again with its original bytes.
     pub(crate) fn redrive(&mut self, put: &Put, at: i64) {
         let (original, ingested_at) = (STANDARD.encode(&put.data), put.arrived_at);
         let record = json!({ "ff": 1, "k": "redrive", "p": original, "t": ingested_at });
@@ -91,7 +91,7 @@ fn an_old_word_about_presence_does_not_undo_a_newer_one() {
     said.wrapped(DEVICE, br#"{"code":"E7","active":true}"#, "alerts", START_MS + 1_000);
     stream.reading(DEVICE, json!({ "pressure": 50.0 }), 60_000);
     said.records.iter().for_each(|put| stream.redrive(put, START_MS + 120_000));
-    // Long enough for the grace that a device has to come back, not for its silence.
+    // Long enough for the grace period in which a device may come back, but not for its silence.
     let later = START_MS + 60_000 + 130_000;
     stream.put("tick", json!({ "ff": 1, "k": "tick", "t": later }).to_string(), later);
     let memory = Memory::new();
@@ -109,7 +109,7 @@ fn an_old_word_of_the_broker_does_not_undo_a_newer_message() {
     let later = START_MS + 60_000 + 130_000;
     stream.put("tick", json!({ "ff": 1, "k": "tick", "t": later }).to_string(), later);
     let before = stream.records.len();
-    // It may have counted connections anew since, so what it says now counts, whatever the number.
+    // The connection count may have restarted since, so this report counts, whatever its number.
     stream.wrap("lifecycle", DEVICE, json!({ "e": "disconnected", "v": 4, "r": "CONNECTION_LOST" }), later + 1_000);
     stream.put("tick", json!({ "ff": 1, "k": "tick", "t": later + 200_000 }).to_string(), later + 200_000);
     let memory = Memory::new();
@@ -142,9 +142,9 @@ fn a_message_that_was_lost_ends_no_silence_that_goes_on_behind_it() {
     };
     let [offline, quiet] = ["valve-offline", "valve-quiet"].map(str::to_owned);
     assert_eq!(silent(20), (vec![offline.clone(), quiet.clone()], 2));
-    // It was heard of forty seconds ago, which is too long for the one rule only.
+    // It was heard from forty seconds ago, which is too long for one rule only.
     assert_eq!(silent(160), (vec![quiet], 3));
-    // Quiet for another twenty seconds, it is told of as ended then.
+    // Quiet for another twenty seconds, its end is notified then.
     assert_eq!(silent(190), (vec!["valve-quiet".to_owned()], 3));
 }
 

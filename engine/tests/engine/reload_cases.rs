@@ -1,4 +1,4 @@
-//! Rule sets and registrations that come while episodes run: what goes on, what ends and why.
+//! Rule sets and registrations that arrive while episodes run: what continues, what ends and why.
 
 use fleetform_engine::{
     drive::Failure,
@@ -18,7 +18,7 @@ fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     serde_json::to_vec(&set).unwrap()
 }
 
-/// Two devices at 70 psi and 55 degrees for five minutes, then a rule set, then the last sample once more.
+/// Two devices at 70 psi and 55 degrees for five minutes, then a rule set, then the last sample again.
 fn reloaded(set: &[u8]) -> (Rows, fleetform_engine::counts::Counts) {
     let memory = Memory::new();
     let sha256 = memory.add_rule_set(set);
@@ -32,7 +32,7 @@ fn reloaded(set: &[u8]) -> (Rows, fleetform_engine::counts::Counts) {
     stream.rules(6, &"0".repeat(64), START_MS + 4 * MINUTE);
     stream.reading("logger-0", json!({ "pressure": 70.0, "temperature": 55.0 }), 5 * MINUTE);
     let outcome = Host::new(&memory).deliver_all(&stream);
-    // One record at a time, each to a host that knows nothing, comes to the same.
+    // One record at a time, each to a new host, gives the same result.
     let piecewise = Memory::new();
     piecewise.add_rule_set(set);
     for index in 0..stream.records.len() {
@@ -52,7 +52,7 @@ fn a_rule_set_that_changes_nothing_changes_nothing() {
     assert_eq!((counts.rule_sets, counts.stale_rule_sets), (1, 1));
     assert_eq!(states(&rows, "high-pressure"), [AlertState::Firing]);
     assert_eq!(states(&rows, "very-hot"), [AlertState::Firing]);
-    // Titles, urgency and addressees are not a rule's meaning.
+    // Titles, urgency and recipients are not part of a rule's meaning.
     let (rows, _) = reloaded(&changed(|set| {
         set["zones"]["zone-a"]["title"] = json!("Another name");
         set["rules"]["very-hot"]["severity"] = json!("low");
@@ -70,7 +70,7 @@ fn a_rule_that_means_something_else_begins_anew() {
         set["rules"]["very-hot"]["condition"]["threshold"] = json!(51.0);
     }));
     assert_eq!(states(&rows, "high-pressure"), []);
-    // Its episode ended with the rule, and a new one began with the next sample.
+    // Its episode ended with the rule, and a new one started with the next sample.
     let mut hot = states(&rows, "very-hot");
     hot.sort_by_key(|state| *state == AlertState::Firing);
     assert_eq!(hot, [AlertState::Resolved { reason: ResolveReason::RuleChanged }, AlertState::Firing]);
@@ -153,7 +153,7 @@ fn registrations_move_and_retire_devices_and_old_ones_are_ignored() {
     assert_eq!(host.deliver_all(&stream).counts.stale_registrations, 1);
     assert_eq!(states(&memory.rows(), "vibration-high"), [AlertState::Firing]);
 
-    // `vibration-high` covers zone-a alone; the other rules go with the pump.
+    // `vibration-high` covers only zone-a; the other rules go with the pump.
     stream.registration("pump-0", registration(6, "zone-b", false), START_MS + 40_000);
     host.deliver_all(&stream);
     assert_eq!(states(&memory.rows(), "vibration-high"), [AlertState::Resolved { reason: ResolveReason::RuleRemoved }]);

@@ -1,5 +1,5 @@
-//! Cases 34 and 35: a chain that cannot be read is told of, and written again under another number from what is sound
-//! and from the stream. Nothing is ever overwritten.
+//! Cases 34 and 35: a chain that cannot be read is reported, and written again under another number, from its intact
+//! part and from the stream. Nothing is ever overwritten.
 
 use fleetform_engine::{
     drive::{self, Lineage, Repair, RepairError, Repaired, Settings, StoredRecord, Survey},
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{EXAMPLE, Host, SHARD, START_MS, Stream, sequence, settings};
 
-/// Registrations, then 30 samples of each of three devices, with some bad records and the news of a rule set.
+/// Registrations, then 30 samples of each of three devices, with some bad records and the announcement of a rule set.
 fn busy(memory: &Memory) -> Stream {
     let mut set: serde_json::Value = serde_json::from_slice(EXAMPLE).unwrap();
     set["rules"]["very-hot"]["condition"]["threshold"] = json!(52.0);
@@ -39,7 +39,7 @@ fn busy(memory: &Memory) -> Stream {
     stream
 }
 
-/// Keeps records as those of the shard.
+/// Stores the records as those of the shard.
 fn keep(memory: &Memory, stream: &Stream) {
     memory.add_shard(SHARD, Lineage { range: HashRange::ALL, parents: Vec::new(), first: sequence(0) });
     for (index, put) in stream.records.iter().enumerate() {
@@ -53,7 +53,7 @@ fn keep(memory: &Memory, stream: &Stream) {
     }
 }
 
-/// Delivers `from..to`, five records at a time, to a host that knows nothing at first.
+/// Delivers `from..to`, five records at a time, to a new host.
 fn deliver(memory: &Memory, settings: &Settings, stream: &Stream, from: usize, to: usize) {
     let mut host = Host::with(memory, settings.clone());
     for from in (from..to).step_by(5) {
@@ -90,7 +90,7 @@ fn spoil(memory: &Memory, key: &str) {
 
 const EFFECTS: &[u8] = b"{\"alerts\":";
 
-/// Where a delta's effects begin, if it has any.
+/// Where a delta's effects start, if it has any.
 fn effects(bytes: &[u8]) -> Option<usize> {
     bytes.windows(EFFECTS.len()).position(|window| window == EFFECTS)
 }
@@ -100,7 +100,7 @@ fn with_effects(memory: &Memory) -> Vec<String> {
     written.map(|(key, _)| key).filter(|key| key.starts_with("log/")).collect()
 }
 
-/// As if a version had written them that knows other effects: whole by its checksum, and not to be read here.
+/// Rewrites the effects as if by a version that has other kinds: intact by its checksum, but unreadable here.
 fn garble_effects(memory: &Memory, key: &str) {
     let mut bytes = memory.objects()[key].clone();
     let at = effects(&bytes).unwrap();
@@ -115,7 +115,7 @@ fn newest_base(memory: &Memory) -> String {
     memory.objects().into_keys().find(|key| key.starts_with("base/")).unwrap()
 }
 
-/// As if no base had been written since the shard began.
+/// Removes all bases but the first, as if none had been written since the shard started.
 fn only_the_first_base(memory: &Memory) {
     for key in memory.objects().into_keys().filter(|key| key.starts_with("base/") && !key.ends_with("z-start")) {
         memory.remove(&key);
@@ -184,7 +184,7 @@ fn case_34_whatever_is_broken_the_repaired_chain_leaves_the_rows_of_a_sound_one(
         let survey = look(&memory, &repaired);
         assert!(survey.broken.is_empty() && survey.position == done.position, "{what}");
         assert_eq!(memory::run(drive::shards(&memory, 1, 1)).unwrap(), [SHARD]);
-        // The event source goes on where it stood, and the records that it brings again are known.
+        // The event source continues where it stood, and the records that it delivers again are known.
         deliver(&memory, &repaired, &stream, TAKEN - 5, stream.records.len());
         assert_eq!(memory.rows(), expected.rows(), "{what}");
     }
@@ -266,7 +266,7 @@ fn a_number_that_holds_something_else_is_refused() {
     let settings = settings(&memory);
     deliver(&memory, &settings, &stream, 0, TAKEN);
     repair(&memory, &settings, plan()).unwrap();
-    // The same again is no harm: whoever was stopped begins anew.
+    // Repeating the repair is harmless: one that was interrupted starts from scratch.
     repair(&memory, &settings, plan()).unwrap();
     deliver(&memory, &settings, &stream, TAKEN, stream.records.len());
     let before = memory.objects();
@@ -299,7 +299,7 @@ fn a_sealed_chain_stays_sealed() {
     let stream = busy(&memory);
     let settings = settings(&memory);
     deliver(&memory, &settings, &stream, 0, stream.records.len());
-    // A child takes the state over, which seals the shard.
+    // A child takes over the state, which seals the shard.
     let end = stream.records.len();
     memory.add_shard("child", Lineage { range: HashRange::ALL, parents: vec![SHARD.into()], first: sequence(end) });
     let mut host = Host::with(&memory, settings.clone());
@@ -335,7 +335,7 @@ fn a_replay_over_two_rule_sets_is_read_as_it_went() {
     deliver(&memory, &settings, &stream, 2, 5);
     spoil(&memory, &delta(2));
     assert_eq!(repair(&memory, &settings, plan()).unwrap().records, 3);
-    // The value before went with the set that did not know it.
+    // The previous value is gone with the set that did not know it.
     stream.reading("meter-0", json!({ "pressure": 10 }), 60_000);
     let outcome = Host::with(&memory, Settings { repair: 1, ..settings }).deliver(&stream, 5, 6);
     assert_eq!((outcome.failure, outcome.counts.fired), (None, 0));

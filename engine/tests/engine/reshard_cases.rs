@@ -1,4 +1,4 @@
-//! Shards that are split and merged while alerts fire: the rows are those of one shard that nobody ever touched.
+//! Shards that are split and merged while alerts fire: the rows are those of a single shard that was never touched.
 
 use fleetform_engine::{
     drive::{Failure, Lineage, PART_ROWS, Settings, StoredRecord},
@@ -54,14 +54,14 @@ fn a_child_waits_for_what_its_parent_has_not_taken() {
             let rest = world.split("s0", ["s1", "s2"], index);
             world.put(index, put);
             let (child, _, waiting) = world.open.iter().find(|(.., waiting)| !waiting.is_empty()).unwrap().clone();
-            // Fifty records of the parent are young.
+            // Fifty records of the parent are young enough to be waited for.
             let outcome = world.deliver(&mut world.driver(), child, &waiting, usize::MAX).unwrap();
             assert!(matches!(&outcome.failure, Some(failure) if failure.is_transient()), "{:?}", outcome.failure);
             assert_eq!(outcome.failed_from, Some(waiting[0].sequence));
             assert!(seals(&memory).is_empty() && !memory.objects().keys().any(|key| key.contains(child)));
             world.take("s0", &rest);
             assert_eq!(world.take(child, &waiting).counts.inherited, 1);
-            // A record that comes late, from a batch that was under way, finds the shard sealed.
+            // A late record, from a batch that was in progress, finds the shard sealed.
             let outcome = world.take("s0", &rest);
             assert_eq!((outcome.counts.skipped, outcome.counts.records), (50, 0));
             return;
@@ -131,7 +131,7 @@ fn a_shard_walks_past_ancestors_that_never_had_a_record() {
             world.split("s3", ["s4", "s5"], index);
         }
         if index == 100 {
-            // All that the stream knew of the oldest has expired, which its chain does not mind.
+            // All that the stream knew of the oldest shard has expired, which does not affect its chain.
             memory.remove_shard("s0");
         }
         world.put(index, put);
@@ -152,7 +152,7 @@ fn a_child_that_dies_at_any_point_of_its_beginning_loses_and_doubles_nothing() {
         let mut ended = false;
         for (index, put) in stream.records.iter().enumerate() {
             if index == 45 {
-                // The parent's newest delta is there and its effects are not.
+                // The parent's newest delta exists, but its effects do not.
                 let (.., waiting) = world.open[0].clone();
                 memory.fail(|operation, _| (operation == Operation::Publish).then_some(Fault::Refused));
                 world.deliver(&mut world.driver(), "s0", &waiting, usize::MAX).unwrap();
@@ -177,7 +177,8 @@ fn a_child_that_dies_at_any_point_of_its_beginning_loses_and_doubles_nothing() {
     }
 }
 
-/// What devices say goes on the stream, wherever its key belongs by then, twice as a repeated publication puts it.
+/// Puts the reports of devices on the stream, in whichever shard takes their key by then, and twice, as a repeated
+/// publication does.
 fn with_members(stream: &Stream, split: usize, merge: usize) -> (Rows, usize) {
     let memory = Memory::new();
     let mut world = World::new(&memory);
@@ -287,7 +288,7 @@ fn a_merge_takes_the_newer_rule_set_and_ends_what_it_does_not_know() {
             of(device).filter(|row| row.rule.as_str() == "very-hot").map(|row| &row.state).collect();
         assert_eq!(states, [&AlertState::Resolved { reason: ResolveReason::RuleChanged }], "logger-{device}");
     }
-    // Those that were firing under the older set were told of, and are taken back once.
+    // Those that were firing under the older set were notified, and are resolved once.
     assert_eq!(rows.outbox.len(), 16);
     assert_eq!(rows.contradictions, Vec::<String>::new());
 }
@@ -358,7 +359,7 @@ fn what_a_birth_publishes_goes_on_where_the_run_before_has_ended() {
     assert_eq!(world.deliver(&mut driver, "s3", &waiting, usize::MAX).unwrap().failure, None);
     let rows = memory.rows();
     let born = rows.alerts.values().filter(|row| row.shard == "s3").count();
-    // Each of them was told of.
+    // A notice was sent for each of them.
     assert!(born > PART_ROWS);
     assert_eq!(memory.take_operations()["publish"] as usize, 2 * born - PART_ROWS);
 }
@@ -393,7 +394,7 @@ fn a_repaired_log_that_lacks_a_shard_does_not_begin_it_anew() {
 
 #[test]
 fn a_key_goes_to_the_shard_that_its_md5_names() {
-    // MD5 of nothing is d41d8cd98f00b204e9800998ecf8427e, of `a` 0cc175b9c0f1b6a831c399e269772661.
+    // MD5 of the empty string is d41d8cd98f00b204e9800998ecf8427e, of `a` 0cc175b9c0f1b6a831c399e269772661.
     let range = |first| HashRange { first, last: first };
     assert!(range(0xd41d_8cd9_8f00_b204_e980_0998_ecf8_427e).takes(""));
     assert!(range(0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661).takes("a"));

@@ -1,4 +1,4 @@
-//! What the chain of a shard says of its devices to whoever asks.
+//! What the chain of a shard shows about its devices.
 
 use fleetform_engine::{
     drive::{self, NewestValue, Roster},

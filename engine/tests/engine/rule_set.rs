@@ -1,4 +1,4 @@
-//! The artifact: what is read is what was written, and nothing that contradicts itself is read.
+//! The artifact: reading returns what was written, and refuses anything inconsistent.
 
 use fleetform_engine::rule_set::{RuleSet, RuleSetError};
 use serde_json::{Value, json};

@@ -1,20 +1,20 @@
-//! Scripted sessions: lines of samples with the expected verdicts beside them. A session is the life of one device, or
-//! of a few, under the example's rules.
+//! Scripted sessions: lines of samples with the expected verdicts next to them. A session is the life of one device,
+//! or of a few, under the example's rules.
 //!
 //! ```text
-//! device pump-0 pump zone-a          registers the device, which all following lines are about
-//! of pump-1                          from here on they are about this one
+//! device pump-0 pump zone-a          registers the device that all following lines refer to
+//! of pump-1                          from here on, lines refer to this device
 //! retire pump-0 pump zone-a          takes it out of service
 //! rule vibration-high                only this rule's verdicts are shown
 //! 0s vibration=20 | inactive         a sample, and where the rule then stands
-//! 10s vibration=20 | firing 0s send  … since when, and whether somebody is told
+//! 10s vibration=20 | firing 0s send  … since when, and whether a notice is sent
 //! 10s @25s vibration=20 | …          taken at 10 s, arrived at 25 s
-//! 90s !tick | firing 61s, send at 61s  time alone passes; a verdict that no sample made says when it was made
+//! 90s !tick | firing 61s, send at 61s  time alone passes; a verdict without a sample shows when it was made
 //! 90s !status offline                 a message on the channel `status`; `!alarm leak on` one on `alerts`
-//! 90s !override burst rev=1 enabled=false until=300s   what operators set for a rule
-//! 90s !disconnected 5 CLIENT_ERROR    what the broker says of the connection, with its version
+//! 90s !override burst rev=1 enabled=false until=300s   an override of a rule
+//! 90s !disconnected 5 CLIENT_ERROR    what the broker reports about the connection, with its version
 //! ```
-//! `UPDATE_SESSIONS=1` writes what happened into the files instead of comparing.
+//! `UPDATE_SESSIONS=1` writes the actual results into the files instead of comparing.
 
 use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
@@ -56,7 +56,7 @@ fn every_session_goes_as_it_is_written() {
     assert!(differences.is_empty(), "\n{differences}");
 }
 
-/// The session with what happens beside its samples.
+/// The session with the actual results next to its samples.
 fn play(session: &str) -> String {
     let bytes = RuleSet::from_bytes(EXAMPLE).unwrap().to_bytes();
     let mut rules = Arc::new(Compiled::from_bytes(&bytes).unwrap());
@@ -143,7 +143,7 @@ fn play(session: &str) -> String {
     played
 }
 
-/// Takes the newest record, and then what it made devices say to fleets.
+/// Takes the newest record, and then the reports of devices to fleets that follow from it.
 fn take(rules: &mut Arc<Compiled>, state: &mut ShardState, stream: &mut Stream) -> Run {
     let mut run = Run::new(SHARD, 1);
     run.trace = Some(Vec::new());

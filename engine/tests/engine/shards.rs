@@ -1,4 +1,4 @@
-//! A stream of several shards, for tests of what becomes of states when shards or the whole stream are replaced.
+//! A stream of several shards, for tests of how states change when shards or the whole stream are replaced.
 
 use std::{cell::Cell, time::Duration};
 
@@ -17,11 +17,11 @@ pub(crate) const HALF: u128 = 1 << 127;
 pub(crate) const LOW: HashRange = HashRange { first: 0, last: HALF - 1 };
 pub(crate) const HIGH: HashRange = HashRange { first: HALF, last: u128::MAX };
 
-/// A stream of several shards, on the memory's ports. Sequence numbers rise over all of them, as those of a stream do.
+/// A stream of several shards, on the memory's ports. Sequence numbers rise across all of them, as on a real stream.
 pub(crate) struct World<'a> {
     pub(crate) memory: &'a Memory,
     pub(crate) settings: Settings,
-    /// Open shards, and what of each was not delivered yet.
+    /// Open shards, with the undelivered records of each.
     pub(crate) open: Vec<(&'static str, HashRange, Vec<StoredRecord>)>,
     pub(crate) runs: Cell<u64>,
     pub(crate) deadline: Cell<i64>,
@@ -66,7 +66,7 @@ impl<'a> World<'a> {
         self.open.remove(at).2
     }
 
-    /// Puts another stream in this one's place: what was not delivered of it is gone.
+    /// Replaces this stream by another: what was not delivered is gone.
     pub(crate) fn replace(&mut self, by: &[(&'static str, HashRange)], first: usize) {
         self.settings.generation += 1;
         for (shard, ..) in std::mem::take(&mut self.open) {
@@ -116,7 +116,7 @@ impl<'a> World<'a> {
         Driver::new(self.settings.clone())
     }
 
-    /// Delivers to a host that knows nothing, and expects it to be taken.
+    /// Delivers to a new host, and expects success.
     pub(crate) fn take(&self, shard: &str, records: &[StoredRecord]) -> Outcome {
         let outcome = self.deliver(&mut self.driver(), shard, records, usize::MAX).unwrap();
         assert_eq!(outcome.failure, None, "{shard}");
@@ -135,7 +135,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Registrations, then samples of each of eight devices that go in and out of firing and of being held.
+/// Registrations, then samples of each of eight devices whose alerts fire, end and are held back.
 pub(crate) fn busy(samples: i64) -> Stream {
     let mut stream = Stream::default();
     for device in 0..8 {
@@ -151,8 +151,8 @@ pub(crate) fn busy(samples: i64) -> Stream {
     stream
 }
 
-/// The rows without what says which shard noticed something and at which of its records: a timer that has run out is
-/// noticed at the shard's next record, whatever device that is of.
+/// The rows without the shard that noticed something and the record at which it did: a timer that has run out is
+/// noticed at the shard's next record, from whichever device.
 pub(crate) fn without_shards(memory: &Memory) -> Rows {
     let mut rows = memory.rows();
     let alerts = rows.alerts.values_mut().chain(rows.outbox.values_mut().map(|notice| &mut notice.alert));

@@ -1,5 +1,5 @@
-//! Stores that fail, hosts that die or come back late, chains that do not fit: nothing is lost, nothing is doubled,
-//! and nothing is overwritten.
+//! Stores that fail, hosts that die or come back late, chains that are inconsistent: nothing is lost, nothing is
+//! duplicated, and nothing is overwritten.
 
 use std::{
     sync::{
@@ -19,7 +19,7 @@ use crate::support::{Host, START_MS, Stream, sequence};
 
 const MINUTE: i64 = 60_000;
 
-/// Registrations, then 60 samples of each of five devices that go in and out of firing, with some bad records.
+/// Registrations, then 60 samples of each of five devices whose alerts fire and end, with some bad records.
 fn busy() -> Stream {
     let mut stream = Stream::default();
     for device in 0..5 {
@@ -74,7 +74,7 @@ fn case_33_stores_that_fail_for_a_while_lose_and_double_nothing() {
         let memory = Memory::new();
         let mut host = Host::new(&memory);
         deliver_with_retries(&mut host, &stream, 40, |tries| match tries {
-            // Out for ten tries on end, once nothing but the state and once everything.
+            // Unavailable for ten consecutive attempts: once only the state log, once everything.
             3 => memory.fail(move |operation, _| (operation == Operation::Create).then_some(fault)),
             20 => memory.fail(move |_, _| Some(fault)),
             13 | 30 => memory.heal(),
@@ -119,7 +119,7 @@ fn a_run_dropped_at_any_point_loses_and_doubles_nothing() {
         let mut host = Host::new(&memory);
         host.deliver(&stream, 0, half);
         let ended = host.deliver_for(&stream, half, stream.records.len(), polls).is_some();
-        // The same host goes on, or another one does.
+        // The same host continues, or another one does.
         if polls % 2 == 0 {
             host.deliver(&stream, half, stream.records.len());
         } else {
@@ -141,7 +141,7 @@ fn batches_that_land_on_any_host_are_taken_once() {
     let memory = Memory::new();
     let mut hosts: Vec<Host<'_>> = (0..3).map(|_| Host::new(&memory)).collect();
     for (turn, from) in (0..stream.records.len()).step_by(10).enumerate() {
-        // A host that comes back after the others have gone on sees an older batch first.
+        // A host that comes back after others have continued sees an older batch first.
         let to = (from + 10).min(stream.records.len());
         for host in [turn % 3, (turn * 7 + 1) % 3] {
             let outcome = hosts[host].deliver(&stream, from.saturating_sub(5), to);
@@ -256,7 +256,7 @@ fn bases_are_written_after_enough_deltas_or_enough_time_and_lead_to_the_same_sta
     for n in [1, 3] {
         stream.reading("logger-0", json!({ "pressure": 65.0 }), n * 2 * MINUTE);
     }
-    // A host that knows nothing reads the newest base and what follows it.
+    // A new host reads the newest base and what follows it.
     assert_eq!(Host::new(&memory).deliver(&stream, 201, 202).counts.bases, 0);
     assert!(memory.take_operations()["get"] <= u64::from(DELTAS_PER_BASE) + 1);
     assert_eq!(host.deliver(&stream, 201, 203).counts.bases, 1);
@@ -276,14 +276,14 @@ fn a_base_of_a_large_state_waits_until_deltas_weigh_as_much() {
     host.deliver(&stream, 0, 1_500);
     let written: Vec<usize> =
         (1..=500).filter(|n| host.deliver(&stream, 1_499 + n, 1_500 + n).counts.bases == 1).collect();
-    // The first base follows one that was empty, and which any delta outweighs.
+    // The first base follows an empty one, which any delta outweighs.
     assert_eq!(written[0], DELTAS_PER_BASE as usize - 1);
     let bytes = |prefix: &str| {
         let objects = memory.objects();
         objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(_, bytes)| bytes.len()).collect::<Vec<_>>()
     };
     let (deltas, bases) = (bytes("log/"), bytes("base/"));
-    // Deltas are listed upwards and bases downwards.
+    // Deltas are listed in ascending order and bases in descending order.
     let (base, apart) = (bases[bases.len() - 2], written[1] - written[0]);
     assert!(apart > 2 * DELTAS_PER_BASE as usize, "{apart} deltas of {base} bytes");
     let followed = &deltas[1 + written[0]..][..apart];
@@ -296,7 +296,7 @@ fn time_running_out_ends_a_run_between_two_records() {
     let expected = undisturbed(&stream);
     let memory = Memory::new();
     let mut host = Host::new(&memory);
-    // Every look at the clock costs a second: each run takes a few records and says where it stopped.
+    // Every reading of the clock costs a second: each run takes a few records and returns where it stopped.
     let mut from = 0;
     let mut runs = 0;
     while from < stream.records.len() {
@@ -335,7 +335,7 @@ fn no_time_at_all_does_nothing() {
 fn large_batches_are_cut_into_several_deltas() {
     let mut stream = Stream::default();
     stream.register("logger-0", "pressure-logger", "zone-a");
-    // Sixty bad records of 250 KB make 20 MB of quarantine.
+    // Sixty bad records of 250 KB add up to 20 MB of quarantine.
     for n in 0..60 {
         stream.put("logger-0", "x".repeat(250_000), START_MS + n);
     }
@@ -346,7 +346,7 @@ fn large_batches_are_cut_into_several_deltas() {
     assert!(memory.objects().values().all(|bytes| bytes.len() < 9 * 1024 * 1024));
 }
 
-/// More devices than a part of the effects has rows, of which all fall silent in one record.
+/// More devices than a part of the effects has rows, all of which fall silent in one record.
 fn silent() -> Stream {
     let mut stream = Stream::default();
     for valve in 0..1_300 {
@@ -358,7 +358,8 @@ fn silent() -> Stream {
     stream
 }
 
-/// Rows that were put by a run that publishes until its time is up or a put fails, and by one so many milliseconds later.
+/// Rows that were put by a run that publishes until its time is up or a put fails, and by a second one `later_ms`
+/// milliseconds later.
 fn published_in_two_runs(fault: Option<Fault>, later_ms: i64) -> (Failure, u64, u64) {
     let stream = silent();
     let (memory, puts) = (Memory::new(), Arc::new(AtomicU64::new(0)));
@@ -386,7 +387,7 @@ fn published_in_two_runs(fault: Option<Fault>, later_ms: i64) -> (Failure, u64, 
 
 #[test]
 fn more_effects_than_a_run_has_time_for_go_on_where_they_stopped() {
-    // The second time the shard is too old to be gone on with, and is read again.
+    // The second time, the cached shard is too old to be used, and is read again.
     for later_ms in [1, 601_000] {
         let (failure, first, second) = published_in_two_runs(None, later_ms);
         assert_eq!((failure, first, second), (Failure::Deadline, 2_000, 600));

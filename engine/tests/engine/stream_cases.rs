@@ -1,4 +1,4 @@
-//! Records that come twice, in any batches, or broken: what must come out of the stream whatever comes in.
+//! Records that arrive twice, in any batches, or broken: the required output of the stream for any input.
 
 use crate::support::{EXAMPLE, Host, START_MS, Stream, settings};
 use fleetform_engine::{
@@ -27,7 +27,7 @@ fn rows(stream: &Stream) -> Rows {
     memory.rows()
 }
 
-/// Seconds after the start at which the rule's episodes fired, with the beginning of each.
+/// Seconds after the start at which the rule's episodes fired, with the start of each.
 fn firings(stream: &Stream, rule: &str) -> Vec<(i64, i64)> {
     let mut firings: Vec<(i64, i64)> = rows(stream)
         .outbox
@@ -86,7 +86,7 @@ fn case_23_a_duplicate_has_no_effect() {
     };
     assert_eq!(samples(&[]), [(300, 0)]);
     assert_eq!(samples(&[(60, 65.0)]), [(300, 0)]);
-    // Even one that says something else: the first word counts.
+    // Even one with another value: the first one counts.
     assert_eq!(samples(&[(60, 10.0)]), [(300, 0)]);
 }
 
@@ -122,7 +122,7 @@ fn case_24_the_same_batch_ten_times_gives_one_outbox_row() {
     for _ in 0..5 {
         host.deliver_all(&stream);
     }
-    // Five more times to hosts that have never seen the shard.
+    // Five more times to new hosts.
     for _ in 0..5 {
         Host::new(&memory).deliver_all(&stream);
     }
@@ -203,7 +203,7 @@ fn case_29_times_in_2099_and_1970_are_not_believed() {
     assert_eq!((outcome.counts.future, outcome.counts.fired), (1, 1));
     let fired = memory.rows().outbox.into_values().next().unwrap();
     assert_eq!(fired.alert.at.0, START_MS + 2 * MINUTE);
-    // What comes next is not held to be late.
+    // The next sample is not considered late.
     stream.reading("sensor-001", json!({ "pressure": 1.0, "temperature": 20.0 }), 3 * MINUTE);
     let outcome = Host::new(&Memory::new()).deliver_all(&stream);
     assert_eq!(outcome.counts.late, 0);
@@ -273,7 +273,7 @@ fn the_source_systems_message_is_processed_and_its_alert_fires_once_and_again_af
     assert_eq!((outcome.counts.samples, outcome.counts.unknown_readings), (1, 1));
     assert!(outcome.counts.quarantined.is_empty());
 
-    // 65 each minute for five minutes; good again; high again within the cooldown and still at its end.
+    // 65 each minute for five minutes; good again; high again within the cooldown and still high at its end.
     for minute in 1..=12 {
         pressure(&mut stream, 60 * minute, if minute == 7 { 50.0 } else { 65.0 });
     }
@@ -282,8 +282,8 @@ fn the_source_systems_message_is_processed_and_its_alert_fires_once_and_again_af
     assert_eq!(firings(&stream, "high-pressure"), [(360, 60), (780, 480)]);
 }
 
-/// Seconds after the start at which `valve-offline` fired, of a valve that is missed only after two hours of silence and
-/// sends a position at 0 s; events are (seconds, connected, version).
+/// Seconds after the start at which `valve-offline` fired, for a valve that is missed only after two hours of silence
+/// and sends a position at 0 s; events are (seconds, connected, version).
 fn gone(events: &[(i64, bool, u64)]) -> Vec<i64> {
     let mut rules: Value = serde_json::from_slice(EXAMPLE).expect("a rule set");
     rules["device_types"]["valve"]["offline_after_ms"] = json!(7_200_000);
@@ -311,7 +311,7 @@ fn gone(events: &[(i64, bool, u64)]) -> Vec<i64> {
     at
 }
 
-/// The broker gives both ends of a connection one version ("Lifecycle events", AWS IoT Core developer guide).
+/// The broker gives both ends of a connection the same version ("Lifecycle events", AWS IoT Core developer guide).
 #[test]
 fn a_disconnect_has_the_version_of_its_connect() {
     assert_eq!(gone(&[(10, true, 6), (20, false, 6)]), [140]);
@@ -322,12 +322,12 @@ fn a_disconnect_has_the_version_of_its_connect() {
     assert_eq!(gone(&[(10, true, 6), (20, false, 6), (100, true, 7), (101, false, 6)]), Vec::<i64>::new());
 }
 
-/// It counts the connections of a client from 0 again once that has been away for about an hour.
+/// The broker counts a client's connections from 0 again once the client has been away for about an hour.
 #[test]
 fn versions_that_begin_anew_are_taken() {
     let away = 20 + 3_600;
     assert_eq!(gone(&[(10, true, 6), (20, false, 6), (away, true, 0), (away + 60, false, 0)]), [140, away + 180]);
-    // Two minutes away is no reason to count anew: these are old events that come late.
+    // Two minutes away do not restart the count: these are old events that arrive late.
     assert_eq!(gone(&[(10, true, 6), (20, false, 6), (60, true, 7), (90, false, 0)]), Vec::<i64>::new());
 }
 
@@ -341,7 +341,7 @@ fn case_32_a_disconnect_after_a_newer_connect_leaves_the_device_online() {
         stream.wrap("lifecycle", "valve-0", json!({ "e": "connected", "v": 6 }), START_MS + 1_000);
         let gone = json!({ "e": "disconnected", "v": disconnected, "r": "CONNECTION_LOST" });
         stream.wrap("lifecycle", "valve-0", gone, START_MS + 2_000);
-        // Messages from elsewhere keep the device from being silent, and the time going.
+        // Messages from elsewhere keep the device from being silent, and advance the time.
         for at in (3..180).step_by(50) {
             stream.wrap("tick", "tick", json!({}), START_MS + at * 1_000);
         }
@@ -355,7 +355,7 @@ fn case_32_a_disconnect_after_a_newer_connect_leaves_the_device_online() {
             .collect();
         gone
     };
-    // Silence counts either way, after 60 s; a disconnect of its own only after 120 s of grace.
+    // Silence counts either way, after 60 s; a disconnect by itself only after 120 s of grace.
     assert_eq!(told(5), [60_001]);
     assert_eq!(told(7), [60_001]);
 }

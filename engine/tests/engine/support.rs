@@ -1,4 +1,5 @@
-//! A stream of records for tests: what is put is numbered and delivered in any batches to any number of drivers.
+//! A stream of records for tests: records that are put are numbered, and delivered in any batches to any number of
+//! drivers.
 
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Stream {
         self.put(device, record.to_string(), at);
     }
 
-    /// A message as the topic rule wraps it.
+    /// Puts a message as the topic rule wraps it.
     pub(crate) fn message(&mut self, device: &str, payload: &Value, at: i64) {
         self.wrapped(device, payload.to_string().as_bytes(), "telemetry", at);
     }
@@ -69,7 +70,7 @@ impl Stream {
         self.put(device, record.to_string(), at);
     }
 
-    /// One reading, `at` milliseconds after the start, arriving as it was taken.
+    /// Puts one reading, taken `at` milliseconds after the start, that arrives without delay.
     pub(crate) fn reading(&mut self, device: &str, readings: Value, at: i64) {
         let at = START_MS + at;
         let time = jiff::Timestamp::from_millisecond(at).unwrap().to_string();
@@ -128,7 +129,7 @@ impl<'a> Host<'a> {
         self.deliver_for(stream, from, to, usize::MAX).expect("a run without a limit ends")
     }
 
-    /// Delivers records and gives up after so many polls.
+    /// Delivers records and gives up after this many polls.
     pub(crate) fn deliver_for(&mut self, stream: &Stream, from: usize, to: usize, polls: usize) -> Option<Outcome> {
         self.deliver_with(stream, from, to, polls, START_MS + 60_000, &|| Duration::from_secs(60))
     }
@@ -145,7 +146,7 @@ impl<'a> Host<'a> {
         self.deliver_batch(&Batch { shard: SHARD, records: stream.records(from, to) }, polls, deadline, remaining)
     }
 
-    /// Delivers records of another shard: number, bytes and arrival.
+    /// Delivers records of another shard, given as number, bytes and arrival.
     pub(crate) fn deliver_to(&mut self, shard: &str, records: &[(SequenceNumber, &[u8], i64)]) -> Outcome {
         let records = records.iter().map(|(sequence, data, arrived_at)| StreamRecord {
             sequence: *sequence,
@@ -166,7 +167,7 @@ impl<'a> Host<'a> {
         remaining: &(dyn Fn() -> Duration + Sync),
     ) -> Option<Outcome> {
         self.runs += 1;
-        // Neither two runs of a host nor two hosts that live at once have one seed.
+        // No two runs of a host, and no two hosts that live at once, share a seed.
         let mut seed = [0; 16];
         seed[8..].copy_from_slice(&self.runs.to_le_bytes());
         seed[..8].copy_from_slice(&(std::ptr::from_ref(self) as u64).to_le_bytes());
@@ -176,7 +177,7 @@ impl<'a> Host<'a> {
         memory::run_for(self.driver.process(&ports, batch, &invocation), polls)
     }
 
-    /// Delivers the whole stream in one batch and expects it to be taken.
+    /// Delivers the whole stream in one batch and expects success.
     pub(crate) fn deliver_all(&mut self, stream: &Stream) -> Outcome {
         let outcome = self.deliver(stream, 0, stream.records.len());
         assert_eq!(outcome.failure, None);

@@ -1,10 +1,10 @@
-//! A line of a log as it is written, with its numbers digit by digit. Which lines go together, and what they mean, it does
-//! not know.
+//! A line of a log as it is written, with its numbers digit by digit. Does not know which lines belong together or
+//! what they mean.
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-/// What a line says.
+/// The contents of a line.
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Line {
@@ -46,7 +46,8 @@ pub(super) enum Line {
     },
 }
 
-/// The numbers of a line as they are written: those of a stream are longer than what JSON's readers take for whole.
+/// The numbers of a line as they are written: those of a stream are longer than the integers that JSON readers
+/// accept.
 #[derive(Deserialize)]
 struct Written<'a> {
     #[serde(borrow, default)]

@@ -1,5 +1,5 @@
-//! Where the shards of a log came from, and which keys each takes. A log names the shard of every record itself; the
-//! hash keys only settle which child inherits a device.
+//! The lineage of a log's shards, and the keys that each takes. A log names the shard of every record itself; the
+//! hash keys only decide which child inherits a device.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ pub(super) struct Birth {
     pub(super) at: i64,
 }
 
-/// A shard as the stream lists it, but for its records.
+/// A shard as the stream lists it, without its records.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
     pub(crate) lineage: Lineage,
@@ -21,8 +21,9 @@ pub(crate) struct Listing {
     pub(crate) closed_at: Option<i64>,
 }
 
-/// The listings of all shards; `begins` are the numbers that children begin with. Shards that came from nowhere share the keys
-/// evenly, in the order of their names; a child of a split takes half of its parent's, the first one the lower half.
+/// Returns the listings of all shards; `begins` are the numbers that children start with. Shards without parents
+/// share the keys evenly, in the order of their names. A child of a split takes half of its parent's keys, the first
+/// one the lower half.
 pub(super) fn listings(
     births: &[Birth],
     shards: &BTreeMap<Arc<str>, super::Shard>,

@@ -1,4 +1,4 @@
-//! A case written by hand: a log, the rule sets that it names, and a script of faults. Playing it takes the production
+//! A handwritten case: a log, the rule sets that it names, and a script of faults. Playing it takes the production
 //! driver through exactly that course, in virtual time.
 
 mod line;
@@ -20,16 +20,16 @@ use crate::{fate::Scripted, world::Record};
 use lineage::Listing;
 use numbers::Numbers;
 
-/// Everything that a case is made of.
+/// All parts of a case.
 #[derive(Debug)]
 pub struct Case {
-    /// Artifacts; the first is in force from the start.
+    /// The bytes of the artifacts; the first is in force from the start.
     pub rule_sets: Vec<Vec<u8>>,
-    /// What the log says, in its order.
+    /// The log's lines, in order.
     pub log: Log,
-    /// What goes wrong.
+    /// The faults to inject.
     pub script: Script,
-    /// Whether a batch that fails as a whole comes again in halves.
+    /// Whether a batch that fails as a whole is delivered again in halves.
     pub bisect: bool,
 }
 
@@ -40,20 +40,20 @@ pub struct Script(pub(crate) Vec<Scripted>);
 /// A log, checked.
 #[derive(Debug, Default)]
 pub struct Log {
-    /// By shard.
+    /// Shards by name.
     pub(crate) shards: BTreeMap<Arc<str>, Shard>,
-    /// By shard.
+    /// Listings by shard name.
     pub(crate) listings: BTreeMap<Arc<str>, Listing>,
-    /// How its numbers stand for those inside.
+    /// The mapping between the log's numbers and the internal ones.
     pub(crate) numbers: Numbers,
 }
 
 /// One shard of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Shard {
-    /// In the order of their numbers.
+    /// Sorted by sequence number.
     pub(crate) records: Vec<Arc<Record>>,
-    /// In the order in which they are delivered.
+    /// In the order of delivery.
     pub(crate) batches: Vec<Batch>,
 }
 
@@ -61,20 +61,20 @@ pub(crate) struct Shard {
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) records: Vec<Arc<Record>>,
-    /// Not before.
+    /// Earliest time of the delivery, in milliseconds.
     pub(crate) at: i64,
-    /// The environment that gets it; none for any.
+    /// The environment that receives it; `None` for any.
     pub(crate) environment: Option<u64>,
 }
 
 /// What is wrong with an input, and where.
 #[derive(Debug)]
 pub struct Wrong {
-    /// The file.
+    /// Name of the file.
     pub file: String,
-    /// The line, from 1; none for the file as a whole.
+    /// Number of the line, from 1; `None` for the file as a whole.
     pub line: Option<usize>,
-    /// In words.
+    /// Description of the problem.
     pub problem: String,
 }
 

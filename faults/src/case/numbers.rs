@@ -1,5 +1,6 @@
-//! The numbers of records inside a case. They are those of the log wherever that leaves room: a child's lie above its
-//! parents', as on any stream, and records that the log does not number find one between their neighbours'.
+//! The internal numbers of records in a case. They equal those of the log wherever that leaves room. A child's
+//! numbers lie above its parents', as on any stream, and records that the log does not number are placed between
+//! their neighbors.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,25 +12,25 @@ use fleetform_engine::position::SequenceNumber;
 use super::lineage::Birth;
 use crate::stream::next_number;
 
-/// What numbers are made longer by where records that have none in the log do not fit between them.
+/// Digits appended to numbers if records without a number in the log do not fit between them.
 const STRETCH: &str = "000000";
-/// How many numbers there are from one of the log to the next where they are made longer.
+/// How many numbers there are from one number of the log to the next once they are made longer.
 const STRETCHED: u32 = 10u32.pow(STRETCH.len() as u32);
 
-/// How numbers of a log stand for those inside.
+/// Maps numbers of a log to internal ones.
 #[derive(Debug, Default)]
 pub(crate) struct Numbers {
     stretched: bool,
-    /// Digits of the longest number, where those of children are lifted above their parents'.
+    /// Digits of the longest number, if the numbers of children are lifted above their parents'.
     lifted: Option<usize>,
-    /// How many splits and merges led to a shard.
+    /// How many splits and merges led to each shard.
     levels: BTreeMap<Arc<str>, usize>,
-    /// Those that have leading zeros in the log, without them.
+    /// Numbers with leading zeros in the log, by their form without them.
     padded: BTreeMap<String, String>,
 }
 
 impl Numbers {
-    /// For shards of which these are the numbers that they have in the log.
+    /// Creates the mapping for shards with these numbers in the log.
     pub(super) fn new(shards: &BTreeMap<Arc<str>, &BTreeSet<SequenceNumber>>, births: &[Birth]) -> Self {
         let mut levels = BTreeMap::new();
         let mut below = BTreeMap::<&Arc<str>, SequenceNumber>::new();
@@ -51,12 +52,12 @@ impl Numbers {
         Self { lifted: longest.filter(|_| lifts), levels, ..Self::default() }
     }
 
-    /// Makes all numbers longer.
+    /// Makes all internal numbers longer.
     pub(super) fn stretch(&mut self) {
         self.stretched = true;
     }
 
-    /// Remembers how a number is written.
+    /// Remembers how a number is written in the log.
     pub(super) fn write(&mut self, written: &str) {
         let digits = written.trim_start_matches('0');
         if digits.len() < written.len() && !digits.is_empty() {
@@ -64,7 +65,7 @@ impl Numbers {
         }
     }
 
-    /// The number inside of a shard's record.
+    /// Returns the internal number of a shard's record.
     pub(super) fn inside(&self, shard: &Arc<str>, number: SequenceNumber) -> Result<SequenceNumber, String> {
         let digits = number.digits();
         let mut text = match (self.lifted, self.levels.get(shard)) {
@@ -77,8 +78,8 @@ impl Numbers {
         SequenceNumber::new(&text).map_err(|error| format!("`{}`: {error}", &*digits))
     }
 
-    /// What a shard begins with whose parents' records, or without any their own beginnings, have at most this number inside.
-    /// Half of the room behind it is the parents'.
+    /// Returns the number that a shard starts with if the highest internal number of its parents' records, or of
+    /// their own starts, is `highest`. Half of the room after that number is left to the parents.
     pub(super) fn begin(&self, highest: SequenceNumber) -> Option<SequenceNumber> {
         if !self.stretched {
             return next_number(&highest);
@@ -90,7 +91,7 @@ impl Numbers {
         SequenceNumber::new(&format!("{number}{begin:06}")).ok().filter(|begin| *begin > highest)
     }
 
-    /// A number as the log has it. The record that has none there is the first, second, … after another.
+    /// Returns a number as the log has it. A record without one there is shown as the first, second, … after another.
     pub(super) fn shown(&self, sequence: &str) -> String {
         let digits = sequence.trim_start_matches('0');
         let added = if self.stretched { STRETCH.len() } else { 0 };

@@ -1,4 +1,4 @@
-//! What came of a case, in the form in which it is written down: a JSON text for each line of each file.
+//! The outcome of a case, in its output form: one JSON text for each line of each file.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use serde_json::{Value, json};
 use super::numbers::Numbers;
 use crate::tables::Rows;
 
-/// What came of it.
+/// The outcome of a case.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Outbox rows, in the order in which they were put.
     pub outbox: Vec<Value>,
-    /// Who would be told of each, and how.
+    /// The recipients of each notice, and the channels to them.
     pub deliveries: Vec<Value>,
     /// Records set aside.
     pub quarantine: Vec<Value>,
     /// How each invocation ended, as the event source saw it.
     pub responses: Vec<Response>,
-    /// Where every shard stands, and the newest transition of each episode.
+    /// The position of every shard, and the newest transition of each episode.
     pub state: Value,
-    /// What was never done, in words.
+    /// What was never done, as messages.
     pub undone: Vec<String>,
-    /// Whether what devices say to fleets found no number in a shard, so that the log must be read with longer ones.
+    /// Whether a report to a fleet found no free number in a shard, so that the log must be read with longer ones.
     pub crowded: bool,
 }
 
@@ -35,26 +35,26 @@ pub struct Response {
     pub inv: u64,
     /// The environment that ran it, from 0.
     pub env: usize,
-    /// The shard.
+    /// Name of the shard.
     pub shard: String,
-    /// The records that it was given.
+    /// Numbers of the records that it was given.
     pub seqs: Vec<String>,
-    /// Virtual time of its begin, in milliseconds.
+    /// Virtual time of its start, in milliseconds.
     pub began_at: i64,
-    /// And of its end.
+    /// Virtual time of its end, in milliseconds.
     pub ended_at: i64,
     /// `ok`, `partial`, `error`, `killed` or `timed_out`.
     pub result: &'static str,
-    /// The answer as Lambda reads it.
+    /// The response as Lambda reads it.
     #[serde(rename = "batchItemFailures")]
     pub batch_item_failures: Vec<Value>,
-    /// Why it stopped.
+    /// Why it stopped; `None` if it was not interrupted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
 impl Outcome {
-    /// The tables as lines.
+    /// Adds the tables as lines.
     pub(super) fn tables(&mut self, rows: &Rows, rule_sets: &[Vec<u8>], numbers: &Numbers) {
         let sets: BTreeMap<String, RuleSet> = rule_sets
             .iter()
@@ -76,7 +76,7 @@ impl Outcome {
     }
 }
 
-/// A row as a line, its numbers as the log has them.
+/// Returns a row as a line, with its numbers as in the log.
 fn line(row: &impl Serialize, numbers: &Numbers) -> Value {
     let mut line = serde_json::to_value(row).unwrap_or_default();
     restore(&mut line, numbers);

@@ -1,4 +1,4 @@
-//! Plays a case: delivers the log's batches in their order, one at a time for each shard, tries again what fails, and
+//! Plays a case: delivers the log's batches in their order, one at a time for each shard, retries what fails, and
 //! lets the script decide what goes wrong. Nothing is left to chance.
 
 use std::{
@@ -23,9 +23,9 @@ use crate::{
     world::{Delivery, Happened, Record, World},
 };
 
-/// The event source gives a batch up after so long: the maximum age of a record.
+/// Age at which the event source gives up on a batch: the maximum age of a record.
 const AGE_MAX_MS: i64 = 6 * 3_600_000;
-/// The longest wait between two tries.
+/// The longest wait between two attempts.
 const WAIT_MAX_MS: i64 = 60_000;
 /// Time between two bases.
 const CHECKPOINT_EVERY: Millis = Millis::from_secs(600);
@@ -54,7 +54,7 @@ struct Part {
     tries: u32,
     /// When it was delivered first.
     since: Option<i64>,
-    /// Whether the log knows nothing of it.
+    /// Whether it is not part of the log.
     is_put: bool,
 }
 
@@ -65,7 +65,7 @@ struct Running {
     records: Vec<Arc<Record>>,
 }
 
-/// Plays it to its end.
+/// Plays a case to its end.
 pub fn play(case: &Case) -> Outcome {
     let begin = case.log.shards.values().flat_map(|shard| &shard.batches).map(|batch| batch.at).min();
     let clock = Arc::new(Clock::new(begin.unwrap_or_default()));
@@ -121,14 +121,14 @@ impl Player<'_> {
                 }
                 self.take(happened);
             }
-            // Whoever waits for an invocation that never comes has waited long enough.
+            // An invocation that waits for one that never comes has waited long enough.
             if !self.world.clock.release_all() {
                 break;
             }
         }
     }
 
-    /// What devices say to fleets comes with the next batch that ends after it, or after the last one.
+    /// Adds a report to a fleet to the next batch that ends after it, or after the last one.
     fn put(&mut self, index: usize, record: Arc<Record>) {
         let now = self.world.clock.now();
         let Source { waiting, busy, .. } = &mut self.shards[index];
@@ -160,7 +160,7 @@ impl Player<'_> {
             Happened::TimedOut(invocation) => self.failed(invocation, "timed_out", None),
             Happened::Ended(invocation, outcome) => match (outcome.failure, outcome.failed_from) {
                 (None, _) => self.taken(invocation, None),
-                // An answer that names no record is one that all is done, whatever the reason given.
+                // A response that names no record means that all are done, whatever the reason given.
                 (Some(failure), None) if failure.is_transient() => self.taken(invocation, Some(failure.to_string())),
                 (Some(failure), Some(from)) if failure.is_transient() => {
                     let text = from.to_string();
@@ -187,7 +187,7 @@ impl Player<'_> {
 
     fn deliver(&mut self, index: usize) {
         let now = self.world.clock.now();
-        // Shards are finished before those that came from them begin.
+        // A shard is finished before its children start.
         let lineage = self.case.log.listings.get(&self.shards[index].name).map(|listing| &listing.lineage);
         let waits = |parent: &SmolStr| {
             let parent = self.shards.iter().find(|source| *source.name == **parent);
@@ -208,7 +208,7 @@ impl Player<'_> {
         self.running.insert(invocation, Running { source: index, environment, began_at: now, records });
     }
 
-    /// The environment that was asked for, or the first that is idle; a new one where it is busy or gone.
+    /// Returns the requested environment, or the first that is idle; starts a new one if that is busy or gone.
     fn environment(&mut self, wanted: Option<u64>) -> usize {
         let idle = match wanted {
             Some(wanted) => self.environments.get(&wanted).copied().filter(|index| self.world.is_idle(*index)),
@@ -221,7 +221,7 @@ impl Player<'_> {
         environment
     }
 
-    /// Writes down how an invocation ended. None when the event source had stopped waiting for it.
+    /// Records how an invocation ended. `None` if the event source had stopped waiting for it.
     fn respond(
         &mut self,
         invocation: InvocationNumber,
@@ -249,7 +249,7 @@ impl Player<'_> {
         Some((source, environment))
     }
 
-    /// An invocation failed as a whole.
+    /// Handles an invocation that failed as a whole.
     fn failed(&mut self, invocation: InvocationNumber, result: &'static str, failure: Option<String>) {
         let Some((source, _)) = self.respond(invocation, result, None, failure) else { return };
         if let Some(part) = self.shards[source].waiting.front_mut().filter(|part| part.records.len() > 1)

@@ -1,4 +1,4 @@
-//! The log of a case: JSON Lines. Every complaint names its line.
+//! Reads the log of a case: JSON Lines. Every error names its line.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{stream::next_number, world::Record};
 
-/// The most records of a batch that the log does not cut itself.
+/// Maximum number of records in a batch that the log does not cut itself.
 const BATCH_RECORDS_MAX: usize = 500;
-/// The latest time that a log may name: the end of the year 9999.
+/// The latest time that a log may contain: the end of the year 9999.
 const TIME_MAX_MS: i64 = 253_402_300_799_999;
 
-/// Reads a log. `fetch` gives the bytes of a file that the log names; the rule sets come back in the order in which they
-/// are named. With `stretch` numbers are made longer inside, whether or not the log itself asks for that.
+/// Reads a log. `fetch` returns the bytes of a file that the log names; the rule sets are returned in the order in
+/// which they are named. With `stretch`, internal numbers are made longer, whether or not the log requires that.
 pub fn read_log(
     file: &str,
     text: &str,
@@ -43,7 +43,7 @@ pub fn read_log(
 
 #[derive(Default)]
 struct Reader {
-    /// The latest time that any line has named.
+    /// The latest time in any line so far.
     now: Option<i64>,
     shards: BTreeMap<Arc<str>, Lines>,
     announced: Vec<Announced>,
@@ -56,7 +56,7 @@ struct Lines {
     /// The numbers of its records so far.
     numbers: BTreeSet<SequenceNumber>,
     newest_arrival: i64,
-    /// Whether the log says how it is cut into batches.
+    /// Whether the log defines how it is cut into batches.
     cuts: bool,
     /// Whether it was split or merged.
     is_closed: bool,
@@ -67,7 +67,7 @@ enum Item {
         number: String,
         record: Record,
     },
-    /// The record of a rule set, which has no number of its own.
+    /// A rule set's record, which has no number of its own.
     Rules {
         record: Record,
     },
@@ -78,7 +78,7 @@ enum Item {
     },
 }
 
-/// A rule set goes to every shard, those that are first named later as well.
+/// A rule set that goes to every shard, including those that are first named later.
 struct Announced {
     record: Record,
     only: Option<Arc<str>>,
@@ -207,7 +207,7 @@ impl Reader {
         Ok(time)
     }
 
-    /// A shard by its name. One that is new has heard of every rule set that was announced before.
+    /// Returns a shard by its name. A new one receives every rule set that was announced before.
     fn shard(&mut self, value: &Value) -> Result<&mut Lines, String> {
         let name = name(value)?;
         let announced = &self.announced;
@@ -245,7 +245,7 @@ impl Reader {
         Ok(log)
     }
 
-    /// The numbers that children begin with, above those of all records that their parents have in the log.
+    /// Returns the numbers that children start with, above those of all records that their parents have in the log.
     fn begins(&self, numbers: &Numbers) -> Result<BTreeMap<Arc<str>, SequenceNumber>, String> {
         let mut begins = BTreeMap::<Arc<str>, SequenceNumber>::new();
         for Birth { parents, children, .. } in &self.births {
@@ -263,7 +263,7 @@ impl Reader {
 }
 
 impl Item {
-    /// The number of a record, as it is written.
+    /// Returns the number of a record, as it is written.
     fn number(&self) -> Option<&str> {
         match self {
             Self::Record { number, .. } => Some(number),
@@ -273,7 +273,7 @@ impl Item {
 }
 
 impl Lines {
-    /// Whether a record of a rule set has no number to itself between its neighbours, or the first one none behind `last`.
+    /// Whether a rule set's record finds no free number between its neighbors, or the first one none after `last`.
     fn is_crowded(
         &self,
         last: &mut Option<SequenceNumber>,
@@ -327,7 +327,8 @@ impl Lines {
                 }
                 Item::Batch { numbers, at, environment } => {
                     let mut named: Vec<usize> = numbers.iter().map(|number| places[number]).collect();
-                    // Records of rule sets have no number in the log: they come with what is around them.
+                    // Records of rule sets have no number in the log: they are delivered with the records around
+                    // them.
                     if let (Some(first), Some(last)) = (named.first().copied(), named.last().copied()) {
                         let before = (0..first).rev().take_while(|index| rules[*index]);
                         let within = (first..last).filter(|index| rules[*index]);
@@ -395,7 +396,7 @@ fn sequence(digits: &str) -> Result<SequenceNumber, String> {
     SequenceNumber::new(digits).map_err(|error| format!("`{digits}`: {error}"))
 }
 
-/// The line on which the nth object of a list begins, as far as that can be told by counting brackets.
+/// Returns the line on which the nth object of a list starts, as far as counting brackets can tell.
 pub(super) fn line_of(text: &str, nth: usize) -> Option<usize> {
     let (mut depth, mut seen, mut quoted, mut escaped) = (0_u32, 0, false, false);
     let inside = if text.trim_start().starts_with('{') { 3 } else { 2 };

@@ -1,4 +1,4 @@
-//! The script of faults: JSON, a list of what goes wrong with which request.
+//! Reads the script of faults: JSON, a list of the requests that go wrong, and how.
 
 use std::ops::RangeInclusive;
 
@@ -11,11 +11,11 @@ use crate::{
     fate::{Fate, Operation, Scripted},
 };
 
-/// How long a brown-out lasts where nothing else is said.
+/// Default duration of a brown-out.
 const BROWNOUT_MS: i64 = 600_000;
-/// And at most.
+/// Maximum duration of a brown-out.
 const LASTS_MAX_MS: i64 = 366 * 86_400_000;
-/// Invocations and requests that a line may count to.
+/// Range of the invocation and request numbers in a line.
 const COUNTS: RangeInclusive<i64> = 0..=1_000_000_000;
 
 #[derive(Deserialize)]
@@ -33,7 +33,7 @@ struct Raw {
     for_ms: Option<i64>,
 }
 
-/// Reads a script: a list, or an object that holds it under `faults`, or one fault a line.
+/// Reads a script: a list, or an object that holds it under `faults`, or one fault per line.
 pub fn read_script(file: &str, text: &str) -> Result<Script, Wrong> {
     let wrong = |line: Option<usize>, problem: String| Wrong { file: file.to_owned(), line, problem };
     let faults: Vec<(usize, Value)> = match serde_json::from_str::<Value>(text) {
@@ -52,7 +52,7 @@ pub fn read_script(file: &str, text: &str) -> Result<Script, Wrong> {
                 match serde_json::from_str::<Value>(line) {
                     Ok(fault @ Value::Object(_)) => faults.push((number, fault)),
                     Ok(_) => return Err(wrong(Some(number), "a fault is an object".into())),
-                    // A list over several lines is no list of lines: its own error says more.
+                    // A list spread over several lines is not one fault per line: its own error is more useful.
                     Err(error) => {
                         let (line, error) = match &whole {
                             Err(whole) if text.trim_start().starts_with(['[', '{']) => (whole.line(), whole),
@@ -72,7 +72,7 @@ pub fn read_script(file: &str, text: &str) -> Result<Script, Wrong> {
             .map_err(|error| wrong(at, format!("fault {} of the list: {error}", index + 1)))?;
         raw.push((at, index + 1, fault));
     }
-    // Who counts from nought counts everything from nought.
+    // If any fault counts from zero, all of them do.
     let from_nought = |of: fn(&Raw) -> &Value| i64::from(raw.iter().any(|(_, _, fault)| *of(fault) == 0));
     let (first_inv, first_nth) = (from_nought(|fault| &fault.inv), from_nought(|fault| &fault.nth));
     let lines = raw.iter().map(|(at, number, fault)| {
@@ -139,7 +139,7 @@ impl Raw {
     }
 }
 
-/// A number from 1; none for any.
+/// Reads a number from 1; `None` for any.
 fn number(name: &str, value: &Value, offset: i64) -> Result<Option<u64>, String> {
     let number = match value {
         Value::Null => return Ok(None),

@@ -1,5 +1,5 @@
-//! What can be asked for on the command line, one file each. Results go to stdout, diagnostics to stderr; exit code 0:
-//! fine, 1: something is wrong, 2: bad input.
+//! The commands of the command line, one file each. Results go to stdout, diagnostics to stderr. Exit codes are 0:
+//! success, 1: something is wrong, 2: bad input.
 
 #[cfg(debug_assertions)]
 mod mutants;
@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 /// Runs the production engine in virtual time, with everything going wrong that can.
 ///
-/// Without a command it plays one case that was written by hand.
+/// Without a command, plays one handwritten case.
 #[derive(Parser)]
 #[command(name = "fleetform-faults", args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Line {
@@ -27,9 +27,9 @@ struct Line {
 enum Command {
     /// Simulate seeds, and compare each with the oracle.
     Simulate(simulate::Arguments),
-    /// Look at what changes nothing, each over many cases.
+    /// Check that certain changes to a log change nothing, each over many cases.
     Properties(properties::Arguments),
-    /// Switch on each of the engine's bugs on purpose, and see that it is noticed.
+    /// Switch on each of the engine's deliberate bugs, and check that it is noticed.
     #[cfg(debug_assertions)]
     Mutants(mutants::Arguments),
 }

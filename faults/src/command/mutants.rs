@@ -1,4 +1,4 @@
-//! `mutants`: how many seeds it takes to notice each of the engine's bugs on purpose.
+//! `mutants`: how many seeds it takes to notice each of the engine's deliberate bugs.
 
 use std::{
     num::NonZero,
@@ -9,22 +9,22 @@ use std::{
 
 use fleetform_faults::{MUTANTS, seeds_to_catch};
 
-/// How hard to look.
+/// The extent of the search.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The most seeds for each.
+    /// Maximum number of seeds for each bug.
     #[arg(long, default_value_t = fleetform_faults::SEEDS_TO_CATCH_MAX)]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// Only those whose name holds this.
+    /// Only bugs whose name contains this.
     #[arg(long, default_value = "")]
     only: String,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
-    // A panic is one way to be noticed, and not worth a backtrace.
+    // A panic is one way to notice a bug, and not worth a backtrace.
     std::panic::set_hook(Box::new(|_| {}));
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
     let (next, missed) = (AtomicUsize::new(0), AtomicUsize::new(0));

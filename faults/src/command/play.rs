@@ -1,5 +1,5 @@
-//! A case from files, and what came of it as files. Everything is read and checked before anything is written, and each
-//! file is written whole under another name and renamed.
+//! Reads a case from files and writes its outcome as files. Everything is read and checked before anything is
+//! written, and each file is written completely under another name and then renamed.
 
 use std::{fs, io, process::ExitCode};
 
@@ -16,13 +16,13 @@ pub(crate) struct Arguments {
     /// The log, JSON Lines.
     #[arg(long)]
     log: Utf8PathBuf,
-    /// What goes wrong, JSON; nothing if not given.
+    /// The faults to inject, JSON; none if not given.
     #[arg(long)]
     faults: Option<Utf8PathBuf>,
-    /// The folder for what comes of it.
+    /// The folder for the outcome.
     #[arg(long)]
     out: Utf8PathBuf,
-    /// Let a batch that fails as a whole come again in halves, as the event source of a platform does.
+    /// Deliver a batch that fails as a whole again in halves, as the event source of a platform does.
     #[arg(long)]
     bisect: bool,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if outcome.undone.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What devices said to fleets and found no number for is not there.
+/// Reports that a report to a fleet is missing because it found no free number.
 fn still_crowded(mut outcome: Outcome) -> Outcome {
     if outcome.crowded {
         outcome
@@ -80,7 +80,7 @@ fn read(arguments: &Arguments, stretch: bool) -> Result<Case, Wrong> {
         let beside = folder.join(name);
         let path = if beside.exists() { beside } else { Utf8PathBuf::from(name) };
         let bytes = fs::read(&path).map_err(|error| format!("rule set {path}: {error}"))?;
-        // One that cannot be used is a case of its own: a shard ignores it.
+        // A set that cannot be used is a case of its own: a shard ignores it.
         if let Err((line, problem)) = check(&bytes) {
             let place = line.map_or_else(String::new, |line| format!(":{line}"));
             anstream::eprintln!("warning: {path}{place}: {problem}");

@@ -1,13 +1,13 @@
-//! `properties`: what changes nothing, each over many cases.
+//! `properties`: changes that change nothing, each over many cases.
 
 use std::{num::NonZero, process::ExitCode, thread, time::Instant};
 
 use fleetform_faults::Property;
 
-/// How many, and from where.
+/// The number of cases and the first seed.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many cases of each property.
+    /// Number of cases for each property.
     #[arg(long, default_value_t = 10_000)]
     cases: u64,
     /// The seed of the first case.

@@ -1,4 +1,4 @@
-//! `simulate`: many seeds, side by side, and a summary.
+//! `simulate`: many seeds in parallel, and a summary.
 
 use std::{
     collections::BTreeSet,
@@ -14,25 +14,25 @@ use std::{
 
 use fleetform_faults::{Report, simulate};
 
-/// How many, and from where.
+/// The number of seeds and the first one.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many seeds.
+    /// Number of seeds.
     #[arg(long, default_value_t = 400)]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// About how many records each log has.
+    /// Approximate number of records in each log.
     #[arg(long, default_value_t = fleetform_faults::RECORDS)]
     records: usize,
     /// Run every seed twice and compare the traces.
     #[arg(long)]
     twice: bool,
-    /// Show how many episodes each rule had, and in how many seeds.
+    /// Show the number of episodes of each rule, and in how many seeds it had any.
     #[arg(long)]
     rules: bool,
-    /// Threads; as many as there are processors if not given.
+    /// Number of threads; the number of processors if not given.
     #[arg(long)]
     threads: Option<NonZero<usize>>,
 }
