@@ -226,7 +226,7 @@ impl<'a> Oracle<'a> {
         &self.set["severities"][rule["severity"].as_str().unwrap_or_default()]
     }
 
-    /// Returns the longest time between two samples that is not a gap, and the shortest silence that counts as one.
+    /// Returns the longest time between two samples that is not a gap, and the longest silence that is not one.
     fn max_gap(&self, rule: &Value, device: &Device) -> (i64, i64) {
         let ms = |value: &Value| value.as_i64().unwrap_or(0);
         let of = &self.set["device_types"][device.registration["type"].as_str().unwrap_or_default()];

@@ -1,4 +1,4 @@
-//! Records that the engine does not survive: it panics on one kind, and the other takes the process down with it.
+//! Records that the engine does not survive: it panics on one kind, and the other brings down the process.
 
 use std::{cell::Cell, panic, sync::Arc};
 
@@ -18,17 +18,17 @@ thread_local! {
     static DEAD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A process is about to run.
+/// Marks the start of a process.
 pub(crate) fn live() {
     DEAD.set(false);
 }
 
-/// Whether the process that ran last has died. What it did since then has not happened.
+/// Whether the process that ran last has died. Whatever it did afterwards does not count.
 pub(crate) fn is_dead() -> bool {
     DEAD.get()
 }
 
-/// The engine's step, which these records end in the middle.
+/// The engine's step, which these records end halfway.
 pub(crate) fn step(rules: &Arc<Compiled>, state: &mut ShardState, record: &StreamRecord<'_>, run: &mut Run) -> Stepped {
     if record.data == KILLS.as_bytes() {
         DEAD.set(true);

@@ -1,5 +1,6 @@
-//! What holds for any log, without any fault: how it is cut, how often it comes, who takes it and when it happened
-//! change nothing. Each property is a function of a seed, so that ten thousand cases are ten thousand seeds.
+//! Properties of any log without faults: how it is cut, how often it is delivered, which environment receives it and
+//! when it happened change nothing. Each property is a function of a seed, so that ten thousand cases are ten
+//! thousand seeds.
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -17,16 +18,16 @@ use crate::{
     world::{Delivery, Happened, Record, World},
 };
 
-/// The most records of a case.
+/// Maximum number of records in a case.
 const RECORDS_MAX: u64 = 60;
 const WEEK_MS: i64 = 7 * 86_400_000;
 
-/// Something that changes nothing.
+/// A change that changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Property {
-    /// Batches cut anywhere, taken by any environment.
+    /// Batches cut anywhere, delivered to any environment.
     BatchSplit,
-    /// A part of the log delivered again, to who knows it and to who does not.
+    /// A part of the log delivered again, to environments that know it and to others that do not.
     Replay,
     /// Every record put twice.
     Duplicate,
@@ -36,7 +37,7 @@ pub enum Property {
     TimeShift,
     /// A state read from its bases and deltas before every batch.
     StateRoundTrip,
-    /// A rule set adopted that means the same.
+    /// A rule set with the same meaning is adopted.
     NoOpReload,
 }
 
@@ -66,10 +67,10 @@ impl Property {
         Self::NoOpReload,
     ];
 
-    /// Looks at one case. `Ok` is the number of outbox rows it had.
+    /// Checks one case. Returns the number of its outbox rows.
     ///
     /// # Errors
-    /// What differs.
+    /// The differences.
     pub fn check(self, seed: u64) -> Result<usize, String> {
         let mut random = Random::new(seed);
         let records = 5 + random.below(RECORDS_MAX - 5) as usize;
@@ -92,14 +93,14 @@ impl Property {
             }
             Self::StateRoundTrip => {
                 let cuts = cuts(&mut random, log.len(), 10);
-                // Without any time between bases, every delta has one.
+                // Without a minimum time between bases, every delta has one.
                 let every = if random.per_mille(500) { Millis(0) } else { HOUR };
                 let mut host = Host::new(sets, every);
                 host.forgets = true;
                 Table::of(&host.deliver(log, &cuts), START_MS, true)
             }
             Self::TimeShift => {
-                // Rules have hours, and those have weekdays.
+                // Rules have hours, and hours have weekdays.
                 let start = START_MS + random.between(-43, 43) * WEEK_MS;
                 let moved = Workload::calm(&mut later, records, start);
                 Table::of(&Host::new(sets, HOUR).deliver(&moved.shards[0].records, &[]), start, true)
@@ -115,7 +116,8 @@ impl Property {
                 let at = random.below(log.len() as u64) as usize;
                 let mut reloaded = log.clone();
                 reloaded.insert(at, reload(&log[at], &sets[1]));
-                // The news of it may be the record that notices a moment which had come before the next one.
+                // The announcement of the set may be the record that reveals a moment which otherwise the next record
+                // would.
                 let table = Table::of(&Host::new(&sets, HOUR).deliver(&reloaded, &[]), START_MS, false);
                 return table.is(&Table::of(&Host::new(&sets, HOUR).deliver(log, &[]), START_MS, false));
             }
@@ -141,7 +143,7 @@ const HOUR: Millis = Millis::from_secs(3_600);
 struct Table([Vec<String>; 3]);
 
 impl Table {
-    /// Times count from the start. Without numbers, a row does not say which record made it.
+    /// Formats rows. Times count from the start. Without numbers, a row does not show which record made it.
     fn of(rows: &Rows, start: i64, numbered: bool) -> Self {
         let mut tables = found(rows, start);
         for table in &mut tables {
@@ -163,20 +165,20 @@ impl Table {
         }
     }
 
-    /// Whether the same notices are there.
+    /// Whether both contain the same notices.
     fn told_as(self, other: &Self) -> Result<usize, String> {
         let [notices, _, _] = self.0;
         Self([notices, other.0[1].clone(), other.0[2].clone()]).is(other)
     }
 }
 
-/// Environments that take a log without any fault.
+/// Environments that receive a log without faults.
 struct Host {
     world: World,
     settings: Settings,
     environments: Vec<usize>,
     random: Random,
-    /// Every batch goes to an environment that has seen nothing.
+    /// Whether every batch goes to a new environment.
     forgets: bool,
 }
 
@@ -197,7 +199,7 @@ impl Host {
         Self { world, settings, environments, random: Random::new(9), forgets: false }
     }
 
-    /// From here on, any of so many environments more.
+    /// Lets batches from here on go to any of this many additional environments.
     fn among(mut self, more: usize, random: Random) -> Self {
         for _ in 0..more {
             self.environments.push(self.world.start_environment(&self.settings, 0));
@@ -237,11 +239,12 @@ fn cuts(random: &mut Random, length: usize, most: u64) -> Vec<usize> {
     cuts
 }
 
-/// The news of a rule set, to come just before a record, and to move the time no further than that one does.
+/// Returns the announcement of a rule set, placed just before a record, which moves the time no further than that
+/// record does.
 fn reload(put: &Put, set: &[u8]) -> Put {
     let before = &put.record;
     let digits = before.sequence.digits();
-    // Numbers lie far apart, and the last digits of none are all nought.
+    // Numbers lie far apart, and none of them ends in zeros only.
     let (front, back) = digits.split_at(digits.len() - 9);
     let earlier = back.parse::<u64>().unwrap_or(1).saturating_sub(1);
     let (version, sha256, t) =
@@ -256,14 +259,14 @@ fn reload(put: &Put, set: &[u8]) -> Put {
     Put { record: Arc::new(record), claimed: Some(t), fact: Fact::Rules(version, sha256) }
 }
 
-/// A set under which the passing of time alone moves nothing: what does is noticed by whichever record comes next.
+/// Returns a set under which time alone moves nothing: such a change would be noticed by whichever record comes next.
 fn timeless(set: &[u8]) -> Result<Vec<u8>, String> {
     let mut set: Value = serde_json::from_slice(set).map_err(|error| error.to_string())?;
     for severity in set["severities"].as_object_mut().into_iter().flatten().map(|(_, severity)| severity) {
         *severity = json!({ "rank": severity["rank"], "cooldown_ms": 0 });
     }
     let rules = set["rules"].as_object_mut().ok_or("a set has rules")?;
-    // A fleet rule may count silence, and what devices say to it comes in the order of the devices.
+    // A fleet rule may count silence, and reports to it arrive in the order of the devices.
     rules.retain(|_, rule| rule["condition"]["type"] != "no_data" && rule["condition"]["type"] != "fleet");
     let left: BTreeSet<String> = rules.keys().cloned().collect();
     for (_, rule) in rules.iter_mut().filter(|(_, rule)| rule["condition"]["type"] == "composite") {
@@ -284,7 +287,7 @@ fn timeless(set: &[u8]) -> Result<Vec<u8>, String> {
         let has_samples = !rule["metric"].is_null();
         if let Some(rule) = rule.as_object_mut() {
             rule.remove("flap_limit");
-            // Without samples, hours begin and end by themselves.
+            // Without samples, hours start and end by time alone.
             rule.retain(|key, _| has_samples || key != "active");
         }
     }
@@ -302,7 +305,7 @@ fn renumbered(log: &[Put]) -> Vec<Put> {
         .collect()
 }
 
-/// The log in another order, in which every device's own records keep theirs.
+/// Returns the log in another order that keeps the order of every device's own records.
 fn interleaved(random: &mut Random, log: &[Put]) -> Vec<Put> {
     let mut queues: Vec<(&str, std::collections::VecDeque<&Put>)> = Vec::new();
     for put in log {

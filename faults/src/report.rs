@@ -1,4 +1,4 @@
-//! What came of a seed beside what should have.
+//! Compares the outcome of a seed with the expected one.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -21,42 +21,42 @@ use crate::{
     world::Record,
 };
 
-/// The most differences that are kept of one kind.
+/// Maximum number of differences that are kept of one kind.
 const SHOWN: usize = 4;
 
-/// What a seed came to.
+/// The outcome of a seed.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The seed.
     pub seed: u64,
-    /// Records in the log.
+    /// Number of records in the log.
     pub records: u64,
-    /// Invocations that delivered them.
+    /// Number of invocations that delivered them.
     pub invocations: u64,
-    /// Invocations that were not answered well, or not at all.
+    /// Number of invocations with an error response, or with none.
     pub failed: u64,
-    /// Outbox rows.
+    /// Number of outbox rows.
     pub notices: u64,
-    /// What devices had to say to fleets.
+    /// Number of reports from devices to fleets.
     pub members: u64,
-    /// How many episodes each rule had.
+    /// Number of episodes of each rule.
     pub episodes: BTreeMap<String, u64>,
     /// Hash of everything that happened, in order.
     pub trace: u64,
-    /// What is wrong, in words; nothing when all is well.
+    /// What is wrong, as messages; empty if nothing is.
     pub wrong: Vec<String>,
-    /// Rows that should be there and are not.
+    /// Number of rows that should exist but do not.
     pub lost: u64,
-    /// Rows that are there more than once.
+    /// Number of rows that exist more than once.
     pub duplicate: u64,
-    /// Rows that should not be there.
+    /// Number of rows that should not exist.
     pub phantom: u64,
 }
 
 /// The rows of outbox, history and quarantine, as text.
 type Tables = [Vec<String>; 3];
 
-/// What a record that the engine has put says.
+/// Returns the contents of a record that the engine has put.
 fn member(record: &Record) -> Option<Value> {
     if !record.partition_key.starts_with("zone/") {
         return None;
@@ -64,7 +64,7 @@ fn member(record: &Record) -> Option<Value> {
     serde_json::from_slice(&record.data).ok()
 }
 
-/// The log with what the engine has put into it.
+/// Returns the log together with what the engine has put into it.
 fn with_members(shards: &[Shard], records: &[Vec<Arc<Record>>]) -> Vec<Shard> {
     let whole = |(shard, records): (&Shard, &Vec<Arc<Record>>)| {
         let mut known = shard.records.iter().peekable();
@@ -80,19 +80,19 @@ fn with_members(shards: &[Shard], records: &[Vec<Arc<Record>>]) -> Vec<Shard> {
     shards.iter().zip(records).map(whole).collect()
 }
 
-/// What was not evaluated of a stream that was replaced.
+/// The records of a replaced stream that were not evaluated.
 #[derive(Default)]
 struct LeftOut {
-    /// Rows of the quarantine of what was acknowledged all the same: they must be there.
+    /// Quarantine rows of those that were nevertheless acknowledged: they must exist.
     refused: Vec<String>,
-    /// The same of what nobody acknowledged: they may be there.
+    /// Quarantine rows of those that were never acknowledged: they may exist.
     lost: HashSet<String>,
-    /// What devices had to say to fleets in it, as the oracle names those who have not heard it.
+    /// Their reports to fleets, in the oracle's words for a report that was not received.
     unread: Vec<String>,
 }
 
-/// Leaves of the stream that was replaced what was evaluated of it: its chains up to their seals. Which records come
-/// before those is chance.
+/// Cuts the replaced stream to what was evaluated of it: its chains up to their seals. Which records come before
+/// those is chance.
 fn cut_at_seals(shards: &mut [Shard], services: &Services, acknowledged: &[Option<SequenceNumber>]) -> LeftOut {
     let mut left_out = LeftOut::default();
     for (shard, acknowledged) in shards.iter_mut().zip(acknowledged).filter(|(shard, _)| shard.generation == 1) {
@@ -115,8 +115,8 @@ fn cut_at_seals(shards: &mut [Shard], services: &Services, acknowledged: &[Optio
     left_out
 }
 
-/// What the oracle says of all shards: their tables, what devices must have said to fleets, and which fleets have not
-/// heard of it.
+/// Returns what the oracle expects of all shards: their tables, the reports that devices must have made to fleets,
+/// and the fleets that have not received them.
 fn expected(workload: &Workload, shards: &[Shard]) -> (Tables, BTreeSet<String>, Vec<String>) {
     let sets: Vec<Value> =
         workload.rule_sets.iter().map(|set| serde_json::from_slice(set).unwrap_or_default()).collect();
@@ -135,13 +135,13 @@ fn expected(workload: &Workload, shards: &[Shard]) -> (Tables, BTreeSet<String>,
         for (all, rows) in [(outbox, notices), (history, alerts)] {
             all.extend(rows.into_iter().map(|row| format!("{}:{row}", place(shard.generation, &shard.name))));
         }
-        // The quarantine does not say of which stream a record is.
+        // The quarantine does not show which stream a record came from.
         aside.extend(quarantine.into_iter().map(|row| format!("{}:{row}", place(1, &shard.name))));
     }
     (all, said, unheard)
 }
 
-/// What is in the tables, in the oracle's words: outbox, history, quarantine. Times count from `start`.
+/// Returns the contents of the tables, in the oracle's form: outbox, history, quarantine. Times count from `start`.
 pub(crate) fn found(rows: &Rows, start: i64) -> Tables {
     let shard = |alert: &Alert| place(alert.generation, &alert.shard);
     let notices = rows.outbox.iter().map(|notice| {
@@ -154,13 +154,13 @@ pub(crate) fn found(rows: &Rows, start: i64) -> Tables {
     [notices.collect(), alerts.collect(), quarantine.collect()]
 }
 
-/// A shard of a generation of the stream.
+/// Formats a shard of a generation of the stream.
 fn place(generation: u32, shard: &str) -> String {
     let shard = shard.trim_start_matches("shardId-");
     if generation == 1 { shard.to_owned() } else { format!("{generation}/{shard}") }
 }
 
-/// A row of the quarantine.
+/// Formats a row of the quarantine.
 fn set_aside(shard: &str, sequence: &str, reason: &str) -> String {
     format!("{}:{} {reason}", place(1, shard), sequence.trim_start_matches('0'))
 }
@@ -185,8 +185,8 @@ fn alert(alert: &Alert, start: i64) -> String {
 }
 
 impl Report {
-    /// Compares what is in the tables with what should be. Who ran the seed knows whether everything was done.
-    /// So far was the log of each shard acknowledged.
+    /// Compares the contents of the tables with what is expected. `acknowledged` is how far the log of each shard was
+    /// acknowledged, and `finished` whether everything was done.
     pub(crate) fn of(
         workload: &Workload,
         services: &Services,
@@ -226,7 +226,7 @@ impl Report {
         for ((table, expected), found) in ["outbox", "history", "quarantine"].iter().zip(expected).zip(found) {
             report.compare(table, expected, found);
         }
-        // What is put more than once says the same, so each counts once.
+        // Records that are put more than once have the same contents, so each counts once.
         let said = records.iter().flatten().filter_map(|record| member(record)).map(|member| oracle::said(&member));
         report.members = members.len() as u64;
         report.compare("members", members.into_iter().collect(), said.collect::<BTreeSet<_>>().into_iter().collect());

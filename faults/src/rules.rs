@@ -1,4 +1,4 @@
-//! Rule sets to simulate under: one of every kind of rule, with limits drawn by chance, and changes between two sets.
+//! Rule sets for simulations: one rule of every kind, with limits drawn by chance, and changes between two sets.
 
 mod anomaly;
 mod without_samples;
@@ -133,7 +133,7 @@ fn held(seconds: i64, on_gap: &str, max_gap_ms: Option<i64>) -> Value {
     hold
 }
 
-/// Rules that others read: they must be there.
+/// Rules that others read: they must exist.
 const NAMED: [&str; 10] = [
     "alarmed",
     "door-open",
@@ -147,7 +147,7 @@ const NAMED: [&str; 10] = [
     "very-hot",
 ];
 
-/// A later set: a few of the things that people change.
+/// Returns a later set, with a few of the changes that people make.
 pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
     let mut set = before.clone();
     for _ in 0..random.between(1, 4) {
@@ -160,7 +160,7 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             2 => rule["summary"] = json!(format!("changed {}", random.below(100))),
             3 => rule["zones"] = json!([random.pick(&["zone-a", "zone-b"])]),
             4 if rule["hold"]["by"] == "duration" && rule["condition"]["type"] != "no_data" => {
-                // What has just come is no flat line.
+                // A value that has just arrived is not a flat line yet.
                 let least = i64::from(rule["condition"]["type"] == "flatline");
                 rule["hold"]["duration_ms"] = json!(random.between(least, 20) * 10_000);
             }
@@ -194,7 +194,7 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
             }
             5 if rule["condition"]["threshold"].is_number() => {
                 let threshold = rule["condition"]["threshold"].as_f64().unwrap_or_default();
-                // Towards the side from which a clear value stays on its own.
+                // Towards the side that keeps the clear value valid.
                 let step = if rule["condition"]["operator"] == "<" { -1.0 } else { 1.0 };
                 rule["condition"]["threshold"] = json!(threshold + step);
             }
@@ -202,7 +202,7 @@ pub(crate) fn changed(random: &mut Random, before: &Value) -> Value {
                 set["rules"].as_object_mut().map(|rules| rules.remove(&id));
             }
             _ => {
-                // Drawn apart from everything else, so that the seeds stay what they were.
+                // Drawn separately from everything else, so that existing seeds keep their meaning.
                 let mut apart = random.clone().fork();
                 if rule["metric"].is_null() {
                     rule["active"] =

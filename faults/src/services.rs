@@ -1,6 +1,6 @@
-//! The engine's ports in memory: an object store, the tables, and the store of rule sets. Every request takes virtual
-//! time on its way there and back, and may fail in each way in which a real one can; what it does is done in one
-//! moment. Nothing is tried again here.
+//! In-memory implementations of the engine's ports: an object store, the tables, and the store of rule sets. Every
+//! request takes virtual time in each direction, and may fail in every way in which a real one can; its effect
+//! happens at a single moment. Nothing is retried here.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ use crate::{
     world::Record,
 };
 
-/// How long a client waits for an answer that does not come.
+/// How long a client waits for a response that does not arrive.
 const TIME_OUT_MS: i64 = 3_000;
 
 /// Everything outside the environments.
@@ -40,16 +40,16 @@ pub(crate) struct Services {
 #[derive(Debug)]
 struct Inner {
     objects: BTreeMap<String, Object>,
-    /// Creates that nobody waits for any more and that will be carried out all the same.
+    /// Creates that no caller waits for any more, but that will still be carried out.
     late: Vec<(i64, String, Vec<u8>)>,
     rule_sets: BTreeMap<String, Vec<u8>>,
     rows: Rows,
     stream: Vec<Listed>,
-    /// Records that the engine has put, by the place of their shard, and that no event source has seen yet.
+    /// Records that the engine has put and that no event source has seen yet, with the index of their shard.
     put: Vec<(usize, Arc<Record>)>,
-    /// Whether the stream takes what the engine puts.
+    /// Whether the stream accepts what the engine puts.
     takes_records: bool,
-    /// Whether a record that the engine put found no number between its neighbours.
+    /// Whether a record that the engine put found no number between its neighbors.
     crowded: bool,
     faults: Faults,
 }
@@ -57,7 +57,7 @@ struct Inner {
 /// A shard as the stream lists it.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    /// Of the stream that lists it.
+    /// Generation of the stream that lists it.
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) lineage: Lineage,
@@ -66,7 +66,7 @@ pub(crate) struct Listed {
     pub(crate) records: Vec<Arc<Record>>,
 }
 
-/// Records in one page.
+/// Number of records in one page.
 const PAGE_RECORDS: usize = 50;
 
 impl Listed {
@@ -120,24 +120,24 @@ impl Services {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a shard to the stream, to be seen from its time on.
+    /// Adds a shard to the stream, visible from its opening time on.
     pub(crate) fn add_shard(&self, shard: Listed) {
         self.lock().stream.push(shard);
     }
 
-    /// Keeps a rule set and gives its address.
+    /// Stores a rule set and returns its address.
     pub(crate) fn add_rule_set(&self, bytes: &[u8]) -> String {
         let sha256 = RuleSet::sha256(bytes).to_string();
         self.lock().rule_sets.insert(sha256.clone(), bytes.to_vec());
         sha256
     }
 
-    /// From now on nothing fails.
+    /// Stops all failures from now on.
     pub(crate) fn heal(&self) {
         self.lock().faults = Faults::None;
     }
 
-    /// Every record of every shard, those that the engine has put among them.
+    /// Returns every record of every shard, including those that the engine has put.
     pub(crate) fn records(&self) -> Vec<Vec<Arc<Record>>> {
         self.lock().stream.iter().map(|shard| shard.records.clone()).collect()
     }
@@ -146,22 +146,22 @@ impl Services {
         self.lock().rows.clone()
     }
 
-    /// From now on the stream takes what the engine puts.
+    /// Lets the stream accept what the engine puts from now on.
     pub(crate) fn take_records(&self) {
         self.lock().takes_records = true;
     }
 
-    /// The records that were put since this was last asked, each with the place of its shard.
+    /// Returns the records that were put since the last call, each with the index of its shard.
     pub(crate) fn take_put(&self) -> Vec<(usize, Arc<Record>)> {
         std::mem::take(&mut self.lock().put)
     }
 
-    /// Whether a record that the engine put found no number between those of its neighbours.
+    /// Whether a record that the engine put found no number between its neighbors.
     pub(crate) fn was_crowded(&self) -> bool {
         self.lock().crowded
     }
 
-    /// The keys of all objects, with their sizes.
+    /// Returns the keys of all objects, with their sizes.
     pub(crate) fn objects(&self) -> Vec<(String, usize)> {
         let mut inner = self.lock();
         inner.land(self.clock.now());
@@ -173,8 +173,8 @@ impl Services {
         self.lock().objects.contains_key(&format!("start/{generation}/0/{shard}"))
     }
 
-    /// The position that the newest link of a shard's chain follows: its number, or none for the start; nothing if there
-    /// is no link.
+    /// Returns the position that the newest link of a shard's chain follows: its number, or `Some(None)` for the
+    /// start; `None` if there is no link.
     pub(crate) fn last_link(&self, generation: u32, shard: &str) -> Option<Option<SequenceNumber>> {
         let prefix = format!("log/{generation}/0/{shard}/");
         let inner = self.lock();
@@ -184,7 +184,7 @@ impl Services {
 }
 
 impl Inner {
-    /// Puts a record on a stream, where its key belongs by now.
+    /// Puts a record on a stream, into the shard that now takes its key.
     fn put(&mut self, generation: u32, key: &str, data: Vec<u8>, now: i64) {
         let is_open = |shard: &Listed| {
             shard.generation == generation
@@ -206,12 +206,12 @@ impl Inner {
         let record = Arc::new(Record { sequence, partition_key: key.to_owned(), arrived_at: now, data });
         shard.records.insert(at, record.clone());
         self.put.push((index, record));
-        // What its children begin with, the log has said before.
+        // The starting numbers of its children were fixed by the log before.
         let children = self.stream.iter().filter(|child| child.lineage.parents.iter().any(|parent| **parent == *name));
         self.crowded |= children.map(|child| child.lineage.first).any(|first| first <= sequence);
     }
 
-    /// The objects with a prefix, in the order of their keys, after one of them.
+    /// Returns the objects with a prefix, in the order of their keys, after one of them.
     fn keys(&self, prefix: &str, after: Option<&str>) -> impl Iterator<Item = (&String, &Object)> {
         let from = after.unwrap_or(prefix).to_owned();
         let behind = move |key: &String| after.is_none_or(|after| key.as_str() > after);
@@ -219,7 +219,7 @@ impl Inner {
         objects.take_while(move |(key, _)| key.starts_with(prefix))
     }
 
-    /// Carries out what was held up on its way until now.
+    /// Carries out what was delayed in transit until now.
     fn land(&mut self, now: i64) {
         if self.late.is_empty() {
             return;
@@ -240,7 +240,7 @@ impl Inner {
     }
 }
 
-/// Whether the store forgets the condition of a create: the one bug that lies on this side of the ports.
+/// Whether the store ignores the condition of a create: the one bug on this side of the ports.
 fn overwrites() -> bool {
     #[cfg(debug_assertions)]
     return fleetform_engine::mutants::is_on(fleetform_engine::mutants::Mutant::CreateWithoutCondition);
@@ -253,12 +253,12 @@ fn overwrites() -> bool {
 pub(crate) struct Connection {
     pub(crate) services: Arc<Services>,
     pub(crate) invocation: InvocationNumber,
-    /// Of the stream that it knows.
+    /// Generation of the stream that it knows.
     generation: u32,
     asked: Mutex<BTreeMap<Operation, u64>>,
 }
 
-/// Why a request has no answer.
+/// Why a request has no response.
 enum Broken {
     Refused,
     Conflict,
@@ -283,12 +283,12 @@ impl Connection {
         Self { services, invocation, generation, asked: Mutex::new(BTreeMap::new()) }
     }
 
-    /// A shard of the stream that it knows.
+    /// Returns a shard of the stream that it knows.
     fn listed<'a>(&self, inner: &'a Inner, shard: &str) -> Option<&'a Listed> {
         inner.stream.iter().find(|listed| listed.generation == self.generation && listed.name == shard)
     }
 
-    /// One request: there, what it does, and back.
+    /// Makes one request: to the service, its effect, and back.
     async fn call<T>(
         &self,
         operation: Operation,
@@ -365,7 +365,7 @@ impl StateLog for Connection {
                 let middle = bytes.len() / 2;
                 bytes[middle..].iter_mut().take(1).for_each(|byte| *byte ^= 0x10);
             }
-            // The format's number stands after four bytes that never change.
+            // The format version stands after four bytes that never change.
             (Fate::Newer, Some(bytes)) => bytes.iter_mut().skip(4).take(2).for_each(|byte| *byte = 0x7f),
             (_, _) => {}
         }
@@ -417,7 +417,7 @@ impl Clearing for Connection {
 }
 
 impl Shards for Connection {
-    /// A stream without any shard listed has every one, and each came from nowhere.
+    /// A stream on which no shard is listed has every shard, each without parents.
     async fn lineage(&self, shard: &str) -> Result<Option<Lineage>, PortError> {
         let find = |inner: &mut Inner, now| {
             if inner.stream.is_empty() {
@@ -445,7 +445,7 @@ impl RuleSets for Connection {
 }
 
 impl Publisher for Connection {
-    /// Row by row, as a table takes them: any of the requests may be the last one.
+    /// Puts one row at a time, as a table accepts them: any of the requests may be the last one.
     async fn publish(&self, effects: &Effects) -> Result<(), PortError> {
         for row in &effects.alerts {
             self.call(Operation::Publish, &row.episode, |inner, _| inner.rows.transition(row)).await?;

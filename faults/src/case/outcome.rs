@@ -48,7 +48,7 @@ pub struct Response {
     /// The response as Lambda reads it.
     #[serde(rename = "batchItemFailures")]
     pub batch_item_failures: Vec<Value>,
-    /// Why it stopped; `None` if it was not interrupted.
+    /// The failure that the driver reported, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }

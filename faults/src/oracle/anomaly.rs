@@ -1,12 +1,12 @@
-//! What is normal for a device, worked out from every sample that a rule has seen on it: see Anomalies in
-//! `docs/semantics.md`. Only the scores are remembered, since each was given once, by what was known then. Sums are of two
-//! passes, so that they agree with any other way of adding up but for their last digits.
+//! What is normal for a device, derived from every sample that a rule has seen on it: see Anomalies in
+//! `docs/semantics.md`. Only the scores are remembered, since each was computed once, from what was known then. Sums
+//! are computed in two passes, so that they agree with any other order of summation except for their last digits.
 
 use serde_json::{Value, json};
 
 use super::condition::{Found, number};
 
-/// What the past lets expect, as distances from its first value.
+/// What the past predicts, as distances from its first value.
 struct Expected {
     mean: f64,
     sigma: f64,
@@ -16,12 +16,13 @@ struct Expected {
 /// A sample that is part of the past.
 struct Learned {
     distance: f64,
-    /// How much the past had aged when it came, in all and since the sample before.
+    /// How much the past had aged when the sample arrived: in total, and since the previous sample.
     clock: i64,
     aged: i64,
 }
 
-/// Scores the newest sample of a past whose other samples have these scores; none while it is being learned.
+/// Scores the newest sample of a past whose other samples have these scores; `None` as the score while the past is
+/// being learned.
 pub(super) fn anomaly(
     rule: &Value,
     past: &[(i64, Value)],
@@ -30,7 +31,7 @@ pub(super) fn anomaly(
 ) -> Option<(Found, Option<f64>)> {
     let condition = &rule["condition"];
     let window = condition["window_ms"].as_i64()?;
-    // What lies before ten windows of silence says nothing any more.
+    // Samples before ten windows of silence no longer predict anything.
     let silence = past.windows(2).rposition(|pair| pair[1].0 - pair[0].0 >= 10 * window).map_or(0, |before| before + 1);
     let (past, scores) = (&past[silence..], &scores[silence..]);
     let ((first, origin), (now, value)) = (past.first()?, past.last()?);
@@ -39,7 +40,7 @@ pub(super) fn anomaly(
     let mut learned: Vec<Learned> = Vec::new();
     let (mut clock, mut run, mut kept_out) = (0, None, false);
     for (index, (t, value)) in past.iter().enumerate() {
-        // What is kept out of the past does not age it.
+        // A sample that is kept out of the past does not age it.
         let aged = if kept_out || index == 0 { 0 } else { t - past[index - 1].0 };
         clock += aged;
         let Some(score) = scores.get(index) else { break };
@@ -83,8 +84,8 @@ pub(super) fn anomaly(
     Some((found, Some(score)))
 }
 
-/// Each sample moves the mean by a part of its distance: so what a sample weighs in the end is that part, and what the
-/// parts of all later ones have left of it.
+/// Each sample moves the mean by a fraction of its distance. The final weight of a sample is that fraction times what
+/// the fractions of all later samples have left of it.
 fn ewma(learned: &[Learned], window: i64) -> Option<Expected> {
     let mut left = 1.0;
     let mut weights = Vec::new();
@@ -103,7 +104,7 @@ fn ewma(learned: &[Learned], window: i64) -> Option<Expected> {
     (!learned.is_empty()).then(|| Expected { mean, sigma: variance.sqrt(), n: learned.len() })
 }
 
-/// The samples of the newest twelve parts of the window, of which the last has just begun.
+/// The samples in the newest twelve parts of the window, the last of which has just started.
 fn zscore(learned: &[Learned], clock: i64, window: i64) -> Option<Expected> {
     let part = (window / 12).max(1);
     let within: Vec<f64> =
@@ -114,7 +115,7 @@ fn zscore(learned: &[Learned], clock: i64, window: i64) -> Option<Expected> {
     (n > 0).then(|| Expected { mean, sigma: (squares / (n - 1).max(1) as f64).sqrt(), n })
 }
 
-/// The values of the workload are quarters, so that single precision holds their distances.
+/// The values of the workload are multiples of a quarter, so that single precision holds their distances.
 fn mad(learned: &[Learned], ring: usize) -> Option<Expected> {
     let last: Vec<f64> = learned.iter().rev().take(ring).map(|it| it.distance).collect();
     let middle = median(last.clone())?;

@@ -1,4 +1,4 @@
-//! What changes under devices: their registration, the set that is in force, and the shard that they are in.
+//! What changes around devices: their registration, the set in force, and the shard that they are in.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{
 use crate::stream::Shard;
 
 impl<'a> Oracle<'a> {
-    /// Begins with what its parents knew of the keys that it takes, once time has passed for all of them.
+    /// Starts with what the shard's parents knew of the keys that it takes, once time has passed for all of them.
     pub(super) fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
         let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
         let time = parents.iter().map(|parent| parent.time).max().unwrap_or(0);
@@ -55,7 +55,7 @@ impl<'a> Oracle<'a> {
         self.change(at, None);
     }
 
-    /// Brings every device under the set and the rows that are in force now.
+    /// Moves every device to the set and the rows that are now in force.
     pub(super) fn change(&mut self, at: &Moment, reason: Option<&str>) {
         let set = self.in_force(self.adopted);
         self.idle.clear();
@@ -70,7 +70,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// A device under another registration, another set, or both. Episodes end for a reason of their own, or for this one.
+    /// Moves a device to another registration, another set, or both. Episodes end for a reason of their own, or for
+    /// this one.
     pub(super) fn rehome(
         &mut self,
         device: &mut Device,

@@ -1,4 +1,5 @@
-//! What a rule of an artifact says of the samples of one metric, and of whom it says it. Read from the JSON each time.
+//! What a rule of an artifact finds in the samples of one metric, and which devices it covers. Read from the JSON
+//! each time.
 
 use serde_json::Value;
 
@@ -7,20 +8,20 @@ pub(super) struct Found {
     pub(super) breach: bool,
     pub(super) clear: bool,
     pub(super) value: Value,
-    /// Since when it breaches, where the condition itself says so.
+    /// Since when it breaches, if the condition itself determines that.
     pub(super) since: Option<i64>,
-    /// What explains the value, as the history has it; null for none.
+    /// Evidence that explains the value, as in the history; null for none.
     pub(super) evidence: Value,
 }
 
 impl Found {
-    /// A condition that holds or not, and is clear if not.
+    /// Creates the finding of a condition that is clear exactly when it does not hold.
     pub(super) fn plain(breach: bool) -> Self {
         Self { breach, clear: !breach, value: breach.into(), since: None, evidence: Value::Null }
     }
 }
 
-/// Whether a number meets an operator, and whether it is clear.
+/// Returns whether a number meets an operator, and whether it is clear.
 pub(super) fn compare(condition: &Value, value: f64, threshold: f64) -> (bool, bool) {
     let clear = condition["clear"].as_f64().unwrap_or(threshold);
     match condition["operator"].as_str() {
@@ -31,7 +32,7 @@ pub(super) fn compare(condition: &Value, value: f64, threshold: f64) -> (bool, b
     }
 }
 
-/// Looks at the newest of a metric's samples. None when there is nothing to compare it with. `past` are those of them
+/// Evaluates the newest of a metric's samples. `None` if there is nothing to compare it with. `past` are the samples
 /// that the rule has seen.
 pub(super) fn judge(
     rule: &Value,
@@ -71,7 +72,7 @@ pub(super) fn judge(
     Some(Found { breach, clear: clear && !breach, value, since: None, evidence: Value::Null })
 }
 
-/// Whether a set knows a device's type and zone, and it is in service. A fleet has no type.
+/// Whether a set knows a device's type and zone, and the device is in service. A fleet has no type.
 pub(super) fn is_at_home(set: &Value, registration: &Value) -> bool {
     let known = |of: &str, key: &str| set[of].get(registration[key].as_str().unwrap_or_default()).is_some();
     let of_type = registration["fleet"].is_string() || known("device_types", "type");
@@ -93,8 +94,8 @@ pub(super) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }
 
-/// When a rule that fired at these times is stable again, if it flaps now: it begins to at more firings than its limit
-/// in the limit's time, and is stable after that time without any.
+/// Returns when a rule that fired at these times is stable again, if it flaps now. It starts to flap at more firings
+/// than its limit in the limit's time, and is stable after that time without any.
 pub(super) fn stable_at(firings: &[i64], rule: &Value, now: i64) -> Option<i64> {
     let limit = &rule["flap_limit"];
     let (limit, per) = (limit["firings"].as_u64()? as usize, limit["per_ms"].as_i64()?);
@@ -110,7 +111,7 @@ pub(super) fn stable_at(firings: &[i64], rule: &Value, now: i64) -> Option<i64> 
     recent.last().map(|last| last + per).filter(|stable| flaps && now < *stable)
 }
 
-/// A row as text: the record that wrote it, whose it is, and what it says.
+/// Formats a row: the record that wrote it, its subject, and its contents.
 pub(crate) fn row(
     (sequence, t, ingest): (&str, i64, i64),
     (rule, device, zone): (&str, &str, &str),
@@ -124,7 +125,7 @@ pub(crate) fn row(
     )
 }
 
-/// What explains a value, as text.
+/// Formats evidence.
 fn explained(evidence: &Value) -> String {
     let fields = evidence.as_object().into_iter().flatten().filter(|(key, _)| *key != "kind");
     let field = |(key, value): (&String, &Value)| match value.as_f64().filter(|_| value.is_f64()) {
@@ -134,8 +135,8 @@ fn explained(evidence: &Value) -> String {
     fields.map(field).collect()
 }
 
-/// A number to about six digits. Sums may differ in their last digits, so the edges between steps must lie where no
-/// number of the workload does: they are no fractions.
+/// Rounds a number to about six digits. Sums may differ in their last digits, so the edges between steps must lie
+/// where no number of the workload does: no edge is a simple fraction.
 fn rounded(number: f64) -> String {
     const STEPS: f64 = 3e5;
     let step = ((number * 1e6).asinh() * STEPS + 0.5234).floor();

@@ -1,4 +1,4 @@
-//! The life of a rule on a device: inactive, pending, firing, and the rows that tell of it.
+//! The life of a rule on a device: inactive, pending, firing, and the rows that report it.
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ impl Oracle<'_> {
                 let run = life.looks[life.forgotten..].iter().rev().take_while(|look| look.breach).count();
                 let run = &life.looks[newest + 1 - run..];
                 let start = run.iter().rposition(|look| look.anew).unwrap_or(0);
-                // The condition itself may know since when, until a gap.
+                // The condition itself may determine the start, until a gap.
                 let own = |look: &Look| look.since.filter(|_| start == 0).unwrap_or(look.t);
                 run.get(start).map(own).filter(|since| at.t - since >= length)
             }

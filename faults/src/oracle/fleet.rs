@@ -1,4 +1,4 @@
-//! What devices must say to fleets, and what fleets make of it.
+//! What devices must report to fleets, and what fleets make of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -10,7 +10,8 @@ use super::{
 };
 
 impl<'a> Oracle<'a> {
-    /// Everything that has changed about a device since it last spoke, for every fleet rule and every zone around it.
+    /// Reports everything that has changed about a device since its last report, for every fleet rule and every zone
+    /// around it.
     pub(super) fn speak(&mut self, device: &mut Device) {
         if device.registration["fleet"].is_string() {
             return;
@@ -31,7 +32,7 @@ impl<'a> Oracle<'a> {
             };
             let mut zone = registration["zone"].clone();
             while let Some(name) = zone.as_str().filter(|_| at_home) {
-                // The fleet of this rule in this zone, which counts devices of this type.
+                // The fleet of this rule in this zone, as a subject that counts devices of this type.
                 let fleet = json!({ "fleet": id, "zone": zone });
                 let of_type = rule["device_types"].as_array().is_some_and(|all| all.contains(&registration["type"]));
                 if of_type && covers(id, rule, &fleet) {
@@ -62,7 +63,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Takes what a device says to a fleet, unless that was said before.
+    /// Takes a device's report to a fleet, unless it is old.
     pub(super) fn member(&mut self, member: &Value, at: &Moment, sets: &'a HashMap<String, Value>) {
         let version = member["version"].as_u64().unwrap_or(0);
         let set = sets.get(member["sha256"].as_str().unwrap_or_default());
@@ -85,7 +86,7 @@ impl<'a> Oracle<'a> {
         self.devices.insert(key, fleet);
     }
 
-    /// Looks at a fleet as it is now; a device says what has changed.
+    /// Evaluates a fleet in its current state, or reports what has changed about a device.
     pub(super) fn look_around(&mut self, device: &mut Device, at: &Moment) {
         let now = self.time.max(at.ingest);
         let at = at.now(now);
@@ -102,7 +103,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// What a fleet rule finds in its hours.
+    /// Returns what a fleet rule finds within its hours.
     pub(super) fn count(&self, fleet: &Device, at: &Moment) -> Found {
         let rule = &self.set["rules"][fleet.registration["fleet"].as_str().unwrap_or_default()];
         let (part, holds, evidence) = self.part(fleet);
@@ -110,8 +111,8 @@ impl<'a> Oracle<'a> {
         Found { value: part.into(), evidence, ..Found::plain(breach) }
     }
 
-    /// The part of a fleet that is in the state that is counted, in per cent or as a number of devices; whether it is as
-    /// large as the rule wants; and what explains it.
+    /// Returns the part of a fleet that is in the counted state, as a percentage or a number of devices; whether it
+    /// is as large as the rule requires; and the evidence.
     pub(super) fn part(&self, fleet: &Device) -> (f64, bool, Value) {
         let rule = &self.set["rules"][fleet.registration["fleet"].as_str().unwrap_or_default()];
         let condition = &rule["condition"];
@@ -127,19 +128,20 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// What a device said, as text.
+/// Formats a device's report.
 pub(crate) fn said(member: &Value) -> String {
     let [device, rule, zone, n, inside, registered, version] =
         ["d", "rule", "zone", "n", "in", "registered", "version"].map(|key| &member[key]);
     format!("{device} {rule} {zone} n={n} in={inside} registered={registered} v{version}")
 }
 
-/// Which fleet has not heard of which device, in words.
+/// Formats the fleet and the device whose report it has not received.
 pub(crate) fn unheard_by(member: &Value) -> String {
     format!("{} in {} has not heard the last of {}", member["rule"], member["zone"], member["d"])
 }
 
-/// Fleets that do not know the last that a device has said, in words. Each is where the last shard of its key has it.
+/// Returns, as messages, the fleets that do not know a device's latest report. Each is looked up in the last shard of
+/// its key.
 pub(super) fn unheard(done: &[Oracle<'_>]) -> Vec<String> {
     let mut last: HashMap<&String, &Device> = HashMap::new();
     let mut known = HashSet::new();

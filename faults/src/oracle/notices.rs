@@ -1,4 +1,4 @@
-//! Who is told of an episode, and when.
+//! Who is notified of an episode, and when.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ impl Oracle<'_> {
                 self.notice(life, id, registration, at, ("Repeat", suppressed));
             }
         } else if at.known - at.t > 900_000 {
-            // Too old to be news.
+            // Too old for a notice.
         } else if stable_at(&life.firings, rule, at.ingest).is_some() || !over("cooldown_ms") || muted(rule, at) {
             life.held_back += u64::from(!std::mem::replace(&mut episode.counted, true));
         } else {

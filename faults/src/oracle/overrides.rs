@@ -1,5 +1,4 @@
-//! What operators have set for rules: the set in force is the one that was adopted with its rules as the newest rows want
-//! them.
+//! Overrides of rules: the set in force is the adopted one with the newest rows applied to its rules.
 
 use std::cell::OnceCell;
 
@@ -7,7 +6,7 @@ use serde_json::Value;
 
 use super::{Moment, Oracle};
 
-/// Sets as rows want them, for as long as a log is worked out.
+/// Sets with rows applied, cached while a log is evaluated.
 #[derive(Default)]
 pub(super) struct Kept(OnceCell<Box<(Value, Self)>>);
 
@@ -22,7 +21,7 @@ impl Kept {
 }
 
 impl<'a> Oracle<'a> {
-    /// Takes a row, unless a newer one is known or the rule cannot be so.
+    /// Takes a row, unless a newer one is known or the row cannot apply to its rule.
     pub(super) fn override_rule(&mut self, row: &Value, at: &Moment) {
         let id = row["rule"].as_str().unwrap_or_default();
         let known = self.rows.get(id).is_some_and(|known| row["rev"].as_u64() <= known["rev"].as_u64());
@@ -38,19 +37,19 @@ impl<'a> Oracle<'a> {
         self.change(at, Some("Overridden"));
     }
 
-    /// When the first row ends.
+    /// Returns when the first row ends.
     pub(super) fn first_end(&self) -> Option<i64> {
         self.rows.values().filter_map(|row| row["until"].as_i64()).min()
     }
 
-    /// Lets the rows go that have ended.
+    /// Removes the rows that have ended.
     pub(super) fn end_rows(&mut self, at: &Moment) {
         let ended = |row: &Value| row["until"].as_i64().is_some_and(|until| until <= at.ingest);
         self.rows.values_mut().filter(|row| ended(row)).for_each(|row| *row = nothing(row));
         self.change(at, Some("Overridden"));
     }
 
-    /// A set with its rules as the rows want them.
+    /// Returns a set with the rows applied to its rules.
     pub(super) fn in_force(&self, adopted: &'a Value) -> &'a Value {
         if self.rows.is_empty() {
             return adopted;
@@ -65,12 +64,12 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// A row that sets nothing and is remembered for its revision.
+/// Returns a row that sets nothing and is kept for its revision.
 fn nothing(row: &Value) -> Value {
     serde_json::json!({ "rule": row["rule"], "rev": row["rev"] })
 }
 
-/// A rule as a row wants it, if it can be so.
+/// Returns a rule with a row applied, if that is possible.
 fn with(rule: &Value, row: &Value) -> Option<Value> {
     let mut changed = rule.clone();
     if row["removed"] == true {
@@ -102,12 +101,12 @@ fn with(rule: &Value, row: &Value) -> Option<Value> {
     Some(changed)
 }
 
-/// Whether nobody is told of a rule's firings now.
+/// Whether a rule's firings are muted now.
 pub(super) fn muted(rule: &Value, at: &Moment) -> bool {
     rule["muted_until"].as_i64().is_some_and(|until| at.ingest < until)
 }
 
-/// Who is told in place of those that the routes name, as a notice says it.
+/// Returns the contacts that are notified instead of those that the routes name, as in a notice.
 pub(super) fn contacts(rule: &Value) -> String {
     rule["contacts"].as_array().map_or_else(String::new, |contacts| format!(" to={}", Value::from(contacts.clone())))
 }

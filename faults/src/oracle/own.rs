@@ -1,4 +1,4 @@
-//! Rules that read no samples: alarms that a device raises itself, and rules about its other rules.
+//! Rules that read no samples: alarms that a device raises itself, and rules that read its other rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{Device, Life, Moment, Oracle, condition::Found, past::is_open};
 
 impl Oracle<'_> {
-    /// A device has raised an alarm, or ended it.
+    /// A device has raised or ended an alarm.
     pub(super) fn alarm(&mut self, device: &mut Device, (code, active): (&str, bool), at: &Moment) {
         for (id, rule) in self.rules(&device.registration).collect::<Vec<_>>() {
             let codes = rule["condition"]["codes"].as_array().filter(|codes| !codes.is_empty());
@@ -22,7 +22,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// Whether an alarm that a rule has heard of is active, in the rule's hours.
+    /// Whether an alarm that a rule has received is active, within the rule's hours.
     pub(super) fn alarmed(&self, life: &Life, rule: &Value, registration: &Value, at: &Moment) -> Found {
         let first = alarm_of(life);
         let breach = first.is_some() && self.holds_now(rule, registration, at);
@@ -30,7 +30,7 @@ impl Oracle<'_> {
         Found { value: first.is_some().into(), evidence, ..Found::plain(breach) }
     }
 
-    /// Whether what a rule without samples is about is so, whatever its hours.
+    /// Whether the condition of a rule without samples is met, whatever its hours.
     pub(super) fn is_met(&self, rule: &Value, device: &Device, life: Option<&Life>) -> bool {
         match rule["condition"]["type"].as_str() {
             Some("device_alarm") => life.is_some_and(|life| alarm_of(life).is_some()),
@@ -40,7 +40,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// Looks at every composite rule of a device, each after those that it reads.
+    /// Evaluates every composite rule of a device, each after those that it reads.
     pub(super) fn composites(&mut self, device: &mut Device, at: &Moment) {
         let at = at.now(at.known);
         let mut left: Vec<_> =
@@ -53,7 +53,7 @@ impl Oracle<'_> {
             for (id, rule) in now {
                 let breach = fits(rule, device) && self.holds_now(rule, &device.registration, &at);
                 let mut life = device.lives.remove(id).unwrap_or_default();
-                // Nobody looks at a rule that stays as it is.
+                // A rule that does not change is not evaluated.
                 let holds = match &life.open {
                     Some(episode) => life.looks[episode.from..].last().is_none_or(|look| !look.calm),
                     None => life.looks.last().is_some_and(|look| look.breach),
@@ -67,7 +67,7 @@ impl Oracle<'_> {
         }
     }
 
-    /// Whether a rule's hours, by the clock of its device's zone, cover a moment.
+    /// Whether a moment lies within a rule's hours, by the clock of its device's zone.
     pub(super) fn holds_now(&self, rule: &Value, registration: &Value, at: &Moment) -> bool {
         is_open(&rule["active"], self.timezone(registration), at.t)
     }
@@ -77,20 +77,20 @@ impl Oracle<'_> {
     }
 }
 
-/// The first of the alarms that a rule has heard of and that are active.
+/// Returns the first active alarm among those that a rule has received.
 fn alarm_of(life: &Life) -> Option<&str> {
     let newest: BTreeMap<&str, bool> =
         life.past.iter().map(|(_, word)| (word[0].as_str().unwrap_or_default(), word[1] == true)).collect();
     newest.into_iter().find(|(_, active)| *active).map(|(code, _)| code)
 }
 
-/// The rules that a composite rule names in one of its lists.
+/// Returns the rules that a composite rule names in one of its lists.
 fn reads(rule: &Value, list: &str) -> Vec<String> {
     let named = rule["condition"][list].as_array().into_iter().flatten();
     named.filter_map(|id| id.as_str().map(str::to_owned)).collect()
 }
 
-/// Whether what a composite rule reads stands as it wants.
+/// Whether the rules that a composite rule reads meet its condition.
 fn fits(rule: &Value, device: &Device) -> bool {
     let fires = |id: &String| device.lives.get(id).is_some_and(|life| life.open.is_some());
     let any = reads(rule, "any");

@@ -1,10 +1,10 @@
-//! Rules that look at more than the last two samples: each is worked out from all that it has seen on a device.
+//! Rules that look at more than the last two samples: each is derived from everything that it has seen on a device.
 
 use serde_json::{Value, json};
 
 use super::condition::{Found, compare, number};
 
-/// Whether enough of the last samples meet a condition, both ends of the window included.
+/// Whether enough of the last samples meet a condition, including both ends of the window.
 pub(super) fn count(condition: &Value, past: &[(i64, Value)]) -> Option<Found> {
     let (now, value) = past.last()?;
     let compared = &condition["of"]["compared"];
@@ -20,9 +20,9 @@ pub(super) fn count(condition: &Value, past: &[(i64, Value)]) -> Option<Found> {
     Some(Found { value: value.clone(), evidence, ..Found::plain(breach) })
 }
 
-/// How long the value has stood still. A line begins with its first sample, and every other is compared with that one;
-/// what comes after too long a gap begins it anew without showing that anything moves. A line is clear for as long as
-/// something has moved.
+/// Returns how long the value has stayed the same. A line starts with its first sample, and every later one is
+/// compared with that sample. A sample after too long a gap starts a new line without showing that the value moves. A
+/// line is clear for as long as something has moved.
 pub(super) fn flatline(rule: &Value, past: &[(i64, Value)], longest_gap: Option<i64>) -> Option<Found> {
     let tolerance = number(&rule["condition"]["tolerance"]);
     let (mut line, mut moved) = (past.first()?, past.first()?.0);
@@ -41,8 +41,8 @@ pub(super) fn flatline(rule: &Value, past: &[(i64, Value)], longest_gap: Option<
     Some(Found { breach, clear, value: value.clone(), since, evidence: Value::Null })
 }
 
-/// The first moment from this one on at which a rule's hours hold. They begin with a minute of some day, and each week
-/// has such a day.
+/// Returns the first moment from this one on that lies within a rule's hours. They start at a minute of some day, and
+/// each week has such a day.
 pub(super) fn opens(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
     let today = (t - west(timezone) * 3_600_000).div_euclid(86_400_000);
     let from = active["from_minute"].as_i64().unwrap_or(0);
@@ -50,7 +50,7 @@ pub(super) fn opens(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
     [t].into_iter().chain(begins).find(|moment| *moment >= t && is_open(active, timezone, *moment))
 }
 
-/// The first moment from this one on at which a rule's hours do not hold; none if they always do.
+/// Returns the first moment from this one on that lies outside a rule's hours; `None` if they never end.
 pub(super) fn closes(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
     let today = (t - west(timezone) * 3_600_000).div_euclid(86_400_000);
     let to = active["to_minute"].as_i64().unwrap_or(0);
@@ -58,12 +58,13 @@ pub(super) fn closes(active: &Value, timezone: &Value, t: i64) -> Option<i64> {
     [t].into_iter().chain(ends).find(|moment| *moment >= t && !is_open(active, timezone, *moment))
 }
 
-/// How many hours a zone lies behind UTC. In these names the sign is that of the way to UTC.
+/// Returns how many hours a zone lies behind UTC. The sign in these names is reversed: it leads from the zone to UTC.
 fn west(timezone: &Value) -> i64 {
     timezone.as_str().and_then(|name| name.strip_prefix("Etc/GMT")?.parse().ok()).unwrap_or(0)
 }
 
-/// Whether a rule's hours, by the clock of a zone, hold at a moment. The zones of the workload are whole hours from UTC.
+/// Whether a moment lies within a rule's hours, by the clock of a zone. The zones of the workload are whole hours
+/// from UTC.
 pub(super) fn is_open(active: &Value, timezone: &Value, t: i64) -> bool {
     const WEEK: [&str; 7] = ["thu", "fri", "sat", "sun", "mon", "tue", "wed"];
     let minute = (t - west(timezone) * 3_600_000).div_euclid(60_000);

@@ -1,4 +1,4 @@
-//! Whether a device is there: see Presence in `docs/semantics.md`.
+//! Whether a device is online: see Presence in `docs/semantics.md`.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::workload::Connection;
 
 impl Oracle<'_> {
-    /// Something has come from a device: it is there.
+    /// Handles a sign of life: something has arrived from a device.
     pub(super) fn alive(&mut self, device: &mut Device, at: &Moment) {
         device.heard = device.heard.max(Some(at.ingest));
         if device.counts_anew(at) {
@@ -19,8 +19,8 @@ impl Oracle<'_> {
         self.back(device, at, |_| true);
     }
 
-    /// A device that was offline is so no longer, unless it has been silent since. Rules about silence end: all of them, or
-    /// those that go by presence.
+    /// Marks an offline device as back online, unless it has been silent since. Rules about silence end: all of them,
+    /// or those that go by presence.
     fn back(&mut self, device: &mut Device, at: &Moment, ends: fn(&Value) -> bool) {
         let goes_on = |due: Option<i64>| due.is_some_and(|due| due <= at.known);
         let is_offline = goes_on(self.silent_at(device));
@@ -45,7 +45,8 @@ impl Oracle<'_> {
         }
     }
 
-    /// What a broker says of a connection. Of all that it has said, the newest connection counts, and its end is last.
+    /// Handles a connection event from the broker. Of all such events, those of the newest connection count, and its
+    /// end is last.
     pub(super) fn connection(&mut self, device: &mut Device, connection: Connection, at: &Moment) {
         let Connection { version, connected, duplicate } = connection;
         let order = (version, !connected);
@@ -60,11 +61,12 @@ impl Oracle<'_> {
             return device.gone(at);
         }
         device.gone = None;
-        // A connection is no message.
+        // A connection is not a message.
         self.back(device, at, |condition| condition.get("after_ms").is_none());
     }
 
-    /// When a device counts as offline, unless it does: after its silence, or some time after it was said to have gone.
+    /// Returns when a device counts as offline, unless it already does: after its silence, or some time after it was
+    /// reported gone.
     pub(super) fn offline_at(&self, device: &Device) -> Option<i64> {
         if device.offline.is_some() || !is_at_home(self.set, &device.registration) {
             return None;
@@ -79,17 +81,17 @@ impl Oracle<'_> {
 }
 
 impl Device {
-    /// It is said to have gone, and was not before.
+    /// Handles a report that the device is gone, if it was not gone before.
     pub(super) fn gone(&mut self, at: &Moment) {
         self.gone = self.gone.or(Some(at.ingest));
     }
 
-    /// Whether what is put once more tells of a time since which the device has been heard of.
+    /// Whether a redriven record refers to a time after which the device has been heard from.
     pub(super) fn is_known_since(&self, at: &Moment) -> bool {
         at.known > at.ingest && self.heard.max(self.gone) >= Some(at.ingest)
     }
 
-    /// Whether it has been away for so long that the broker counts its connections from nought again.
+    /// Whether it has been away for so long that the broker counts its connections from zero again.
     fn counts_anew(&self, at: &Moment) -> bool {
         self.gone.is_some_and(|gone| at.ingest - gone >= 1_800_000)
     }

@@ -1,4 +1,4 @@
-//! What each record says, and which rules it moves.
+//! What each record means, and which rules it moves.
 
 use std::collections::HashMap;
 
@@ -45,7 +45,7 @@ impl<'a> Oracle<'a> {
                 },
                 at,
             ),
-            // The broker speaks of clients that are no devices, too.
+            // The broker also reports on clients that are not devices.
             Fact::Connection(device, connection) => {
                 let _ = self.about(device, |oracle, device| oracle.connection(device, *connection, at), at);
                 Ok(())
@@ -85,7 +85,7 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// Something is said of a device that is known, by itself or by others.
+    /// Handles a record about a known device, sent by the device or by others.
     fn about(&mut self, id: &str, say: impl FnOnce(&mut Self, &mut Device), at: &Moment) -> Result<(), &'static str> {
         self.known(id)?;
         let mut device = self.devices.remove(id).unwrap_or_default();

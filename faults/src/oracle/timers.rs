@@ -1,4 +1,4 @@
-//! What the passing of time alone must do.
+//! The required effects of time alone.
 
 use serde_json::{Value, json};
 
@@ -54,7 +54,8 @@ impl Oracle<'_> {
         self.time = until;
     }
 
-    /// What time alone does next to a device. Of several at one moment the device comes first, and then its rules by id.
+    /// Returns the next effect of time alone on a device. If several fall on the same moment, the device comes first
+    /// and then its rules by id.
     fn due(&self, device: &Device, now: i64) -> Option<(i64, String, Timer)> {
         let offline = self.offline_at(device).map(|due| (due, String::new(), Timer::Offline));
         let rules = self.rules(&device.registration).filter_map(|(id, rule)| {
@@ -72,7 +73,7 @@ impl Oracle<'_> {
         offline.into_iter().chain(rules).min_by(|one, other| (one.0, &one.1).cmp(&(other.0, &other.1)))
     }
 
-    /// The same of a rule that does not fire.
+    /// Returns the same for a rule that does not fire.
     fn due_of_quiet(&self, rule: &Value, device: &Device, now: i64, life: Option<&Life>) -> Option<(i64, Timer)> {
         let run = life.map_or(&[][..], |life| &life.looks[life.forgotten..]).iter().rev();
         let Some(first) = run.take_while(|look| look.breach).last() else {
@@ -114,8 +115,8 @@ impl Oracle<'_> {
         quiet.into_iter().chain(again).chain(notice).min_by_key(|(due, _)| *due)
     }
 
-    /// When a rule about silence finds it, if nothing comes: its own, or that after which the device counts as offline.
-    /// Before its hours, and after them, it waits for them.
+    /// Returns when a rule about silence fires, if nothing arrives: after its own silence, or the one after which the
+    /// device counts as offline. Before its hours, and after them, it waits for them.
     fn silence(&self, rule: &Value, device: &Device, now: i64) -> Option<i64> {
         if rule["condition"]["type"] != "no_data" {
             return None;
@@ -130,7 +131,7 @@ impl Oracle<'_> {
         opens(&rule["active"], self.timezone(&device.registration), due.max(now))
     }
 
-    /// When the hours of a rule without samples begin or end under a condition that is met.
+    /// Returns when the hours of a rule without samples start or end under a condition that is met.
     fn hours(&self, rule: &Value, device: &Device, now: i64, life: Option<&Life>) -> Option<i64> {
         if !self.is_met(rule, device, life) {
             return None;
@@ -140,7 +141,8 @@ impl Oracle<'_> {
             None => life.looks.last().is_none_or(|look| !look.breach),
         });
         if rule["active"].is_null() {
-            // What another set's hours held back is found at once. A fleet and a composite rule are looked at as it comes.
+            // What another set's hours held back is found at once. A fleet rule or a composite rule is evaluated when
+            // it arrives.
             return Some(now).filter(|_| calm && rule["condition"]["type"] == "device_alarm");
         }
         let turns = if calm { opens } else { closes };

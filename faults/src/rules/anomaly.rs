@@ -1,4 +1,4 @@
-//! Rules about what is normal for a device, one by each way to tell.
+//! Rules about what is normal for a device, one for each method.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,8 @@ pub(super) fn rules(random: &mut Random) -> [(&'static str, Value); 3] {
     let mut one = |metric: &str, method: &str, types: &[&str], (window, low): (i64, i64)| {
         let condition = json!({
             "type": "anomaly", "method": method, "window_ms": 1_000 * random.between(window / 4, window),
-            // No score lies on such a limit: one that does may lie on either side, by how it was added up.
+            // No score lies on such a limit: one that did might lie on either side, depending on the order of
+            // summation.
             "sensitivity": 0.1 * random.between(low, low + 12) as f64 + 0.03171,
             "min_std": 0.0713 * random.between(1, 20) as f64, "min_rel_std": 0.00391 * random.between(0, 20) as f64,
             "min_consecutive": 1 + random.below(2) * random.below(2),

@@ -1,5 +1,5 @@
-//! Rules that read no samples: about silence and presence, about what a device itself raises, about its other rules, and
-//! about zones.
+//! Rules that read no samples: about silence and presence, about alarms that a device raises, about its other rules,
+//! and about zones.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(super) fn rules(random: &mut Random) -> [(&'static str, Value); 10] {
     unwatched["keep_firing_for_ms"] = json!(10_000 * random.between(0, 12));
     let trouble = json!({ "type": "composite", "any": ["alarmed", "pressed-and-hot"], "not": ["temperature-range"] });
     let mut trouble = rule(trouble, "critical", both, held(0, "reset", None));
-    // Drawn apart from everything else, so that the seeds stay what they were.
+    // Drawn separately from everything else, so that existing seeds keep their meaning.
     let mut apart = random.clone().fork();
     for rule in [&mut alarmed, &mut trouble, &mut unwatched] {
         if apart.per_mille(300) {
@@ -76,7 +76,7 @@ fn rule(condition: Value, severity: &str, types: &[&str], hold: Value) -> Value 
     })
 }
 
-/// A log begins on a Saturday at half past ten by UTC and lasts for a few hours.
+/// A log starts on a Saturday at half past ten UTC and lasts for a few hours.
 pub(super) fn hours(random: &mut Random) -> Value {
     let opens = random.between(9, 17) * 60 + random.between(0, 59);
     json!({
