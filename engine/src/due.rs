@@ -53,9 +53,11 @@ pub(crate) fn earliest(rules: &Compiled, device: &Device, now: Timestamp) -> Opt
 
 /// Returns when a device counts as offline; `None` if it does already.
 pub(crate) fn offline(device: &Device, offline_after: Millis) -> Option<Timestamp> {
-    if device.presence.offline_since.is_some() {
-        return None;
-    }
+    if device.presence.offline_since.is_some() { None } else { absence(device, offline_after) }
+}
+
+/// Returns when a device counts as offline if nothing arrives, whether or not it does already.
+pub(crate) fn absence(device: &Device, offline_after: Millis) -> Option<Timestamp> {
     let silent = by_silence(device, offline_after);
     let gone =
         device.presence.gone_at.map(|gone| gone.after(if mutant!(GoneWithoutGrace) { Millis(0) } else { GONE_GRACE }));

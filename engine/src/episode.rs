@@ -28,6 +28,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) ingested_at: Timestamp,
     /// When the platform could act on it: at its ingest, unless it was redriven.
     pub(crate) known_at: Timestamp,
+    /// The shard's time: not before any of the others, since ingest times are not in order.
+    pub(crate) now: Timestamp,
 }
 
 /// What causes a transition.
@@ -119,7 +121,7 @@ pub(crate) fn alert(
         ordinal,
         evidence: firing.evidence.clone(),
         rule_set: rules.sha256.clone(),
-        muted: rule.muted_until.is_some_and(|until| scene.ingested_at < until),
+        muted: rule.muted_until.is_some_and(|until| scene.now < until),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     overrides::{CONTACTS_MAX, Override},
     reason::{Reason, Refusal},
     rule_set::FleetOf,
-    sample::MESSAGE_BYTES_MAX,
+    sample::{MESSAGE_BYTES_MAX, Scalar, walk_over},
     state::Registration,
     units::{Finite, Timestamp},
 };
@@ -301,22 +301,20 @@ pub(crate) fn payload<'a, T: Deserialize<'a>>(
     device: &str,
     otherwise: Reason,
 ) -> Result<T, Refusal> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(Refusal::new(Reason::TooLarge, format_smolstr!("{MESSAGE_BYTES_MAX} bytes are the most")));
+    let (text, root) = walk_over(bytes)?;
+    if !matches!(root, Scalar::Object) {
+        return Err(Refusal::new(otherwise, format_smolstr!("the message is {}", root.kind())));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Refusal::new(Reason::BadUtf8, format_smolstr!("at byte {}", error.valid_up_to())))?;
-    let root: serde_json::Value = serde_json::from_str(text).map_err(|error| {
-        Refusal::new(Reason::BadJson, format_smolstr!("at line {} column {}", error.line(), error.column()))
-    })?;
+    let at = |error: &serde_json::Error| format_smolstr!("at line {} column {}", error.line(), error.column());
+    let root: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| Refusal::new(Reason::BadJson, at(&error)))?;
     let named = device_id.split('.').try_fold(&root, |value, key| value.get(key));
     match named {
         Some(serde_json::Value::String(named)) if named == device => {}
         None | Some(serde_json::Value::Null) => {}
         Some(_) => return Err(Refusal::new(Reason::SpoofedDeviceId, "the payload names another device")),
     }
-    serde_json::from_str(text)
-        .map_err(|error| Refusal::new(otherwise, format_smolstr!("at line {} column {}", error.line(), error.column())))
+    serde_json::from_str(text).map_err(|error| Refusal::new(otherwise, at(&error)))
 }
 
 fn open_redriven<'a>(wrapped: &Wrapped<'_>) -> Result<Record<'a>, Refusal> {

@@ -22,10 +22,8 @@ pub(crate) fn rehome(
     ended: &mut Ended<'_>,
 ) -> Device {
     let mut moved = Device::new(registration, new);
-    if device.registration.retired && !moved.registration.retired {
-        // It is put into service again, and has not been heard from since.
-        moved.presence.order = device.presence.order;
-    } else {
+    // One that is put into service again has not been heard from since.
+    if !device.registration.retired || moved.registration.retired {
         moved.last_ingest = device.last_ingest;
         moved.presence = device.presence;
     }

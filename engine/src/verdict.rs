@@ -158,7 +158,7 @@ pub(crate) fn on_firing(
     if rule.shadow {
         return Verdict::Hold(WhyNot::Shadow);
     }
-    let muted = rule.muted_until.filter(|until| scene.ingested_at < *until);
+    let muted = rule.muted_until.filter(|until| scene.now < *until);
     if firing.notice == Notice::Given {
         let again = rule.repeat_every.zip(noticed_at).map(|(every, last)| last.after(every));
         return match again {

@@ -136,12 +136,14 @@ struct Moment {
     ingest: i64,
     /// When the platform could act on it: later than its ingest if it is redriven.
     known: i64,
+    /// The shard's time.
+    shard: i64,
 }
 
 impl Moment {
     /// Returns the same record at another time.
     fn now(&self, now: i64) -> Self {
-        Self { t: now, ingest: now, known: now, ..self.clone() }
+        Self { t: now, ingest: now, known: now, shard: now, ..self.clone() }
     }
 }
 
@@ -164,11 +166,18 @@ pub(crate) fn expect(shards: &[Shard], first: &Value, sets: &HashMap<String, Val
                 continue;
             }
             let ingest = put.claimed.map_or(put.record.arrived_at, |t| t.min(put.record.arrived_at));
-            let mut at =
-                Moment { sequence: put.record.sequence.to_string(), sample: 0, t: ingest, ingest, known: ingest };
+            let mut at = Moment {
+                sequence: put.record.sequence.to_string(),
+                sample: 0,
+                t: ingest,
+                ingest,
+                known: ingest,
+                shard: ingest,
+            };
             oracle.wait(&at);
+            at.shard = oracle.time.max(ingest);
             if matches!(put.fact, Fact::Again(_)) {
-                at.known = oracle.time.max(ingest);
+                at.known = at.shard;
             }
             if let Err(reason) = oracle.take(&put.fact, &at, sets) {
                 oracle.out.quarantine.push(format!("{} {reason}", put.record.sequence));

@@ -20,6 +20,7 @@ use crate::{
     value::Value,
 };
 
+pub(crate) use self::{parse::walk_over, walk::Scalar};
 pub use crate::rule_set::METRICS_MAX;
 
 /// Largest message, in bytes: the most that a device can publish.
@@ -115,8 +116,8 @@ impl Samples {
     ) -> Result<(), Refusal> {
         self.clear();
         self.keeps_extras = true;
-        let read =
-            parse::checked(bytes).and_then(|()| parse::general(self, bytes, rules, rules.device_type(home), device));
+        let read = parse::check_length(bytes)
+            .and_then(|()| parse::general(self, bytes, rules, rules.device_type(home), device));
         self.keeps_extras = false;
         read?;
         time::assign(self, ingested_at, rules.max_future_skew, Millis(u64::MAX));
@@ -141,7 +142,7 @@ pub(crate) fn read_by_parser(
     device: &DeviceId,
     ingested_at: Timestamp,
 ) -> Result<(), Refusal> {
-    parse::checked(bytes)?;
+    parse::check_length(bytes)?;
     parse::general(samples, bytes, rules, rules.device_type(home), device)?;
     time::assign(samples, ingested_at, rules.max_future_skew, rules.max_past);
     Ok(())

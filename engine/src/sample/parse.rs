@@ -8,7 +8,7 @@ use super::{
     Extra, MESSAGE_BYTES_MAX, METRICS_MAX, Sample, Samples, VALUE_MAX,
     layout::Layout,
     scan,
-    walk::{Message, Scalar},
+    walk::{Any, Message, Scalar},
 };
 use crate::{
     compiled::{Compiled, DeviceType, Kind},
@@ -27,7 +27,7 @@ pub(super) fn parse(
     device_type: &DeviceType,
     device: &DeviceId,
 ) -> Result<(), Refusal> {
-    checked(bytes)?;
+    check_length(bytes)?;
     if let Some(spelling) = &device_type.spelling {
         let mut reader = Reader::new(samples, rules, device_type, device);
         if scan::read(&mut reader, spelling, bytes).is_ok() {
@@ -46,7 +46,7 @@ pub(super) fn parse(
 }
 
 /// Checks that a message is not too large to be parsed.
-pub(super) fn checked(bytes: &[u8]) -> Result<(), Refusal> {
+pub(super) fn check_length(bytes: &[u8]) -> Result<(), Refusal> {
     if bytes.len() <= MESSAGE_BYTES_MAX {
         return Ok(());
     }
@@ -62,8 +62,7 @@ pub(super) fn general(
     device_type: &DeviceType,
     device: &DeviceId,
 ) -> Result<(), Refusal> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Refusal::new(Reason::BadUtf8, format_smolstr!("at byte {}", error.valid_up_to())))?;
+    let text = text(bytes)?;
     let mut reader = Reader::new(samples, rules, device_type, device);
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Message { reader: &mut reader }.deserialize(&mut json).and_then(|()| json.end());
@@ -72,6 +71,26 @@ pub(super) fn general(
         (None, Ok(())) => Ok(()),
         (None, Err(error)) => Err(from_json(&error)),
     }
+}
+
+/// Checks a payload that is not telemetry as strictly as a message: its length, encoding, depth and duplicate keys.
+/// Returns its text and what it is.
+pub(crate) fn walk_over(bytes: &[u8]) -> Result<(&str, Scalar<'_>), Refusal> {
+    check_length(bytes)?;
+    let text = text(bytes)?;
+    let mut refusal = None;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Any { refusal: &mut refusal, depth: 1 }.deserialize(&mut json);
+    match (read.and_then(|root| json.end().map(|()| root)), refusal) {
+        (_, Some(refusal)) => Err(refusal),
+        (Ok(root), None) => Ok((text, root)),
+        (Err(error), None) => Err(from_json(&error)),
+    }
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(bytes)
+        .map_err(|error| Refusal::new(Reason::BadUtf8, format_smolstr!("at byte {}", error.valid_up_to())))
 }
 
 /// Maps an error of the library. Its message is not passed on: it may quote the payload.
@@ -85,6 +104,12 @@ fn from_json(error: &serde_json::Error) -> Refusal {
     } else {
         Refusal::new(Reason::BadJson, place)
     }
+}
+
+/// Ends a walk. The error that passes back through the library is empty; the refusal holds the reason.
+pub(super) fn refuse<E: de::Error>(refusal: &mut Option<Refusal>, reason: Reason, detail: impl Into<SmolStr>) -> E {
+    *refusal = Some(Refusal::new(reason, detail));
+    E::custom("")
 }
 
 pub(super) struct Reader<'a> {
@@ -143,10 +168,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Ends the walk. The error that passes back through the library is empty; the refusal holds the reason.
     pub(super) fn refuse<E: de::Error>(&mut self, reason: Reason, detail: impl Into<SmolStr>) -> E {
-        self.refusal = Some(Refusal::new(reason, detail));
-        E::custom("")
+        refuse(&mut self.refusal, reason, detail)
     }
 
     pub(super) fn head(&mut self, level: Level) -> &mut Head {

@@ -10,13 +10,13 @@ use super::{
     DEPTH_MAX,
     keys::Keys,
     layout::{Node, Place},
-    parse::{Level, Reader, cut},
+    parse::{Level, Reader, cut, refuse},
     time,
 };
-use crate::reason::Reason;
+use crate::reason::{Reason, Refusal};
 
 /// A JSON value, with containers already walked over.
-pub(super) enum Scalar<'de> {
+pub(crate) enum Scalar<'de> {
     Null,
     Bool(bool),
     Number(f64),
@@ -26,7 +26,7 @@ pub(super) enum Scalar<'de> {
 }
 
 impl Scalar<'_> {
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "true or false",
@@ -116,22 +116,24 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
         let Self { reader, nodes, level, depth, .. } = self;
-        descend::<A::Error>(reader, depth)?;
+        descend::<A::Error>(&mut reader.refusal, depth)?;
         let mut keys = Keys::default();
         while let Some(key) = map.next_key_seed(Key)? {
             match nodes.iter().find(|node| node.key == key.as_ref()).map(|node| &node.place) {
-                Some(Place::DeviceId) => match map.next_value_seed(Any { reader, depth: depth + 1 })? {
-                    Scalar::Text(id) if id == reader.device.as_str() => {}
-                    Scalar::Text(_) => {
-                        return Err(reader.refuse(Reason::SpoofedDeviceId, "the payload names another device"));
+                Some(Place::DeviceId) => {
+                    match map.next_value_seed(Any { refusal: &mut reader.refusal, depth: depth + 1 })? {
+                        Scalar::Text(id) if id == reader.device.as_str() => {}
+                        Scalar::Text(_) => {
+                            return Err(reader.refuse(Reason::SpoofedDeviceId, "the payload names another device"));
+                        }
+                        other => {
+                            let detail = format_smolstr!("the device id is {}, not text", other.kind());
+                            return Err(reader.refuse(Reason::WrongType, detail));
+                        }
                     }
-                    other => {
-                        let detail = format_smolstr!("the device id is {}, not text", other.kind());
-                        return Err(reader.refuse(Reason::WrongType, detail));
-                    }
-                },
+                }
                 Some(Place::Timestamp) => {
-                    let scalar = map.next_value_seed(Any { reader, depth: depth + 1 })?;
+                    let scalar = map.next_value_seed(Any { refusal: &mut reader.refusal, depth: depth + 1 })?;
                     let format = reader.layout.timestamp_format;
                     reader.head(level).given = match &scalar {
                         Scalar::Text(text) => time::from_text(text, format),
@@ -156,7 +158,7 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
                     }
                 }
                 Some(Place::Health(index)) => {
-                    let scalar = map.next_value_seed(Any { reader, depth: depth + 1 })?;
+                    let scalar = map.next_value_seed(Any { refusal: &mut reader.refusal, depth: depth + 1 })?;
                     reader.head(level).health += 1;
                     reader.count_metric::<A::Error>(level)?;
                     reader.value::<A::Error>(level, reader.device_type.health_from + index, &scalar)?;
@@ -165,17 +167,21 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
                     map.next_value_seed(Object { reader, nodes, level, depth: depth + 1, root: false })?;
                 }
                 Some(Place::Batch) | None => {
-                    map.next_value_seed(Any { reader, depth: depth + 1 })?;
+                    map.next_value_seed(Any { refusal: &mut reader.refusal, depth: depth + 1 })?;
                 }
             }
-            unique::<A::Error>(reader, &mut keys, key)?;
+            unique::<A::Error>(&mut reader.refusal, &mut keys, key)?;
         }
         Ok(Scalar::Object)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Scalar<'de>, A::Error> {
         let Self { reader, depth, root, .. } = self;
-        if root { Batch { reader, depth }.visit_seq(seq) } else { Any { reader, depth }.visit_seq(seq) }
+        if root {
+            Batch { reader, depth }.visit_seq(seq)
+        } else {
+            Any { refusal: &mut reader.refusal, depth }.visit_seq(seq)
+        }
     }
 
     scalars!(scalar => Ok(scalar));
@@ -199,7 +205,7 @@ impl<'de> Visitor<'de> for Batch<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
         let Self { reader, depth } = self;
-        descend::<A::Error>(reader, depth)?;
+        descend::<A::Error>(&mut reader.refusal, depth)?;
         loop {
             reader.begin(Level::Element);
             let nodes = &reader.layout.root;
@@ -217,7 +223,7 @@ impl<'de> Visitor<'de> for Batch<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Scalar<'de>, A::Error> {
         let Self { reader, depth } = self;
-        Any { reader, depth }.visit_map(map)
+        Any { refusal: &mut reader.refusal, depth }.visit_map(map)
     }
 
     scalars!(scalar => Ok(scalar));
@@ -242,13 +248,13 @@ impl<'de> Visitor<'de> for Readings<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
         let Self { reader, level, depth } = self;
-        descend::<A::Error>(reader, depth)?;
+        descend::<A::Error>(&mut reader.refusal, depth)?;
         let mut keys = Keys::default();
         while let Some(key) = map.next_key_seed(Key)? {
             let count = reader.head(level).readings.map_or(1, |count| count + 1);
             reader.head(level).readings = Some(count);
             reader.count_metric::<A::Error>(level)?;
-            let scalar = map.next_value_seed(Any { reader, depth: depth + 1 })?;
+            let scalar = map.next_value_seed(Any { refusal: &mut reader.refusal, depth: depth + 1 })?;
             match reader.device_type.reading_by_key.get(key.as_ref()) {
                 Some(metric) => reader.value::<A::Error>(level, *metric, &scalar)?,
                 None if reader.reject_unknown => {
@@ -256,50 +262,50 @@ impl<'de> Visitor<'de> for Readings<'_, '_> {
                 }
                 None => reader.unknown(level, &key, &scalar),
             }
-            unique::<A::Error>(reader, &mut keys, key)?;
+            unique::<A::Error>(&mut reader.refusal, &mut keys, key)?;
         }
         Ok(Scalar::Object)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Scalar<'de>, A::Error> {
         let Self { reader, depth, .. } = self;
-        Any { reader, depth }.visit_seq(seq)
+        Any { refusal: &mut reader.refusal, depth }.visit_seq(seq)
     }
 
     scalars!(scalar => Ok(scalar));
 }
 
 /// Any value. Containers are walked over, within the limits.
-struct Any<'r, 'a> {
-    reader: &'r mut Reader<'a>,
-    depth: u8,
+pub(super) struct Any<'r> {
+    pub(super) refusal: &'r mut Option<Refusal>,
+    pub(super) depth: u8,
 }
 
-impl<'de> DeserializeSeed<'de> for Any<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Any<'_> {
     type Value = Scalar<'de>;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Scalar<'de>, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Any<'_, '_> {
+impl<'de> Visitor<'de> for Any<'_> {
     type Value = Scalar<'de>;
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
-        let Self { reader, depth } = self;
-        descend::<A::Error>(reader, depth)?;
+        let Self { refusal, depth } = self;
+        descend::<A::Error>(refusal, depth)?;
         let mut keys = Keys::default();
         while let Some(key) = map.next_key_seed(Key)? {
-            map.next_value_seed(Any { reader, depth: depth + 1 })?;
-            unique::<A::Error>(reader, &mut keys, key)?;
+            map.next_value_seed(Any { refusal: &mut *refusal, depth: depth + 1 })?;
+            unique::<A::Error>(refusal, &mut keys, key)?;
         }
         Ok(Scalar::Object)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
-        let Self { reader, depth } = self;
-        descend::<A::Error>(reader, depth)?;
-        while seq.next_element_seed(Any { reader, depth: depth + 1 })?.is_some() {}
+        let Self { refusal, depth } = self;
+        descend::<A::Error>(refusal, depth)?;
+        while seq.next_element_seed(Any { refusal: &mut *refusal, depth: depth + 1 })?.is_some() {}
         Ok(Scalar::Array)
     }
 
@@ -329,16 +335,16 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
-fn descend<E: de::Error>(reader: &mut Reader<'_>, depth: u8) -> Result<(), E> {
+fn descend<E: de::Error>(refusal: &mut Option<Refusal>, depth: u8) -> Result<(), E> {
     if depth > DEPTH_MAX {
-        return Err(reader.refuse(Reason::TooDeep, format_smolstr!("{DEPTH_MAX} levels are the most")));
+        return Err(refuse(refusal, Reason::TooDeep, format_smolstr!("{DEPTH_MAX} levels are the most")));
     }
     Ok(())
 }
 
-fn unique<'de, E: de::Error>(reader: &mut Reader<'_>, keys: &mut Keys<'de>, key: Cow<'de, str>) -> Result<(), E> {
+fn unique<'de, E: de::Error>(refusal: &mut Option<Refusal>, keys: &mut Keys<'de>, key: Cow<'de, str>) -> Result<(), E> {
     match keys.insert(key) {
         Ok(()) => Ok(()),
-        Err(key) => Err(reader.refuse(Reason::DuplicateKey, format_smolstr!("`{}` is there twice", cut(&key)))),
+        Err(key) => Err(refuse(refusal, Reason::DuplicateKey, format_smolstr!("`{}` is there twice", cut(&key)))),
     }
 }

@@ -116,7 +116,7 @@ fn evaluate(rules: &Compiled, state: &mut ShardState, index: u32, moment: &Momen
     let is_it = |index: &u32| of_fleets.rules[*index as usize].id == rule;
     let Some(slot) = plan.rules.iter().position(is_it) else { return };
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
-    let scene = Scene { at: now, ingested_at: now, known_at: now, ..moment.scene(rules, home, shard) };
+    let scene = Scene { at: now, ingested_at: now, known_at: now, now, ..moment.scene(rules, home, shard) };
     let device = state.touch(index);
     if let Some(finding) = finding(&scene, device, slot) {
         let verdict = judge(&scene, &mut tally, device, slot, finding, None);

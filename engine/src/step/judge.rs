@@ -169,7 +169,7 @@ fn follow(
             let instance = &mut device.instances[slot];
             instance.phase = Phase::Firing(Box::new(firing));
             // A firing without a notice does not count towards flapping.
-            let muted = rule.muted_until.is_some_and(|until| scene.ingested_at < until);
+            let muted = rule.muted_until.is_some_and(|until| scene.now < until);
             let heard = !(rule.shadow || muted || verdict::is_too_late(scene));
             let verdict = if heard && fired(instance, rule, scene.ingested_at) {
                 tell_flapping(scene, tally, device, slot, rule)

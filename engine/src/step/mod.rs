@@ -149,14 +149,14 @@ fn take(
     {
         return Stepped::NeedsRuleSet { version, sha256: sha256.clone() };
     }
-    let mut moment = Moment::of(record, ingested_at, run);
+    let mut moment = Moment::of(record, ingested_at, state, run);
     let ended = if mutant!(TimersAfterRecord) { None } else { overrides::time_passes(rules, state, &moment, run) };
     let rules = ended.as_ref().unwrap_or(rules);
     let mut changed = None;
     if coming == Coming::Again {
         run.counts.redriven += 1;
         if !mutant!(RedrivenIsNews) {
-            moment.known_at = state.head.shard_time.max(ingested_at);
+            moment.known_at = moment.now;
         }
     }
     let taken = match read {
@@ -220,22 +220,25 @@ struct Moment<'a> {
     /// When the platform could act on the record: at its ingest, or now if it is redriven. Other rules that react to
     /// it are also evaluated as of now.
     known_at: Timestamp,
+    /// The shard's time, the record included.
+    now: Timestamp,
     /// Number of transitions before it.
     before: usize,
 }
 
 impl<'a> Moment<'a> {
-    fn of(record: &'a StreamRecord<'_>, ingested_at: Timestamp, run: &Run) -> Self {
+    fn of(record: &'a StreamRecord<'_>, ingested_at: Timestamp, state: &ShardState, run: &Run) -> Self {
         let before = run.effects.alerts.len();
         let generation = run.generation;
         let cause = Cause::Sample(0);
-        Self { generation, sequence: &record.sequence, cause, ingested_at, known_at: ingested_at, before }
+        let now = state.head.shard_time.max(ingested_at);
+        Self { generation, sequence: &record.sequence, cause, ingested_at, known_at: ingested_at, now, before }
     }
 
     /// The moment at which a child starts; everything that happens there is one run.
     fn of_birth(first: &'a SequenceNumber, at: Timestamp, run: &Run) -> Self {
         let (generation, cause) = (run.generation, Cause::Sample(0));
-        Self { generation, sequence: first, cause, ingested_at: at, known_at: at, before: 0 }
+        Self { generation, sequence: first, cause, ingested_at: at, known_at: at, now: at, before: 0 }
     }
 
     /// Creates a scene at the record itself, by its ingest time.
@@ -250,6 +253,7 @@ impl<'a> Moment<'a> {
             at: self.ingested_at,
             ingested_at: self.ingested_at,
             known_at: self.known_at,
+            now: self.now,
         }
     }
 }
@@ -265,7 +269,7 @@ pub fn adopt(
     run: &mut Run,
 ) -> Arc<Compiled> {
     let (ingested_at, read) = record::read(record, &mut run.payload);
-    let moment = Moment::of(record, ingested_at, run);
+    let moment = Moment::of(record, ingested_at, state, run);
     let in_force = overrides::time_passes(old, state, &moment, run);
     let old = in_force.as_ref().unwrap_or(old);
     let new = new.under(&state.head.overrides);
@@ -305,7 +309,7 @@ fn move_over(old: &Compiled, new: &Compiled, why: Change, state: &mut ShardState
     });
     // A `member` record that brings the set may come from a shard that lags behind: what holds now is evaluated as of
     // now.
-    let now = Moment { known_at: state.head.shard_time.max(moment.ingested_at), ..*moment };
+    let now = Moment { known_at: moment.now, ..*moment };
     for index in 0..state.devices.len() as u32 {
         composite::settle(new, state, index, &now, run);
     }
@@ -353,7 +357,7 @@ pub fn ignore_rule_set(
     run: &mut Run,
 ) -> Arc<Compiled> {
     let (ingested_at, read) = record::read(record, &mut run.payload);
-    let moment = Moment::of(record, ingested_at, run);
+    let moment = Moment::of(record, ingested_at, state, run);
     let rules = overrides::time_passes(rules, state, &moment, run).unwrap_or_else(|| rules.clone());
     run.counts.unusable_rule_sets += 1;
     run.counts.newest_ingest = run.counts.newest_ingest.max(Some(ingested_at));

@@ -30,7 +30,7 @@ pub(super) fn time_passes(
         };
         let cause = Cause::of_due(end, state.head.shard_time);
         let at = end.max(state.head.shard_time);
-        let then = Moment { cause, ingested_at: at, known_at: at, ..*moment };
+        let then = Moment { cause, ingested_at: at, known_at: at, now: at, ..*moment };
         timers::run(rules, state, &then, run);
         run.counts.ended_overrides += 1;
         let left = state.head.overrides.at(at);

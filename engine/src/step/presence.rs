@@ -22,15 +22,25 @@ use crate::{
 
 /// Whether a redriven record refers to a time after which the device has been heard from.
 pub(super) fn is_history(scene: &Scene<'_>, device: &Device) -> bool {
-    let newest = device.last_ingest.max(device.presence.gone_at);
+    is_before(scene, device.last_ingest.max(device.presence.gone_at))
+}
+
+/// Whether a redriven message is older than one that the device has sent since.
+pub(super) fn is_old_message(scene: &Scene<'_>, device: &Device) -> bool {
+    is_before(scene, device.last_ingest)
+}
+
+fn is_before(scene: &Scene<'_>, newest: Option<Timestamp>) -> bool {
     scene.known_at > scene.ingested_at && newest >= Some(scene.ingested_at)
 }
 
-/// Handles a sign of life: the device has sent something.
+/// Handles a sign of life: the device has sent something. A later report that it is gone stands.
 pub(super) fn alive(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     device.last_ingest = device.last_ingest.max(Some(scene.ingested_at));
-    device.presence.count_anew(scene.ingested_at);
-    device.presence.gone_at = None;
+    if device.presence.gone_at <= Some(scene.ingested_at) {
+        device.presence.count_anew(scene.ingested_at);
+        device.presence.gone_at = None;
+    }
     back(scene, tally, device, Sign::Message);
 }
 
@@ -42,12 +52,13 @@ enum Sign {
     Connection,
 }
 
-/// Ends whatever waited for the device to come back, and starts waiting for its next silence. A redriven record does
-/// not end a silence that continues after it.
+/// Ends whatever waited for the device to come back, and starts waiting for its next silence. A record that lies
+/// behind the shard's time does not end a silence that continues after it.
 fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sign) {
     let offline_after = scene.rules.device_type(scene.home).offline_after;
-    let is_silent = |device: &Device, length| due::by_silence(device, length).is_some_and(|due| due <= scene.known_at);
-    if !is_silent(device, offline_after) {
+    let is_past = |due: Option<Timestamp>| due.is_some_and(|due| due <= scene.now);
+    let is_offline = is_past(due::absence(device, offline_after));
+    if !is_offline {
         device.presence.offline_since = None;
     }
     tally.look_at(due::offline(device, offline_after));
@@ -62,7 +73,10 @@ fn back(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device, sign: Sig
         if matches!(device.instances[slot].phase, Phase::Inactive) {
             let due = due::of_slot(scene.rules, scene.home, device, slot, scene.ingested_at);
             tally.look_at(due.map(|(due, _)| due));
-        } else if !is_silent(device, after.unwrap_or(offline_after)) || mutant!(ConnectionTakenAsMessage) {
+            continue;
+        }
+        let goes_on = after.map_or(is_offline, |after| is_past(due::by_silence(device, after)));
+        if !goes_on || mutant!(ConnectionTakenAsMessage) {
             let verdict = judge(scene, tally, device, slot, Finding::new(false, true, Value::Bool(false)), None);
             tally.note(scene, device, slot, verdict);
         }

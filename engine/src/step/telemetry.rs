@@ -41,7 +41,7 @@ pub(super) fn take(
     let device = state.touch(index);
     let mut tally = Tally::new(effects, counts, trace.as_mut(), moment.before);
     let scene = moment.scene(rules, home, shard);
-    if !presence::is_history(&scene, device) {
+    if !presence::is_old_message(&scene, device) {
         presence::alive(&scene, &mut tally, device);
     }
     for (number, sample) in (0..).zip(&samples.samples) {

@@ -41,6 +41,7 @@ pub(super) fn run(rules: &Compiled, state: &mut ShardState, moment: &Moment<'_>,
             at: now,
             ingested_at: now,
             known_at: now,
+            now,
             ..moment.scene(rules, home, &run.shard)
         };
         let mut tally = Tally::new(&mut run.effects, &mut run.counts, run.trace.as_mut(), moment.before);

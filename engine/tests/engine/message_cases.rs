@@ -197,3 +197,32 @@ fn reasons_are_told_apart_by_stable_words() {
             .all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()))
     );
 }
+
+#[test]
+fn the_other_channels_are_read_as_strictly_as_telemetry() {
+    let nested = format!(r#"{{"status":"online","x":{}{}}}"#, "[".repeat(16), "]".repeat(16));
+    let cases: [(&str, &str, &str); 8] = [
+        ("status", r#"["online"]"#, "bad_status: the message is an array"),
+        ("alerts", r#"["leak",true]"#, "bad_alarm: the message is an array"),
+        ("alerts", r#"{"code":"leak","code":"burst","active":true}"#, "duplicate_key: `code` is there twice"),
+        ("status", r#"{"status":"online","status":"offline"}"#, "duplicate_key: `status` is there twice"),
+        (
+            "status",
+            r#"{"deviceId":"a","status":"online","deviceId":"sensor-001"}"#,
+            "duplicate_key: `deviceId` is there twice",
+        ),
+        ("status", &nested, "too_deep: 16 levels are the most"),
+        ("alerts", r#"{"code":"leak","active":true,"x":1e999}"#, "bad_number: at line 1 column 38"),
+        ("status", r#"{"status":"online","deviceId":"sensor-001"}"#, ""),
+    ];
+    for (channel, payload, expected) in cases {
+        let memory = Memory::new();
+        let mut stream = Stream::default();
+        stream.register("sensor-001", "pressure-logger", "zone-a");
+        stream.wrapped("sensor-001", payload.as_bytes(), channel, START_MS);
+        Host::new(&memory).deliver_all(&stream);
+        let rows = memory.rows().quarantine.into_values();
+        let refusals: Vec<String> = rows.map(|record| format!("{}: {}", record.reason, record.detail)).collect();
+        assert_eq!(refusals.join("; "), expected, "{payload}");
+    }
+}

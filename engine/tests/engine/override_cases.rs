@@ -161,3 +161,16 @@ fn rows_outlive_the_rule_set_and_wait_for_a_rule_that_comes_later() {
     let row = warm.rows().alerts.into_values().next().unwrap();
     assert_eq!((row.rule.as_str(), row.limit.as_str()), ("hotter", ">= 58"));
 }
+
+#[test]
+fn a_mute_ends_by_the_time_of_the_shard_also_for_a_record_that_lags_behind() {
+    let mut stream = registered();
+    stream.override_rule("very-hot", json!({ "rev": 1, "muted_until": START_MS + 200_000 }), 1_000);
+    stream.hot(20.0, 500_000);
+    let message = json!({ "deviceId": DEVICE, "readings": { "temperature": 55.0 } }).to_string();
+    stream.register("sensor-002", "pressure-logger", "zone-a");
+    stream.wrapped("sensor-002", message.replace(DEVICE, "sensor-002").as_bytes(), "telemetry", START_MS + 150_000);
+    stream.records.last_mut().unwrap().arrived_at = START_MS + 501_000;
+    let (memory, _) = taken(&stream);
+    assert_eq!(memory.rows().outbox.len(), 1);
+}

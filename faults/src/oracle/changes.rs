@@ -15,7 +15,8 @@ impl<'a> Oracle<'a> {
     pub(super) fn inherit(&mut self, shard: &Shard, parents: &[&Self]) {
         let Some(newest) = parents.iter().max_by_key(|parent| parent.version) else { return };
         let time = parents.iter().map(|parent| parent.time).max().unwrap_or(0);
-        let at = Moment { sequence: shard.first.to_string(), sample: 0, t: time, ingest: time, known: time };
+        let at =
+            Moment { sequence: shard.first.to_string(), sample: 0, t: time, ingest: time, known: time, shard: time };
         let mut known = BTreeSet::new();
         let mut taken = Vec::new();
         let mut rows = BTreeMap::<String, Value>::new();
@@ -83,7 +84,7 @@ impl<'a> Oracle<'a> {
         let to = to.unwrap_or(&device.registration).clone();
         let before = std::mem::replace(&mut device.registration, to);
         if before["retired"] == true && device.registration["retired"] != true {
-            (device.heard, device.gone, device.offline) = (None, None, None);
+            (device.heard, device.gone, device.offline, device.order) = (None, None, None, None);
         }
         let at_home = is_at_home(set, &device.registration);
         for (id, mut life) in std::mem::take(&mut device.lives) {

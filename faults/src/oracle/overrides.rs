@@ -103,7 +103,7 @@ fn with(rule: &Value, row: &Value) -> Option<Value> {
 
 /// Whether a rule's firings are muted now.
 pub(super) fn muted(rule: &Value, at: &Moment) -> bool {
-    rule["muted_until"].as_i64().is_some_and(|until| at.ingest < until)
+    rule["muted_until"].as_i64().is_some_and(|until| at.shard < until)
 }
 
 /// Returns the contacts that are notified instead of those that the routes name, as in a notice.

@@ -42,7 +42,7 @@ impl Oracle<'_> {
 
     /// Evaluates every composite rule of a device, each after those that it reads.
     pub(super) fn composites(&mut self, device: &mut Device, at: &Moment) {
-        let at = at.now(at.known);
+        let at = Moment { shard: at.shard, ..at.now(at.known) };
         let mut left: Vec<_> =
             self.rules(&device.registration).filter(|(_, rule)| rule["condition"]["type"] == "composite").collect();
         while !left.is_empty() {

@@ -15,15 +15,15 @@ impl Oracle<'_> {
         if device.counts_anew(at) {
             device.order = None;
         }
-        device.gone = None;
+        device.gone = device.gone.filter(|gone| *gone > at.ingest);
         self.back(device, at, |_| true);
     }
 
     /// Marks an offline device as back online, unless it has been silent since. Rules about silence end: all of them,
     /// or those that go by presence.
     fn back(&mut self, device: &mut Device, at: &Moment, ends: fn(&Value) -> bool) {
-        let goes_on = |due: Option<i64>| due.is_some_and(|due| due <= at.known);
-        let is_offline = goes_on(self.silent_at(device));
+        let goes_on = |due: Option<i64>| due.is_some_and(|due| due <= at.shard);
+        let is_offline = goes_on(self.absent_at(device));
         if !is_offline {
             device.offline = None;
         }
@@ -71,12 +71,13 @@ impl Oracle<'_> {
         if device.offline.is_some() || !is_at_home(self.set, &device.registration) {
             return None;
         }
-        device.gone.map(|gone| gone + 120_000).into_iter().chain(self.silent_at(device)).min()
+        self.absent_at(device)
     }
 
-    fn silent_at(&self, device: &Device) -> Option<i64> {
+    fn absent_at(&self, device: &Device) -> Option<i64> {
         let of = &self.set["device_types"][device.registration["type"].as_str().unwrap_or_default()];
-        device.heard.zip(of["offline_after_ms"].as_i64()).map(|(heard, after)| heard + after + 1)
+        let silent = device.heard.zip(of["offline_after_ms"].as_i64()).map(|(heard, after)| heard + after + 1);
+        device.gone.map(|gone| gone + 120_000).into_iter().chain(silent).min()
     }
 }
 

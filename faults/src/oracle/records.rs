@@ -96,7 +96,7 @@ impl<'a> Oracle<'a> {
     }
 
     fn message(&mut self, device: &mut Device, samples: &[Sample], at: &Moment) {
-        if !device.is_known_since(at) {
+        if at.known == at.ingest || device.heard < Some(at.ingest) {
             self.alive(device, at);
         }
         let samples: Vec<&Sample> = samples.iter().filter(|sample| !sample.values.is_empty()).collect();
