@@ -235,7 +235,7 @@ impl Report {
         report
     }
 
-    /// Whether nothing is wrong.
+    /// Whether the report contains no problem.
     pub fn is_clean(&self) -> bool {
         self.wrong.is_empty()
     }

@@ -118,7 +118,7 @@ impl<'r> Fleet<'r> {
     /// If a device's name is not a valid device id.
     ///
     /// # Panics
-    /// If a group is of a type that the rule set does not have, or there are more than [`DEVICES_MAX`] devices.
+    /// If the rule set does not contain the type of a group, or there are more than [`DEVICES_MAX`] devices.
     pub fn new(rules: &'r RuleSet, groups: &[Group], options: Options) -> Result<Self, InvalidName> {
         let count: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
         assert!(count <= DEVICES_MAX, "a fleet has at most {DEVICES_MAX} devices");

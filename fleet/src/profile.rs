@@ -82,7 +82,7 @@ pub struct Mix(Vec<(Profile, u32)>);
 /// Why a string is not a valid mix of profiles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMix {
-    /// There is no such profile.
+    /// The profile does not exist.
     #[error("there is no profile `{0}`")]
     Unknown(String),
     /// A share is not a number.

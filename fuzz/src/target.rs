@@ -62,7 +62,7 @@ impl Target {
         LazyLock::force(&RULES);
     }
 
-    /// Gives it an input.
+    /// Feeds it an input, and returns the word for the outcome.
     pub(crate) fn run(self, input: &[u8]) -> String {
         match self {
             Self::Event => event(input),
@@ -74,7 +74,7 @@ impl Target {
     }
 }
 
-/// Checks that the scan and the parser read an event alike.
+/// Checks that the scan and the parser read an event in the same way.
 fn event(input: &[u8]) -> String {
     let shown = |event: &KinesisEvent<'_>| format!("{:?}", event.batch());
     match (KinesisEvent::parse(input), KinesisEvent::parse_any(input)) {

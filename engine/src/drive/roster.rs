@@ -1,4 +1,4 @@
-//! What the chain of a shard knows of its devices, for read-only use. Decides nothing.
+//! Reads what the chain of a shard knows about its devices. Read-only: it decides nothing.
 
 use std::sync::Arc;
 

@@ -138,7 +138,7 @@ pub enum Condition {
         /// Number of counted samples that breach; at most [`COUNT_MAX`](super::COUNT_MAX).
         at_least: u32,
     },
-    /// Too large a part of a zone's devices is in a state. Its instances are the zones, not the devices.
+    /// Too many of a zone's devices are in a given state. Its instances are the zones, not the devices.
     Fleet {
         /// The state that is counted.
         of: FleetOf,
@@ -222,7 +222,7 @@ pub enum FleetOf {
     Rule(RuleId),
 }
 
-/// What the part of a fleet is compared with.
+/// The limit for the part of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetLimit {
@@ -344,7 +344,7 @@ impl Operator {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Threshold {
-    /// The same for all devices.
+    /// A number that is the same for all devices.
     Fixed(Finite),
     /// An attribute of each device.
     Attribute {
@@ -359,7 +359,7 @@ pub enum Threshold {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Hold {
-    /// For a length of time, by the samples' own times. Zero fires at once.
+    /// For a length of time, measured by the samples' own times. Zero fires at once.
     Duration {
         /// Minimum time, in milliseconds; reaching it exactly is enough.
         duration_ms: Millis,

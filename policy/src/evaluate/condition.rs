@@ -1,6 +1,6 @@
 //! One test of a statement's condition block.
 //!
-//! The operators are those of "IAM JSON policy elements: Condition operators" that AWS IoT's own keys are tested with.
+//! The operators are the ones of "IAM JSON policy elements: Condition operators" that apply to AWS IoT's own keys.
 
 use serde_json::Value;
 

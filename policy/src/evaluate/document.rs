@@ -14,7 +14,7 @@ use super::{
 /// The version of the policy language that supports variables.
 const VERSION: &str = "2012-10-17";
 
-/// A policy of which every part was understood.
+/// A policy whose every part was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     name: String,
