@@ -109,9 +109,9 @@ pub enum Evidence {
     },
     /// How many devices of the zone are in the state that is counted.
     Fleet {
-        /// Devices in that state.
+        /// Number of devices in that state.
         devices: u32,
-        /// Registered devices.
+        /// Number of registered devices of the rule's types in the zone.
         registered: u32,
     },
     /// How many samples were counted.

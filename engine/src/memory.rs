@@ -86,7 +86,7 @@ struct Shard {
     closed: bool,
 }
 
-/// The tables.
+/// The contents of the tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
     /// Notices by id, never changed.

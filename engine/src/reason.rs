@@ -96,7 +96,7 @@ impl From<Reason> for SmolStr {
 /// Why a record is set aside, as a word and as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The stable word.
+    /// The reason, which has a stable word: see [`Reason::as_str`].
     pub reason: Reason,
     /// A sentence for a person: it names keys and types, never values.
     pub detail: SmolStr,

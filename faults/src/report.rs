@@ -27,7 +27,7 @@ const SHOWN: usize = 4;
 /// The outcome of a seed.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The seed.
+    /// The seed that was simulated.
     pub seed: u64,
     /// Number of records in the log.
     pub records: u64,

@@ -36,7 +36,7 @@ pub(crate) struct Record {
     pub partition_key: String,
     /// When it arrived, in milliseconds.
     pub arrived_at: i64,
-    /// Its bytes.
+    /// The record's bytes.
     pub data: Vec<u8>,
 }
 

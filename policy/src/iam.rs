@@ -114,7 +114,7 @@ pub enum Target<R> {
     One(R),
     /// All resources that match an ARN with `*` or `?` in it.
     Many {
-        /// The ARN.
+        /// The ARN with wildcards.
         arn: R,
         /// Why an exact ARN is not possible.
         reason: &'static str,

@@ -256,7 +256,7 @@ impl Failure {
 /// The ports, as one argument.
 #[derive(Debug)]
 pub struct Ports<'a, L, P, R, S> {
-    /// The state log.
+    /// The state log of every shard.
     pub log: &'a L,
     /// Where effects are published.
     pub publisher: &'a P,

@@ -78,13 +78,13 @@ pub enum RepairError {
     /// No base can be read.
     #[error("no base of shard {shard} can be read")]
     NoBase {
-        /// The shard's id.
+        /// The shard's id, as Kinesis names it: `shardId-...`.
         shard: SmolStr,
     },
     /// The stream no longer holds every missing record.
     #[error("the stream may no longer hold every record of shard {shard} after {position}")]
     Loss {
-        /// The shard's id.
+        /// The shard's id, as Kinesis names it: `shardId-...`.
         shard: SmolStr,
         /// The last position whose state is known.
         position: Box<Position>,

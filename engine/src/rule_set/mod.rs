@@ -197,7 +197,7 @@ pub enum ValueType {
     Bool,
     /// One of these words, in the order of the file.
     Enum {
-        /// The words.
+        /// The words, in the order of the file.
         values: Vec<SmolStr>,
     },
     /// Any string.
@@ -284,7 +284,7 @@ pub struct Route {
     /// The alerts that the route applies to.
     #[serde(rename = "match")]
     pub matches: Match,
-    /// The recipients.
+    /// The recipients of its notices.
     pub to: Vec<Recipient>,
     /// The channels to use. A contact that has none of them is reached through its others.
     pub channels: BTreeSet<Channel>,

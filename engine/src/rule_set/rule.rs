@@ -63,7 +63,7 @@ pub struct Rule {
 pub enum Condition {
     /// `value operator threshold`.
     Threshold {
-        /// The comparison.
+        /// The comparison of the value with the threshold.
         operator: Operator,
         /// The right-hand side of the comparison.
         threshold: Threshold,
@@ -80,7 +80,7 @@ pub enum Condition {
     },
     /// `(value − previous value) ÷ (t − previous t) × per operator threshold`.
     RateOfChange {
-        /// The comparison.
+        /// The comparison of the rate with the threshold.
         operator: Operator,
         /// Change of the value in `per_ms`, in the metric's unit.
         threshold: Finite,
@@ -115,7 +115,7 @@ pub enum Condition {
         /// How long anomalous samples stay out of the past, in milliseconds. If they last longer, they are the new
         /// normal.
         rebaseline_after_ms: Millis,
-        /// Which side counts.
+        /// The side of the mean that counts.
         direction: Direction,
     },
     /// The device has sent nothing for longer than this, or, if `None`, for longer than its type's `offline_after`.
@@ -142,7 +142,7 @@ pub enum Condition {
     Fleet {
         /// The state that is counted.
         of: FleetOf,
-        /// The comparison.
+        /// The comparison of the fleet's part with the threshold.
         operator: Operator,
         /// The right-hand side of the comparison.
         threshold: FleetLimit,
@@ -186,11 +186,11 @@ pub enum AnomalyMethod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Both.
+    /// Both sides.
     Both,
-    /// Above only.
+    /// Above the mean only.
     Up,
-    /// Below only.
+    /// Below the mean only.
     Down,
 }
 
@@ -200,7 +200,7 @@ pub enum Direction {
 pub enum CountOf {
     /// Those for which `value operator threshold` holds.
     Compared {
-        /// The comparison.
+        /// The comparison of the value with the threshold.
         operator: Operator,
         /// The right-hand side of the comparison.
         threshold: Finite,

@@ -22,7 +22,7 @@ pub enum Operation {
     },
     /// Publish a message.
     Publish {
-        /// The topic.
+        /// Name of the topic.
         topic: String,
         /// Whether the message is to be retained.
         is_retained: bool,
@@ -49,7 +49,7 @@ pub enum Operation {
 /// A message that the broker publishes for a client whose connection is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
-    /// The topic.
+    /// Name of the topic.
     pub topic: String,
     /// Whether the message is to be retained.
     pub is_retained: bool,
