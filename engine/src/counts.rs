@@ -13,7 +13,7 @@ pub struct Counts {
     pub skipped: u64,
     /// Records that were redriven.
     pub redriven: u64,
-    /// Samples evaluated.
+    /// Number of samples evaluated.
     pub samples: u64,
     /// Records set aside, by reason.
     pub quarantined: BTreeMap<Reason, u64>,

@@ -19,7 +19,7 @@ pub(crate) const GONE_GRACE: Millis = Millis::from_secs(120);
 pub(crate) enum Timer {
     /// The device counts as offline.
     Offline,
-    /// A rule of kind `no_data` has waited for long enough.
+    /// The silence that a rule of kind `no_data` waits for has lasted long enough.
     Silence(usize),
     /// A started breach is forgotten: its samples have stopped.
     Forget(usize),

@@ -32,7 +32,7 @@ pub struct Alert {
     /// Id of the metric; `None` for kinds that read no samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<MetricId>,
-    /// Where the episode stands.
+    /// Current state of the episode.
     pub state: AlertState,
     /// When the condition started to hold, by the device's time.
     pub since: Timestamp,
@@ -92,7 +92,7 @@ impl Alert {
     }
 }
 
-/// What explains an alert's value.
+/// Evidence that explains an alert's value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Evidence {
@@ -109,9 +109,9 @@ pub enum Evidence {
     },
     /// How many devices of the zone are in the state that is counted.
     Fleet {
-        /// Devices in that state.
+        /// Number of devices in that state.
         devices: u32,
-        /// Registered devices.
+        /// Number of registered devices of the rule's types in the zone.
         registered: u32,
     },
     /// How many samples were counted.
@@ -143,11 +143,11 @@ pub enum Observed {
     Word(SmolStr),
 }
 
-/// Where an episode stands.
+/// The state of an episode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum AlertState {
-    /// It has started. There is no acknowledged state.
+    /// It has started and not ended. Alerts are not acknowledged, so there is no state for that.
     Firing,
     /// It has ended.
     Resolved {

@@ -22,7 +22,7 @@ pub(crate) struct Message<'a> {
     pub(crate) ingested_at: i64,
 }
 
-/// Maximum number of digits that are read: any number with so many digits fits.
+/// Maximum number of digits that are read: a number with this many digits always fits.
 const DIGITS_MAX: usize = 18;
 
 /// A message on the channel `telemetry` that a device published itself.

@@ -1,4 +1,4 @@
-//! What fleets and their members know of each other: how a zone stands for a fleet rule, and what a device has
+//! What fleets and their members know about each other: how a zone stands for a fleet rule, and what a device has
 //! reported of itself to fleets. Which records carry such reports, and what follows from them, is decided elsewhere.
 //!
 //! A fleet rule in a zone is stored in a state as a pseudo-device, under a key that is not a valid device id. So it

@@ -64,7 +64,7 @@ struct Copied {
     registered: Option<Registered>,
 }
 
-/// What follows from a registration.
+/// The parts of a device that follow from its registration.
 #[derive(Debug)]
 struct Registered {
     registration: Arc<Registration>,
@@ -91,7 +91,7 @@ enum CopiedPhase {
     Pending {
         since: Timestamp,
     },
-    /// The next of the list.
+    /// The next entry in the list of firings.
     Firing,
 }
 

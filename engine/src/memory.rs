@@ -86,7 +86,7 @@ struct Shard {
     closed: bool,
 }
 
-/// The tables.
+/// The contents of the tables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rows {
     /// Notices by id, never changed.
@@ -156,7 +156,7 @@ impl Memory {
         self.lock().now = now;
     }
 
-    /// Adds a shard to the stream. While there is none, every shard counts as one without parents.
+    /// Adds a shard to the stream. While there is none, every shard is treated as having no parents.
     pub fn add_shard(&self, shard: &str, lineage: Lineage) {
         let mut inner = self.lock();
         for parent in &lineage.parents {

@@ -117,7 +117,7 @@ mod switch {
         DuplicateEvaluated,
         /// A duration that is reached exactly is not enough.
         DurationExclusive,
-        /// A count never forgets.
+        /// A count never drops old samples.
         CountForgetsNothing,
         /// A flat line is compared with its last sample, and not with its first.
         FlatlineDrifts,
@@ -157,7 +157,7 @@ mod switch {
         ExplanationLeftBehind,
         /// Hours are those of UTC, and not of the device's zone.
         HoursInUtc,
-        /// A redriven record counts as current news.
+        /// A redriven record is treated as new.
         RedrivenIsNews,
         /// The cooldown counts from the time of the device.
         CooldownByDeviceTime,

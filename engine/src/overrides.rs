@@ -38,7 +38,7 @@ pub struct Override {
 /// Why a row cannot apply to its rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// There is no such rule.
+    /// The rule does not exist.
     #[error("there is no rule `{0}`")]
     UnknownRule(RuleId),
     /// A rule of this kind does not have a single threshold.
@@ -50,7 +50,7 @@ pub enum Unfit {
     /// The row has more than [`CONTACTS_MAX`] contacts.
     #[error("at most {CONTACTS_MAX} contacts can be named")]
     TooManyContacts,
-    /// There is no such contact.
+    /// The contact does not exist.
     #[error("there is no contact `{0}`")]
     UnknownContact(ContactId),
     /// The rule would contradict itself or its set.

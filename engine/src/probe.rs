@@ -57,8 +57,8 @@ pub fn payload(rules: &Compiled, message: &[u8]) -> String {
     words.join(" ")
 }
 
-/// Reads an object of a chain after correcting its checksum; otherwise nothing behind the checksum would ever be
-/// read. What can be read can be written, and is the same when it is read again.
+/// Reads an object of a chain after correcting its checksum; otherwise nothing after the checksum would ever be read.
+/// What can be read can be written, and is the same when it is read again.
 pub fn link(rules: &Arc<Compiled>, bytes: &[u8]) -> String {
     match chain::probe(bytes, rules) {
         Ok(word) => word.to_owned(),

@@ -37,7 +37,7 @@ reasons! {
     TooManyMetrics = "too_many_metrics",
     /// A value is not a finite number, or lies beyond ±1e15.
     BadNumber = "bad_number",
-    /// A value has another type than the platform declares.
+    /// A value has a type other than the one that the platform declares.
     WrongType = "wrong_type",
     /// A message has no object of readings.
     MissingReadings = "missing_readings",
@@ -63,7 +63,7 @@ reasons! {
     RetiredDevice = "retired_device",
     /// The client that sent the message, or the partition key, is not the device of the topic.
     IdentityMismatch = "identity_mismatch",
-    /// The payload names another device than its topic.
+    /// The payload names a device other than that of its topic.
     SpoofedDeviceId = "spoofed_device_id",
     /// A wrapped record lacks a field, or has one in the wrong form.
     BadEnvelope = "bad_envelope",
@@ -96,7 +96,7 @@ impl From<Reason> for SmolStr {
 /// Why a record is set aside, as a word and as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The stable word.
+    /// The reason, which has a stable word: see [`Reason::as_str`].
     pub reason: Reason,
     /// A sentence for a person: it names keys and types, never values.
     pub detail: SmolStr,

@@ -16,7 +16,7 @@ use crate::{
 pub struct Target {
     /// Id of the contact.
     pub contact: ContactId,
-    /// The channel.
+    /// The channel through which the contact is reached.
     pub channel: Channel,
 }
 

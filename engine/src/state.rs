@@ -172,7 +172,7 @@ pub(crate) struct Presence {
 pub(crate) enum Notice {
     /// Not yet. `counted`: the cooldown has counted it as held back.
     Owed { counted: bool },
-    /// Yes.
+    /// Yes, a notice was sent.
     Given,
 }
 

@@ -103,7 +103,7 @@ pub struct Judgement {
     pub by_timer: bool,
     /// Where the rule stands afterwards.
     pub standing: Standing,
-    /// The answer.
+    /// Whether a notice is sent, and why or why not.
     pub verdict: Verdict,
 }
 

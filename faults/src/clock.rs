@@ -37,7 +37,7 @@ pub(crate) enum Call {
     Replace(usize),
     /// The event sources of the stream that was replaced are removed.
     Remove,
-    /// Nothing fails any more.
+    /// All failures stop.
     Heal,
 }
 

@@ -27,7 +27,7 @@ const SHOWN: usize = 4;
 /// The outcome of a seed.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The seed.
+    /// The seed that was simulated.
     pub seed: u64,
     /// Number of records in the log.
     pub records: u64,
@@ -235,7 +235,7 @@ impl Report {
         report
     }
 
-    /// Whether nothing is wrong.
+    /// Whether the report contains no problem.
     pub fn is_clean(&self) -> bool {
         self.wrong.is_empty()
     }

@@ -1,4 +1,4 @@
-//! One seed from beginning to end: a log, a fleet of environments, and everything that goes wrong.
+//! One seed from start to finish: a log, a fleet of environments, and everything that goes wrong.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,13 +19,15 @@ use crate::{
     world::{Happened, World},
 };
 
-/// Without faults, everything is to be done after so much virtual time.
+/// Virtual time after which everything must be done once faults have stopped.
 const DRAIN_MS: i64 = 1_800_000;
-/// Objects are deleted at this age: longer than any cached state lives, and any late create takes.
+/// Age at which objects are deleted: more than the lifetime of any cached state, and than the delay of any late
+/// create.
 const SWEEP_AGE_MS: i64 = 1_500_000;
-/// Longer than any log takes: the event source here gives no record up, however long a shard must wait for its services.
+/// Longer than any log takes: this event source never gives up on a record, however long a shard must wait for its
+/// services.
 const RECORD_AGE_MAX: Millis = Millis::from_secs(48 * 3_600);
-/// About how many records the log of a seed has.
+/// Approximate number of records in the log of a seed.
 pub const RECORDS: usize = 2_900;
 
 /// Simulates a seed.
@@ -41,17 +43,17 @@ struct Simulation<'a> {
     world: World,
     random: Random,
     sources: Vec<Source>,
-    /// Which source waits for which invocation.
+    /// The source that waits for each invocation, by its index.
     waiting: HashMap<InvocationNumber, usize>,
-    /// Which environment clears away what is old.
+    /// The environment that runs each deletion of old objects.
     clearing: HashMap<InvocationNumber, usize>,
     settings: Settings,
     environments: u64,
-    /// The source waits for so long for a batch to fill.
+    /// How long the source waits for a batch to fill.
     window: i64,
-    /// Every shard keeps to one environment for so long; nought for not at all.
+    /// How long every shard stays with one environment; zero for not at all.
     loyalty: i64,
-    /// How often, in a thousand invocations, the source loses sight of a running one.
+    /// How often the source loses track of a running invocation, per thousand invocations.
     losing: u64,
     healed: bool,
 }
@@ -130,7 +132,7 @@ impl<'a> Simulation<'a> {
             if late {
                 break;
             }
-            // What was put until now has come before anything that is delivered from now on.
+            // Records put up to now precede anything that is delivered from now on.
             for (shard, record) in self.world.services.take_put() {
                 self.sources[shard].put(record);
                 self.poll_after(shard, 0);
@@ -161,7 +163,7 @@ impl<'a> Simulation<'a> {
             Happened::Killed(invocation) => self.lost(invocation),
             Happened::TimedOut(invocation) => {
                 self.lost(invocation);
-                // The platform ends what has run out of time, mostly.
+                // The platform ends an invocation that has run out of time, in most cases.
                 if self.random.per_mille(600) {
                     self.world.kill(invocation);
                 }
@@ -185,7 +187,7 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// The source no longer waits for an invocation, whatever becomes of it.
+    /// The source stops waiting for an invocation, whatever happens to it.
     fn lost(&mut self, invocation: InvocationNumber) {
         if let Some(source) = self.waiting.remove(&invocation) {
             let wait = self.sources[source].failed(&mut self.random);
@@ -210,7 +212,7 @@ impl<'a> Simulation<'a> {
             }
             self.remove_replaced();
         }
-        // The event source finishes a shard before it begins those that came from it, mostly.
+        // The event source finishes a shard before it starts the shard's children, in most cases.
         let parents = &self.workload.shards[index].parents;
         if !parents.iter().all(|parent| self.sources[*parent].is_drained()) && self.random.per_mille(900) {
             let wait = self.random.between(500, 5_000);
@@ -236,18 +238,19 @@ impl<'a> Simulation<'a> {
         }
     }
 
-    /// The event sources of the first stream are gone from now on; what they had begun goes on.
+    /// Removes the event sources of the first stream; invocations that they have started continue.
     fn remove_replaced(&mut self) {
         let sources = self.sources.iter_mut().zip(&self.workload.shards);
         sources.filter(|(_, shard)| shard.generation == 1).for_each(|(source, _)| source.remove());
     }
 
-    /// Any idle environment that knows the shard's stream will do; if there are few, a new one is as good.
+    /// Returns any idle environment that knows the shard's stream; if there are few, perhaps a new one.
     fn environment(&mut self, shard: usize) -> usize {
         let generation = self.workload.shards[shard].generation;
         let idle: Vec<usize> = self.world.idle_in(generation).collect();
         if self.loyalty > 0 && idle.len() > 1 {
-            // Whoever has not been asked for a long time has an old state of the shard, and is asked again in the end.
+            // An environment that has not been used for a long time holds an old state of the shard, and is
+            // eventually used again.
             return idle[(self.world.clock.now() / self.loyalty) as usize % idle.len().min(3 + shard)];
         }
         if !idle.is_empty() && (idle.len() as u64 >= self.environments || self.random.per_mille(900)) {
@@ -257,8 +260,8 @@ impl<'a> Simulation<'a> {
         self.world.start_environment(&Settings { generation, ..self.settings.clone() }, behind)
     }
 
-    /// New environments come with a newer rule set; about half of the old ones stay for now. A shard that has not
-    /// begun by then could start with either, so the roll-out waits for all to have begun.
+    /// Rolls out a newer rule set to new environments; about half of the old ones stay for now. A shard that has not
+    /// started by then could start with either set, so the roll-out waits until all have started.
     fn roll_out(&mut self, version: usize) {
         let now = self.world.clock.now();
         let mut roots = self.workload.shards.iter().filter(|it| it.parents.is_empty() && it.opened_at <= now);

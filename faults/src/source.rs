@@ -1,5 +1,6 @@
-//! The event source of one shard as Lambda runs it: one batch at a time, in order; what fails comes again, from where
-//! the answer says, in halves or whole. Batches are cut anywhere, and sometimes what was done comes once more.
+//! The event source of one shard as Lambda runs it: one batch at a time, in order. What fails is delivered again,
+//! from where the response says, in halves or whole. Batches are cut anywhere, and sometimes records that are done
+//! are delivered again.
 
 use std::sync::Arc;
 
@@ -11,34 +12,34 @@ use crate::{
     world::{Delivery, Record},
 };
 
-/// The most records of a batch.
+/// Maximum number of records in a batch.
 const BATCH_RECORDS_MAX: u64 = 60;
-/// How many records are delivered again at most when the source forgets how far it was.
+/// Maximum number of records that are delivered again when the source loses its position.
 const REWIND_MAX: u64 = 40;
 
-/// Where the source of a shard stands.
+/// The position of a shard's source.
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) shard: Arc<str>,
     records: Vec<Arc<Record>>,
-    /// All records before this one are done.
+    /// Index of the first record that is not done.
     done: usize,
-    /// Parts that are to come next, the first one last.
+    /// Ranges of records to deliver next, the first one last.
     parts: Vec<(usize, usize)>,
     pub(crate) in_flight: Option<InvocationNumber>,
-    /// Whether it was removed, with whatever it had not delivered.
+    /// Whether it was removed, together with everything that it had not delivered.
     removed: bool,
     failures: u32,
     pub(crate) deliveries: u64,
     pub(crate) failed: u64,
 }
 
-/// What the source does next.
+/// The source's next action.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// It delivers this.
+    /// Deliver this.
     Deliver(Delivery),
-    /// It waits for a record until then.
+    /// Wait for a record until this time.
     Wait(i64),
     /// Everything is done.
     Nothing,
@@ -59,17 +60,17 @@ impl Source {
         }
     }
 
-    /// The last record of which all before it are done, and it is.
+    /// Returns the number of the last record that is done, with everything before it.
     pub(crate) fn acknowledged(&self) -> Option<SequenceNumber> {
         self.done.checked_sub(1).map(|last| self.records[last].sequence)
     }
 
-    /// Nothing is delivered any more.
+    /// Stops all deliveries.
     pub(crate) fn remove(&mut self) {
         self.removed = true;
     }
 
-    /// A record has come. All that was delivered came before it.
+    /// Adds a record. Everything delivered so far precedes it.
     pub(crate) fn put(&mut self, record: Arc<Record>) {
         if self.removed {
             return;
@@ -88,7 +89,7 @@ impl Source {
         self.removed || done
     }
 
-    /// Settles what to deliver.
+    /// Decides what to deliver.
     pub(crate) fn next(&mut self, random: &mut Random, now: i64) -> Next {
         if self.removed {
             return Next::Nothing;
@@ -107,12 +108,12 @@ impl Source {
         Next::Deliver(Delivery { shard: self.shard.clone(), records: self.records[from..to].into() })
     }
 
-    /// Takes an answer, and says how long to wait before the next delivery.
+    /// Handles a response, and returns how long to wait before the next delivery.
     pub(crate) fn answered(&mut self, outcome: &Outcome, random: &mut Random) -> i64 {
         self.in_flight = None;
         let Some((from, to)) = self.parts.pop() else { return 0 };
         match (&outcome.failure, outcome.failed_from) {
-            // An answer that names no record is one that all is done, whatever the reason given.
+            // A response that names no record means that all are done, whatever the reason given.
             (Some(failure), None) if failure.is_transient() => self.taken(to, random),
             (None, _) => self.taken(to, random),
             (Some(failure), Some(failed)) if failure.is_transient() => {
@@ -130,7 +131,7 @@ impl Source {
         random.between(0, 2_000)
     }
 
-    /// The invocation failed as a whole, or nobody knows what became of it.
+    /// Handles an invocation that failed as a whole, or whose outcome is unknown.
     pub(crate) fn failed(&mut self, random: &mut Random) -> i64 {
         self.in_flight = None;
         let Some((from, to)) = self.parts.pop() else { return 0 };
@@ -151,7 +152,7 @@ impl Source {
         }
         self.failures += 1;
         self.failed += 1;
-        // The waits of the real one are longer; what matters is that they grow and are bounded.
+        // The waits of the real event source are longer; what matters is that they grow and are bounded.
         random.between(100, 1_000 << self.failures.min(4))
     }
 }

@@ -1,5 +1,5 @@
-//! The stream of a log: shards that take records by the hash of their keys, that are split and merged while it runs, and
-//! in whose place another stream may come.
+//! The stream of a log: shards that take records by the hash of their keys, that are split and merged while it runs,
+//! and that another stream may replace.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::{
     world::Record,
 };
 
-/// Numbers between two records of a log, for those that come while it runs.
+/// Free numbers between two records of a log, for records that are put while it runs.
 const NUMBERS_FREE: u64 = 1 << 16;
 
 fn numbered(number: u64) -> SequenceNumber {
@@ -19,7 +19,7 @@ fn numbered(number: u64) -> SequenceNumber {
     SequenceNumber::new(&digits).expect("digits are a sequence number")
 }
 
-/// The number after another one; none after the last there is.
+/// Returns the number after another one; `None` after the largest.
 pub(crate) fn next_number(last: &SequenceNumber) -> Option<SequenceNumber> {
     let mut digits: Vec<u8> = last.digits().bytes().collect();
     for place in (0..digits.len()).rev() {
@@ -37,22 +37,22 @@ pub(crate) fn next_number(last: &SequenceNumber) -> Option<SequenceNumber> {
 /// One shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Shard {
-    /// Of its stream. Shards of two generations may have the same name.
+    /// Generation of its stream. Shards of two generations may have the same name.
     pub(crate) generation: u32,
     pub(crate) name: String,
     pub(crate) range: HashRange,
-    /// Indexes of the shards that it came from.
+    /// Indexes of its parents.
     pub(crate) parents: Vec<usize>,
-    /// The number that it begins with.
+    /// Its starting sequence number.
     pub(crate) first: SequenceNumber,
     pub(crate) opened_at: i64,
     pub(crate) closed_at: Option<i64>,
     pub(crate) records: Vec<Put>,
-    /// Whether its chain was sealed for a stream that came in this one's place.
+    /// Whether its chain was sealed because another stream replaced this one.
     pub(crate) sealed: bool,
-    /// The newest rule set that was announced to it or its parents.
+    /// Index of the newest rule set that was announced to it or its parents.
     pub(crate) told: usize,
-    /// How late news of a rule set comes.
+    /// Delay of rule set announcements, in milliseconds.
     pub(crate) lag: i64,
 }
 
@@ -60,22 +60,22 @@ pub(crate) struct Shard {
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) shards: Vec<Shard>,
-    /// The newest generation, which alone takes records.
+    /// The newest generation, the only one that takes records.
     generation: u32,
-    /// Numbers rise over all shards of a generation, so that a child's lie above its parents'.
+    /// Numbers rise across all shards of a generation, so that a child's lie above its parents'.
     number: u64,
 }
 
 impl Stream {
-    /// So many shards that share the keys.
+    /// Creates a stream with this many shards, which share the keys.
     pub(crate) fn new(random: &mut Random, shards: u64, at: i64) -> Self {
         let mut stream = Self { shards: Vec::new(), generation: 0, number: 0 };
         stream.replace(random, shards, at);
         stream
     }
 
-    /// Another stream in this one's place, whose shards are named as those of this one were and share the keys anew. Its
-    /// numbers may be lower.
+    /// Replaces this stream by another, whose shards take over the names of this one's and share the keys from
+    /// scratch. Its numbers may be lower.
     pub(crate) fn replace(&mut self, random: &mut Random, shards: u64, at: i64) {
         let told = self.open_shards().into_iter().map(|shard| self.shards[shard].told).min().unwrap_or_default();
         (self.generation, self.number) = (self.generation + 1, random.below(1 << 50));
@@ -114,13 +114,13 @@ impl Stream {
         numbered(self.number)
     }
 
-    /// Indexes of the shards that take records.
+    /// Returns the indexes of the shards that take records.
     pub(crate) fn open_shards(&self) -> Vec<usize> {
         let is_open = |shard: &Shard| shard.generation == self.generation && shard.closed_at.is_none();
         (0..self.shards.len()).filter(|index| is_open(&self.shards[*index])).collect()
     }
 
-    /// Puts a record where its key belongs.
+    /// Puts a record into the shard that takes its key.
     pub(crate) fn put(
         &mut self,
         random: &mut Random,

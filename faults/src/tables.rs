@@ -1,4 +1,4 @@
-//! The tables of a platform, in which every row is put once: a row put again must say the same.
+//! The tables of a platform, in which every row is put once: a row that is put again must have the same content.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use fleetform_engine::effect::{Alert, Notification, Quarantined};
 
 use crate::clock::InvocationNumber;
 
-/// The tables, each in the order in which its rows came.
+/// The tables, each in the order in which its rows were put.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rows {
     /// Notices, by id.
@@ -22,7 +22,7 @@ pub(crate) struct Rows {
     places: HashMap<(u8, String, String), usize>,
 }
 
-/// How a row came to be there.
+/// The origin of a row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Put {
     pub(crate) at: i64,

@@ -1,6 +1,6 @@
-//! Logs to simulate: what devices send, what people and gateways get wrong, who is moved where, and which rule sets are
-//! rolled out, all drawn from a seed. Beside the bytes of a record stands what was meant by it, so that nobody need
-//! parse it again to know; what should come of it is not known here.
+//! Logs to simulate: what devices send, the mistakes of people and gateways, the moves of devices, and the rule sets
+//! that are rolled out, all drawn from a seed. Each record's bytes are stored with their meaning, so that they need
+//! not be parsed again. The expected result is not known here.
 
 mod redrive;
 mod words;
@@ -27,74 +27,75 @@ pub(crate) const START_MS: i64 = 1_769_855_400_000;
 /// A whole log and the rule sets that it names.
 #[derive(Debug)]
 pub(crate) struct Workload {
-    /// The first is in force from the start.
+    /// Artifacts; the first is in force from the start.
     pub rule_sets: Vec<Vec<u8>>,
-    /// Parents before their children.
+    /// Shards, parents before their children.
     pub shards: Vec<Shard>,
-    /// When the last record arrives.
+    /// When the last record arrives, in milliseconds.
     pub ends_at: i64,
     /// When each later set is rolled out to the environments, before its records are put.
     pub rollouts: Vec<i64>,
-    /// Where another stream takes the first one's place.
+    /// Where another stream replaces the first one.
     pub replacement: Option<Replacement>,
 }
 
-/// How another stream comes in the place of the first.
+/// How another stream replaces the first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Replacement {
-    /// From then on records go to the other one.
+    /// Time from which records go to the new stream.
     pub at: i64,
-    /// How long the first one is delivered beside it all the same; none where the other one waits until it is empty.
+    /// How long the first stream is still delivered alongside the new one, in milliseconds; `None` if the new one
+    /// waits until it is empty.
     pub beside_ms: Option<i64>,
 }
 
-/// A record, and what was meant by it.
+/// A record and its meaning.
 #[derive(Clone, Debug)]
 pub(crate) struct Put {
-    /// As the stream keeps it.
+    /// The record as the stream keeps it.
     pub record: Arc<Record>,
-    /// The ingest time that it claims to have.
+    /// The ingest time that it states.
     pub claimed: Option<i64>,
-    /// What it says.
+    /// What it means.
     pub fact: Fact,
 }
 
-/// What a record says.
+/// The meaning of a record.
 #[derive(Clone, Debug)]
 pub(crate) enum Fact {
     /// A device sent samples.
     Message(String, Vec<Sample>),
-    /// Nothing that can be taken, for this reason; where a device is named, only if that device is known at all.
+    /// A record that is refused for this reason; if a device is named, only if that device is known at all.
     Bad(Option<String>, &'static str),
-    /// A record on which the engine fails or dies. It is set aside for this reason, and nothing else comes of it, not even
-    /// time.
+    /// A record on which the engine panics or dies. It is set aside for this reason and has no other effect, not even
+    /// on time.
     Poison(&'static str),
-    /// A device says that it is there, or that it has gone.
+    /// A device reports that it is online or gone.
     Status(String, bool),
-    /// A device raises an alarm with this code, or ends it.
+    /// A device raises or ends an alarm with this code.
     Alarm(String, &'static str, bool),
-    /// The broker speaks of a device's connection.
+    /// The broker reports on a device's connection.
     Connection(String, Connection),
     /// A device is registered, with these fields.
     Device(String, Value),
-    /// A rule set of this version and address is to be adopted.
+    /// A rule set with this version and address is to be adopted.
     Rules(u64, String),
-    /// Operators set something for a rule, with these fields.
+    /// Operators set an override of a rule, with these fields.
     Override(Value),
-    /// A record that was lost, or set aside, is put once more.
+    /// A record that was lost or set aside is redriven.
     Again(Box<Self>),
-    /// The engine says what a device is to a fleet.
+    /// The engine reports what a device is to a fleet.
     Member(Value),
 }
 
-/// A connection's beginning or end.
+/// The start or end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Connection {
-    /// Rises from connection to connection, until the broker counts anew.
+    /// Rises from connection to connection, until the broker restarts the count.
     pub version: u64,
-    /// Whether it begins.
+    /// Whether it is a connect.
     pub connected: bool,
-    /// Whether it ends because of a second client of the same name.
+    /// Whether it ends because of a second client with the same id.
     pub duplicate: bool,
 }
 
@@ -115,18 +116,18 @@ struct Device {
     revision: u64,
     mood: usize,
     silent_until: i64,
-    /// Version of the newest of its connections.
+    /// Version of its newest connection.
     connections: u64,
     running: bool,
     /// The temperature at which its sensor is stuck.
     stuck: Option<i64>,
 }
 
-/// A device that is written about and never registered.
+/// A device that sends messages but is never registered.
 const STRANGER: &str = "nobody-0";
 
 impl Workload {
-    /// The log of a seed, of about so many records.
+    /// Writes the log of a seed, with about this many records.
     pub(crate) fn new(random: &mut Random, records: usize) -> Self {
         let shard_count = 1 + random.below(3) as usize;
         let mut sets = vec![rules::first(random)];
@@ -145,11 +146,11 @@ impl Workload {
         let reshards = random.below(4) * random.below(2);
         let mut at: Vec<usize> = (0..reshards).map(|_| random.below(records as u64) as usize).collect();
         at.sort_unstable();
-        // Finding a killer takes many tries, for which there must be time.
+        // Finding a killer takes many attempts, which need time.
         writer.poison_until = START_MS + length - length / 10;
         writer.revisions = random.per_mille(700).then(BTreeMap::new);
         let step = step / shard_count as i64;
-        // Drawn apart from everything else, so that the other seeds stay what they were.
+        // Drawn separately from everything else, so that existing seeds keep their meaning.
         let mut apart = random.clone().fork();
         let replaced = apart.per_mille(300).then(|| {
             let beside_ms = apart.per_mille(500).then(|| apart.between(0, 120_000));
@@ -164,10 +165,10 @@ impl Workload {
         Self { shards: writer.stream.shards, rule_sets, ends_at: START_MS + length + 60_000, rollouts, replacement }
     }
 
-    /// A log of one shard and one rule set.
+    /// Writes a log of one shard and one rule set.
     pub(crate) fn calm(random: &mut Random, records: usize, start: i64) -> Self {
         let rule_sets = vec![canonical(&rules::first(random))];
-        // Few devices and long steps bring a rule to its end in few records.
+        // Few devices and long steps let a rule run its course within few records.
         let step = random.between(5_000, 60_000);
         let mut writer = Writer::new(start, random.fork(), 1, &rule_sets, &[]);
         writer.fill(records, step, &[], None);
@@ -176,7 +177,7 @@ impl Workload {
     }
 }
 
-/// A set as the generator would write it.
+/// Encodes a set as the generator would.
 fn canonical(set: &Value) -> Vec<u8> {
     let set: RuleSet = serde_json::from_value(set.clone()).expect("the sets made here have the artifact's form");
     set.to_bytes()
@@ -191,11 +192,11 @@ struct Writer<'a> {
     rule_sets: &'a [Vec<u8>],
     rollouts: &'a [i64],
     last: Option<Put>,
-    /// What the engine does not survive comes before this.
+    /// Records that the engine does not survive come before this time.
     poison_until: i64,
-    /// The newest revision of each rule's row; none where nobody sets anything.
+    /// The newest revision of each rule's override; `None` if no overrides are set.
     revisions: Option<BTreeMap<String, u64>>,
-    /// Records that are given up or set aside, and put once more; none where nobody does.
+    /// Records that are given up or set aside, and redriven; `None` if there are none.
     losses: Option<Losses>,
 }
 
@@ -220,8 +221,8 @@ impl<'a> Writer<'a> {
         Self { start, random, stream, devices, rule_sets, rollouts, last, poison_until: start, revisions, losses }
     }
 
-    /// One record a step. Before some of them the stream is resharded, and before one it is replaced by one of so many
-    /// shards.
+    /// Writes one record per step. Before some of them the stream is resharded, and before one it is replaced by a
+    /// stream with the given number of shards.
     fn fill(&mut self, records: usize, step: i64, reshards: &[usize], replaced: Option<(usize, u64)>) {
         for device in 0..self.devices.len() {
             self.register(device, self.start);
@@ -294,8 +295,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Operators change a row, and every shard is told. What does not reach a shard, or comes again, is a relay that
-    /// has failed or tried again.
+    /// Operators change a row, and every shard is notified. A notification that does not reach a shard, or arrives
+    /// twice, stands for a relay that failed or tried again.
     fn override_rule(&mut self, at: i64) {
         let Some(revisions) = &mut self.revisions else { return };
         let random = &mut self.random;

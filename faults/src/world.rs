@@ -1,5 +1,5 @@
 //! The executor: environments that run the production driver over the services, one await at a time, in virtual time.
-//! What is delivered to whom, and what is made of the answer, is for an event source to say.
+//! An event source decides what is delivered to which environment, and what follows from the response.
 
 use std::{
     collections::BTreeMap,
@@ -24,23 +24,23 @@ use crate::{
     services::{Connection, Services},
 };
 
-/// How long an invocation may take.
+/// How long an invocation may take, in milliseconds.
 pub(crate) const INVOCATION_MS: i64 = 60_000;
 
 /// A record as the stream keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    /// Its number in the shard.
+    /// Its sequence number in the shard.
     pub sequence: SequenceNumber,
     /// Its partition key.
     pub partition_key: String,
-    /// When it arrived.
+    /// When it arrived, in milliseconds.
     pub arrived_at: i64,
-    /// Its bytes.
+    /// The record's bytes.
     pub data: Vec<u8>,
 }
 
-/// What is delivered.
+/// Records to deliver, and their shard.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) shard: Arc<str>,
@@ -52,7 +52,7 @@ pub(crate) struct Delivery {
 pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
     pub(crate) services: Arc<Services>,
-    /// None while an environment runs something, or is gone.
+    /// `None` while an environment runs something, or is gone.
     environments: Vec<Option<Environment>>,
     running: BTreeMap<InvocationNumber, Running>,
     invocations: InvocationNumber,
@@ -62,16 +62,16 @@ pub(crate) struct World {
 #[derive(Debug)]
 struct Environment {
     driver: Driver,
-    /// What it was deployed with.
+    /// The settings that it was deployed with.
     settings: Settings,
-    /// What a process of it leaves for the next one.
+    /// Crumbs that one of its processes leaves for the next.
     crumbs: Arc<Folder>,
-    /// How far its clock is behind.
+    /// How far its clock is behind, in milliseconds.
     behind: i64,
 }
 
 impl Environment {
-    /// A process that has seen nothing yet, on a disk that may have been used before.
+    /// Creates a process that has seen nothing yet, on a disk that may have been used before.
     fn new(settings: Settings, crumbs: Arc<Folder>, behind: i64) -> Self {
         Self { driver: Driver::with_step(settings.clone(), poison::step), settings, crumbs, behind }
     }
@@ -98,7 +98,7 @@ impl Crumbs for Folder {
     }
 }
 
-/// What an invocation has at hand.
+/// What an invocation can access.
 struct Host {
     connection: Connection,
     clock: Arc<Clock>,
@@ -125,13 +125,13 @@ impl std::fmt::Debug for Running {
 /// What happened next.
 #[derive(Debug)]
 pub(crate) enum Happened {
-    /// An invocation gave its answer.
+    /// An invocation returned its response.
     Ended(InvocationNumber, Box<Outcome>),
     /// Its environment died.
     Killed(InvocationNumber),
-    /// It has not ended in time. It goes on until it is killed.
+    /// It has not ended in time. It continues until it is killed.
     TimedOut(InvocationNumber),
-    /// A planned call has come.
+    /// A planned call is due.
     Called(Call),
 }
 
@@ -140,13 +140,13 @@ impl World {
         Self { clock, services, environments: Vec::new(), running: BTreeMap::new(), invocations: 0, random }
     }
 
-    /// Those of them that were deployed with a generation of the stream.
+    /// Returns the idle environments that were deployed with a generation of the stream.
     pub(crate) fn idle_in(&self, generation: u32) -> impl Iterator<Item = usize> {
         let settings = |index: &usize| self.environments[*index].as_ref().map(|environment| &environment.settings);
         self.idle().filter(move |index| settings(index).is_some_and(|settings| settings.generation == generation))
     }
 
-    /// A new environment, which has seen nothing yet.
+    /// Starts a new environment, which has seen nothing yet.
     pub(crate) fn start_environment(&mut self, settings: &Settings, behind: i64) -> usize {
         self.environments.push(Some(Environment::new(settings.clone(), Arc::default(), behind)));
         self.environments.len() - 1
@@ -194,11 +194,11 @@ impl World {
         })
     }
 
-    /// Starts a run that clears away what of every chain is older than so many milliseconds. What fails is left to the
-    /// next one.
+    /// Starts a run that deletes from every chain what is older than `age_ms` milliseconds. What fails is left to the
+    /// next run.
     pub(crate) fn clear(&mut self, environment: usize, age_ms: i64) -> InvocationNumber {
         self.start(environment, async move |driver, host| {
-            // The engine's own age is days: to it, it is later than it is here.
+            // The engine's own limit is in days, so it is given a later time than the one here.
             let now = Timestamp(host.clock.now() + CHAIN_AGE_MAX.0.cast_signed() - age_ms);
             for chain in drive::chains(&host.connection).await.unwrap_or_default() {
                 let _next_time = drive::expire(&host.connection, &chain, now).await;
@@ -235,13 +235,13 @@ impl World {
         number
     }
 
-    /// Ends an invocation and its environment where it stands.
+    /// Ends an invocation and its environment immediately.
     pub(crate) fn kill(&mut self, invocation: InvocationNumber) {
         self.running.remove(&invocation);
         self.clock.ended(invocation);
     }
 
-    /// Lets time pass until something happens that an event source need know.
+    /// Lets time pass until something happens that an event source needs to know.
     pub(crate) fn next(&mut self) -> Option<Happened> {
         loop {
             match self.clock.advance()? {
@@ -265,7 +265,7 @@ impl World {
         poison::live();
         let polled = running.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         if poison::is_dead() {
-            // The environment begins a new process, which finds what the old one left.
+            // The environment starts a new process, which finds what the old one left.
             let Running { environment, settings, behind, crumbs, .. } = self.running.remove(&invocation)?;
             self.environments[environment] = Some(Environment::new(settings, crumbs, behind));
             self.clock.ended(invocation);

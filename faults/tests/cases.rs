@@ -1,4 +1,4 @@
-//! Cases written by hand, through the command line and its files, as anybody else would play them.
+//! Handwritten cases, played through the command line and its files, as any user would.
 
 use std::{
     path::Path,
@@ -47,7 +47,7 @@ impl Case {
         self.log.push(json!({ "kind": "rec", "shard": shard, "seq": seq, "pk": key, "arr": at, "data": data }));
     }
 
-    /// A logger that is too hot at each of so many records, a minute apart.
+    /// A logger that is too hot at each of these records, a minute apart.
     fn hot(&mut self, shard: &str, device: &str, seqs: std::ops::Range<u64>) {
         for seq in seqs {
             let data = json!({ "readings": { "pressure": 20.0, "temperature": 55.0 } });
@@ -96,7 +96,7 @@ impl Case {
         }
     }
 
-    /// What is complained of.
+    /// The error message.
     fn refused(&self, faults: &str) -> String {
         let output = self.run(faults);
         assert_eq!(output.status.code(), Some(2));
@@ -111,7 +111,7 @@ impl Played {
         self.responses.iter().map(|response| response["result"].as_str().unwrap()).collect()
     }
 
-    /// The one alert that a hot logger makes.
+    /// The one alert that a hot logger causes.
     fn is_one_alert_of(&self, sequence: &str) -> bool {
         self.outbox.len() == 1
             && self.outbox[0]["alert"]["rule"] == "very-hot"
@@ -204,7 +204,7 @@ fn case_35_an_object_of_a_newer_version_fails_the_invocation() {
 #[test]
 fn case_36_a_thousand_transitions_of_one_batch_are_in_the_outbox_once() {
     let mut case = Case { folder: tempfile::tempdir().unwrap(), log: Vec::new() };
-    // A cooldown would hold most of them back.
+    // A cooldown would hold back most of them.
     let mut rules: Value = serde_json::from_str(RULES).unwrap();
     rules["severities"]["medium"]["cooldown_ms"] = json!(0);
     rules["rules"]["very-hot"]["keep_firing_for_ms"] = json!(0);
@@ -352,7 +352,7 @@ fn numbers_are_written_as_in_the_log() {
         &json!({ "readings": { "temperature": 55.0 } }),
     );
     let lines: String = case.log.iter().map(|line| format!("{line}\n")).collect();
-    // A stream's number as JSON's number, which is longer than most readers take.
+    // A stream's number as a JSON number, which is longer than most readers accept.
     let number = "49590338271490256608559692538361571095921575989136588898";
     let bare = lines.replace(&format!("\"{number}\""), number);
     assert_ne!(lines, bare);
@@ -421,7 +421,8 @@ fn bad_input_is_refused_with_its_line_and_nothing_is_written() {
     assert!(stderr.starts_with("error: rules.json:2: "), "{stderr}");
 }
 
-/// Five hydrants of a zone, three of which are opened; the numbers of their records leave room for others or do not.
+/// Five hydrants of a zone, three of which are opened. The numbers of their records leave room for others or not,
+/// depending on `step`.
 fn hydrants(step: u64) -> Case {
     let mut case = Case { folder: tempfile::tempdir().unwrap(), log: Vec::new() };
     for device in 0..5 {
@@ -446,11 +447,11 @@ fn fleet_alerts(played: &Played) -> Vec<&Value> {
 fn what_devices_say_to_fleets_is_heard() {
     let alone = hydrants(1_000).play(&json!([]));
     assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""));
-    // The log ends with the third hydrant, so that all that was said comes in a batch of its own.
+    // The log ends with the third hydrant, so that all reports arrive in a batch of their own.
     let [fleet] = fleet_alerts(&alone)[..] else { panic!("{}", alone.state) };
     assert_eq!((&fleet["zone"], &fleet["value"]), (&json!("zone-a"), &json!(3.0)));
     assert_eq!(alone.responses.len(), 2);
-    // A kill before any row is published, and a second host that finds what was committed, change nothing of it.
+    // A kill before any row is published, and a second host that finds what was committed, change nothing about it.
     let killed = hydrants(1_000).play(&json!([{ "inv": 1, "op": "publish", "nth": 5, "do": "kill" }]));
     assert_eq!(killed.results()[0], "killed");
     assert_eq!(fleet_alerts(&killed).len(), 1);
@@ -460,7 +461,7 @@ fn what_devices_say_to_fleets_is_heard() {
 #[test]
 fn records_without_a_number_in_the_log_find_one() {
     let mut case = hydrants(1);
-    // What is said before the next records come must lie before them.
+    // Reports made before the next records arrive must lie before them.
     case.record(9, "s0", "hydrant-3", 3_600, &json!({ "readings": { "open": false } }));
     case.log.push(json!({ "kind": "batch", "shard": "s0", "seqs": (1..=8).collect::<Vec<u64>>() }));
     case.log.push(json!({ "kind": "batch", "shard": "s0", "seqs": [9] }));

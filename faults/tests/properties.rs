@@ -1,5 +1,5 @@
-//! What changes nothing, each over enough cases to notice when something does. Ten thousand cases of each are a part of
-//! `cargo xtask simulate`.
+//! Changes that change nothing, each over enough cases to notice when something does. Ten thousand cases of each are
+//! a part of `cargo xtask simulate`.
 
 use fleetform_faults::Property;
 

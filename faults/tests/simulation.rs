@@ -5,7 +5,7 @@ use std::thread;
 
 use fleetform_faults::simulate;
 
-/// Records of a log: a fifth of those of the long form.
+/// Number of records in a log: a fifth of those in the long form.
 const RECORDS: usize = 500;
 
 #[test]
@@ -35,7 +35,7 @@ fn a_seed_takes_the_same_course_twice() {
     assert_ne!(simulate(3, RECORDS).trace, simulate(4, RECORDS).trace);
 }
 
-/// Seeds that found a bug once: one each line, with the number of records and what it was.
+/// Seeds that once found a bug: one per line, with the number of records and a description.
 #[test]
 fn seeds_that_found_a_bug_stay_clean() {
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! One simulated device in the course of a run: what it measures and what it sends.
+//! One simulated device during a run: what it measures and what it sends.
 
 use fleetform_engine::{
     ids::DeviceId,
@@ -13,18 +13,19 @@ use crate::{
     signal::{Moment, Signal},
 };
 
-/// The most samples that a device sends at once: one that measures far more often than it sends drops the oldest.
+/// Maximum number of samples that a device sends at once. One that measures far more often than it sends drops the
+/// oldest.
 const SAMPLES_MAX: u64 = 1_000;
 
-/// How far a wrong clock is off at most, in milliseconds.
+/// Maximum error of a wrong clock, in milliseconds.
 const SKEW_MAX_MS: i64 = 600_000;
 
-/// How many samples a burst lasts.
+/// Length of a burst, in samples.
 const BURST_SAMPLES: u32 = 3;
 
 /// One device.
 pub(crate) struct Device {
-    /// Its group's place among the fleet's.
+    /// Index of its group in the fleet.
     pub(crate) group: usize,
     profile: Profile,
     chance: fastrand::Rng,
@@ -34,17 +35,17 @@ pub(crate) struct Device {
     /// How far its clock is ahead, in milliseconds.
     skew_ms: i64,
     burst: u32,
-    /// When it last took a sample, or nothing.
+    /// When it last took a sample, if it has.
     sampled: Option<Timestamp>,
-    /// Whether it has said that it is there.
+    /// Whether it has reported that it is online.
     is_online: bool,
 }
 
-/// When a device sends.
+/// The moment at which a device sends.
 #[derive(Clone, Copy)]
 pub(crate) struct Now {
     pub(crate) at: Timestamp,
-    /// How far the run has come.
+    /// How far the run has progressed, from 0 to 1.
     pub(crate) share: f64,
     pub(crate) last_will: bool,
 }
@@ -85,7 +86,7 @@ impl Device {
         }
     }
 
-    /// What it sends now, each with how much later it arrives.
+    /// Returns what it sends now, each message with its additional delay.
     pub(crate) fn send(
         &mut self,
         now: Now,
@@ -139,10 +140,10 @@ impl Device {
         sent
     }
 
-    /// What it has measured since it last sent.
+    /// Returns what it has measured since it last sent.
     fn samples(&mut self, now: Now, device_type: &DeviceType, format: &MessageFormat) -> Vec<Sample> {
         let every = device_type.report_every_ms.0;
-        // After a silence there is only what it measures now: it was off.
+        // After a silence there is only the current sample: the device was off.
         let since = self.sampled.map_or(every, |sampled| now.at.since(sampled).0);
         let count = (since / every).clamp(1, SAMPLES_MAX);
         self.sampled = Some(now.at);
@@ -164,7 +165,7 @@ impl Device {
         for (reading, signal) in device_type.readings.values().zip(&mut self.signals) {
             readings.insert(reading.key.to_string(), signal.value(&reading.value, moment, &mut self.chance));
         }
-        // Nobody says what a health value means: something that falls slowly will do for all of them.
+        // What a health value means is not specified: a slow fall works for all of them.
         let level = self.battery - 5.0 * now.share;
         let health = format.health.values().map(|path| (path.to_string(), json!((level * 10.0).round() / 10.0)));
         let at = if self.skew_ms < 0 {

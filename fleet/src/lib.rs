@@ -1,7 +1,8 @@
-//! Simulated devices: what a fleet of a platform would send, message by message, in the order in which it would arrive.
+//! Simulated devices: what a fleet of a platform would send, message by message, in the order in which it would
+//! arrive.
 //!
-//! A run follows from a rule set, how many devices of which type there are in which zone, and a seed, and from nothing else:
-//! the same ones give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will do.
+//! A run depends only on a rule set, the number of devices of each type in each zone, and a seed: the same inputs
+//! give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will do.
 #![forbid(unsafe_code)]
 
 mod device;
@@ -28,96 +29,96 @@ pub use shadow::{Setting, Shadow};
 
 use device::Device;
 
-/// The most devices of a fleet.
+/// Maximum number of devices in a fleet.
 pub const DEVICES_MAX: u64 = 1_000_000;
 
 /// Devices of one type in one zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Their type, which the rule set has.
+    /// Id of their type, which must be in the rule set.
     pub device_type: DeviceTypeId,
-    /// Their zone.
+    /// Id of their zone.
     pub zone: ZoneId,
-    /// How many there are.
+    /// Number of devices.
     pub count: u32,
 }
 
-/// What a run is like.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// What everything that is left to chance follows from.
+    /// Seed of all random choices.
     pub seed: u64,
-    /// When it begins.
+    /// When the run starts.
     pub start: Timestamp,
-    /// How long it lasts.
+    /// How long the run lasts.
     pub length: Millis,
     /// How devices behave.
     pub mix: Mix,
-    /// What devices are called.
+    /// Template of the devices' names.
     pub names: NameTemplate,
-    /// Whether the broker says that a device is gone, since it has left a will.
+    /// Whether the broker reports that a device is gone, because the device has left a will.
     pub last_will: bool,
 }
 
-/// What a device sends: one message.
+/// One message that a device sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// When it arrives at the broker.
     pub at: Timestamp,
-    /// The device's place in [`Fleet::devices`].
+    /// Index of the device in [`Fleet::devices`].
     pub device: usize,
-    /// What it says.
+    /// Kind of message.
     pub kind: Kind,
-    /// Its bytes.
+    /// The message's bytes.
     pub payload: Vec<u8>,
-    /// How many samples are in it.
+    /// Number of samples in the message.
     pub samples: usize,
-    /// Whether it is one that must be refused.
+    /// Whether the message must be refused.
     pub is_malformed: bool,
 }
 
-/// Who a device of the fleet is.
+/// The identity of a device in the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// Its id.
+    /// Id of the device.
     pub id: DeviceId,
-    /// Its type.
+    /// Id of its type.
     pub device_type: DeviceTypeId,
-    /// Its zone.
+    /// Id of its zone.
     pub zone: ZoneId,
     /// How it behaves.
     pub profile: Profile,
 }
 
-/// A fleet on its way through a run: an iterator over what it sends.
+/// A fleet during a run: an iterator over what it sends.
 pub struct Fleet<'r> {
     message: &'r MessageFormat,
     types: Vec<&'r DeviceType>,
     members: Vec<Member>,
     devices: Vec<Device>,
     options: Options,
-    /// What is to come, by time and then by the order in which it was planned.
+    /// Planned events, by time and then in the order in which they were planned.
     planned: BTreeMap<(Timestamp, u64), What>,
     order: u64,
-    /// What comes next, of one moment.
+    /// The next events, all at the same moment.
     ready: VecDeque<Event>,
 }
 
 enum What {
     /// A device sends what it has.
     Send(usize),
-    /// A message arrives that was sent before.
+    /// A message that was sent earlier arrives.
     Arrive(Event),
 }
 
 impl<'r> Fleet<'r> {
-    /// A fleet before its first message.
+    /// Creates a fleet before its first message.
     ///
     /// # Errors
-    /// If a device's name is none.
+    /// If a device's name is not a valid device id.
     ///
     /// # Panics
-    /// If a group is of a type that the rule set does not have, or there are more than [`DEVICES_MAX`] devices.
+    /// If the rule set does not contain the type of a group, or there are more than [`DEVICES_MAX`] devices.
     pub fn new(rules: &'r RuleSet, groups: &[Group], options: Options) -> Result<Self, InvalidName> {
         let count: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
         assert!(count <= DEVICES_MAX, "a fleet has at most {DEVICES_MAX} devices");
@@ -156,17 +157,17 @@ impl<'r> Fleet<'r> {
         Ok(())
     }
 
-    /// Its devices. An event names one by its place here.
+    /// Returns its devices. An event names one by its index here.
     pub fn devices(&self) -> &[Member] {
         &self.members
     }
 
-    /// How far the run has come at a moment, from 0 to 1.
+    /// Returns how far the run has progressed at a moment, from 0 to 1.
     pub fn share(&self, at: Timestamp) -> f64 {
         share(&self.options, at)
     }
 
-    /// A message as the topic rules put it on the telemetry stream.
+    /// Returns a message as the topic rules put it on the telemetry stream.
     pub fn record(&self, event: &Event) -> Vec<u8> {
         let device = self.members[event.device].id.as_str();
         let payload = STANDARD.encode(&event.payload);
@@ -180,7 +181,7 @@ impl<'r> Fleet<'r> {
         self.order += 1;
     }
 
-    /// A device sends what it has, and plans when it will send again.
+    /// Sends what a device has, and plans its next message.
     fn send(&mut self, index: usize, at: Timestamp) {
         let device = &mut self.devices[index];
         let device_type = self.types[device.group];
@@ -217,7 +218,7 @@ impl Iterator for Fleet<'_> {
                 return Some(event);
             }
             let ((at, _), what) = self.planned.pop_first()?;
-            // What would come later than the run lasts is not seen.
+            // Messages that would arrive after the end of the run are dropped.
             if at < end {
                 match what {
                     What::Send(index) => self.send(index, at),
@@ -232,7 +233,7 @@ fn share(options: &Options, at: Timestamp) -> f64 {
     at.since(options.start).0 as f64 / options.length.0.max(1) as f64
 }
 
-/// A device's own seed, which does not depend on what other devices there are: FNV-1a over its name.
+/// Returns a device's own seed, which does not depend on what other devices there are: FNV-1a over its name.
 fn seed_of(seed: u64, name: &str) -> u64 {
     const PRIME: u64 = 0x0000_0100_0000_01b3;
     let start = 0xcbf2_9ce4_8422_2325 ^ seed.wrapping_mul(PRIME);

@@ -1,4 +1,5 @@
-//! Messages as devices write them: samples in the form that the platform file describes, and messages that are wrong.
+//! Messages as devices write them: samples in the form that the platform file describes, and messages that are
+//! invalid.
 
 use fleetform_engine::{
     ids::DeviceId,
@@ -8,22 +9,22 @@ use fleetform_engine::{
 };
 use serde_json::{Map, Value, json};
 
-/// The most bytes of a message, below what the platform takes.
+/// Maximum size of a message in bytes, below the limit of the platform.
 const BYTES_MAX: usize = 100_000;
 
-/// What a message says.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// What the device measured.
+    /// Measurements of the device.
     Telemetry,
-    /// That the device is there.
+    /// A report that the device is online.
     Online,
-    /// That the device is gone. The broker says so, to whom the device left it as its will.
+    /// A report that the device is gone. The broker publishes it as the device's will.
     Will,
 }
 
 impl Kind {
-    /// The channel that it comes on.
+    /// Returns the channel that the message is sent on.
     pub const fn channel(self) -> &'static str {
         match self {
             Self::Telemetry => "telemetry",
@@ -32,7 +33,7 @@ impl Kind {
     }
 }
 
-/// What is said on the channel `status`: that a device is online or offline.
+/// Returns the payload for the channel `status`: the device is online or offline.
 pub fn status(is_online: bool) -> Vec<u8> {
     let status = if is_online { "online" } else { "offline" };
     json!({ "status": status }).to_string().into_bytes()
@@ -47,12 +48,12 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// What a device says of itself.
+    /// Creates the device's report that it is online.
     pub(crate) fn online() -> Self {
         Self { kind: Kind::Online, payload: status(true), samples: 0, is_malformed: false }
     }
 
-    /// What the broker says of it once it is gone.
+    /// Creates the will that the broker publishes once the device is gone.
     pub(crate) fn will() -> Self {
         Self { kind: Kind::Will, payload: status(false), samples: 0, is_malformed: false }
     }
@@ -65,15 +66,15 @@ impl Message {
 
 /// One sample.
 pub(crate) struct Sample {
-    /// As the device's clock has it.
+    /// Time of the sample, by the device's clock.
     pub(crate) at: Timestamp,
-    /// By the key in a message.
+    /// Values by the key of the reading.
     pub(crate) readings: Map<String, Value>,
-    /// By path.
+    /// Health values by path.
     pub(crate) health: Vec<(String, Value)>,
 }
 
-/// Samples as messages: as few as they fit into.
+/// Packs samples into as few messages as possible.
 pub(crate) fn telemetry(format: &MessageFormat, device: &DeviceId, samples: Vec<Sample>) -> Vec<Message> {
     let Some(batch) = format.batch.as_deref().filter(|_| samples.len() > 1) else {
         return samples
@@ -118,14 +119,15 @@ fn written(format: &MessageFormat, sample: Sample) -> Map<String, Value> {
     message
 }
 
-/// A message in the place of a sound one, which the platform must set aside. `key` is that of a reading which it knows.
+/// Creates a message that replaces a valid one and that the platform must set aside. `key` is the key of a known
+/// reading.
 pub(crate) fn malformed(format: &MessageFormat, sound: &Message, key: &str, chance: &mut fastrand::Rng) -> Message {
     let payload = match chance.u8(0..5) {
-        // It was cut on its way.
+        // It was cut off in transit.
         0 => sound.payload[..sound.payload.len() / 2].to_vec(),
         // It is not UTF-8.
         1 => [b"\xff", sound.payload.as_slice()].concat(),
-        // A value is of no type that a reading can have.
+        // A value has a type that no reading can have.
         2 => {
             let mut message = Map::new();
             put_at_path(&mut message, &format.readings, json!({ key: [] }));
@@ -133,7 +135,7 @@ pub(crate) fn malformed(format: &MessageFormat, sound: &Message, key: &str, chan
         }
         // There are no readings.
         3 => b"{}".to_vec(),
-        // It is no message at all.
+        // It is not a message at all.
         _ => b"[7]".to_vec(),
     };
     Message { kind: Kind::Telemetry, payload, samples: 0, is_malformed: true }

@@ -1,6 +1,6 @@
-//! What simulated devices are called.
+//! Names of simulated devices.
 
-/// A device's name with places for its type, its zone and its number in the fleet.
+/// Template of device names, with placeholders for the device's type, zone and number in the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameTemplate(Vec<Part>);
 
@@ -9,17 +9,17 @@ enum Part {
     Text(String),
     DeviceType,
     Zone,
-    /// The number, with zeros before it up to this width.
+    /// The number, padded with zeros to this width.
     Number(usize),
 }
 
-/// The widest number.
+/// Maximum width of the number.
 const WIDTH_MAX: usize = 20;
 
-/// Why a text is no template of a name.
+/// Why a string is not a valid name template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
-    /// A place of it is not known.
+    /// A placeholder is unknown.
     #[error("`{{{0}}}` is none of {{type}}, {{zone}}, {{n}} and {{n:WIDTH}}")]
     Unknown(String),
     /// Every device would have the same name.
@@ -28,7 +28,7 @@ pub enum BadTemplate {
 }
 
 impl NameTemplate {
-    /// Reads a template, such as `SN-{n:6}`.
+    /// Parses a template, such as `SN-{n:6}`.
     pub fn parse(text: &str) -> Result<Self, BadTemplate> {
         let mut parts = Vec::new();
         let mut rest = text;

@@ -1,21 +1,21 @@
-//! How simulated devices behave, and how many of them behave how.
+//! How simulated devices behave, and how the behaviors are distributed over a fleet.
 
 use std::str::FromStr;
 
 /// How a device behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Profile {
-    /// Values lie around a level of the device's own.
+    /// Values vary around the device's own level.
     Steady,
     /// Values rise and fall with the time of day.
     Daily,
     /// Values are higher from the middle of the run on.
     Step,
-    /// Values rise all through the run.
+    /// Values rise throughout the run.
     Drift,
     /// Values are the same from a third of the run on.
     Stuck,
-    /// Values are near the upper bound for a few samples, now and then.
+    /// From time to time, values are near the upper bound for a few samples.
     Burst,
     /// The device is gone in the middle third of the run.
     Silence,
@@ -25,12 +25,12 @@ pub enum Profile {
     Duplicates,
     /// Some messages arrive after those that were sent later.
     Disorder,
-    /// Some messages cannot be read, or say what they must not.
+    /// Some messages cannot be read, or contain something invalid.
     Malformed,
 }
 
 impl Profile {
-    /// All of them.
+    /// Every profile.
     pub const ALL: [Self; 11] = [
         Self::Steady,
         Self::Daily,
@@ -45,7 +45,7 @@ impl Profile {
         Self::Malformed,
     ];
 
-    /// What it is called.
+    /// Returns the name of the profile.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Steady => "steady",
@@ -62,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// Its share of a fleet of which nobody says more, in percent.
+    /// Returns its share of a fleet by default, in percent.
     const fn usual(self) -> u32 {
         match self {
             Self::Steady => 60,
@@ -79,16 +79,16 @@ impl Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix(Vec<(Profile, u32)>);
 
-/// Why a text is no mix of profiles.
+/// Why a string is not a valid mix of profiles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMix {
-    /// There is no such profile.
+    /// The profile does not exist.
     #[error("there is no profile `{0}`")]
     Unknown(String),
-    /// A share is no number.
+    /// A share is not a number.
     #[error("`{0}` is no share: write a whole number up to 1000000")]
     Share(String),
-    /// A profile stands there twice.
+    /// A profile occurs twice.
     #[error("profile `{0}` stands there twice")]
     Twice(&'static str),
     /// No device would have a profile.
@@ -121,7 +121,7 @@ impl Default for Mix {
 impl FromStr for Mix {
     type Err = BadMix;
 
-    /// Reads profiles with their shares, such as `steady=9,malformed=1`. A profile without a share has 1.
+    /// Parses profiles with their shares, such as `steady=9,malformed=1`. A profile without a share has 1.
     fn from_str(text: &str) -> Result<Self, BadMix> {
         let mut shares: Vec<(Profile, u32)> = Vec::new();
         for part in text.split(',') {

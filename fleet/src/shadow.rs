@@ -1,5 +1,5 @@
-//! A shadow of a simulated device: the settings of its type that live there as it has them, and what it makes of the difference to what is
-//! desired.
+//! A shadow of a simulated device: the settings of the device's type that live in it, with the values that the device
+//! has, and how the device reacts to the desired ones.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use serde_json::{Map, Value, json};
 pub struct Setting {
     /// Its name in the shadow.
     pub name: String,
-    /// What values it takes.
+    /// Type and bounds of its values.
     pub value: ValueType,
-    /// The longest text that it takes, in characters.
+    /// Maximum length of a string value, in characters.
     pub text_chars_max: usize,
-    /// Its value in a device that was told nothing.
+    /// Its value in a device that has received nothing.
     pub default: Value,
 }
 
 impl Setting {
-    /// Whether this is one of its values.
+    /// Whether a value is valid for the setting.
     pub fn takes(&self, value: &Value) -> bool {
         let within = |number: f64, min: Option<f64>, max: Option<f64>| {
             min.is_none_or(|min| number >= min) && max.is_none_or(|max| number <= max)
@@ -52,25 +52,25 @@ impl Setting {
 pub struct Shadow {
     settings: Arc<[Setting]>,
     values: Map<String, Value>,
-    /// The version of the last difference that was taken.
+    /// Version of the last delta that was taken.
     version: u64,
 }
 
 impl Shadow {
-    /// A device that was told nothing.
+    /// Creates the shadow of a device that has received nothing.
     pub fn new(settings: Arc<[Setting]>) -> Self {
         let values = settings.iter().map(|setting| (setting.name.clone(), setting.default.clone())).collect();
         Self { settings, values, version: 0 }
     }
 
-    /// What the device reports of all settings in it: a message for the shadow's `update`.
+    /// Returns the device's report of all settings in the shadow: a message for the shadow's `update` topic.
     pub fn report(&self) -> Vec<u8> {
         json!({ "state": { "reported": self.values } }).to_string().into_bytes()
     }
 
-    /// Takes a message of its `update/delta`, and gives what the device reports then; nothing if the message says
-    /// nothing, or less than one that was taken before. What a setting does not take, the device leaves as it was and
-    /// reports so, and the difference stays for all to see.
+    /// Takes a message of the shadow's `update/delta` topic, and returns the device's report afterwards; `None` if
+    /// the message is not valid, or older than one that was taken before. If a value is not valid for its setting,
+    /// the device keeps and reports the old value, and the difference remains visible.
     pub fn take(&mut self, delta: &[u8]) -> Option<Vec<u8>> {
         let delta: Value = serde_json::from_slice(delta).ok()?;
         let (version, state) = (delta["version"].as_u64()?, delta["state"].as_object()?);

@@ -1,4 +1,4 @@
-//! Values of one reading of one device, in the course of a run. All lie within the reading's bounds.
+//! Values of one reading of one device during a run. All lie within the reading's bounds.
 
 use fleetform_engine::{rule_set::ValueType, units::Timestamp};
 use serde_json::{Value, json};
@@ -7,28 +7,28 @@ use crate::profile::Profile;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// How wide the values of a reading without bounds lie apart.
+/// Range of the values of a reading without bounds.
 const SPAN: f64 = 100.0;
 
 /// One reading of a device.
 #[derive(Clone, Debug)]
 pub(crate) struct Signal {
-    /// Where between the bounds the device's own level is.
+    /// The device's own level between the bounds, from 0 to 1.
     base: f64,
-    /// When in the day its values are highest, as a part of it.
+    /// The time of day at which its values are highest, as a fraction of a day.
     phase: f64,
-    /// The last word or truth.
+    /// Index of the last word or boolean.
     word: usize,
-    /// What it is stuck at.
+    /// The value that it is stuck at.
     stuck: Option<Value>,
 }
 
-/// What a value depends on.
+/// The inputs of a value.
 #[derive(Clone, Copy)]
 pub(crate) struct Moment {
     pub(crate) profile: Profile,
     pub(crate) at: Timestamp,
-    /// How far the run has come.
+    /// How far the run has progressed, from 0 to 1.
     pub(crate) share: f64,
     /// Whether the device is in a burst.
     pub(crate) is_burst: bool,
@@ -39,7 +39,7 @@ impl Signal {
         Self { base: 0.35 + 0.3 * chance.f64(), phase: chance.f64(), word: 0, stuck: None }
     }
 
-    /// The next value.
+    /// Returns the next value.
     pub(crate) fn value(&mut self, kind: &ValueType, moment: Moment, chance: &mut fastrand::Rng) -> Value {
         if let Some(value) = self.stuck.as_ref().filter(|_| moment.share >= 1.0 / 3.0) {
             return value.clone();
@@ -61,7 +61,7 @@ impl Signal {
             ValueType::Int { min, max } => {
                 let (min, max) = bounds(min.map(|min| min.get()), max.map(|max| max.get()));
                 let value = (min + (max - min) * self.level(moment, chance)).round();
-                // Bounds need not be whole numbers, and between them there may be none: then the nearest is as good as any.
+                // Bounds need not be integers, and may have none between them; then the nearest is as good as any.
                 json!(value.min(max.floor()).max(min.ceil()) as i64)
             }
             ValueType::Bool => json!(self.next_word(2, chance) == 1),
@@ -70,7 +70,7 @@ impl Signal {
         }
     }
 
-    /// Where between the bounds a value lies, from 0 to 1.
+    /// Returns where between the bounds a value lies, from 0 to 1.
     fn level(&self, moment: Moment, chance: &mut fastrand::Rng) -> f64 {
         let noise = 0.01 * (chance.f64() + chance.f64() - 1.0);
         let shift = match moment.profile {
@@ -94,7 +94,7 @@ impl Signal {
         (self.base + shift + noise).clamp(0.0, 1.0)
     }
 
-    /// The next of so many words: mostly the last one.
+    /// Returns the index of the next of `count` words: usually the last one again.
     fn next_word(&mut self, count: usize, chance: &mut fastrand::Rng) -> usize {
         if chance.u8(0..20) == 0 {
             self.word = chance.usize(0..count);
@@ -112,13 +112,13 @@ fn bounds(min: Option<f64>, max: Option<f64>) -> (f64, f64) {
     }
 }
 
-/// One period of something like a sine, of arithmetic that gives the same bits everywhere.
+/// Returns a wave of period 1 that resembles a sine, in arithmetic that gives the same bits everywhere.
 fn wave(part: f64) -> f64 {
     let half = |x: f64| 8.0 * x * (1.0 - 2.0 * x);
     if part < 0.5 { half(part) } else { -half(part - 0.5) }
 }
 
-/// Four digits of what a value can be are as many as a sensor has.
+/// Rounds to four digits of the range, about the resolution of a sensor.
 fn rounded(value: f64, span: f64) -> f64 {
     let mut scale = 1.0;
     while span * scale < 10_000.0 && scale < 1e9 {

@@ -1,6 +1,6 @@
-//! Gives readers inputs that nobody would write: those of the corpus, and as many made from them as are asked for. The
-//! same seed makes the same inputs. No input may make a reader panic, come to two answers, or hold more than 64 MB;
-//! how long the slowest took is printed, and never judged.
+//! Feeds unusual inputs to readers: those of the corpus, and as many as requested that are made from them. The same
+//! seed makes the same inputs. No input may make a reader panic, produce two results, or hold more than 64 MB. The
+//! longest time is printed, but never judged.
 
 mod mutation;
 mod target;
@@ -23,24 +23,24 @@ use target::Target;
 #[global_allocator]
 static ALLOCATOR: Counting<System> = Counting(System);
 
-/// The most bytes that a reader may hold for one input.
+/// Maximum number of bytes that a reader may hold for one input.
 const HELD_MAX: u64 = 64 * 1024 * 1024;
 
 #[derive(Parser)]
 struct Arguments {
-    /// What to fuzz; everything if nothing is named.
+    /// What to fuzz; everything if not given.
     #[arg(long, value_enum, value_delimiter = ',')]
     targets: Vec<Target>,
-    /// Inputs of a short run, times this.
+    /// Multiple of the inputs of a short run.
     #[arg(long, default_value_t = 1)]
     times: u64,
-    /// What inputs are made from, besides the corpus.
+    /// Seed of the inputs that are made from the corpus.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Folder with the corpus and with the inputs that something did not hold for.
+    /// Folder with the corpus and with the inputs that failed.
     #[arg(long, default_value = "fuzz")]
     folder: Utf8PathBuf,
-    /// Write the deltas and bases of the corpus anew: their format has changed.
+    /// Write the deltas and bases of the corpus from scratch, after a change of their format.
     #[arg(long)]
     write_chain: bool,
 }
@@ -68,7 +68,7 @@ fn run(arguments: &Arguments) -> io::Result<bool> {
     Ok(holds)
 }
 
-/// How a target took its inputs.
+/// How a target handled its inputs.
 struct Course {
     target: Target,
     words: BTreeSet<String>,
@@ -116,7 +116,7 @@ fn fuzz(target: Target, arguments: &Arguments) -> io::Result<bool> {
 }
 
 impl Course {
-    /// Gives the target an input. `true` if what became of it is new.
+    /// Gives the target an input. Returns `true` if its outcome is new.
     fn take(&mut self, input: &[u8]) -> bool {
         let began = Instant::now();
         let (word, held) = most_held(|| catch_unwind(AssertUnwindSafe(|| self.target.run(input))));
@@ -137,7 +137,7 @@ impl Course {
     }
 }
 
-/// The files of a folder in the order of their names; none if there is no such folder.
+/// Returns the files of a folder in the order of their names; empty if there is no such folder.
 fn inputs(folder: &Utf8Path) -> io::Result<Vec<Vec<u8>>> {
     if !folder.exists() {
         return Ok(Vec::new());
@@ -146,7 +146,7 @@ fn inputs(folder: &Utf8Path) -> io::Result<Vec<Vec<u8>>> {
     entries?.into_iter().map(fs::read).collect()
 }
 
-/// Objects as the engine writes them, from a few records of the corpus.
+/// Writes objects as the engine encodes them, from a few records of the corpus.
 fn write_chain(corpus: &Utf8Path) -> io::Result<()> {
     let records = inputs(&corpus.join("record"))?;
     let (delta, base) = fleetform_engine::probe::chain(target::RULE_SET, &records);

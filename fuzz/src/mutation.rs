@@ -1,13 +1,13 @@
-//! Inputs made from inputs: the same seed makes the same ones, on every machine.
+//! Makes inputs from other inputs: the same seed makes the same ones, on every machine.
 
 use fastrand::Rng;
 
-/// The most changes to one input.
+/// Maximum number of changes to one input.
 const CHANGES_MAX: usize = 6;
-/// The most bytes that an input grows to. Real ones are smaller; what is larger is refused by its length.
+/// Maximum size of an input in bytes. Real ones are smaller; larger ones are refused by their length.
 const BYTES_MAX: usize = 512 * 1024;
 
-/// Pieces that readers treat in a way of their own.
+/// Strings that readers treat specially.
 const WORDS: [&[u8]; 40] = [
     b"\"",
     b"\\",
@@ -51,7 +51,7 @@ const WORDS: [&[u8]; 40] = [
     b"shardId-000000000001",
 ];
 
-/// An input made from one of the corpus, with parts of another.
+/// Returns an input made from one of the corpus, with parts of another.
 pub(crate) fn mutated(random: &mut Rng, corpus: &[Vec<u8>]) -> Vec<u8> {
     let mut input = corpus[random.usize(..corpus.len())].clone();
     for _ in 0..random.usize(1..=CHANGES_MAX) {
@@ -86,14 +86,14 @@ fn change(random: &mut Rng, input: &mut Vec<u8>, other: &[u8]) {
         7 => input.truncate(at),
         8 => digit(random, input),
         _ => {
-            // Nesting and length, which a reader must bear.
+            // Nesting and length that a reader must withstand.
             let word = [&b"["[..], b"{\"a\":", b"\"readings\":{", b" "][random.usize(..4)];
             insert(input, at, &word.repeat(random.usize(1..200)));
         }
     }
 }
 
-/// A part of so many bytes, mostly a short one.
+/// Returns a range within `length` bytes, usually a short one.
 fn part(random: &mut Rng, length: usize) -> std::ops::Range<usize> {
     let from = random.usize(..=length);
     let most = if random.u8(..8) == 0 { length } else { 24 };
@@ -107,7 +107,7 @@ fn flip(random: &mut Rng, input: &mut [u8]) {
     }
 }
 
-/// Another digit where one is.
+/// Replaces a digit by another.
 fn digit(random: &mut Rng, input: &mut [u8]) {
     let places: Vec<usize> =
         input.iter().enumerate().filter(|(_, byte)| byte.is_ascii_digit()).map(|(at, _)| at).collect();

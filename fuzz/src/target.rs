@@ -1,15 +1,16 @@
-//! What is fuzzed: everything that reads bytes from outside, with what must hold for any bytes at all. A target panics
-//! where something does not hold, and says in a word what became of the input: one with a new word joins the corpus.
+//! The fuzz targets: everything that reads bytes from outside, with what must hold for any bytes at all. A target
+//! panics if something does not hold, and returns a word for what became of the input. An input with a new word joins
+//! the corpus.
 
 use std::sync::{Arc, LazyLock};
 
 use fleetform_engine::{compiled::Compiled, probe, rule_set::RuleSet};
 use fleetform_runtime::event::kinesis::KinesisEvent;
 
-/// What reads the input.
+/// The reader of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Target {
-    /// An event of Lambda with the records of a stream.
+    /// A Lambda event with the records of a stream.
     Event,
     /// A record's data, wrapped or not.
     Record,
@@ -27,7 +28,7 @@ pub(crate) enum Target {
 static RULES: LazyLock<Arc<Compiled>> =
     LazyLock::new(|| Arc::new(Compiled::from_bytes(RULE_SET).expect("the fixture is a rule set")));
 
-/// One with every kind of rule.
+/// A rule set with every kind of rule.
 pub(crate) const RULE_SET: &[u8] = include_bytes!("../../engine/tests/fixtures/rule-set.json");
 
 impl Target {
@@ -35,7 +36,7 @@ impl Target {
     pub(crate) const ALL: [Self; 6] =
         [Self::Event, Self::Record, Self::Payload, Self::RuleSet, Self::Delta, Self::Base];
 
-    /// Its name, which is that of its folder.
+    /// Returns its name, which is also the name of its folder.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -47,7 +48,7 @@ impl Target {
         }
     }
 
-    /// Inputs of a short run. A rule set takes a thousand times as long as a record.
+    /// Returns the number of inputs in a short run. A rule set takes a thousand times as long as a record.
     pub(crate) const fn inputs(self) -> u64 {
         match self {
             Self::Record | Self::Payload => 100_000,
@@ -56,12 +57,12 @@ impl Target {
         }
     }
 
-    /// What is made once and kept is made before anything is measured.
+    /// Creates everything that is made once and kept, before anything is measured.
     pub(crate) fn prepare(self) {
         LazyLock::force(&RULES);
     }
 
-    /// Gives it an input.
+    /// Feeds it an input, and returns the word for the outcome.
     pub(crate) fn run(self, input: &[u8]) -> String {
         match self {
             Self::Event => event(input),
@@ -73,7 +74,7 @@ impl Target {
     }
 }
 
-/// An event is read alike by the scan and by the parser.
+/// Checks that the scan and the parser read an event in the same way.
 fn event(input: &[u8]) -> String {
     let shown = |event: &KinesisEvent<'_>| format!("{:?}", event.batch());
     match (KinesisEvent::parse(input), KinesisEvent::parse_any(input)) {
@@ -83,14 +84,14 @@ fn event(input: &[u8]) -> String {
         }
         (Err(read), Err(parsed)) => {
             assert_eq!(read.to_string(), parsed.to_string(), "an event is refused in two ways");
-            // Places and texts would make every error a new one.
+            // Offsets and quoted text would make every error a new one.
             read.to_string().split(|c: char| c.is_ascii_digit() || c == '`').next().unwrap_or_default().to_owned()
         }
         (read, parsed) => panic!("an event is read in two ways: {read:?} and {parsed:?}"),
     }
 }
 
-/// What is read as a rule set can be written and compiled, and is the same when it is read again.
+/// Checks that what is read as a rule set can be written and compiled, and is the same when it is read again.
 fn rule_set(input: &[u8]) -> String {
     match RuleSet::from_bytes(input) {
         Ok(set) => {

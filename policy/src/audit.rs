@@ -1,33 +1,33 @@
-//! What an audit says of an IoT policy by its text alone.
+//! Audits the text of an IoT policy.
 //!
-//! Two checks are those of AWS IoT Device Defender, as its developer guide describes them; the third is our own and
-//! stricter: a policy names its actions and its resources exactly, and each resource is the device's own. That no device
-//! can act as another is not shown here but by [`crate::evaluate`].
+//! Two checks are those of AWS IoT Device Defender, as its developer guide describes them. The third is our own and
+//! stricter: a policy names its actions and its resources exactly, and each resource is the device's own. That no
+//! device can act as another is shown by [`crate::evaluate`], not here.
 
 use crate::{
     evaluate::{Actions, Part, Pattern, Policy, Resources, Statement, Variable},
     iot::{COMMANDS, CREATE_FROM_CSR, DOCUMENT_CHARS_MAX, TEMPLATES, THING},
 };
 
-/// Whose certificate a policy is attached to.
+/// The kind of certificate that a policy is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bearer {
-    /// A device's, which is attached to its thing.
+    /// A device certificate, which is attached to the device's thing.
     Device,
-    /// A claim certificate, which many devices hold that are none yet.
+    /// A claim certificate, which is shared by many devices that are not provisioned yet.
     Claim,
 }
 
 /// Something that an audit would report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// The policy.
+    /// Name of the policy.
     pub policy: String,
-    /// The statement, by its `Sid` or its number; none if it is the whole document.
+    /// The statement, by its `Sid` or its number; `None` for the whole document.
     pub statement: Option<String>,
-    /// The check.
+    /// The check that failed.
     pub check: Check,
-    /// What is wrong.
+    /// Description of the problem.
     pub problem: String,
 }
 
@@ -38,16 +38,16 @@ pub enum Check {
     OverlyPermissive,
     /// Device Defender's "AWS IoT policy potentially misconfigured".
     PotentialMisconfiguration,
-    /// Our own: exact actions, exact resources, each with the name of the thing; of a claim certificate, each a topic of
-    /// provisioning.
+    /// Our own: exact actions and exact resources, each with the name of the thing; for a claim certificate, each a
+    /// topic of provisioning.
     Exact,
 }
 
 impl Check {
-    /// All of them.
+    /// Every check.
     pub const ALL: [Self; 3] = [Self::OverlyPermissive, Self::PotentialMisconfiguration, Self::Exact];
 
-    /// Its name, which for Device Defender's is the one in its API.
+    /// Returns its name. For Device Defender's checks, it is the one in the API.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::OverlyPermissive => "IOT_POLICY_OVERLY_PERMISSIVE_CHECK",
@@ -57,7 +57,7 @@ impl Check {
     }
 }
 
-/// The actions whose resources must not be broad. `iot:Receive` is not among them: what a device receives it must have
+/// The actions whose resources must not be broad. `iot:Receive` is not among them: a device only receives what it has
 /// subscribed to.
 const DATA_PLANE: [&str; 11] = [
     "iot:Connect",
@@ -106,7 +106,7 @@ pub fn audit(policy: &Policy, bearer: Bearer) -> Vec<Finding> {
     findings
 }
 
-/// "Policy allows broad access to IoT data plane actions": which, and by what.
+/// "Policy allows broad access to IoT data plane actions": returns which actions, and by which resource.
 fn breadth(statement: &Statement) -> Option<String> {
     let patterns = match statement.resources() {
         Resources::Only(patterns) => patterns,
@@ -117,7 +117,7 @@ fn breadth(statement: &Statement) -> Option<String> {
     };
     let broad = |action: &str, pattern: &Pattern| match first_wildcard(pattern, action == "iot:Subscribe") {
         Some(at) => !is_bound_before(pattern, at),
-        // A client id is anybody's to choose.
+        // Any client may choose any client id.
         None => {
             action == "iot:Connect"
                 && pattern.parts().contains(&Part::Variable(Variable::ClientId))
@@ -130,7 +130,7 @@ fn breadth(statement: &Statement) -> Option<String> {
     })
 }
 
-/// Where a pattern becomes a wildcard. In a filter, MQTT's own count as well.
+/// Returns where the first wildcard of a pattern is. In a filter, MQTT's own count as well.
 fn first_wildcard(pattern: &Pattern, is_filter: bool) -> Option<usize> {
     pattern.parts().iter().position(|part| match part {
         Part::AnyRun | Part::AnyOne => true,
@@ -139,7 +139,7 @@ fn first_wildcard(pattern: &Pattern, is_filter: bool) -> Option<usize> {
     })
 }
 
-/// Whether a variable stands before a place of a pattern as a whole level, so that what follows is one device's.
+/// Whether a variable forms a whole level before a place in a pattern, so that what follows belongs to one device.
 fn is_bound_before(pattern: &Pattern, end: usize) -> bool {
     let parts = &pattern.parts()[..end];
     parts
@@ -155,7 +155,7 @@ fn is_level(pattern: &Pattern, at: usize) -> bool {
     starts && parts.get(at + 1).is_none_or(|after| *after == Part::Literal('/'))
 }
 
-/// What Device Defender finds doubtful in a statement that denies.
+/// Returns what Device Defender considers doubtful in a statement that denies.
 fn deny_problems(policy: &Policy, statement: &Statement) -> Vec<String> {
     let (Resources::Only(patterns) | Resources::AllBut(patterns)) = statement.resources();
     let mut problems = Vec::new();
@@ -174,7 +174,7 @@ fn deny_problems(policy: &Policy, statement: &Statement) -> Vec<String> {
     problems
 }
 
-/// Whether a denied filter can be gone around: by subscribing to a wider one and receiving what was meant to be denied.
+/// Whether a denied filter can be bypassed: by subscribing to a wider one and receiving what was meant to be denied.
 fn is_undone(policy: &Policy, denied: &Pattern) -> bool {
     let Some(topic) = denied.text().split_once(":topicfilter/").map(|(arn, name)| format!("{arn}:topic/{name}")) else {
         return false;
@@ -192,7 +192,7 @@ fn is_undone(policy: &Policy, denied: &Pattern) -> bool {
     over("iot:Subscribe", false, denied.text()) && !over("iot:Receive", true, &topic)
 }
 
-/// What in a statement that allows is not exact.
+/// Returns what is not exact in a statement that allows.
 fn inexact(statement: &Statement, bearer: Bearer) -> Vec<String> {
     let mut problems = Vec::new();
     match statement.actions() {
@@ -233,7 +233,8 @@ fn inexact_resource(pattern: &Pattern) -> Option<String> {
     (!is_own).then(|| format!("`{text}` does not have the name of the thing as one of its levels"))
 }
 
-/// Whether a text is about an execution of a command by the own thing, whose id nobody knows before, and otherwise exact.
+/// Whether a string names an execution of a command by the device's own thing, whose id is not known in advance, and
+/// is otherwise exact.
 fn is_of_an_execution(text: &str) -> bool {
     [(":topic/", '*'), (":topicfilter/", '+')].iter().any(|(kind, any)| {
         let after = text.split_once(&format!("{kind}{COMMANDS}{THING}/executions/{any}/"));
@@ -241,13 +242,14 @@ fn is_of_an_execution(text: &str) -> bool {
     })
 }
 
-/// What of a claim certificate's is neither a topic of provisioning nor a client id that no thing can have.
+/// Returns what in a claim certificate's policy is neither a topic of provisioning nor a client id that no thing can
+/// have.
 fn inexact_of_claim(pattern: &Pattern) -> Option<String> {
     let text = pattern.text();
     let parts = pattern.parts();
     let is_wild = |part: &Part| matches!(part, Part::AnyRun | Part::AnyOne);
     if text.contains(":client/") {
-        // A whole level before a `/`, which the name of a thing does not have, and then anything.
+        // A whole level before a `/`, which the name of a thing cannot contain, and then anything.
         let bound = parts.iter().position(|part| *part == Part::Variable(Variable::CommonName));
         let is_apart = bound.is_some_and(|at| is_level(pattern, at) && parts.get(at + 1).is_some());
         let before = &parts[..bound.unwrap_or(parts.len())];
@@ -299,7 +301,7 @@ mod tests {
         statement
     }
 
-    /// The examples of the page "AWS IoT policies overly permissive", each with what the page says of it.
+    /// The examples of the page "AWS IoT policies overly permissive", each with the page's verdict.
     #[test]
     fn the_examples_of_the_guide_are_judged_as_it_judges_them() {
         let own = |action: &str, kind: &str, rest: &str| allow(action, &format!("{kind}/$aws/things/{THING}{rest}"));
@@ -319,7 +321,7 @@ mod tests {
             (allow("iot:Receive", "topic/$aws/things/*"), false),
             (allow("iot:GetThingShadow", "thing/*"), true),
             (allow("iot:GetThingShadow", "thing/MyThing1"), false),
-            // What the page does not show.
+            // Cases that the page does not show.
             (allow("iot:*", "topic/x"), false),
             (json!({ "Effect": "Allow", "Action": "*", "Resource": "*" }), true),
             (own("iot:Publish", "topic", "*"), true),

@@ -1,36 +1,36 @@
 //! Policy documents in the grammar of IAM, which key, bucket, topic, trust and IoT policies share.
 //!
-//! Responsible for the shape of a document. It refuses to know what an action does and how an ARN is written.
+//! Responsible for the shape of a document. Does not know what an action does or how an ARN is written.
 
 use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-/// Most characters of a managed policy, without white space ("IAM and AWS STS quotas").
+/// Maximum number of characters in a managed policy, without white space ("IAM and AWS STS quotas").
 pub const POLICY_CHARS_MAX: usize = 6_144;
 
-/// Most managed policies of a role ("IAM and AWS STS quotas").
+/// Maximum number of managed policies of a role ("IAM and AWS STS quotas").
 pub const ROLE_POLICIES_MAX: usize = 10;
 
-/// Characters of a document, and of a statement, besides what they list.
+/// Number of characters of a document, and of a statement, in addition to what they list.
 const DOCUMENT_CHARS: usize = 44;
 const STATEMENT_CHARS: usize = 60;
 
-/// A policy document of the current version of the language. `R` is how texts that may refer to a resource are written.
+/// A policy document in the current version of the language. `R` is the type of strings that may refer to a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document<R> {
     statements: Vec<Statement<R>>,
 }
 
 impl<R> Document<R> {
-    /// A document of these statements, in this order.
+    /// Creates a document of these statements, in this order.
     pub fn new(statements: impl IntoIterator<Item = Statement<R>>) -> Self {
         Self { statements: statements.into_iter().collect() }
     }
 
-    /// As many documents as these statements take where each has room for so many characters: [`POLICY_CHARS_MAX`] in a
-    /// managed policy. Statements keep their order, and one that is too long is made several of. `chars` says how long a
-    /// text is.
+    /// Distributes statements over as many documents as needed, each with room for `chars_max` characters:
+    /// [`POLICY_CHARS_MAX`] in a managed policy. Statements keep their order, and one that is too long is split into
+    /// several. `chars` returns the length of a string.
     pub fn parts(
         statements: impl IntoIterator<Item = Statement<R>>,
         chars_max: usize,
@@ -54,17 +54,17 @@ impl<R> Document<R> {
         parts.into_iter().map(|(_, part)| part).collect()
     }
 
-    /// Its statements, in order.
+    /// Returns its statements, in order.
     pub fn statements(&self) -> &[Statement<R>] {
         &self.statements
     }
 
-    /// The same document with every resource and condition value written another way.
+    /// Returns the same document with every resource and condition value converted by `write`.
     pub fn map<S>(self, write: impl Fn(R) -> S) -> Document<S> {
         Document { statements: self.statements.into_iter().map(|statement| statement.map(&write)).collect() }
     }
 
-    /// Each resource that covers more than one thing: the statement's name and the reason.
+    /// Returns each resource that covers more than one thing: the statement's name and the reason.
     pub fn wide_resources(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         self.statements.iter().flat_map(|statement| {
             let reasons = statement.resources.iter().filter_map(|resource| match resource {
@@ -87,21 +87,21 @@ pub struct Statement<R> {
     conditions: Vec<Condition<R>>,
 }
 
-/// Whether a statement gives or takes.
+/// Whether a statement allows or denies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// It gives.
+    /// Allows.
     Allow,
-    /// It takes, whatever other statements give.
+    /// Denies, whatever other statements allow.
     Deny,
 }
 
-/// Whom a statement of a resource's own policy speaks of.
+/// The principals of a statement in a resource's own policy.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Principals<R> {
-    /// Anybody at all; for statements that deny.
+    /// Any principal; for statements that deny.
     Anybody,
-    /// AWS services, as in `iot.amazonaws.com`.
+    /// AWS services, such as `iot.amazonaws.com`.
     Services(Vec<R>),
     /// Accounts and roles, by ARN.
     Aws(Vec<R>),
@@ -114,14 +114,14 @@ pub enum Target<R> {
     One(R),
     /// All resources that match an ARN with `*` or `?` in it.
     Many {
-        /// The ARN.
+        /// The ARN with wildcards.
         arn: R,
-        /// Why no exact ARN will do.
+        /// Why an exact ARN is not possible.
         reason: &'static str,
     },
     /// `*`.
     Every {
-        /// Why no ARN will do.
+        /// Why an ARN is not possible.
         reason: &'static str,
     },
 }
@@ -151,29 +151,29 @@ enum Values<R> {
 }
 
 impl<R> Condition<R> {
-    /// A test of a key that is true or false.
+    /// Creates a test of a boolean key.
     pub fn truth(operator: &'static str, key: &'static str, value: bool) -> Self {
         Self { operator, key, values: Values::Truth(value) }
     }
 
-    /// A test of a key against words that are the same in every platform.
+    /// Creates a test of a key against words that are the same in every platform.
     pub fn words(operator: &'static str, key: &'static str, words: &'static [&'static str]) -> Self {
         Self { operator, key, values: Values::Words(words) }
     }
 
-    /// A test of a key against one text.
+    /// Creates a test of a key against one string.
     pub fn text(operator: &'static str, key: &'static str, value: R) -> Self {
         Self::texts(operator, key, [value])
     }
 
-    /// A test of a key against several texts.
+    /// Creates a test of a key against several strings.
     pub fn texts(operator: &'static str, key: &'static str, values: impl IntoIterator<Item = R>) -> Self {
         Self { operator, key, values: Values::Texts(values.into_iter().collect()) }
     }
 }
 
 impl<R> Statement<R> {
-    /// A statement that allows these actions on these resources.
+    /// Creates a statement that allows these actions on these resources.
     pub fn allow(
         sid: &'static str,
         actions: impl IntoIterator<Item = &'static str>,
@@ -182,7 +182,7 @@ impl<R> Statement<R> {
         Self::new(Effect::Allow, sid, actions, resources)
     }
 
-    /// A statement that denies these actions on these resources.
+    /// Creates a statement that denies these actions on these resources.
     pub fn deny(
         sid: &'static str,
         actions: impl IntoIterator<Item = &'static str>,
@@ -191,7 +191,7 @@ impl<R> Statement<R> {
         Self::new(Effect::Deny, sid, actions, resources)
     }
 
-    /// A trust policy's statement: its resource is the role that carries it.
+    /// Creates a trust policy's statement: its resource is the role that carries it.
     pub fn trust(sid: &'static str, principals: Principals<R>) -> Self {
         Self::new(Effect::Allow, sid, ["sts:AssumeRole"], []).by(principals)
     }
@@ -207,40 +207,40 @@ impl<R> Statement<R> {
         Self { sid, effect, principals: None, actions, resources, conditions: Vec::new() }
     }
 
-    /// The statement, speaking of these principals.
+    /// Limits the statement to these principals.
     #[must_use]
     pub fn by(self, principals: Principals<R>) -> Self {
         Self { principals: Some(principals), ..self }
     }
 
-    /// The statement, holding only where this condition does as well.
+    /// Adds a condition, which must hold in addition to the others.
     #[must_use]
     pub fn when(mut self, condition: Condition<R>) -> Self {
         self.conditions.push(condition);
         self
     }
 
-    /// Its name.
+    /// Returns its name, the `Sid`.
     pub fn sid(&self) -> &'static str {
         self.sid
     }
 
-    /// Whether it gives or takes.
+    /// Returns whether it allows or denies.
     pub fn effect(&self) -> Effect {
         self.effect
     }
 
-    /// Its actions, as in `s3:GetObject`.
+    /// Returns its actions, such as `s3:GetObject`.
     pub fn actions(&self) -> &[&'static str] {
         &self.actions
     }
 
-    /// What it covers.
+    /// Returns the resources that it covers.
     pub fn resources(&self) -> &[Target<R>] {
         &self.resources
     }
 
-    /// Statements that together say the same, each of which has so many characters at most, or one resource.
+    /// Splits the statement into equivalent ones, each with at most `chars_max` characters, or with one resource.
     fn pieces(mut self, chars_max: usize, chars: &impl Fn(&R) -> usize) -> Vec<Self>
     where
         R: Clone,
@@ -261,7 +261,8 @@ impl<R> Statement<R> {
         pieces.into_iter().map(|(_, piece)| piece).collect()
     }
 
-    /// About how many characters it has as IAM counts them, without white space. `chars` says so of a text.
+    /// Returns the approximate number of characters as IAM counts them, without white space. `chars` returns the
+    /// length of a string.
     fn chars(&self, chars: &impl Fn(&R) -> usize) -> usize {
         let words = self.actions.iter().map(|action| action.len() + 3).sum::<usize>();
         let targets = self.resources.iter().map(|target| target.chars(chars)).sum::<usize>();
@@ -328,7 +329,7 @@ impl<R: Serialize> Serialize for Statement<R> {
             map.serialize_entry("Principal", principals)?;
         }
         map.serialize_entry("Action", &OneOrMany(&self.actions))?;
-        // A trust policy has no `Resource` element: it is about the role that carries it.
+        // A trust policy has no `Resource` element: it applies to the role that carries it.
         if !self.resources.is_empty() {
             map.serialize_entry("Resource", &OneOrMany(&self.resources))?;
         }
@@ -375,7 +376,8 @@ impl<R: Serialize> Serialize for Values<R> {
     }
 }
 
-/// A list of one is written as its element, as people write policies by hand; IoT policies have no room to spare.
+/// A list that serializes as its element if it has only one, as in handwritten policies; IoT policies have no room to
+/// spare.
 struct OneOrMany<'a, T>(&'a [T]);
 
 impl<T: Serialize> Serialize for OneOrMany<'_, T> {

@@ -1,9 +1,9 @@
 //! The AWS IoT policies of a device: what a certificate may connect as, publish, subscribe to and receive.
 //!
-//! Every topic that a policy names holds [`THING`], the name of the thing whose certificate made the connection, so one
-//! document serves all devices and none can act as another. In an IoT policy `*` crosses `/`, and `+` and `#` are
+//! Every topic that a policy names holds [`THING`], the name of the thing whose certificate made the connection, so
+//! one document serves all devices and none can act as another. In an IoT policy `*` crosses `/`, and `+` and `#` are
 //! plain characters, so filters and topics are written out. Nothing here knows an account, a region or a partition:
-//! a [`Resource`] is turned into an ARN by whoever has those.
+//! the caller, which knows them, turns a [`Resource`] into an ARN.
 
 use serde::Serialize;
 
@@ -15,16 +15,16 @@ pub const THING: &str = "${iot:Connection.Thing.ThingName}";
 /// The policy variable for the name in the subject of the certificate that is connected.
 pub const COMMON_NAME: &str = "${iot:Certificate.Subject.CommonName}";
 
-/// The longest policy document that AWS IoT takes, in characters without white space.
-/// CloudFormation's schema does not say so: <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
+/// Maximum length of a policy document in AWS IoT, in characters without white space. CloudFormation's schema does
+/// not state it: <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
 pub const DOCUMENT_CHARS_MAX: usize = 2_048;
 
 /// What an IoT policy statement covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Which name space.
+    /// The name space.
     pub kind: Kind,
-    /// The name in it, in which [`THING`] may stand.
+    /// The name in that name space, which may contain [`THING`].
     pub name: String,
 }
 
@@ -40,7 +40,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Its word in an ARN.
+    /// Returns its word in an ARN.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
@@ -55,7 +55,7 @@ impl Kind {
 pub struct DeviceTopics {
     /// Topics that it publishes to.
     pub publish: Vec<String>,
-    /// Of those, the topic whose messages it may have retained.
+    /// The one of those topics on which it may retain messages.
     pub retain: Option<String>,
     /// Topics that it subscribes to.
     pub subscribe: Vec<String>,
@@ -63,10 +63,10 @@ pub struct DeviceTopics {
     pub last_will: bool,
 }
 
-/// The core policy: connecting, and the topics of the platform.
+/// Returns the core policy: connecting, and the topics of the platform.
 pub fn core_policy(topics: &DeviceTopics) -> Document<Resource> {
-    // Attributes that are not listed are refused. A persistent session is what lets a device that was offline receive
-    // what was sent to it meanwhile; a will has to be allowed here and, as a publish, below.
+    // Attributes that are not listed are refused. A persistent session lets a device that was offline receive what
+    // was sent to it meanwhile. A will has to be allowed here and, as a publish, below.
     let attributes: &'static [&'static str] =
         if topics.last_will { &["LastWill", "PersistentConnect"] } else { &["PersistentConnect"] };
     let mut statements = vec![
@@ -76,7 +76,7 @@ pub fn core_policy(topics: &DeviceTopics) -> Document<Resource> {
         Statement::allow("Publish", ["iot:Publish"], each(Kind::Topic, &topics.publish)),
     ];
     if let Some(topic) = &topics.retain {
-        // Comes on top of `iot:Publish`: <https://docs.aws.amazon.com/iot/latest/developerguide/retained-message.html>
+        // In addition to `iot:Publish`: <https://docs.aws.amazon.com/iot/latest/developerguide/retained-message.html>
         statements.push(Statement::allow("Retain", ["iot:RetainPublish"], [one(Kind::Topic, topic)]));
     }
     statements.push(Statement::allow("Subscribe", ["iot:Subscribe"], each(Kind::TopicFilter, &topics.subscribe)));
@@ -84,10 +84,12 @@ pub fn core_policy(topics: &DeviceTopics) -> Document<Resource> {
     Document::new(statements)
 }
 
-/// The policy of a shadow: reading and reporting the device's own over MQTT, the classic one unless a name is given.
+/// Returns the policy of a shadow: reading and reporting the device's own over MQTT, the classic one unless a name is
+/// given.
 ///
-/// Each stands beside the core policy by itself since two together would pass [`DOCUMENT_CHARS_MAX`]. Deleting a shadow is
-/// left out: that is for whoever retires the device. The name must have no wildcard and no variable.
+/// Each is a policy of its own next to the core policy, since two together would exceed [`DOCUMENT_CHARS_MAX`].
+/// Deleting a shadow is not included: that is left to the operator who retires the device. The name must have no
+/// wildcard and no variable.
 pub fn shadow_policy(name: Option<&str>) -> Document<Resource> {
     let shadow = shadow_topic(THING, name);
     let topics = |names: &[&str]| -> Vec<String> { names.iter().map(|name| format!("{shadow}/{name}")).collect() };
@@ -100,7 +102,7 @@ pub fn shadow_policy(name: Option<&str>) -> Document<Resource> {
     ])
 }
 
-/// What the topics of a thing's shadow begin with, the classic one unless a name is given:
+/// Returns the prefix of the topics of a thing's shadow, the classic one unless a name is given:
 /// <https://docs.aws.amazon.com/iot/latest/developerguide/reserved-topics.html>.
 pub fn shadow_topic(thing: &str, name: Option<&str>) -> String {
     match name {
@@ -109,11 +111,11 @@ pub fn shadow_topic(thing: &str, name: Option<&str>) -> String {
     }
 }
 
-/// The policy of devices of a type that may be told to do something: to hear what they are told, to answer, and to hear
-/// what became of the answer.
+/// Returns the policy of devices of a type that has commands: to receive commands, to respond, and to receive the
+/// result of the response.
 ///
-/// An execution has an id that AWS IoT makes, so one level of a topic is not known before. In a policy `*` is all that can
-/// stand for it; it comes after the thing's name, and whatever it covers is the device's own.
+/// An execution has an id that AWS IoT generates, so one level of a topic is not known in advance. In a policy only
+/// `*` can stand for it. It comes after the thing's name, and whatever it covers is the device's own.
 pub fn commands_policy() -> Document<Resource> {
     let topics = |any: &str, ends: &[&str]| -> Vec<String> {
         ends.iter().map(|end| format!("{COMMANDS}{THING}/executions/{any}/{end}")).collect()
@@ -130,14 +132,15 @@ pub fn commands_policy() -> Document<Resource> {
     ])
 }
 
-/// What the topics of commands begin with.
+/// Prefix of the topics of commands.
 pub(crate) const COMMANDS: &str = "$aws/commands/things/";
 
-/// The policy of a claim certificate, which many devices hold until each has one of its own: to ask for a certificate of a
-/// key that the device made, and to have it provisioned by one template. Nothing of it is a device's.
+/// Returns the policy of a claim certificate, which many devices share until each has one of its own: to request a
+/// certificate for a key that the device generated, and to have it provisioned by one template. No part of it belongs
+/// to a single device.
 ///
-/// The client id is a name, a `/` and whatever the device likes, since two that have the same one drive each other out. A
-/// thing's name has no `/`, so a claim certificate never drives a device out.
+/// The client id is a name, a `/` and any string that the device chooses, since two clients with the same id
+/// disconnect each other. A thing's name contains no `/`, so a claim certificate never disconnects a device.
 pub fn claim_policy(template: &str) -> Document<Resource> {
     let requests = [CREATE_FROM_CSR.to_owned(), format!("{TEMPLATES}{template}/provision/json")];
     let answers: Vec<String> = requests
@@ -160,13 +163,13 @@ pub fn claim_policy(template: &str) -> Document<Resource> {
     ])
 }
 
-/// Where a certificate is asked for that has a key of the device's own.
+/// The topic for requesting a certificate for a key of the device's own.
 pub(crate) const CREATE_FROM_CSR: &str = "$aws/certificates/create-from-csr/json";
 
-/// What the topics of provisioning templates begin with.
+/// Prefix of the topics of provisioning templates.
 pub(crate) const TEMPLATES: &str = "$aws/provisioning-templates/";
 
-/// Length of a document as AWS IoT counts it.
+/// Returns the length of a document as AWS IoT counts it.
 pub fn document_chars(document: &impl Serialize) -> usize {
     let text = serde_json::to_string(document).expect("a policy document has only text keys");
     text.chars().filter(|character| !character.is_whitespace()).count()

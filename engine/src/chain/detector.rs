@@ -1,5 +1,5 @@
 //! What the detectors remember of a device, in a delta or a base: every bit of it, so that every reader scores the
-//! next sample alike.
+//! next sample the same way.
 
 use super::codec::{Malformed, Reader, Writer};
 use crate::{

@@ -1,4 +1,4 @@
-//! What fleets and their members know of each other, in a delta or a base.
+//! What fleets and their members know about each other, in a delta or a base.
 
 use std::collections::BTreeMap;
 

@@ -107,7 +107,7 @@ pub(crate) fn write_seal(position: Position) -> Vec<u8> {
     close(writer)
 }
 
-/// What follows a position.
+/// The object that follows a position.
 #[derive(Debug)]
 pub(crate) enum Link<'a> {
     /// A further delta.
@@ -168,7 +168,7 @@ impl Delta<'_> {
             return Err(Unreadable("something follows the last device".into()));
         }
         if !old.is_same_as(new) {
-            // The episodes that end are among the effects of the delta.
+            // The episodes that end here are already among the effects of the delta.
             rehome::rehome_all(old, new, state, &mut |_, _, _, _, _| {});
         }
         state.head = head;

@@ -25,7 +25,7 @@ pub(crate) struct Plan {
 /// The rules of a plan that read one metric, arranged so that a sample meets only those that it can change.
 #[derive(Debug)]
 pub(crate) struct Readers {
-    /// Their slots.
+    /// Their slots in the plan, as one range.
     pub(crate) slots: Range<u32>,
     /// Slots that every sample meets.
     always: Vec<u32>,

@@ -30,7 +30,7 @@ pub(super) struct Shard {
     pub(super) state: ShardState,
     /// The rule set that the state names.
     pub(super) rules: Arc<Compiled>,
-    /// Effects of the newest delta that have not been seen accepted.
+    /// Effects of the newest delta that are not known to be accepted.
     pub(super) unpublished: Option<Unpublished>,
     /// What follows the newest base.
     pub(super) tail: Tail,
@@ -55,14 +55,14 @@ pub(super) struct Unpublished {
     /// Key of the delta, or of the object that stands for it.
     key: String,
     asked: Asked,
-    /// How many of its rows and records have been seen accepted, in the order of [`Effects::part`].
+    /// Number of its rows and records that are known to be accepted, in the order of [`Effects::part`].
     pub(super) accepted: usize,
     /// Deadline of the run that wrote the delta.
     pub(super) written_by: Timestamp,
 }
 
-/// Effects as they were written or read. While a chain is read, only the newest delta's effects are decoded; the
-/// others stay encoded.
+/// Effects, decoded or still encoded. While a chain is read, only the newest delta's effects are decoded; the others
+/// stay encoded.
 #[derive(Debug)]
 enum Asked {
     Known(Effects),
@@ -94,8 +94,9 @@ impl Unpublished {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     shards: HashMap<SmolStr, Shard>,
-    /// How many rows of a key's effects were seen accepted, where no cached shard holds that number: for a start,
-    /// until the shard has started; for a shard that was dropped from the cache, until all of them are accepted.
+    /// Number of rows of a key's effects that are known to be accepted, where no cached shard holds that number: for
+    /// the start of a shard, until the shard has started; for a shard that was dropped from the cache, until all of
+    /// them are accepted.
     accepted: HashMap<String, usize>,
     /// Ordered by address, so that every run drops the same spare sets.
     rule_sets: BTreeMap<SmolStr, Arc<Compiled>>,

@@ -1,5 +1,5 @@
 //! Writing to a chain: the outcome of a create is determined however the store responds, and effects are published
-//! until all of them are seen accepted.
+//! until all of them are known to be accepted.
 
 use std::borrow::Cow;
 
@@ -72,7 +72,7 @@ fn is_mine(found: &[u8], sent: &[u8]) -> bool {
     found == sent || (mutant!(TokenReused) && found.get(7..23) == sent.get(7..23))
 }
 
-/// Publishes the effects of the newest delta, except those that this driver has seen accepted.
+/// Publishes the effects of the newest delta, except those that this driver knows to be accepted.
 pub(super) async fn publish<P: Publisher>(
     publisher: &P,
     invocation: &Invocation<'_>,
@@ -86,7 +86,7 @@ pub(super) async fn publish<P: Publisher>(
     Ok(())
 }
 
-/// Publishes what has not been seen accepted, part by part.
+/// Publishes what is not known to be accepted, part by part.
 pub(super) async fn publish_rest<P: Publisher>(
     publisher: &P,
     invocation: &Invocation<'_>,

@@ -12,7 +12,7 @@ use crate::position::SequenceNumber;
 /// From this attempt on, a batch goes record by record.
 pub const BATCH_TRIES: u32 = 3;
 
-/// What a run leaves behind.
+/// The note that a run leaves for the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Crumb {
     /// Sequence number of the first record of the batch.

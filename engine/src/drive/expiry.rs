@@ -1,4 +1,4 @@
-//! Finds the objects of a chain that are no longer needed. The newest base, what follows it, a seal, and the mark
+//! Deletes the objects of a chain that are no longer needed. The newest base, what follows it, a seal, and the mark
 //! that a shard has started are never among them: whatever the clock says, the chain stays readable.
 
 use std::future::Future;

@@ -5,8 +5,8 @@
 //! What the old stream still holds is not read: it is another stream, and may be gone.
 //!
 //! A chain of the old stream that starts meanwhile would never be sealed. So a generation leaves a mark before it
-//! lists the earlier chains, and a chain looks for such marks after its own is there and before its first delta:
-//! whichever of the two comes later sees the other.
+//! lists the earlier chains, and a chain looks for such marks after its own start mark exists and before its first
+//! delta: whichever of the two comes later sees the other.
 
 use std::collections::HashSet;
 

@@ -35,7 +35,7 @@ pub(super) const START_MARK: &[u8] = b"1\n";
 /// not the event source's clock.
 pub const RECORD_AGE_MARGIN: Millis = Millis::from_secs(600);
 
-/// Where the records of a chain that were not evaluated are.
+/// The place of the records of a chain that were not evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rest {
     /// On the stream, in a closed shard. A record that may still be evaluated keeps the chain open.
@@ -156,7 +156,7 @@ impl Driver {
         };
         self.refuse_if_replaced(ports.log).await?;
         // Episodes that end with their rule set. Every process that starts this shard finds the same ones under the
-        // same names, so none is lost if this one ends before the base is there, and none is added later.
+        // same names, so none is lost if this one ends before the base exists, and none is added later.
         let rows = serde_json::to_vec(&run.effects).expect("rows have text keys only");
         let key = format!("{}/{}", keys.start, RuleSet::sha256(&rows));
         let mut asked = Unpublished::new(key, run.effects, invocation.deadline);

@@ -23,9 +23,9 @@ const FETCH_MAX: usize = 8;
 
 /// Whether a rule set can be used.
 pub(super) enum Loaded {
-    /// Yes.
+    /// Yes, in its compiled form.
     Usable(Arc<Compiled>),
-    /// No, and trying again does not help.
+    /// No, for this reason, and trying again does not help.
     Unusable(String),
 }
 

@@ -59,7 +59,7 @@ use commit::Committed;
 use load::{Loaded, unavailable};
 use tail::Tail;
 
-/// Evaluation stops when this much time is left: the commit, its effects and the response need some.
+/// Evaluation stops when this much time is left, which is reserved for the commit, its effects and the response.
 pub const DEADLINE_RESERVE: Duration = Duration::from_secs(2);
 /// A base is started only if this much time is left.
 pub const BASE_RESERVE: Duration = Duration::from_secs(4);
@@ -79,7 +79,7 @@ pub struct Driver {
     step: Step,
 }
 
-/// One run over a batch.
+/// The processing of one batch.
 struct Drive<'a, L, P, R, S> {
     ports: &'a Ports<'a, L, P, R, S>,
     batch: &'a Batch<'a>,
@@ -302,7 +302,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
                         // A reader of a delta moves from the set before it to the set after it, and through no other.
                         return Evaluated { next: index, end: End::Delta };
                     }
-                    // What ends a process while it waits is not the record's fault.
+                    // If the process ends during this wait, the record is not the cause.
                     self.alone(None);
                     let loaded = match driver.rule_set(self.ports.rule_sets, &sha256).await {
                         Ok(loaded) => loaded,
@@ -367,7 +367,7 @@ impl<L: StateLog, P: Publisher, R: RuleSets, S: Shards> Drive<'_, L, P, R, S> {
         Ok(())
     }
 
-    /// Publishes the effects of the newest delta, unless this driver has seen them accepted.
+    /// Publishes the effects of the newest delta, unless this driver knows them to be accepted.
     async fn publish(&mut self, shard: &mut Shard) -> Result<(), Failure> {
         commit::publish(self.ports.publisher, self.invocation, shard, &mut self.counts).await
     }

@@ -85,8 +85,8 @@ pub trait Shards: Sync {
     /// have expired.
     fn lineage(&self, shard: &str) -> impl Future<Output = Result<Option<Lineage>, PortError>> + Send;
 
-    /// Reads records of a shard, in order. A page may be empty and still have more behind it. Of a shard that the
-    /// stream does not list, nothing is left.
+    /// Reads records of a shard, in order. A page may be empty and still have more behind it. A shard that the stream
+    /// does not list has no records left.
     fn read(&self, shard: &str, from: &ReadFrom) -> impl Future<Output = Result<Page, PortError>> + Send;
 }
 
@@ -256,13 +256,13 @@ impl Failure {
 /// The ports, as one argument.
 #[derive(Debug)]
 pub struct Ports<'a, L, P, R, S> {
-    /// The state log.
+    /// The state log of every shard.
     pub log: &'a L,
     /// Where effects are published.
     pub publisher: &'a P,
     /// The store of rule sets.
     pub rule_sets: &'a R,
-    /// The stream's shards, for one that has no state yet.
+    /// The stream's shards, needed to start a shard that has no state yet.
     pub shards: &'a S,
     /// The store of crumbs, which outlives this process.
     pub crumbs: &'a dyn Crumbs,
@@ -286,8 +286,8 @@ pub struct Settings {
     pub repair: u32,
     /// SHA-256 of the rule set for a shard that has none yet, in hexadecimal.
     pub rule_set_sha256: String,
-    /// Time between two bases, by ingest time.
+    /// Maximum time between two bases, by ingest time, in milliseconds.
     pub checkpoint_every: Millis,
-    /// Age at which the event source gives up on a record.
+    /// Age at which the event source gives up on a record, in milliseconds.
     pub record_age_max: Millis,
 }

@@ -78,13 +78,13 @@ pub enum RepairError {
     /// No base can be read.
     #[error("no base of shard {shard} can be read")]
     NoBase {
-        /// The shard's id.
+        /// The shard's id, as Kinesis names it: `shardId-...`.
         shard: SmolStr,
     },
     /// The stream no longer holds every missing record.
     #[error("the stream may no longer hold every record of shard {shard} after {position}")]
     Loss {
-        /// The shard's id.
+        /// The shard's id, as Kinesis names it: `shardId-...`.
         shard: SmolStr,
         /// The last position whose state is known.
         position: Box<Position>,
@@ -253,7 +253,7 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
                 let Some(rules) = taken else { return Ok(Replayed::Panicked(record.sequence)) };
                 shard.rules = rules;
                 if run.counts.rule_sets > 1 {
-                    // All of it is one delta, whose readers know of no set in between.
+                    // All of it is one delta, whose readers know no rule set in between.
                     shard.state.note_all();
                 }
             }
@@ -265,8 +265,7 @@ impl<S: Shards, R: RuleSets> Replay<'_, S, R> {
     }
 }
 
-/// Writes the new chain from its end to its start: until the base is there, it cannot be mistaken for a complete
-/// chain.
+/// Writes the new chain from its end to its start: until the base exists, it cannot be mistaken for a complete chain.
 #[expect(clippy::too_many_arguments, reason = "each is a part of what is written")]
 async fn write<L: StateLog>(
     log: &L,

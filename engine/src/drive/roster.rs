@@ -1,4 +1,4 @@
-//! What the chain of a shard knows of its devices, for read-only use. Decides nothing.
+//! Reads what the chain of a shard knows about its devices. Read-only: it decides nothing.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ pub struct RunningAlert {
 pub struct Roster {
     /// Devices in the order of their ids, including retired ones.
     pub devices: Vec<KnownDevice>,
-    /// The shard's time.
+    /// The shard's time at the end of what can be read: the highest ingest time seen.
     pub shard_time: Timestamp,
     /// Whether the chain is sealed, so that the shard's children continue with these devices.
     pub sealed: bool,

@@ -69,7 +69,7 @@ pub(super) struct Sound {
     pub(super) links: Vec<(Position, Vec<u8>)>,
 }
 
-/// What was found of a chain.
+/// What was found in a chain.
 pub(super) struct Found {
     pub(super) bases: usize,
     pub(super) sound: Option<Sound>,

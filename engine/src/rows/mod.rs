@@ -48,7 +48,7 @@ pub struct Telemetry {
     pub ingested_at: Timestamp,
     /// Whether the message is redriven, and so lies at another place in the stream than at first.
     pub again: bool,
-    /// The message's bytes.
+    /// The message's bytes, as the device sent them.
     pub payload: Vec<u8>,
 }
 

@@ -107,7 +107,7 @@ impl Met {
 
     /// Adds a time. If there are more than required, the oldest is dropped.
     fn push(&mut self, at: Timestamp, at_least: u32) {
-        // Both lie in one window, and the checks of a rule set keep windows far below the bound.
+        // Both times lie in one window, and the checks of a rule set keep windows far below the bound.
         self.gaps.push_back(u32::try_from(at.since(self.newest).0).unwrap_or(u32::MAX));
         self.newest = at;
         while self.len() > at_least {

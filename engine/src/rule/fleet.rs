@@ -1,4 +1,4 @@
-//! `type = "fleet"`: too large a part of a zone's devices is in a state.
+//! `type = "fleet"`: too many of a zone's devices are in a given state.
 
 use smol_str::{SmolStr, format_smolstr};
 

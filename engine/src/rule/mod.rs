@@ -52,7 +52,7 @@ pub(crate) enum Test {
     Fleet(fleet::Fleet),
 }
 
-/// What a condition may look at.
+/// The input of a condition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen<'a> {
     pub(crate) value: Value,
@@ -63,7 +63,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) attributes: &'a [Finite],
 }
 
-/// What a condition found.
+/// The result of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     /// The condition holds.

@@ -47,7 +47,7 @@ pub struct RuleSet {
     pub platform: PlatformName,
     /// Id of the environment that the set was generated for.
     pub environment: EnvironmentId,
-    /// How to read a message.
+    /// Where to find the parts of a message, and how to read them.
     pub message: MessageFormat,
     /// Longest delay between a sample's time and its firing, in milliseconds. A later firing goes to the history
     /// only.
@@ -165,7 +165,7 @@ pub struct Reading {
     pub key: SmolStr,
     /// Type and bounds of its values.
     pub value: ValueType,
-    /// Whether a sample without it is quarantined as `missing_reading`.
+    /// Whether a message is quarantined as `missing_reading` if a sample lacks it.
     pub required: bool,
     /// UCUM code of its unit; empty if it has none.
     pub unit: SmolStr,
@@ -197,7 +197,7 @@ pub enum ValueType {
     Bool,
     /// One of these words, in the order of the file.
     Enum {
-        /// The words.
+        /// The words, in the order of the file.
         values: Vec<SmolStr>,
     },
     /// Any string.
@@ -218,7 +218,7 @@ pub struct Attribute {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Severity {
-    /// 1 is the most urgent.
+    /// Rank by urgency; 1 is the most urgent.
     pub rank: u32,
     /// Minimum time between two notices of one rule on one device, by ingest time, in milliseconds.
     pub cooldown_ms: Millis,
@@ -284,7 +284,7 @@ pub struct Route {
     /// The alerts that the route applies to.
     #[serde(rename = "match")]
     pub matches: Match,
-    /// The recipients.
+    /// The recipients of its notices.
     pub to: Vec<Recipient>,
     /// The channels to use. A contact that has none of them is reached through its others.
     pub channels: BTreeSet<Channel>,

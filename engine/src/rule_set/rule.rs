@@ -63,7 +63,7 @@ pub struct Rule {
 pub enum Condition {
     /// `value operator threshold`.
     Threshold {
-        /// The comparison.
+        /// The comparison of the value with the threshold.
         operator: Operator,
         /// The right-hand side of the comparison.
         threshold: Threshold,
@@ -80,7 +80,7 @@ pub enum Condition {
     },
     /// `(value − previous value) ÷ (t − previous t) × per operator threshold`.
     RateOfChange {
-        /// The comparison.
+        /// The comparison of the rate with the threshold.
         operator: Operator,
         /// Change of the value in `per_ms`, in the metric's unit.
         threshold: Finite,
@@ -115,7 +115,7 @@ pub enum Condition {
         /// How long anomalous samples stay out of the past, in milliseconds. If they last longer, they are the new
         /// normal.
         rebaseline_after_ms: Millis,
-        /// Which side counts.
+        /// The side of the mean that counts.
         direction: Direction,
     },
     /// The device has sent nothing for longer than this, or, if `None`, for longer than its type's `offline_after`.
@@ -138,11 +138,11 @@ pub enum Condition {
         /// Number of counted samples that breach; at most [`COUNT_MAX`](super::COUNT_MAX).
         at_least: u32,
     },
-    /// Too large a part of a zone's devices is in a state. Its instances are the zones, not the devices.
+    /// Too many of a zone's devices are in a given state. Its instances are the zones, not the devices.
     Fleet {
         /// The state that is counted.
         of: FleetOf,
-        /// The comparison.
+        /// The comparison of the fleet's part with the threshold.
         operator: Operator,
         /// The right-hand side of the comparison.
         threshold: FleetLimit,
@@ -186,11 +186,11 @@ pub enum AnomalyMethod {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Both.
+    /// Both sides.
     Both,
-    /// Above only.
+    /// Above the mean only.
     Up,
-    /// Below only.
+    /// Below the mean only.
     Down,
 }
 
@@ -200,7 +200,7 @@ pub enum Direction {
 pub enum CountOf {
     /// Those for which `value operator threshold` holds.
     Compared {
-        /// The comparison.
+        /// The comparison of the value with the threshold.
         operator: Operator,
         /// The right-hand side of the comparison.
         threshold: Finite,
@@ -222,7 +222,7 @@ pub enum FleetOf {
     Rule(RuleId),
 }
 
-/// What the part of a fleet is compared with.
+/// The limit for the part of a fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetLimit {
@@ -344,7 +344,7 @@ impl Operator {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Threshold {
-    /// The same for all devices.
+    /// A number that is the same for all devices.
     Fixed(Finite),
     /// An attribute of each device.
     Attribute {
@@ -359,7 +359,7 @@ pub enum Threshold {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "by", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Hold {
-    /// For a length of time, by the samples' own times. Zero fires at once.
+    /// For a length of time, measured by the samples' own times. Zero fires at once.
     Duration {
         /// Minimum time, in milliseconds; reaching it exactly is enough.
         duration_ms: Millis,

@@ -40,7 +40,7 @@ pub struct Session<'r> {
     taken: u64,
 }
 
-/// What one record did.
+/// The results of one record.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// Every rule that the record met or moved, in the order of evaluation.

@@ -1,5 +1,6 @@
 //! Fleet rules: devices report their state to the fleets around them on the stream, and a fleet rule in a zone moves
-//! by these reports. The two need not be in the same shard, and know nothing of each other but those records.
+//! by these reports. The two need not be in the same shard, and know nothing about each other except what those
+//! records carry.
 
 use super::{
     Moment, Run,

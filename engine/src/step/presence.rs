@@ -184,7 +184,7 @@ pub(super) fn lifecycle(
     fleet::report(rules, state, index, moment.ingested_at, run);
 }
 
-/// Handles a report that a device is gone. It has some time to come back.
+/// Handles a report that a device is gone. The device has a grace period to come back.
 fn gone(scene: &Scene<'_>, tally: &mut Tally<'_>, device: &mut Device) {
     device.presence.gone_at.get_or_insert(scene.ingested_at);
     tally.look_at(due::offline(device, scene.rules.device_type(scene.home).offline_after));

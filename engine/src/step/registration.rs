@@ -1,4 +1,4 @@
-//! A device is registered, moved, changed or retired.
+//! Handles the registration, move, change or retirement of a device.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The readings of a device: every rule that reads one of them moves.
+//! Handles the readings of a device: evaluates every rule that reads one of them.
 
 use super::{
     Moment, Run, composite, fleet,

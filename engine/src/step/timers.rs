@@ -1,4 +1,4 @@
-//! The passing of time: everything that is due before a record moves the shard's time past it.
+//! The passing of time: runs everything that becomes due before a record moves the shard's time past it.
 
 use super::{
     Moment, Run, composite, fleet,

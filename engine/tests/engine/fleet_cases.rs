@@ -333,7 +333,7 @@ fn what_is_wrong_with_a_member_sets_it_aside() {
     town.stream.put(&key, bad(&|record| record["d"] = json!("zone/zone-a/hydrants-open")), START_MS);
     town.stream.put(&key, bad(&|record| record["of"] = json!("somewhere")), START_MS);
     town.stream.put("zone/zone-a/other", member.record(), START_MS);
-    // Nor is the fleet a device to the writer of plain records.
+    // A plain record cannot address the fleet as a device either.
     town.stream.put(&key, r#"{"readings":{"open":true}}"#, START_MS);
     let counts = town.settle().counts;
     let reasons: Vec<(String, u64)> = counts.quarantined.iter().map(|(why, n)| (why.to_string(), *n)).collect();

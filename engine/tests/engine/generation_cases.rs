@@ -210,7 +210,7 @@ fn a_chain_that_begins_while_the_stream_is_replaced_is_sealed_or_goes_no_further
             }
             world.put(index, put);
         }
-        // Nothing of one child was delivered before the stream is replaced, and its first batch is in progress then.
+        // No record of one child is delivered before the stream is replaced, and its first batch is in progress then.
         world.open.iter_mut().filter(|(shard, ..)| *shard == "s1").for_each(|open| waiting.append(&mut open.2));
         world.drain();
         let (outcome, ended_before) = deliver_beside(&memory, &mut old, ("s1", &waiting), polls, || {

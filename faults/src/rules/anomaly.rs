@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{held, rule};
 use crate::random::Random;
 
-/// By id.
+/// Returns the rules by id.
 pub(super) fn rules(random: &mut Random) -> [(&'static str, Value); 3] {
     let mut one = |metric: &str, method: &str, types: &[&str], (window, low): (i64, i64)| {
         let condition = json!({

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::held;
 use crate::random::Random;
 
-/// By id. They name rules that read samples.
+/// Returns the rules by id. They name rules that read samples.
 pub(super) fn rules(random: &mut Random) -> [(&'static str, Value); 10] {
     let (both, meter, pump) = (&["meter", "pump"][..], &["meter"][..], &["pump"][..]);
     let soon = |random: &mut Random| held(10 * random.between(0, 9), "reset", None);

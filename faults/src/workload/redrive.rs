@@ -1,5 +1,5 @@
-//! Records that the event source gives up, or that are set aside, and that operators put on the stream once more. What
-//! should come of them is not known here.
+//! Records that the event source gives up on, or that are set aside, and that operators redrive. The expected result
+//! is not known here.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
@@ -7,9 +7,9 @@ use serde_json::json;
 use super::{Fact, Writer};
 use crate::random::Random;
 
-/// What is to be put once more.
+/// The records to redrive.
 pub(super) struct Losses {
-    /// Draws apart from everything else, so that a log is the same but for its losses.
+    /// Draws separately from everything else, so that a log is the same except for its losses.
     random: Random,
     waiting: Vec<Lost>,
 }
@@ -26,12 +26,12 @@ impl Losses {
         Self { random, waiting: Vec::new() }
     }
 
-    /// Whether a record is lost. Of those that are set aside, some wait to be put once more as well.
+    /// Whether a record is lost. Some records that are set aside also wait to be redriven.
     pub(super) fn take(&mut self, (key, data): (&str, &str), ingest: i64, fact: &Fact) -> bool {
         let (is_kept, is_lost) = match fact {
             Fact::Message(..) | Fact::Status(..) | Fact::Alarm(..) | Fact::Connection(..) => {
                 let is_lost = self.random.per_mille(25);
-                // What was taken may be put once more too.
+                // A record that was evaluated may be redriven too.
                 (is_lost || self.random.per_mille(5), is_lost)
             }
             Fact::Device(..) => {
@@ -49,7 +49,7 @@ impl Losses {
 }
 
 impl Writer<'_> {
-    /// Operators put everything that waits, in the order in which it first came, and some of it twice.
+    /// Operators redrive everything that waits, in the order in which it first arrived, and some of it twice.
     pub(super) fn redrive(&mut self, at: i64) {
         let Some(losses) = &mut self.losses else { return };
         if losses.waiting.is_empty() || !losses.random.per_mille(12) {

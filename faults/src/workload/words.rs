@@ -1,4 +1,4 @@
-//! What is said of a device apart from its readings: alarms, its presence, and what nobody can make sense of.
+//! What is reported of a device apart from its readings: alarms, its presence, and records that make no sense.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use super::{Connection, Fact, STRANGER, Writer, rfc3339};
 const CODES: [&str; 4] = ["fire", "leak", "tamper", "worn"];
 
 impl Writer<'_> {
-    /// A device raises an alarm or ends one, which may be one that it has not raised.
+    /// A device raises or ends an alarm, possibly one that it has not raised.
     pub(super) fn alarm(&mut self, device: usize, at: i64) {
         let id = self.devices[device].id.clone();
         let code = *self.random.pick(&CODES);
@@ -18,7 +18,7 @@ impl Writer<'_> {
         self.say(&id, "alerts", &payload, at, Fact::Alarm(id.clone(), code, active));
     }
 
-    /// A device says that it is there, or its last will that it has gone.
+    /// A device reports that it is online, or its last will reports that it is gone.
     pub(super) fn status(&mut self, device: usize, at: i64) {
         let id = self.devices[device].id.clone();
         let online = self.random.per_mille(400);
@@ -27,7 +27,7 @@ impl Writer<'_> {
         self.stays_away(device, at, online);
     }
 
-    /// Who has gone is often not heard of for some time.
+    /// A device that is gone is often not heard from for some time.
     fn stays_away(&mut self, device: usize, at: i64, online: bool) {
         if !online && self.random.per_mille(500) {
             let away = *self.random.pick(&[150_000, 600_000, 2_400_000]);
@@ -43,7 +43,7 @@ impl Writer<'_> {
         self.put(id, &data.to_string(), at, Some(t), fact);
     }
 
-    /// The broker says that a client has connected or gone. It says so late, twice, and in any order.
+    /// The broker reports that a client has connected or disconnected: late, twice, and in any order.
     pub(super) fn connection(&mut self, device: usize, at: i64) {
         let id = match self.random.per_mille(20) {
             true => STRANGER.to_owned(),
@@ -52,7 +52,7 @@ impl Writer<'_> {
         let connected = self.random.per_mille(400);
         let connections = &mut self.devices[device].connections;
         *connections = match self.random.below(10) {
-            // After about an hour the broker counts from nought again.
+            // After about an hour the broker counts from zero again.
             0 => 0,
             1..4 => connections.saturating_sub(1),
             4..6 => *connections,
@@ -73,7 +73,7 @@ impl Writer<'_> {
         self.stays_away(device, at, connected || duplicate);
     }
 
-    /// Something that cannot be taken.
+    /// Writes a record that must be refused.
     pub(super) fn bad(&mut self, device: usize, at: i64) {
         let (id, meter) = (self.devices[device].id.clone(), self.devices[device].meter);
         let first = if meter { "pressure" } else { "vibration" };
@@ -90,7 +90,7 @@ impl Writer<'_> {
             record["p"] = json!(STANDARD.encode(payload.to_string()));
             record
         };
-        // What is wrong with the envelope is wrong whoever sent it.
+        // A faulty envelope is refused whoever sent it.
         let (record, whose, reason) = match self.random.below(15) {
             0 => (Value::Null, Some(&id), "bad_json"),
             1 => (json!({ "readings": { first: "61" } }), Some(&id), "wrong_type"),

@@ -1,6 +1,6 @@
 //! One test of a statement's condition block.
 //!
-//! The operators are those of "IAM JSON policy elements: Condition operators" that AWS IoT's own keys are tested with.
+//! The operators are the ones of "IAM JSON policy elements: Condition operators" that apply to AWS IoT's own keys.
 
 use serde_json::Value;
 
@@ -18,12 +18,12 @@ pub(crate) struct Condition {
     values: Vec<Pattern>,
 }
 
-/// How the values that a request has for a key are taken together.
+/// How the values of a key in a request are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
-    /// `ForAllValues`: each of them passes, which holds where there are none.
+    /// `ForAllValues`: each of them must pass, which is true if there are none.
     All,
-    /// `ForAnyValue`: one of them passes, which holds not where there are none.
+    /// `ForAnyValue`: one of them must pass, which is false if there are none.
     Any,
 }
 
@@ -32,7 +32,7 @@ enum Set {
 enum Test {
     /// It is one of them.
     Is,
-    /// It is none of them.
+    /// It is not one of them.
     IsNot,
 }
 
@@ -58,7 +58,7 @@ impl Key {
         })
     }
 
-    /// What a request has for it.
+    /// Returns the values of the key in a request.
     fn found<'r>(self, request: &'r Request<'_>) -> Vec<&'r str> {
         let connection = request.connection;
         match self {
@@ -76,7 +76,7 @@ impl Key {
 }
 
 impl Condition {
-    /// Reads a test, or says what is in it that nothing here knows.
+    /// Parses a test. An unknown part is an error.
     pub(super) fn read(operator: &str, key: &str, values: &Value) -> Result<Self, String> {
         let (set, word) = match operator.split_once(':') {
             Some(("ForAllValues", word)) => (Some(Set::All), word),
@@ -124,12 +124,12 @@ impl Condition {
         match self.set {
             Some(Set::All) => found.iter().all(passes),
             Some(Set::Any) => found.iter().any(passes),
-            // A key that the request has not is like none of the values.
+            // A key that is not in the request matches none of the values.
             None => found.first().map_or(self.test == Test::IsNot, passes),
         }
     }
 
-    /// Whether it asks for the thing to be attached to the certificate.
+    /// Whether the test requires the thing to be attached to the certificate.
     pub(super) fn asks_for_attachment(&self) -> bool {
         self.key == Key::IsAttached && self.values.iter().all(|value| value.text() == "true") && !self.values.is_empty()
     }

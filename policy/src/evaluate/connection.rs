@@ -1,30 +1,31 @@
-//! Who asks: the certificate, the way it came, and the thing whose name the thing variables take.
+//! The client: its certificate, how it connects, and the thing whose name the thing variables take.
 
 /// A certificate as the registry knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// The thing that it is attached to.
+    /// Name of the thing that it is attached to.
     pub thing: Option<String>,
-    /// The common name of its subject, which whoever signed the request for it has chosen.
+    /// The common name of its subject, which is chosen by whoever signed the certificate request.
     pub common_name: String,
 }
 
-/// Which thing the thing variables are about.
+/// The thing that the thing variables refer to.
 ///
 /// The developer guide ("Thing policy variables") says that AWS IoT uses the certificate "to determine which thing to
-/// use", and that "the thing name is obtained from the client ID". They come to different ends only for a client whose id is
-/// another's than its certificate's thing, which is what an impostor is. A policy is safe if it is under both.
+/// use", and that "the thing name is obtained from the client ID". The two differ only for a client that uses another
+/// device's id rather than its certificate's thing, that is, for an impostor. A policy is safe if it is safe under
+/// both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThingReading {
-    /// The registered thing that is called as the client id says; whether it is attached to the certificate is what
-    /// `iot:Connection.Thing.IsAttached` tells.
+    /// The registered thing whose name is the client id. `iot:Connection.Thing.IsAttached` shows whether it is
+    /// attached to the certificate.
     ByClientId,
     /// The thing that is attached to the certificate.
     ByCertificate,
 }
 
 impl ThingReading {
-    /// Both of them.
+    /// Both readings.
     pub const ALL: [Self; 2] = [Self::ByClientId, Self::ByCertificate];
 }
 
@@ -35,7 +36,7 @@ pub struct Connection {
     pub(super) common_name: String,
 }
 
-/// How a client came.
+/// How a client connects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     /// By MQTT, with a client id.
@@ -45,7 +46,8 @@ pub(super) enum Way {
 }
 
 impl Connection {
-    /// A client that connects by MQTT. `is_registered` says whether there is a thing of the client id's name.
+    /// Creates a client that connects by MQTT. `is_registered` is whether there is a thing with the client id as its
+    /// name.
     pub fn mqtt(certificate: &Certificate, client_id: &str, is_registered: bool, reading: ThingReading) -> Self {
         let (thing, is_attached) = match reading {
             ThingReading::ByClientId => {
@@ -60,12 +62,12 @@ impl Connection {
         }
     }
 
-    /// A client that sends one HTTPS request.
+    /// Creates a client that sends one HTTPS request.
     pub fn https(certificate: &Certificate) -> Self {
         Self { way: Way::Https, common_name: certificate.common_name.clone() }
     }
 
-    /// The client id; none over HTTPS.
+    /// Returns the client id; `None` over HTTPS.
     pub(super) fn client_id(&self) -> Option<&str> {
         match &self.way {
             Way::Mqtt { client_id, .. } => Some(client_id),
@@ -73,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// The thing that thing variables are about; none over HTTPS, or where there is no such thing.
+    /// Returns the thing that thing variables refer to; `None` over HTTPS, or if there is no such thing.
     pub(super) fn thing(&self) -> Option<&str> {
         match &self.way {
             Way::Mqtt { thing, .. } => thing.as_deref(),
@@ -81,7 +83,7 @@ impl Connection {
         }
     }
 
-    /// Whether that thing is attached to the certificate; nothing over HTTPS, where the key does not exist.
+    /// Whether that thing is attached to the certificate; `None` over HTTPS, where the key does not exist.
     pub(super) fn is_attached(&self) -> Option<bool> {
         match self.way {
             Way::Mqtt { is_attached, .. } => Some(is_attached),
@@ -90,10 +92,10 @@ impl Connection {
     }
 }
 
-/// What a CONNECT packet asks for beyond a connection.
+/// What a CONNECT packet requests in addition to a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Connect {
-    /// The features that `iot:ConnectAttributes` lists: none for a clean session without a will.
+    /// The features that `iot:ConnectAttributes` lists; empty for a clean session without a will.
     pub(super) attributes: Vec<&'static str>,
     /// ARN of the will's topic.
     pub(super) will_topic: Option<String>,

@@ -1,7 +1,7 @@
-//! An IoT policy as it is read from JSON, whoever wrote it.
+//! An IoT policy as it is read from JSON, from any source.
 //!
-//! Reading is strict: an element that is not understood as a whole is an error that names its place, since a policy of
-//! which a part was skipped could seem to allow less than it does.
+//! Reading is strict: an element that is not fully understood is an error that names its place, since a policy with a
+//! skipped part could seem to allow less than it does.
 
 use serde_json::{Map, Value};
 
@@ -11,10 +11,10 @@ use super::{
     pattern::{Pattern, Wildcards, action_covers},
 };
 
-/// The version of the policy language in which variables are variables.
+/// The version of the policy language that supports variables.
 const VERSION: &str = "2012-10-17";
 
-/// A policy of which every part was understood.
+/// A policy whose every part was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     name: String,
@@ -22,15 +22,15 @@ pub struct Policy {
     statements: Vec<Statement>,
 }
 
-/// What in a policy was not understood.
+/// A part of a policy that was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("policy `{policy}`, {place}: {problem}")]
 pub struct Unreadable {
-    /// The policy.
+    /// Name of the policy.
     pub policy: String,
-    /// Where in it: a statement's `Sid`, or its number.
+    /// The place in the policy: a statement's `Sid`, or its number.
     pub place: String,
-    /// What is wrong there.
+    /// Description of the problem.
     pub problem: String,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Statement {
     conditions: Vec<Condition>,
 }
 
-/// Which actions a statement is about.
+/// The actions that a statement covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Actions {
     /// `Action`: these.
@@ -53,7 +53,7 @@ pub(crate) enum Actions {
     AllBut(Vec<String>),
 }
 
-/// Which resources a statement is about.
+/// The resources that a statement covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Resources {
     /// `Resource`: these.
@@ -62,7 +62,7 @@ pub(crate) enum Resources {
     AllBut(Vec<Pattern>),
 }
 
-/// Which statement of which policy decided.
+/// The statement that decided, and its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct By<'p> {
     pub(super) policy: &'p str,
@@ -99,12 +99,12 @@ impl Policy {
         })
     }
 
-    /// What it is called.
+    /// Returns the name of the policy.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its length as AWS IoT counts it, against [`crate::iot::DOCUMENT_CHARS_MAX`].
+    /// Returns its length as AWS IoT counts it, which is limited by [`crate::iot::DOCUMENT_CHARS_MAX`].
     pub fn chars(&self) -> usize {
         self.chars
     }
@@ -145,7 +145,7 @@ impl Statement {
         Ok(Self { label, is_deny, actions, resources, conditions })
     }
 
-    /// Its `Sid`, or its number.
+    /// Returns its `Sid`, or its number.
     pub(crate) fn label(&self) -> &str {
         &self.label
     }
@@ -162,7 +162,7 @@ impl Statement {
         &self.resources
     }
 
-    /// Whether it is about an action.
+    /// Whether it covers an action.
     pub(crate) fn covers_action(&self, action: &str) -> bool {
         let among = |actions: &[String]| actions.iter().any(|pattern| action_covers(pattern, action));
         match &self.actions {
@@ -171,12 +171,12 @@ impl Statement {
         }
     }
 
-    /// Whether it holds only where the thing is attached to the certificate.
+    /// Whether it applies only if the thing is attached to the certificate.
     pub(crate) fn asks_for_attachment(&self) -> bool {
         self.conditions.iter().any(Condition::asks_for_attachment)
     }
 
-    /// Whether it speaks of a request.
+    /// Whether it applies to a request.
     pub(super) fn covers(&self, request: &Request<'_>) -> bool {
         let among =
             |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.covers(&request.resource, request.connection));
@@ -191,7 +191,7 @@ impl Statement {
     }
 }
 
-/// The texts of one of two elements that exclude each other, and whether it is the second.
+/// Returns the strings of one of two elements that exclude each other, and whether it is the second.
 fn either(map: &Map<String, Value>, these: &str, all_but: &str) -> Result<(bool, Vec<String>), String> {
     let (is_second, value) = match (map.get(these), map.get(all_but)) {
         (Some(value), None) => (false, value),

@@ -1,12 +1,13 @@
 //! What AWS IoT lets a client do under its policies, decided offline and from their JSON alone.
 //!
-//! A [`Policy`] is read from a document, whoever wrote it, and [`attempt`] says whether a [`Connection`] may do an
-//! [`Operation`]: an explicit deny wins, and what nothing allows is denied. What this does not know, an operator, a
-//! key or a variable, is an error when the document is read and never an answer. It refuses to know which answers are
-//! the right ones, and which documents a platform has.
+//! A [`Policy`] is read from a document, whatever its source, and [`attempt`] decides whether a [`Connection`] may do
+//! an
+//! [`Operation`]: an explicit deny wins, and what nothing allows is denied. An operator, a key or a variable that is
+//! not known here is an error when the document is read, and never decides a request. Does not depend on which
+//! decisions are right, or on which documents a platform has.
 //!
 //! The semantics are those of "AWS IoT Core policies" in the AWS IoT Core developer guide. Where that leaves two
-//! readings, both are here and the caller asks each: see [`ThingReading`].
+//! readings, both are implemented and the caller tries each: see [`ThingReading`].
 
 mod condition;
 mod connection;
@@ -26,23 +27,23 @@ use document::By;
 
 /// One thing that AWS IoT authorizes: an action on a resource.
 struct Request<'a> {
-    /// As in `iot:Publish`.
+    /// The action, such as `iot:Publish`.
     action: &'static str,
-    /// Its ARN.
+    /// ARN of the resource.
     resource: String,
     connection: &'a Connection,
-    /// What a CONNECT packet asks for; none for other actions.
+    /// What a CONNECT packet requests; `None` for other actions.
     connect: Option<Connect>,
 }
 
-/// What the policies say of a request.
+/// What the policies decide about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision<'p> {
     /// A statement allows it and none denies it.
     Allowed(By<'p>),
     /// A statement denies it.
     Forbidden(By<'p>),
-    /// No statement speaks of it.
+    /// No statement applies to it.
     NotAllowed,
 }
 

@@ -1,7 +1,7 @@
-//! What a client sets out to do, and everything that AWS IoT authorizes on the way.
+//! What a client attempts to do, and everything that AWS IoT authorizes along the way.
 //!
-//! One packet may take several permissions: a will is published on its topic, and what is retained is retained there. Over
-//! MQTT, whatever a client does comes after it has connected.
+//! One packet may need several permissions: a will is published on its topic, and a retained message is retained
+//! there. Over MQTT, a client must connect before it does anything else.
 
 use super::{
     Connection, Decision, Policy, Request,
@@ -10,76 +10,76 @@ use super::{
     document::By,
 };
 
-/// What a client does.
+/// An operation of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// It connects.
+    /// Connect.
     Connect {
-        /// Whether it asks for a persistent session.
+        /// Whether it requests a persistent session.
         is_persistent: bool,
-        /// The will that it leaves.
+        /// The will that it leaves, if any.
         will: Option<Will>,
     },
-    /// It publishes a message.
+    /// Publish a message.
     Publish {
-        /// On this topic.
+        /// Name of the topic.
         topic: String,
         /// Whether the message is to be retained.
         is_retained: bool,
     },
-    /// It subscribes.
+    /// Subscribe.
     Subscribe {
-        /// To this filter.
+        /// The topic filter.
         filter: String,
     },
-    /// A message is delivered to it.
+    /// Receive a message.
     Receive {
-        /// That was published on this topic.
+        /// The topic that the message was published on.
         topic: String,
     },
-    /// It calls an operation of the AWS IoT data plane over HTTPS.
+    /// Call an operation of the AWS IoT data plane over HTTPS.
     Call {
-        /// The action, as in `iot:GetThingShadow`.
+        /// The action, such as `iot:GetThingShadow`.
         action: &'static str,
-        /// The resource without the ARN's beginning, as in `thing/name`.
+        /// The resource without the ARN's prefix, such as `thing/name`.
         resource: String,
     },
 }
 
-/// A message that the broker publishes for a client that is lost.
+/// A message that the broker publishes for a client whose connection is lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Will {
-    /// On this topic.
+    /// Name of the topic.
     pub topic: String,
-    /// Whether it is to be retained.
+    /// Whether the message is to be retained.
     pub is_retained: bool,
 }
 
-/// Whether a client may do what it set out to do.
+/// Whether a client may do what it attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It may: the statement, as in `core/Publish`, that allows the last of what it takes.
+    /// Allowed.
     Allowed {
-        /// The statement.
+        /// The statement that allows the last of the required permissions, such as `core/Publish`.
         by: String,
     },
-    /// It may not.
+    /// Refused.
     Refused(Refusal),
 }
 
 /// The first permission that is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The action.
+    /// The action, such as `iot:Publish`.
     pub action: &'static str,
-    /// The resource, without the ARN's beginning.
+    /// The resource, without the ARN's prefix.
     pub resource: String,
-    /// The statement that denies it; none where nothing allows it.
+    /// The statement that denies it; `None` if no statement allows it.
     pub by: Option<String>,
 }
 
 impl Outcome {
-    /// Whether it may.
+    /// Whether the operation is allowed.
     pub fn is_allowed(&self) -> bool {
         match self {
             Self::Allowed { .. } => true,
@@ -88,10 +88,12 @@ impl Outcome {
     }
 }
 
-/// Tries an operation. `arn` is how the ARNs of the account and region begin, as in `arn:aws:iot:us-east-1:111111111111`.
+/// Attempts an operation. `arn` is the prefix of the ARNs of the account and region, such as
+/// `arn:aws:iot:us-east-1:111111111111`.
 ///
 /// # Panics
-/// If a client is to connect, subscribe or receive over HTTPS, or to call an operation over MQTT: there is no such thing.
+/// If the operation does not exist for the connection: connecting, subscribing or receiving over HTTPS, or calling an
+/// operation over MQTT.
 pub fn attempt(policies: &[Policy], arn: &str, connection: &Connection, operation: &Operation) -> Outcome {
     let mut allowed = String::new();
     for (action, resource, connect) in takes(arn, connection, operation) {
@@ -113,7 +115,7 @@ fn written(by: By<'_>) -> String {
 
 type Takes = Vec<(&'static str, String, Option<Connect>)>;
 
-/// The permissions that an operation takes, in the order in which they are asked for.
+/// Returns the permissions that an operation needs, in the order in which they are checked.
 fn takes(arn: &str, connection: &Connection, operation: &Operation) -> Takes {
     let Way::Mqtt { client_id, .. } = &connection.way else {
         return match operation {
@@ -154,7 +156,8 @@ fn publish(topic: &str, is_retained: bool) -> Takes {
     let resource = format!("topic/{topic}");
     let mut takes = vec![("iot:Publish", resource.clone(), None)];
     if is_retained {
-        // On top of `iot:Publish`: <https://docs.aws.amazon.com/iot/latest/developerguide/retained-message-policy-examples.html>
+        // In addition to `iot:Publish`:
+        // <https://docs.aws.amazon.com/iot/latest/developerguide/retained-message-policy-examples.html>
         takes.push(("iot:RetainPublish", resource, None));
     }
     takes

@@ -1,22 +1,22 @@
-//! A text of a policy with wildcards and variables in it, and which texts it covers.
+//! A string of a policy with wildcards and variables, and the strings that it covers.
 //!
-//! `*` stands for any run of characters and `?` for any one, and neither stops at a `/` or a `:`. `+` and `#` stand for
-//! themselves. A variable stands for its value, character by character: a `*` in a value is no wildcard. A text with a variable
-//! that has no value covers nothing.
+//! `*` stands for any run of characters and `?` for any one, and neither stops at a `/` or a `:`. `+` and `#` stand
+//! for themselves. A variable stands for its value, character by character: a `*` in a value is not a wildcard. A
+//! string with a variable that has no value covers nothing.
 
 use super::connection::Connection;
 
-/// A text of a policy.
+/// A string of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     text: String,
     parts: Vec<Part>,
 }
 
-/// Whether `*` and `?` mean anything in a text.
+/// Whether `*` and `?` are wildcards in a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wildcards {
-    /// They do, as in resources.
+    /// They are, as in resources.
     Active,
     /// They stand for themselves, as in the values of `StringEquals`.
     Literal,
@@ -65,7 +65,7 @@ impl Variable {
 }
 
 impl Pattern {
-    /// Reads a text, or says what is in it that nothing here knows.
+    /// Parses a string. An unknown variable or escape is an error.
     pub(crate) fn parse(text: &str, wildcards: Wildcards) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
@@ -75,7 +75,7 @@ impl Pattern {
                     return Err(format!("`{text}` has a `${{` without its `}}`"));
                 };
                 parts.push(match name {
-                    // These write a character that would mean something by itself.
+                    // These write a character that would otherwise have a special meaning.
                     "*" => Part::Literal('*'),
                     "?" => Part::Literal('?'),
                     "$" => Part::Literal('$'),
@@ -98,17 +98,17 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), parts })
     }
 
-    /// As it was written.
+    /// Returns the string as it was written.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// What it is made of.
+    /// Returns the parts of the pattern.
     pub(crate) fn parts(&self) -> &[Part] {
         &self.parts
     }
 
-    /// Whether it covers a text, with the values that variables have for a connection.
+    /// Whether it covers a string, with the values that variables have for a connection.
     pub(crate) fn covers(&self, text: &str, connection: &Connection) -> bool {
         let mut filled = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
@@ -125,14 +125,14 @@ impl Pattern {
         matches(&filled, text)
     }
 
-    /// Whether it covers a text that is itself a pattern: wildcards of that one are taken for characters, and so are
-    /// variables of either.
+    /// Whether it covers a string that is itself a pattern. Wildcards of that pattern count as plain characters, and
+    /// so do variables of either.
     pub(crate) fn is_over_text(&self, pattern: &str) -> bool {
         matches(&Glob::all(&self.text), pattern)
     }
 }
 
-/// Whether an action of a policy, which may have wildcards, covers an action. Upper and lower case are the same there.
+/// Whether an action of a policy, which may contain wildcards, covers an action. Case is ignored.
 pub(crate) fn action_covers(pattern: &str, action: &str) -> bool {
     matches(&Glob::all(&pattern.to_ascii_lowercase()), &action.to_ascii_lowercase())
 }
@@ -155,8 +155,8 @@ impl Glob {
     }
 }
 
-/// A run is first taken to be empty. Where the rest does not fit, the last run takes one character more: an earlier one
-/// would gain nothing, since the last could take the same.
+/// Matches with backtracking. A run is first taken to be empty. If the rest does not fit, the last run takes one more
+/// character: an earlier one would gain nothing, since the last could take the same.
 fn matches(glob: &[Glob], text: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
     let (mut at, mut place) = (0, 0);

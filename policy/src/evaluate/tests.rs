@@ -46,7 +46,7 @@ fn features(connects: &[Value]) -> [bool; 4] {
         .map(|(persistent, will)| attempt(&policies, ARN, &client(), &connect(persistent, will)).is_allowed())
 }
 
-/// The examples of "Connect policy examples", each with what the page says it does.
+/// The examples of "Connect policy examples", each with the behavior that the page describes.
 #[test]
 fn connect_attributes_are_as_in_the_guide() {
     let with = |effect: &str, operator: &str, values: Value| {
@@ -169,7 +169,7 @@ fn the_thing_of_an_impostor_is_read_both_ways() {
     }
     assert!(can(&bare, Some("dev-1"), "dev-2", ByClientId) && can(&bare, None, "dev-2", ByClientId));
     assert!(can(&id, Some("dev-1"), "dev-2", ByCertificate));
-    // A thing's name needs the thing.
+    // A thing's name requires the thing to exist.
     let connection = Connection::mqtt(&certificate(None), "nobody", false, ByClientId);
     assert!(!attempt(&bare, ARN, &connection, &connect(false, None)).is_allowed());
 }
@@ -222,7 +222,7 @@ fn a_call_takes_the_action_that_it_is() {
     assert!(!attempt(&policies, ARN, &https, &call("iot:UpdateThingShadow", "client1")).is_allowed());
 }
 
-/// Nothing that is not understood may pass for something that is.
+/// A part that is not understood must never pass for one that is.
 #[test]
 fn what_is_not_known_is_an_error() {
     let base = || json!({ "Effect": "Allow", "Action": "iot:Connect", "Resource": "*" });
