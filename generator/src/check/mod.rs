@@ -156,7 +156,8 @@ fn check_document(
     earlier: &Earlier,
 ) -> Examined {
     let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
-    let Shaped { value: pruned, mut diagnostics, broken } = shape::check(&shape::PLATFORM, value, document, &spoilt);
+    let Shaped { value: pruned, mut diagnostics, broken } =
+        shape::check(&shape::PLATFORM, value, value, document, &spoilt);
     let context = context::Context::new(document, value, broken);
     text::check(&pruned, &context);
     let shape_is_sound = source.unusable.is_empty() && diagnostics.is_empty();
