@@ -237,8 +237,7 @@ fn inherit_contacts(
 ) {
     for (id, raw) in &raw.0 {
         let place = at.key(id.as_str());
-        let contacts_at = place.key("contacts");
-        if raw.contacts.is_none() && !context.is_written(&contacts_at) {
+        if raw.contacts.is_none() && !context.is_written(&place.key("contacts")) {
             let mut around = zones.get(id).and_then(|zone| zone.parent.clone());
             let mut contacts = Vec::new();
             // Bounded even if a cycle was left: the chain of parents is at most as long as there are zones.
@@ -253,20 +252,6 @@ fn inherit_contacts(
             if let Some(zone) = zones.get_mut(id) {
                 zone.contacts = contacts;
             }
-        }
-        let nobody = zones.get(id).is_some_and(|zone| zone.contacts.is_empty());
-        if nobody
-            && !context.is_broken(&contacts_at)
-            && !context.is_broken(&place.key("parent"))
-            && raw.contacts.iter().flatten().next().is_none()
-        {
-            let message = format!("nobody is told of alerts in zone `{id}`");
-            let mut contacts = context.declared("contacts");
-            let example = contacts.next().unwrap_or("oncall");
-            context.report(
-                Diagnostic::new(Code::ZoneWithoutContact, context.key(&place), message)
-                    .help(format!("add: contacts = [\"{example}\"]")),
-            );
         }
     }
 }
