@@ -132,7 +132,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
         };
         environments.insert(id.clone(), platform);
     }
-    environment::check_names(&environments, context);
+    environment::check_phones(&environments, context);
     check_used(raw, context);
     let about = about?;
     let default_environment: EnvironmentId = about.default_environment?;

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
-    platform::{Project, RawFile, authority, rule::RawRules},
+    platform::{Project, RawFile, authority, environment, rule::RawRules},
     schema::{
         raw,
         shape::{self, Shaped},
@@ -123,6 +123,8 @@ fn check_source(source: &Source, earlier: &Earlier) -> Examined {
     }
     if let Some(project) = &project {
         diagnostics.extend(authority::check_environments(project, &document));
+        diagnostics.extend(environment::check_names(project, &document));
+        diagnostics.extend(environment::check_traffic(project, &document));
     }
     Examined { project, diagnostics, broken }
 }
