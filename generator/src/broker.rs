@@ -1,8 +1,8 @@
-//! A platform for a message broker of one's own: the topics of a device, and who may use which.
+//! A platform on your own message broker: the topics of a device, and which client may use which topic.
 //!
-//! The rules are those of the platform's IoT policies, written as mosquitto reads them. Nothing here knows where the broker
-//! runs, and what AWS IoT alone can do is not made up for: nothing answers on the topics of shadows, and nothing takes
-//! messages past the broker.
+//! The rules are those of the platform's IoT policies, translated for mosquitto. This module does not know where the
+//! broker runs, and it does not replace what only AWS IoT provides: nothing answers on shadow topics, and no messages
+//! bypass the broker.
 
 use std::fmt::Write as _;
 
@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// The name in the certificate of whoever plays the platform: it reads what devices say and tells them what they are told.
-/// No device can have it.
+/// The certificate name of the client that acts as the platform: it reads what devices send and publishes what they
+/// receive. No device can have this name.
 pub const PLATFORM: &str = "@platform";
 
 /// The topics that a device publishes to and subscribes to.
@@ -26,25 +26,26 @@ pub fn topics(platform: &Platform, device: &str) -> DeviceTopics {
     device_topics(&Site::new(platform), device)
 }
 
-/// Where a broker finds what its configuration names. A path must be without line breaks.
+/// The port and file paths that the broker's configuration refers to. Paths must not contain line breaks.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The port that it listens on, of this machine alone.
+    /// The port to listen on, on this machine only.
     pub port: u16,
-    /// The certificate of whoever signed the devices'.
+    /// The certificate of the authority that signed the devices' certificates.
     pub authority: &'a str,
-    /// Its own certificate.
+    /// The broker's own certificate.
     pub certificate: &'a str,
-    /// The key of that.
+    /// The private key of that certificate.
     pub key: &'a str,
-    /// The file that [`access`] writes.
+    /// The file that holds the output of [`access`].
     pub access: &'a str,
 }
 
-/// The configuration of mosquitto.
+/// Returns the mosquitto configuration.
 ///
-/// A client is whom its certificate names, whatever it calls itself. mosquitto does not refuse another client id as AWS IoT
-/// does, and puts the certificate's name in its place: so a device cannot take over the session of another either.
+/// A client is identified by its certificate's name, whatever client id it sends. AWS IoT rejects a client id that
+/// differs; mosquitto replaces it with the certificate's name. Either way, a device cannot take over another device's
+/// session.
 pub fn configuration(platform: &Platform, place: Place<'_>) -> String {
     let Place { port, authority, certificate, key, access } = place;
     let retained = platform.mqtt.retain_status;
@@ -77,14 +78,15 @@ pub fn configuration(platform: &Platform, place: Place<'_>) -> String {
     )
 }
 
-/// The access of each client: what the IoT policies of a device allow, and the other end of it for [`PLATFORM`].
+/// Returns the access of each client: what the IoT policies of a device allow, and the opposite direction for
+/// [`PLATFORM`].
 pub fn access(platform: &Platform) -> String {
     let site = Site::new(platform);
     let mut text =
         format!("# Who may use which topic of `{}`: `%u` is the name in a client's certificate.\n", site.name);
     let mut other_end = String::new();
     for IotPolicy { name, only, document, .. } in of_devices(&site) {
-        // The broker knows no device types: what those of one type may do on their own topics, all may here.
+        // The broker does not know device types: whatever one type may do on its own topics, every device may do here.
         let whose = only.map_or_else(|| "each device".to_owned(), |only| format!("devices of type `{only}`"));
         let _ = writeln!(text, "\n# The policy `{name}` of {whose}.");
         for statement in document.statements() {
@@ -92,13 +94,13 @@ pub fn access(platform: &Platform) -> String {
                 let (access, other) = match *action {
                     "iot:Publish" => ("write", "read"),
                     "iot:Receive" => ("read", "write"),
-                    // Connecting and retaining are in the configuration. What a client may not receive it may subscribe
-                    // to in vain: mosquitto looks when there is a message.
+                    // Connecting and retaining are handled in the configuration. A client may subscribe to topics that
+                    // it may not receive from, but gets nothing: mosquitto checks when a message arrives.
                     _ => continue,
                 };
                 for target in statement.resources() {
                     let (Target::One(resource) | Target::Many { arn: resource, .. }) = target else { continue };
-                    // What AWS IoT names itself is one level, for which the broker has a wildcard that stops at a `/`.
+                    // A part that AWS IoT names is one level; the broker's `+` wildcard also stops at a `/`.
                     let name = resource.name.replace('*', "+");
                     let _ = writeln!(text, "pattern {access} {}", name.replace(iot::THING, "%u"));
                     let _ = writeln!(other_end, "topic {other} {}", name.replace(iot::THING, "+"));
@@ -153,7 +155,7 @@ mod tests {
         let (_, platforms) = text.split_once("user @platform\n").expect("the platform");
         let of = |access: &str| platforms.lines().filter(|line| line.starts_with(&format!("topic {access} "))).count();
         assert_eq!((of("read"), of("write")), (8, 14));
-        // One level is the device, and one the execution of a command.
+        // One level is the device, the other the execution of a command.
         let levels = |line: &str| if line.contains("/executions/") { 2 } else { 1 };
         assert!(platforms.lines().all(|line| line.matches('+').count() == levels(line)), "{platforms}");
     }
@@ -163,7 +165,7 @@ mod tests {
         const KNOWN: [&str; 5] = ["iot:Connect", "iot:Publish", "iot:RetainPublish", "iot:Subscribe", "iot:Receive"];
         let platform = sample::platform();
         for IotPolicy { only, document, .. } in of_devices(&Site::new(&platform)) {
-            // What AWS IoT names itself stands in the policies of commands alone.
+            // Only the policies for commands contain parts that AWS IoT names.
             assert!(only.is_some() || document.wide_resources().count() == 0);
             for statement in document.statements() {
                 assert!(statement.actions().iter().all(|action| KNOWN.contains(action)), "{:?}", statement.actions());

@@ -1,7 +1,7 @@
-//! `platform.toml` in, a tree of files out.
+//! Turns `platform.toml` into a tree of files.
 //!
-//! Text becomes a [`platform::Project`], which cannot be wrong, and that is rendered into paths and bytes. Nothing
-//! here opens a file or a socket, or reads a clock or an environment variable.
+//! The text becomes a [`platform::Project`], which is valid by construction, and that is rendered into paths and bytes.
+//! Nothing here opens a file or a socket, reads a clock, or reads an environment variable.
 #![forbid(unsafe_code)]
 
 pub mod broker;

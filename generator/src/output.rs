@@ -1,7 +1,7 @@
-//! The tree of files that a rendering is: paths below an output folder, and their bytes.
+//! The output of a rendering: paths below an output folder, and their bytes.
 //!
-//! A path in a [`Tree`] stays below the folder, whatever folder that is. Nothing here writes a file, or knows what is
-//! in one, except the manifests, which name every other file with its hash.
+//! A path in a [`Tree`] always stays below the folder, whatever folder that is. Nothing here writes files or looks into
+//! them, except for the manifests, which list every other file with its hash.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -9,10 +9,10 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Name of the manifest of the files that environments share, and of each environment's own.
+/// File name of the manifests: one for the files that environments share, and one for each environment.
 pub const MANIFEST: &str = "manifest.json";
 
-/// The version of the manifests' own form.
+/// The format version of the manifests.
 const MANIFEST_FORMAT: u32 = 1;
 
 /// Files by path, relative to the output folder.
@@ -22,12 +22,12 @@ pub struct Tree(BTreeMap<Utf8PathBuf, File>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct File {
     bytes: Vec<u8>,
-    /// In hexadecimal, where somebody had to know it before the manifest.
+    /// In hexadecimal, if it was needed before the manifest.
     sha256: Option<String>,
 }
 
 impl Tree {
-    /// A tree without files.
+    /// Creates an empty tree.
     pub fn new() -> Self {
         Self::default()
     }
@@ -35,13 +35,14 @@ impl Tree {
     /// Adds a file.
     ///
     /// # Panics
-    /// If the path could leave the output folder or is taken. Ids are checked when a platform file is read, so no
-    /// platform leads here.
+    ///
+    /// If the path could leave the output folder or is already taken. Ids are checked when a platform file is read, so
+    /// no platform causes this.
     pub fn insert(&mut self, path: impl Into<Utf8PathBuf>, bytes: impl Into<Vec<u8>>) {
         self.insert_file(path.into(), File { bytes: bytes.into(), sha256: None });
     }
 
-    /// Adds a file of which the SHA-256 is known, in hexadecimal. Panics as [`Self::insert`] does.
+    /// Adds a file whose SHA-256 is already known, in hexadecimal. Panics like [`Self::insert`].
     pub(crate) fn insert_known(&mut self, path: impl Into<Utf8PathBuf>, bytes: impl Into<Vec<u8>>, sha256: String) {
         self.insert_file(path.into(), File { bytes: bytes.into(), sha256: Some(sha256) });
     }
@@ -52,10 +53,12 @@ impl Tree {
         assert!(before.is_none(), "a path is written once");
     }
 
-    /// A tree of many files, which are best in the order of their paths: each is then compared with one other.
+    /// Creates a tree of many files. They are best given in path order, because each path is then compared with only
+    /// one other.
     ///
     /// # Panics
-    /// If a path could leave the output folder or is there twice.
+    ///
+    /// If a path could leave the output folder or occurs twice.
     pub(crate) fn of(files: Vec<(Utf8PathBuf, Vec<u8>)>) -> Self {
         let count = files.len();
         let tree = Self(files.into_iter().map(|(path, bytes)| (path, File { bytes, sha256: None })).collect());
@@ -66,73 +69,74 @@ impl Tree {
         tree
     }
 
-    /// Adds every file of another tree below a folder.
+    /// Adds all files of another tree below a folder.
     pub fn insert_below(&mut self, folder: &str, other: Self) {
         let folder = Utf8Path::new(folder);
         assert!(stays_below(folder), "`{folder}` could leave the output folder");
         let both = self.len() + other.len();
-        // Paths take long to compare. These are in order already, and are put among the others in one go.
+        // Comparing paths is slow. These are already in order and are merged in one pass.
         let mut moved = other.0.into_iter().map(|(path, file)| (folder.join(path), file)).collect();
         self.0.append(&mut moved);
         assert_eq!(self.len(), both, "a path is written once");
     }
 
-    /// Paths and bytes, in the order of paths.
+    /// Iterates over paths and bytes, in path order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&Utf8Path, &[u8])> {
         self.0.iter().map(|(path, file)| (path.as_path(), file.bytes.as_slice()))
     }
 
-    /// The bytes of one file.
+    /// Returns the bytes of one file.
     pub fn get(&self, path: impl AsRef<Utf8Path>) -> Option<&[u8]> {
         self.0.get(path.as_ref()).map(|file| file.bytes.as_slice())
     }
 
-    /// How many files there are.
+    /// Returns the number of files.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no files.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Whether a path names something below the folder that it is relative to, whatever that folder holds, links aside.
+/// Whether a path names something below the folder that it is relative to, whatever that folder contains, apart from
+/// symbolic links.
 pub(crate) fn stays_below(path: &Utf8Path) -> bool {
     !path.as_str().is_empty() && path.components().all(|component| matches!(component, Utf8Component::Normal(_)))
 }
 
-/// What a rendering wrote into one folder, so that the next one knows which files are its own.
+/// What a rendering wrote into one folder, so that the next rendering knows which files it owns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The version of this form.
+    /// The version of this format.
     pub format: u32,
-    /// The version of fleetform that wrote it.
+    /// The version of fleetform that wrote the files.
     pub generator: String,
     /// `platform.name`.
     pub platform: String,
-    /// The environments, in the manifest of what they share; none in an environment's own.
+    /// The environments, in the manifest of the shared files; empty in an environment's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environments: Vec<String>,
-    /// The rule set of the environment; none in the manifest of what environments share.
+    /// The rule set of the environment; `None` in the manifest of the shared files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_set: Option<RuleSetAddress>,
-    /// SHA-256 of each file, by path relative to the manifest.
+    /// The SHA-256 of each file, keyed by its path relative to the manifest.
     pub files: BTreeMap<Utf8PathBuf, String>,
 }
 
-/// Which rule set an environment is deployed with.
+/// The rule set that an environment is deployed with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleSetAddress {
-    /// The version of the rule set's form.
+    /// The version of the rule set format.
     pub format_version: u32,
     /// SHA-256 of its bytes.
     pub sha256: String,
 }
 
 impl Manifest {
-    /// The manifest of a tree, as it stands.
+    /// Creates the manifest of a tree in its current state.
     pub fn of(tree: &Tree, platform: &str) -> Self {
         let hash = |file: &File| file.sha256.clone().unwrap_or_else(|| sha256(&file.bytes));
         Self {
@@ -145,14 +149,14 @@ impl Manifest {
         }
     }
 
-    /// Its text.
+    /// Returns the manifest's text.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("a manifest has only text keys");
         bytes.push(b'\n');
         bytes
     }
 
-    /// Reads the text of a manifest; none if it is not one, or names a path that leaves its folder.
+    /// Parses a manifest; `None` if the text is not one, or names a path that leaves its folder.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let manifest: Self = serde_json::from_slice(bytes).ok()?;
         let paths_stay = manifest.files.keys().all(|path| stays_below(path));
@@ -164,7 +168,7 @@ impl Manifest {
     }
 }
 
-/// The SHA-256 of bytes, in hexadecimal.
+/// Returns the SHA-256 of bytes, in hexadecimal.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes every write");

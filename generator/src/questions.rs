@@ -1,4 +1,4 @@
-//! The questions that people begin with, as files that `fleetform query` reads.
+//! The questions that users commonly start with, as files that `fleetform query` reads.
 
 use fleetform_engine::{
     rows::{columns::columns, sql},
@@ -10,18 +10,19 @@ use crate::{
     rule_set::without_rules,
 };
 
-/// How long back values are said; samples must go back for an hour more.
+/// How far back rolling values are reported; samples must go back one hour further.
 pub(crate) const ROLLING_HOURS: u64 = 6;
 
-/// A question with its file.
+/// A question and its file.
 pub(crate) struct Question {
-    /// The name of its file.
+    /// The file name.
     pub(crate) file: &'static str,
-    /// In SQL about `samples`, with how to ask it.
+    /// SQL about `samples`, with instructions for running it.
     pub(crate) text: String,
 }
 
-/// The questions, in the SQL of what keeps samples; none where nothing keeps any, or no reading is a number.
+/// Returns the questions in the SQL dialect of the sample store; none if nothing stores samples, or no reading is a
+/// number.
 pub(crate) fn questions(platform: &Platform) -> Vec<Question> {
     let Some(kept) = &platform.storage else { return Vec::new() };
     let columns = columns(&without_rules(platform)).expect("readings that fit into no table do not pass the checks");

@@ -1,4 +1,4 @@
-//! A device as it is registered: checked against the platform, and written as the record that the stream carries.
+//! A device registration: checked against the platform, and written as the record that the stream carries.
 
 use std::collections::BTreeMap;
 
@@ -21,13 +21,13 @@ pub struct Registration {
     retired: bool,
 }
 
-/// Why a device cannot be registered as asked for.
+/// Why a device cannot be registered as requested.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistrationError {
-    /// The device's id cannot be a thing's name.
+    /// The device's id is not valid as a thing name.
     #[error(transparent)]
     Device(#[from] InvalidName),
-    /// The device's id is not of the form that the platform asks for.
+    /// The device's id does not match the pattern that the platform requires.
     #[error("device id `{device}` does not match `identity.serial.pattern`, which is `{pattern}`")]
     Serial {
         /// The id.
@@ -42,15 +42,15 @@ pub enum RegistrationError {
         kind: &'static str,
         /// The name.
         name: String,
-        /// The names that there are.
+        /// The names that exist.
         known: String,
     },
-    /// An attribute's value is no finite number.
+    /// An attribute's value is not a finite number.
     #[error("attribute `{name}` must be a finite number, not `{value}`")]
     Value {
         /// The attribute.
         name: String,
-        /// What was given.
+        /// The value given.
         value: String,
     },
     /// An attribute was given twice.
@@ -59,7 +59,7 @@ pub enum RegistrationError {
 }
 
 impl Registration {
-    /// Checks a device against a platform, and says everything that is wrong.
+    /// Checks a device against a platform and reports everything that is wrong.
     pub fn new(
         platform: &Platform,
         device: &str,
@@ -70,7 +70,8 @@ impl Registration {
         Self::checked(platform, check_device(platform, device), device_type, zone, attributes)
     }
 
-    /// The same of a device that is registered already: its name is no longer a question of what names may be given.
+    /// Like [`Self::new`], for a device that is already registered, so its name is not checked against the naming
+    /// rules.
     pub fn registered(
         platform: &Platform,
         device: &str,
@@ -96,7 +97,7 @@ impl Registration {
             known("device type", &platform.device_types, device_type).map_err(|error| errors.push(error)).ok();
         let mut values = BTreeMap::new();
         for (name, value) in attributes {
-            // Without a type there is nothing to say about its attributes.
+            // Without a type, there is nothing to check its attributes against.
             let Some((_, declared)) = of_type else { break };
             let checked = known("attribute", &declared.attributes, name).and_then(|(id, _)| {
                 let number = value.parse().ok().and_then(Finite::new);
@@ -127,13 +128,13 @@ impl Registration {
         &self.device
     }
 
-    /// The same device, taken out of service or in it.
+    /// The same device, put out of or into service.
     #[must_use]
     pub fn retired(self, retired: bool) -> Self {
         Self { retired, ..self }
     }
 
-    /// The record. Of two with the same device, the one with the higher revision holds.
+    /// Returns the record. Of two records with the same device, the one with the higher revision applies.
     pub fn record(&self, revision: u64, at: Timestamp) -> Vec<u8> {
         let record = Record {
             ff: 1,

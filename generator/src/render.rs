@@ -1,6 +1,6 @@
-//! A checked project as a tree of files: each environment's own below a folder of its name, and what they share.
+//! A checked project as a tree of files: each environment in its own folder, and the files that environments share.
 //!
-//! Nothing can fail here. What a stack, a rule set or a script looks like is the business of their own modules.
+//! Rendering is infallible. What a stack, a rule set or a script looks like is up to its own module.
 
 use fleetform_engine::{ids::EnvironmentId, rule_set::FORMAT_VERSION};
 
@@ -13,19 +13,19 @@ use crate::{
     schema, script, stacks, workflow,
 };
 
-/// Where an environment's folder has its rule set.
+/// Path of the rule set within an environment's folder.
 pub const RULE_SET: &str = "rules/rule-set.json";
 
 /// Which environments are rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Selection<'a> {
-    /// All of them.
+    /// All environments.
     All,
-    /// One, which the project has.
+    /// One environment of the project.
     Only(&'a EnvironmentId),
 }
 
-/// Renders a project. What environments share is rendered whatever is selected.
+/// Renders a project. Shared files are rendered whatever the selection.
 pub fn render(project: &Project, selection: Selection<'_>) -> Tree {
     let mut shared = Tree::new();
     shared.insert("platform.schema.json", schema());

@@ -1,6 +1,6 @@
-//! A platform as the rule set that the runtime loads: the one artifact in which generator and runtime meet.
+//! A platform as the rule set that the runtime loads: the only artifact that generator and runtime share.
 //!
-//! What a rule means is the engine's business. Here its parts are only taken over, with addresses left out.
+//! The meaning of a rule is up to the engine. This module only copies its parts and leaves out addresses.
 
 use std::sync::Arc;
 
@@ -14,27 +14,28 @@ use crate::{output::sha256, platform::Platform};
 pub struct RuleSetArtifact {
     /// SHA-256 of the bytes, in hexadecimal: the rule set's address.
     pub sha256: SmolStr,
-    /// Its canonical bytes.
+    /// The canonical bytes.
     pub bytes: Vec<u8>,
 }
 
 impl RuleSetArtifact {
-    /// The artifact of a platform.
+    /// Builds the artifact of a platform.
     pub fn of(platform: &Platform) -> Self {
         let set = rule_set(platform);
-        // The last of a platform's checks asks the same, and so does the loader.
+        // The last of a platform's checks asserts the same, and so does the loader.
         debug_assert_eq!(set.check(), Ok(()), "a platform that passes its checks makes a rule set that passes its own");
         let bytes = set.to_bytes();
         Self { sha256: sha256(&bytes).into(), bytes }
     }
 }
 
-/// What the runtime knows about a platform. It has no addresses: those are subscriptions of the contacts' topics.
+/// Returns what the runtime needs to know about a platform. It contains no addresses: those are subscriptions of the
+/// contacts' topics.
 pub fn rule_set(platform: &Platform) -> RuleSet {
     RuleSet { rules: platform.rules.clone(), ..without_rules(platform) }
 }
 
-/// The same without the rules, for whoever does not ask about them.
+/// Like [`rule_set`], but without the rules, for callers that do not need them.
 pub(crate) fn without_rules(platform: &Platform) -> RuleSet {
     let zones = platform.zones.iter().map(|(id, zone)| {
         let zone = Zone {

@@ -1,6 +1,6 @@
-//! The texts that go with an environment's stacks: the scripts and the runbook.
+//! The texts that accompany an environment's stacks: the scripts and the runbook.
 //!
-//! Here values are only named for the templates; `text` quotes them.
+//! This module only collects values for the templates; `text` quotes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,11 @@ use crate::{
     text::{Template, render},
 };
 
-/// Stacks that the deploy script deploys by themselves, with the template in the call. All others are uploaded for the
-/// root stack.
+/// Stacks that the deploy script deploys directly, with the template in the call. All others are uploaded for the root
+/// stack.
 const ALONE: [&str; 3] = ["account.yaml", "artifacts.yaml", "catalog.yaml"];
 
-/// The root template, which names all nested ones.
+/// The root template, which nests all the others.
 const ROOT: &str = "root.yaml";
 
 /// The texts of one environment.
@@ -29,15 +29,15 @@ pub(crate) struct Scripts {
     pub(crate) deploy: String,
     /// `scripts/devices.sh`.
     pub(crate) devices: String,
-    /// `scripts/serials.sh`, where there is an allow-list.
+    /// `scripts/serials.sh`, if there is an allow-list.
     pub(crate) serials: Option<String>,
-    /// `scripts/claims.sh`, where devices are provisioned by claim.
+    /// `scripts/claims.sh`, if devices are provisioned by claim.
     pub(crate) claims: Option<String>,
     /// `RUNBOOK.md`.
     pub(crate) runbook: String,
 }
 
-/// What `templates/deploy.sh` names.
+/// The values in `templates/deploy.sh`.
 #[derive(Serialize)]
 struct Deploy<'a> {
     platform: &'a str,
@@ -49,9 +49,9 @@ struct Deploy<'a> {
     artifacts_stack: String,
     account_stack: String,
     catalog_stack: String,
-    /// 1 where samples are stored.
+    /// 1 if samples are stored.
     stores: u8,
-    /// 1 where they are in a table of Amazon S3 Tables.
+    /// 1 if they are stored in an Amazon S3 Tables table.
     tables: u8,
     own_bucket: &'a str,
     protect: u8,
@@ -68,8 +68,8 @@ struct Uploaded {
     sha256: String,
 }
 
-/// Writes the texts of an environment. The script names each template by its hash, so it must be given those that are
-/// written beside it.
+/// Writes the texts of an environment. The deploy script names each template by its hash, so pass the templates that
+/// are written with it.
 pub(crate) fn scripts(
     platform: &Platform,
     rule_set: &RuleSetArtifact,
@@ -110,7 +110,7 @@ pub(crate) fn scripts(
     Scripts { deploy: render(Template::DeployScript, &deploy), devices, serials, claims, runbook }
 }
 
-/// What `templates/devices.sh`, `templates/serials.sh` and `templates/claims.sh` name.
+/// The values in `templates/devices.sh`, `templates/serials.sh` and `templates/claims.sh`.
 #[derive(Serialize)]
 struct Devices<'a> {
     platform: &'a str,
@@ -118,24 +118,24 @@ struct Devices<'a> {
     account: &'a str,
     region: &'a str,
     stack: &'a str,
-    /// Those of a device's certificate, or of a claim certificate.
+    /// The policies of a device's certificate, or of a claim certificate.
     policies: Vec<String>,
-    /// A policy that every device has, for whom nothing else is needed.
+    /// A policy that every device has; devices of some types need no other.
     device_policy: String,
-    /// The policies that devices of a type have besides.
+    /// Additional policies for the devices of a type.
     type_policies: Vec<Registered<'a>>,
     provisioning_template: String,
     device_types: Vec<Registered<'a>>,
     zones: Vec<Registered<'a>>,
     attributes: Vec<String>,
     key_kind: [&'static str; 4],
-    /// Empty where any serial will do.
+    /// Empty if any serial is accepted.
     serial_pattern: String,
-    /// 1 where AWS may make keys, and otherwise 0.
+    /// 1 if AWS may create keys, otherwise 0.
     server_keys: u8,
 }
 
-/// An element of the file, and what it is called in AWS IoT.
+/// An element of the file and its name in AWS IoT.
 #[derive(Serialize)]
 struct Registered<'a> {
     id: &'a str,
@@ -172,10 +172,10 @@ impl<'a> Devices<'a> {
     }
 }
 
-/// A checked pattern as shells take it.
+/// Returns a checked pattern in the form that shells match with.
 fn serial_pattern(pattern: &str) -> String {
     let posix = serial::posix(pattern).expect("the pattern was checked with the platform file");
-    // Where nothing matches: no name is a dash.
+    // Matches nothing: no name is a single dash.
     posix.unwrap_or_else(|| "^-$".to_owned())
 }
 
@@ -183,7 +183,7 @@ fn registered((id, name): (&str, String)) -> Registered<'_> {
     Registered { id, name }
 }
 
-/// A command, and how an operator gives it.
+/// A command and how an operator sends it.
 #[derive(Serialize)]
 struct Told<'a> {
     device_type: &'a str,
@@ -203,7 +203,7 @@ fn told<'a>(platform: &Platform, entry: CommandEntry<'a>) -> Told<'a> {
     Told { device_type, name, call }
 }
 
-/// What `templates/RUNBOOK.md` names.
+/// The values in `templates/RUNBOOK.md`.
 #[derive(Serialize)]
 struct Runbook<'a> {
     platform: &'a str,

@@ -1,7 +1,7 @@
-//! `identity.serial.pattern` in the words of POSIX, which is what shells match with.
+//! `identity.serial.pattern` translated to POSIX regular expressions, which is what shells match with.
 //!
-//! Names of devices and serials have letters, digits, `:`, `_` and `-`, so a class becomes those of them that it has, and no
-//! character has to be escaped.
+//! Device names and serials consist of letters, digits, `:`, `_` and `-`. A class is therefore reduced to those
+//! characters, and no character has to be escaped.
 
 use std::collections::BTreeSet;
 
@@ -10,35 +10,36 @@ use regex_syntax::{
     hir::{Class, Hir, HirKind, Look, Repetition},
 };
 
-/// The most that POSIX says a repetition may count to.
+/// The largest repetition count that POSIX guarantees.
 const REPETITIONS_MAX: u32 = 255;
 
 /// Why shells cannot match a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotPosix {
-    /// A boundary of words, or an anchor where it is not the pattern's end.
+    /// A word boundary, or an anchor that is not at the end of the pattern.
     #[error("scripts can match neither a boundary nor an anchor within a pattern")]
     Look,
     /// More than [`REPETITIONS_MAX`].
     #[error("scripts can count to {REPETITIONS_MAX}")]
     Repetitions,
-    /// It is no regular expression.
+    /// Not a regular expression.
     #[error("the pattern is not a regular expression")]
     Syntax,
 }
 
-/// The pattern as an extended regular expression, which a whole name has to match. Nothing, where no name does.
+/// Returns the pattern as an extended regular expression that must match a whole name; `None` if no name matches.
 pub(crate) fn posix(pattern: &str) -> Result<Option<String>, NotPosix> {
     let hir = Parser::new().parse(pattern).map_err(|_| NotPosix::Syntax)?;
     Ok(translate(&hir, true, true)?.map(|inner| format!("^({inner})$")))
 }
 
-/// Characters of names, none that is special in a bracket first.
+/// The characters of names, ordered so that none that is special in a bracket comes first.
 fn characters() -> impl Iterator<Item = char> {
     ('0'..='9').chain('A'..='Z').chain('a'..='z').chain(['_', ':', '-'])
 }
 
-/// An expression; nothing if no name has a part that it matches. `first` and `last` say whether it begins and ends the name.
+/// Translates an expression; `None` if it matches no part of any name. `first` and `last` state whether it begins and
+/// ends the name.
 fn translate(hir: &Hir, first: bool, last: bool) -> Result<Option<String>, NotPosix> {
     Ok(match hir.kind() {
         HirKind::Empty => Some(String::new()),
@@ -58,7 +59,7 @@ fn translate(hir: &Hir, first: bool, last: bool) -> Result<Option<String>, NotPo
                 let is_look = |part: &Hir| matches!(part.kind(), HirKind::Look(_));
                 let first = first && parts[..at].iter().all(is_look);
                 let last = last && parts[at + 1..].iter().all(is_look);
-                // Every part is looked at: another may be none of POSIX's.
+                // Every part is translated, because a later one may have no POSIX form.
                 let part = translate(part, first, last)?;
                 whole = whole.zip(part).map(|(whole, part)| whole + &part);
             }
@@ -68,7 +69,7 @@ fn translate(hir: &Hir, first: bool, last: bool) -> Result<Option<String>, NotPo
             let branches: Vec<Option<String>> =
                 branches.iter().map(|branch| translate(branch, first, last)).collect::<Result<_, _>>()?;
             let branches: BTreeSet<String> = branches.into_iter().flatten().collect();
-            // POSIX has no branch without anything in it.
+            // POSIX has no empty alternatives.
             let optional = if branches.contains("") { "?" } else { "" };
             let some: Vec<&str> = branches.iter().map(String::as_str).filter(|branch| !branch.is_empty()).collect();
             match (branches.is_empty(), some.as_slice()) {
@@ -92,7 +93,7 @@ fn bracket(class: &Class) -> Option<String> {
     match members.as_slice() {
         [] => None,
         [one] => Some(one.to_string()),
-        // A colon behind the bracket would begin the name of a class.
+        // A colon after the bracket would start the name of a class.
         [':', '-'] => Some("(:|-)".to_owned()),
         members => Some(format!("[{}]", members.iter().collect::<String>())),
     }
@@ -120,7 +121,7 @@ fn repeat(repetition: &Repetition) -> Result<Option<String>, NotPosix> {
     Ok(Some(format!("{}{times}", group(&inner))))
 }
 
-/// A bracket, a single character and what is in parentheses already need none.
+/// Groups an expression. Brackets, single characters and parenthesized expressions need no group.
 fn group(inner: &str) -> String {
     let end = Some(inner.len().saturating_sub(1));
     let is_bracket = inner.starts_with('[') && inner.find(']') == end;

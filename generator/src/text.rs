@@ -1,15 +1,15 @@
-//! Text for people and shells: the deploy script, the runbook, the workflow. Tera fills the templates in.
+//! Text for people and shells: the deploy script, the runbook, the workflow. Tera fills in the templates.
 //!
-//! Each template is escaped for its own language wherever a value stands, without asking for it: a value in a script
-//! is quoted for the shell, one in a runbook is literal Markdown, one in a workflow is a YAML string. There is no way
-//! to write a value that is not. Structure, as in CloudFormation, is never templated.
+//! Each template escapes values for its own language automatically: a value in a script is quoted for the shell, one in
+//! a runbook is literal Markdown, and one in a workflow is a YAML string. An unescaped value cannot be written.
+//! Structured output such as CloudFormation is never templated.
 
 use std::{io, sync::LazyLock};
 
 use serde::Serialize;
 use tera::{Context, Delimiters, Filter, Kwargs, State, Tera};
 
-/// A template with the language that its values are escaped for.
+/// A template and, with it, the language that its values are escaped for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Template {
     /// `scripts/deploy.sh`.
@@ -49,8 +49,8 @@ impl Template {
         }
     }
 
-    /// The engine that has it: one for each language that values are escaped for. What scripts have in common is then read
-    /// once.
+    /// Returns the engine that holds the template. There is one for each language that values are escaped for, so the
+    /// scripts' common parts are read only once.
     fn engine(self) -> &'static Tera {
         static SCRIPTS: LazyLock<Tera> = LazyLock::new(|| {
             let scripts =
@@ -71,8 +71,8 @@ impl Template {
     }
 }
 
-/// What the scripts have in common: how they call AWS, and what they look at before they change anything; how they find
-/// what is there; how they read what devices are to be; how they come to certificates.
+/// The parts that the scripts share: how they call AWS and what they check before they change anything; how they find
+/// what exists; how they read the device manifest; how they obtain certificates.
 const PARTS: [(&str, &str); 4] = [
     ("calls.sh", include_str!("../../templates/calls.sh")),
     ("found.sh", include_str!("../../templates/found.sh")),
@@ -82,7 +82,7 @@ const PARTS: [(&str, &str); 4] = [
 
 type Escape = fn(&str, &mut dyn io::Write) -> io::Result<()>;
 
-/// Fills a template in. The text ends with one line break.
+/// Fills in a template. The text ends with one line break.
 pub(crate) fn render(template: Template, values: &impl Serialize) -> String {
     let context = Context::from_serialize(values).expect("values are a struct");
     let text = template.engine().render(template.name(), &context);
@@ -95,7 +95,7 @@ pub(crate) fn render(template: Template, values: &impl Serialize) -> String {
 fn engine(templates: impl IntoIterator<Item = (&'static str, &'static str)>, escape: Escape) -> Tera {
     let templates: Vec<_> = templates.into_iter().collect();
     let mut tera = Tera::new();
-    // The usual ones mean something in a shell (`${#list[@]}`) and in a workflow (`${{ … }}`).
+    // The default delimiters have a meaning in a shell (`${#list[@]}`) and in a workflow (`${{ … }}`).
     let delimiters = Delimiters {
         block_start: "{%".into(),
         block_end: "%}".into(),
@@ -112,13 +112,13 @@ fn engine(templates: impl IntoIterator<Item = (&'static str, &'static str)>, esc
     tera
 }
 
-/// One word of a POSIX shell, whatever the text: in single quotes nothing is special but a single quote.
+/// Writes any text as one word of a POSIX shell: within single quotes, only a single quote is special.
 fn sh(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
     write!(output, "'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Literal text within a line of Markdown: no markup, no HTML, no line break. What means something only at the start
-/// of a line stays as it is, since no template starts a line with a value.
+/// Writes literal text within a line of Markdown: no markup, no HTML, no line breaks. Characters that are special only
+/// at the start of a line are not escaped, because no template starts a line with a value.
 fn markdown(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
     for character in text.chars() {
         match character {
@@ -130,7 +130,7 @@ fn markdown(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The filter `code`: a value as a code span, in which Markdown reads no escapes.
+/// The filter `code`: a value as a code span, in which Markdown processes no escapes.
 struct Code;
 
 impl Filter<&str, String> for Code {
@@ -146,7 +146,8 @@ impl Filter<&str, String> for Code {
     }
 }
 
-/// A double-quoted YAML scalar. JSON strings are YAML, but for a few characters that YAML counts as line breaks.
+/// Writes a double-quoted YAML scalar. JSON strings are valid YAML except for a few characters that YAML treats as line
+/// breaks.
 fn yaml(text: &str, output: &mut dyn io::Write) -> io::Result<()> {
     let quoted = serde_json::to_string(text)?;
     for character in quoted.chars() {
@@ -179,7 +180,7 @@ mod tests {
         "",
     ];
 
-    /// The names that a template uses, each with a value made from `text`; one element for each list.
+    /// Returns the names that a template uses, each with a value made from `text`; each list has one element.
     fn values(template: Template, text: &str) -> Value {
         match template {
             Template::DeployScript => json!({

@@ -1,4 +1,4 @@
-//! The workflow that checks, compares and deploys a platform file on GitHub, for all environments.
+//! The GitHub workflow that checks, compares and deploys a platform file for all environments.
 
 use serde::Serialize;
 
@@ -43,7 +43,7 @@ struct Environment<'a> {
     functions: String,
 }
 
-/// Writes the workflow. Environments are deployed one after the other, protected ones last.
+/// Writes the workflow. Environments are deployed one after another, protected ones last.
 pub(crate) fn workflow(project: &Project) -> String {
     let mut platforms: Vec<&Platform> = project.environments.values().collect();
     platforms.sort_by_key(|platform| (platform.environment.protect, &platform.environment.id));

@@ -1,10 +1,11 @@
-//! A tree of a template as CloudFormation would fill it in, as far as that can be told before a deployment.
+//! Resolves a template tree as CloudFormation would, as far as possible before a deployment.
 //!
-//! Partition, region and account are known from the platform file. What refers to anything else stays as it is written.
+//! The partition, region and account are known from the platform file. References to anything else are left as they
+//! are.
 
 use serde_json::{Map, Value};
 
-/// What pseudo parameters stand for.
+/// The values of pseudo parameters.
 pub(crate) struct Place<'a> {
     pub(crate) partition: &'a str,
     pub(crate) region: &'a str,
@@ -12,7 +13,7 @@ pub(crate) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The tree with every text that is known in its place.
+    /// Returns the tree with every string that is known filled in.
     pub(crate) fn fill(&self, tree: &Value) -> Value {
         match tree {
             Value::Array(items) => items.iter().map(|item| self.fill(item)).collect(),
@@ -24,7 +25,7 @@ impl Place<'_> {
         }
     }
 
-    /// The text that a function gives, where all that it takes is known.
+    /// Returns the string that a function produces, if all of its arguments are known.
     fn text(&self, map: &Map<String, Value>) -> Option<String> {
         let (function, argument) = map.iter().next().filter(|_| map.len() == 1)?;
         match (function.as_str(), argument) {
@@ -41,7 +42,7 @@ impl Place<'_> {
             let (name, after) = after.split_once('}')?;
             text.push_str(before);
             match name.strip_prefix('!') {
-                // `${!x}` is how `${x}` is written there.
+                // `Fn::Sub` writes a literal `${x}` as `${!x}`.
                 Some(literal) => text.extend(["${", literal, "}"]),
                 None => text.push_str(self.parameter(name)?),
             }
@@ -74,7 +75,7 @@ mod tests {
     fn what_is_written_as_a_text_comes_back_as_that_text() {
         for name in ["client/${iot:ClientId}", "a", "$", "${", "x/${!y}/$"] {
             let written = serde_json::to_value(Text::arn("iot", [name.into()])).unwrap();
-            // A `${` that nothing closes cannot be written in `Fn::Sub`, and no policy has one.
+            // `Fn::Sub` does not accept an unclosed `${`, and no policy has one.
             let expected = match name {
                 "${" => written.clone(),
                 _ => json!(format!("arn:aws-cn:iot:cn-north-1:111111111111:{name}")),

@@ -1,8 +1,8 @@
 //! CloudFormation templates as types.
 //!
-//! A template is a tree, so it is built from structs that hold only the properties we emit. Whatever refers to a
-//! resource comes from having added it ([`stack::Handle`]) and whatever refers to a parameter from having declared it,
-//! so a dangling reference cannot be written. Nothing here knows what a platform is.
+//! A template is a tree, so it is built from structs that hold only the properties we emit. A reference to a resource
+//! comes from adding that resource ([`stack::Handle`]), and a reference to a parameter from declaring it, so a dangling
+//! reference cannot be written. Knows nothing about platforms.
 
 pub(crate) mod fill;
 pub(crate) mod resource;

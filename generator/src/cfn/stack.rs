@@ -1,8 +1,8 @@
 //! One template: parameters, resources, outputs.
 //!
-//! Adding a resource returns a [`Handle`], the only source of references to it. A value of another stack is had by
-//! [`Stack::import`] of its [`Output`]: the stack then has a parameter for it and knows where it is to come from, so
-//! the template that nests both can pass it on without naming it again.
+//! Adding a resource returns a [`Handle`], the only source of references to it. [`Stack::import`] gives access to an
+//! [`Output`] of another stack: the stack then declares a parameter and records where its value comes from, so the
+//! template that nests both stacks can pass it on without naming it again.
 
 use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
@@ -15,42 +15,44 @@ use super::{
     yaml::{Sorted, to_yaml},
 };
 
-/// Most resources of one template: <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>.
+/// Maximum number of resources in one template:
+/// <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html>.
 pub(crate) const RESOURCES_MAX: usize = 500;
 
-/// Most bytes of one template that is read from S3.
+/// Maximum size in bytes of one template that is read from S3.
 pub(crate) const TEMPLATE_BYTES_MAX: usize = 1_048_576;
 
 /// A kind of resource: a struct of the properties that we emit.
 pub(crate) trait Resource: Serialize {
-    /// As CloudFormation names it.
+    /// The CloudFormation type name.
     const TYPE: &'static str;
-    /// The property that takes tags, where it has one.
+    /// The property that takes tags, if there is one.
     const TAGS: Option<&'static str> = Some("Tags");
-    /// What becomes of it when it leaves the template or is replaced; CloudFormation's default where it does not matter.
+    /// What happens to the resource when it leaves the template or is replaced; CloudFormation's default where it does
+    /// not matter.
     const REMOVAL: Option<Removal> = None;
 
-    /// Each resource of its policy documents that covers more than one thing: the statement's name and the reason.
+    /// Each statement in its policy documents that covers more than one resource: the statement's name and the reason.
     fn wide_resources(&self) -> Vec<(&'static str, &'static str)> {
         Vec::new()
     }
 }
 
-/// What becomes of a resource that leaves its template or is replaced.
+/// What happens to a resource that leaves its template or is replaced.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) enum Removal {
-    /// It stays: it holds what cannot be made again.
+    /// It is kept, because its contents cannot be recreated.
     Retain,
-    /// It goes, which is said aloud where one might think otherwise.
+    /// It is deleted; set explicitly where the reader might expect otherwise.
     Delete,
 }
 
-/// What all stacks of a platform share: properties that are the user's to set on any resource.
+/// What all stacks of a platform share: properties that users can set on any resource.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Common {
-    /// Tags of every resource that takes tags.
+    /// Tags for every resource that takes tags.
     pub(crate) tags: BTreeMap<SmolStr, SmolStr>,
-    /// Properties merged over those of a resource, by logical id.
+    /// Properties merged over those of a resource, keyed by logical id.
     pub(crate) overrides: BTreeMap<SmolStr, Map<String, Value>>,
 }
 
@@ -94,14 +96,14 @@ struct Export {
     export: Option<Value>,
 }
 
-/// Where the template that nests a stack finds the value of one of its parameters.
+/// Where the nesting template gets the value of a nested stack's parameter.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Source {
-    /// Whoever creates the stack gives it.
+    /// Supplied when the stack is created.
     Creator,
     /// An output of another nested stack.
     Output(Output),
-    /// A value that the nesting template can write by itself.
+    /// A value that the nesting template can write directly.
     Value(Text),
 }
 
@@ -116,7 +118,7 @@ pub(crate) struct Output {
     pub(crate) description: &'static str,
 }
 
-/// A resource that was added to a stack.
+/// A resource that has been added to a stack.
 #[derive(Debug)]
 pub(crate) struct Handle<R> {
     id: SmolStr,
@@ -130,19 +132,19 @@ impl<R> Clone for Handle<R> {
 }
 
 impl<R> Handle<R> {
-    /// What `Ref` gives: a name, an id or an ARN, by the kind of the resource.
+    /// Returns `Ref`: a name, an id or an ARN, depending on the kind of resource.
     pub(crate) fn reference(&self) -> Text {
         Text::reference(&self.id)
     }
 
-    /// One of its attributes. Each kind has methods for those that exist.
+    /// Returns an attribute. Each kind has methods for those that exist.
     pub(super) fn attribute(&self, name: &str) -> Text {
         Text::attribute(&self.id, name)
     }
 }
 
 impl Stack {
-    /// An empty stack. `name` becomes the name of its file.
+    /// Creates an empty stack. `name` becomes its file name.
     pub(crate) fn new(name: impl Into<SmolStr>, description: String, common: &Arc<Common>) -> Self {
         Self {
             name: name.into(),
@@ -162,7 +164,7 @@ impl Stack {
         &self.name
     }
 
-    /// Adds a resource under a logical id that the stack does not have yet.
+    /// Adds a resource under a logical id that is not in the stack yet.
     pub(crate) fn add<R: Resource>(&mut self, id: impl Into<SmolStr>, resource: R) -> Handle<R> {
         let id = id.into();
         let mut properties = serde_json::to_value(&resource).expect("resources hold only JSON's own types");
@@ -193,22 +195,22 @@ impl Stack {
         self.after.push(stack.clone());
     }
 
-    /// Stacks that it waits for without importing from them.
+    /// The stacks that it waits for without importing from them.
     pub(crate) fn waits_for(&self) -> &[SmolStr] {
         &self.after
     }
 
-    /// A parameter that whoever creates the stack must give.
+    /// Declares a parameter whose value is supplied when the stack is created.
     pub(crate) fn parameter(&mut self, name: &'static str, description: &'static str) -> Text {
         self.declare(name.into(), description.into(), Source::Creator)
     }
 
-    /// A value that the nesting template passes to this stack.
+    /// Declares a parameter whose value the nesting template passes.
     pub(crate) fn passed(&mut self, name: &'static str, description: &'static str, value: Text) -> Text {
         self.declare(name.into(), description.into(), Source::Value(value))
     }
 
-    /// A value of another stack, as a parameter of this one.
+    /// Imports a value of another stack as a parameter of this one.
     pub(crate) fn import(&mut self, output: &Output) -> Text {
         let description = format_smolstr!("{} (from {})", output.description, output.stack);
         self.declare(output.name.clone(), description, Source::Output(output.clone()))
@@ -222,29 +224,29 @@ impl Stack {
         text
     }
 
-    /// A value that other stacks may import.
+    /// Adds an output that other stacks may import.
     pub(crate) fn output(&mut self, name: &'static str, description: &'static str, value: Text) -> Output {
         self.outputs.insert(name.into(), Export { description, value, export: None });
         Output { stack: self.name.clone(), name: name.into(), description }
     }
 
-    /// A value that stacks which are deployed apart from this one find by `export`.
+    /// Adds an output that separately deployed stacks find through `export`.
     pub(crate) fn export(&mut self, name: &'static str, description: &'static str, value: Text, export: &str) {
         let export = Some(serde_json::json!({ "Name": export }));
         self.outputs.insert(name.into(), Export { description, value, export });
     }
 
-    /// A parameter of this stack that is handed on to one of the same name of a nested stack.
+    /// Declares a parameter of this stack and passes it on to the parameter of the same name of a nested stack.
     pub(crate) fn forward(&mut self, nested: &Self, name: &SmolStr) -> Text {
         self.declare(name.clone(), nested.parameters[name].description.clone(), Source::Creator)
     }
 
-    /// An output of a nested stack as one of this stack.
+    /// Exposes an output of a nested stack as an output of this one.
     pub(crate) fn show(&mut self, output: &Output, value: Text) {
         self.outputs.insert(output.name.clone(), Export { description: output.description, value, export: None });
     }
 
-    /// Its parameters and where their values come from.
+    /// Its parameters and the sources of their values.
     pub(crate) fn sources(&self) -> impl Iterator<Item = (&SmolStr, &Source)> {
         self.parameters.iter().map(|(name, parameter)| (name, &parameter.from))
     }
@@ -258,41 +260,43 @@ impl Stack {
         })
     }
 
-    /// Logical ids of its resources.
+    /// The logical ids of its resources.
     pub(crate) fn logical_ids(&self) -> impl Iterator<Item = &SmolStr> {
         self.resources.keys()
     }
 
-    /// The properties of a resource, overrides included.
+    /// Returns the properties of a resource, including overrides.
     ///
     /// # Panics
+    ///
     /// If the stack has no such resource.
     pub(crate) fn properties(&self, id: &str) -> &Value {
         &self.resources[id].properties
     }
 
-    /// Each policy resource that covers more than one thing: logical id, statement, reason.
+    /// Each policy statement that covers more than one resource: logical id, statement, reason.
     #[cfg(test)]
     pub(crate) fn wide_resources(&self) -> &[(SmolStr, &'static str, &'static str)] {
         &self.wide
     }
 
-    /// How many more resources it takes.
+    /// How many more resources fit.
     pub(crate) fn room(&self) -> usize {
         RESOURCES_MAX.saturating_sub(self.resources.len())
     }
 
-    /// Notes how full the stack is for what may be spread over more stacks.
+    /// Records how full the stack is, for resources that may be spread over several stacks.
     pub(crate) fn set_fill(&mut self, percent: usize) {
         self.fill_percent = percent;
     }
 
-    /// How full the stack is, in percent of where another one would be made; 0 where nothing can be spread.
+    /// How full the stack is, as a percentage of the point at which another stack is started; 0 if nothing can be
+    /// spread.
     pub(crate) fn fill_percent(&self) -> usize {
         self.fill_percent
     }
 
-    /// The template's text.
+    /// Returns the template as YAML text.
     pub(crate) fn to_yaml(&self) -> String {
         let text = to_yaml(&self.written());
         assert!(self.resources.len() <= RESOURCES_MAX, "{} has {} resources", self.name, self.resources.len());
@@ -327,7 +331,8 @@ impl Stack {
     }
 }
 
-/// Tables are merged key by key; everything else is replaced, and so is what stands for a value, such as `Ref`.
+/// Merges a patch. Tables are merged key by key; everything else is replaced, including intrinsic functions such as
+/// `Ref`.
 fn merge(onto: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (key, value) in patch {
         match (onto.get_mut(key), value) {
@@ -341,7 +346,7 @@ fn merge(onto: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
-/// Whether CloudFormation puts a value in the place of a table: it has one key, and that names a function.
+/// Whether a table is an intrinsic function, which CloudFormation replaces with a value: its only key names a function.
 fn is_intrinsic(table: &Map<String, Value>) -> bool {
     table.len() == 1 && table.keys().all(|key| key == "Ref" || key.starts_with("Fn::"))
 }

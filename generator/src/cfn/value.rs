@@ -1,7 +1,7 @@
-//! Texts of a template: literals, references and what is put together from them.
+//! Strings of a template: literals, references and concatenations of the two.
 //!
-//! `Fn::Sub` is written only by [`Text::concat`], which escapes every literal, so text from the platform file can stand
-//! in a template and never be active in it. References are made by [`super::stack`] and by the pseudo parameters here.
+//! Only [`Text::concat`] writes `Fn::Sub`, and it escapes every literal, so text from the platform file can appear in a
+//! template but is never interpreted. References are made by [`super::stack`] and by the pseudo parameters here.
 
 use std::fmt::Write;
 
@@ -9,67 +9,67 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Value, json};
 use smol_str::{SmolStr, format_smolstr};
 
-/// A text property: a literal, or what CloudFormation puts in its place.
+/// A string property: a literal, or an expression that CloudFormation replaces with a string.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Text(Form);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Form {
     Literal(SmolStr),
-    /// `Ref` of a resource, a parameter or a pseudo parameter.
+    /// `Ref` to a resource, a parameter or a pseudo parameter.
     Ref(SmolStr),
     /// `Fn::GetAtt`.
     Attribute(SmolStr, SmolStr),
-    /// `Fn::Sub` without variables; literals in it are escaped.
+    /// `Fn::Sub` without variables; its literals are escaped.
     Sub(String),
     /// `Fn::ImportValue` of an export of another stack.
     Import(SmolStr),
-    /// The last part of the stack's ARN, which is new for every stack, even one of the same name.
+    /// The last part of the stack's ARN, which differs for every stack, even one with the same name.
     StackUuid,
 }
 
 impl Text {
-    /// The region that the stack is in.
+    /// The stack's region.
     pub(crate) fn region() -> Self {
         Self::reference("AWS::Region")
     }
 
-    /// The account that the stack is in.
+    /// The stack's account.
     pub(crate) fn account() -> Self {
         Self::reference("AWS::AccountId")
     }
 
-    /// The partition that the stack is in, as in `aws-cn`.
+    /// The stack's partition, such as `aws-cn`.
     pub(crate) fn partition() -> Self {
         Self::reference("AWS::Partition")
     }
 
-    /// The domain of the partition, as in `amazonaws.com`.
+    /// The partition's domain, such as `amazonaws.com`.
     pub(crate) fn url_suffix() -> Self {
         Self::reference("AWS::URLSuffix")
     }
 
-    /// A text that no other stack has, not even a later one of the same name.
+    /// A string that no other stack has, not even a later one with the same name.
     pub(crate) fn stack_uuid() -> Self {
         Self(Form::StackUuid)
     }
 
-    /// An export of a stack that is deployed on its own.
+    /// An export of a separately deployed stack.
     pub(crate) fn import(export: impl Into<SmolStr>) -> Self {
         Self(Form::Import(export.into()))
     }
 
-    /// An ARN of this account and region.
+    /// Returns an ARN in this account and region.
     pub(crate) fn arn(service: &'static str, rest: impl IntoIterator<Item = Self>) -> Self {
         let head = ["arn:".into(), Self::partition(), ":".into(), service.into(), ":".into(), Self::region()];
         Self::concat(head.into_iter().chain([":".into(), Self::account(), ":".into()]).chain(rest))
     }
 
-    /// These parts, one after the other.
+    /// Concatenates the parts.
     pub(crate) fn concat(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut template = String::new();
-        // A literal is escaped as a whole run: `$` at the end of one part and `{` at the start of the next would
-        // otherwise meet behind the escape's back.
+        // A literal is escaped as a whole run: a `$` at the end of one part and a `{` at the start of the next would
+        // otherwise form an unescaped `${`.
         let mut literal = String::new();
         let mut active = false;
         for Self(form) in parts {
@@ -97,7 +97,8 @@ impl Text {
         Self(Form::Sub(template))
     }
 
-    /// The most characters that it becomes, or about as many: names that CloudFormation makes have no certain length.
+    /// The maximum number of characters in the resolved string. This is an estimate where CloudFormation makes up a
+    /// name, because such names have no fixed length.
     pub(crate) fn chars(&self) -> usize {
         const PSEUDO: [(&str, usize); 3] = [("AWS::Partition", 10), ("AWS::Region", 14), ("AWS::AccountId", 12)];
         const MADE: usize = 160;
@@ -119,26 +120,26 @@ impl Text {
         }
     }
 
-    /// JSON as a text in which references are filled in: a widget's properties in a dashboard's body.
+    /// Returns JSON as a string in which references are resolved, for the properties of a widget in a dashboard body.
     pub(crate) fn json(value: &Value) -> Self {
         let mut parts = Vec::new();
         json_parts(value, &mut parts);
         Self::concat(parts)
     }
 
-    /// Made by [`super::stack`] alone, for what it has added.
+    /// Only for [`super::stack`], which refers to what it has added.
     pub(super) fn reference(id: &str) -> Self {
         Self(Form::Ref(id.into()))
     }
 
-    /// Made by [`super::stack`] alone, for what it has added.
+    /// Only for [`super::stack`], which refers to what it has added.
     pub(super) fn attribute(id: &str, name: &str) -> Self {
         Self(Form::Attribute(id.into(), name.into()))
     }
 }
 
 fn escape_into(template: &mut String, literal: &str) {
-    // In `Fn::Sub`, `${!x}` stands for `${x}`.
+    // In `Fn::Sub`, `${!x}` is a literal `${x}`.
     let mut rest = literal;
     while let Some(at) = rest.find("${") {
         template.push_str(&rest[..at + 2]);
@@ -179,7 +180,8 @@ fn json_parts(value: &Value, parts: &mut Vec<Text>) {
     }
 }
 
-/// The text that a serialized [`Text`] came from. Names and ARNs that stand for it hold nothing that JSON escapes.
+/// Returns the [`Text`] that a serialized map came from. The names and ARNs that replace it contain nothing that JSON
+/// escapes.
 fn intrinsic(map: &serde_json::Map<String, Value>) -> Option<Text> {
     let (key, value) = map.iter().next().filter(|_| map.len() == 1)?;
     match (key.as_str(), value) {
@@ -233,13 +235,13 @@ fn function<S: Serializer>(serializer: S, name: &str, argument: &impl Serialize)
     map.end()
 }
 
-/// The stack's ARN ends in `stack/<name>/<uuid>`.
+/// The stack's ARN ends with `stack/<name>/<uuid>`.
 fn stack_uuid() -> Value {
     json!({ "Fn::Select": [2, { "Fn::Split": ["/", { "Ref": "AWS::StackId" }] }] })
 }
 
-/// The logical id of something that the platform file names: its id in Pascal case, then what it is. Characters that a
-/// logical id does not have only part words.
+/// Returns the logical id of something that the platform file names: its id in Pascal case, followed by what it is.
+/// Characters that are not allowed in a logical id only separate words.
 pub fn logical_id(id: &str, what: &str) -> SmolStr {
     let mut pascal = String::with_capacity(id.len());
     let mut upper = true;

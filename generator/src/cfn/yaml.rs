@@ -1,14 +1,14 @@
-//! Writes a tree as YAML that readers of YAML 1.1 and 1.2 understand alike.
+//! Writes a tree as YAML that YAML 1.1 and 1.2 readers understand alike.
 //!
-//! The tools of this field still read YAML 1.1, where `on`, `10:00` and `2012-10-17` are not texts unless quoted.
-//! Keys are sorted here, not left to the map type, whose order depends on a Cargo feature that any dependency may set.
+//! Common tools still read YAML 1.1, where `on`, `10:00` and `2012-10-17` are not strings unless quoted. Keys are
+//! sorted here, not left to the map type, whose order depends on a Cargo feature that any dependency may enable.
 
 use serde::{Serialize, Serializer, ser::SerializeMap, ser::SerializeSeq};
 use serde_json::Value;
 
-/// The tree as YAML, with one newline at its end.
+/// Returns the tree as YAML, ending with one newline.
 pub(crate) fn to_yaml(tree: &impl Serialize) -> String {
-    // Block scalars would hide a long text's exact bytes behind folding rules; quoted texts are plain to any reader.
+    // Block scalars would hide the exact bytes of a long string behind folding rules; quoted strings are unambiguous.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let mut text = String::new();
     serde_saphyr::to_fmt_writer_with_options(&mut text, tree, options).expect("templates hold only YAML's own types");
@@ -51,7 +51,7 @@ mod tests {
 
     use super::*;
 
-    /// What a YAML 1.1 reader would take for something else, or what would end a scalar.
+    /// Strings that a YAML 1.1 reader would interpret as something else, or that would end a scalar.
     const NASTY: [&str; 44] = [
         "on",
         "off",
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(back, tree, "{text}");
     }
 
-    /// A reader of YAML 1.1 takes none of these for a boolean, a number or a date: each leaves in quotes.
+    /// A YAML 1.1 reader takes none of these for a boolean, a number or a date, because each is quoted.
     #[test]
     fn what_yaml_1_1_would_misread_is_quoted() {
         for text in NASTY.iter().filter(|text| !["$", "\n"].iter().any(|start| text.starts_with(start))) {

@@ -1,4 +1,4 @@
-//! A contract as a C header: a struct for each sample, and functions that write messages into a buffer as `snprintf` does.
+//! A contract as a C header: a struct for each sample, and functions that write messages into a buffer like `snprintf`.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::{Bounds, Contract, Field, Layout, Node, Part, Values, literal, names}
 
 const INFALLIBLE: &str = "a string takes any text";
 
-/// Words that C or C++ keeps, among those that a metric's id can be, and macros of the headers that are included.
+/// Reserved words of C and C++ that a metric's id can equal, and macros of the included headers.
 const RESERVED: &[&str] = &[
     "alignas",
     "alignof",
@@ -116,7 +116,7 @@ const RESERVED: &[&str] = &[
     "xor_eq",
 ];
 
-/// The header.
+/// Returns the header.
 pub(super) fn header(contract: &Contract<'_>) -> String {
     let header = Header {
         contract,
@@ -215,7 +215,7 @@ impl Header<'_> {
         format!("{}_{}_value", self.contract.name, field.id)
     }
 
-    /// The function that writes what lies in a sample, with the device's id or without.
+    /// Writes the function that writes the contents of a sample, with or without the device's id.
     fn write_sample(&self, out: &mut String) -> std::fmt::Result {
         let name = &self.contract.name;
         for (suffix, layout) in [("sample", self.contract.sample()), ("element", self.contract.element())] {

@@ -1,21 +1,21 @@
-//! Texts as string literals of each language: whatever is in them, they stay texts, and a reader sees what is there.
+//! String literals in each language: any text stays a string, and the reader sees what it contains.
 //!
-//! All but printable ASCII is escaped, so that no direction mark and no look-alike hides in a source.
+//! Everything but printable ASCII is escaped, so no direction mark or look-alike character can hide in the source.
 
 use std::fmt::Write;
 
 const INFALLIBLE: &str = "a string takes any text";
 
-/// A literal of C, in UTF-8.
+/// Returns a C literal, in UTF-8.
 pub(super) fn c(text: &str) -> String {
     let mut literal = String::from("\"");
     for byte in text.bytes() {
         match byte {
             b'"' | b'\\' => literal.extend(['\\', char::from(byte)]),
-            // Two of them would begin a trigraph.
+            // Two of them would start a trigraph.
             b'?' => literal.push_str("\\?"),
             b' '..=b'~' => literal.push(char::from(byte)),
-            // Always three digits, so that a digit which follows is not taken for one of them.
+            // Always three digits, so that a following digit is not read as part of the escape.
             _ => write!(literal, "\\{byte:03o}").expect(INFALLIBLE),
         }
     }
@@ -23,7 +23,7 @@ pub(super) fn c(text: &str) -> String {
     literal
 }
 
-/// A literal of Rust.
+/// Returns a Rust literal.
 pub(super) fn rust(text: &str) -> String {
     let mut literal = String::from("\"");
     for character in text.chars() {
@@ -37,7 +37,7 @@ pub(super) fn rust(text: &str) -> String {
     literal
 }
 
-/// A literal of Python.
+/// Returns a Python literal.
 pub(super) fn python(text: &str) -> String {
     let mut literal = String::from("\"");
     for character in text.chars() {
@@ -51,7 +51,7 @@ pub(super) fn python(text: &str) -> String {
     literal
 }
 
-/// A literal of TypeScript.
+/// Returns a TypeScript literal.
 pub(super) fn typescript(text: &str) -> String {
     let mut literal = String::from("\"");
     for unit in text.encode_utf16() {
@@ -65,12 +65,12 @@ pub(super) fn typescript(text: &str) -> String {
     literal
 }
 
-/// A number with a decimal point or an exponent, which is a floating-point literal of all four languages.
+/// Returns a number with a decimal point or an exponent, which is a floating-point literal in all four languages.
 pub(super) fn number(value: f64) -> String {
     format!("{value:?}")
 }
 
-/// A key of JSON with its colon.
+/// Returns a JSON key with its colon.
 pub(super) fn json_key(key: &str) -> String {
     format!("{}:", serde_json::Value::from(key))
 }

@@ -1,9 +1,9 @@
-//! Names in other languages for what the platform file names: never a word that the language keeps for itself, and never
-//! one name for two things.
+//! Names in other languages for what the platform file names: never a reserved word, and never the same name twice.
 
 use std::collections::BTreeSet;
 
-/// A metric's id as the name of a field, with `_` behind it where the language keeps the word or another metric has it.
+/// Turns metric ids into field names, with a trailing `_` if the word is reserved or another metric already has the
+/// name.
 pub(super) fn fields(ids: &[&str], reserved: &[&str]) -> Vec<String> {
     let mut taken: BTreeSet<String> =
         ids.iter().filter(|id| !reserved.contains(id)).map(|id| (*id).to_owned()).collect();
@@ -20,7 +20,7 @@ pub(super) fn fields(ids: &[&str], reserved: &[&str]) -> Vec<String> {
     ids.iter().map(name).collect()
 }
 
-/// A metric's id in Pascal case. Different ids give different names: a `_` that no letter follows stays.
+/// Returns a metric's id in Pascal case. Different ids yield different names: a `_` that no letter follows is kept.
 pub(super) fn pascal(id: &str) -> String {
     let mut name = String::with_capacity(id.len());
     let mut rest = id.chars().peekable();
@@ -38,8 +38,8 @@ pub(super) fn pascal(id: &str) -> String {
     name
 }
 
-/// Names for the words of an enum, in their order, in capitals with `_` between the words in them. A word of which no letter and
-/// no digit is left, or which begins with a digit, is called by its place.
+/// Returns names for the words of an enum, in order: in uppercase, with `_` between the parts. A word that has no
+/// letters or digits left, or that starts with a digit, is named by its position.
 pub(super) fn words(words: &[smol_str::SmolStr]) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let name = |(place, word): (usize, &smol_str::SmolStr)| {

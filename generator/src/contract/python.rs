@@ -1,4 +1,4 @@
-//! A contract as a module of Python that needs nothing but the standard library.
+//! A contract as a Python module that needs only the standard library.
 
 use std::fmt::Write;
 
@@ -8,14 +8,14 @@ use super::{Bounds, Contract, Field, Layout, Node, Part, Values, literal, names}
 
 const INFALLIBLE: &str = "a string takes any text";
 
-/// Words that Python keeps, among those that a metric's id can be. `field` is a name that the dataclasses use.
+/// Reserved words of Python that a metric's id can equal, and `field`, which the dataclasses use.
 const RESERVED: &[&str] = &[
     "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except",
     "field", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass",
     "raise", "return", "try", "while", "with", "yield",
 ];
 
-/// The module.
+/// Returns the module.
 pub(super) fn module(contract: &Contract<'_>) -> String {
     let ids = |fields: &[Field<'_>]| {
         names::fields(&fields.iter().map(|field| field.id.as_str()).collect::<Vec<_>>(), RESERVED)
@@ -142,7 +142,7 @@ impl Module<'_> {
     }
 }
 
-/// Fields that must be there stand first: those behind them have a default.
+/// Writes a class. Required fields come first, because the others have defaults.
 fn write_class(out: &mut String, name: &str, about: &str, fields: &[Field<'_>], names: &[String]) -> std::fmt::Result {
     writeln!(out, "\n\n@dataclass\nclass {name}:\n    \"\"\"{about}\"\"\"\n")?;
     for is_required in [true, false] {

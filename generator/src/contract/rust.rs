@@ -1,4 +1,4 @@
-//! A contract as a module of Rust that needs nothing but the standard library.
+//! A contract as a Rust module that needs only the standard library.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use super::{Bounds, Contract, Field, Layout, Node, Part, Values, literal, names}
 
 const INFALLIBLE: &str = "a string takes any text";
 
-/// Words that Rust keeps, in any edition, among those that a metric's id can be.
+/// Reserved words of Rust, in any edition, that a metric's id can equal.
 const RESERVED: &[&str] = &[
     "abstract", "as", "async", "await", "become", "box", "break", "const", "continue", "crate", "do", "dyn", "else",
     "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
@@ -16,7 +16,7 @@ const RESERVED: &[&str] = &[
     "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while", "yield",
 ];
 
-/// The module.
+/// Returns the module.
 pub(super) fn module(contract: &Contract<'_>) -> String {
     let ids = |fields: &[Field<'_>]| {
         names::fields(&fields.iter().map(|field| field.id.as_str()).collect::<Vec<_>>(), RESERVED)
@@ -203,12 +203,12 @@ fn of_enum(field: &Field<'_>) -> String {
     format!("{}Value", names::pascal(field.id.as_str()))
 }
 
-/// `Self` is the one word in Pascal case that Rust keeps.
+/// `Self` is the only reserved word in Pascal case.
 fn variant_name(variant: &str) -> &str {
     if variant == "Self" { "Self_" } else { variant }
 }
 
-/// Units have square brackets, which are links in documentation.
+/// Escapes the square brackets in units, which rustdoc would read as links.
 fn doc(text: &str) -> String {
     text.replace('[', "\\[").replace(']', "\\]")
 }

@@ -1,7 +1,7 @@
 //! JSON Schema (draft 2020-12) of a device type's messages.
 //!
-//! It says all that the runtime looks at. Properties that the platform does not name are left to whoever sends them, as the
-//! runtime leaves them, unless the platform refuses readings that nobody declared.
+//! It describes everything that the runtime reads. Like the runtime, it allows properties that the platform does not
+//! name, unless the platform rejects undeclared readings.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::{
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The schemas by what they describe. Each shadow with settings has one, and commands have one where there are any.
+/// Returns the schemas by what they describe: one for each shadow with settings, and one for commands if there are any.
 pub(super) fn schemas(contract: &Contract<'_>) -> impl Iterator<Item = (String, String)> {
     let messages = [("telemetry", telemetry(contract)), ("status", status()), ("alarm", alarm())];
     let commands = (!contract.commands.is_empty()).then(|| ("commands", commands(contract)));
@@ -36,7 +36,7 @@ pub(super) fn schemas(contract: &Contract<'_>) -> impl Iterator<Item = (String, 
     })
 }
 
-/// What one shadow's `desired` and `reported` hold.
+/// The contents of one shadow's `desired` and `reported`.
 fn desired(shadow: Option<&ShadowName>, settings: &BTreeMap<&SettingId, &Setting>) -> Value {
     let which = shadow.map_or_else(|| "classic shadow".to_owned(), |name| format!("shadow `{name}`"));
     let topics = shadow_topic("<device>", shadow.map(ShadowName::as_str));
@@ -81,7 +81,7 @@ fn written(contract: &Contract<'_>, what: &str, schema: Value) -> String {
     text
 }
 
-/// A sample, a batch of samples around which health values may lie, or an array of samples.
+/// A sample, a batch of samples with optional health values alongside them, or an array of samples.
 fn telemetry(contract: &Contract<'_>) -> Value {
     let mut root = contract.sample();
     if let Some(batch) = contract.message.batch.as_deref() {
@@ -95,7 +95,7 @@ fn telemetry(contract: &Contract<'_>) -> Value {
         None => json!([readings]),
     };
     message.insert("anyOf".to_owned(), needs);
-    // In a batch each sample may name its device again.
+    // In a batch, each sample may name its device again.
     let mut element = object(contract, &contract.sample());
     element.insert("allOf".to_owned(), json!([required(&contract.message.readings)]));
     json!({
@@ -144,7 +144,7 @@ fn part_schema(contract: &Contract<'_>, part: Part) -> Value {
 
 const WHEN: &str = "When the values were taken. A sample without it is taken to be from when it arrived.";
 
-/// The readings of a sample. Without any, a message only says that the device is there.
+/// The readings of a sample. A message without readings only shows that the device is alive.
 fn readings_object(contract: &Contract<'_>) -> Value {
     let properties: Map<String, Value> =
         contract.readings.iter().map(|field| (field.key.to_owned(), value(field))).collect();
@@ -178,7 +178,7 @@ fn value(field: &Field<'_>) -> Value {
     schema
 }
 
-/// That something lies at a path.
+/// Requires a value at a path.
 fn required(path: &str) -> Value {
     match path.split_once('.') {
         None => json!({ "required": [path] }),
@@ -186,7 +186,8 @@ fn required(path: &str) -> Value {
     }
 }
 
-/// What a device is told, one form for each command. AWS IoT fills numbers in from texts, so either form of one is taken.
+/// The commands that a device receives, one form for each. AWS IoT fills in numbers from strings, so both forms of a
+/// number are accepted.
 fn commands(contract: &Contract<'_>) -> Value {
     let forms = contract.commands.iter().map(|(name, command)| {
         let params: Map<String, Value> =

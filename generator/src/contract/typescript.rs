@@ -1,4 +1,5 @@
-//! A contract as a module of TypeScript: types of the messages, for those who read them too, and functions that write them.
+//! A contract as a TypeScript module: message types, which readers of messages can use too, and functions that write
+//! them.
 
 use std::fmt::Write;
 
@@ -8,8 +9,8 @@ use super::{Bounds, Contract, Field, Layout, Node, Part, Values, literal, names}
 
 const INFALLIBLE: &str = "a string takes any text";
 
-/// Properties that every object has. The compiler takes them for there, so an optional one of another type could never be
-/// left out.
+/// Properties that every object has. The compiler assumes that they are present, so an optional property of another
+/// type with such a name could never be omitted.
 const OF_EVERY_OBJECT: &[&str] = &[
     "constructor",
     "hasOwnProperty",
@@ -20,7 +21,7 @@ const OF_EVERY_OBJECT: &[&str] = &[
     "valueOf",
 ];
 
-/// The module.
+/// Returns the module.
 pub(super) fn module(contract: &Contract<'_>) -> String {
     let mut text = String::new();
     write(contract, &mut text).expect(INFALLIBLE);
@@ -48,7 +49,7 @@ fn write(contract: &Contract<'_>, out: &mut String) -> std::fmt::Result {
     Ok(())
 }
 
-/// What programs work with: names are the metrics' own.
+/// Writes the types that programs work with; names are the metrics' own.
 fn write_types(contract: &Contract<'_>, out: &mut String) -> std::fmt::Result {
     for field in &contract.readings {
         let Values::Enum(words) = field.value else { continue };
@@ -73,13 +74,13 @@ fn write_types(contract: &Contract<'_>, out: &mut String) -> std::fmt::Result {
 fn write_interface(out: &mut String, name: &str, about: &str, fields: &[Field<'_>]) -> std::fmt::Result {
     writeln!(out, "\n/** {about} */\nexport interface {name} {{")?;
     for (field, name) in fields.iter().zip(properties(fields)) {
-        // A unit may hold `*/`, so this is no block comment.
+        // A unit may contain `*/`, so this is not a block comment.
         writeln!(out, "  // {}\n  {name}{}: {};", field.about(), optional(field), kind(field))?;
     }
     writeln!(out, "}}")
 }
 
-/// Metrics' ids as properties.
+/// Returns metric ids as property names.
 fn properties(fields: &[Field<'_>]) -> Vec<String> {
     names::fields(&fields.iter().map(|field| field.id.as_str()).collect::<Vec<_>>(), OF_EVERY_OBJECT)
 }
@@ -101,7 +102,7 @@ fn of_enum(field: &Field<'_>) -> String {
     format!("{}Value", names::pascal(field.id.as_str()))
 }
 
-/// What stands in a message: keys are the message's own.
+/// Writes the message types; keys are the message's own.
 fn write_messages(contract: &Contract<'_>, out: &mut String) -> std::fmt::Result {
     writeln!(out, "\n/** The readings in a message. */\nexport interface ReadingsInMessage {{")?;
     for field in &contract.readings {
@@ -123,7 +124,7 @@ fn write_messages(contract: &Contract<'_>, out: &mut String) -> std::fmt::Result
     writeln!(out, "export type TelemetryMessage = SampleMessage{batch} | SampleInBatch[];")
 }
 
-/// The type of an object, with `indent` before its last line.
+/// Returns the type of an object, with `indent` before its last line.
 fn shape(contract: &Contract<'_>, layout: &Layout<'_>, indent: &str) -> String {
     let deeper = format!("{indent}  ");
     let properties: String = layout
@@ -179,7 +180,7 @@ fn write_functions(contract: &Contract<'_>, out: &mut String) -> std::fmt::Resul
     Ok(())
 }
 
-/// A list of what lies in an object, with `indent` before its last line.
+/// Returns the entries of an object, with `indent` before the last line.
 fn entries(contract: &Contract<'_>, layout: &Layout<'_>, indent: &str) -> String {
     let deeper = format!("{indent}  ");
     let entries: Vec<String> = layout

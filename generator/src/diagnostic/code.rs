@@ -1,19 +1,19 @@
-//! The codes: one for each kind of problem, with a name, a severity and a page. A code is never used again for
-//! something else.
+//! The codes: one for each kind of problem, with a name, a severity and a page. A code is never reused for something
+//! else.
 
 use std::fmt;
 
-/// How bad a problem is.
+/// How serious a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Nothing can be generated.
     Error,
-    /// Probably not what was meant.
+    /// Probably not what the author intended.
     Warning,
 }
 
 impl Severity {
-    /// Its word.
+    /// The severity as a word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
@@ -31,7 +31,7 @@ macro_rules! codes {
         }
 
         impl Code {
-            /// Every code, in the order of its number.
+            /// All codes, in numerical order.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// Its number, as in `P014`.
@@ -44,12 +44,12 @@ macro_rules! codes {
                 match self { $(Self::$name => $slug,)* }
             }
 
-            /// What it is about, in a few words.
+            /// A short title.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
 
-            /// How bad it is.
+            /// The severity of this kind of problem.
             pub const fn severity(self) -> Severity {
                 match self { $(Self::$name => Severity::$severity,)* }
             }
@@ -145,12 +145,12 @@ codes! {
 }
 
 impl Code {
-    /// Whether the place itself must not be repeated, since it may hold a secret and logs are read by many.
+    /// Whether the source text must not be shown, because it may contain a secret and logs have many readers.
     pub const fn hides_source(self) -> bool {
         matches!(self, Self::PastedSecret)
     }
 
-    /// The page that explains it, from the root of the repository.
+    /// The page that explains the code, relative to the repository root.
     pub fn page(self) -> String {
         format!("docs/errors/{}.md", self.as_str())
     }

@@ -1,6 +1,6 @@
 //! Lines and columns of a text, for people and for tools.
 
-/// The beginnings of a text's lines.
+/// The start of each line of a text.
 pub(super) struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
@@ -18,7 +18,7 @@ impl<'t> Lines<'t> {
         self.text
     }
 
-    /// The line in which a place begins, without its end.
+    /// Returns the line in which a span starts, without its line end.
     pub(super) fn around(&self, span: &std::ops::Range<usize>) -> std::ops::Range<usize> {
         let (line, _) = self.position(span.start);
         let start = self.starts[line - 1];
@@ -26,7 +26,7 @@ impl<'t> Lines<'t> {
         start..end.max(start)
     }
 
-    /// Line and column of a byte, both from 1, columns in characters.
+    /// Returns the line and column of a byte, both counted from 1, columns in characters.
     pub(super) fn position(&self, byte: usize) -> (usize, usize) {
         let byte = byte.min(self.text.len());
         let line = self.starts.partition_point(|start| *start <= byte);

@@ -1,7 +1,7 @@
 //! The table of cases: for every device type, what its devices must be able to do and what they must not.
 //!
-//! What a device may do is told by the platform file: its own topics, the shadow that every device has, and the answers to
-//! both. Everything else is somebody else's, or nobody's.
+//! The platform file determines what a device may do: use its own topics and the shadow that every device has, and
+//! receive the answers to both. Everything else belongs to another device or to none.
 
 use std::fmt;
 
@@ -24,12 +24,12 @@ pub(super) struct Planned {
     pub(super) must: bool,
 }
 
-/// On whom something is tried, seen from the device that tries.
+/// The target of an operation, relative to the device that tries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Column {
     /// The device itself.
     Own,
-    /// A device whose name is nearly the same: one that begins or ends with it, or differs in case.
+    /// A device with a similar name: one that begins or ends with this device's name, or differs only in case.
     Alike,
     /// Another device of the same type.
     Other,
@@ -40,10 +40,10 @@ pub enum Column {
 }
 
 impl Column {
-    /// All of them, in the order in which they are shown.
+    /// All columns, in display order.
     pub const ALL: [Self; 5] = [Self::Own, Self::Alike, Self::Other, Self::OtherType, Self::Everyone];
 
-    /// What it is called.
+    /// The column's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Own => "own",
@@ -55,19 +55,19 @@ impl Column {
     }
 }
 
-/// Who tries.
+/// The client that tries an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Client {
-    /// What its certificate is called where it is attached to no device.
+    /// The certificate's name, if it is not attached to a device.
     pub(super) certificate: &'static str,
-    /// The device that its certificate is attached to.
+    /// The device that the certificate is attached to.
     pub(super) certificate_of: Option<String>,
-    /// The client id; none over HTTPS.
+    /// The client id; `None` over HTTPS.
     pub(super) client_id: Option<String>,
-    /// Whether there is a device of that name.
+    /// Whether a device of that name exists.
     pub(super) is_registered: bool,
-    /// The subjects that its certificate may have. Whoever asks for a certificate chooses its subject, so an impostor's
-    /// may be the name of whom it is after.
+    /// The subjects that the certificate may have. A client that requests a certificate chooses its subject, so an
+    /// impostor's certificate may name the device that it impersonates.
     pub(super) subjects: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Display for Client {
     }
 }
 
-/// An operation in words.
+/// Describes an operation in words.
 pub(super) fn text(operation: &Operation) -> String {
     let retained = |is_retained: &bool| if *is_retained { ", retained" } else { "" };
     match operation {
@@ -103,7 +103,7 @@ pub(super) fn text(operation: &Operation) -> String {
     }
 }
 
-/// Every case of the devices of one type.
+/// Returns every case for the devices of one type.
 pub(super) fn planned(platform: &Platform, id: &DeviceTypeId) -> Vec<Planned> {
     let site = Site::new(platform);
     let device_type = id.as_str();
@@ -132,7 +132,7 @@ pub(super) fn planned(platform: &Platform, id: &DeviceTypeId) -> Vec<Planned> {
 pub(super) struct Table<'a> {
     pub(super) site: &'a Site<'a>,
     device_type: &'a str,
-    /// Whether devices of the type may be told to do something.
+    /// Whether devices of the type accept commands.
     has_commands: bool,
     own: String,
     others: Vec<(Column, String)>,
@@ -169,7 +169,7 @@ impl Table<'_> {
         self.push("connect, certificate of no device", Column::Everyone, client, plain(false), false);
     }
 
-    /// Tries to connect under each name, and under some that would be wildcards elsewhere.
+    /// Tries to connect under each name, and under some names that would be wildcards elsewhere.
     fn as_each(&mut self, row: &'static str, must: bool, connect: &Operation) {
         for (column, device) in self.devices() {
             let client = Client { client_id: Some(device.clone()), ..self.client(&device) };
@@ -303,7 +303,7 @@ impl Table<'_> {
         self.on_everyone("receive from other topics of AWS", of_nobody.map(|topic| receive(topic.to_owned())).to_vec());
     }
 
-    /// What a device may be told to do: of a type without commands, nothing.
+    /// Which commands a device may receive: none for a type without commands.
     fn commands(&mut self) {
         let topic = |device: &str, rest: &str| format!("$aws/commands/things/{device}/executions/{rest}");
         const HEARD: [&str; 3] = ["request/json", "response/accepted/json", "response/rejected/json"];
@@ -337,7 +337,7 @@ impl Table<'_> {
         );
     }
 
-    /// What the data plane offers over HTTPS, which knows no thing variables: a device needs none of it.
+    /// The data plane operations over HTTPS, which has no thing variables: a device needs none of them.
     fn calls(&mut self) {
         let mqtt = self.site.platform.mqtt.clone();
         let over_https = |table: &mut Self, row, operations: &dyn Fn(&str) -> Vec<Operation>| {
@@ -392,20 +392,20 @@ impl Table<'_> {
         }
     }
 
-    /// A device of the type with its own certificate under its own name, after another one.
+    /// A device of the type with its own certificate and name, which targets another device.
     fn client(&self, after: &str) -> Client {
         let own = Some(self.own.clone());
         let subjects = vec![self.own.clone(), after.to_owned()];
         Client { certificate: NOBODY, certificate_of: own.clone(), client_id: own, is_registered: true, subjects }
     }
 
-    /// The device itself and the others.
+    /// The device itself and the other devices.
     fn devices(&self) -> Vec<(Column, String)> {
         [(Column::Own, self.own.clone())].into_iter().chain(self.others.iter().cloned()).collect()
     }
 
-    /// The device tries operations on itself, which must be allowed where `must` says so, and on each other device, which
-    /// must never be.
+    /// The device tries operations on itself, which must be allowed if `must` is set, and on each other device, which
+    /// must never be allowed.
     pub(super) fn on_each(&mut self, row: &'static str, must: bool, operations: impl Fn(&str) -> Vec<Operation>) {
         for (column, device) in self.devices() {
             for operation in operations(&device) {
@@ -414,7 +414,7 @@ impl Table<'_> {
         }
     }
 
-    /// The device tries operations on everyone at once, or on what is nobody's.
+    /// The device tries operations on all devices at once, or on resources that belong to no device.
     pub(super) fn on_everyone(&mut self, row: &'static str, operations: Vec<Operation>) {
         for operation in operations {
             self.push(row, Column::Everyone, self.client(&self.own), operation, false);
@@ -427,7 +427,7 @@ impl Table<'_> {
     }
 }
 
-/// What a certificate is called that nobody has given anything to.
+/// The name of a certificate that is attached to nothing.
 const NOBODY: &str = "a certificate of no device";
 
 /// A client whose certificate is attached to no device.
@@ -452,12 +452,12 @@ pub(super) fn call(actions: &[&'static str], resource: &str) -> impl Iterator<It
     actions.iter().map(|action| Operation::Call { action, resource: resource.to_owned() })
 }
 
-/// Where a message is published that a topic rule takes past the broker.
+/// Where a message is published that a topic rule receives without passing through the broker (Basic Ingest).
 pub(super) fn by_rule(rule: &str, topic: &str) -> String {
     format!("$aws/rules/{rule}/{topic}")
 }
 
-/// A topic one level below one of the device's.
+/// A topic one level below one of the device's topics.
 fn beside(topic: &Topic, device: &str) -> String {
     format!("{}/beside", topic.with_device(device))
 }

@@ -1,5 +1,5 @@
-//! The cases of a claim certificate, which is on many devices and in many hands: it may ask for a certificate of its
-//! holder's own, by the platform's template, and nothing else; least of all what a device may.
+//! The cases of a claim certificate, which is on many devices and in many hands. It may request a certificate for its
+//! holder through the platform's template and nothing else; least of all may it do what a device may do.
 
 use fleetform_policy::evaluate::{Operation, Will};
 
@@ -14,7 +14,7 @@ const CLAIM: &str = "a claim certificate";
 /// A template that is not the platform's.
 const OTHER_TEMPLATE: &str = "another-template";
 
-/// Every case of a platform.
+/// Returns every case of a platform.
 pub(super) fn planned(platform: &Platform) -> Vec<Planned> {
     let site = Site::new(platform);
     let template = stacks::provisioning_template_name(platform);
@@ -31,7 +31,7 @@ pub(super) fn planned(platform: &Platform) -> Vec<Planned> {
 struct Table<'a> {
     site: &'a Site<'a>,
     template: String,
-    /// A device of each type.
+    /// One device of each type.
     devices: Vec<String>,
     planned: Vec<Planned>,
 }
@@ -41,7 +41,7 @@ impl Table<'_> {
         let plain = Operation::Connect { is_persistent: false, will: None };
         self.push("claim: connect", Column::Own, self.own(), plain.clone(), true);
         self.push("claim: connect", Column::Own, self.claim(&format!("{}/line-2", self.template)), plain.clone(), true);
-        // Whoever connects under the id of a device drives that device out.
+        // A client that connects with a device's id disconnects that device.
         for device in self.devices.clone() {
             for is_registered in [true, false] {
                 let client = Client { is_registered, ..self.claim(&device) };
@@ -69,7 +69,7 @@ impl Table<'_> {
         let own = answers(&csr("json"));
         let heard = own.clone().map(subscribe).into_iter().chain(own.map(receive)).collect();
         self.try_own("claim: hear of the certificate", true, heard);
-        // With a key that AWS has made, the key would travel.
+        // If AWS created the key, the private key would be sent over the network.
         let keys = "$aws/certificates/create/json".to_owned();
         let mut others =
             vec![publish(keys.clone(), false), publish(csr("cbor"), false), publish(csr("json/accepted"), false)];
@@ -116,7 +116,7 @@ impl Table<'_> {
         self.try_everyone("claim: hear of being provisioned", filters.map(subscribe).to_vec());
     }
 
-    /// The topics of each device and of what AWS keeps for it.
+    /// The topics of each device, and those of the data that AWS keeps for it.
     fn everything_of_devices(&mut self) {
         let mqtt = self.site.platform.mqtt.clone();
         let rule =
@@ -181,7 +181,7 @@ impl Table<'_> {
         self.claim(&format!("{}/1", self.template))
     }
 
-    /// A holder of a claim certificate that the script has made.
+    /// A client with a claim certificate that the script created.
     fn claim(&self, client_id: &str) -> Client {
         Client {
             certificate: CLAIM,

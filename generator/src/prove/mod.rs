@@ -1,9 +1,10 @@
-//! The proof that no device can speak for another, that each can do what it must, and that a claim certificate is good for
-//! nothing but becoming a device.
+//! Proves that no device can act as another, that each can do what it must, and that a claim certificate can be used
+//! only to become a device.
 //!
-//! From a platform follow the cases: who tries what, and whether AWS IoT must let them. Each is put to the policies as
-//! they are rendered, overrides included, by the evaluator of `fleetform_policy`; a case that ends otherwise than it must is a
-//! surprise. What must be is told here from the platform alone, never from a policy. Nothing here prints.
+//! The platform determines the cases: which client tries which operation, and whether AWS IoT must allow it. The
+//! evaluator in `fleetform_policy` decides each case against the policies as rendered, overrides included; a case with
+//! an unexpected outcome is a surprise. The expected outcome is derived only from the platform, never from a policy.
+//! Nothing here prints.
 
 mod cases;
 mod claims;
@@ -23,49 +24,49 @@ use cases::{Client, Planned, planned};
 
 use crate::{platform::Platform, stacks};
 
-/// What came out for one environment.
+/// The result for one environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proof {
-    /// Length of each policy, in characters as AWS IoT counts them.
+    /// The length of each policy, in characters as AWS IoT counts them.
     pub policies: BTreeMap<String, usize>,
     /// Every case, in the order of device types and rows.
     pub cases: Vec<Case>,
-    /// What the audits report.
+    /// The audits' findings.
     pub findings: Vec<Finding>,
-    /// Policies of which some part is not understood. The cases are then decided without them, and nothing is proved.
+    /// Policies that are not fully understood. The cases are decided without them, and nothing is proved.
     pub unreadable: Vec<Unreadable>,
 }
 
-/// One case and its end.
+/// One case and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// The device type whose device tries; none for a claim certificate.
+    /// The type of the device that tries; `None` for a claim certificate.
     pub device_type: Option<String>,
-    /// What is tried, the same for all whom it is tried on.
+    /// What is tried, the same for all targets.
     pub row: &'static str,
-    /// On whom.
+    /// The target.
     pub column: Column,
-    /// Who tries.
+    /// The client.
     pub client: String,
-    /// What exactly.
+    /// The exact operation.
     pub operation: String,
     /// Whether it must be allowed.
     pub must: bool,
-    /// Whether it is.
+    /// Whether it is allowed.
     pub is: bool,
     /// The statement that decided, or what is missing.
     pub why: String,
 }
 
 impl Case {
-    /// Whether it ended otherwise than it must.
+    /// Whether the outcome is not the expected one.
     pub fn is_surprise(&self) -> bool {
         self.must != self.is
     }
 }
 
 impl Proof {
-    /// The cases that ended otherwise than they must.
+    /// The cases whose outcome is not the expected one.
     pub fn surprises(&self) -> impl Iterator<Item = &Case> {
         self.cases.iter().filter(|case| case.is_surprise())
     }
@@ -76,12 +77,12 @@ impl Proof {
     }
 }
 
-/// Puts every case of a platform to its policies.
+/// Decides every case of a platform against its policies.
 pub fn prove(platform: &Platform) -> Proof {
     prove_documents(platform, &stacks::iot_policy_documents(platform))
 }
 
-/// The same with other policies than the platform's own, by name.
+/// Like [`prove`], with other policies in place of the platform's own, keyed by name.
 pub fn prove_documents(platform: &Platform, documents: &BTreeMap<SmolStr, Value>) -> Proof {
     let mut proof =
         Proof { policies: BTreeMap::new(), cases: Vec::new(), findings: Vec::new(), unreadable: Vec::new() };
@@ -96,7 +97,7 @@ pub fn prove_documents(platform: &Platform, documents: &BTreeMap<SmolStr, Value>
         }
     }
     let bearers = stacks::iot_policy_bearers(platform);
-    // Those that a certificate has: of a device type's devices, or a claim certificate's.
+    // The policies of a certificate, either of a device of a type or of a claim.
     let held = |bearer: Bearer, device_type: Option<&str>| -> Vec<Policy> {
         let has = |policy: &&Policy| {
             bearers.get(policy.name()).is_none_or(|(found, only)| {
@@ -122,8 +123,8 @@ pub fn prove_documents(platform: &Platform, documents: &BTreeMap<SmolStr, Value>
     proof
 }
 
-/// Decides a case under both readings of whose thing a client is and with every subject that its certificate may have. It
-/// ends as it must only if it always does.
+/// Decides a case under both interpretations of which thing a client belongs to, and with every subject that its
+/// certificate may have. The outcome is the expected one only if it is in all of them.
 fn decide(planned: Planned, policies: &[Policy], arn: &str) -> Case {
     let Planned { device_type, row, column, client, operation, must } = planned;
     let mut outcomes =
@@ -144,7 +145,7 @@ fn decide(planned: Planned, policies: &[Policy], arn: &str) -> Case {
     Case { device_type, row, column, client: client.to_string(), operation: cases::text(&operation), must, is, why }
 }
 
-/// The connections that a client may be, each once.
+/// The connections that a client may have, without duplicates.
 fn connections(client: &Client) -> Vec<Connection> {
     let mut connections = Vec::new();
     for subject in &client.subjects {

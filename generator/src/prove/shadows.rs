@@ -1,4 +1,4 @@
-//! The cases about shadows: the classic one, those that the platform names, and those that nobody has named.
+//! The cases about shadows: the classic one, those that the platform names, and those that it does not.
 
 use super::cases::{Table, publish, receive, subscribe};
 
@@ -8,7 +8,7 @@ impl Table<'_> {
         self.site.platform.shadows().into_iter().map(ToString::to_string).collect()
     }
 
-    /// The shadows that the platform names are every device's, on its own thing, as the classic one is.
+    /// Every device has the shadows that the platform names, on its own thing, just like the classic one.
     pub(super) fn shadows(&mut self) {
         let names = self.shadow_names();
         let nobodys = nobodys(&names);
@@ -87,8 +87,8 @@ impl Table<'_> {
     }
 }
 
-/// Names of shadows that the platform does not have: one that is like none, and those that begin as one of its own does, end
-/// before it, or differ in case.
+/// Names of shadows that the platform does not have: one that resembles none, and those that extend, truncate or differ
+/// only in case from one of its own.
 pub(super) fn nobodys(names: &[String]) -> Vec<String> {
     let alike = names.iter().flat_map(|name| {
         let shorter = name.get(..name.len() - 1).unwrap_or_default();

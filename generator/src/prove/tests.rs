@@ -1,4 +1,4 @@
-//! The proof of a sample platform, and what it says of policies that were loosened or lost something.
+//! The proof of a sample platform, and its results for policies that were loosened or lost a statement.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ fn changed(platform: &Platform, change: impl Fn(&mut BTreeMap<SmolStr, Value>)) 
     prove_documents(platform, &documents)
 }
 
-/// The platform's own policies with one text in the place of another.
+/// The platform's own policies with one string replaced by another.
 fn with(platform: &Platform, from: &str, to: &str) -> Proof {
     changed(platform, |documents| {
         let mut replaced = 0;
@@ -32,7 +32,7 @@ fn statement<'d>(documents: &'d mut BTreeMap<SmolStr, Value>, policy: &str, sid:
     statements.iter_mut().find(|statement| statement["Sid"] == sid).unwrap()
 }
 
-/// Each surprise as a person reads it, with its row.
+/// Each surprise in readable form, with its row.
 fn surprises(proof: &Proof) -> Vec<String> {
     let text = |case: &Case| {
         let end = if case.is { "allowed" } else { "denied" };
@@ -416,14 +416,15 @@ fn a_claim_certificate_that_may_do_more_is_caught() {
     }
 }
 
-/// A device's certificate has none of it, and what a claim certificate may is no device's.
+/// A device's certificate has none of these permissions, and no device has those of a claim certificate.
 #[test]
 fn a_claim_certificate_and_a_device_have_nothing_in_common() {
     let proof = changed(&sample::platform(), |documents| {
         let of_device = statement(documents, "core", "Publish").clone();
         documents.get_mut("claim").unwrap()["Statement"].as_array_mut().unwrap().push(of_device);
     });
-    // Under its own reading no thing is attached, so the statement gives nothing; the audit names it all the same.
+    // Under its own interpretation no thing is attached, so the statement grants nothing; the audit reports it all the
+    // same.
     assert!(
         proof
             .findings

@@ -7,14 +7,14 @@ use crate::cfn::{
     value::Text,
 };
 
-/// Where queries run, and what each may scan.
+/// A workgroup: where queries run, and how much each may scan.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct WorkGroup {
     pub(crate) name: String,
     pub(crate) description: &'static str,
     pub(crate) state: &'static str,
-    /// Whether it goes with the queries that are saved in it.
+    /// Whether deleting the workgroup also deletes the queries saved in it.
     pub(crate) recursive_delete_option: bool,
     pub(crate) work_group_configuration: WorkGroupConfiguration,
 }
@@ -23,7 +23,7 @@ pub(crate) struct WorkGroup {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct WorkGroupConfiguration {
     pub(crate) bytes_scanned_cutoff_per_query: u64,
-    /// Whether nobody may ask otherwise.
+    /// Whether these settings override those of the client.
     pub(crate) enforce_work_group_configuration: bool,
     pub(crate) engine_version: EngineVersion,
     pub(crate) publish_cloud_watch_metrics_enabled: bool,
@@ -55,13 +55,13 @@ impl Resource for WorkGroup {
 }
 
 impl Handle<WorkGroup> {
-    /// ARN of the workgroup, which no attribute says.
+    /// The ARN of the workgroup, which no attribute returns.
     pub(crate) fn arn(&self) -> Text {
         Text::arn("athena", ["workgroup/".into(), self.reference()])
     }
 }
 
-/// A query that people find in the console.
+/// A saved query that is listed in the console.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct NamedQuery {

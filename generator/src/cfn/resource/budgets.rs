@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::cfn::{stack::Resource, value::Text};
 
-/// A budget and who is told about it. It takes tags under another name and form, which we leave out.
+/// A budget and the subscribers that it notifies. It takes tags under another name and in another form, so we leave
+/// them out.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Budget {

@@ -22,7 +22,7 @@ pub(crate) struct NestedStack {
 
 impl Resource for NestedStack {
     const TYPE: &'static str = "AWS::CloudFormation::Stack";
-    // What must stay in it stays by itself.
+    // Resources inside it that must be kept have their own deletion policy.
     const REMOVAL: Option<Removal> = Some(Removal::Delete);
 }
 
@@ -33,15 +33,15 @@ impl Handle<NestedStack> {
     }
 }
 
-/// The columns of a table, which a function of ours brings about: a custom resource.
+/// The columns of a table, which one of our functions creates: a custom resource.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TableColumns {
     /// ARN of the function.
     pub(crate) service_token: Text,
-    /// Seconds that CloudFormation waits for its answer.
+    /// Seconds that CloudFormation waits for a response.
     pub(crate) service_timeout: u32,
-    /// None where what keeps samples takes whatever columns come.
+    /// `None` if the sample store accepts any columns.
     #[serde(flatten)]
     pub(crate) kept_in: Option<ColumnedTable>,
     pub(crate) columns: Vec<TableColumn>,
@@ -57,7 +57,7 @@ pub(crate) struct ColumnedTable {
     pub(crate) table: &'static str,
 }
 
-/// How exported files are found.
+/// How exported files are partitioned.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ExportedTable {
@@ -74,7 +74,7 @@ pub(crate) struct ExportedTable {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TableColumn {
     pub(crate) name: SmolStr,
-    /// As Apache Iceberg names it.
+    /// The type, as Apache Iceberg names it.
     pub(crate) r#type: &'static str,
 }
 

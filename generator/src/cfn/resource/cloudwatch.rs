@@ -5,7 +5,7 @@ use smol_str::SmolStr;
 
 use crate::cfn::{stack::Resource, value::Text};
 
-/// An alarm on one metric, or on a sum of several.
+/// An alarm on one metric or on the sum of several.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Alarm {

@@ -39,7 +39,7 @@ pub(crate) struct KeySchema {
     pub(crate) key_type: &'static str,
 }
 
-/// Some of the rows by other keys: those that have them.
+/// A secondary index: the rows that have its key attributes, ordered by those keys.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct GlobalSecondaryIndex {
@@ -84,8 +84,8 @@ pub(crate) struct StreamSpecification {
 }
 
 impl Table {
-    /// A table on demand: text keys, rows that expire by `expires_at`, a customer key, recovery to any second, and no
-    /// deletion by accident.
+    /// Creates an on-demand table with string keys, rows that expire by `expires_at`, a customer managed key,
+    /// point-in-time recovery, and deletion protection.
     pub(crate) fn new(partition: &'static str, sort: Option<&'static str>, key: &Text) -> Self {
         let keys = || [Some((partition, "HASH")), sort.map(|name| (name, "RANGE"))].into_iter().flatten();
         Self {
@@ -103,8 +103,8 @@ impl Table {
         }
     }
 
-    /// The table with an index of the rows that have a text and a number of these names, by the text and then by the
-    /// number. It holds nothing of a row but keys.
+    /// Adds an index of the rows that have a string and a number with these names, keyed by the string and then by the
+    /// number. It projects only the keys.
     pub(crate) fn with_index(mut self, name: &'static str, partition: &'static str, sort: &'static str) -> Self {
         let definition = |attribute_name, attribute_type| AttributeDefinition { attribute_name, attribute_type };
         self.attribute_definitions.extend([definition(partition, "S"), definition(sort, "N")]);
@@ -117,7 +117,7 @@ impl Table {
         self
     }
 
-    /// The table with a stream of its new rows.
+    /// Adds a stream of the table's changes.
     pub(crate) fn with_stream(self, stream_view_type: &'static str) -> Self {
         Self { stream_specification: Some(StreamSpecification { stream_view_type }), ..self }
     }
@@ -133,7 +133,7 @@ impl Handle<Table> {
         self.attribute("Arn")
     }
 
-    /// Only of a table made [`Table::with_stream`].
+    /// The ARN of the table's stream. Only for a table made [`Table::with_stream`].
     pub(crate) fn stream_arn(&self) -> Text {
         self.attribute("StreamArn")
     }

@@ -29,13 +29,13 @@ pub(crate) struct StreamEncryption {
 pub(crate) struct IcebergDestination {
     #[serde(rename = "RoleARN")]
     pub(crate) role_arn: Text,
-    /// Rows are only added, so that the stream grows with what is put into it.
+    /// Rows are only added, so the stream scales with its input.
     pub(crate) append_only: bool,
     pub(crate) catalog_configuration: Catalog,
     pub(crate) destination_table_configuration_list: [DestinationTable; 1],
     pub(crate) buffering_hints: Buffering,
     pub(crate) retry_options: Retry,
-    // Spelled small here, and large in the destination that is a bucket.
+    // Starts with a lowercase letter here, and with an uppercase one in the bucket destination.
     #[serde(rename = "s3BackupMode")]
     pub(crate) s3_backup_mode: &'static str,
     #[serde(rename = "S3Configuration")]
@@ -72,7 +72,7 @@ pub(crate) struct Retry {
     pub(crate) duration_s: u32,
 }
 
-/// Where rows go that could not be delivered.
+/// Where undeliverable rows go.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ErrorBucket {
@@ -98,7 +98,7 @@ pub(crate) struct BucketKey {
     pub(crate) key_arn: Text,
 }
 
-/// Where it is written why rows could not be delivered.
+/// Where delivery errors are logged.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ErrorLog {

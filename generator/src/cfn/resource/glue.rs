@@ -7,7 +7,7 @@ use crate::cfn::{
     value::Text,
 };
 
-/// A catalog whose databases and tables lie elsewhere.
+/// A catalog whose databases and tables are stored elsewhere.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FederatedCatalog {
@@ -26,7 +26,7 @@ pub(crate) struct CatalogSource {
     pub(crate) connection_name: &'static str,
 }
 
-/// What a principal may do in AWS Lake Formation's own terms.
+/// What a principal may do, in AWS Lake Formation's own terms.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct PrincipalPermissions {
@@ -42,7 +42,7 @@ pub(crate) struct Principal {
 
 impl Resource for FederatedCatalog {
     const TYPE: &'static str = "AWS::Glue::Catalog";
-    // Other platforms, and people, may read by it.
+    // Other platforms, and people, may rely on it to read.
     const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 

@@ -8,7 +8,7 @@ use crate::cfn::{
     value::Text,
 };
 
-/// A role. What it may do is in managed policies, never inline.
+/// A role. Its permissions are in managed policies, never inline.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Role {

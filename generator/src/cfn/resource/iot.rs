@@ -1,4 +1,4 @@
-//! AWS IoT: registry, policies, rules, and what there is once per account.
+//! AWS IoT: the registry, policies, rules, and resources that exist once per account.
 
 use std::collections::BTreeMap;
 
@@ -87,7 +87,7 @@ impl Resource for TopicRule {
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TopicRulePayload {
     pub(crate) description: &'static str,
-    /// CloudFormation's default is `2015-10-08`, in which `encode` of a whole message and much else is missing.
+    /// CloudFormation's default is `2015-10-08`, which lacks `encode` of a whole message and much else.
     pub(crate) aws_iot_sql_version: &'static str,
     pub(crate) sql: Text,
     pub(crate) rule_disabled: bool,
@@ -125,7 +125,7 @@ pub(crate) struct S3Action {
     pub(crate) role_arn: Text,
 }
 
-/// Where AWS IoT writes its own log; one per account and region.
+/// Where AWS IoT writes its own log. There is one per account and region.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Logging {
@@ -139,7 +139,7 @@ impl Resource for Logging {
     const TAGS: Option<&'static str> = None;
 }
 
-/// Which checks of Device Defender's audit are on; one per account and region.
+/// Which Device Defender audit checks are enabled. There is one per account and region.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AccountAuditConfiguration {
@@ -160,12 +160,12 @@ pub(crate) struct AuditCheckConfiguration {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct AgeThreshold {
-    /// A number, but the service wants it as text.
+    /// A number, but the service expects a string.
     cert_age_threshold_in_days: String,
 }
 
 impl AgeThreshold {
-    /// The service takes 30 to 3,652 days.
+    /// Sets the age; the service accepts 30 to 3,652 days.
     pub(crate) fn new(age: Millis) -> Self {
         Self { cert_age_threshold_in_days: (age.as_secs() / 86_400).clamp(30, 3_652).to_string() }
     }
@@ -188,7 +188,7 @@ impl Resource for ScheduledAudit {
     const TYPE: &'static str = "AWS::IoT::ScheduledAudit";
 }
 
-/// What AWS IoT makes of a device that brings a claim certificate.
+/// A provisioning template: what AWS IoT creates for a device that presents a claim certificate.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ProvisioningTemplate {
@@ -217,18 +217,18 @@ impl Resource for ProvisioningTemplate {
     const TYPE: &'static str = "AWS::IoT::ProvisioningTemplate";
 }
 
-/// The certificate of an authority that signs devices' certificates.
+/// The certificate of a CA that signs device certificates.
 #[derive(Serialize)]
 pub(crate) struct CaCertificate {
     #[serde(rename = "CACertificatePem")]
     pub(crate) certificate: String,
-    /// `SNI_ONLY` takes it without a proof, made with its key, that it is one's own; devices then have to name the host
+    /// `SNI_ONLY` accepts the certificate without proof that you own its private key; devices must then name the host
     /// that they connect to.
     #[serde(rename = "CertificateMode")]
     pub(crate) mode: &'static str,
     #[serde(rename = "Status")]
     pub(crate) status: &'static str,
-    /// Whether a certificate that it has signed is registered when its holder connects.
+    /// Whether a certificate signed by this CA is registered when a device first connects with it.
     #[serde(rename = "AutoRegistrationStatus")]
     pub(crate) auto_registration: &'static str,
 }
@@ -237,7 +237,7 @@ impl Resource for CaCertificate {
     const TYPE: &'static str = "AWS::IoT::CACertificate";
 }
 
-/// What operators may tell devices to do.
+/// A command that operators can send to devices.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Command {
@@ -245,7 +245,7 @@ pub(crate) struct Command {
     pub(crate) display_name: String,
     pub(crate) description: String,
     pub(crate) namespace: &'static str,
-    /// JSON with placeholders of AWS IoT's, at least one.
+    /// JSON with AWS IoT placeholders, at least one.
     pub(crate) payload_template: Text,
     pub(crate) preprocessor: CommandPreprocessor,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -282,7 +282,7 @@ pub(crate) struct ValueCondition {
     pub(crate) operand: Operand,
 }
 
-/// What a value is compared with: one of these.
+/// What a value is compared with. Exactly one field is set.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Operand {

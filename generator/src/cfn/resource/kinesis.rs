@@ -42,7 +42,7 @@ impl Handle<Stream> {
     }
 }
 
-/// A consumer with a read throughput of its own.
+/// A consumer with its own read throughput.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct StreamConsumer {

@@ -74,7 +74,7 @@ impl Handle<Function> {
     }
 }
 
-/// Leave for a service to invoke a function.
+/// Permission for a service to invoke a function.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Permission {
@@ -90,7 +90,7 @@ impl Resource for Permission {
     const TAGS: Option<&'static str> = None;
 }
 
-/// What reads a stream and invokes a function.
+/// An event source mapping, which reads a stream and invokes a function.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EventSourceMapping {

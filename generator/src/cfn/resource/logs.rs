@@ -7,7 +7,7 @@ use crate::cfn::{
     value::Text,
 };
 
-/// A log stream, for a service that makes none by itself.
+/// A log stream, for a service that does not create its own.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct LogStream {

@@ -1,4 +1,4 @@
-//! Kinds of resource, a file for each service. A struct holds only the properties that we emit.
+//! Kinds of resource, one file per service. A struct holds only the properties that we emit.
 
 pub(crate) mod athena;
 pub(crate) mod budgets;
@@ -22,5 +22,5 @@ pub(crate) mod timestream;
 
 use super::value::Text;
 
-/// A policy document whose texts may refer to resources.
+/// A policy document whose strings may refer to resources.
 pub(crate) type Document = fleetform_policy::iam::Document<Text>;

@@ -31,7 +31,7 @@ pub(crate) struct BucketEncryption {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct EncryptionRule {
-    /// One data key of KMS for many objects: otherwise each put and get would cost a request to KMS.
+    /// Uses one KMS data key for many objects; otherwise each put and get would cost a request to KMS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) bucket_key_enabled: Option<bool>,
     pub(crate) server_side_encryption_by_default: DefaultEncryption,
@@ -56,7 +56,7 @@ pub(crate) struct LifecycleConfiguration {
 pub(crate) struct LifecycleRule {
     pub(crate) id: SmolStr,
     pub(crate) status: &'static str,
-    /// What the keys of its objects begin with; none where it is for all.
+    /// The key prefix of the objects that the rule applies to; `None` if it applies to all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) prefix: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ pub(crate) struct LifecycleRule {
     pub(crate) abort_incomplete_multipart_upload: Option<AbortIncompleteMultipartUpload>,
 }
 
-/// When objects go to another storage class.
+/// When objects move to another storage class.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Transition {
@@ -134,7 +134,7 @@ impl Handle<Bucket> {
     }
 }
 
-/// What a bucket itself allows and denies.
+/// A bucket policy.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct BucketPolicy {

@@ -15,7 +15,7 @@ use crate::cfn::{
 pub(crate) struct TableBucket {
     pub(crate) table_bucket_name: Text,
     pub(crate) encryption_configuration: Encryption,
-    /// Of tables that are made without one of their own.
+    /// The default for tables that set no storage class.
     pub(crate) storage_class_configuration: StorageClass,
     pub(crate) unreferenced_file_removal: UnreferencedFileRemoval,
 }
@@ -34,7 +34,7 @@ pub(crate) struct StorageClass {
     pub(crate) storage_class: &'static str,
 }
 
-/// When files go that no snapshot of a table refers to.
+/// When files that no snapshot of a table refers to are removed.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct UnreferencedFileRemoval {
@@ -54,7 +54,7 @@ impl Handle<TableBucket> {
     }
 }
 
-/// What a table bucket itself allows and denies.
+/// A table bucket policy.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TableBucketPolicy {
@@ -72,7 +72,7 @@ impl Resource for TableBucketPolicy {
     }
 }
 
-/// A namespace of a table bucket.
+/// A namespace in a table bucket.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Namespace {
@@ -84,11 +84,11 @@ pub(crate) struct Namespace {
 impl Resource for Namespace {
     const TYPE: &'static str = "AWS::S3Tables::Namespace";
     const TAGS: Option<&'static str> = None;
-    // A namespace with a table in it cannot go, and its table stays.
+    // A namespace that contains a table cannot be deleted, and its table is retained.
     const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
-/// A table. All but its maintenance is create-only: a change of it would be another table.
+/// A table. Everything but its maintenance settings is create-only: changing it creates another table.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct IcebergTable {
@@ -110,7 +110,7 @@ pub(crate) struct IcebergMetadata {
     pub(crate) iceberg_sort_order: SortOrder,
 }
 
-/// A schema without nested types, which `IcebergSchemaV2` is for.
+/// A schema without nested types; those need `IcebergSchemaV2`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct IcebergSchema {
@@ -157,7 +157,7 @@ pub(crate) struct SortField {
     pub(crate) null_order: &'static str,
 }
 
-/// How small files become large ones. Here the service spells its words small.
+/// How small files are compacted into larger ones. The service writes the words in lowercase here.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Compaction {
@@ -166,7 +166,7 @@ pub(crate) struct Compaction {
     pub(crate) target_file_size_mb: u32,
 }
 
-/// How long a table can be read as it was.
+/// How long earlier versions of a table can be read.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct SnapshotManagement {

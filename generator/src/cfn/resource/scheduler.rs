@@ -5,13 +5,13 @@ use smol_str::SmolStr;
 
 use crate::cfn::{stack::Resource, value::Text};
 
-/// What invokes something again and again.
+/// A schedule that invokes a target repeatedly.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Schedule {
     pub(crate) description: &'static str,
     pub(crate) schedule_expression: String,
-    /// The IANA time zone of a cron expression; UTC where none is said.
+    /// The IANA time zone of a cron expression; UTC if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) schedule_expression_timezone: Option<SmolStr>,
     pub(crate) flexible_time_window: FlexibleTimeWindow,
@@ -20,8 +20,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// The expression of an interval in whole minutes: the unit is singular for one ("Schedule types in EventBridge
-    /// Scheduler", Amazon EventBridge Scheduler user guide).
+    /// Returns the expression for an interval in whole minutes. The unit is singular for one ("Schedule types in
+    /// EventBridge Scheduler", Amazon EventBridge Scheduler user guide).
     pub(crate) fn every_minutes(minutes: u64) -> String {
         if minutes == 1 { "rate(1 minute)".to_owned() } else { format!("rate({minutes} minutes)") }
     }
@@ -33,7 +33,7 @@ pub(crate) struct FlexibleTimeWindow {
     pub(crate) mode: &'static str,
 }
 
-/// What is invoked, by which role, and what becomes of an event that cannot be handed over.
+/// What is invoked, with which role, and where an event goes that cannot be delivered.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Target {
@@ -59,6 +59,6 @@ pub(crate) struct RetryPolicy {
 
 impl Resource for Schedule {
     const TYPE: &'static str = "AWS::Scheduler::Schedule";
-    // Tags belong to a group of schedules.
+    // Only groups of schedules have tags.
     const TAGS: Option<&'static str> = None;
 }

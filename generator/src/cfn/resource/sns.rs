@@ -12,7 +12,7 @@ use crate::cfn::{stack::Resource, value::Text};
 pub(crate) struct Topic {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) topic_name: Option<String>,
-    /// Text messages begin with it.
+    /// The sender name that text messages start with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) display_name: Option<SmolStr>,
     pub(crate) kms_master_key_id: Text,
@@ -22,7 +22,7 @@ impl Resource for Topic {
     const TYPE: &'static str = "AWS::SNS::Topic";
 }
 
-/// What a topic itself allows and denies.
+/// A topic policy.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct TopicPolicy {

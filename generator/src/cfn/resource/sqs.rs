@@ -1,4 +1,4 @@
-//! SQS queues, which hold what could not be delivered.
+//! SQS queues, which hold messages that could not be delivered.
 
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ impl Handle<Queue> {
     }
 }
 
-/// What a queue itself allows and denies.
+/// A queue policy.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct QueuePolicy {

@@ -7,7 +7,7 @@ use crate::cfn::{
     value::Text,
 };
 
-/// A database, whose name its stack gives.
+/// A database, named by its stack.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Database {
@@ -19,7 +19,7 @@ impl Resource for Database {
     const REMOVAL: Option<Removal> = Some(Removal::Retain);
 }
 
-/// A table of a database.
+/// A table in a database.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Table {
@@ -36,7 +36,7 @@ pub(crate) struct Schema {
     pub(crate) composite_partition_key: [PartitionKey; 1],
 }
 
-/// By what rows lie beside each other.
+/// The key that rows are partitioned by.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct PartitionKey {
@@ -45,7 +45,7 @@ pub(crate) struct PartitionKey {
     pub(crate) enforcement_in_record: &'static str,
 }
 
-/// How long rows stay. The service takes both as texts.
+/// How long rows are kept. The service takes both values as strings.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct RetentionProperties {
@@ -60,7 +60,7 @@ pub(crate) struct MagneticStoreWriteProperties {
     pub(crate) magnetic_store_rejected_data_location: RejectedDataLocation,
 }
 
-/// Where rows go that were taken and then could not be kept.
+/// Where rows go that were accepted but could not be stored.
 #[derive(Serialize)]
 pub(crate) struct RejectedDataLocation {
     #[serde(rename = "S3Configuration")]

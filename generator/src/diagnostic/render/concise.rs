@@ -1,4 +1,4 @@
-//! A line for each diagnostic: `file:line:column: severity[code]: message`.
+//! One line per diagnostic: `file:line:column: severity[code]: message`.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Diagnostics with the text around each place, related places, help and the page to read on.
+//! Diagnostics with the source text around each location, related locations, help and a link to the page about the
+//! code.
 
 use std::ops::Range;
 
@@ -7,13 +8,14 @@ use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Sni
 use super::Findings;
 use crate::diagnostic::{Diagnostic, Severity, position::Lines};
 
-/// Longest line that is shown; a longer one would hide the message.
+/// Longest line that is shown; a longer one would obscure the message.
 const LINE_BYTES_MAX: usize = 400;
 
-/// Places further apart than this are shown one by one. It also bounds the text that is read for each diagnostic.
+/// Locations that are further apart than this are shown separately. It also bounds the text that is read for each
+/// diagnostic.
 const WINDOW_BYTES_MAX: usize = 16_000;
 
-/// What a private key as PEM begins and ends with.
+/// The end of the first and last line of a PEM private key.
 const KEY: &str = "PRIVATE KEY-----";
 const BEGIN: &str = "-----BEGIN";
 const END: &str = "-----END";
@@ -31,8 +33,8 @@ pub(super) fn render(&Findings { name, text, diagnostics }: &Findings<'_>) -> St
     out
 }
 
-/// Where private keys stand as PEM, from the line on which each begins to its end, wherever in a file somebody pasted one
-/// and whatever else is wrong there.
+/// Finds PEM private keys, from the line on which each begins to its end, anywhere in the file and whatever else is
+/// wrong there.
 fn keys(text: &str) -> impl Iterator<Item = Range<usize>> {
     text.match_indices(KEY).map(|(at, _)| {
         let begin = text[..at].rfind(BEGIN).unwrap_or(at);
@@ -83,7 +85,7 @@ fn one(
     renderer.render(&[group])
 }
 
-/// One place of a diagnostic.
+/// One location of a diagnostic.
 struct Place<'d> {
     span: &'d Range<usize>,
     label: Option<&'d str>,
@@ -91,8 +93,8 @@ struct Place<'d> {
 }
 
 impl<'d> Place<'d> {
-    /// The place in a window that begins at `start`, on its first line only: a table that spans many lines is named
-    /// by its beginning.
+    /// Annotates the location in a window that begins at `start`. Only its first line is marked: a table that spans
+    /// many lines is identified by its beginning.
     fn annotation(&self, lines: &Lines<'_>, start: usize) -> Annotation<'d> {
         let line = lines.around(self.span);
         let from = self.span.start.clamp(line.start, line.end);
@@ -105,7 +107,7 @@ impl<'d> Place<'d> {
     }
 }
 
-/// The pieces of text to show, the one with the primary place first, and the places in each.
+/// Returns the excerpts to show, the one with the primary location first, and the locations in each.
 fn windows<'d>(lines: &Lines<'_>, diagnostic: &'d Diagnostic) -> Vec<(Range<usize>, Vec<Place<'d>>)> {
     let primary = Place { span: &diagnostic.span, label: diagnostic.label.as_deref(), kind: AnnotationKind::Primary };
     let mut windows = vec![(lines.around(&diagnostic.span), vec![primary])];

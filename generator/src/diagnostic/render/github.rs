@@ -1,4 +1,4 @@
-//! Workflow commands of GitHub Actions, which show a diagnostic at its line of a pull request.
+//! GitHub Actions workflow commands, which show a diagnostic on its line in a pull request.
 
 use std::fmt::Write as _;
 
@@ -24,12 +24,12 @@ pub(super) fn render(&Findings { name, text, diagnostics }: &Findings<'_>) -> St
     out
 }
 
-/// Text after `::`.
+/// Escapes the text after `::`.
 fn message(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Text in a property, where `:` and `,` end it.
+/// Escapes a property value, which `:` and `,` would end.
 fn property(text: &str) -> String {
     message(text).replace(':', "%3A").replace(',', "%2C")
 }

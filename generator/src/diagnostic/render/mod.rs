@@ -1,4 +1,4 @@
-//! The formats of diagnostics. Each is a pure function from diagnostics to text.
+//! The output formats. Each is a pure function from diagnostics to text.
 
 mod concise;
 mod full;
@@ -11,24 +11,24 @@ use super::Diagnostic;
 /// How diagnostics are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// With the text around each place, styled for a terminal: print it through something that strips styles.
+    /// With the surrounding source text, styled for a terminal. Print it through a writer that can strip styles.
     #[default]
     Full,
-    /// A line each.
+    /// One line per diagnostic.
     Concise,
     /// One JSON document.
     Json,
-    /// Workflow commands of GitHub Actions.
+    /// GitHub Actions workflow commands.
     Github,
     /// SARIF 2.1.0.
     Sarif,
 }
 
 impl Format {
-    /// Every format.
+    /// All formats.
     pub const ALL: [Self; 5] = [Self::Full, Self::Concise, Self::Json, Self::Github, Self::Sarif];
 
-    /// Its word on the command line.
+    /// The format's name on the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -40,23 +40,23 @@ impl Format {
     }
 }
 
-/// A text and what was found in it.
+/// A text and the diagnostics found in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Findings<'t> {
-    /// The file's path as it is to be shown; for SARIF it should be relative to the root of the repository.
+    /// The file's path as displayed; for SARIF it should be relative to the repository root.
     pub name: &'t str,
     /// The file's text.
     pub text: &'t str,
-    /// What was found, with places in this text.
+    /// The diagnostics, with locations in this text.
     pub diagnostics: &'t [Diagnostic],
 }
 
-/// Writes diagnostics of a text, whose file is called `name`.
+/// Renders the diagnostics of a text whose file is called `name`.
 pub fn render(name: &str, text: &str, diagnostics: &[Diagnostic], format: Format) -> String {
     render_all(&[Findings { name, text, diagnostics }], format)
 }
 
-/// Writes diagnostics of several texts, in one document where the format is one.
+/// Renders the diagnostics of several texts, as a single document if the format is one.
 pub fn render_all(files: &[Findings<'_>], format: Format) -> String {
     let each = |render: fn(&Findings<'_>) -> String| files.iter().map(render).collect();
     match format {

@@ -36,7 +36,7 @@ pub(super) fn render(files: &[Findings<'_>]) -> String {
     out
 }
 
-/// What was found in one file, with the numbers that its codes have among `codes`.
+/// Returns the results for one file, with each code's index in `codes`.
 fn results(&Findings { name, text, diagnostics }: &Findings<'_>, codes: &BTreeSet<Code>) -> Vec<Value> {
     let lines = Lines::new(text);
     let place = |span: &std::ops::Range<usize>| -> Value {
@@ -78,7 +78,7 @@ fn results(&Findings { name, text, diagnostics }: &Findings<'_>, codes: &BTreeSe
         .collect()
 }
 
-/// Where a file is: in the repository unless its path begins at the root of the file system.
+/// Returns the location of a file: within the repository unless its path is absolute.
 fn location(name: &str) -> Value {
     match name.strip_prefix('/') {
         Some(rest) => json!({ "uri": format!("file:///{}", uri(rest)) }),
@@ -86,7 +86,7 @@ fn location(name: &str) -> Value {
     }
 }
 
-/// A path as a relative URI reference.
+/// Returns a path as a relative URI reference.
 fn uri(name: &str) -> String {
     let mut out = String::new();
     for byte in name.trim_start_matches("./").bytes() {
