@@ -1,4 +1,4 @@
-//! `[platform]`: what the platform is called, and by whom it is kept.
+//! `[platform]`: the platform's name, owner and tags.
 
 use std::collections::BTreeMap;
 
@@ -14,31 +14,31 @@ use crate::{
     source::At,
 };
 
-/// Most tags: AWS allows 50 on a resource, and the generator adds a few of its own.
+/// Maximum number of tags: AWS allows 50 on a resource, and the generator adds a few of its own.
 const TAGS_MAX: u32 = 40;
 
 /// `[platform]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawAbout {
-    /// What the platform is called. It begins the names of stacks and topics.
+    /// Name of the platform, which the names of stacks and topics start with.
     #[schemars(required, regex(pattern = KEBAB_PATTERN))]
     pub(crate) name: Option<String>,
-    /// Who answers for it: a person or a team.
+    /// The person or team that owns the platform.
     #[schemars(length(min = 1, max = 200))]
     pub(crate) owner: Option<String>,
-    /// What it is for.
+    /// What the platform is for.
     #[schemars(length(max = 1000))]
     pub(crate) description: Option<String>,
-    /// The environment that commands take when none is named. Default: `dev`, or the only one.
+    /// The environment that commands use when none is named. Default: `dev`, or the only one.
     #[schemars(regex(pattern = KEBAB_PATTERN))]
     pub(crate) default_env: Option<String>,
-    /// Tags of every resource that takes tags.
+    /// Tags for every resource that takes tags.
     #[schemars(extend("maxProperties" = TAGS_MAX))]
     pub(crate) tags: Option<BTreeMap<String, String>>,
 }
 
-/// `[platform]` as it is meant.
+/// `[platform]` after its check.
 pub(crate) struct About {
     pub(crate) name: PlatformName,
     pub(crate) owner: Option<SmolStr>,
@@ -48,7 +48,7 @@ pub(crate) struct About {
 }
 
 impl RawAbout {
-    /// Checks the table; nothing if it has no usable name.
+    /// Checks the table; `None` if it has no usable name.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Option<About> {
         let tags = self.check_tags(&at.key("tags"), context);
         let default_environment = self.check_default(at, context);
@@ -88,7 +88,7 @@ impl RawAbout {
         self.check_tag_cases(at, context);
         for (key, value) in self.tags.iter().flatten() {
             let item = at.key(key);
-            // "Tag naming limits and requirements" of the AWS general reference.
+            // "Tag naming limits and requirements" in the AWS general reference.
             let allowed = |text: &str| text.chars().all(|c| c.is_alphanumeric() || " _.:/=+-@".contains(c));
             let wrong = if key.is_empty() || key.chars().count() > 128 {
                 Some("a tag's key has 1 to 128 characters")
@@ -113,7 +113,8 @@ impl RawAbout {
         tags
     }
 
-    /// Reports tags whose keys are one to IAM, which knows no case in them ("Rules for tagging in IAM and AWS STS").
+    /// Reports tags whose keys IAM considers equal, because it ignores their case ("Rules for tagging in IAM and AWS
+    /// STS").
     fn check_tag_cases(&self, at: &At<'_>, context: &Context<'_>) {
         let mut by_place: Vec<_> =
             self.tags.iter().flatten().map(|(key, _)| (context.key(&at.key(key)), key)).collect();

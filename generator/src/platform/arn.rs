@@ -1,8 +1,8 @@
-//! The parts of an ARN, which AWS compares with where an environment lies.
+//! The parts of an ARN, which are compared with the account and region of an environment.
 
 use std::fmt;
 
-/// An ARN of something that a platform uses and does not make.
+/// The ARN of a resource that a platform uses but does not create.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arn<'a> {
     pub(crate) partition: &'a str,
@@ -13,7 +13,7 @@ pub(crate) struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Its parts, if a text is one.
+    /// Splits an ARN; `None` if the text is not one.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.strip_prefix("arn:")?.splitn(5, ':');
         let mut next = || parts.next();

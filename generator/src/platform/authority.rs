@@ -1,6 +1,6 @@
-//! `[identity.authorities.X]`: a certificate authority of one's own, which signs the certificates of devices.
+//! `[identity.authorities.X]`: your own certificate authority, which signs device certificates.
 //!
-//! Only its certificate is known here. Its key is nobody's business but its owner's, and must not come near this file.
+//! Only its certificate is known here. Its private key stays with its owner and must never be in this file.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -24,14 +24,14 @@ use crate::{
     source::{At, Document},
 };
 
-/// Most authorities of a platform, each of which has a topic rule.
+/// Maximum number of authorities in a platform. Each has a topic rule.
 pub(crate) const COUNT_MAX: usize = 10;
 
-/// Longest certificate of an authority that AWS IoT takes, in characters:
+/// Longest CA certificate that AWS IoT accepts, in characters:
 /// <https://docs.aws.amazon.com/iot/latest/apireference/API_RegisterCACertificate.html>.
 const CHARS_MAX: usize = 65_536;
 
-/// What a certificate as PEM begins and ends with.
+/// The first and last line of a PEM certificate.
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
@@ -39,18 +39,17 @@ const END: &str = "-----END CERTIFICATE-----";
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawAuthority {
-    /// Its certificate, as PEM. Its key stays offline.
+    /// The CA certificate, as PEM. Its private key stays offline.
     #[schemars(required, length(min = 1, max = CHARS_MAX))]
     pub(crate) certificate: Option<String>,
 }
 
-/// A certificate authority that signs the certificates of devices.
+/// A certificate authority that signs device certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
-    /// Its certificate, as PEM.
+    /// The CA certificate, as PEM.
     pub certificate: String,
-    /// What its certificate is known by, whatever it is called here: the beginning of the SHA-256 of its DER, in
-    /// hexadecimal.
+    /// Identifies the certificate, whatever its name here: the start of the SHA-256 of its DER, in hexadecimal.
     pub fingerprint: SmolStr,
 }
 
@@ -115,7 +114,7 @@ pub(crate) fn check(
     authorities
 }
 
-/// What a text is instead of an authority's certificate.
+/// What a text is if it is not the certificate of an authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Problem {
     PrivateKey,
@@ -152,7 +151,7 @@ impl Problem {
 }
 
 impl Authority {
-    /// Reads the only certificate of a text.
+    /// Reads the only certificate in a text.
     fn read(text: &str) -> Result<Self, Problem> {
         if text.contains("PRIVATE KEY") {
             return Err(Problem::PrivateKey);
@@ -174,7 +173,7 @@ impl Authority {
         if signed.version != Version::V3 || !may_sign {
             return Err(Problem::NoAuthority);
         }
-        // Written anew: whatever line ends it came with, and whatever stood beside it.
+        // Re-encoded, which normalizes line ends and drops any surrounding text.
         let certificate = certificate.to_pem(LineEnding::LF).map_err(|_| Problem::Malformed)?;
         let digest = Sha256::digest(&der);
         let fingerprint = u64::from_be_bytes(digest[..8].try_into().expect("eight bytes of thirty-two"));
@@ -182,7 +181,7 @@ impl Authority {
     }
 }
 
-/// Checks that no account and region has an authority twice, since AWS IoT knows each once there.
+/// Checks that no account and region has the same authority twice, because AWS IoT registers each only once there.
 pub(crate) fn check_environments(project: &Project, document: &Document<'_>) -> Vec<Diagnostic> {
     let mut first = BTreeMap::new();
     let mut found = Vec::new();

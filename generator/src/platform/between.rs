@@ -1,6 +1,8 @@
-//! Thing groups between a zone and the zones in it, where there are more of these than AWS IoT takes directly in one group.
+//! Intermediate thing groups between a zone and its child zones, for zones with more children than AWS IoT allows
+//! directly in one group.
 //!
-//! Which group a zone is in depends on its own id alone, so that adding one moves no other: AWS IoT never moves a group.
+//! The group of a zone depends only on the zone's own id, so adding a zone does not move any other: AWS IoT cannot move
+//! a group.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,18 +11,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::zone::Zone;
 
-/// Most groups directly in another ("AWS IoT Core thing group limits and quotas").
+/// Maximum number of direct child groups ("AWS IoT Core thing group limits and quotas").
 pub(crate) const CHILDREN_MAX: usize = 100;
 
-/// Which groups have groups between them and those in them.
+/// Which groups have intermediate groups between them and their children.
 pub(crate) struct Between<'p> {
     zones: &'p BTreeMap<ZoneId, Zone>,
-    /// How many zones lie directly in a zone; in none is in the group around all zones.
+    /// How many zones lie directly in a zone; `None` is the group around all zones.
     pub(crate) children: BTreeMap<Option<&'p ZoneId>, usize>,
 }
 
 impl<'p> Between<'p> {
-    /// Those of a platform with these zones.
+    /// The intermediate groups of a platform with these zones.
     pub(crate) fn of(zones: &'p BTreeMap<ZoneId, Zone>) -> Self {
         let mut children: BTreeMap<Option<&ZoneId>, usize> = BTreeMap::new();
         for zone in zones.values() {
@@ -29,18 +31,19 @@ impl<'p> Between<'p> {
         Self { zones, children }
     }
 
-    /// Which of the groups in its parent a zone is in, if there are any: 1 to [`CHILDREN_MAX`].
+    /// The number of the intermediate group that a zone is in, from 1 to [`CHILDREN_MAX`]; `None` if its parent has no
+    /// such groups.
     pub(crate) fn number(&self, id: &ZoneId, zone: &Zone) -> Option<usize> {
         let hash = || Sha256::digest(id.as_str().as_bytes());
         self.is_crowded(zone.parent.as_ref()).then(|| 1 + usize::from(hash()[2]) % CHILDREN_MAX)
     }
 
-    /// Whether there are groups between a zone and those in it.
+    /// Whether there are intermediate groups between a zone and its children.
     pub(crate) fn is_crowded(&self, zone: Option<&ZoneId>) -> bool {
         self.children.get(&zone).is_some_and(|count| *count > CHILDREN_MAX)
     }
 
-    /// The zones that a zone is in, and last the group around all zones.
+    /// The ancestors of a zone, ending with the group around all zones.
     pub(crate) fn parents<'z>(&self, zone: &'z Zone) -> impl Iterator<Item = Option<&'z ZoneId>>
     where
         'p: 'z,
@@ -50,19 +53,19 @@ impl<'p> Between<'p> {
         std::iter::successors(Some(zone.parent.as_ref()), move |parent| parent.map(around))
     }
 
-    /// How many groups a zone is in, besides the one around all zones.
+    /// How many groups a zone is in, not counting the one around all zones.
     pub(crate) fn levels_above(&self, zone: &Zone) -> usize {
         let levels = |parent: Option<&ZoneId>| usize::from(parent.is_some()) + usize::from(self.is_crowded(parent));
         self.parents(zone).map(levels).sum()
     }
 
-    /// All of them, by the zone that they are in and their number.
+    /// All intermediate groups, by the zone that they are in and their number.
     pub(crate) fn groups(&self) -> BTreeSet<(Option<&'p ZoneId>, usize)> {
         let numbers = self.zones.iter().filter_map(|(id, zone)| Some((zone.parent.as_ref(), self.number(id, zone)?)));
         numbers.collect()
     }
 
-    /// Zones in which more zones lie than their groups take, with how many the fullest has.
+    /// The zones with more children than their intermediate groups can hold, each with the size of its fullest group.
     pub(crate) fn overfull(&self) -> BTreeMap<Option<&'p ZoneId>, usize> {
         let mut loads: BTreeMap<(Option<&ZoneId>, usize), usize> = BTreeMap::new();
         for (id, zone) in self.zones {
@@ -79,7 +82,7 @@ impl<'p> Between<'p> {
 mod tests {
     use super::*;
 
-    /// Zones of which each lies in the one that its name goes on with, or in none.
+    /// Creates zones whose parent is the part of the id after the separator, if any.
     fn zones(ids: impl IntoIterator<Item = String>) -> BTreeMap<ZoneId, Zone> {
         let zone = |id: &str| Zone {
             title: id.into(),

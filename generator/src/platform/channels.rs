@@ -1,4 +1,4 @@
-//! `[channels.sms]`: what is common to all contacts of a channel.
+//! `[channels.sms]`: settings shared by all contacts of a channel.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,27 +18,27 @@ pub(crate) struct RawChannels {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSms {
-    /// The number that text messages come from, E.164.
+    /// The number that text messages are sent from, E.164.
     #[schemars(required, regex(pattern = PHONE_PATTERN))]
     pub(crate) origination: Option<String>,
 }
 
-/// What is common to all contacts of a channel.
+/// Settings shared by all contacts of a channel.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Channels {
-    /// `[channels.sms]`; present wherever a contact has a phone.
+    /// `[channels.sms]`; present if any contact has a phone.
     pub sms: Option<Sms>,
 }
 
 /// `[channels.sms]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sms {
-    /// The number that text messages come from, E.164.
+    /// The number that text messages are sent from, E.164.
     pub origination: SmolStr,
 }
 
 impl RawChannels {
-    /// Takes the tables over; their shape is their whole check.
+    /// Copies the tables; the schema has checked everything.
     pub(crate) fn check(&self) -> Channels {
         let origination = self.sms.as_ref().and_then(|sms| sms.origination.as_deref());
         Channels { sms: origination.map(|origination| Sms { origination: origination.into() }) }

@@ -1,4 +1,4 @@
-//! `[device_types.X.commands.Y]`: what operators may tell devices of one type to do.
+//! `[device_types.X.commands.Y]`: commands that operators can send to devices of one type.
 
 use std::collections::BTreeMap;
 
@@ -19,26 +19,26 @@ use crate::{
     source::At,
 };
 
-/// How long an answer is waited for unless the file says otherwise.
+/// How long to wait for a response unless the file sets it.
 const TIMEOUT: &str = "60s";
 
-/// Most words of an `enum`: AWS IoT compares a parameter with no more.
+/// Maximum number of words in an `enum`: AWS IoT compares a parameter with no more.
 const WORDS_MAX: usize = 10;
 
-/// Longest text of a parameter, in characters.
+/// Longest string parameter, in characters.
 const LEN_MAX: u32 = 4_096;
 
-/// Largest whole number of a parameter, either way: AWS IoT gives it 32 bits.
+/// Largest absolute value of an integer parameter: AWS IoT stores it in 32 bits.
 const INT_MAX: f64 = 2_147_483_647.0;
 
 /// `device_types.X.commands.Y` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawCommand {
-    /// How long the device's answer is waited for, 1s to 12h in whole seconds.
+    /// How long to wait for the device's response, 1s to 12h in whole seconds.
     #[schemars(extend("default" = TIMEOUT))]
     pub(crate) timeout: Option<Duration>,
-    /// What has to be said with it.
+    /// The parameters of the command.
     #[schemars(extend("maxProperties" = 20))]
     pub(crate) params: Option<Table<ParamId, RawParam>>,
 }
@@ -47,7 +47,7 @@ pub(crate) struct RawCommand {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawParam {
-    /// What values it takes.
+    /// The type of its values.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "string"))]
     pub(crate) kind: Option<Kind>,
@@ -65,16 +65,16 @@ pub(crate) struct RawParam {
     pub(crate) max_len: Option<u32>,
 }
 
-/// What devices of a type may be told to do.
+/// A command that devices of a type accept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// How long the device's answer is waited for.
+    /// How long to wait for the device's response.
     pub timeout: Millis,
-    /// What has to be said with it.
+    /// The parameters of the command.
     pub params: BTreeMap<ParamId, Param>,
 }
 
-/// What values a parameter takes.
+/// The values that a parameter accepts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Param {
     /// A number.
@@ -84,20 +84,20 @@ pub enum Param {
         /// Highest value.
         max: Option<Finite>,
     },
-    /// A whole number of 32 bits.
+    /// A 32-bit integer.
     Int {
         /// Lowest value.
         min: Option<Finite>,
         /// Highest value.
         max: Option<Finite>,
     },
-    /// Yes or no.
+    /// `true` or `false`.
     Bool,
-    /// One of these words; never none.
+    /// One of these words; never empty.
     Enum(Vec<SmolStr>),
-    /// A text.
+    /// A string.
     Text {
-        /// Longest one, in characters. The device has to see to it: AWS IoT does not.
+        /// Maximum length, in characters. The device must enforce it: AWS IoT does not.
         max_len: Option<u32>,
     },
 }
@@ -117,7 +117,7 @@ impl RawCommand {
 }
 
 impl RawParam {
-    /// Checks a parameter; nothing where nobody knows what it takes.
+    /// Checks a parameter; `None` if it is unclear what it accepts.
     fn check(&self, at: &At<'_>, context: &Context<'_>) -> Option<Param> {
         let values = RawValues {
             thing: "parameter",
@@ -141,7 +141,7 @@ impl RawParam {
         })
     }
 
-    /// Reports bounds of a whole number that does not fit 32 bits.
+    /// Reports bounds of an integer that do not fit 32 bits.
     fn check_size(&self, at: &At<'_>, context: &Context<'_>) {
         for (key, bound) in [("min", self.min), ("max", self.max)] {
             if bound.is_some_and(|bound| bound.get().abs() > INT_MAX) {

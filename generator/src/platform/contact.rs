@@ -1,4 +1,4 @@
-//! `[contacts.X]`: a person or a system that is told.
+//! `[contacts.X]`: a person or a system that receives notices.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -14,31 +14,31 @@ use crate::{
     source::At,
 };
 
-/// A phone number as E.164 writes it.
+/// A phone number in E.164 format.
 pub(crate) const PHONE_PATTERN: &str = r"^\+[1-9][0-9]{6,14}$";
 
-/// Most addresses of one channel of a contact: each is a subscription of its own.
+/// Maximum number of addresses for one channel of a contact: each is a separate subscription.
 const ADDRESSES_MAX: u32 = 100;
 
 /// `[contacts.X]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawContact {
-    /// Phones that get text messages, E.164: `+12025550123`.
+    /// Phones that receive text messages, E.164: `+12025550123`.
     #[schemars(length(max = ADDRESSES_MAX), inner(regex(pattern = PHONE_PATTERN)))]
     pub(crate) sms: Option<Vec<String>>,
     /// E-mail addresses.
     #[schemars(length(max = ADDRESSES_MAX))]
     pub(crate) email: Option<Vec<String>>,
-    /// A system that is told by HTTPS.
+    /// A system that receives notices over HTTPS.
     pub(crate) webhook: Option<RawWebhook>,
 }
 
-/// A webhook as it is written: a table, or its URL alone.
+/// A webhook as written: a table, or just its URL.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum RawWebhook {
-    /// The URL alone: messages are not signed.
+    /// Just the URL: messages are not signed.
     Url(String),
     /// With a reference to the key that signs its messages.
     Table {
@@ -72,19 +72,19 @@ impl JsonSchema for RawWebhook {
     }
 }
 
-/// A person or a system that is told. It has at least one address.
+/// A person or a system that receives notices. It has at least one address.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contact {
-    /// Phones, E.164, in the file's order.
+    /// Phones, E.164, in file order.
     pub sms: Vec<SmolStr>,
-    /// E-mail addresses, in the file's order.
+    /// E-mail addresses, in file order.
     pub email: Vec<SmolStr>,
-    /// Its webhook.
+    /// The webhook.
     pub webhook: Option<Webhook>,
 }
 
 impl RawContact {
-    /// Whether it has a phone, whatever else it has.
+    /// Whether the contact has a phone, whatever else it has.
     pub(crate) fn has_phone(&self) -> bool {
         self.sms.iter().flatten().next().is_some()
     }
@@ -98,7 +98,7 @@ impl RawContact {
             || has_any(&self.email, &at.key("email"), context)
             || context.is_written(&at.key("webhook"));
         if !anything && !["sms", "email", "webhook"].iter().any(|key| context.is_broken(&at.key(key))) {
-            // An empty list is the place to write one.
+            // An empty list is where an address should be added.
             let lists = [at.key("email"), at.key("sms")];
             let place = lists.iter().find(|list| context.is_written(list));
             let place = place.map_or_else(|| context.key(at), |list| context.value(list));
@@ -111,7 +111,7 @@ impl RawContact {
     }
 }
 
-/// Whether a list has an item in the text, even one that was refused, or is none.
+/// Whether a list has an item in the file, even a rejected one, or is not a list at all.
 fn has_any(list: &Option<Vec<String>>, at: &At<'_>, context: &Context<'_>) -> bool {
     match list {
         Some(_) => context.is_written(&at.index(0)),
@@ -119,7 +119,7 @@ fn has_any(list: &Option<Vec<String>>, at: &At<'_>, context: &Context<'_>) -> bo
     }
 }
 
-/// The addresses of one channel, without doubles.
+/// Returns the addresses of one channel, without duplicates.
 fn addresses(
     at: &At<'_>,
     list: &Option<Vec<String>>,
@@ -142,7 +142,7 @@ fn addresses(
     kept
 }
 
-/// Whether a text is an e-mail address that SNS takes: a local part, `@`, and a domain with a dot.
+/// Whether SNS accepts a text as an e-mail address: a local part, `@`, and a domain with a dot.
 fn check_email(address: &str, report: &dyn Fn(Diagnostic)) -> bool {
     let fits = |text: &str, extra: &str| {
         !text.is_empty()

@@ -11,7 +11,7 @@ use crate::{
     source::At,
 };
 
-/// Longest prefix: `<prefix>-<environment>-artifacts` must fit the 128 characters of a stack's name.
+/// Longest prefix: `<prefix>-<environment>-artifacts` must fit into the 128 characters of a stack name.
 const PREFIX_CHARACTERS_MAX: usize = 32;
 
 /// `[deploy]` as it is written.
@@ -21,10 +21,10 @@ pub(crate) struct RawDeploy {
     /// First part of stack and topic names: `<prefix>-<environment>`. Default: `platform.name`.
     #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
     pub(crate) prefix: Option<String>,
-    /// An existing bucket for templates, code and rule sets. Default: the deploy script makes one.
+    /// An existing bucket for templates, code and rule sets. Default: the deploy script creates one.
     #[schemars(regex(pattern = "^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$"))]
     pub(crate) artifact_bucket: Option<String>,
-    /// `execute` runs a change set at once; `confirm` shows it and asks first.
+    /// `execute` runs a change set immediately; `confirm` shows it and asks first.
     #[schemars(extend("default" = "execute"))]
     pub(crate) change_sets: Option<ChangeSets>,
 }
@@ -44,9 +44,10 @@ pub(crate) enum ChangeSets {
 pub struct Deploy {
     /// First part of stack and topic names: `<prefix>-<environment>`. `platform.name` unless set; at most 32 characters.
     pub prefix: SmolStr,
-    /// An existing bucket for templates, code and rule sets; unless set, the deploy script makes one with a stack of its own.
+    /// An existing bucket for templates, code and rule sets; unless set, the deploy script creates one in a separate
+    /// stack.
     pub artifact_bucket: Option<SmolStr>,
-    /// Whether the deploy script shows a change set and asks before it is executed.
+    /// Whether the deploy script shows a change set and asks before executing it.
     pub confirm_change_sets: bool,
 }
 

@@ -25,10 +25,10 @@ use crate::{
     source::At,
 };
 
-/// Time between two samples unless the file says otherwise.
+/// Time between two samples unless the file sets it.
 const REPORT_EVERY: &str = "60s";
 
-/// A device counts as offline after this many missed messages, unless the file says otherwise.
+/// The number of missed messages after which a device counts as offline, unless the file sets the time.
 const MISSED_MESSAGES: u64 = 3;
 
 /// `[device_types.X]` as it is written.
@@ -38,27 +38,27 @@ pub(crate) struct RawDeviceType {
     /// Time between two samples, 100ms to 7d.
     #[schemars(extend("default" = REPORT_EVERY))]
     pub(crate) report_every: Option<Duration>,
-    /// Time between two messages; longer than `report_every` where messages carry several samples. Default:
+    /// Time between two messages; longer than `report_every` if messages carry several samples. Default:
     /// `report_every`.
     pub(crate) send_every: Option<Duration>,
-    /// Silence after which a device counts as offline. Default: three times `send_every`, at least
-    /// `processor.sweep_every` more than twice.
+    /// Silence after which a device counts as offline. Default: three times `send_every`, and at least twice
+    /// `send_every` plus `processor.sweep_every`.
     pub(crate) offline_after: Option<Duration>,
-    /// Expected devices in each zone, from which shards are checked.
+    /// Expected devices in each zone, used to check the number of shards.
     pub(crate) count: Option<BTreeMap<String, u32>>,
-    /// What it measures.
+    /// What it measures, by metric.
     #[schemars(required, extend("minProperties" = 1, "maxProperties" = 64))]
     pub(crate) readings: Option<Table<MetricId, RawReading>>,
-    /// What is set for each device when it is registered.
+    /// Values that are set for each device when it is registered.
     #[schemars(extend("maxProperties" = 40))]
     pub(crate) attributes: Option<Table<AttributeId, RawAttribute>>,
-    /// Named shadows that a device has beside its classic one. A platform has at most seven names of them.
+    /// Named shadows that a device has in addition to its classic one. A platform has at most seven names of them.
     #[schemars(inner(regex(pattern = SHADOW_PATTERN)))]
     pub(crate) shadows: Option<Vec<String>>,
-    /// What a device takes from its shadows, and reports there.
+    /// Settings that a device reads from its shadows and reports there.
     #[schemars(extend("maxProperties" = 100))]
     pub(crate) desired: Option<Table<SettingId, RawSetting>>,
-    /// What operators may tell it to do.
+    /// Commands that operators can send to it.
     #[schemars(extend("maxProperties" = 32))]
     pub(crate) commands: Option<Table<CommandId, RawCommand>>,
 }
@@ -73,7 +73,7 @@ pub(crate) struct RawAttribute {
     pub(crate) kind: Option<AttributeType>,
     /// UCUM code of its unit.
     pub(crate) unit: Option<String>,
-    /// The value of a device that was registered without it.
+    /// The value for devices that are registered without one.
     #[schemars(required, with = "f64")]
     pub(crate) default: Option<Finite>,
 }
@@ -96,22 +96,23 @@ pub struct DeviceType {
     pub send_every: Millis,
     /// Silence after which a device counts as offline.
     pub offline_after: Millis,
-    /// Expected devices in each zone, from which shards are checked.
+    /// Expected devices in each zone, used to check the number of shards.
     pub count: BTreeMap<ZoneId, u32>,
-    /// What it measures; never empty.
+    /// What it measures, by metric; never empty.
     pub readings: BTreeMap<MetricId, Reading>,
-    /// What is set for each device when it is registered.
+    /// Values that are set for each device when it is registered.
     pub attributes: BTreeMap<AttributeId, Attribute>,
-    /// Named shadows that a device has beside its classic one, in the file's order.
+    /// Named shadows that a device has in addition to its classic one, in file order.
     pub shadows: Vec<ShadowName>,
-    /// What a device takes from its shadows, and reports there.
+    /// Settings that a device reads from its shadows and reports there.
     pub desired: BTreeMap<SettingId, Setting>,
-    /// What operators may tell it to do.
+    /// Commands that operators can send to it.
     pub commands: BTreeMap<CommandId, Command>,
 }
 
 impl DeviceType {
-    /// The settings by the shadow that they live in, the classic one first; shadows without any are left out.
+    /// Returns the settings by the shadow that they belong to, the classic one first; shadows without settings are left
+    /// out.
     pub fn settings_by_shadow(&self) -> BTreeMap<Option<&ShadowName>, BTreeMap<&SettingId, &Setting>> {
         let mut shadows: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (id, setting) in &self.desired {
@@ -124,22 +125,22 @@ impl DeviceType {
 /// One measured value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reading {
-    /// Its key in the message's object of readings; unique in the device type.
+    /// Its key in the message's readings object; unique within the device type.
     pub key: SmolStr,
-    /// What values it takes.
+    /// The values that it takes.
     pub value: ValueType,
     /// UCUM code of its unit.
     pub unit: Option<SmolStr>,
-    /// Whether a sample must have it.
+    /// Whether every sample must contain it.
     pub required: bool,
 }
 
-/// Whether it is known how often devices of the type at a place report and send.
+/// Whether the reporting and sending intervals of the device type at a location are known.
 pub(crate) fn is_timed(at: &At<'_>, context: &Context<'_>) -> bool {
     !context.is_broken(&at.key("report_every")) && !context.is_broken(&at.key("send_every"))
 }
 
-/// Whether nobody knows what a reading of a device type is like.
+/// Whether it is unclear what a reading of a device type looks like.
 pub(crate) fn is_broken_reading(device_type: &str, metric: &str, context: &Context<'_>) -> bool {
     let types = At::root("device_types");
     let table = types.key(device_type);
@@ -148,7 +149,7 @@ pub(crate) fn is_broken_reading(device_type: &str, metric: &str, context: &Conte
     context.is_broken(&readings.key(metric)) || context.is_misspelt(&readings, metric, is_name)
 }
 
-/// The shortest silence of a device that says anything: two messages may be late or lost, and then somebody must look.
+/// The shortest silence that is meaningful: two messages may be late or lost, and a sweep must then notice.
 pub(crate) fn least_silence(sweep_every: Millis, send_every: Millis) -> Millis {
     Millis(sweep_every.0 + 2 * send_every.0)
 }

@@ -1,4 +1,4 @@
-//! `retention.downsample`: what samples come to in intervals, kept for longer than the samples themselves.
+//! `retention.downsample`: aggregates of samples over intervals, kept longer than the samples themselves.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::{
     source::At,
 };
 
-/// How long an interval is unless the file says otherwise.
+/// Length of an interval unless the file sets it.
 const EVERY: &str = "1h";
 
-/// How long aggregates are kept unless the file says otherwise.
+/// How long aggregates are kept unless the file sets it.
 const KEEP: &str = "10y";
 
 const DAY_S: u64 = 86_400;
@@ -28,7 +28,7 @@ const LEAST_S: u64 = 60;
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]
 pub(crate) struct RawDownsample {
-    /// How long an interval is, 1m to 1d: a length that divides a day, so that each interval lies in one day of UTC.
+    /// Length of an interval, 1m to 1d. It must divide a day, so that each interval lies in one UTC day.
     #[schemars(extend("default" = EVERY))]
     pub(crate) every: Option<Duration>,
     /// How long aggregates are kept, 31d to 100y in whole days, and longer than `retention.cold`.
@@ -36,17 +36,17 @@ pub(crate) struct RawDownsample {
     pub(crate) keep: Option<Duration>,
 }
 
-/// How aggregates are made, and kept.
+/// How aggregates are computed and kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Downsample {
-    /// How long an interval is: whole seconds that divide a day.
+    /// Length of an interval: whole seconds that divide a day.
     pub every: Millis,
-    /// How long aggregates are kept, from their export, in whole days: longer than samples.
+    /// How long aggregates are kept after their export, in whole days: longer than samples.
     pub keep: Millis,
 }
 
 impl RawDownsample {
-    /// Checks the table, and that what it asks for outlives exported samples.
+    /// Checks the table, and that aggregates outlive exported samples.
     pub(crate) fn check(&self, (cold, cold_at): (Millis, &At<'_>), at: &At<'_>, context: &Context<'_>) -> Downsample {
         let (every_at, keep_at) = (at.key("every"), at.key("keep"));
         let every = Bounds::new("1m", "1d").in_whole("1s").check(self.every, EVERY, &every_at, context);
@@ -79,7 +79,7 @@ impl RawDownsample {
         Downsample { every, keep }
     }
 
-    /// Reports intervals in which a device has no more than one sample.
+    /// Reports intervals that contain at most one sample of a device.
     pub(crate) fn check_types(
         &self,
         every: Millis,
@@ -110,7 +110,7 @@ impl RawDownsample {
     }
 }
 
-/// The length that divides a day and is nearest to one that does not.
+/// The length closest to the given one that divides a day.
 fn nearest(every_s: u64) -> u64 {
     let lengths = (1..=DAY_S / LEAST_S).filter(|parts| DAY_S.is_multiple_of(*parts)).map(|parts| DAY_S / parts);
     lengths.min_by_key(|length| length.abs_diff(every_s)).unwrap_or(DAY_S)
@@ -123,7 +123,7 @@ mod tests {
 
     const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
 
-    /// What is found in a platform with this table, and how many other places each of it names.
+    /// The problems found in a platform with this table, and the number of related locations of each.
     fn found(retention: &str) -> Vec<(Code, usize)> {
         let checked = check("platform.toml", format!("{PLATFORM}\n[retention]\n{retention}"));
         checked.diagnostics.into_iter().map(|found| (found.code, found.related.len())).collect()
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(found("downsample = {}"), []);
         assert_eq!(found("cold = \"5y\"\ndownsample = { keep = \"1826d\" }"), []);
         assert_eq!(found("cold = \"5y\"\ndownsample = { keep = \"5y\" }"), [(order, 1)]);
-        // Against the default of the other one there is one place only.
+        // If the other one is a default, there is only one location.
         assert_eq!(found("downsample = { keep = \"1y\" }"), [(order, 0)]);
         assert_eq!(found("cold = \"20y\"\ndownsample = { every = \"1d\" }"), [(order, 0)]);
     }

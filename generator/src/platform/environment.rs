@@ -1,4 +1,4 @@
-//! `[environments.X]`: an account and a region, and what differs there.
+//! `[environments.X]`: an account and a region, and the settings that differ there.
 
 use std::collections::BTreeMap;
 
@@ -29,13 +29,13 @@ pub(crate) struct RawEnvironment {
     /// AWS region.
     #[schemars(required, regex(pattern = "^([a-z]{2}|eusc)(-[a-z]+)+-[0-9]{1,2}$"), extend("examples" = ["us-east-1", "eu-central-1"]))]
     pub(crate) region: Option<String>,
-    /// Whether stacks get termination protection and changes to what holds data are asked for.
+    /// Whether stacks get termination protection, and changes to resources that hold data need confirmation.
     #[schemars(extend("default" = false))]
     pub(crate) protect: Option<bool>,
-    /// Cost alarm, in US dollars a month.
+    /// Cost alarm, in US dollars per month.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub(crate) monthly_budget_usd: Option<u32>,
-    /// What differs in this environment: dotted keys of the file, checked like the file itself.
+    /// Settings that differ in this environment: dotted keys of the file, checked like the file itself.
     #[serde(rename = "set")]
     pub(crate) _set: Option<Map<String, Value>>,
 }
@@ -49,14 +49,14 @@ pub struct Environment {
     pub account: SmolStr,
     /// AWS region.
     pub region: SmolStr,
-    /// Whether stacks get termination protection and a stateless change set is asked for.
+    /// Whether stacks get termination protection and a stateless change set needs confirmation.
     pub protect: bool,
-    /// Cost alarm, in US dollars a month.
+    /// Cost alarm, in US dollars per month.
     pub monthly_budget_usd: Option<u32>,
 }
 
-/// Reports environments of one account and region whose names run into each other: what `dev` calls `<prefix>-dev-x` for
-/// its zone `x` is what `dev-x` calls its own.
+/// Reports environments in the same account and region whose names collide: `dev` names resources of its zone `x`
+/// `<prefix>-dev-x`, which is also what `dev-x` uses.
 pub(crate) fn check_names(project: &Project, document: &Document<'_>) -> Vec<Diagnostic> {
     let at = At::root("environments");
     let mut found = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) fn check_names(project: &Project, document: &Document<'_>) -> Vec<Dia
             let named = document.key_span(&At::root(table).key(&name).steps());
             let mut diagnostic = Diagnostic::new(Code::NameCollision, span, message)
                 .help("rename the environment, or give it an account or a region of its own");
-            // The contact of a rule's own addresses is declared nowhere.
+            // The contact for a rule's inline addresses is not declared anywhere.
             if !named.is_empty() {
                 diagnostic = diagnostic.related(named, format!("named as in `{longer}`, in `{shorter}`"));
             }
@@ -86,7 +86,7 @@ pub(crate) fn check_names(project: &Project, document: &Document<'_>) -> Vec<Dia
     found
 }
 
-/// Warns of environments of one account and region whose topic rules take the same messages.
+/// Warns of environments in the same account and region whose topic rules receive the same messages.
 pub(crate) fn check_traffic(project: &Project, document: &Document<'_>) -> Vec<Diagnostic> {
     let place = |platform: &Platform| (platform.environment.account.clone(), platform.environment.region.clone());
     let environments: Vec<_> = project.environments.iter().collect();
@@ -112,7 +112,7 @@ pub(crate) fn check_traffic(project: &Project, document: &Document<'_>) -> Vec<D
     told.collect()
 }
 
-/// A topic on which the message broker brings the devices of two environments to the rules of both.
+/// A topic on which the message broker delivers messages from the devices of two environments to the rules of both.
 fn shared_topic<'m>(mqtt: &'m Mqtt, other: &Mqtt) -> Option<&'m Topic> {
     let past_broker = mqtt.basic_ingest && other.basic_ingest;
     let sent = [(&mqtt.telemetry, &other.telemetry), (&mqtt.alerts, &other.alerts)];
@@ -120,12 +120,12 @@ fn shared_topic<'m>(mqtt: &'m Mqtt, other: &Mqtt) -> Option<&'m Topic> {
     sent.chain([(&mqtt.status, &other.status)]).find(|(own, other)| own == other).map(|(own, _)| own)
 }
 
-/// Warns of environments with phones in regions from which no text messages are sent.
+/// Warns of environments with phones in regions that cannot send text messages.
 pub(crate) fn check_phones(environments: &BTreeMap<EnvironmentId, Platform>, context: &Context<'_>) {
     let (at, contacts) = (At::root("environments"), At::root("contacts"));
     for (id, Platform { environment, contacts: told, .. }) in environments {
         let region = environment.region.as_str();
-        // Where there is no AWS IoT Core either, that is said already.
+        // If AWS IoT Core is missing too, that has already been reported.
         if !offers(region, Service::Iot) || offers(region, Service::TextMessages) {
             continue;
         }
@@ -142,7 +142,8 @@ pub(crate) fn check_phones(environments: &BTreeMap<EnvironmentId, Platform>, con
     }
 }
 
-/// What has a name in one environment that something else has in another, whose name has this behind it: its table and id.
+/// An element in one environment that has the same name as an element in another whose name continues with this suffix:
+/// its table and id.
 fn shared_name(platform: &Platform, rest: &str) -> Option<(&'static str, String)> {
     let ids = |table: &'static str, ids: Vec<&str>| {
         let is_shared = |id: &&str| {
@@ -157,9 +158,9 @@ fn shared_name(platform: &Platform, rest: &str) -> Option<(&'static str, String)
 }
 
 impl RawEnvironment {
-    /// Checks the table; nothing if it has no usable account or region.
+    /// Checks the table; `None` if it has no usable account or region.
     ///
-    /// `storage` is what would keep samples there.
+    /// `storage` is the service that would store samples there.
     pub(crate) fn check(
         &self,
         id: &EnvironmentId,
@@ -192,7 +193,7 @@ impl RawEnvironment {
         })
     }
 
-    /// Reports what the region lacks: without AWS IoT Core nothing could be deployed.
+    /// Reports what the region lacks: without AWS IoT Core nothing can be deployed.
     fn check_region(&self, id: &EnvironmentId, kept_by: Service, at: &At<'_>, context: &Context<'_>) {
         let Some(region) = self.region.as_deref() else { return };
         let place = at.key("region");

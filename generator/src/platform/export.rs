@@ -1,4 +1,4 @@
-//! `[export]`: when days of samples become Parquet files of their own, and in which order those lie.
+//! `[export]`: when each day of samples is exported to Parquet files, and how those are laid out.
 
 pub(crate) mod schedule;
 
@@ -16,11 +16,11 @@ use crate::{
 };
 use schedule::Rhythm;
 
-/// When exports are made unless the file says otherwise.
+/// When exports run unless the file sets it.
 const SCHEDULE: &str = "cron(30 2 * * ? *)";
 
-/// How long after it was written a late sample may be missing from what Timestream reads ("Writes", best practices in the
-/// Amazon Timestream developer guide).
+/// How long a late sample may stay invisible to Timestream queries after it was written ("Writes", best practices in
+/// the Amazon Timestream developer guide).
 const MAGNETIC_DELAY: Millis = Millis::from_secs(6 * 3_600);
 
 const DAY: Millis = Millis::from_secs(86_400);
@@ -29,25 +29,25 @@ const DAY: Millis = Millis::from_secs(86_400);
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawExport {
-    /// When exports are made, as Amazon EventBridge Scheduler spells it: `cron(…)` or `rate(…)`.
+    /// When exports run, as an Amazon EventBridge Scheduler expression: `cron(…)` or `rate(…)`.
     #[schemars(extend("default" = SCHEDULE))]
     pub(crate) schedule: Option<String>,
-    /// The IANA time zone in which `schedule` is meant.
+    /// The IANA time zone that `schedule` is evaluated in.
     #[schemars(extend("default" = "UTC"))]
     pub(crate) timezone: Option<String>,
-    /// The order of the folders: a zone's days side by side, or a day's zones.
+    /// The order of the folders: zones that contain days, or days that contain zones.
     #[schemars(extend("default" = ["zone", "day"], "minItems" = 2, "maxItems" = 2))]
     pub(crate) partition_by: Option<Vec<Key>>,
-    /// What files are: Apache Parquet.
+    /// File format: Apache Parquet.
     #[serde(rename = "format")]
     #[schemars(extend("default" = "parquet"))]
     pub(crate) _format: Option<Format>,
-    /// How their columns are compressed: `zstd` makes the smallest files; `snappy` and `gzip` are for readers that lack it.
+    /// Compression of the columns: `zstd` makes the smallest files; `snappy` and `gzip` are for readers that lack it.
     #[schemars(extend("default" = "zstd"))]
     pub(crate) compression: Option<Compression>,
 }
 
-/// What files are.
+/// File formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -55,7 +55,7 @@ pub(crate) enum Format {
     Parquet,
 }
 
-/// How columns are compressed.
+/// Compression of the columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -70,7 +70,7 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// As the file spells it.
+    /// Its spelling in the file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
@@ -80,7 +80,7 @@ impl Compression {
     }
 }
 
-/// What folders are made by.
+/// What folders are partitioned by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -92,31 +92,31 @@ pub(crate) enum Key {
 /// When and how days are exported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// An expression of EventBridge Scheduler.
+    /// An EventBridge Scheduler expression.
     pub schedule: SmolStr,
-    /// The longest time between two of its moments, in whole days where it is by the calendar.
+    /// The longest time between two runs, in whole days if the schedule follows the calendar.
     pub longest_gap: Millis,
-    /// The IANA name of the time zone that the expression is meant in.
+    /// The IANA name of the time zone that the expression is evaluated in.
     pub timezone: SmolStr,
-    /// How long after its end a day is exported: until then samples of it may come in time.
+    /// How long after its end a day is exported: until then, its samples may still arrive in time.
     pub after: Millis,
     /// The order of the folders.
     pub layout: Layout,
-    /// How columns are compressed.
+    /// Compression of the columns.
     pub compression: Compression,
 }
 
 /// The order of the folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// A zone's days are side by side.
+    /// Zones that contain days.
     ZoneDay,
-    /// A day's zones are side by side.
+    /// Days that contain zones.
     DayZone,
 }
 
 impl Layout {
-    /// As `export.partition_by` has it, with a comma.
+    /// The items of `export.partition_by`, joined by a comma.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ZoneDay => "zone,day",
@@ -126,7 +126,7 @@ impl Layout {
 }
 
 impl RawExport {
-    /// Checks the table against what is kept for how long.
+    /// Checks the table against the retention times.
     pub(crate) fn check(
         &self,
         engine: RawEngine,
@@ -177,10 +177,11 @@ impl RawExport {
     }
 }
 
-/// How long before its samples leave Timestream a day is looked for in exported files, with the time of a run.
+/// How long before its samples leave Timestream a day is first queried in exported files, including the duration of a
+/// run.
 const QUERIED_IN_FILES: Millis = Millis::from_secs(2 * 3_600);
 
-/// Reports a schedule by which a day is exported only after its time in the table is over.
+/// Reports a schedule that exports a day only after its retention in the table has ended.
 fn check_in_time(
     engine: RawEngine,
     rhythm: Rhythm,
@@ -192,7 +193,7 @@ fn check_in_time(
     let latest = Millis(after.0.saturating_add(rhythm.longest_gap.0));
     let kept = match engine {
         RawEngine::Iceberg => retention.warm,
-        // A sample leaves by its own time, the first of a day a day before the last.
+        // A sample leaves by its own time, so the first of a day leaves a day before the last.
         RawEngine::Timestream => Millis(retention.warm.0.saturating_sub(DAY.0 + QUERIED_IN_FILES.0)),
     };
     if latest <= kept {
@@ -210,7 +211,7 @@ fn check_in_time(
         }
     );
     let schedule = at.key("schedule");
-    // At least one of the two is written, since the defaults fit.
+    // At least one of the two is written, because the defaults are consistent.
     let (place, other) = if context.is_written(&schedule) { (&schedule, &warm) } else { (&warm, &schedule) };
     let mut diagnostic = Diagnostic::new(Code::TimesOutOfOrder, context.value(place), message);
     if context.is_written(other) {
@@ -226,7 +227,7 @@ mod tests {
 
     const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
 
-    /// What is found in a platform with these tables, and how many other places each of it names.
+    /// The problems found in a platform with these tables, and the number of related locations of each.
     fn found(tables: &str) -> Vec<(Code, usize)> {
         let checked = check("platform.toml", format!("{PLATFORM}\n{tables}"));
         checked.diagnostics.into_iter().map(|found| (found.code, found.related.len())).collect()
@@ -240,7 +241,7 @@ mod tests {
         assert_eq!(found("[retention]\nwarm = \"60d\"\ncold = \"30d\""), [(order, 1)]);
         let monthly = "[export]\nschedule = \"cron(0 3 1 * ? *)\"";
         assert_eq!(found(&format!("[retention]\nwarm = \"7d\"\n{monthly}")), [(order, 1)]);
-        // Against the default of the other one there is one place only.
+        // If the other one is a default, there is only one location.
         assert_eq!(found(monthly), [(order, 0)]);
         assert_eq!(found(&format!("{hot}[retention]\nhot = \"30d\"\nwarm = \"30d\"")), []);
         assert_eq!(found("[retention]\nwarm = \"2d\"\n[export]\nschedule = \"rate(1 day)\""), []);

@@ -1,4 +1,4 @@
-//! `[identity]`: how devices prove who they are.
+//! `[identity]`: how devices prove their identity.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{
     source::At,
 };
 
-/// Largest compiled size of a serial pattern, in bytes: a pattern must stay cheap to match.
+/// Largest compiled size of a serial pattern, in bytes: a pattern must be cheap to match.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 const EXAMPLE: &str = "an example: pattern = \"^SN-[0-9]{6}$\"";
@@ -25,17 +25,17 @@ const EXAMPLE: &str = "an example: pattern = \"^SN-[0-9]{6}$\"";
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawIdentity {
-    /// How a device comes to its certificate.
+    /// How a device gets its certificate.
     #[schemars(extend("default" = "csr"))]
     pub(crate) provisioning: Option<Provisioning>,
     /// The kind of a device's key.
     #[schemars(extend("default" = "ec_p256"))]
     pub(crate) key: Option<Key>,
-    /// The age at which a certificate is to be replaced, 1d to 10y.
+    /// The age at which a certificate should be replaced, 1d to 10y.
     pub(crate) rotate_after: Option<Duration>,
     /// What serial numbers look like.
     pub(crate) serial: Option<RawSerial>,
-    /// The certificate authorities that sign devices' certificates, where devices come with certificates of one's own.
+    /// The certificate authorities that sign device certificates, if devices come with certificates from your own CA.
     #[schemars(extend("maxProperties" = authority::COUNT_MAX))]
     pub(crate) authorities: Option<Table<AuthorityId, RawAuthority>>,
 }
@@ -49,42 +49,42 @@ pub(crate) struct RawSerial {
     pub(crate) pattern: Option<String>,
 }
 
-/// How devices prove who they are: one X.509 certificate each.
+/// How devices prove their identity: one X.509 certificate each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
-    /// How a device comes to its certificate.
+    /// How a device gets its certificate.
     pub provisioning: Provisioning,
     /// The kind of a device's key.
     pub key: Key,
-    /// The age at which a certificate is to be replaced.
+    /// The age at which a certificate should be replaced.
     pub rotate_after: Option<Millis>,
     /// `identity.serial.pattern`, which a device id must match as a whole.
     pub serial_pattern: Option<SmolStr>,
-    /// The authorities that sign devices' certificates: some with [`Provisioning::Jitp`], and none without.
+    /// The authorities that sign device certificates: at least one with [`Provisioning::Jitp`], otherwise none.
     pub authorities: BTreeMap<AuthorityId, Authority>,
 }
 
-/// How a device comes to its certificate. The script for devices is there whatever is chosen.
+/// How a device gets its certificate. The script for devices is generated in every case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Provisioning {
-    /// Somebody asks for it with the script, for one device after the other.
+    /// An operator requests it with the script, one device at a time.
     #[default]
     Csr,
-    /// The device asks for it by itself, with a claim certificate that it shares with others, if its serial is on the
+    /// The device requests it with a claim certificate that it shares with other devices, if its serial is on the
     /// allow-list.
     FleetClaim,
-    /// As `csr`; and for laboratories, with `--insecure-server-keys`, AWS makes the key, which travels and is known to more
-    /// than the device.
+    /// Like `csr`; in addition, for laboratories, AWS creates the private key with `--insecure-server-keys`. The key is
+    /// then sent over the network and is not known to the device alone.
     ServerKeys,
-    /// The device comes with a certificate that one of `authorities` has signed, and is registered when it first connects,
-    /// if its serial is on the allow-list.
+    /// The device comes with a certificate signed by one of `authorities` and is registered when it first connects, if
+    /// its serial is on the allow-list.
     Jitp,
 }
 
 impl Provisioning {
-    /// Whether AWS may make keys.
+    /// Whether AWS may create private keys.
     pub const fn has_server_keys(self) -> bool {
         match self {
             Self::ServerKeys => true,
@@ -92,7 +92,7 @@ impl Provisioning {
         }
     }
 
-    /// Whether there is a list of serials that may become devices.
+    /// Whether there is an allow-list of serials.
     pub const fn has_allow_list(self) -> bool {
         match self {
             Self::Csr | Self::ServerKeys => false,
@@ -134,7 +134,7 @@ impl RawIdentity {
                 regex::Error::CompiledTooBig(_) => "the pattern is too large to be matched quickly",
                 _ => "the pattern is not a regular expression",
             };
-            // The parser's last line says what is wrong; the lines before draw a picture of the pattern.
+            // The last line of the parser's error states the problem; the lines before it draw the pattern.
             let text = error.to_string();
             let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             context.report(

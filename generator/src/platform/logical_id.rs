@@ -1,4 +1,4 @@
-//! Which ids of the file may not become the same as parts of CloudFormation's logical ids.
+//! Detects ids in the file that would become the same part of a CloudFormation logical id.
 
 use smol_str::SmolStr;
 

@@ -1,4 +1,4 @@
-//! `[message]`: where the parts of a message lie.
+//! `[message]`: the paths of the parts of a message.
 
 use std::collections::BTreeMap;
 
@@ -30,30 +30,30 @@ const MAX_PAST: &str = "24h";
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawMessage {
-    /// Path of the device's own id, which is compared with the topic's and never believed.
+    /// Path of the device's own id, which is compared with the one in the topic and never trusted.
     #[schemars(regex(pattern = PATH_PATTERN), extend("default" = DEVICE_ID))]
     pub(crate) device_id: Option<String>,
-    /// Path of the device's time.
+    /// Path of the device's timestamp.
     #[schemars(regex(pattern = PATH_PATTERN), extend("default" = TIMESTAMP))]
     pub(crate) timestamp: Option<String>,
-    /// How that time is written.
+    /// Format of that timestamp.
     #[schemars(extend("default" = "rfc3339"))]
     pub(crate) timestamp_format: Option<RawTimestampFormat>,
-    /// Path of the object of readings.
+    /// Path of the readings object.
     #[schemars(regex(pattern = PATH_PATTERN), extend("default" = READINGS))]
     pub(crate) readings: Option<String>,
     /// Path of the array of samples in a batched message. Default: messages are never batched.
     #[schemars(regex(pattern = PATH_PATTERN))]
     pub(crate) batch: Option<String>,
-    /// Path of each health value. Every device type has these as metrics.
+    /// Path of each health value. Every device type has these values as metrics.
     pub(crate) health: Option<Table<MetricId, HealthPath>>,
-    /// How far a device's time may lie after the ingest time before the ingest time stands in for it.
+    /// How far a device's time may be ahead of the ingest time before the ingest time replaces it.
     #[schemars(extend("default" = MAX_FUTURE_SKEW))]
     pub(crate) max_future_skew: Option<Duration>,
-    /// How far a device's time may lie before the ingest time before the sample is only stored.
+    /// How far a device's time may be behind the ingest time before the sample is stored but not evaluated.
     #[schemars(extend("default" = MAX_PAST))]
     pub(crate) max_past: Option<Duration>,
-    /// What happens to a reading that the device type does not declare.
+    /// What happens to readings that the device type does not declare.
     #[schemars(extend("default" = "store"))]
     pub(crate) unknown_reading: Option<RawUnknownReading>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct RawMessage {
 #[schemars(inline)]
 pub(crate) struct HealthPath(#[schemars(regex(pattern = PATH_PATTERN))] String);
 
-/// How a device writes a time.
+/// How a device formats a time.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -74,7 +74,7 @@ pub(crate) enum RawTimestampFormat {
     EpochMs,
 }
 
-/// What happens to a reading that the device type does not declare.
+/// What happens to readings that the device type does not declare.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -84,11 +84,11 @@ pub(crate) enum RawUnknownReading {
     Reject,
 }
 
-/// Where the parts of a message lie. The artifact's form is the checked form.
+/// The paths of the parts of a message. The form in the rule set is the checked form.
 pub type Message = fleetform_engine::rule_set::MessageFormat;
 
 impl RawMessage {
-    /// Checks the table: each part of a message has a path of its own.
+    /// Checks the table: each part of a message has its own path.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Message {
         let path = |given: &Option<String>, default: &str| SmolStr::new(given.as_deref().unwrap_or(default));
         let message = Message {
@@ -125,7 +125,7 @@ impl RawMessage {
     }
 }
 
-/// Reports a path that is used twice, or that leads into another part: a value has one meaning.
+/// Reports a path that is used twice, or that leads into another part: each value has exactly one meaning.
 fn check_paths(message: &Message, at: &At<'_>, context: &Context<'_>) {
     let health = at.key("health");
     let keys: Vec<At<'_>> = ["device_id", "timestamp", "readings", "batch"].iter().map(|key| at.key(key)).collect();
@@ -136,7 +136,7 @@ fn check_paths(message: &Message, at: &At<'_>, context: &Context<'_>) {
     for (at, path) in all.chain(health_keys.iter().zip(message.health.values())) {
         let overlapping = seen.iter().find(|(other, _)| lies_in(path, other) || lies_in(other, path));
         if let Some((other_path, first)) = overlapping {
-            // Of a default and a written key, the written one is to blame.
+            // Of a default and a written key, the written one is reported.
             let (at, other) = if context.is_written(at) { (at, *first) } else { (*first, at) };
             let problem = if path.as_str() == *other_path {
                 format!("two parts of a message have the path `{path}`")
@@ -154,7 +154,7 @@ fn check_paths(message: &Message, at: &At<'_>, context: &Context<'_>) {
     }
 }
 
-/// Whether a path is another one or leads on from it.
+/// Whether a path equals another one or continues it.
 fn lies_in(path: &str, outer: &str) -> bool {
     path.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

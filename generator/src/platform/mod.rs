@@ -1,7 +1,7 @@
-//! The checked model: what a platform file means, for each of its environments.
+//! The checked model: what a platform file means in each of its environments.
 //!
-//! One file per element: what the user writes, what it means, and the check between. A value of these types needs no
-//! further check, and its references resolve.
+//! There is one file per element: its written form, its meaning, and the check between them. A value of these types
+//! needs no further checks, and its references resolve.
 
 pub(crate) mod about;
 pub(crate) mod arn;
@@ -59,7 +59,7 @@ use crate::schema::types::Table;
 pub struct Project {
     /// `platform.name`, the same in every environment.
     pub name: PlatformName,
-    /// The environment that commands take when none is named.
+    /// The environment that commands use when none is named.
     pub default_environment: EnvironmentId,
     /// Each environment, with its `set` applied.
     pub environments: BTreeMap<EnvironmentId, Platform>,
@@ -70,19 +70,19 @@ pub struct Project {
 pub struct Platform {
     /// `platform.name`.
     pub name: PlatformName,
-    /// `platform.owner`: who answers for it.
+    /// `platform.owner`: the person or team that owns the platform.
     pub owner: Option<SmolStr>,
     /// `platform.description`.
     pub description: Option<SmolStr>,
-    /// `platform.tags`: tags of every resource that takes tags.
+    /// `platform.tags`: tags for every resource that takes tags.
     pub tags: BTreeMap<SmolStr, SmolStr>,
-    /// Where it is deployed.
+    /// The account and region that it is deployed to.
     pub environment: environment::Environment,
     /// Topics.
     pub mqtt: mqtt::Mqtt,
-    /// The shape of a message.
+    /// The structure of a message.
     pub message: message::Message,
-    /// How devices prove who they are.
+    /// How devices prove their identity.
     pub identity: identity::Identity,
     /// Places.
     pub zones: BTreeMap<ZoneId, zone::Zone>,
@@ -90,25 +90,25 @@ pub struct Platform {
     pub device_types: BTreeMap<DeviceTypeId, device_type::DeviceType>,
     /// The telemetry stream.
     pub stream: stream::Stream,
-    /// Where samples are kept; nowhere in a region that has nothing to keep them in.
+    /// Where samples are stored; `None` in a region without a service that can store them.
     pub storage: Option<storage::Storage>,
-    /// The function that evaluates it.
+    /// The function that evaluates the stream.
     pub processor: processor::Processor,
     /// Severities.
     pub severities: BTreeMap<SeverityId, severity::Severity>,
-    /// Who is told.
+    /// The recipients of notices.
     pub contacts: BTreeMap<ContactId, contact::Contact>,
-    /// What is common to all contacts of a channel.
+    /// Settings shared by all contacts of a channel.
     pub channels: channels::Channels,
-    /// Which alert goes where.
+    /// Which alert goes to which recipients.
     pub routes: Vec<fleetform_engine::rule_set::Route>,
     /// How long the alert history is kept.
     pub alert_retention: Millis,
     /// Rules, the same in every environment.
     pub rules: Arc<BTreeMap<RuleId, fleetform_engine::rule_set::Rule>>,
-    /// Tests of the rules, which the file itself holds.
+    /// The rule tests in the file itself.
     pub tests: Vec<rule_test::RuleTest>,
-    /// What is watched.
+    /// What is monitored.
     pub observe: observe::Observe,
     /// Keys, boundaries, audits.
     pub security: security::Security,
@@ -119,7 +119,7 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// The named shadows that its devices have, whatever their type.
+    /// The named shadows of its devices, whatever their type.
     pub fn shadows(&self) -> BTreeSet<&ShadowName> {
         self.device_types.values().flat_map(|device_type| &device_type.shadows).collect()
     }
@@ -133,17 +133,17 @@ pub(crate) struct RawFile {
     #[serde(rename = "schema")]
     #[schemars(extend("enum" = [1], "default" = 1))]
     pub(crate) _schema: Option<u32>,
-    /// What the platform is called, and by whom it is kept.
+    /// The platform's name, owner and tags.
     #[schemars(required)]
     pub(crate) platform: Option<about::RawAbout>,
-    /// Accounts and regions, and what differs there.
+    /// Accounts and regions, and the settings that differ there.
     #[schemars(required, extend("minProperties" = 1, "maxProperties" = 20))]
     pub(crate) environments: Option<Table<EnvironmentId, environment::RawEnvironment>>,
-    /// Topics and what devices may do with them.
+    /// Topics, and what devices may do with them.
     pub(crate) mqtt: Option<mqtt::RawMqtt>,
-    /// Where the parts of a message lie.
+    /// The paths of the parts of a message.
     pub(crate) message: Option<message::RawMessage>,
-    /// How devices prove who they are.
+    /// How devices prove their identity.
     pub(crate) identity: Option<identity::RawIdentity>,
     /// Places with devices in them.
     #[schemars(required, extend("minProperties" = 1))]
@@ -153,33 +153,34 @@ pub(crate) struct RawFile {
     pub(crate) device_types: Option<Table<DeviceTypeId, device_type::RawDeviceType>>,
     /// The telemetry stream.
     pub(crate) stream: Option<stream::RawStream>,
-    /// Where samples are kept.
+    /// Where samples are stored.
     pub(crate) storage: Option<storage::RawStorage>,
     /// The function that evaluates the stream.
     pub(crate) processor: Option<processor::RawProcessor>,
     /// How urgent alerts are. Default: critical, high, medium and low.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 20))]
     pub(crate) severities: Option<Table<SeverityId, severity::RawSeverity>>,
-    /// People and systems that are told.
+    /// People and systems that receive notices.
     pub(crate) contacts: Option<Table<ContactId, contact::RawContact>>,
-    /// What is common to all contacts of a channel.
+    /// Settings shared by all contacts of a channel.
     pub(crate) channels: Option<channels::RawChannels>,
-    /// Which alert goes to whom, first match first. Default: every alert to the contacts of its zone.
+    /// Which alert goes to which recipients; the first match applies. Default: every alert goes to the contacts of its
+    /// zone.
     #[schemars(length(max = route::ROUTES_MAX))]
     pub(crate) routes: Option<Vec<route::RawRoute>>,
     /// How long things are kept.
     pub(crate) retention: Option<retention::RawRetention>,
-    /// When days of samples become files of their own.
+    /// When days of samples are exported to files.
     pub(crate) export: Option<export::RawExport>,
-    /// What must hold for an alert.
-    // There may be ten thousand of these: they are read one by one, from [`rule::RawRules`].
+    /// Conditions that raise alerts.
+    // There may be ten thousand rules, so they are read one at a time, from [`rule::RawRules`].
     #[serde(rename = "rules")]
     #[schemars(with = "Option<Table<RuleId, rule::RawRule>>")]
     pub(crate) _rules: Option<de::IgnoredAny>,
-    /// Tests of the rules: what a device sends, and where a rule must stand then.
+    /// Tests of the rules: what a device sends, and the expected state of a rule.
     #[schemars(length(max = rule_test::TESTS_MAX))]
     pub(crate) tests: Option<Vec<rule_test::RawRuleTest>>,
-    /// What is watched, and who is told.
+    /// What is monitored, and which contacts are notified.
     pub(crate) observe: Option<observe::RawObserve>,
     /// Keys, boundaries, audits.
     pub(crate) security: Option<security::RawSecurity>,

@@ -1,4 +1,4 @@
-//! `[mqtt]`: topics and what devices may do with them.
+//! `[mqtt]`: topics, and what devices may do with them.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -10,11 +10,12 @@ use crate::{
     source::At,
 };
 
-/// Most slashes in a topic, and longest topic in bytes ("AWS IoT Core message broker and protocol limits and quotas").
+/// Maximum number of slashes in a topic, and its maximum length in bytes ("AWS IoT Core message broker and protocol
+/// limits and quotas").
 const SLASHES_MAX: usize = 7;
 const TOPIC_BYTES_MAX: usize = 256;
 
-/// What stands for the device id.
+/// The placeholder for the device id.
 const DEVICE: &str = "{device_id}";
 
 const TELEMETRY: &str = "sensors/{device_id}/telemetry";
@@ -28,22 +29,22 @@ pub(crate) struct RawMqtt {
     /// Topic that readings are published to; `{device_id}` is one whole level.
     #[schemars(extend("default" = TELEMETRY))]
     pub(crate) telemetry: Option<String>,
-    /// Topic of online and offline.
+    /// Topic of the online and offline status.
     #[schemars(extend("default" = STATUS))]
     pub(crate) status: Option<String>,
     /// Topic of the alarms that devices raise.
     #[schemars(extend("default" = ALERTS))]
     pub(crate) alerts: Option<String>,
-    /// `basic_ingest` lets devices publish past the message broker, which costs less.
+    /// `basic_ingest` lets devices publish directly to topic rules, bypassing the message broker, which costs less.
     #[schemars(extend("default" = "broker"))]
     pub(crate) ingest: Option<Ingest>,
-    /// Quality of service of what devices send.
+    /// Quality of service of messages from devices.
     #[schemars(range(min = 0, max = 1), extend("default" = 1))]
     pub(crate) qos: Option<u8>,
-    /// Whether a device may retain its status.
+    /// Whether a device may publish a retained status.
     #[schemars(extend("default" = false))]
     pub(crate) retain_status: Option<bool>,
-    /// Whether a device may leave a will on its status topic.
+    /// Whether a device may set a last will on its status topic.
     #[schemars(extend("default" = false))]
     pub(crate) last_will: Option<bool>,
 }
@@ -57,7 +58,7 @@ pub(crate) enum Ingest {
     BasicIngest,
 }
 
-/// Topics and what devices may do with them.
+/// Topics, and what devices may do with them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mqtt {
     /// Telemetry topic. Its `{device_id}` is a whole level, and the same level in all three topics.
@@ -66,27 +67,27 @@ pub struct Mqtt {
     pub status: Topic,
     /// Topic of the alarms that devices raise.
     pub alerts: Topic,
-    /// Whether devices publish by Basic Ingest, past the message broker.
+    /// Whether devices publish through Basic Ingest, bypassing the message broker.
     pub basic_ingest: bool,
-    /// MQTT quality of service of what devices send, 0 or 1.
+    /// MQTT quality of service of messages from devices, 0 or 1.
     pub qos: u8,
-    /// Whether a device may retain its status.
+    /// Whether a device may publish a retained status.
     pub retain_status: bool,
-    /// Whether a device may leave a will on its status topic.
+    /// Whether a device may set a last will on its status topic.
     pub last_will: bool,
 }
 
 /// A topic with one level for the device id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
-    /// Levels before the device id, never empty, without `$`, `+` and `#`.
+    /// Levels before the device id. Never empty, and without `$`, `+` and `#`.
     pub before: Vec<SmolStr>,
     /// Levels after it.
     pub after: Vec<SmolStr>,
 }
 
 impl Topic {
-    /// The topic with `device` as its device level: a filter for `+`, a policy's topic for a variable.
+    /// Returns the topic with `device` as its device level, such as `+` for a filter or a variable for a policy.
     pub fn with_device(&self, device: &str) -> String {
         let levels =
             self.before.iter().map(SmolStr::as_str).chain([device]).chain(self.after.iter().map(SmolStr::as_str));
@@ -98,7 +99,7 @@ impl Topic {
         self.before.len() + 1
     }
 
-    /// Reads a topic, or says what is wrong with it.
+    /// Parses a topic, or returns what is wrong with it.
     fn parse(text: &str) -> Result<Self, &'static str> {
         if text.bytes().filter(|byte| *byte == b'/').count() > SLASHES_MAX {
             return Err("it has more than the 7 slashes that AWS IoT allows");
@@ -165,7 +166,7 @@ impl RawMqtt {
                     });
                     if let Some((other_key, message, help)) = clash {
                         let other_place = at.key(other_key);
-                        // Of a default and a written key, the written one is to blame.
+                        // Of a default and a written key, the written one is reported.
                         let (here, there) =
                             if context.is_written(&place) { (&place, &other_place) } else { (&other_place, &place) };
                         context.report(

@@ -1,4 +1,4 @@
-//! `[observe]`: what is watched, and who is told.
+//! `[observe]`: what is monitored, and which contacts are notified.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::{
 const LOG_RETENTION: &str = "30d";
 const LOG_RETENTION_DAYS: u32 = 30;
 
-/// How long logs can be kept, in days ("PutRetentionPolicy", Amazon CloudWatch Logs API).
+/// The retention times that CloudWatch Logs offers, in days ("PutRetentionPolicy", Amazon CloudWatch Logs API).
 const RETENTION_DAYS: [u32; 22] =
     [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653];
 
@@ -32,7 +32,7 @@ pub(crate) struct RawObserve {
     /// How long logs are kept: 1d, 3d, 5d, 7d, 14d, 30d, 60d, 90d, … as CloudWatch Logs offers.
     #[schemars(extend("default" = LOG_RETENTION))]
     pub(crate) log_retention: Option<Duration>,
-    /// Whether functions are traced by X-Ray.
+    /// Whether X-Ray traces functions.
     #[schemars(extend("default" = true))]
     pub(crate) tracing: Option<bool>,
 }
@@ -44,10 +44,10 @@ pub(crate) struct RawIngestionLag {
     /// The age that is worth a look, 10s to 24h.
     #[schemars(required)]
     pub(crate) warn: Option<Duration>,
-    /// The age that somebody must act on; longer than `warn`.
+    /// The age that needs action; longer than `warn`.
     #[schemars(required)]
     pub(crate) page: Option<Duration>,
-    /// Contacts that are told.
+    /// Contacts to notify.
     #[schemars(required, length(min = 1, max = 20))]
     pub(crate) to: Option<Vec<String>>,
 }
@@ -56,15 +56,15 @@ pub(crate) struct RawIngestionLag {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawQuarantine {
-    /// More than this many in an hour.
+    /// The alarm goes off above this number per hour.
     #[schemars(required, range(min = 0, max = 1_000_000_000))]
     pub(crate) max_per_hour: Option<u32>,
-    /// Contacts that are told.
+    /// Contacts to notify.
     #[schemars(required, length(min = 1, max = 20))]
     pub(crate) to: Option<Vec<String>>,
 }
 
-/// What is watched, and who is told.
+/// What is monitored, and which contacts are notified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observe {
     /// Age of the newest evaluated record.
@@ -73,7 +73,7 @@ pub struct Observe {
     pub quarantine: Option<Quarantine>,
     /// How long logs are kept: one of the retention times of CloudWatch Logs, in days.
     pub log_retention_days: u32,
-    /// Whether functions are traced by X-Ray.
+    /// Whether X-Ray traces functions.
     pub tracing: bool,
 }
 
@@ -82,18 +82,18 @@ pub struct Observe {
 pub struct IngestionLag {
     /// The age that is worth a look.
     pub warn: Millis,
-    /// The age that somebody must act on.
+    /// The age that needs action.
     pub page: Millis,
-    /// Who.
+    /// Contacts to notify.
     pub to: Vec<ContactId>,
 }
 
 /// Alarm on quarantined records.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quarantine {
-    /// More than this many in an hour.
+    /// The alarm goes off above this number per hour.
     pub max_per_hour: u32,
-    /// Who is told.
+    /// Contacts to notify.
     pub to: Vec<ContactId>,
 }
 
@@ -164,7 +164,7 @@ impl RawIngestionLag {
     }
 }
 
-/// The contacts of an alarm. One of them must have a phone or an e-mail address: alarms go out through SNS.
+/// The contacts of an alarm. At least one must have a phone or an e-mail address, because alarms are sent through SNS.
 fn recipients(
     names: &Option<Vec<String>>,
     contacts: &BTreeMap<ContactId, Contact>,

@@ -34,22 +34,23 @@ pub(crate) struct RawProcessor {
     /// Processor architecture.
     #[schemars(extend("default" = "x86_64"))]
     pub(crate) arch: Option<Arch>,
-    /// Records a batch.
+    /// Records per batch.
     #[schemars(range(min = 1, max = 10_000), extend("default" = BATCH_SIZE))]
     pub(crate) batch_size: Option<u32>,
     /// Longest wait for a batch to fill, 0s to 300s in whole seconds.
     #[schemars(extend("default" = BATCH_WINDOW))]
     pub(crate) batch_window: Option<Duration>,
-    /// Age at which the event source gives a record up, 1m to 7d.
+    /// Age at which the event source discards a record, 1m to 7d.
     #[schemars(extend("default" = MAX_RECORD_AGE))]
     pub(crate) max_record_age: Option<Duration>,
     /// Longest time between two full copies of a shard's state, 10s to 24h.
     #[schemars(extend("default" = CHECKPOINT_EVERY))]
     pub(crate) checkpoint_every: Option<Duration>,
-    /// How often silent shards are told the time, on which being offline and no data depend: 1m to 1h in whole minutes.
+    /// How often silent shards receive the current time, which offline detection and `no_data` rules depend on: 1m to
+    /// 1h in whole minutes.
     #[schemars(extend("default" = SWEEP_EVERY))]
     pub(crate) sweep_every: Option<Duration>,
-    /// A firing seen later than this goes to the history only.
+    /// A firing detected later than this goes to the history only.
     #[schemars(extend("default" = MAX_ALERT_DELAY))]
     pub(crate) max_alert_delay: Option<Duration>,
     /// Reserved concurrency. Default: none is reserved.
@@ -64,17 +65,17 @@ pub struct Processor {
     pub memory_mib: u32,
     /// Processor architecture.
     pub arch: Arch,
-    /// Records a batch.
+    /// Records per batch.
     pub batch_size: u32,
     /// Longest wait for a batch to fill, in whole seconds.
     pub batch_window: Millis,
-    /// Age at which the event source gives a record up.
+    /// Age at which the event source discards a record.
     pub max_record_age: Millis,
     /// Longest time between two bases of a shard's state.
     pub checkpoint_every: Millis,
-    /// How often silent shards are told the time, in whole minutes.
+    /// How often silent shards receive the current time, in whole minutes.
     pub sweep_every: Millis,
-    /// A firing seen later than this goes to the history only.
+    /// A firing detected later than this goes to the history only.
     pub max_alert_delay: Millis,
     /// Reserved concurrency.
     pub reserved: Option<u32>,
@@ -94,7 +95,7 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// As CloudFormation writes it.
+    /// Its CloudFormation name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -104,13 +105,13 @@ impl Arch {
 }
 
 impl RawProcessor {
-    /// Checks how often silent shards are told the time. A schedule by rate counts whole minutes ("Schedule types in
-    /// EventBridge Scheduler", Amazon EventBridge Scheduler user guide).
+    /// Checks how often silent shards receive the current time. A rate schedule counts whole minutes ("Schedule types
+    /// in EventBridge Scheduler", Amazon EventBridge Scheduler user guide).
     pub(crate) fn check_sweep_every(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
         Bounds::new("1m", "1h").in_whole("1m").check(self.sweep_every, SWEEP_EVERY, &at.key("sweep_every"), context)
     }
 
-    /// Checks the rest of the table, and its times against the stream's.
+    /// Checks the rest of the table, and its times against those of the stream.
     pub(crate) fn check(&self, stream: &Stream, sweep_every: Millis, at: &At<'_>, context: &Context<'_>) -> Processor {
         let length = |key: &str, value, default, least, most, whole| {
             Bounds::new(least, most).in_whole(whole).check(value, default, &at.key(key), context)

@@ -14,10 +14,10 @@ use crate::{check::context::Context, source::At};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawReading {
-    /// Its key in the message's object of readings. Default: the reading's own name.
+    /// Its key in the message's readings object. Default: the reading's own name.
     #[schemars(length(min = 1, max = 100))]
     pub(crate) key: Option<String>,
-    /// What values it takes.
+    /// The type of its values.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "float"))]
     pub(crate) kind: Option<Kind>,
@@ -26,19 +26,19 @@ pub(crate) struct RawReading {
     pub(crate) values: Option<Vec<String>>,
     /// UCUM code of its unit, such as `L/min`, `Cel` or `[psi]`.
     pub(crate) unit: Option<String>,
-    /// Lowest value; a lower one is quarantined.
+    /// Lowest value; lower ones are quarantined.
     #[schemars(with = "Option<f64>")]
     pub(crate) min: Option<Finite>,
-    /// Highest value; a higher one is quarantined.
+    /// Highest value; higher ones are quarantined.
     #[schemars(with = "Option<f64>")]
     pub(crate) max: Option<Finite>,
-    /// Whether a sample must have it.
+    /// Whether every sample must contain it.
     #[schemars(extend("default" = false))]
     pub(crate) required: Option<bool>,
 }
 
 impl RawReading {
-    /// Checks a reading; nothing where nobody knows what it is like.
+    /// Checks a reading; `None` if it is unclear what it looks like.
     pub(crate) fn check(&self, id: &MetricId, at: &At<'_>, context: &Context<'_>) -> Option<Reading> {
         let values = RawValues {
             thing: "reading",

@@ -1,4 +1,4 @@
-//! Who is told of alerts: the contacts that routes lead to, and the routes and zones from which they lead to nobody.
+//! The recipients of alerts: the contacts that routes lead to, and the routes and zones that lead to no recipient.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +18,11 @@ use crate::{
     source::At,
 };
 
-/// Most rules that are held against zones: each zone in which a route reaches nobody is held against every rule, and a file
-/// may have many of both. Zones behind this number are taken to be well.
+/// Maximum number of rules that are checked against zones. Each zone in which a route reaches no recipient is checked
+/// against every rule, and a file may have many of both. Zones beyond this limit are assumed to be correct.
 const COMPARISONS_MAX: usize = 200_000;
 
-/// Whether a contact has one of some channels.
+/// Whether a contact has at least one of these channels.
 fn is_reached(contact: &Contact, channels: &BTreeSet<Channel>) -> bool {
     channels.iter().any(|channel| match channel {
         Channel::Sms => !contact.sms.is_empty(),
@@ -31,12 +31,12 @@ fn is_reached(contact: &Contact, channels: &BTreeSet<Channel>) -> bool {
     })
 }
 
-/// The channels of a route as a message lists them.
+/// Lists the channels of a route for a message.
 fn ways(route: &Route) -> String {
     route.channels.iter().map(|channel| channel.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a route takes alerts of a zone.
+/// Whether a route covers alerts in a zone.
 fn covers(route: &Route, zone: &ZoneId) -> bool {
     route.matches.zones.is_empty() || route.matches.zones.contains(zone)
 }
@@ -66,7 +66,7 @@ pub(crate) fn check_route(
     }
 }
 
-/// What leads from an alert to those who are told of it.
+/// What connects an alert to its recipients.
 pub(crate) struct Reach<'p> {
     pub(crate) zones: &'p Zones,
     pub(crate) contacts: &'p BTreeMap<ContactId, Contact>,
@@ -74,7 +74,8 @@ pub(crate) struct Reach<'p> {
 }
 
 impl Reach<'_> {
-    /// Warns of zones whose alerts reach nobody: for want of contacts, or because theirs lack the channels of a route.
+    /// Warns of zones whose alerts reach no recipient, because the zone has no contacts or its contacts lack the
+    /// channels of a route.
     pub(crate) fn check_zones(
         &self,
         rules: &BTreeMap<RuleId, Rule>,
@@ -101,7 +102,7 @@ impl Reach<'_> {
             };
             let mut told = rules.iter().filter(|(_, rule)| rule.enabled && !rule.shadow && is_here(rule));
             let silent = told.find_map(|(id, rule)| self.silent(id, rule, zone, &covering));
-            // Of a route that reaches nobody anywhere, it is told at the route.
+            // A route that reaches no recipient in any zone is reported at the route.
             let tells_others =
                 |route: &&Route| self.zones.by_id.iter().any(|(id, zone)| covers(route, id) && self.tells(route, zone));
             if let Some(route) = silent.filter(tells_others) {
@@ -135,7 +136,7 @@ impl Reach<'_> {
         context.report(Diagnostic::new(Code::ZoneWithoutContact, context.key(at), message).help(help));
     }
 
-    /// The route to a zone's contacts that takes the alerts of a rule there, where nobody is told of them.
+    /// The route that takes the alerts of a rule to the zone's contacts but reaches none of them there.
     fn silent<'r>(&self, id: &RuleId, rule: &Rule, zone: &Zone, covering: &[&'r Route]) -> Option<&'r Route> {
         if !rule.notify.is_empty() {
             return None;
@@ -181,7 +182,7 @@ impl Reach<'_> {
         );
     }
 
-    /// Whether anybody is told of alerts in a zone by a route.
+    /// Whether a route notifies any contact of alerts in a zone.
     fn tells(&self, route: &Route, zone: &Zone) -> bool {
         route.to.iter().any(|recipient| match recipient {
             Recipient::Contact(id) => self.reaches(route, id),
@@ -193,7 +194,7 @@ impl Reach<'_> {
         zone.contacts.iter().any(|contact| self.reaches(route, contact))
     }
 
-    /// Whether a route reaches a contact, if it were told by it. Of one that is broken nobody knows.
+    /// Whether a route would reach a contact. This is unknown for a broken contact.
     fn reaches(&self, route: &Route, id: &ContactId) -> bool {
         self.contacts.get(id).is_none_or(|contact| is_reached(contact, &route.channels))
     }

@@ -1,9 +1,11 @@
 //! Which regions lack a service that the stacks use.
 //!
-//! What a service offers is read off the resource types that CloudFormation has in a region, as cfn-lint lists them. A
-//! region that lacks nothing by this is taken to have everything but what is closed, also one that is not known.
+//! The availability of a service is derived from the resource types that CloudFormation offers in a region, as listed
+//! by cfn-lint. A region that is not listed as lacking anything, even an unknown one, is assumed to have everything
+//! except closed services.
 
-/// The regions of AWS ("AWS Regions", AWS Regions and Availability Zones user guide), with those of China and GovCloud.
+/// The AWS regions ("AWS Regions", AWS Regions and Availability Zones user guide), including those in China and
+/// GovCloud.
 pub(crate) const KNOWN: [&str; 38] = [
     "af-south-1",
     "ap-east-1",
@@ -45,25 +47,25 @@ pub(crate) const KNOWN: [&str; 38] = [
     "us-west-2",
 ];
 
-/// A service that not every region has.
+/// A service that is not available in every region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// AWS IoT Core: without it there is no platform.
+    /// AWS IoT Core; without it no platform can be deployed.
     Iot,
-    /// The audit of AWS IoT Device Defender.
+    /// The AWS IoT Device Defender audit.
     DeviceDefender,
-    /// AWS Budgets, as a resource of CloudFormation.
+    /// AWS Budgets, as a CloudFormation resource.
     Budgets,
-    /// What stores samples: Amazon S3 Tables, its catalog in AWS Glue, and Amazon Data Firehose, which writes there.
+    /// The sample store: Amazon S3 Tables, its catalog in AWS Glue, and Amazon Data Firehose, which writes to it.
     SampleTables,
     /// Amazon Timestream for LiveAnalytics.
     Timestream,
-    /// Text messages by Amazon SNS.
+    /// Text messages through Amazon SNS.
     TextMessages,
 }
 
 impl Service {
-    /// What people call it.
+    /// Its display name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Iot => "AWS IoT Core",
@@ -77,7 +79,7 @@ impl Service {
 
     fn is_in(self, region: &str) -> bool {
         let missing_in: &[&str] = match self {
-            // The SDKs have no endpoint of it in the isolated partitions and in the European Sovereign Cloud.
+            // The SDKs have no endpoint for it in the isolated partitions and in the European Sovereign Cloud.
             Self::Iot if !["aws", "aws-cn", "aws-us-gov"].contains(&partition(region)) => return false,
             Self::Iot => &[
                 "af-south-1",
@@ -104,8 +106,9 @@ impl Service {
                 "us-gov-east-1",
                 "us-gov-west-1",
             ],
-            // Firehose delivers to no Iceberg table in China, GovCloud and Malaysia ("Considerations and limitations",
-            // Amazon Data Firehose developer guide); in the others it is the catalog that CloudFormation cannot make.
+            // Firehose cannot deliver to Iceberg tables in China, GovCloud and Malaysia ("Considerations and
+            // limitations", Amazon Data Firehose developer guide); in the others, CloudFormation cannot create the
+            // catalog.
             Self::SampleTables => &[
                 "ap-east-2",
                 "ap-southeast-5",
@@ -117,9 +120,9 @@ impl Service {
                 "us-gov-east-1",
                 "us-gov-west-1",
             ],
-            // It takes no new customers, and comes to no further region.
+            // It accepts no new customers and will not be offered in further regions.
             Self::Timestream => return TIMESTREAM.contains(&region),
-            // "Supported Regions" of SMS, Amazon SNS developer guide.
+            // "Supported Regions" for SMS, Amazon SNS developer guide.
             Self::TextMessages => &["cn-north-1", "cn-northwest-1"],
         };
         !missing_in.contains(&region)
@@ -139,12 +142,12 @@ const TIMESTREAM: [&str; 9] = [
     "us-west-2",
 ];
 
-/// Whether a region has a service.
+/// Whether a region offers a service.
 pub fn offers(region: &str, service: Service) -> bool {
     service.is_in(region)
 }
 
-/// The beginnings of regions by which AWS tells the partitions apart, all but that of most regions.
+/// The region prefixes of all partitions except the default one.
 const PARTITIONS: [(&str, &str); 7] = [
     ("cn-", "aws-cn"),
     ("eu-isoe-", "aws-iso-e"),
@@ -155,7 +158,7 @@ const PARTITIONS: [(&str, &str); 7] = [
     ("us-isof-", "aws-iso-f"),
 ];
 
-/// The partition that a region is in, with which ARNs of its resources begin.
+/// The partition of a region, which the ARNs of its resources start with.
 pub fn partition(region: &str) -> &'static str {
     PARTITIONS.iter().find(|(beginning, _)| region.starts_with(beginning)).map_or("aws", |(_, partition)| partition)
 }

@@ -1,4 +1,4 @@
-//! `[retention]`: how long things are kept.
+//! `[retention]`: how long data is kept.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,25 @@ use crate::{
     source::At,
 };
 
-/// How long the alert history is kept unless the file says otherwise.
+/// How long the alert history is kept unless the file sets it.
 const ALERTS: &str = "400d";
 
-/// How long a row of the hot table is kept unless the file says otherwise.
+/// How long a row of the hot table is kept unless the file sets it.
 const HOT: &str = "24h";
 
-/// How long a sample is in the table unless the file says otherwise.
+/// How long a sample stays in the table unless the file sets it.
 const WARM: &str = "30d";
 
-/// How long an exported day is kept unless the file says otherwise.
+/// How long an exported day is kept unless the file sets it.
 const COLD: &str = "7y";
 
-/// The longest that Timestream keeps a sample in its memory store, and in its magnetic store ("Quotas", Amazon Timestream
-/// developer guide). A day is the least there; two are the least in which one is over and exported.
+/// The longest retention of a sample in Timestream's memory store, and in its magnetic store ("Quotas", Amazon
+/// Timestream developer guide). The minimum there is one day; with two, a day can end and be exported.
 const MEMORY_MAX: &str = "8766h";
 const MAGNETIC_MAX: &str = "73000d";
 
-/// After how long objects may move to S3 Standard-IA ("Transitioning objects using Amazon S3 Lifecycle", Amazon S3 user
-/// guide).
+/// The age at which objects may move to S3 Standard-IA ("Transitioning objects using Amazon S3 Lifecycle", Amazon S3
+/// user guide).
 pub(crate) const STANDARD_IA_AFTER: Millis = Millis::from_secs(30 * 86_400);
 
 /// `[retention]` as it is written.
@@ -46,27 +46,28 @@ pub(crate) struct RawRetention {
     /// How long the alert history is kept, 1d to 10y.
     #[schemars(extend("default" = ALERTS))]
     pub(crate) alerts: Option<Duration>,
-    /// How long the hot table keeps a sample, 1h to 30d in whole seconds; only with `storage.hot = "dynamodb"`. Of the
-    /// engine `timestream`: how long its memory store keeps one, 1h to 8766h in whole hours.
+    /// How long the hot table keeps a sample, 1h to 30d in whole seconds; only with `storage.hot = "dynamodb"`. With
+    /// the engine `timestream`: how long its memory store keeps a sample, 1h to 8766h in whole hours.
     #[schemars(extend("default" = HOT))]
     pub(crate) hot: Option<Duration>,
-    /// How long a day of samples stays in its table, 2d to 10y in whole days. It leaves when it has been exported. Of the
-    /// engine `timestream`: how long its magnetic store keeps a sample, 2d to 73000d in whole days, exported or not.
+    /// How long a day of samples stays in its table, 2d to 10y in whole days. It is removed once it has been exported.
+    /// With the engine `timestream`: how long its magnetic store keeps a sample, 2d to 73000d in whole days, exported
+    /// or not.
     #[schemars(extend("default" = WARM))]
     pub(crate) warm: Option<Duration>,
     /// How long the exported files of a day are kept, 30d to 100y in whole days.
     #[schemars(extend("default" = COLD))]
     pub(crate) cold: Option<Duration>,
-    /// What exported files are kept as: `intelligent_tiering` costs less the longer nobody reads; `glacier_ir` costs least
-    /// for 90 days and more, and more for each read. All are read at once.
+    /// Storage class of exported files: `intelligent_tiering` costs less the longer a file is not read; `glacier_ir`
+    /// costs least for files kept 90 days or longer, but more per read. Files in every class can be read immediately.
     #[schemars(extend("default" = "intelligent_tiering"))]
     pub(crate) cold_class: Option<ColdClass>,
-    /// What the samples of each device come to in intervals, as files that are kept for longer than exported samples: count,
-    /// minimum, maximum, sum and last value of each reading that is a number or a truth.
+    /// Aggregates of each device's samples over intervals, as files that are kept longer than exported samples: count,
+    /// minimum, maximum, sum and last value of each numeric or boolean reading.
     pub(crate) downsample: Option<RawDownsample>,
 }
 
-/// A storage class of Amazon S3 that is read within milliseconds.
+/// An Amazon S3 storage class that can be read within milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -89,19 +90,19 @@ pub struct Retention {
     pub warm: Millis,
     /// As exported files, from their export, in whole days.
     pub cold: Millis,
-    /// What these are kept as.
+    /// The storage class of the exported files.
     pub cold_class: ColdClass,
-    /// Which aggregates of them are kept for longer.
+    /// The aggregates that are kept longer.
     pub downsample: Option<Downsample>,
 }
 
 impl RawRetention {
-    /// The life of a row of the alert history.
+    /// Returns the lifetime of a row of the alert history.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
         Bounds::new("1d", "10y").check(self.alerts, ALERTS, &at.key("alerts"), context)
     }
 
-    /// How long samples are kept, and whether each tier is there when the one before it ends.
+    /// Returns how long samples are kept, and checks that each tier starts before the previous one ends.
     pub(crate) fn check_samples(
         &self,
         engine: RawEngine,
@@ -160,7 +161,7 @@ impl RawRetention {
         Retention { warm, cold, cold_class, downsample }
     }
 
-    /// Reports aggregates that say no more than the samples of some device types.
+    /// Reports aggregates that contain no less data than the samples of some device types.
     pub(crate) fn check_types(
         &self,
         retention: &Retention,
@@ -173,12 +174,12 @@ impl RawRetention {
         }
     }
 
-    /// The life of a sample in Timestream's memory store.
+    /// Returns the lifetime of a sample in Timestream's memory store.
     pub(crate) fn check_memory(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
         Bounds::new("1h", MEMORY_MAX).in_whole("1h").check(self.hot, HOT, at, context)
     }
 
-    /// The life of a row of the hot table.
+    /// Returns the lifetime of a row of the hot table.
     pub(crate) fn check_hot(&self, at: &At<'_>, context: &Context<'_>) -> Millis {
         Bounds::new("1h", "30d").in_whole("1s").check(self.hot, HOT, at, context)
     }

@@ -1,4 +1,4 @@
-//! `[[routes]]`: which alert goes to whom. The artifact's form is the checked form.
+//! `[[routes]]`: which alert goes to which recipients. The form in the rule set is the checked form.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,32 +16,32 @@ use crate::{
     source::At,
 };
 
-/// Most routes: every alert walks through them, and every one is compared with those before it.
+/// Maximum number of routes: every alert is matched against them, and each is compared with those before it.
 pub(crate) const ROUTES_MAX: u32 = 500;
 
-/// What stands for the contacts of the device's zone.
+/// The placeholder for the contacts of the device's zone.
 pub(crate) const ZONE: &str = "zone";
 
 /// An item of `[[routes]]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawRoute {
-    /// Which alerts. Default: all.
+    /// Which alerts it applies to. Default: all.
     #[serde(rename = "match")]
     pub(crate) matches: Option<RawMatch>,
-    /// Who is told: contacts, or `"zone"` for the contacts of the device's zone.
+    /// Recipients: contacts, or `"zone"` for the contacts of the device's zone.
     #[schemars(required, length(min = 1, max = 50))]
     pub(crate) to: Option<Vec<String>>,
-    /// How. Default: every way that a contact has.
+    /// The channels to use. Default: every channel that a contact has.
     #[schemars(length(min = 1, max = 3))]
     pub(crate) channels: Option<Vec<RawChannel>>,
-    /// Whether later routes are tried as well.
+    /// Whether later routes are also tried.
     #[serde(rename = "continue")]
     #[schemars(extend("default" = false))]
     pub(crate) continues: Option<bool>,
 }
 
-/// A condition on an alert, as it is written: the keys are joined by "and", the items of a list by "or".
+/// A condition on an alert: keys are combined with "and", the items of a list with "or".
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawMatch {
@@ -49,7 +49,7 @@ pub(crate) struct RawMatch {
     pub(crate) severities: Option<Vec<String>>,
     /// Rules.
     pub(crate) rules: Option<Vec<String>>,
-    /// Zones, and what lies in them.
+    /// Zones, including the zones in them.
     pub(crate) zones: Option<Vec<String>>,
     /// Device types.
     pub(crate) device_types: Option<Vec<String>>,
@@ -75,7 +75,7 @@ impl RawChannel {
     }
 }
 
-/// Checks all routes; a file without any has one, from every alert to its zone.
+/// Checks all routes; a file without routes gets one that sends every alert to its zone.
 pub(crate) fn check(
     raw: Option<&Vec<RawRoute>>,
     zones: &Zones,
@@ -230,7 +230,7 @@ impl RawMatch {
     }
 }
 
-/// Whether everything that `narrow` matches is matched by `wide`.
+/// Whether `wide` matches everything that `narrow` matches.
 fn covers(wide: &Match, narrow: &Match) -> bool {
     fn set<T: Ord>(wide: &BTreeSet<T>, narrow: &BTreeSet<T>) -> bool {
         wide.is_empty() || (!narrow.is_empty() && narrow.is_subset(wide))

@@ -1,4 +1,4 @@
-//! `[device_types.X.desired.Y]`: a setting that devices take from one of their shadows.
+//! `[device_types.X.desired.Y]`: a setting that devices read from one of their shadows.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +26,14 @@ use crate::{
 /// The largest shadow, in bytes without metadata: <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
 pub const SHADOW_BYTES_MAX: usize = 8 << 10;
 
-/// The longest text of a setting unless the file says otherwise, and the longest that it may say, in characters.
+/// The maximum length of a string setting, in characters: the default, and the largest that the file can set.
 const TEXT_CHARS: u32 = 64;
 const TEXT_CHARS_MAX: u32 = 1_000;
 
-/// Largest whole number that is written without a point.
+/// Largest integer that is written without a decimal point.
 const NUMBER_MAX: f64 = 1e15;
 
-/// The most bytes of a number and of a character in JSON.
+/// The maximum size in bytes of a number, and of a character, in JSON.
 const NUMBER_BYTES_MAX: usize = 24;
 const CHARACTER_BYTES_MAX: usize = 6;
 
@@ -41,7 +41,7 @@ const CHARACTER_BYTES_MAX: usize = 6;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSetting {
-    /// What values it takes.
+    /// The type of its values.
     #[serde(rename = "type")]
     #[schemars(extend("default" = "float"))]
     pub(crate) kind: Option<Kind>,
@@ -50,7 +50,7 @@ pub(crate) struct RawSetting {
     pub(crate) values: Option<Vec<String>>,
     /// UCUM code of its unit, such as `s` or `Cel`.
     pub(crate) unit: Option<String>,
-    /// The value of a device that was told nothing.
+    /// The value for devices without a desired value.
     #[schemars(required)]
     pub(crate) default: Option<Scalar>,
     /// Lowest value.
@@ -59,14 +59,14 @@ pub(crate) struct RawSetting {
     /// Highest value.
     #[schemars(with = "Option<f64>")]
     pub(crate) max: Option<Finite>,
-    /// Longest text, in characters.
+    /// Maximum length of a string, in characters.
     #[schemars(range(min = 1, max = TEXT_CHARS_MAX), extend("default" = TEXT_CHARS))]
     pub(crate) max_len: Option<u32>,
-    /// The named shadow that it lives in, one of the device type's `shadows`. Default: the classic shadow.
+    /// The named shadow that it belongs to, one of the device type's `shadows`. Default: the classic shadow.
     pub(crate) shadow: Option<String>,
 }
 
-/// A number, a text, or `true` or `false`.
+/// A number, a string, or `true` or `false`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Scalar {
@@ -90,20 +90,21 @@ impl JsonSchema for Scalar {
 /// A setting of a device type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
-    /// What values it takes.
+    /// The values that it takes.
     pub value: ValueType,
-    /// The longest text that it takes, in characters.
+    /// The longest string that it accepts, in characters.
     pub text_chars_max: u32,
     /// UCUM code of its unit.
     pub unit: Option<SmolStr>,
-    /// The value of a device that was told nothing: one that it takes.
+    /// The value for devices without a desired value; one that the setting accepts.
     pub default: Value,
-    /// The named shadow that it lives in; none where that is the classic one.
+    /// The named shadow that it belongs to; `None` for the classic one.
     pub shadow: Option<ShadowName>,
 }
 
 impl RawSetting {
-    /// Checks a setting of a device type that has these named shadows, if they are known; nothing where nobody knows what it takes.
+    /// Checks a setting of a device type that has these named shadows, if they are known; `None` if it is unclear what
+    /// the setting accepts.
     fn check(
         &self,
         id: &SettingId,
@@ -140,7 +141,7 @@ impl Scalar {
     fn to_json(&self) -> Value {
         match self {
             Self::Bool(value) => json!(value),
-            // A whole number has no point in JSON, whatever the setting's type.
+            // An integer has no decimal point in JSON, whatever the setting's type.
             Self::Number(value) if value.get().fract() == 0.0 && value.get().abs() < NUMBER_MAX => {
                 json!(value.get() as i64)
             }
@@ -151,7 +152,7 @@ impl Scalar {
 }
 
 impl Setting {
-    /// Reports a default that the setting does not take.
+    /// Reports a default that the setting does not accept.
     fn check_default(&self, at: &At<'_>, context: &Context<'_>) {
         let place = at.key("default");
         let wrong_type = |what: &str| {
@@ -208,7 +209,7 @@ impl Setting {
         Some(diagnostic.related(context.value(&at.key(key)), "the bound").help("choose a value that the setting takes"))
     }
 
-    /// The most bytes that it takes in a shadow, its name included.
+    /// The maximum size in bytes that it takes in a shadow, including its name.
     fn bytes_max(&self, name: &str) -> usize {
         let value = match &self.value {
             ValueType::Float { .. } | ValueType::Int { .. } => NUMBER_BYTES_MAX,
@@ -223,7 +224,7 @@ impl Setting {
     }
 }
 
-/// Checks the settings of the device type at a place, which has these named shadows.
+/// Checks the settings of the device type at a location, which has these named shadows.
 pub(crate) fn check(
     raw: Option<&Table<SettingId, RawSetting>>,
     shadows: &[ShadowName],
@@ -255,7 +256,7 @@ pub(crate) fn check(
     settings
 }
 
-/// The most bytes of one shadow: all its settings desired and reported.
+/// The maximum size in bytes of one shadow, with all of its settings both desired and reported.
 fn shadow_bytes_max(settings: &BTreeMap<SettingId, Setting>, shadow: Option<&ShadowName>) -> usize {
     const EMPTY: &str = r#"{"state":{"desired":{},"reported":{}}}"#;
     let own = settings.iter().filter(|(_, setting)| setting.shadow.as_ref() == shadow);
@@ -268,7 +269,7 @@ mod tests {
     use super::*;
     use crate::check::{Checked, check};
 
-    /// A file with these settings of a device type that has two shadows, of which the rest is sound.
+    /// Checks a valid file with these settings in a device type that has two shadows.
     fn checked(text: &str) -> Checked {
         let text = format!(
             "schema = 1\n[platform]\nname = \"water\"\n[environments.dev]\naccount = \"111111111111\"\n\
@@ -329,7 +330,7 @@ mod tests {
         assert!(found[0].message.starts_with("the shadow `config` with these settings may have "), "{found:#?}");
     }
 
-    /// What is counted is no less than what any values take.
+    /// The computed size is at least that of any values.
     #[test]
     fn no_shadow_is_larger_than_it_is_counted() {
         let settings = settings(

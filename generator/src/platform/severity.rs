@@ -1,4 +1,4 @@
-//! `[severities.X]`: how urgent an alert is. The artifact's form is the checked form.
+//! `[severities.X]`: how urgent an alert is. The form in the rule set is the checked form.
 
 use std::collections::BTreeMap;
 
@@ -32,16 +32,16 @@ pub(crate) struct RawSeverity {
     /// 1 is the most urgent.
     #[schemars(required, range(min = 1, max = 100))]
     pub(crate) rank: Option<u32>,
-    /// Least time between two notices of one rule on one device. Default: 5m for ranks 1 and 2, else 15m.
+    /// Minimum time between two notices of one rule on one device. Default: 5m for ranks 1 and 2, otherwise 15m.
     pub(crate) cooldown: Option<Duration>,
-    /// Time between two notices of an alert that goes on firing. Default: it is told of once.
+    /// Time between two notices of an alert that keeps firing. Default: only one notice is sent.
     pub(crate) repeat_every: Option<Duration>,
 }
 
 /// How urgent an alert is.
 pub type Severity = fleetform_engine::rule_set::Severity;
 
-/// The declared severities, or the four that a file has without declaring any.
+/// Returns the declared severities, or the four defaults if there are none.
 pub(crate) fn check(
     raw: Option<&Table<SeverityId, RawSeverity>>,
     context: &Context<'_>,
@@ -68,13 +68,13 @@ pub(crate) fn check(
         .collect()
 }
 
-/// The names of all severities, those with broken values too.
+/// The names of all severities, including those with broken values.
 pub(crate) fn names<'d>(context: &Context<'d>) -> Vec<&'d str> {
     let declared: Vec<&str> = context.declared("severities").collect();
     if declared.is_empty() { DEFAULT.iter().map(|(name, _)| *name).collect() } else { declared }
 }
 
-/// The severity that a name refers to, whatever its case; a report if there is none.
+/// Resolves a severity name, ignoring case; reports an unknown one.
 pub(crate) fn reference(
     name: &str,
     at: &At<'_>,

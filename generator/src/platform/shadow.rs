@@ -1,7 +1,7 @@
-//! `device_types.X.shadows`: shadows of devices that have names, beside the classic one that every device has.
+//! `device_types.X.shadows`: named shadows, which devices have in addition to the classic one.
 //!
-//! What stands in them is said by settings. To AWS IoT a named shadow is one of a thing, whatever its type, so all devices
-//! may use each name that the platform has, on their own thing.
+//! Settings define their contents. For AWS IoT, a named shadow belongs to a thing, whatever its type, so every device
+//! may use each of the platform's shadow names on its own thing.
 
 use std::collections::BTreeMap;
 
@@ -15,21 +15,21 @@ use crate::{
     source::At,
 };
 
-/// Policies of a certificate: "Maximum number of policies that can be attached to a certificate or Amazon Cognito identity",
-/// <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
+/// Maximum number of policies on a certificate: "Maximum number of policies that can be attached to a certificate or
+/// Amazon Cognito identity", <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
 pub const CERTIFICATE_POLICIES_MAX: usize = 10;
 
 /// Policies that a device has whatever its shadows are called: for connecting, for the classic shadow, for commands.
 const OTHER_POLICIES: usize = 3;
 
-/// Most names of shadows in a platform: each is a policy of every device.
+/// Maximum number of shadow names in a platform: each is a policy of every device.
 pub const SHADOW_NAMES_MAX: usize = CERTIFICATE_POLICIES_MAX - OTHER_POLICIES;
 
-/// The names of one device type, without doubles, in the file's order.
+/// Returns the names for one device type, without duplicates, in file order.
 pub(crate) fn names(raw: Option<&Vec<String>>, at: &At<'_>, context: &Context<'_>) -> Vec<ShadowName> {
     let mut names: Vec<ShadowName> = Vec::new();
     for (index, name) in raw.into_iter().flatten().enumerate() {
-        // The schema has the same rule, and what breaks it is told already.
+        // The schema has the same rule, so a violation has already been reported.
         let Ok(name) = ShadowName::new(name) else { continue };
         if let Some(first) = names.iter().position(|known| *known == name) {
             context.report(
@@ -48,7 +48,7 @@ pub(crate) fn names(raw: Option<&Vec<String>>, at: &At<'_>, context: &Context<'_
     names
 }
 
-/// The shadow that a setting names: one of its device type's.
+/// Resolves the shadow that a setting names, which must be one of its device type's.
 pub(crate) fn reference(
     name: &str,
     setting: &str,
@@ -75,7 +75,7 @@ pub(crate) fn reference(
     None
 }
 
-/// Reports names that policies cannot tell apart, and more names than a certificate has room for.
+/// Reports names that policies cannot distinguish, and more names than a certificate has room for.
 pub(crate) fn check(types: &BTreeMap<DeviceTypeId, DeviceType>, at: &At<'_>, context: &Context<'_>) {
     let mut places = BTreeMap::new();
     for (id, device_type) in types {
@@ -91,7 +91,7 @@ pub(crate) fn check(types: &BTreeMap<DeviceTypeId, DeviceType>, at: &At<'_>, con
     }
     let mut places: Vec<_> = places.into_iter().collect();
     places.sort_by_key(|(_, span)| span.start);
-    // A policy is a file too, and some file systems do not tell letters by their case.
+    // A policy is also a file, and some file systems ignore case.
     let key = |name: &ShadowName| logical_id(name.as_str(), "").to_ascii_lowercase();
     for (index, (name, span)) in places.iter().enumerate() {
         if let Some((first, first_span)) = places[..index].iter().find(|(first, _)| key(first) == key(name)) {

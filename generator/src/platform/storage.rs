@@ -1,7 +1,7 @@
-//! `[storage]`: where samples are kept.
+//! `[storage]`: where samples are stored.
 //!
-//! What a sample becomes, row and columns, is the engine's business; what is checked here is that the readings of a file
-//! fit into one table.
+//! How a sample becomes a row and columns is up to the engine; this module checks that the readings of a file fit into
+//! one table.
 
 use std::collections::BTreeMap;
 
@@ -28,31 +28,31 @@ use crate::{
     source::At,
 };
 
-/// Readings and health values of different names: each is a column. CloudFormation tells the function that makes columns
-/// of all of them, as they were and as they are, in one event of Lambda, which has 256 KB ("Lambda quotas", AWS Lambda
-/// developer guide).
+/// Maximum number of different names of readings and health values; each is a column. In one Lambda event, which is
+/// limited to 256 KB, CloudFormation passes all of them to the function that creates columns, both the old and the new
+/// ones ("Lambda quotas", AWS Lambda developer guide).
 const COLUMNS_MAX: usize = 1_000;
 
-/// Timestream has room for as many: in a record for what a device type has and three values of its own, in a table for all
-/// of them ("Quotas", Amazon Timestream developer guide).
+/// Timestream has room for as many: in a record, for the metrics of a device type and three columns of its own; in a
+/// table, for all metrics ("Quotas", Amazon Timestream developer guide).
 const _: () = assert!(METRICS_MAX + 3 <= 256 && COLUMNS_MAX + 3 <= 1_024);
 
-/// Columns that Timestream has by itself, and how the names of others begin that it keeps for itself ("Quotas", Amazon
-/// Timestream developer guide; "TimestreamDimension", AWS IoT API reference).
+/// Columns that Timestream defines itself, and the prefixes that it reserves ("Quotas", Amazon Timestream developer
+/// guide; "TimestreamDimension", AWS IoT API reference).
 const TIMESTREAM_NAMES: [&str; 4] = ["measure_name", "time", "time_series_name", "ts_non_existent_col"];
 const TIMESTREAM_PREFIXES: [&str; 2] = ["measure_value", "ts_"];
-/// How much a question may scan unless the file says otherwise.
+/// How much a query may scan unless the file sets it.
 const SCAN_LIMIT: &str = "100GiB";
-/// The least that Athena takes for a limit, in whole MiB: 10 MB ("Configure per-query and per-workgroup data usage
+/// The smallest limit that Athena accepts, in whole MiB: 10 MB ("Configure per-query and per-workgroup data usage
 /// controls", Amazon Athena user guide).
 const SCAN_BYTES_MIN: u64 = 10 << 20;
-/// A terabyte, beyond which a limit is a slip of the pen.
+/// One terabyte; a higher limit is most likely a typo.
 const SCAN_BYTES_MAX: u64 = 1_024 << 30;
 
-/// How the name of a table bucket cannot begin ("Table bucket naming rules", Amazon S3 user guide).
+/// Prefixes that the name of a table bucket must not have ("Table bucket naming rules", Amazon S3 user guide).
 const TABLE_BUCKET_PREFIXES: [&str; 4] = ["aws", "xn--", "sthree-", "amzn-s3-demo-"];
 
-/// Reports a first part of names with which S3 Tables takes no bucket.
+/// Reports a name prefix that S3 Tables does not accept for a bucket.
 pub(crate) fn check_bucket_name(raw: &RawStorage, prefix: &str, at: &At<'_>, context: &Context<'_>) {
     let reserved = TABLE_BUCKET_PREFIXES.into_iter().find(|reserved| prefix.starts_with(reserved));
     let Some(reserved) = reserved.filter(|_| raw.engine() == RawEngine::Iceberg) else { return };
@@ -67,24 +67,25 @@ pub(crate) fn check_bucket_name(raw: &RawStorage, prefix: &str, at: &At<'_>, con
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawStorage {
-    /// What keeps samples: `iceberg` is a table of Amazon S3 Tables; `timestream` is Amazon Timestream for LiveAnalytics, for
-    /// accounts that had it before 2025-06-20.
+    /// Where samples are stored: `iceberg` is an Amazon S3 Tables table; `timestream` is Amazon Timestream for
+    /// LiveAnalytics, for accounts that used it before 2025-06-20.
     #[schemars(extend("default" = "iceberg"))]
     pub(crate) engine: Option<RawEngine>,
-    /// Where the newest samples are read: `same` is that table; `dynamodb` is a table of their own, for reads within
-    /// milliseconds, which costs by the message. Not with `timestream`, which has a memory store.
+    /// Where the newest samples are read: `same` is that table; `dynamodb` is a separate table for reads within
+    /// milliseconds, which costs extra per message. Not available with `timestream`, which has a memory store.
     #[schemars(extend("default" = "same"))]
     pub(crate) hot: Option<RawHot>,
-    /// That the account was a customer of Timestream for LiveAnalytics before 2025-06-20, when it was closed to others.
+    /// Confirms that the account was a customer of Timestream for LiveAnalytics before 2025-06-20, when it was closed
+    /// to new customers.
     #[schemars(extend("default" = false))]
     pub(crate) existing_customer: Option<bool>,
-    /// How much a question about samples may scan, 10MiB to 1024GiB: Amazon Athena stops it there, which at list prices is
-    /// $0.54 for 100GiB.
+    /// How much data a query about samples may scan, 10MiB to 1024GiB. Amazon Athena stops it there; at list prices,
+    /// 100GiB cost $0.54.
     #[schemars(extend("default" = SCAN_LIMIT))]
     pub(crate) scan_limit: Option<Size>,
 }
 
-/// What keeps samples, as it is written.
+/// The storage engine as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -94,7 +95,7 @@ pub(crate) enum RawEngine {
 }
 
 impl RawEngine {
-    /// What a region must have for it.
+    /// The service that a region must offer for it.
     pub(crate) const fn service(self) -> Service {
         match self {
             Self::Iceberg => Service::SampleTables,
@@ -103,7 +104,7 @@ impl RawEngine {
     }
 }
 
-/// Where the newest samples are read, as it is written.
+/// The storage of the newest samples as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -112,29 +113,29 @@ pub(crate) enum RawHot {
     Dynamodb,
 }
 
-/// Where samples are kept.
+/// Where samples are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Storage {
-    /// What keeps them.
+    /// What stores them.
     pub engine: Engine,
     /// Where the newest ones are read.
     pub hot: Hot,
     /// How long they are kept.
     pub retention: Retention,
-    /// How they come from the table into files.
+    /// How they are exported from the table to files.
     pub export: Export,
-    /// Bytes that a question about them may scan.
+    /// Bytes that a query about them may scan.
     pub scan_limit: u64,
 }
 
 /// What keeps samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// A table of Amazon S3 Tables.
+    /// An Amazon S3 Tables table.
     Iceberg,
     /// Amazon Timestream for LiveAnalytics.
     Timestream {
-        /// How long a sample is in its memory store, in whole hours.
+        /// How long a sample stays in its memory store, in whole hours.
         memory: Millis,
     },
 }
@@ -142,9 +143,9 @@ pub enum Engine {
 /// Where the newest samples are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hot {
-    /// Where all others are.
+    /// In the same place as all others.
     Same,
-    /// In a table of their own.
+    /// In a separate table.
     Table {
         /// How long a row stays there, in whole seconds.
         retention: Millis,
@@ -152,7 +153,7 @@ pub enum Hot {
 }
 
 impl RawStorage {
-    /// What keeps samples.
+    /// The engine, with its default.
     pub(crate) fn engine(&self) -> RawEngine {
         self.engine.unwrap_or(RawEngine::Iceberg)
     }
@@ -204,7 +205,7 @@ impl RawStorage {
         Storage { engine, hot, retention, export, scan_limit }
     }
 
-    /// Reports what does not go together with Timestream.
+    /// Reports settings that are incompatible with Timestream.
     fn check_timestream(&self, at: &At<'_>, context: &Context<'_>) {
         if self.existing_customer != Some(true) {
             let message = "`storage.engine` is `timestream`, and AWS has taken no new customers for Amazon Timestream for \
@@ -247,7 +248,7 @@ impl RawStorage {
     }
 }
 
-/// Reports readings and health values that have no column of their own in the one table of all samples.
+/// Reports readings and health values that cannot have their own column in the single table of all samples.
 pub(crate) fn check_columns(
     engine: RawEngine,
     message: &Message,
@@ -293,7 +294,7 @@ pub(crate) fn check_columns(
     check_count(message.health.len() + first.len(), context);
 }
 
-/// Reports more columns than a table of samples has.
+/// Reports more columns than a table of samples can have.
 fn check_count(count: usize, context: &Context<'_>) {
     if count > COLUMNS_MAX {
         let message = format!(
@@ -331,7 +332,7 @@ fn check_reserved(engine: RawEngine, id: &str, thing: &str, at: &At<'_>, context
     );
 }
 
-/// What a column holds, as a message says it.
+/// Describes the contents of a column for a message.
 pub(crate) const fn words(column: ColumnType) -> &'static str {
     match column {
         ColumnType::Text => "words",
@@ -351,7 +352,7 @@ mod tests {
 
     const PLATFORM: &str = include_str!("../../../tests/fixtures/valid/minimal/platform.toml");
 
-    /// What is found where `types` further device types have 50 readings each.
+    /// The problems found when `types` additional device types have 50 readings each.
     fn found(types: usize) -> Vec<Code> {
         let mut text = PLATFORM.to_owned();
         for number in 0..types {
@@ -391,7 +392,7 @@ mod tests {
         assert_eq!(codes("[retention]\nhot = \"8767h\"\nwarm = \"400d\""), [Code::OutOfBounds]);
         assert_eq!(codes("[retention]\nwarm = \"73001d\""), [Code::OutOfBounds]);
         assert_eq!(codes("[retention]\nhot = \"72h\"\nwarm = \"2d\""), [Code::TimesOutOfOrder; 2]);
-        // The first sample of a day has gone two days after it was taken, a day after the end of its day.
+        // The first sample of a day is removed two days after it was taken, which is one day after the end of its day.
         let [(code, message)] = &found("[retention]\nwarm = \"2d\"")[..] else { panic!("one finding") };
         assert_eq!(*code, Code::TimesOutOfOrder);
         assert!(message.ends_with("`retention.warm` is `2d`, counted from each sample"), "{message}");

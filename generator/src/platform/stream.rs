@@ -16,16 +16,16 @@ use crate::{
 
 const RETENTION: &str = "48h";
 
-/// What one shard takes: 1,000 records and 1 MB a second in, 2 MB a second out to all ordinary readers together
-/// ("Quotas and limits", Amazon Kinesis Data Streams developer guide).
+/// The capacity of one shard: 1,000 records and 1 MB per second in, 2 MB per second out to all shared-throughput
+/// readers together ("Quotas and limits", Amazon Kinesis Data Streams developer guide).
 const SHARD_RECORDS_PER_S: f64 = 1_000.0;
 const SHARD_BYTES_IN_PER_S: f64 = 1_000_000.0;
 const SHARD_BYTES_OUT_PER_S: f64 = 2_000_000.0;
 
-/// Ordinary readers that a stream is sized for.
+/// The number of shared-throughput readers that a stream is sized for.
 const READERS: f64 = 3.0;
 
-/// Bytes of a record around its samples, of a sample around its readings, and of a reading, before base64.
+/// Bytes of a record excluding its samples, of a sample excluding its readings, and of a reading, before base64.
 const RECORD_BYTES: f64 = 250.0;
 const SAMPLE_BYTES: f64 = 80.0;
 const READING_BYTES: f64 = 30.0;
@@ -34,24 +34,25 @@ const READING_BYTES: f64 = 30.0;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawStream {
-    /// `on_demand` scales by itself; `provisioned` has `shards`.
+    /// `on_demand` scales automatically; `provisioned` uses `shards`.
     #[schemars(extend("default" = "on_demand"))]
     pub(crate) mode: Option<RawMode>,
     /// Shards of a provisioned stream.
     #[schemars(range(min = 1, max = 10_000))]
     pub(crate) shards: Option<u32>,
-    /// How long records stay, 48h to 365d in whole hours.
+    /// How long records are kept, 48h to 365d in whole hours.
     #[schemars(extend("default" = RETENTION))]
     pub(crate) retention: Option<Duration>,
-    /// Whether `evaluate` reads by enhanced fan-out.
+    /// Whether `evaluate` reads with enhanced fan-out.
     #[schemars(extend("default" = false))]
     pub(crate) fan_out: Option<bool>,
-    /// Which stream this is: a higher number puts another stream in its place, which goes on with the states of this one.
+    /// The generation of the stream: a higher number replaces the stream with another one, which continues with the
+    /// states of the previous one.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1))]
     pub(crate) generation: Option<u32>,
 }
 
-/// How the stream scales, as it is written.
+/// The scaling mode as it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -65,17 +66,17 @@ pub(crate) enum RawMode {
 pub struct Stream {
     /// How it scales.
     pub mode: Mode,
-    /// How long records stay, in whole hours: 48 to 8,760.
+    /// How long records are kept, in whole hours: 48 to 8,760.
     pub retention: Millis,
-    /// Whether `evaluate` reads by enhanced fan-out.
+    /// Whether `evaluate` reads with enhanced fan-out.
     pub fan_out: bool,
-    /// Which stream this is: part of its logical id and of every key of the state log.
+    /// The generation of the stream: part of its logical id and of every key in the state log.
     pub generation: u32,
 }
 
 impl Stream {
-    /// Its id in the stack `ingest`. Another id is another resource: the stack makes a stream of the next generation and
-    /// lets go of the one before.
+    /// Its id in the stack `ingest`. Another id is another resource: the stack creates a stream for the next generation
+    /// and releases the previous one.
     pub fn logical_id(&self) -> String {
         match self.generation {
             1 => "TelemetryStream".to_owned(),
@@ -87,9 +88,9 @@ impl Stream {
 /// How the stream scales.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// By itself.
+    /// Automatically.
     OnDemand,
-    /// By the number of shards in the file.
+    /// With the number of shards in the file.
     Provisioned {
         /// At least 1.
         shards: u32,
@@ -160,7 +161,8 @@ impl RawStream {
     }
 }
 
-/// Shards that the counted devices need, and what they do that needs them; nothing if none are counted.
+/// Returns the shards that the counted devices need, and the limit that requires them; `None` if no devices are
+/// counted.
 fn shards_needed(device_types: &BTreeMap<DeviceTypeId, DeviceType>, fan_out: bool) -> Option<(u32, String)> {
     let mut records = 0.0;
     let mut bytes = 0.0;

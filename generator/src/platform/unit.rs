@@ -1,6 +1,6 @@
 //! Units as UCUM codes.
 //!
-//! The check knows the grammar and the codes that measuring devices use, with metric prefixes; it does not know
+//! The check knows the grammar and the codes commonly used by measuring devices, with metric prefixes; it does not know
 //! which unit fits which quantity.
 
 use std::borrow::Cow;
@@ -21,7 +21,7 @@ const METRIC: &[&str] = &[
     "B[V]", "B[mV]", "B[uV]", "B[W]", "B[kW]", "B[mW]", "[iU]", "[IU]", "Ci", "R", "RAD", "REM", "mho",
 ];
 
-/// Codes that take none.
+/// Codes that do not take prefixes.
 const PLAIN: &[&str] = &[
     "10*",
     "10^",
@@ -101,7 +101,7 @@ const PREFIXES: &[&str] = &[
     "z", "y",
 ];
 
-/// What people write, and the code for it.
+/// Common spellings, and the code for each.
 const COMMON: &[(&str, &str)] = &[
     ("psi", "[psi]"),
     ("PSI", "[psi]"),
@@ -160,10 +160,10 @@ const COMMON: &[(&str, &str)] = &[
     ("KB", "kBy"),
 ];
 
-/// Longest unit that has no near one: among names so short, nearly all are near to each other.
+/// Longest unit for which no similar one is proposed: names this short are nearly all similar to each other.
 const SHORT_BYTES_MAX: usize = 4;
 
-/// Checks a unit; nothing if there is none, or it is none.
+/// Checks a unit; `None` if there is none, or it is invalid.
 pub(crate) fn check(unit: &Option<String>, at: &At<'_>, context: &Context<'_>) -> Option<SmolStr> {
     let unit = unit.as_deref()?;
     if is_unit(unit) {
@@ -188,7 +188,8 @@ pub(crate) fn check(unit: &Option<String>, at: &At<'_>, context: &Context<'_>) -
     None
 }
 
-/// The code that is a text but for the case of its letters. A prefix stays as it is written, unless capitals hide its case.
+/// The code that equals a text except for its case. A prefix stays as written, unless the text is in uppercase, which
+/// hides its case.
 fn in_other_case(text: &str) -> Option<String> {
     let is_capital = !text.contains(|c: char| c.is_ascii_lowercase());
     let text = if is_capital { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) };
@@ -202,7 +203,7 @@ fn in_other_case(text: &str) -> Option<String> {
     with("").or_else(plain).or_else(|| own.into_iter().chain(others).find_map(with))
 }
 
-/// Whether a text follows UCUM's grammar with codes known here.
+/// Whether a text follows UCUM's grammar and uses only codes known here.
 fn is_unit(text: &str) -> bool {
     if text.is_empty() || text.len() > 100 || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return false;
@@ -229,7 +230,7 @@ fn is_unit(text: &str) -> bool {
     }
 }
 
-/// What follows one code with its exponent and annotation, or a number, or an annotation alone.
+/// The rest after one code with its exponent and annotation, after a number, or after an annotation on its own.
 fn component(text: &str) -> Option<&str> {
     if text.starts_with('{') {
         return annotation(text);
@@ -241,7 +242,7 @@ fn component(text: &str) -> Option<&str> {
     }
     // A factor is a plain number, such as 100.
     if !code.bytes().all(|byte| byte.is_ascii_digit()) {
-        // The exponent stands behind the code: `m3`, `s-1`.
+        // The exponent follows the code: `m3`, `s-1`.
         let bare = code.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches(['+', '-']);
         if !is_code(code) && (bare.len() == code.trim_end_matches(['+', '-']).len() || !is_code(bare)) {
             return None;
@@ -250,7 +251,7 @@ fn component(text: &str) -> Option<&str> {
     if rest.starts_with('{') { annotation(rest) } else { Some(rest) }
 }
 
-/// Where a code ends: at an operator, a parenthesis or an annotation outside square brackets.
+/// The end of a code: at an operator, a parenthesis or an annotation outside square brackets.
 fn code_end(text: &str) -> usize {
     let mut in_brackets = false;
     for (at, c) in text.char_indices() {
@@ -264,7 +265,7 @@ fn code_end(text: &str) -> usize {
     text.len()
 }
 
-/// What follows an annotation.
+/// The rest after an annotation.
 fn annotation(text: &str) -> Option<&str> {
     let (inside, rest) = text.strip_prefix('{')?.split_once('}')?;
     (!inside.contains('{')).then_some(rest)

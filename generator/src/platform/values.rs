@@ -1,4 +1,4 @@
-//! What values a reading, a setting or a parameter takes: its type, its bounds, its words, its unit.
+//! The values that a reading, a setting or a parameter takes: type, bounds, words and unit.
 
 use std::collections::BTreeSet;
 
@@ -17,11 +17,11 @@ use crate::{
     source::At,
 };
 
-/// The most words of an `enum`. The loader of a rule set must take as many.
+/// Maximum number of words in an `enum`. The loader of a rule set must accept as many.
 pub(crate) const WORDS_MAX: usize = 100;
 const _: () = assert!(WORDS_MAX <= ENUM_WORDS_MAX, "a rule set takes every enum that a platform file may have");
 
-/// Largest number that the engine takes, either way.
+/// Largest absolute value that the engine accepts.
 const NUMBER_MAX: f64 = 1e15;
 
 /// The types of values.
@@ -36,9 +36,9 @@ pub(crate) enum Kind {
     String,
 }
 
-/// What is written of the values of a reading, a setting or a parameter.
+/// The written form of the values of a reading, a setting or a parameter.
 pub(crate) struct RawValues<'a> {
-    /// Which of them it is.
+    /// Which of these it is.
     pub(crate) thing: &'static str,
     pub(crate) kind: Kind,
     pub(crate) values: Option<&'a [String]>,
@@ -48,7 +48,7 @@ pub(crate) struct RawValues<'a> {
     pub(crate) text_chars_max: Option<u32>,
 }
 
-/// What is said of an upper bound that is not above the lower one.
+/// The diagnostic for an upper bound that is not above the lower one.
 pub(crate) fn empty_range(min: Finite, max: Finite, at: &At<'_>, context: &Context<'_>) -> Diagnostic {
     let message = format!("`max` {} is not above `min` {}", number(max), number(min));
     Diagnostic::new(Code::EmptyRange, context.value(&at.key("max")), message)
@@ -57,7 +57,7 @@ pub(crate) fn empty_range(min: Finite, max: Finite, at: &At<'_>, context: &Conte
 }
 
 impl RawValues<'_> {
-    /// Checks the keys, and gives the values and their unit; nothing where an error leaves open what they are.
+    /// Checks the keys and returns the values and their unit; `None` if an error makes them unclear.
     pub(crate) fn check(&self, at: &At<'_>, context: &Context<'_>) -> Option<(ValueType, Option<SmolStr>)> {
         context.whole(at, || self.check_parts(at, context))
     }
@@ -77,7 +77,7 @@ impl RawValues<'_> {
         (value, unit::check(self.unit, &at.key("unit"), context))
     }
 
-    /// Reports keys that values of this type do not have.
+    /// Reports keys that do not apply to values of this type.
     fn check_keys(&self, at: &At<'_>, context: &Context<'_>) {
         let is_number = matches!(self.kind, Kind::Float | Kind::Int);
         let keys = [

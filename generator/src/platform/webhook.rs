@@ -1,4 +1,4 @@
-//! `contacts.X.webhook`: a URL that carries no secret, and where its signing key is kept.
+//! `contacts.X.webhook`: a URL without secrets, and a reference to its signing key.
 
 use std::net::IpAddr;
 
@@ -14,11 +14,11 @@ use crate::{
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 1_024;
 
-/// What a reference to a secret looks like.
+/// The format of a reference to a secret.
 const REFERENCE_HELP: &str = "keep the secret in Secrets Manager or Parameter Store and refer to it: \
                               secret = \"secretsmanager:NAME\" or \"ssm:NAME\"";
 
-/// Checks a webhook; nothing if it cannot be used.
+/// Checks a webhook; `None` if it cannot be used.
 pub(crate) fn check(raw: &RawWebhook, at: &At<'_>, context: &Context<'_>) -> Option<Webhook> {
     match raw {
         RawWebhook::Url(url) => {
@@ -34,7 +34,8 @@ pub(crate) fn check(raw: &RawWebhook, at: &At<'_>, context: &Context<'_>) -> Opt
     }
 }
 
-/// Whether a reference names where a secret is kept, and is not the secret itself. The text is not repeated.
+/// Whether a reference names where a secret is stored and is not the secret itself. The text is not repeated in the
+/// report.
 fn check_secret(secret: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     let name = secret.strip_prefix("secretsmanager:").or_else(|| secret.strip_prefix("ssm:"));
     let fits = name.is_some_and(|name| {
@@ -49,7 +50,7 @@ fn check_secret(secret: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     fits
 }
 
-/// Whether a URL is plain https with a public host and nothing that could be a secret.
+/// Whether a URL is plain https with a public host and contains nothing that could be a secret.
 fn check_url(url: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     let wrong = |message: &str, help: &str| {
         context.report(Diagnostic::new(Code::InvalidWebhook, context.value(at), message).help(help));
@@ -63,7 +64,7 @@ fn check_url(url: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     if url.len() > URL_BYTES_MAX {
         return wrong("the URL is longer than 1,024 bytes", "use a shorter one");
     }
-    // First of all what could be a secret, whatever the scheme: other messages show the line.
+    // Possible secrets are checked first, whatever the scheme, because other messages show the line.
     let bare = url.split_once("://").map_or(url, |(_, rest)| rest);
     let end = bare.find(['/', '?', '#']).unwrap_or(bare.len());
     if bare[..end].contains('@') {
@@ -90,7 +91,7 @@ fn check_url(url: &str, at: &At<'_>, context: &Context<'_>) -> bool {
     check_host(authority).is_none_or(|(message, help)| wrong(message, help))
 }
 
-/// What is wrong with a host and its port, and what to do about it.
+/// What is wrong with a host and its port, and how to fix it.
 fn check_host(authority: &str) -> Option<(&'static str, &'static str)> {
     const HOST: &str = "name a public host, as in `https://host.example/path`";
     let (host, port) = match authority.strip_prefix('[') {
@@ -127,11 +128,11 @@ fn check_host(authority: &str) -> Option<(&'static str, &'static str)> {
     is_private.then_some((NOT_PUBLIC, HOST))
 }
 
-/// Domains without a public address: `localhost` and `local` are special-use names (RFC 6761, RFC 6762), as is `home.arpa`
-/// (RFC 8375), `internal` is reserved for private use, and `localdomain` is what systems call their own.
+/// Domains without a public address: `localhost` and `local` are special-use names (RFC 6761, RFC 6762), as is
+/// `home.arpa` (RFC 8375); `internal` is reserved for private use; and `localdomain` is a common local default.
 const PRIVATE_DOMAINS: [&str; 5] = [".localhost", ".localdomain", ".local", ".internal", ".home.arpa"];
 
-/// Whether the last label of a host makes it an IPv4 address, as it does in a browser: `127.1` is 127.0.0.1.
+/// Whether the last label of a host makes it an IPv4 address, as in a browser: `127.1` is 127.0.0.1.
 fn is_number(label: &str) -> bool {
     let hexadecimal = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     !label.is_empty() && label.bytes().all(|digit| digit.is_ascii_digit())

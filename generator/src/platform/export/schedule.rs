@@ -1,19 +1,19 @@
-//! Expressions of EventBridge Scheduler ("Schedule types in EventBridge Scheduler", Amazon EventBridge Scheduler user
-//! guide), as far as one must know how long nothing may happen between two moments.
+//! EventBridge Scheduler expressions ("Schedule types in EventBridge Scheduler", Amazon EventBridge Scheduler user
+//! guide), parsed as far as needed to find the longest gap between two runs.
 //!
-//! A schedule that ends, or that happens once, is none here.
+//! Schedules that end, or that run only once, are rejected.
 
 use fleetform_engine::units::Millis;
 use jiff::{ToSpan as _, civil};
 
-/// How often something happens.
+/// How often a schedule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rhythm {
-    /// The longest time from one moment to the next.
+    /// The longest time from one run to the next.
     pub(crate) longest_gap: Millis,
 }
 
-/// Why a text is no schedule.
+/// Why a text is not a valid schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoSchedule {
     #[error("a schedule is written as `cron(…)` or `rate(…)`")]
@@ -34,13 +34,13 @@ pub(crate) enum NoSchedule {
 
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
-/// Days that may lie between the last days of two months, or their second Mondays.
+/// Maximum number of days between the last days, or the second Mondays, of two consecutive months.
 const MONTHLY_DAYS: u64 = 35;
-/// The longest rate, in days: nobody exports less often.
+/// The longest rate, in days; a longer one makes no sense for exports.
 const RATE_DAYS_MAX: u64 = 366;
 
 impl Rhythm {
-    /// Reads an expression.
+    /// Parses an expression.
     pub(crate) fn parse(text: &str) -> Result<Self, NoSchedule> {
         let inside = |name: &str| text.strip_prefix(name)?.strip_prefix('(')?.strip_suffix(')');
         if let Some(rate) = inside("rate") {
@@ -89,7 +89,7 @@ fn parse_rate(text: &str) -> Result<Rhythm, NoSchedule> {
     Ok(Rhythm { longest_gap: Millis(gap) })
 }
 
-/// The most days from one day that is one to the next, over a leap year and those around it.
+/// The largest number of days from one matching day to the next, over a leap year and the years around it.
 fn longest_gap(is_one: impl Fn(civil::Date) -> bool) -> Option<u64> {
     let first = civil::date(2027, 1, 1);
     let (mut last, mut longest): (Option<u64>, Option<u64>) = (None, None);
@@ -105,7 +105,7 @@ fn longest_gap(is_one: impl Fn(civil::Date) -> bool) -> Option<u64> {
     longest
 }
 
-/// A number of digits alone.
+/// Parses a number that consists only of digits.
 fn whole(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
@@ -115,7 +115,7 @@ fn sunday_is_one(day: civil::Date) -> u32 {
     u32::from(day.weekday().to_sunday_one_offset().unsigned_abs())
 }
 
-/// What a field may be.
+/// The allowed values of a field.
 struct Field {
     name: &'static str,
     least: u32,
@@ -135,16 +135,16 @@ const MONTHS: Field = Field {
 const DAYS_OF_WEEK: Field =
     Field { name: "day of week", least: 1, most: 7, names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"] };
 
-/// The days of a field.
+/// The days that a field selects.
 enum Days {
-    /// By their numbers.
+    /// Days by number.
     These(Vec<u32>),
-    /// One of each month, whichever.
+    /// One day of each month, whichever it is.
     Monthly,
 }
 
 impl Field {
-    /// The numbers that a field names.
+    /// The numbers that a field selects.
     fn parse(&self, text: &str) -> Result<Vec<u32>, NoSchedule> {
         let wrong = || NoSchedule::Field { field: self.name, text: text.to_owned() };
         let mut numbers = Vec::new();
@@ -167,8 +167,8 @@ impl Field {
         Ok(numbers)
     }
 
-    /// The same of a field for days, which may say what a calendar says: the last one, the nearest weekday, the second
-    /// Monday. Not every month has a fifth one, or a 31st: those are refused.
+    /// Like `parse`, for a field of days, which may also use calendar terms: the last day, the nearest weekday, the
+    /// second Monday. Fifth weekdays and the 31st are rejected, because not every month has them.
     fn parse_days(&self, text: &str) -> Result<Days, NoSchedule> {
         let plain = |day: &str| self.number(day).is_some();
         let is_of_calendar = if self.most == DAYS_OF_WEEK.most {

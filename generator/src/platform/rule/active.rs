@@ -1,4 +1,4 @@
-//! `active`: the hours and days at which a rule holds, by the clock of the device's zone.
+//! `active`: the hours and days in which a rule is active, in the time zone of the device's zone.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::{
     source::At,
 };
 
-/// How a time of day is written. Midnight at the end of a day is `24:00`.
+/// The format of a time of day. Midnight at the end of a day is `24:00`.
 pub(crate) const CLOCK_PATTERN: &str = "^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$";
 
 const DAYS: [(Weekday, &str); 7] = [
@@ -29,13 +29,13 @@ const DAYS: [(Weekday, &str); 7] = [
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawActive {
-    /// Days, or runs of days such as `mon-fri`. Default: every day.
+    /// Days, or ranges of days such as `mon-fri`. Default: every day.
     #[schemars(length(min = 1, max = 7))]
     pub(crate) days: Option<Vec<DayWord>>,
-    /// When the rule begins to hold, such as `06:00`. After `to`, it holds over midnight.
+    /// When the rule becomes active, such as `06:00`. If later than `to`, the rule is active across midnight.
     #[schemars(required)]
     pub(crate) from: Option<Clock>,
-    /// When it ceases to hold, such as `22:00`.
+    /// When the rule stops being active, such as `22:00`.
     #[schemars(required)]
     pub(crate) to: Option<Clock>,
 }
@@ -69,7 +69,7 @@ impl JsonSchema for Clock {
     }
 }
 
-/// A day, or a run of days. Both ends belong to it, and it may go over the weekend.
+/// A day, or a range of days. Both ends are included, and it may span the weekend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DayWord {
     first: usize,
@@ -82,7 +82,7 @@ impl DayWord {
         (0..count).map(move |step| DAYS[(self.first + step) % DAYS.len()].0)
     }
 
-    /// Every word, single days first.
+    /// All valid words, single days first.
     fn words() -> Vec<String> {
         let names = || DAYS.iter().map(|(_, name)| *name);
         let runs = names().flat_map(|first| names().filter(move |last| *last != first).map(move |last| (first, last)));
@@ -114,7 +114,7 @@ impl JsonSchema for DayWord {
     }
 }
 
-/// Checks the hours of a rule.
+/// Checks the active hours of a rule.
 pub(super) fn check(raw: &RawActive, at: &At<'_>, context: &Context<'_>) -> Option<Active> {
     let (from, to) = (raw.from?, raw.to?);
     let from_at = at.key("from");

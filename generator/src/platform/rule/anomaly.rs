@@ -1,4 +1,4 @@
-//! `type = "anomaly"`: a value too far from what the device's own past lets expect.
+//! `type = "anomaly"`: a value that is too far from what the device's own history predicts.
 
 use fleetform_engine::{
     rule_set::{AnomalyMethod, Condition, Direction},
@@ -21,9 +21,9 @@ pub(super) const KIND: Kind = Kind {
     check,
 };
 
-/// Samples from which a past is known, unless the file says otherwise.
+/// Minimum number of samples in the history, unless the file sets it.
 pub(super) const MIN_SAMPLES: u32 = 30;
-/// Anomalous samples in a row, unless the file says otherwise.
+/// Number of consecutive anomalous samples, unless the file sets it.
 const MIN_CONSECUTIVE: u32 = 3;
 
 fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
@@ -60,7 +60,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     })
 }
 
-/// How many samples a window holds at any time. Of twelve buckets the newest has perhaps only just begun.
+/// The number of samples that a window always holds. The newest of its twelve buckets may have only just started.
 fn held(method: AnomalyMethod, window: Millis, every: Millis) -> u64 {
     let kept = match method {
         AnomalyMethod::Zscore => window.0 / 12 * 11,

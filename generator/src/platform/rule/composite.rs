@@ -1,4 +1,4 @@
-//! `type = "composite"`: other rules of the same device, taken together.
+//! `type = "composite"`: a combination of other rules on the same device.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub(super) const KIND: Kind = Kind {
     check,
 };
 
-/// Composite rules that may lie one below the other: the rules that read something themselves are a level of their own.
+/// Maximum nesting of composite rules; the rules that read metrics are an additional level.
 const LEVELS_MAX: usize = COMPOSITE_DEPTH_MAX - 1;
 
 fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
@@ -87,7 +87,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     Some(Condition::Composite { all, any, not })
 }
 
-/// Whether a composite rule may name another as it is written: a fleet rule is one of zones, and a composite one may name
+/// Whether a composite rule may name another as written: a fleet rule applies to zones, and a composite rule may name
 /// this one.
 fn may_be_named(name: &str, subject: &Subject<'_, '_>) -> bool {
     let kind = subject.context.written(&At::root("rules").key(name).key("type")).and_then(Value::as_str);
@@ -95,11 +95,11 @@ fn may_be_named(name: &str, subject: &Subject<'_, '_>) -> bool {
     !is_kind(&KIND) && !is_kind(&fleet::KIND) && !subject.context.is_broken(&At::root("rules").key(name))
 }
 
-/// Where rules can fire: zones, none for everywhere, by device type.
+/// Where rules can fire: zones by device type; `None` is everywhere.
 type Reach = BTreeMap<DeviceTypeId, Option<BTreeSet<ZoneId>>>;
 
-/// Checks what composite rules and the rules that they name have to do with each other, and lets one that names no
-/// device types read those on which it can fire.
+/// Checks composite rules against the rules that they name. A composite rule that names no device types gets those on
+/// which it can fire.
 pub(crate) fn complete(rules: &mut BTreeMap<RuleId, Rule>, raw: &RawRules<'_>, at: &At<'_>, context: &Context<'_>) {
     let mut left: BTreeMap<RuleId, Named> =
         rules.iter().filter_map(|(id, rule)| Some((id.clone(), Named::of(&rule.condition)?))).collect();
@@ -204,7 +204,7 @@ fn reach_of(rule: &Rule, named: &Named, rules: &BTreeMap<RuleId, Rule>, known: &
     reach
 }
 
-/// Where a rule holds. One that is not evaluated holds nowhere.
+/// Where a rule applies. A rule that is not evaluated applies nowhere.
 fn own_reach(rule: &Rule) -> Reach {
     let zones = || (!rule.zones.is_empty()).then(|| rule.zones.clone());
     let types = rule.device_types.iter().filter(|_| rule.enabled);
@@ -270,7 +270,7 @@ fn report_fleets(
     }
 }
 
-/// Where a rule names another.
+/// The location at which a rule names another.
 fn written(raw: Option<&RawRule>, name: &RuleId) -> Option<(&'static str, usize)> {
     let raw = raw?;
     [("all", &raw.all), ("any", &raw.any), ("not", &raw.not)].into_iter().find_map(|(key, names)| {
@@ -279,7 +279,7 @@ fn written(raw: Option<&RawRule>, name: &RuleId) -> Option<(&'static str, usize)
     })
 }
 
-/// Reports the first cycle among rules none of which is without another, and gives its rules.
+/// Reports the first cycle among rules that each depend on another, and returns its rules.
 fn report_cycle(left: &BTreeMap<RuleId, Named>, at: &At<'_>, context: &Context<'_>) -> Vec<RuleId> {
     let mut chain: Vec<&RuleId> = Vec::new();
     let mut next = left.keys().next();
@@ -298,6 +298,6 @@ fn report_cycle(left: &BTreeMap<RuleId, Named>, at: &At<'_>, context: &Context<'
         chain.push(id);
         next = left.get(id).and_then(|named| named.rules().find(|name| left.contains_key(*name)));
     }
-    // Not reached: every rule that is left names one that is left.
+    // Unreachable: each remaining rule names another remaining one.
     left.keys().cloned().collect()
 }

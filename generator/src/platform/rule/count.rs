@@ -1,4 +1,4 @@
-//! `type = "count"`: enough samples within a window meet a condition, in a row or not.
+//! `type = "count"`: enough samples within a window meet a condition, consecutive or not.
 
 use fleetform_engine::rule_set::{Condition, CountOf};
 use serde_json::json;
@@ -20,7 +20,8 @@ pub(super) const KIND: Kind = Kind {
     words: &["count", "COUNT"],
     required: &["metric", "window", "at_least"],
     optional: &["operator", "threshold", "equals"],
-    // Samples are compared with one number; with each device's own, a threshold rule with `samples` counts.
+    // Samples are compared with one number. To count samples against each device's own attribute, use a threshold rule
+    // with `samples`.
     shapes: || vec![("threshold", json!({ "type": "number" }))],
     check,
 };
@@ -30,7 +31,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     let window_ms = Bounds::new("1s", "30d").check_given(raw.window, &subject.at.key("window"), subject.context);
     let of = check_of(raw, subject);
     let (window_ms, at_least) = (window_ms?, raw.at_least?);
-    // From the first to the last of them lies one interval less.
+    // From the first to the last of them there is one interval fewer than there are samples.
     window::check(subject, window_ms, at_least, "at_least", |window, every| window.0 / every.0.max(1) + 1);
     Some(Condition::Count { of: of?, window_ms, at_least })
 }

@@ -30,7 +30,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     Some(Condition::DeviceAlarm { codes })
 }
 
-/// A code; a report of a text that no alarm has.
+/// Checks a code; reports a text that cannot be an alarm code.
 pub(crate) fn check_code(text: &str, span: Range<usize>, context: &Context<'_>) -> Option<AlarmCode> {
     let code = AlarmCode::new(text);
     if is_alarm_code(&code) {

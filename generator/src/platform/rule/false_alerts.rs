@@ -1,5 +1,5 @@
-//! How often an anomaly rule fires by chance alone, if values were distributed normally. Real values have heavier tails,
-//! so the estimate is a lower bound of what people will see.
+//! Estimates how often an anomaly rule fires by chance if values are normally distributed. Real values have heavier
+//! tails, so the estimate is a lower bound of what users will see.
 
 use fleetform_engine::{
     ids::ZoneId,
@@ -13,15 +13,16 @@ use crate::{
     platform::device_type::DeviceType,
 };
 
-/// More false alerts a day than this, over all devices of a rule, are not looked at for long.
+/// Maximum acceptable number of false alerts per day over all devices of a rule; with more than this, alerts are soon
+/// ignored.
 const FALSE_ALERTS_A_DAY_MAX: f64 = 1.0;
-/// Devices of a type that the file does not count.
+/// The assumed number of devices of a type for which the file gives no count.
 const DEVICES_ASSUMED: u64 = 100;
-/// Numbers of anomalous samples in a row that are tried for the help.
+/// The largest number of consecutive anomalous samples that is tried for the help text.
 const CONSECUTIVE_TRIED_MAX: u32 = 10;
 const DAY: Millis = Millis::from_secs(86_400);
 
-/// Warns of a rule whose false alerts are too many.
+/// Warns of a rule that raises too many false alerts.
 pub(super) fn check(
     raw: &RawRule,
     subject: &Subject<'_, '_>,
@@ -37,7 +38,7 @@ pub(super) fn check(
         let duration = raw.duration.map_or(Millis(0), |duration| duration.0);
         types()
             .map(|device_type| {
-                // A duration waits for more samples in a row: from the first to the last of them it must pass.
+                // A duration waits for more consecutive samples: it must elapse between the first and the last of them.
                 let lasting = duration.0.div_ceil(device_type.report_every.0.max(1)) + 1;
                 let consecutive = u64::from(consecutive).max(lasting);
                 samples_a_day(device_type, subject) * libm::pow(chance(sensitivity, direction), consecutive as f64)
@@ -76,7 +77,7 @@ pub(super) fn check(
     }));
 }
 
-/// Samples of all devices of a type in the rule's zones.
+/// The number of samples per day from all devices of a type in the rule's zones.
 fn samples_a_day(device_type: &DeviceType, subject: &Subject<'_, '_>) -> f64 {
     let covered = |zone: &ZoneId| subject.zones.is_empty() || subject.zones.contains(zone);
     let counted = device_type.count.iter().filter(|(zone, _)| covered(zone)).map(|(_, count)| u64::from(*count)).sum();
@@ -84,7 +85,7 @@ fn samples_a_day(device_type: &DeviceType, subject: &Subject<'_, '_>) -> f64 {
     devices as f64 * DAY.0 as f64 / device_type.report_every.0.max(1) as f64
 }
 
-/// The chance that a sample of a normal distribution lies so many deviations from the mean.
+/// The probability that a sample of a normal distribution lies this many deviations from the mean.
 fn chance(sensitivity: Finite, direction: Direction) -> f64 {
     let both = libm::erfc(sensitivity.get() / std::f64::consts::SQRT_2);
     match direction {
@@ -93,12 +94,12 @@ fn chance(sensitivity: Finite, direction: Direction) -> f64 {
     }
 }
 
-/// A number in two digits that count, as people say it.
+/// Formats a number with two significant digits, for readers.
 fn about(number: f64) -> String {
     if number < 0.01 {
         return "0.01 or less".to_owned();
     }
-    // From hundredths to thousands of millions: none is told of otherwise.
+    // From hundredths to billions; the warning never contains other values.
     let mut step = 0.001;
     while step * 100.0 <= number {
         step *= 10.0;

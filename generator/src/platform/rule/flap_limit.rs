@@ -1,4 +1,4 @@
-//! `flap_limit`: how often a rule may fire on a device before that is called flapping, such as `5/h`.
+//! `flap_limit`: how often a rule may fire on a device before this counts as flapping, such as `5/h`.
 
 use std::borrow::Cow;
 
@@ -9,12 +9,12 @@ use fleetform_engine::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-/// How it is written. [`FLAP_FIRINGS_MAX`] is 100.
+/// Its format. [`FLAP_FIRINGS_MAX`] is 100.
 pub(crate) const FLAP_LIMIT_PATTERN: &str = "^([1-9][0-9]?|100)/(m|h|d)$";
 
 const UNITS: [(&str, u64); 3] = [("m", 60), ("h", 3_600), ("d", 86_400)];
 
-/// A number of firings in a minute, an hour or a day.
+/// A number of firings per minute, hour or day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlapLimitWord(pub(crate) FlapLimit);
 
@@ -51,7 +51,7 @@ mod tests {
         let pattern = regex::Regex::new(FLAP_LIMIT_PATTERN).expect("a pattern");
         for text in ["5/h", "1/m", "100/d", "99/h", "0/h", "101/h", "5/w", "5", "/h", "05/h", "5/ h"] {
             let read = serde_json::from_value::<FlapLimitWord>(text.into()).is_ok();
-            // The schema is the stricter of the two: it comes first.
+            // The schema is the stricter of the two, because it is checked first.
             assert!(read || !pattern.is_match(text), "{text}");
             assert_eq!(pattern.is_match(text), ["5/h", "1/m", "100/d", "99/h"].contains(&text), "{text}");
         }

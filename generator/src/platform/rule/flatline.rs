@@ -1,4 +1,4 @@
-//! `type = "flatline"`: a value that has not changed for a time, as of a sensor that is stuck.
+//! `type = "flatline"`: a value that has not changed for some time, such as that of a stuck sensor.
 
 use fleetform_engine::{
     rule_set::Condition,

@@ -1,4 +1,4 @@
-//! `type = "fleet"`: too large a part of a zone's devices is offline, or has an alert of another rule.
+//! `type = "fleet"`: too many devices in a zone are offline, or have an alert of another rule.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +22,10 @@ use crate::{
     source::At,
 };
 
-/// A percentage as it is written.
+/// The format of a percentage.
 pub(crate) const PERCENT_PATTERN: &str = r"^[0-9]+(\.[0-9]+)?%$";
 
-/// What counts devices that have been silent for too long.
+/// The word that counts devices that have been silent for too long.
 const OFFLINE: &str = "offline";
 
 pub(super) const KIND: Kind = Kind {
@@ -33,7 +33,7 @@ pub(super) const KIND: Kind = Kind {
     required: &["of", "operator", "threshold"],
     optional: &["group_by"],
     shapes: || {
-        // Devices have no attribute in common that a part of them could be compared with.
+        // Devices share no attribute that the count could be compared with.
         vec![("threshold", json!({ "type": ["number", "string"], "minimum": 0, "pattern": PERCENT_PATTERN }))]
     },
     check,
@@ -67,7 +67,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     Some(Condition::Fleet { of: of?, operator: raw.operator.as_ref()?.0, threshold: threshold? })
 }
 
-/// Whether a name is nearer to the word for silent devices than to any rule.
+/// Whether a name is closer to the word for silent devices than to any rule.
 fn is_misspelt(name: &str, context: &Context<'_>) -> bool {
     let rules = || context.declared("rules");
     let is_rule = context.is_declared("rules", name) || rules().any(|rule| rule == OFFLINE);
@@ -79,7 +79,7 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
     let operator = raw.operator.as_ref()?.0;
     let (limit, most) = match raw.threshold.as_ref()? {
         RawThreshold::Fixed(share) if (f64::MIN_POSITIVE..1.0).contains(&share.get()) => {
-            // Binary fractions of a hundred have more digits than were written.
+            // Binary fractions of a hundred have more digits than the file contains.
             let percent = (share.get() * 1e8).round() / 1e6;
             context.report(
                 Diagnostic::new(
@@ -110,7 +110,7 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
         RawThreshold::Attribute { .. } => return None,
     };
     let (FleetLimit::Devices(value) | FleetLimit::Percent(value)) = limit;
-    // Devices are counted whole.
+    // The number of devices is an integer.
     let parts = Numbers { min: Some(Finite::ZERO), max: most, whole: most.is_none() };
     let what = if parts.never(operator, value) {
         "can never be met"
@@ -130,8 +130,8 @@ fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimi
     None
 }
 
-/// Checks what fleet rules and the rules that they name have to do with each other, and lets a fleet rule that names no
-/// device types count those of the rule that it names.
+/// Checks fleet rules against the rules that they name. A fleet rule that names no device types counts those of the
+/// rule that it names.
 pub(crate) fn complete(
     rules: &mut BTreeMap<RuleId, Rule>,
     raw: &RawRules<'_>,
@@ -155,7 +155,7 @@ pub(crate) fn complete(
     for (id, of) in fleets.collect::<Vec<_>>() {
         let place = at.key(id.as_str());
         if let FleetOf::Rule(of) = of {
-            // What is declared and not here is broken, and was reported with its own place.
+            // A rule that is declared but missing here is broken, and has been reported at its own location.
             let Some(named) = rules.get(&of) else { continue };
             if matches!(named.condition, Condition::Fleet { .. }) {
                 let other = at.key(of.as_str());
@@ -187,7 +187,7 @@ pub(crate) fn complete(
     }
 }
 
-/// Warns of a fleet rule that covers no zone in which enough devices are counted.
+/// Warns of a fleet rule that covers no zone with enough devices.
 fn check_size(id: &RuleId, rule: &Rule, scope: &Scope<'_>, at: &At<'_>, context: &Context<'_>) {
     let types: Vec<_> = rule.device_types.iter().filter_map(|id| scope.device_types.get(id)).collect();
     if types.iter().any(|device_type| device_type.count.is_empty()) {
@@ -215,7 +215,7 @@ fn check_size(id: &RuleId, rule: &Rule, scope: &Scope<'_>, at: &At<'_>, context:
     );
 }
 
-/// Whether so many devices never meet the condition of a fleet rule.
+/// Whether this many devices can never meet the condition of a fleet rule.
 fn exceeds(condition: &Condition, devices: u64) -> bool {
     let Condition::Fleet { operator, threshold: FleetLimit::Devices(limit), .. } = condition else { return false };
     Numbers { min: Some(Finite::ZERO), max: Finite::new(devices as f64), whole: true }.never(*operator, *limit)

@@ -16,7 +16,7 @@ use crate::{
     source::At,
 };
 
-/// No time is waited for.
+/// Without a waiting time.
 pub(super) const AT_ONCE: Hold = Hold::Duration { duration_ms: Millis(0), on_gap: OnGap::Reset, max_gap_ms: None };
 
 /// Checks `samples`, or `duration`, `on_gap` and `max_gap`.
@@ -54,7 +54,7 @@ pub(super) fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Hold> {
     Some(Hold::Duration { duration_ms: duration, on_gap, max_gap_ms: max_gap })
 }
 
-/// Reports `samples` in a rule of a kind that counts for itself. `instead` says how.
+/// Reports `samples` in a rule of a kind that has its own way to count. `instead` names it.
 pub(super) fn check_no_samples(raw: &RawRule, subject: &Subject<'_, '_>, instead: &str) {
     if raw.samples.is_none() {
         return;
@@ -71,7 +71,7 @@ pub(super) fn check_no_samples(raw: &RawRule, subject: &Subject<'_, '_>, instead
     );
 }
 
-/// Reports keys about samples in a rule of a kind that reads none.
+/// Reports sample keys in a rule of a kind that reads no samples.
 pub(super) fn check_no_sample_keys(raw: &RawRule, subject: &Subject<'_, '_>) {
     let keys = [
         ("samples", raw.samples.is_some()),
@@ -93,7 +93,7 @@ pub(super) fn check_no_sample_keys(raw: &RawRule, subject: &Subject<'_, '_>) {
     }
 }
 
-/// Reports keys that have no meaning beside `samples`.
+/// Reports keys that have no meaning in combination with `samples`.
 fn check_exclusive(raw: &RawRule, subject: &Subject<'_, '_>) {
     let keys =
         [("duration", raw.duration.is_some()), ("on_gap", raw.on_gap.is_some()), ("max_gap", raw.max_gap.is_some())];
@@ -112,7 +112,7 @@ fn check_exclusive(raw: &RawRule, subject: &Subject<'_, '_>) {
     }
 }
 
-/// Reports a duration that starts again with every sample, because samples lie further apart than a gap.
+/// Reports a duration that restarts with every sample, because samples are further apart than `max_gap`.
 fn check_gap(duration: Millis, max_gap: Millis, duration_at: &At<'_>, subject: &Subject<'_, '_>) {
     let slow = subject
         .timed()

@@ -1,4 +1,5 @@
-//! What the kinds that compare numbers have in common: a limit within reach, and a value at which alerts clear.
+//! Checks shared by the kinds that compare numbers: whether the limit can be reached, and the value at which alerts
+//! clear.
 
 use fleetform_engine::{
     rule_set::{Operator, Threshold, ValueType},
@@ -12,12 +13,12 @@ use crate::{
     platform::device_type::Reading,
 };
 
-/// What numbers may be compared with a limit.
+/// The numbers that may be compared with a limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Numbers {
     pub(crate) min: Option<Finite>,
     pub(crate) max: Option<Finite>,
-    /// Whether they are whole.
+    /// Whether they are integers.
     pub(crate) whole: bool,
 }
 
@@ -38,19 +39,19 @@ impl Numbers {
         }
     }
 
-    /// Whether none of them lies in a range, whose ends are in it.
+    /// Whether none of them lies in an inclusive range.
     pub(crate) fn none_within(self, from: Finite, to: Finite) -> bool {
         let is_between = self.whole && from.get().ceil() > to.get().floor();
         is_between || self.always(Operator::Above, to) || self.always(Operator::Below, from)
     }
 
-    /// Whether each of them meets a condition.
+    /// Whether all of them meet a condition.
     pub(crate) fn always(self, operator: Operator, limit: Finite) -> bool {
         self.never(opposite(operator), limit)
     }
 }
 
-/// How the value of a fixed threshold stands to the bounds of readings: which it can never pass, or always does.
+/// Checks a fixed threshold against the bounds of the readings, and reports one that is never or always exceeded.
 pub(crate) fn check_reach(
     subject: &Subject<'_, '_>,
     key: &str,
@@ -68,7 +69,7 @@ pub(crate) fn check_reach(
     report_reach(subject, key, message);
 }
 
-/// Reports a `clear` that the readings never come back to.
+/// Reports a `clear` value that the readings can never return to.
 pub(crate) fn check_clear_reach(subject: &Subject<'_, '_>, operator: Operator, clear: Option<Finite>) {
     let Some(clear) = clear.filter(|_| !matches!(operator, Operator::Equal | Operator::NotEqual)) else { return };
     if within(subject, |numbers| numbers.always(operator, clear)) {
@@ -77,7 +78,7 @@ pub(crate) fn check_clear_reach(subject: &Subject<'_, '_>, operator: Operator, c
     }
 }
 
-/// Whether the numbers of all readings pass a test, of which there is at least one.
+/// Whether the numbers of all readings pass a test. There must be at least one reading.
 fn within(subject: &Subject<'_, '_>, test: impl Fn(Numbers) -> bool) -> bool {
     let mut readings = subject.readings().peekable();
     readings.peek().is_some() && readings.all(|(_, reading)| numbers(reading).is_some_and(&test))
@@ -91,7 +92,7 @@ fn numbers(reading: &Reading) -> Option<Numbers> {
     }
 }
 
-/// Reports a number of a rule that does not go together with the bounds of its readings.
+/// Reports a number in a rule that is inconsistent with the bounds of its readings.
 fn report_reach(subject: &Subject<'_, '_>, key: &str, message: String) {
     let Some((device_type, reading)) = subject.readings().next() else { return };
     let Some(Numbers { min, max, whole }) = numbers(reading) else { return };
@@ -108,7 +109,7 @@ fn report_reach(subject: &Subject<'_, '_>, key: &str, message: String) {
     );
 }
 
-/// The operator that holds exactly where this one does not.
+/// The operator that holds exactly when this one does not.
 fn opposite(operator: Operator) -> Operator {
     match operator {
         Operator::Above => Operator::AtMost,
@@ -128,7 +129,7 @@ pub(crate) fn fixed(threshold: &Threshold) -> Finite {
     }
 }
 
-/// Reports a `clear` that lies on the alerting side of the threshold.
+/// Reports a `clear` value on the alerting side of the threshold.
 pub(crate) fn check_clear(subject: &Subject<'_, '_>, operator: Operator, threshold: Finite, clear: Option<Finite>) {
     let Some(clear) = clear else { return };
     let place = subject.at.key("clear");

@@ -1,6 +1,6 @@
-//! `[rules.X]`: what must hold for an alert. The artifact's form is the checked form.
+//! `[rules.X]`: the condition of an alert. The form in the rule set is the checked form.
 //!
-//! Here are the keys that all kinds have; each kind's own are in a file of its own, listed once in [`KINDS`].
+//! The keys that all kinds share are here; each kind has a file for its own keys and is listed once in [`KINDS`].
 
 pub(crate) mod active;
 mod anomaly;
@@ -49,27 +49,27 @@ use crate::{
     source::At,
 };
 
-/// A kind of rule: its words, and which of the keys that only some kinds have are its own.
+/// A kind of rule: its words, and which of the optional keys belong to it.
 pub(crate) struct Kind {
-    /// Its name, then the source system's.
+    /// Its name, followed by the source system's names.
     pub(crate) words: &'static [&'static str],
-    /// Keys that it must have.
+    /// Required keys.
     pub(crate) required: &'static [&'static str],
-    /// Keys that it may have.
+    /// Optional keys.
     pub(crate) optional: &'static [&'static str],
-    /// Keys whose values this kind takes in fewer shapes than others do.
+    /// Keys for which this kind accepts fewer shapes than other kinds do.
     pub(crate) shapes: fn() -> Vec<(&'static str, Value)>,
-    /// From the raw form to the condition.
+    /// Turns the raw form into the condition.
     check: fn(&RawRule, &Subject<'_, '_>) -> Option<Condition>,
 }
 
 impl Kind {
-    /// Whether a key is its own, which kinds without it do not take.
+    /// Whether a key belongs to this kind.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.required.contains(&key) || self.optional.contains(&key)
     }
 
-    /// Whether it looks at the samples of a metric.
+    /// Whether it reads the samples of a metric.
     fn reads_samples(&self) -> bool {
         self.required.contains(&"metric")
     }
@@ -91,7 +91,7 @@ pub(crate) const KINDS: [Kind; 11] = [
 ];
 
 impl RawRule {
-    /// Checks a rule; nothing if it cannot be evaluated.
+    /// Checks a rule; `None` if it cannot be evaluated.
     pub(crate) fn check(&self, id: &RuleId, scope: &Scope<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Rule> {
         let user = || format!("rule `{id}`");
         let severity =
@@ -128,7 +128,7 @@ impl RawRule {
                 let metric = metric.as_ref().and_then(Option::as_ref);
                 let subject = Subject::new(id, metric, types, &zones, scope, at, context);
                 let condition = kind.and_then(|kind| (kind.check)(self, &subject));
-                // The silence itself is what is waited for.
+                // The silence itself is the waiting time.
                 let is_silence = matches!(condition, Some(Condition::NoData { .. }));
                 (condition, if is_silence { Some(hold::AT_ONCE) } else { hold::check(self, &subject) })
             }
@@ -163,8 +163,8 @@ impl RawRule {
         })
     }
 
-    /// The device types that a rule reads: those it names, or all that have its metric. Where nobody knows what the metric
-    /// is like in one of them, it is marked as broken.
+    /// Returns the device types that a rule reads: those it names, or all that have its metric. If the metric is
+    /// unclear in one of them, the rule is marked as broken.
     fn check_metric(
         &self,
         id: &RuleId,
@@ -202,7 +202,7 @@ impl RawRule {
         (!kept.is_empty()).then_some(kept)
     }
 
-    /// Those of the device types that a rule names which report its metric.
+    /// Returns the named device types that report its metric.
     fn check_named(
         &self,
         id: &RuleId,
@@ -258,7 +258,7 @@ impl RawRule {
         });
     }
 
-    /// Warns of a rule whose device types are counted, and counted nowhere in its zones.
+    /// Warns of a rule whose device types have counts, but none in the rule's zones.
     fn check_presence(
         &self,
         id: &RuleId,
@@ -289,12 +289,12 @@ impl RawRule {
     }
 }
 
-/// The name of the contact that a rule's inline `notifications` make.
+/// The name of the contact that is created for a rule's inline `notifications`.
 pub(crate) fn implicit_contact(id: &RuleId) -> Option<ContactId> {
     ContactId::new(&format!("{id}-notifications")).ok()
 }
 
-/// The raw contact that a rule's inline `notifications` make.
+/// The raw contact that is created for a rule's inline `notifications`.
 pub(crate) fn implicit_raw(notifications: &RawNotifications) -> RawContact {
     RawContact {
         sms: notifications.sms.clone(),

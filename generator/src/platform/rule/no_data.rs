@@ -24,7 +24,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     Some(Condition::NoData { after_ms })
 }
 
-/// Reports a silence that a healthy device may keep, as `offline_after` is reported.
+/// Reports a silence that is normal for a healthy device, in the same way as for `offline_after`.
 fn check_not_too_soon(after: Millis, subject: &Subject<'_, '_>, place: &At<'_>) {
     let context = subject.context;
     let sweep_every = subject.scope.sweep_every;

@@ -15,7 +15,7 @@ pub(super) const KIND: Kind = Kind {
     required: &["metric", "operator", "threshold", "per"],
     optional: &["clear"],
     shapes: || {
-        // A rate is hardly ever exactly a number, and is not compared with an attribute.
+        // A rate hardly ever equals a number exactly, and is not compared with an attribute.
         let ordered = &OPERATORS[..4];
         let signs = ordered.iter().map(|(operator, _)| operator.as_str());
         let words: Vec<&str> = signs.chain(ordered.iter().map(|(_, alias)| *alias)).collect();

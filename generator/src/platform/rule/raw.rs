@@ -1,4 +1,4 @@
-//! `[rules.X]` as it is written: the keys of all kinds in one flat table, with the source system's words.
+//! `[rules.X]` as it is written: the keys of all kinds in one flat table, including the source system's words.
 
 use std::borrow::Cow;
 
@@ -23,67 +23,68 @@ pub(crate) struct RawRule {
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(crate) kind: Option<KindWord>,
-    /// What it reads: a reading of a device type, or a health value of `message.health`.
+    /// The metric that it reads: a reading of a device type, or a health value of `message.health`.
     pub(crate) metric: Option<String>,
     /// How urgent its alerts are.
     #[schemars(required)]
     pub(crate) severity: Option<String>,
-    /// Where it holds, with what lies in these zones. Default: everywhere.
+    /// Zones that it applies to, including the zones in them. Default: everywhere.
     #[schemars(length(min = 1))]
     pub(crate) zones: Option<Vec<String>>,
-    /// Device types that it reads. Default: all that have the metric.
+    /// Device types that it applies to. Default: all that have the metric.
     #[schemars(length(min = 1))]
     pub(crate) device_types: Option<Vec<String>>,
-    /// How long the condition must hold before the rule fires. Of a `no_data` rule: how long a device must be silent; the
-    /// default is then its type's `offline_after`.
+    /// How long the condition must hold before the rule fires. For a `no_data` rule: how long a device must be silent;
+    /// the default is then its type's `offline_after`.
     #[schemars(extend("default" = "0s"))]
     pub(crate) duration: Option<Duration>,
-    /// Instead of `duration`: the condition must hold in so many of the last samples.
+    /// Instead of `duration`: the condition must hold in this many of the last samples.
     pub(crate) samples: Option<RawSamples>,
     /// How long the value must be clear before an alert resolves.
     #[schemars(extend("default" = "0s"))]
     pub(crate) keep_firing_for: Option<Duration>,
-    /// What a gap in the samples does to `duration`: `reset` starts it again, `hold` lets it run on.
+    /// What a gap in the samples does to `duration`: `reset` restarts it, `hold` lets it continue.
     #[schemars(extend("default" = "reset"))]
     pub(crate) on_gap: Option<RawOnGap>,
-    /// The longest time between two samples that is no gap. Default: three times the type's `report_every`.
+    /// The longest time between two samples that does not count as a gap. Default: three times the type's
+    /// `report_every`.
     pub(crate) max_gap: Option<Duration>,
-    /// Samples of a device that are seen before the first evaluation; of an anomaly rule, those that its past must hold,
-    /// 30 unless given.
+    /// Samples of a device before the first evaluation; for an anomaly rule, the samples that its history must contain,
+    /// 30 by default.
     #[schemars(range(min = 1, max = 10_000), extend("default" = 1))]
     pub(crate) min_samples: Option<u32>,
-    /// Contacts that are told as well as those of the routes.
+    /// Contacts to notify in addition to those of the routes.
     #[schemars(length(max = 50))]
     pub(crate) notify: Option<Vec<String>>,
-    /// Addresses that are told of this rule alone.
+    /// Addresses to notify of this rule only.
     pub(crate) notifications: Option<Box<RawNotifications>>,
-    /// Text of a notice, with `{device}`, `{zone}`, `{value}`, `{threshold}`, `{duration}` and the like.
+    /// Text of a notice, with placeholders such as `{device}`, `{zone}`, `{value}`, `{threshold}` and `{duration}`.
     #[schemars(length(min = 1, max = 300))]
     pub(crate) summary: Option<String>,
-    /// Where an operator reads on.
+    /// A link to instructions for operators.
     #[schemars(regex(pattern = "^https://"), length(max = 500))]
     pub(crate) runbook: Option<String>,
-    /// Who answers for the rule.
+    /// The person or team that owns the rule.
     #[schemars(length(min = 1, max = 200))]
     pub(crate) owner: Option<String>,
     /// Whether it is evaluated.
     #[schemars(extend("default" = true))]
     pub(crate) enabled: Option<bool>,
-    /// Whether it is evaluated without ever notifying.
+    /// Whether it is evaluated without sending notices.
     #[schemars(extend("default" = false))]
     pub(crate) shadow: Option<bool>,
-    /// The hours and days at which it holds, by the clock of the device's zone. Default: always.
+    /// The hours and days in which it is active, in the time zone of the device's zone. Default: always.
     pub(crate) active: Option<RawActive>,
-    /// More firings on one device than this are told of once, as flapping, and then no more until none has come for as
-    /// long.
+    /// If a rule fires more often than this on one device, one notice reports it as flapping; further notices are
+    /// withheld until it has not fired for as long.
     #[schemars(extend("default" = "5/h"))]
     pub(crate) flap_limit: Option<FlapLimitWord>,
     /// How a value is compared with the threshold.
     pub(crate) operator: Option<OperatorWord>,
-    /// What a value is compared with: a number, or each device's own attribute; of a fleet rule, a number of devices or a
-    /// percentage of them.
+    /// What a value is compared with: a number, or each device's own attribute; for a fleet rule, a number or a
+    /// percentage of devices.
     pub(crate) threshold: Option<RawThreshold>,
-    /// The value at whose far side an alert clears. Default: the threshold.
+    /// The value beyond which an alert clears. Default: the threshold.
     #[schemars(with = "Option<f64>")]
     pub(crate) clear: Option<Finite>,
     /// Lowest good value.
@@ -92,57 +93,58 @@ pub(crate) struct RawRule {
     /// Highest good value.
     #[schemars(with = "Option<f64>")]
     pub(crate) max: Option<Finite>,
-    /// The time that the threshold of a rate is given for.
+    /// The unit of time that the threshold of a rate refers to.
     pub(crate) per: Option<Duration>,
-    /// The word or truth value that raises an alert.
+    /// The word or boolean that raises an alert.
     pub(crate) equals: Option<RawState>,
-    /// The value that it must have come from.
+    /// The required previous value.
     pub(crate) from: Option<RawState>,
-    /// How mean and deviation are estimated: `ewma` with fading weights, `zscore` over the window, `mad` by medians.
+    /// How mean and deviation are estimated: `ewma` with decaying weights, `zscore` over the window, `mad` with
+    /// medians.
     #[schemars(extend("default" = "ewma"))]
     pub(crate) method: Option<RawMethod>,
     /// How far back samples count.
     #[schemars(extend("examples" = ["1h"]))]
     pub(crate) window: Option<Duration>,
-    /// The distance from the mean, in deviations, from which a sample is anomalous.
+    /// The distance from the mean, in deviations, at which a sample is anomalous.
     #[schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0))]
     pub(crate) sensitivity: Option<Finite>,
-    /// The least deviation that is reckoned with, in the metric's unit: smaller changes are never far.
+    /// The minimum deviation assumed, in the metric's unit, so that small changes are never anomalous.
     #[schemars(with = "Option<f64>", extend("exclusiveMinimum" = 0))]
     pub(crate) min_std: Option<Finite>,
-    /// The least deviation that is reckoned with, as a share of the mean.
+    /// The minimum deviation assumed, as a fraction of the mean.
     #[schemars(with = "Option<f64>", range(min = 0, max = 1), extend("default" = 0))]
     pub(crate) min_rel_std: Option<Finite>,
-    /// So many anomalous samples in a row raise an alert.
+    /// The number of consecutive anomalous samples that raise an alert.
     #[schemars(range(min = 1, max = CONSECUTIVE_MAX), extend("default" = 3))]
     pub(crate) min_consecutive: Option<u32>,
-    /// Anomalous samples stay out of the past for so long; what lasts longer is the new normal.
+    /// How long anomalous samples are excluded from the history; a change that lasts longer becomes the new normal.
     #[schemars(extend("default" = "30m"))]
     pub(crate) rebaseline_after: Option<Duration>,
     /// Which side of the mean is anomalous.
     #[schemars(extend("default" = "both"))]
     pub(crate) direction: Option<RawDirection>,
-    /// The largest distance from where the value stood that is no change.
+    /// The largest deviation from the earlier value that does not count as a change.
     #[schemars(with = "Option<f64>", range(min = 0), extend("default" = 0))]
     pub(crate) tolerance: Option<Finite>,
-    /// So many samples in the window raise an alert.
+    /// The number of samples in the window that raise an alert.
     #[schemars(range(min = 1, max = COUNT_MAX))]
     pub(crate) at_least: Option<u32>,
     /// Rules that must all fire on the device.
     #[schemars(length(min = 1, max = COMPOSITE_RULES_MAX))]
     pub(crate) all: Option<Vec<String>>,
-    /// Rules of which one must fire on the device.
+    /// Rules of which at least one must fire on the device.
     #[schemars(length(min = 1, max = COMPOSITE_RULES_MAX))]
     pub(crate) any: Option<Vec<String>>,
     /// Rules of which none may fire on the device.
     #[schemars(length(min = 1, max = COMPOSITE_RULES_MAX))]
     pub(crate) not: Option<Vec<String>>,
-    /// Codes of the alarms that count. Default: all.
+    /// Alarm codes that it applies to. Default: all.
     #[schemars(length(min = 1, max = 100))]
     pub(crate) codes: Option<Vec<String>>,
-    /// Which devices are counted: those that are `offline`, or those on which the rule of this name fires.
+    /// Which devices are counted: those that are `offline`, or those on which the named rule fires.
     pub(crate) of: Option<String>,
-    /// Devices are counted by zone, with the zones in it.
+    /// Devices are counted per zone, including the zones in it.
     #[schemars(extend("default" = "zone"))]
     pub(crate) group_by: Option<RawGroupBy>,
 }
@@ -151,10 +153,10 @@ pub(crate) struct RawRule {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawSamples {
-    /// So many samples.
+    /// This many samples.
     #[schemars(required, range(min = 1, max = SAMPLES_OF_MAX))]
     pub(crate) breach: Option<u32>,
-    /// Of the last this many.
+    /// Out of the last this many.
     #[schemars(required, range(min = 1, max = SAMPLES_OF_MAX))]
     pub(crate) of: Option<u32>,
 }
@@ -196,7 +198,7 @@ pub(crate) enum RawGroupBy {
     Zone,
 }
 
-/// The source system's form of contacts, inside a rule.
+/// The source system's format for contacts, inside a rule.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawNotifications {
@@ -206,7 +208,7 @@ pub(crate) struct RawNotifications {
     /// E-mail addresses.
     #[schemars(length(max = 100))]
     pub(crate) email: Option<Vec<String>>,
-    /// A system that is told by HTTPS.
+    /// A system that receives notices over HTTPS.
     pub(crate) webhook: Option<RawWebhook>,
 }
 
@@ -235,7 +237,7 @@ impl JsonSchema for KindWord {
     }
 }
 
-/// Operators with the source system's words for them.
+/// The operators, with the source system's words for them.
 pub(crate) const OPERATORS: [(Operator, &str); 6] = [
     (Operator::Above, "GREATER_THAN"),
     (Operator::AtLeast, "GREATER_THAN_OR_EQUAL"),
@@ -245,7 +247,7 @@ pub(crate) const OPERATORS: [(Operator, &str); 6] = [
     (Operator::NotEqual, "NOT_EQUAL"),
 ];
 
-/// An operator as it is written.
+/// An operator as written.
 #[derive(Debug)]
 pub(crate) struct OperatorWord(pub(crate) Operator);
 
@@ -271,7 +273,7 @@ impl JsonSchema for OperatorWord {
     }
 }
 
-/// A threshold as it is written.
+/// A threshold as written.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum RawThreshold {
@@ -279,11 +281,11 @@ pub(crate) enum RawThreshold {
     Fixed(Finite),
     /// A percentage.
     Share(String),
-    /// Each device's own.
+    /// Each device's own attribute.
     Attribute {
         /// The attribute.
         attribute: Option<String>,
-        /// For devices and device types without it.
+        /// The value for devices and device types without it.
         default: Option<Finite>,
     },
 }
@@ -308,7 +310,7 @@ impl JsonSchema for RawThreshold {
     }
 }
 
-/// A value of an enum or bool reading, as it is written.
+/// A value of an enum or bool reading, as written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct RawState(pub(crate) StateValue);

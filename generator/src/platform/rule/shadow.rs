@@ -1,6 +1,7 @@
-//! Rules that another rule makes needless: it fires whenever they do, and is at least as urgent.
+//! Rules that another rule makes redundant: it fires whenever they do, and is at least as urgent.
 //!
-//! Rules are compared inside groups of the same metric, direction and scope, so the cost grows with their number.
+//! Rules are compared only within groups of the same metric, direction and scope, so the cost grows linearly with the
+//! number of rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -16,7 +17,7 @@ use crate::{
     source::At,
 };
 
-/// A fixed threshold, as something that orders rules: the smaller, the sooner the rule fires.
+/// A fixed threshold that orders rules: the smaller it is, the sooner the rule fires.
 struct Candidate<'r> {
     id: &'r RuleId,
     looseness: f64,
@@ -24,7 +25,7 @@ struct Candidate<'r> {
     rank: u32,
 }
 
-/// Warns of rules that another one makes needless.
+/// Warns of rules that another rule makes redundant.
 pub(crate) fn check(
     rules: &BTreeMap<RuleId, Rule>,
     severities: &BTreeMap<SeverityId, Severity>,
@@ -32,10 +33,10 @@ pub(crate) fn check(
     at: &At<'_>,
     context: &Context<'_>,
 ) {
-    // A rule that a route names goes to somebody else, and is needed for that.
+    // A rule that a route names goes to other recipients, and is needed for that.
     let routed: BTreeSet<&RuleId> = routes.iter().flat_map(|route| &route.matches.rules).collect();
     let compared = |(id, rule): &(&RuleId, &Rule)| rule.enabled && !rule.shadow && !routed.contains(id);
-    // Most rules are alone with what they read, and are compared with none.
+    // Most rules are the only one that reads their metric, and are not compared at all.
     let mut places: HashMap<_, usize> = HashMap::with_capacity(rules.len());
     let mut neighbours: Vec<Vec<(&RuleId, &Rule)>> = Vec::with_capacity(rules.len());
     for (id, rule) in rules.iter().filter(compared) {
@@ -50,7 +51,7 @@ pub(crate) fn check(
     }
 }
 
-/// Warns of those among rules of the same zones, device types and metric that another of them makes needless.
+/// Warns of the redundant rules among those with the same zones, device types and metric.
 fn compare(
     rules: &[(&RuleId, &Rule)],
     severities: &BTreeMap<SeverityId, Severity>,
@@ -100,12 +101,12 @@ fn compare(
     }
 }
 
-/// What a rule is about beside its metric, zones and device types, apart from its condition.
+/// What a rule is about apart from its metric, zones, device types and condition.
 fn scope(rule: &Rule) -> String {
     format!("{:?} {:?} {} {:?}", rule.notify, rule.keep_firing_for_ms, rule.min_samples, rule.active)
 }
 
-/// Direction, looseness and duration of a rule that such a comparison can order.
+/// Direction, looseness and duration of a rule, if such a comparison can order it.
 fn ordered(rule: &Rule) -> Option<(String, f64, Millis)> {
     let Hold::Duration { duration_ms, on_gap, max_gap_ms } = &rule.hold else { return None };
     let (kind, operator, threshold, clear) = match &rule.condition {

@@ -1,4 +1,4 @@
-//! `type = "state"`: a value is, or becomes, a word or a truth value.
+//! `type = "state"`: a value equals or becomes a word or a boolean.
 
 use fleetform_engine::rule_set::{Condition, StateValue, ValueType};
 use smol_str::SmolStr;
@@ -39,7 +39,7 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     Some(Condition::State { equals: equals.0.clone(), from: raw.from.as_ref().map(|from| from.0.clone()) })
 }
 
-/// Whether all values that the rule reads are words or truth values; a report of the first that is not.
+/// Whether all values that the rule reads are words or booleans; reports the first that is not.
 pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
     let metric = subject.at.key("metric");
     let report = |message: String| {
@@ -71,7 +71,7 @@ pub(super) fn check_type(subject: &Subject<'_, '_>) -> bool {
     }
 }
 
-/// Reports a state that one of the readings never takes.
+/// Reports a state that one of the readings can never have.
 pub(super) fn check_state(state: &RawState, key: &str, subject: &Subject<'_, '_>) {
     let takes = |value: &ValueType| match (value, &state.0) {
         (ValueType::Bool, StateValue::Bool(_)) => true,

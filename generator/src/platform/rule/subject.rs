@@ -1,4 +1,5 @@
-//! What a rule is about while it is checked: who reports what, and which of it the rule reads.
+//! The subject of a rule while it is checked: which device types report which metrics, and which of these the rule
+//! reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +25,14 @@ pub(crate) struct Scope<'p> {
     pub(crate) zones: &'p Zones,
     pub(crate) device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
     pub(crate) message: &'p Message,
-    /// How often silence is seen.
+    /// How often silence is detected.
     pub(crate) sweep_every: Millis,
-    /// The device types that report a metric, in their order.
+    /// The device types that report a metric, in order.
     pub(super) metrics: BTreeMap<&'p str, Vec<(&'p DeviceTypeId, &'p Reading)>>,
 }
 
 impl<'p> Scope<'p> {
-    /// Collects who reports what.
+    /// Collects which device types report which metrics.
     pub(crate) fn new(
         zones: &'p Zones,
         device_types: &'p BTreeMap<DeviceTypeId, DeviceType>,
@@ -48,24 +49,24 @@ impl<'p> Scope<'p> {
     }
 }
 
-/// A rule during its check: what it is about.
+/// The subject of a rule while it is checked.
 pub(crate) struct Subject<'s, 'd> {
     pub(crate) id: &'s RuleId,
-    /// None for kinds that read no samples.
+    /// `None` for kinds that read no samples.
     pub(crate) metric: Option<&'s MetricId>,
     /// The device types that it reads.
     pub(crate) types: &'s [DeviceTypeId],
-    /// The zones in which it holds; empty for everywhere.
+    /// The zones that it applies to; empty for everywhere.
     pub(crate) zones: &'s BTreeSet<ZoneId>,
     pub(crate) scope: &'s Scope<'s>,
     pub(crate) at: &'s At<'s>,
     pub(crate) context: &'s Context<'d>,
-    /// The readings that it reads; health values have none, and where one of them is broken there are none.
+    /// The readings that it reads. Health values have none; if one of the readings is broken, the list is empty.
     readings: Vec<(&'s DeviceTypeId, &'s Reading)>,
 }
 
 impl<'s, 'd> Subject<'s, 'd> {
-    /// What a rule is about. `types` are those of the scope.
+    /// Determines the subject of a rule. `types` must be those of the scope.
     pub(crate) fn new(
         id: &'s RuleId,
         metric: Option<&'s MetricId>,
@@ -81,24 +82,24 @@ impl<'s, 'd> Subject<'s, 'd> {
         Self { id, metric, types, zones, scope, at, context, readings }
     }
 
-    /// The name of its metric; kinds that read none do not ask.
+    /// The name of its metric. Only for kinds that read one.
     pub(crate) fn metric(&self) -> &'s str {
         self.metric.map_or("", MetricId::as_str)
     }
 
-    /// The readings that it reads; health values have none, and where one of them is broken there are none.
+    /// The readings that it reads. Health values have none; if one of the readings is broken, there are none.
     pub(crate) fn readings(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s Reading)> {
         self.readings.iter().copied()
     }
 
-    /// The device types that it reads, those of which it is known how often their devices report and send.
+    /// The device types that it reads, limited to those whose reporting and sending intervals are known.
     pub(crate) fn timed(&self) -> impl Iterator<Item = (&'s DeviceTypeId, &'s DeviceType)> {
         let all = At::root("device_types");
         let timed = self.types.iter().filter(move |id| is_timed(&all.key(id.as_str()), self.context));
         timed.filter_map(|id| Some((id, self.scope.device_types.get(id)?)))
     }
 
-    /// Where a reading's key stands, for a second place.
+    /// The location of a key of a reading, for use as a related location.
     pub(crate) fn reading_span(&self, device_type: &DeviceTypeId, key: &str) -> std::ops::Range<usize> {
         let types = At::root("device_types");
         let table = types.key(device_type.as_str());
@@ -107,7 +108,7 @@ impl<'s, 'd> Subject<'s, 'd> {
         self.context.value(&reading.key(key))
     }
 
-    /// Whether all values that it reads are numbers; a report of the first that is not.
+    /// Whether all values that it reads are numbers; reports the first that is not.
     pub(crate) fn check_numeric(&self) -> bool {
         let other = self
             .readings()

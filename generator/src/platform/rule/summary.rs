@@ -1,4 +1,4 @@
-//! `summary`: the text of a notice, and the placeholders in it.
+//! `summary`: the text of a notice, and its placeholders.
 
 use crate::{
     check::context::{Context, listing, nearest, shown},
@@ -6,11 +6,11 @@ use crate::{
     source::At,
 };
 
-/// What a notice fills in.
+/// The placeholders that a notice fills in.
 pub(crate) const PLACEHOLDERS: [&str; 9] =
     ["device", "zone", "rule", "severity", "metric", "value", "threshold", "duration", "since"];
 
-/// Reports placeholders that a notice does not know.
+/// Reports placeholders that a notice does not support.
 pub(super) fn check(text: &str, at: &At<'_>, context: &Context<'_>) {
     let mut rest = text;
     while let Some(start) = rest.find('{') {

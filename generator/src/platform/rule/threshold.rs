@@ -20,7 +20,7 @@ pub(super) const KIND: Kind = Kind {
     words: &["threshold", "THRESHOLD"],
     required: &["metric", "operator", "threshold"],
     optional: &["clear"],
-    // A share is one of devices, which fleet rules compare.
+    // Percentages are of devices; only fleet rules compare them.
     shapes: || vec![("threshold", json!({ "type": ["number", "object"] }))],
     check,
 };

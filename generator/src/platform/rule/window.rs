@@ -1,4 +1,4 @@
-//! `window`, against the number of samples that a rule waits for in it.
+//! Checks `window` against the number of samples that a rule waits for in it.
 
 use fleetform_engine::units::Millis;
 
@@ -9,8 +9,8 @@ use crate::{
     source::At,
 };
 
-/// Reports a window in which some device type never sends as many samples as the rule waits for. `holds` says how many
-/// lie in a window when one comes so often.
+/// Reports a window in which some device type can never send as many samples as the rule waits for. `holds` returns the
+/// number of samples in a window at a given interval.
 pub(super) fn check(
     subject: &Subject<'_, '_>,
     window: Millis,
@@ -43,7 +43,7 @@ pub(super) fn check(
     if context.is_written(&table.key("report_every")) {
         diagnostic = diagnostic.related(context.value(&table.key("report_every")), "samples come this often");
     }
-    // Whole intervals, one more at a time: the shortest window that is long enough is seldom far.
+    // Tries whole intervals in increasing order: the shortest window that suffices is usually close.
     let enough = (1..=u64::from(samples) * 2)
         .map(|intervals| Millis(intervals.saturating_mul(every.0)))
         .find(|window| holds(*window, every) >= u64::from(samples));

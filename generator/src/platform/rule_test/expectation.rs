@@ -1,4 +1,4 @@
-//! `expect` of a test: where its rule must stand at a time.
+//! `expect` in a test: the expected state of its rule at a time.
 
 use std::collections::BTreeMap;
 
@@ -20,24 +20,25 @@ use crate::{
     source::At,
 };
 
-/// Gaps that somebody may have forgotten. A test that lacks more is another one.
+/// Maximum number of missing gaps for which the help proposes to add them. A test that lacks more is probably a
+/// different one.
 const MORE_MAX: u64 = 1_000;
 
 /// An item of `expect` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawExpectation {
-    /// When, from the first sample on. A sample of that time counts.
+    /// The time, from the first sample on. A sample at exactly that time counts.
     #[schemars(required)]
     pub(crate) at: Option<Duration>,
-    /// Where the rule stands. `resolved` is inactive with an episode behind it.
+    /// The expected state of the rule. `resolved` is inactive after an episode.
     #[schemars(required)]
     pub(crate) state: Option<RawExpectedState>,
     /// The severity of the alert.
     pub(crate) severity: Option<String>,
-    /// The value that the alert tells of: the one compared last, or the one that ended it.
+    /// The value that the alert reports: the one compared last, or the one that ended it.
     pub(crate) value: Option<RawItem>,
-    /// Whether somebody was told of the episode by then, or of its end where it is resolved.
+    /// Whether a notice had been sent by then: of the episode, or of its end if it is resolved.
     pub(crate) notified: Option<bool>,
 }
 
@@ -52,36 +53,36 @@ pub(crate) enum RawExpectedState {
     Resolved,
 }
 
-/// Where a rule must stand at a time.
+/// The expected state of a rule at a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
-    /// When, from the first sample on.
+    /// The time, from the first sample on.
     pub at: Millis,
-    /// Where.
+    /// The state.
     pub state: ExpectedState,
-    /// The alert's severity, if that is expected.
+    /// The alert's severity, if it is checked.
     pub severity: Option<SeverityId>,
-    /// The alert's value, if that is expected.
+    /// The alert's value, if it is checked.
     pub value: Option<Observed>,
-    /// Whether somebody was told, if that is expected.
+    /// Whether a notice was sent, if it is checked.
     pub notified: Option<bool>,
 }
 
-/// A state that a test can ask for.
+/// A state that a test can expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpectedState {
-    /// Neither pending nor firing, whatever was before.
+    /// Neither pending nor firing, whatever came before.
     Inactive,
-    /// The condition holds, and not for long enough yet.
+    /// The condition holds, but not for long enough yet.
     Pending,
-    /// An episode runs.
+    /// An episode is in progress.
     Firing,
     /// Inactive, and the last episode is over.
     Resolved,
 }
 
 impl ExpectedState {
-    /// Its word in a platform file.
+    /// The state's word in a platform file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
@@ -91,7 +92,7 @@ impl ExpectedState {
         }
     }
 
-    /// Whether there is an alert of which something could be expected.
+    /// Whether the state has an alert with properties to check.
     const fn has_alert(self) -> bool {
         match self {
             Self::Firing | Self::Resolved => true,
@@ -154,7 +155,7 @@ impl RawExpectation {
     }
 }
 
-/// Reports the last of what is expected after a test has ended: with it in the test, all of it is.
+/// Reports the last expectation after the end of a test: if the test covers that one, it covers all of them.
 pub(super) fn check_end(expect: &[RawExpectation], length: Length, at: &At<'_>, context: &Context<'_>) {
     let Length { every, samples } = length;
     let timed = expect.iter().enumerate().filter_map(|(index, raw)| Some((raw.at?.0, index)));
@@ -175,14 +176,14 @@ pub(super) fn check_end(expect: &[RawExpectation], length: Length, at: &At<'_>, 
     }));
 }
 
-/// Reports what is expected at the time of an earlier expectation and cannot be beside it.
+/// Reports an expectation that contradicts an earlier one at the same time.
 pub(super) fn check_together(expect: &[RawExpectation], at: &At<'_>, context: &Context<'_>) {
     let mut first = BTreeMap::new();
     for (index, raw) in expect.iter().enumerate() {
         let (Some(time), Some(state)) = (&raw.at, raw.state) else { continue };
         let (state, place) = (state.state(), at.index(index));
         let (other, before) = *first.entry(time.0).or_insert((state, index));
-        // What is over leaves the rule inactive.
+        // After an episode, the rule is inactive.
         let quiet = |state| matches!(state, ExpectedState::Inactive | ExpectedState::Resolved);
         if state == other || (quiet(state) && quiet(other)) {
             continue;
@@ -197,7 +198,7 @@ pub(super) fn check_together(expect: &[RawExpectation], at: &At<'_>, context: &C
     }
 }
 
-/// The value that is expected, if the rule can ever compare such a one.
+/// Returns the expected value, if the rule can ever compare such a value.
 fn check_value(value: &RawItem, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Observed> {
     let (rule_id, rule) = subject.rule?;
     if let (Condition::Fleet { .. }, RawItem::Number(number)) = (&rule.condition, value) {

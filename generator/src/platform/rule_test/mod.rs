@@ -1,5 +1,5 @@
-//! `[[tests]]`, in the platform file and in files `*.test.toml` beside it: what a device sends, and where a rule must
-//! stand then. A test says nothing about the platform that is generated, so nothing of it is rendered.
+//! `[[tests]]`, in the platform file and in `*.test.toml` files next to it: what a device sends, and the expected state
+//! of a rule. Tests do not affect the generated platform, so they are not rendered.
 
 mod expectation;
 mod raw;
@@ -37,22 +37,22 @@ use crate::{
     source::At,
 };
 
-/// The first moment of a test unless it says another: noon of a Monday, when most hours of `active` hold.
+/// Default start of a test: noon on a Monday, when most `active` hours apply.
 pub(crate) const START: &str = "2026-01-05T12:00:00Z";
 
-/// The moments between which a test may start: 2000 and 2100.
+/// The range in which a test may start: from 2000 to 2100.
 const STARTS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 
-/// What a device sends, and where a rule must stand then.
+/// What a device sends, and the expected state of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleTest {
-    /// What it shows; no two tests of a file have one name.
+    /// What it shows; unique within a file.
     pub name: SmolStr,
     /// The rule.
     pub rule: RuleId,
     /// The device's type, which the rule reads.
     pub device_type: DeviceTypeId,
-    /// The device's zone, in which the rule holds.
+    /// The device's zone, which the rule applies to.
     pub zone: ZoneId,
     /// The device's own attributes.
     pub attributes: Vec<(AttributeId, Finite)>,
@@ -60,20 +60,20 @@ pub struct RuleTest {
     pub start: Timestamp,
     /// Time between two samples.
     pub every: Millis,
-    /// What the device sends, by metric. A metric whose series is over is left out from there on.
+    /// What the device sends, by metric. Once a metric's series has ended, the metric is left out.
     pub series: BTreeMap<MetricId, Series>,
-    /// Alarms of the device by code: the words [`ALARM_ON`] and [`ALARM_OFF`].
+    /// The device's alarms by code: the words [`ALARM_ON`] and [`ALARM_OFF`].
     pub alarms: BTreeMap<AlarmCode, Series>,
     /// More devices of the type in the zone, for a fleet rule: how many, and what each of them sends.
     pub others: Vec<(u32, BTreeMap<MetricId, Series>)>,
-    /// Where the rule must stand, by rising time.
+    /// The expected states of the rule, in chronological order.
     pub expect: Vec<Expectation>,
-    /// Where the test begins in its file, in bytes: a report points there.
+    /// Byte offset of the test in its file, for reports.
     pub place: usize,
 }
 
 impl RuleTest {
-    /// How many samples there are, gaps included: the longest series counts.
+    /// Returns the number of samples, including gaps, in the longest series.
     pub fn samples(&self) -> u64 {
         longest(&self.series, &self.alarms, &self.others)
     }
@@ -81,10 +81,10 @@ impl RuleTest {
 
 /// The word for an alarm that is raised.
 pub const ALARM_ON: &str = "on";
-/// The word for an alarm that is over.
+/// The word for an alarm that has ended.
 pub const ALARM_OFF: &str = "off";
 
-/// What an alarm does in a test.
+/// The words for an alarm in a test.
 static ALARM_WORDS: [SmolStr; 2] = [SmolStr::new_static(ALARM_ON), SmolStr::new_static(ALARM_OFF)];
 
 fn longest(
@@ -105,7 +105,7 @@ pub(crate) struct Scope<'p> {
 }
 
 impl<'p> Scope<'p> {
-    /// That of one environment.
+    /// The scope of one environment.
     pub(crate) fn of(platform: &'p Platform) -> Self {
         Self { rules: &platform.rules, device_types: &platform.device_types, message: &platform.message }
     }
@@ -149,7 +149,7 @@ struct Length {
 }
 
 impl RawRuleTest {
-    /// Checks a test. What it names and is not there hides no mistake that is one whatever was meant.
+    /// Checks a test. Undeclared names do not hide mistakes that are independent of them.
     fn check(&self, scope: Scope<'_>, at: &At<'_>, context: &Context<'_>) -> Option<RuleTest> {
         let subject = Subject::of(self, scope, at, context);
         let start = self.check_start(&at.key("start"), context);
@@ -170,7 +170,7 @@ impl RawRuleTest {
         let mut expect: Vec<Expectation> = (expected.iter().enumerate())
             .filter_map(|(index, raw)| raw.check(&subject, &expect_at.index(index), context))
             .collect();
-        // Stable: of one time, the order of the file.
+        // A stable sort: equal times stay in file order.
         expect.sort_by_key(|expectation| expectation.at);
         let (series, others, alarms, every) = (series?, others?, alarms?, every?);
         let ((rule, _), (device_type, _), zone) = (subject.rule?, subject.device_type?, subject.zone?);
@@ -191,7 +191,7 @@ impl RawRuleTest {
         })
     }
 
-    /// Time between two samples, if the test or its device type says it.
+    /// Returns the time between two samples, if the test or its device type states it.
     fn check_every(&self, subject: &Subject<'_>, at: &At<'_>, context: &Context<'_>) -> Option<Millis> {
         let given = Bounds::new("100ms", "7d").check_given(self.every, at, context);
         if given.is_some() {
@@ -289,7 +289,7 @@ fn check_length(name: &str, series: &Series, at: &At<'_>, context: &Context<'_>)
     }
 }
 
-/// What values a metric takes, if that is known; a report of one that no sample of the device can have.
+/// Returns the values that a metric takes, if they are known; reports a metric that no sample of the device can have.
 fn check_metric<'p>(metric: &str, subject: &Subject<'p>, at: &At<'_>, context: &Context<'_>) -> Option<Values<'p>> {
     if let Some(values) = subject.values(metric) {
         return Some(values);
@@ -316,7 +316,7 @@ fn check_metric<'p>(metric: &str, subject: &Subject<'p>, at: &At<'_>, context: &
     let known: BTreeSet<&str> = readings.chain(subject.message.health.keys().map(MetricId::as_str)).collect();
     let message = format!("device type `{type_id}` does not report `{}`", shown(metric));
     let diagnostic = Diagnostic::new(Code::UnknownMetric, context.key(at), message);
-    // The key of a message is what people write by mistake.
+    // Users often write the message key by mistake.
     let by_key = device_type.readings.iter().find(|(_, reading)| reading.key == metric).map(|(id, _)| id.as_str());
     context.report(match by_key.or_else(|| context.nearest(metric, known.iter().copied())) {
         Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), near),
@@ -351,7 +351,7 @@ impl RawSeries {
             Self::Notation(text) => {
                 let (series, problems) = Series::parse(text, values);
                 let whole = context.value(at);
-                // Between the quotes stands the text itself, unless it is written with escapes.
+                // The quotes contain the text itself, unless it is written with escapes.
                 let is_plain = whole.len() == text.len() + 2;
                 if text.trim_ascii().is_empty() {
                     context.report(

@@ -13,10 +13,10 @@ use super::{
 };
 use crate::schema::types::Duration;
 
-/// The most tests of a file.
+/// Maximum number of tests in a file.
 pub(crate) const TESTS_MAX: u32 = 2_000;
 
-/// The most devices that send the same.
+/// Maximum number of devices that send the same data.
 pub(crate) const OTHERS_MAX: u32 = 1_000;
 
 /// An item of `[[tests]]` as it is written.
@@ -34,20 +34,21 @@ pub(crate) struct RawRuleTest {
     pub(crate) device: Option<RawTestDevice>,
     /// Time between two samples, 100ms to 7d. Default: the device type's `report_every`.
     pub(crate) every: Option<Duration>,
-    /// When the first sample is taken, as RFC 3339 writes it. The default is a Monday.
+    /// When the first sample is taken, in RFC 3339 format. The default is a Monday.
     #[schemars(extend("default" = START))]
     pub(crate) start: Option<String>,
-    /// What the device sends, by metric: a list such as `[62, 61, "_", 30]`, or a text such as `"40 65x8 4+2x3 _x2"`. A
-    /// gap `_` leaves the metric out; where all have a gap, nothing is sent.
+    /// What the device sends, by metric: a list such as `[62, 61, "_", 30]`, or a string such as `"40 65x8 4+2x3 _x2"`.
+    /// A gap `_` leaves the metric out; where all metrics have a gap, nothing is sent.
     #[schemars(required, extend("minProperties" = 1))]
     pub(crate) series: Option<BTreeMap<String, RawSeries>>,
-    /// Alarms that the device raises and ends itself, by code: `on`, `off`, or `_` for nothing, at the times of the samples.
+    /// Alarms that the device raises and ends itself, by code: `on`, `off`, or `_` for nothing, at the times of the
+    /// samples.
     #[schemars(length(max = 100), extend("minProperties" = 1))]
     pub(crate) alarms: Option<BTreeMap<String, RawSeries>>,
     /// More devices of the same type and zone, for a fleet rule.
     #[schemars(length(min = 1, max = 100))]
     pub(crate) others: Option<Vec<RawOthers>>,
-    /// Where the rule must stand.
+    /// The expected states of the rule.
     #[schemars(required, length(min = 1, max = 1_000))]
     pub(crate) expect: Option<Vec<RawExpectation>>,
 }
@@ -60,10 +61,10 @@ pub(crate) struct RawTestDevice {
     #[serde(rename = "type")]
     #[schemars(required)]
     pub(crate) kind: Option<String>,
-    /// Its zone, in which the rule holds.
+    /// Its zone, which the rule applies to.
     #[schemars(required)]
     pub(crate) zone: Option<String>,
-    /// Its own values of its type's attributes.
+    /// The device's own values for its type's attributes.
     #[schemars(with = "Option<BTreeMap<String, f64>>")]
     pub(crate) attributes: Option<BTreeMap<String, Finite>>,
 }
@@ -72,7 +73,7 @@ pub(crate) struct RawTestDevice {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RawOthers {
-    /// So many devices.
+    /// The number of devices.
     #[schemars(range(min = 1, max = OTHERS_MAX), extend("default" = 1))]
     pub(crate) count: Option<u32>,
     /// What each of them sends, by metric, as in `series` of the test.
@@ -80,7 +81,7 @@ pub(crate) struct RawOthers {
     pub(crate) series: Option<BTreeMap<String, RawSeries>>,
 }
 
-/// A series as it is written.
+/// A series as written.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum RawSeries {
@@ -106,7 +107,7 @@ impl JsonSchema for RawSeries {
     }
 }
 
-/// One value as it is written.
+/// A single value as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum RawItem {
@@ -128,7 +129,7 @@ impl JsonSchema for RawItem {
 }
 
 impl RawItem {
-    /// The value, nothing for a gap, or why a metric with such values never has it.
+    /// Returns the value, `None` for a gap, or the reason why a metric with such values can never have it.
     pub(super) fn read(&self, values: Values<'_>) -> Result<Option<Observed>, Problem> {
         match (self, values) {
             (Self::Text(text), _) if text == "_" => Ok(None),

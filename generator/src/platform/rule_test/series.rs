@@ -1,4 +1,4 @@
-//! The values of one metric in a test: as a list, or in a notation of tokens between spaces.
+//! The values of one metric in a test: as a list, or as tokens separated by spaces.
 //!
 //! ```text
 //! 65       a value               _        a gap: nothing is sent
@@ -6,7 +6,8 @@
 //! 4+2x3    4 6 8 10              4-2x3    4 2 0 -2
 //! fault    a word, or true and false; faultx3 is three of them
 //! ```
-//! What is written stays written: a long run takes no more room than its token. Nothing here knows of devices or rules.
+//!
+//! A series is stored as written, so a long run takes no more memory than its token. Knows nothing about devices or rules.
 
 use std::ops::Range;
 
@@ -21,11 +22,11 @@ pub(crate) const SAMPLES_MAX: u32 = 100_000;
 /// The sign for a gap.
 const GAP: &str = "_";
 
-/// The values of one metric, sample by sample; nothing where the metric is left out.
+/// The values of one metric, sample by sample; `None` where the metric is left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Series(Vec<Run>);
 
-/// Several samples that one token stands for.
+/// Several samples described by one token.
 #[derive(Clone, Debug, PartialEq)]
 enum Run {
     Gaps(u32),
@@ -33,12 +34,12 @@ enum Run {
     Same { value: Observed, count: u32 },
 }
 
-/// What values a metric takes.
+/// The values that a metric takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Values<'p> {
     Numbers,
     Truth,
-    /// These.
+    /// These words.
     Words(&'p [SmolStr]),
 }
 
@@ -48,19 +49,19 @@ pub(crate) struct Problem {
     /// A lowercase fragment.
     pub(crate) message: String,
     pub(crate) help: String,
-    /// What could stand there instead.
+    /// A replacement for it.
     pub(crate) instead: Option<String>,
-    /// The metric never takes this word.
+    /// Whether it is a word that the metric never takes.
     pub(crate) is_word: bool,
 }
 
 impl Series {
-    /// How many samples there are, gaps included.
+    /// Returns the number of samples, including gaps.
     pub fn samples(&self) -> u64 {
         self.0.iter().map(|run| u64::from(run.count())).sum()
     }
 
-    /// The value of each sample, nothing for a gap.
+    /// Iterates over the samples' values, with `None` for a gap.
     pub fn values(&self) -> impl Iterator<Item = Option<Observed>> + '_ {
         self.0.iter().flat_map(|run| (0..run.count()).map(|index| run.value(index)))
     }
@@ -70,7 +71,7 @@ impl Series {
         self.0.push(value.map_or(Run::Gaps(1), |value| Run::Same { value, count: 1 }));
     }
 
-    /// Reads a series in the notation: every token that cannot be read, with its place in the text.
+    /// Parses a series in the notation, and returns every token that cannot be parsed with its location in the text.
     pub(super) fn parse(text: &str, values: Values<'_>) -> (Self, Vec<(Range<usize>, Problem)>) {
         let mut runs = Vec::new();
         let mut problems = Vec::new();
@@ -95,7 +96,7 @@ impl Run {
     fn value(&self, index: u32) -> Option<Observed> {
         match self {
             Self::Gaps(_) => None,
-            // A run that would leave the numbers ends where they do.
+            // A run that would exceed the range of numbers ends there.
             Self::Numbers { first, step, .. } => {
                 let value = first.get() + step.get() * f64::from(index);
                 Some(Observed::Number(Finite::new(value).unwrap_or(*first)))
@@ -132,7 +133,8 @@ impl Problem {
     }
 }
 
-/// A token's value and the count behind its last `x`. A word that is declared is taken whole, whatever it ends in.
+/// Splits a token into its value and the count after its last `x`. A declared word is taken whole, whatever it ends
+/// with.
 fn split_count<'t>(token: &'t str, values: Values<'_>) -> Result<(&'t str, Option<u32>), Problem> {
     if let Values::Words(words) = values
         && words.iter().any(|word| word == token)
@@ -153,9 +155,9 @@ fn split_count<'t>(token: &'t str, values: Values<'_>) -> Result<(&'t str, Optio
     }
 }
 
-/// The first value and the step of `4+2` or `4-2`.
+/// Parses the first value and the step of `4+2` or `4-2`.
 fn ramp(text: &str) -> Option<(Finite, Finite)> {
-    // The sign of the step is the first behind the number's own that belongs to no exponent.
+    // The sign of the step is the first one after the number's own that is not part of an exponent.
     let bytes = text.as_bytes();
     let sign =
         (1..bytes.len()).find(|at| matches!(bytes[*at], b'+' | b'-') && !matches!(bytes[at - 1], b'e' | b'E'))?;
@@ -164,13 +166,13 @@ fn ramp(text: &str) -> Option<(Finite, Finite)> {
     (!written_twice).then_some((number(&text[..sign])?, number(step)?))
 }
 
-/// A finite number in digits; Rust's own words for others are none here.
+/// Parses a finite decimal number; Rust's words for other values are not accepted.
 fn number(text: &str) -> Option<Finite> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E'));
     if digits { text.parse().ok().and_then(Finite::new) } else { None }
 }
 
-/// One value of a metric, as a token has it.
+/// Parses one value of a metric from a token.
 fn read(text: &str, values: Values<'_>) -> Result<Observed, Problem> {
     match values {
         Values::Numbers => number(text).map(Observed::Number).ok_or_else(|| {
@@ -192,7 +194,7 @@ fn read(text: &str, values: Values<'_>) -> Result<Observed, Problem> {
     }
 }
 
-/// A word that the metric takes.
+/// Returns a word that the metric takes.
 pub(super) fn known(text: &str, words: &[SmolStr]) -> Result<Observed, Problem> {
     if words.iter().any(|word| word == text) {
         return Ok(Observed::Word(text.into()));
@@ -306,7 +308,7 @@ mod tests {
         assert_eq!(instead("failt", Values::Words(&words)).as_deref(), Some("fault"));
     }
 
-    /// A token with the values that it stands for, reckoned apart from the code above.
+    /// A token and the values that it stands for, computed independently of the code above.
     fn token() -> impl Strategy<Value = (String, Vec<Option<Observed>>)> {
         let small = -1_000_i32..1_000;
         prop_oneof![

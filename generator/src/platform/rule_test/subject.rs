@@ -1,5 +1,5 @@
-//! What a test is about, as far as it is known. What is not was reported at its own place, and nothing is said of the
-//! rest of the test that would only follow from it.
+//! The subject of a test, as far as it is known. Unknown parts have been reported at their own locations, and problems
+//! that would only follow from them are not reported.
 
 use fleetform_engine::{
     ids::{AttributeId, DeviceTypeId, RuleId, ZoneId},
@@ -19,7 +19,7 @@ use crate::{
     source::At,
 };
 
-/// A rule, and a device that sends something.
+/// A rule, and a device that sends data.
 pub(super) struct Subject<'p> {
     pub(super) rule: Option<(&'p RuleId, &'p Rule)>,
     pub(super) device_type: Option<(&'p DeviceTypeId, &'p DeviceType)>,
@@ -28,7 +28,7 @@ pub(super) struct Subject<'p> {
 }
 
 impl<'p> Subject<'p> {
-    /// Looks up what a test names, and reports what is not declared.
+    /// Looks up the names in a test and reports those that are not declared.
     pub(super) fn of(raw: &RawRuleTest, scope: Scope<'p>, at: &At<'_>, context: &Context<'_>) -> Self {
         let user = || raw.name.as_deref().map_or_else(|| "a test".to_owned(), |name| format!("test `{}`", shown(name)));
         let device_at = at.key("device");
@@ -45,7 +45,7 @@ impl<'p> Subject<'p> {
             .and_then(|device| device.zone.as_deref())
             .and_then(|id| context.reference(&device_at.key("zone"), "zones", id, Code::UnknownZone, user));
         Self {
-            // What is declared and not here is broken, and was reported with its own place.
+            // A rule that is declared but missing here is broken, and has been reported at its own location.
             rule: rule.and_then(|id| scope.rules.get_key_value(&id)),
             device_type: device_type.and_then(|id| scope.device_types.get_key_value(&id)),
             zone,
@@ -53,7 +53,8 @@ impl<'p> Subject<'p> {
         }
     }
 
-    /// What values a metric of the device takes; nothing for a metric that it does not have, or that is text.
+    /// Returns the values that a metric of the device takes; `None` for a metric that it does not have, or that is
+    /// text.
     pub(super) fn values(&self, metric: &str) -> Option<Values<'p>> {
         if self.message.health.contains_key(metric) {
             return Some(Values::Numbers);
@@ -66,7 +67,7 @@ impl<'p> Subject<'p> {
         }
     }
 
-    /// What the device has, a metric or an alarm, as a message shows it.
+    /// Lists the device's metrics or alarms for a message.
     pub(super) fn shown(&self, name: &str) -> String {
         match self.device_type {
             Some((type_id, _)) => format!("`{name}` of `{type_id}`"),
@@ -74,7 +75,7 @@ impl<'p> Subject<'p> {
         }
     }
 
-    /// Reports a test whose device the rule never meets.
+    /// Reports a test whose device the rule does not apply to.
     pub(super) fn check_covered(&self, at: &At<'_>, context: &Context<'_>) -> bool {
         let Some((rule_id, rule)) = self.rule else { return true };
         let rules = At::root("rules");
@@ -106,7 +107,7 @@ impl<'p> Subject<'p> {
         true
     }
 
-    /// The device's own values of its type's attributes.
+    /// Returns the device's own values for its type's attributes.
     pub(super) fn check_attributes(
         &self,
         device: Option<&RawTestDevice>,
