@@ -1,4 +1,4 @@
-//! Files of tests beside a platform file: the same `[[tests]]`, checked against a platform that is checked already.
+//! Test files next to a platform file: the same `[[tests]]`, checked against a platform that has already been checked.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,25 +17,25 @@ use crate::{
     source::{At, Document, Source},
 };
 
-/// A file of tests.
+/// A test file.
 #[derive(Clone, Copy, Debug)]
 pub struct TestsFile<'t> {
-    /// How the file is called.
+    /// The file's name.
     pub name: &'t str,
-    /// What it holds.
+    /// The file's contents.
     pub bytes: &'t [u8],
 }
 
-/// What a file of tests means, and what is wrong with it.
+/// The meaning of a test file, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct CheckedTests {
-    /// Its tests; nothing if there is an error.
+    /// Its tests; `None` if there is an error.
     pub tests: Option<Vec<RuleTest>>,
-    /// Everything that was found, in the order of the text.
+    /// All diagnostics, in text order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// A file of tests as it is written.
+/// A test file as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTests {
@@ -44,8 +44,9 @@ struct RawTests {
     tests: Option<Vec<RawRuleTest>>,
 }
 
-/// Checks a file of tests against the platform of an environment, and what the platform file declares even
-/// where that is broken, all but the tests of what is. Without a platform, what the tests say of one is not looked at.
+/// Checks a test file against the platform of an environment. If the platform file has errors, tests are still checked
+/// against what it declares, except for tests of the parts that are wrong. Without a platform, whatever tests state
+/// about one is not checked.
 pub(super) fn check(
     platform: Option<&Platform>,
     written: &Value,
@@ -73,7 +74,8 @@ fn check_source(
     let shaped = shape::check(&shape::TESTS, &source.value, written, &document, &spoilt);
     let Shaped { value: pruned, diagnostics: found, broken: own } = shaped;
     diagnostics.extend(found);
-    // Of what the platform declares this file says nothing, and nothing of the tests in the other one.
+    // Problems with the platform's declarations are not reported for this file, nor those with the platform file's own
+    // tests.
     let (mut own, _) = own.split("tests");
     let (_, declared_there) = broken.clone().split("tests");
     own.extend(declared_there);
@@ -90,14 +92,14 @@ fn check_source(
         }
     };
     diagnostics.extend(context.into_found().0);
-    // A rule stands in the other file, and its place there is none here.
+    // A rule is in the other file, so its location has no meaning in this one.
     for diagnostic in &mut diagnostics {
         diagnostic.related.retain(|related| related.span != (0..0));
     }
     (tests, diagnostics)
 }
 
-/// What the tests of a file may name, as the context looks it up.
+/// The names that a file's tests may refer to, in the form in which the context looks them up.
 fn declared(platform: Option<&Platform>, written: &Value) -> Value {
     fn names<'n, N: ToString + 'n>(ids: impl Iterator<Item = &'n N>) -> Vec<String> {
         ids.map(ToString::to_string).collect()
@@ -127,7 +129,7 @@ mod tests {
         found_beside(PLATFORM, text).1
     }
 
-    /// How many errors the platform has, and what is found in a file of tests beside it.
+    /// The number of errors in the platform, and what is found in a test file next to it.
     fn found_beside(platform: &str, text: &str) -> (usize, Vec<(Code, String)>) {
         let beside = [TestsFile { name: "pressure.test.toml", bytes: text.as_bytes() }];
         let (platform, checked) = check_all("platform.toml", platform.as_bytes(), &Earlier::default(), None, &beside);
@@ -195,7 +197,7 @@ expect = [{ at = "1m", state = "firing" }]
         assert_ne!(broken_rule, PLATFORM);
         assert_eq!(found_beside(&broken_rule, GOOD), (1, Vec::new()));
         assert_eq!(found_beside(&broken_rule, &misspelt), (1, metre));
-        // Of a file that cannot be read as TOML nobody knows what it declares.
+        // A file that is not valid TOML has no known declarations.
         let broken_file = format!("{PLATFORM}\n[zones");
         assert_eq!(found_beside(&broken_file, &misspelt).1, []);
         let found = found_beside(&broken_file, &GOOD.replacen("rule =", "rules =", 1)).1;

@@ -1,4 +1,4 @@
-//! Bounds of lengths of time, which a JSON Schema cannot state.
+//! Bounds of durations, which a JSON Schema cannot express.
 
 use fleetform_engine::units::Millis;
 
@@ -9,7 +9,7 @@ use crate::{
     source::At,
 };
 
-/// The shortest and the longest time that a key takes, and what it must be a whole number of.
+/// The shortest and the longest duration that a key accepts, and the unit that it must be a multiple of.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     least: &'static str,
@@ -23,17 +23,18 @@ impl Bounds {
         Self { least, most, whole: "1ms" }
     }
 
-    /// The same, in whole multiples of `whole`.
+    /// The same bounds, restricted to multiples of `whole`.
     pub(crate) const fn in_whole(self, whole: &'static str) -> Self {
         Self { whole, ..self }
     }
 
-    /// A value inside the bounds; the default if it was not given or is outside, which is reported.
+    /// Returns the value if it is within the bounds; otherwise, or if there is none, the default. Reports a value that
+    /// is out of bounds.
     pub(crate) fn check(self, value: Option<Duration>, default: &str, at: &At<'_>, context: &Context<'_>) -> Millis {
         self.check_given(value, at, context).unwrap_or_else(|| length(default))
     }
 
-    /// A value inside the bounds, if it was given and is.
+    /// Returns the value if there is one and it is within the bounds.
     pub(crate) fn check_given(self, value: Option<Duration>, at: &At<'_>, context: &Context<'_>) -> Option<Millis> {
         let value = value?.0;
         let problem = if value < length(self.least) {
@@ -56,7 +57,7 @@ impl Bounds {
     }
 }
 
-/// A length of time that the code itself writes.
+/// A duration written in the code itself.
 pub(crate) fn length(text: &str) -> Millis {
     Duration::parse(text).map_or(Millis(0), |duration| duration.0)
 }

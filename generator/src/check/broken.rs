@@ -1,35 +1,35 @@
-//! What is broken: places of a file where an error was found. Something is there, and nobody knows what, so nothing is
-//! said of what depends on it.
+//! The broken locations of a file, at which an error was found. Their meaning is unknown, so nothing that depends on
+//! them is reported.
 
 use std::collections::BTreeSet;
 
-/// Places, as JSON pointers.
+/// Locations, as JSON pointers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Broken(BTreeSet<String>);
 
 impl Broken {
-    /// Adds a place.
+    /// Adds a location.
     pub(crate) fn add(&mut self, pointer: String) {
         self.0.insert(pointer);
     }
 
-    /// Adds all places of another.
+    /// Adds all locations of another set.
     pub(crate) fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// The places in a table of the root, and all others.
+    /// Splits off the locations in a table of the root from all others.
     pub(crate) fn split(self, table: &str) -> (Self, Self) {
         let (inside, others) = self.0.into_iter().partition(|pointer| pointer.split('/').nth(1) == Some(table));
         (Self(inside), Self(others))
     }
 
-    /// Whether there is no such place.
+    /// Whether there are no such locations.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether a place, something in it or something around it is broken.
+    /// Whether a location, or anything inside or around it, is broken.
     pub(crate) fn touches(&self, pointer: &str) -> bool {
         let around = pointer.match_indices('/').skip(1).map(|(end, _)| &pointer[..end]);
         let below = format!("{pointer}/");

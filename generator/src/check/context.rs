@@ -1,4 +1,4 @@
-//! What every check of an element is given: places, declared names, and where to put what it found.
+//! The context that every check of an element receives: locations, declared names, and a place for its findings.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,13 +16,13 @@ use crate::{
     source::{At, Document, Step},
 };
 
-/// Suggestions a run makes before it stops looking for them: each costs a comparison with every declared name.
+/// Maximum number of suggestions per run: each costs a comparison with every declared name.
 pub(super) const SUGGESTIONS_MAX: usize = 200;
 
-/// What every check of an element is given.
+/// The context that every check of an element receives.
 pub(crate) struct Context<'d> {
     document: &'d Document<'d>,
-    /// The document's value as it was written, with what the shape check took out.
+    /// The document's value as written, including what the shape check removed.
     written: &'d Value,
     broken: RefCell<Broken>,
     found: RefCell<Vec<Diagnostic>>,
@@ -30,28 +30,28 @@ pub(crate) struct Context<'d> {
 }
 
 impl<'d> Context<'d> {
-    /// A context without findings, of a document that is broken in some places.
+    /// Creates a context without findings, for a document that is broken in some locations.
     pub(crate) fn new(document: &'d Document<'d>, written: &'d Value, broken: Broken) -> Self {
         Self { document, written, broken: RefCell::new(broken), found: RefCell::default(), suggestions: Cell::new(0) }
     }
 
-    /// Everything that was reported, and what is broken.
+    /// Returns all diagnostics and the broken locations.
     pub(crate) fn into_found(self) -> (Vec<Diagnostic>, Broken) {
         (self.found.into_inner(), self.broken.into_inner())
     }
 
-    /// Whether nobody knows what is meant at a path, since an error was found there, in it or around it.
+    /// Whether the meaning of a path is unknown, because an error was found at it, in it or around it.
     pub(crate) fn is_broken(&self, at: &At<'_>) -> bool {
         let broken = self.broken.borrow();
         !broken.is_empty() && broken.touches(&at.pointer())
     }
 
-    /// Keeps that nobody knows what is meant at a path.
+    /// Records that the meaning of a path is unknown.
     pub(crate) fn mark_broken(&self, at: &At<'_>) {
         self.broken.borrow_mut().add(at.pointer());
     }
 
-    /// What a check of a place gives. An error that it finds breaks the place.
+    /// Returns the result of a check of a location. Any error that the check finds marks the location as broken.
     pub(crate) fn watched<T>(&self, at: &At<'_>, check: impl FnOnce() -> T) -> T {
         let before = self.found.borrow().len();
         let checked = check();
@@ -61,21 +61,21 @@ impl<'d> Context<'d> {
         checked
     }
 
-    /// What a check of a place gives, if the place is whole and the check finds no error.
+    /// Returns the result of a check if the location is not broken and the check finds no error.
     pub(crate) fn whole<T>(&self, at: &At<'_>, check: impl FnOnce() -> T) -> Option<T> {
         let checked = self.watched(at, check);
         (!self.is_broken(at)).then_some(checked)
     }
 
-    /// Keeps a finding.
+    /// Records a diagnostic.
     pub(crate) fn report(&self, mut diagnostic: Diagnostic) {
-        // A default stands nowhere in the file.
+        // A default has no location in the file.
         diagnostic.related.retain(|related| related.span != (0..0));
         self.found.borrow_mut().push(diagnostic);
     }
 
-    /// Reports what cannot be read of the value at some steps. The schema and the raw forms are one definition, so this
-    /// says that they have come apart.
+    /// Reports the part of a value that cannot be read. The schema and the raw forms have the same definition, so this
+    /// means that they have diverged.
     pub(crate) fn report_unreadable(&self, steps: &[Step<'_>], error: &Unreadable) {
         let place = self.value_at(&[steps, &error.steps()].concat());
         self.report(
@@ -89,42 +89,42 @@ impl<'d> Context<'d> {
         !self.found.borrow().iter().any(Diagnostic::is_error)
     }
 
-    /// Where the key at a path stands.
+    /// Location of the key at a path.
     pub(crate) fn key(&self, at: &At<'_>) -> Range<usize> {
         self.document.key_span(&at.steps())
     }
 
-    /// Where the value at some steps stands.
+    /// Location of the value at the given steps.
     pub(crate) fn value_at(&self, steps: &[Step<'_>]) -> Range<usize> {
         self.document.value_span(steps)
     }
 
-    /// Where the value at a path stands.
+    /// Location of the value at a path.
     pub(crate) fn value(&self, at: &At<'_>) -> Range<usize> {
         self.document.value_span(&at.steps())
     }
 
-    /// Whether the file has anything at a path; defaults stand nowhere.
+    /// Whether the file contains anything at a path; defaults are not in the file.
     pub(crate) fn is_written(&self, at: &At<'_>) -> bool {
         self.document.has(&at.steps())
     }
 
-    /// What is written at a path.
+    /// The value in the file at a path.
     pub(crate) fn written(&self, at: &At<'_>) -> Option<&'d Value> {
         self.written.pointer(&at.pointer())
     }
 
-    /// The keys of a table of the root as they were written, those with broken values too.
+    /// The keys of a table of the root as written, including those with broken values.
     pub(crate) fn declared(&self, table: &str) -> impl Iterator<Item = &'d str> + use<'d> {
         self.written.get(table).and_then(Value::as_object).into_iter().flat_map(|map| map.keys().map(String::as_str))
     }
 
-    /// Whether a table of the root has a key, even one with a broken value or a broken name.
+    /// Whether a table of the root has a key, even one with a broken value or name.
     pub(crate) fn is_declared(&self, table: &str, name: &str) -> bool {
         self.written.get(table).and_then(|map| map.get(name)).is_some() || self.is_broken(&At::root(table).key(name))
     }
 
-    /// Whether a table has a key that is no name, and was meant to be this one.
+    /// Whether a table has a key that is not a valid name and was probably intended to be this one.
     pub(crate) fn is_misspelt(&self, table: &At<'_>, name: &str, is_name: impl Fn(&str) -> bool) -> bool {
         if !self.is_broken(table) {
             return false;
@@ -134,7 +134,7 @@ impl<'d> Context<'d> {
         nearest(name, keys.filter(|key| !is_name(key))).is_some()
     }
 
-    /// Every text at some paths of the file as it was written; `*` stands for any key or item.
+    /// All strings at the given paths of the file as written; `*` stands for any key or item.
     pub(crate) fn texts(&self, paths: &[&[&str]]) -> BTreeSet<&'d str> {
         fn collect<'d>(value: &'d Value, path: &[&str], out: &mut BTreeSet<&'d str>) {
             match (path.split_first(), value) {
@@ -165,7 +165,7 @@ impl<'d> Context<'d> {
         nearest(name, candidates)
     }
 
-    /// A reference to a key of a table of the root: its name, or a report that there is none.
+    /// Resolves a reference to a key of a table of the root, or reports that there is none.
     pub(crate) fn reference<N: Name>(
         &self,
         at: &At<'_>,
@@ -199,7 +199,7 @@ impl<'d> Context<'d> {
         None
     }
 
-    /// A list of references without doubles.
+    /// Resolves a list of references, without duplicates.
     pub(crate) fn references<N: Name>(
         &self,
         at: &At<'_>,
@@ -228,7 +228,8 @@ impl<'d> Context<'d> {
     }
 }
 
-/// The closest of some names, if it is close enough to be meant. Signs alone are near to any other sign, and mean none.
+/// The closest of several names, if it is close enough to be the intended one. Names without letters and digits are
+/// close to any other such name, so they never match.
 pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     if !name.contains(char::is_alphanumeric) {
         return None;
@@ -246,12 +247,13 @@ pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>)
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        // Of two that are equally near, the one with the same letters: they are swapped more often than mistaken.
+        // Of two equally close names, the one with the same letters wins: swapped letters are more common than wrong
+        // ones.
         .min_by_key(|(distance, candidate)| (*distance, letters(&candidate.to_lowercase()) != own, *candidate))
         .map(|(_, candidate)| candidate)
 }
 
-/// A text as a message shows it: short and without control characters.
+/// Formats a text for a message: short and without control characters.
 pub(crate) fn shown(text: &str) -> String {
     let mut out: String = text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(80).is_some() {
@@ -260,7 +262,7 @@ pub(crate) fn shown(text: &str) -> String {
     out
 }
 
-/// A number as a message shows it: without the zeros of a very large or a very small one.
+/// Formats a number for a message: without the zeros of a very large or a very small one.
 pub(crate) fn number(value: Finite) -> String {
     match value.get().abs() {
         0.0 | 1e-6..1e16 => value.to_string(),
@@ -268,7 +270,7 @@ pub(crate) fn number(value: Finite) -> String {
     }
 }
 
-/// Names as a message lists them.
+/// Formats a list of names for a message.
 pub(crate) fn listing(names: &[&str]) -> String {
     const SHOWN: usize = 12;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();

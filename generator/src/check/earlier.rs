@@ -1,8 +1,7 @@
-//! What stands against the tables that earlier runs were deployed with: a column keeps its type for as long as its table
-//! is there.
+//! Conflicts with the tables of earlier deployments: a column keeps its type for as long as its table exists.
 //!
-//! An environment's rule set says which columns its table was given, by the same function that gives them. Whoever has the
-//! files of an earlier run tells what is in them; here is no folder.
+//! An environment's rule set determines the columns of its table, through the same function that creates them. The
+//! caller supplies the files of an earlier run; nothing here reads a folder.
 
 use std::collections::BTreeMap;
 
@@ -23,14 +22,14 @@ use crate::{
     source::At,
 };
 
-/// The columns that environments had when they were generated before.
+/// The columns that environments had when they were last generated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Earlier(BTreeMap<String, Columns>);
 
-/// The columns of readings and health values of one environment.
+/// The columns for the readings and health values of one environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Columns {
-    /// Of which platform: another one has tables of its own.
+    /// The platform that they belong to: another platform has its own tables.
     platform: String,
     types: BTreeMap<SmolStr, ColumnType>,
 }
@@ -39,7 +38,8 @@ impl Earlier {
     /// Adds an environment by the rule set that was generated for it.
     ///
     /// # Errors
-    /// If the bytes are no rule set, or one whose readings make no table.
+    ///
+    /// If the bytes are not a rule set, or if its readings cannot form a table.
     pub fn add(&mut self, environment: &str, rule_set: &[u8]) -> Result<(), ReaderError> {
         let set = RuleSet::from_bytes(rule_set)?;
         let readings = columns(&set)?.into_iter().skip(FIRST_READING);
@@ -64,8 +64,8 @@ pub(super) fn check(project: &Project, earlier: &Earlier, context: &Context<'_>)
     }
 }
 
-/// Reports every place that makes the column `name` another one than the table has. Of environments that share a place the
-/// first is told.
+/// Reports every location that gives the column `name` another type than the table has. If several environments share a
+/// location, only the first is reported.
 fn report(platform: &Platform, name: &str, known: ColumnType, context: &Context<'_>) {
     let tell = |at: &At<'_>, thing: &str, own: ColumnType, help: String| {
         let message = format!(

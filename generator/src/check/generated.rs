@@ -1,4 +1,4 @@
-//! What can be said of a file only by looking at what is generated from it.
+//! Problems that can only be found in the generated output.
 
 use std::{collections::BTreeSet, ops::Range};
 
@@ -17,7 +17,7 @@ use crate::{
     stacks::{self, iot_policies::NAMED_SHADOW},
 };
 
-/// Checks what the environments of a project without errors would become.
+/// Checks the output for the environments of a project without errors.
 pub(super) fn check(project: &Project, context: &Context<'_>) {
     for platform in project.environments.values() {
         if !platform.overrides.is_empty() {
@@ -31,11 +31,11 @@ pub(super) fn check(project: &Project, context: &Context<'_>) {
     }
 }
 
-/// Share of a stack, in percent, from which it is said that it is nearly full.
+/// How full a stack must be, in percent, for a warning that it is nearly full.
 const NEARLY_FULL_PERCENT: usize = 90;
 
-/// Warns before the next zones, device types or contacts make further stacks, to which some of the present ones would
-/// have to move.
+/// Warns before additional zones, device types or contacts require further stacks, to which some of the existing ones
+/// would have to move.
 fn check_room(platform: &Platform, context: &Context<'_>) {
     let (stack, percent) = stacks::fullest(platform);
     if percent < NEARLY_FULL_PERCENT {
@@ -46,7 +46,7 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
         "the stack `{stack}` of environment `{}` is {percent} % full: the next {table} may move others to new stacks",
         platform.environment.id
     );
-    // Contacts may stand in the rules themselves.
+    // Contacts may be inline in the rules.
     let at = At::root(if context.is_written(&At::root(table)) { table } else { "rules" });
     context.report(
         Diagnostic::new(Code::NearlyFull, context.key(&at), message)
@@ -54,7 +54,8 @@ fn check_room(platform: &Platform, context: &Context<'_>) {
     );
 }
 
-/// Warns before so many zones lie directly in one that groups are made between, to which the present ones would have to move.
+/// Warns before a zone has so many child zones that intermediate groups are needed, to which the existing ones would
+/// have to move.
 fn check_crowds(platform: &Platform, context: &Context<'_>) {
     let nearly_full = CHILDREN_MAX * NEARLY_FULL_PERCENT / 100..=CHILDREN_MAX;
     for (parent, count) in
@@ -74,11 +75,11 @@ fn check_crowds(platform: &Platform, context: &Context<'_>) {
     }
 }
 
-/// Reports a rule set that its loader would refuse. The checks of each element ask the same with the place at hand, so
-/// this says that the two have come apart.
+/// Reports a rule set that its loader would reject. The checks of each element cover the same conditions with a
+/// location, so this means that the two have diverged.
 fn check_rule_set(platform: &Platform, context: &Context<'_>) {
     if let Err(error) = rule_set(platform).check() {
-        // A key of a rule set is one of the file with its unit behind it.
+        // A key in a rule set is the key in the file with its unit appended.
         let steps: Vec<_> = error.at.split('.').map(|key| Step::Key(key.trim_end_matches("_ms"))).collect();
         let message = format!("the runtime would not load what is made of this: {error}");
         context.report(
@@ -88,7 +89,7 @@ fn check_rule_set(platform: &Platform, context: &Context<'_>) {
     }
 }
 
-/// Reports overrides of resources that no template has.
+/// Reports overrides of resources that are in no template.
 fn check_overrides(platform: &Platform, ids: &BTreeSet<SmolStr>, context: &Context<'_>) {
     let at = At::root("overrides");
     for id in platform.overrides.keys().filter(|id| !ids.contains(*id)) {
@@ -101,7 +102,7 @@ fn check_overrides(platform: &Platform, ids: &BTreeSet<SmolStr>, context: &Conte
     }
 }
 
-/// Reports policies that AWS IoT would refuse for their length, which the topics make, or the name of a shadow.
+/// Reports policies that AWS IoT would reject because they are too long, due to the topics or the name of a shadow.
 fn check_policies(platform: &Platform, context: &Context<'_>) {
     for (name, characters) in stacks::iot_policy_chars(platform) {
         if characters > DOCUMENT_CHARS_MAX {
@@ -118,7 +119,7 @@ fn check_policies(platform: &Platform, context: &Context<'_>) {
     }
 }
 
-/// Reports webhooks with more secrets than a role can be allowed to read.
+/// Reports webhooks with more secrets than a role can be permitted to read.
 fn check_targets(platform: &Platform, context: &Context<'_>) {
     if !stacks::has_room_for_targets(platform) {
         let message = "so many webhooks have secrets of their own that the role of `notify` has no room to name them";
@@ -129,7 +130,7 @@ fn check_targets(platform: &Platform, context: &Context<'_>) {
     }
 }
 
-/// Where a shadow is named first.
+/// Location of the first mention of a shadow.
 fn place(platform: &Platform, shadow: &str, context: &Context<'_>) -> Option<Range<usize>> {
     let at = At::root("device_types");
     let places = platform.device_types.iter().filter_map(|(id, device_type)| {

@@ -1,4 +1,4 @@
-//! The meaning of a file whose shape is right: every element is checked, each by its own file in `platform/`.
+//! The meaning of a file with a valid shape: each element is checked by its own file in `platform/`.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,7 +21,7 @@ use crate::{
     source::At,
 };
 
-/// Checks some environments; nothing if a part that everything needs is missing.
+/// Checks some environments; `None` if a part that everything depends on is missing.
 pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, context: &Context<'_>) -> Option<Project> {
     let at = At::root;
     let empty = Default::default();
@@ -60,7 +60,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     let routes = route::check(raw.routes.as_ref(), &zones, &contacts, &at("routes"), context);
     let rules_at = at("rules");
     let scope = Scope::new(&zones, &device_types, &message, sweep_every);
-    // A list that grows while it is made is copied again and again, and this one has megabytes.
+    // A vector that grows step by step is copied repeatedly, and this one takes megabytes.
     let mut checked = Vec::with_capacity(raw_rules.len());
     checked.extend(raw_rules.all(context).filter_map(|(id, raw)| {
         let place = rules_at.key(id.as_str());
@@ -86,7 +86,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
         storage::check_bucket_name(raw_storage, prefix, &at(table).key(key), context);
     }
 
-    // Tests that only an environment's own rules pass are not held against the file.
+    // Tests that pass only with an environment's own rules are not reported for the file.
     let mut names = context.declared("environments").peekable();
     let is_asked = names.peek().is_none() || names.any(|name| part.has(name));
     let tests_scope = rule_test::Scope { rules: &rules, device_types: &device_types, message: &message };
@@ -139,7 +139,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     Some(Project { name: about.name, default_environment, environments })
 }
 
-/// The contacts of the file, and those that rules have inline.
+/// Checks the contacts of the file and those that are inline in rules.
 fn check_contacts(
     raw: &RawFile,
     raw_rules: &RawRules<'_>,
@@ -212,7 +212,7 @@ fn check_contacts(
 
 /// Warns of contacts that nothing refers to.
 fn check_used(raw: &RawFile, context: &Context<'_>) {
-    // What is broken was perhaps meant for a contact that seems unused.
+    // A broken part may have been intended to refer to a contact that seems unused.
     if ["zones", "rules", "routes", "observe"].iter().any(|table| context.is_broken(&At::root(table))) {
         return;
     }

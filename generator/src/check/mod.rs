@@ -1,6 +1,6 @@
-//! From text to a project: syntax, then shape, then meaning, with every problem of the file in one list.
+//! From text to a project: syntax, then shape, then meaning, with all problems of the file in one list.
 //!
-//! The order of the stages is here; what is right and wrong about each element is in `platform/`.
+//! This module defines the order of the stages; the rules for each element are in `platform/`.
 
 mod beside;
 pub(crate) mod bounds;
@@ -31,28 +31,28 @@ use crate::{
     source::{DEPTH_MAX, Document, FILE_BYTES_MAX, Refused, Source, UnusableReason},
 };
 
-/// What a file means, and what is wrong with it.
+/// The meaning of a file, and what is wrong with it.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The project; nothing if there is an error.
+    /// The project; `None` if there is an error.
     pub project: Option<Project>,
-    /// Everything that was found, in the order of the text.
+    /// All diagnostics, in text order.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Checks a platform file. `name` is how the file is called.
+/// Checks a platform file called `name`.
 pub fn check(name: &str, bytes: impl AsRef<[u8]>) -> Checked {
     check_after(name, bytes, &Earlier::default())
 }
 
-/// Checks a platform file, also against what was generated from it before.
+/// Checks a platform file, also against what was previously generated from it.
 pub fn check_after(name: &str, bytes: impl AsRef<[u8]>, earlier: &Earlier) -> Checked {
     check_all(name, bytes.as_ref(), earlier, None, &[]).0
 }
 
-/// The same, and checks the files of tests beside it against the platform of an environment; unless one is named that is
-/// there, of the file's default. They are
-/// checked even where the platform file has errors, all but the tests of what is wrong there.
+/// Like [`check_after`], and also checks the test files next to the platform file against one environment's platform:
+/// the named one if it exists, otherwise the file's default. Test files are checked even if the platform file has
+/// errors, except for tests of the parts that are wrong there.
 pub fn check_all(
     name: &str,
     bytes: &[u8],
@@ -82,10 +82,10 @@ pub fn check_all(
     (Checked { project: project.filter(|_| sound), diagnostics }, tests)
 }
 
-/// The longest file that is checked, in bytes. Of one that has more, nobody need read all of them.
+/// The largest file that is checked, in bytes. Callers need not read a larger one completely.
 pub const PLATFORM_FILE_BYTES_MAX: usize = FILE_BYTES_MAX;
 
-/// What was found out about a file.
+/// The results for a file.
 struct Examined {
     project: Option<Project>,
     diagnostics: Vec<Diagnostic>,
@@ -101,7 +101,7 @@ fn check_source(source: &Source, earlier: &Earlier) -> Examined {
     diagnostics.extend(base.diagnostics);
 
     let identity = |found: &Diagnostic| {
-        // What the whole file lacks is told once, whichever place needs it.
+        // A problem of the whole file is reported once, whichever location causes it.
         let span = if found.code == Code::NoOrigination { 0..0 } else { found.span.clone() };
         (found.code, span.start, span.end, found.message.clone())
     };
@@ -129,13 +129,13 @@ fn check_source(source: &Source, earlier: &Earlier) -> Examined {
     Examined { project, diagnostics, broken }
 }
 
-/// The environments that a document is checked for. What an environment lays over the file is no concern of the others,
-/// and what it lays over must not be held against it.
+/// The environments that a document is checked for. The overlays of one environment do not concern the others, and what
+/// they replace must not be reported for that environment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part<'a> {
     /// All but those that change something.
     Without(&'a BTreeSet<&'a str>),
-    /// One that does.
+    /// One that changes something.
     Only(&'a str),
 }
 
@@ -179,7 +179,8 @@ fn check_document(
     Examined { project, diagnostics, broken }
 }
 
-/// What is said of a file of which nothing is known. `depth` says how deeply one of its kind nests.
+/// Returns the diagnostics for a file whose contents are unknown. `depth` states how deeply this kind of file is
+/// usually nested.
 fn told(refused: Refused, name: &str, depth: &str) -> Vec<Diagnostic> {
     let name = context::shown(name);
     match refused {
@@ -209,7 +210,7 @@ fn unusable(unusable: &crate::source::Unusable) -> Diagnostic {
             Diagnostic::new(Code::NotFinite, span, "this whole number does not fit 64 bits").help("write a smaller one")
         }
         UnusableReason::Date(moment) => {
-            // A time of day of a platform file has no seconds.
+            // Times of day in a platform file have no seconds.
             let text = moment.strip_suffix(":00").filter(|text| text.len() == "06:00".len()).unwrap_or(moment);
             Diagnostic::new(Code::WrongType, span, "dates and times of a platform file are text, in quotes")
                 .replace(format!("write: \"{text}\""), format!("\"{text}\""))

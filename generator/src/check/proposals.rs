@@ -1,11 +1,11 @@
-//! What diagnostics propose for a value of the wrong form: one that would be refused for what it says is not proposed.
+//! The replacements that diagnostics propose for malformed values: one whose meaning would be rejected is not proposed.
 
 use std::ops::Range;
 
 use crate::diagnostic::{Code, Diagnostic};
 
-/// The diagnostics of a text, where each proposal that a check of the mended text refuses gives way to what is said of it
-/// there.
+/// Returns the diagnostics of a text. If a check of the fixed text rejects a proposed replacement, the help and the
+/// replacement from that check take its place.
 pub(super) fn accepted(
     text: &[u8],
     mut diagnostics: Vec<Diagnostic>,
@@ -25,7 +25,7 @@ pub(super) fn accepted(
     diagnostics
 }
 
-/// The text with all that is proposed for values, and where each proposal stands in it.
+/// Returns the text with all proposed values applied, and the location of each of them.
 fn mended(text: &[u8], diagnostics: &[Diagnostic]) -> (Vec<u8>, Vec<(usize, Range<usize>)>) {
     let (mut mended, mut pasted, mut copied) = (Vec::with_capacity(text.len()), Vec::new(), 0);
     for (index, diagnostic) in diagnostics.iter().enumerate() {
@@ -40,7 +40,7 @@ fn mended(text: &[u8], diagnostics: &[Diagnostic]) -> (Vec<u8>, Vec<(usize, Rang
     (mended, pasted)
 }
 
-/// Whether a problem is the form of a value, so that nobody has looked at what it says.
+/// Whether a problem concerns the form of a value, so that its meaning has not been checked.
 const fn is_of_form(code: Code) -> bool {
     matches!(code, Code::WrongType | Code::InvalidDuration | Code::InvalidSize)
 }

@@ -1,4 +1,4 @@
-//! `environments.X.set`: dotted keys laid over the file, which is then checked like the file itself.
+//! `environments.X.set`: dotted keys overlaid on the file, which is then checked like the file itself.
 
 use std::ops::Range;
 
@@ -14,23 +14,24 @@ use crate::{
     source::{Overlay, Source},
 };
 
-/// Tables of the root that an environment cannot change: they are the same for all, or describe environments.
+/// Tables of the root that an environment cannot change: they are the same for all environments, or describe them.
 const FIXED: [&str; 2] = ["schema", "environments"];
 
-/// The one table whose names may be an environment's own: AWS IoT knows an authority once in an account and region.
+/// The only table to which an environment may add names, because AWS IoT registers an authority only once per account
+/// and region.
 const OPEN: [&str; 2] = ["identity", "authorities"];
 
 /// The file as one environment sees it.
 pub(super) struct Overlaid<'t> {
     /// The environment.
     pub(super) environment: &'t str,
-    /// What is laid over the file.
+    /// The overlays.
     pub(super) entries: Vec<Overlay<'t>>,
-    /// The file's value with that laid over.
+    /// The file's value with the overlays applied.
     pub(super) value: Value,
 }
 
-/// The environments that change anything; keys that lead nowhere are reported.
+/// Returns the environments that change anything, and reports keys that lead nowhere.
 pub(super) fn overlays<'t>(source: &'t Source, diagnostics: &mut Vec<Diagnostic>) -> Vec<Overlaid<'t>> {
     let environments = source.value.get("environments").and_then(Value::as_object);
     let mut all = Vec::new();
@@ -55,7 +56,7 @@ pub(super) fn overlays<'t>(source: &'t Source, diagnostics: &mut Vec<Diagnostic>
     all
 }
 
-/// Splits quoted dotted keys; tables written as `set.retention.alerts = …` are followed to their leaves.
+/// Splits quoted dotted keys, and follows tables written as `set.retention.alerts = …` to their leaves.
 fn flatten<'t>(
     set: &'t Map<String, Value>,
     table: [&'t str; 3],
@@ -65,7 +66,7 @@ fn flatten<'t>(
     for (key, value) in set {
         written.push(key);
         match value {
-            // A table with values of its own is laid down key by key, so that its neighbours stay.
+            // A table with values is applied key by key, so that its other keys are kept.
             Value::Object(inner) if !inner.is_empty() => flatten(inner, table, written, out),
             _ => {
                 let path = written.iter().flat_map(|key| key.split('.')).collect();
@@ -76,8 +77,8 @@ fn flatten<'t>(
     }
 }
 
-/// The shorter paths first, so that a longer one changes what they have laid down, and each path once: two spellings of
-/// one key are reported.
+/// Sorts shorter paths first, so that longer ones can change what they have set, and removes duplicates: two spellings
+/// of one key are reported.
 fn without_doubles<'t>(
     mut entries: Vec<Overlay<'t>>,
     source: &Source,
@@ -103,7 +104,7 @@ fn without_doubles<'t>(
     entries
 }
 
-/// What is wrong with the path of an entry, told at the step where it goes astray.
+/// Describes what is wrong with the path of an entry, at the first invalid step.
 fn problem(entry: &Overlay<'_>, file: &Value, source: &Source, suggest: bool) -> Option<Diagnostic> {
     let path = entry.path.as_slice();
     let fixed = match path {
@@ -127,12 +128,12 @@ fn problem(entry: &Overlay<'_>, file: &Value, source: &Source, suggest: bool) ->
             Diagnostic::new(Code::InvalidSet, span, message).help("set the whole value: end the key here")
         }
     };
-    // A step that cannot be told from the rest of its key cannot be pasted over either.
+    // A step without a location of its own within the key cannot be replaced on its own either.
     diagnostic.replacement.take_if(|_| diagnostic.span.len() != path[step].len());
     Some(diagnostic)
 }
 
-/// A name that the file does not declare.
+/// Reports a name that the file does not declare.
 fn unknown_name(name: &str, table: &str, names: Option<&Value>, suggest: bool, span: Range<usize>) -> Diagnostic {
     let message = format!("`{table}` has no `{}`", shown(name));
     let diagnostic = Diagnostic::new(Code::InvalidSet, span, message);
@@ -145,7 +146,7 @@ fn unknown_name(name: &str, table: &str, names: Option<&Value>, suggest: bool, s
     }
 }
 
-/// Lays a value over the one at a path that leads through tables.
+/// Replaces the value at a path through tables.
 fn lay(root: &mut Value, path: &[&str], value: Value) {
     let Some((last, before)) = path.split_last() else { return };
     let mut at = root;

@@ -1,4 +1,4 @@
-//! Text that other systems would act on, wherever it stands in the file.
+//! Text that other systems could interpret, anywhere in the file.
 
 use serde_json::Value;
 
@@ -8,7 +8,8 @@ use crate::{
     source::{At, Step},
 };
 
-/// Checks every text of a file, apart from what is meant for CloudFormation or checked where it is laid over.
+/// Checks every string in a file, except those that are passed to CloudFormation and those in `set`, which are checked
+/// where they are overlaid.
 pub(super) fn check(value: &Value, context: &Context<'_>) {
     let Value::Object(map) = value else { return };
     for (key, value) in map {
@@ -56,7 +57,7 @@ fn check_text(text: &str, at: &At<'_>, context: &Context<'_>) {
     }
     let prose = match at.steps().as_slice() {
         [Step::Key("platform"), Step::Key("description")] => true,
-        // A certificate as PEM has lines, and is read as one where it is declared.
+        // A PEM certificate has several lines, and is parsed where it is declared.
         [Step::Key("identity"), Step::Key("authorities"), _, Step::Key("certificate")] => true,
         _ => false,
     };
@@ -65,12 +66,12 @@ fn check_text(text: &str, at: &At<'_>, context: &Context<'_>) {
     }
 }
 
-/// Whether there is nothing to look for. Nearly all text is plain.
+/// Whether there is nothing to look for, as in nearly all strings.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'$' | b'{') || byte == b' ')
 }
 
-/// What is wrong with a text. Prose may have more than one line.
+/// What is wrong with a string. Prose may have more than one line.
 fn problem(text: &str, prose: bool) -> Option<&'static str> {
     if is_plain(text) {
         return None;

@@ -1,4 +1,4 @@
-//! Where a dotted key leads to by the schema, from one table to the next.
+//! Resolves a dotted key against the schema, table by table.
 
 use std::sync::LazyLock;
 
@@ -6,28 +6,28 @@ use serde_json::Value;
 
 use super::SCHEMA;
 
-/// A path that leaves what the schema and the file have.
+/// A path that does not exist in the schema or the file.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Astray<'p> {
-    /// The step at which it does.
+    /// The first invalid step.
     pub(crate) step: usize,
-    /// How.
+    /// The reason.
     pub(crate) why: Why<'p>,
 }
 
-/// How a path leaves what the schema and the file have.
+/// Why a path does not exist in the schema or the file.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Why<'p> {
-    /// The step is no key of its table, which has this shape.
+    /// The step is not a key of its table, which has this shape.
     UnknownKey(&'static Value),
-    /// The step is a name that its table, which is this if there is one, does not have.
+    /// The step is a name that its table does not contain; this is the table, if it exists.
     UnknownName(Option<&'p Value>),
-    /// What the step leads to is not a table, and the path goes on.
+    /// The step leads to something that is not a table, but the path continues.
     NotATable,
 }
 
-/// Follows a path through a file. A key that the schema knows may be missing from the file; a name that things of the
-/// file are called by may not, but in the table that is `open`.
+/// Follows a path through a file. A key that the schema knows may be missing from the file; a name of an element may
+/// not, except in the table `open`.
 pub(crate) fn follow<'p>(file: &'p Value, path: &[&str], open: &[&str]) -> Result<(), Astray<'p>> {
     let mut shape = LazyLock::force(&SCHEMA);
     let mut value = Some(file);
@@ -46,7 +46,7 @@ pub(crate) fn follow<'p>(file: &'p Value, path: &[&str], open: &[&str]) -> Resul
             (Value::Null, _) if inner.is_none() && !shape["propertyNames"].is_null() && path[..step] != *open => {
                 return Err(Astray { step, why: Why::UnknownName(value) });
             }
-            // Whatever stands below a free value is free.
+            // Anything below an untyped value is untyped too.
             (Value::Null, Value::Null) => shape,
             (Value::Null, rest) => rest,
             (known, _) => known,
@@ -56,7 +56,7 @@ pub(crate) fn follow<'p>(file: &'p Value, path: &[&str], open: &[&str]) -> Resul
     Ok(())
 }
 
-/// The shape that another one refers to.
+/// Returns the shape that another one refers to.
 fn resolve(shape: &'static Value) -> &'static Value {
     let reference = [&shape["$ref"], &shape["allOf"][0]["$ref"]].into_iter().find_map(Value::as_str);
     let pointer = reference.and_then(|reference| reference.strip_prefix('#'));

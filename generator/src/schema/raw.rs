@@ -1,4 +1,4 @@
-//! Raw forms out of the values that the schema has passed.
+//! Parses raw forms from values that have passed the schema.
 
 use std::fmt;
 
@@ -8,12 +8,12 @@ use serde_path_to_error::Segment;
 
 use crate::source::Step;
 
-/// A value that has no raw form.
+/// A value that cannot be parsed as a raw form.
 #[derive(Debug)]
 pub(crate) struct Unreadable(serde_path_to_error::Error<serde_json::Error>);
 
 impl Unreadable {
-    /// The steps to the part that cannot be read, as far as they are known.
+    /// The steps to the part that cannot be parsed, as far as they are known.
     pub(crate) fn steps(&self) -> Vec<Step<'_>> {
         let step = |segment| match segment {
             &Segment::Seq { index } => Some(Step::Index(index)),
@@ -30,13 +30,13 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Reads a raw form. To JSON Schema `2.0` is a whole number and to a raw form it is none, so what cannot be read is tried
-/// once more with such numbers as they are meant.
+/// Parses a raw form. JSON Schema considers `2.0` an integer but the raw forms do not, so if parsing fails, it is
+/// retried with such numbers converted to integers.
 pub(crate) fn read<T: for<'v> Deserialize<'v>>(value: &Value) -> Result<T, Unreadable> {
     T::deserialize(value).or_else(|_| serde_path_to_error::deserialize(&with_whole_numbers(value)).map_err(Unreadable))
 }
 
-/// The same value, in which numbers without a fraction are whole.
+/// Returns the value with numbers without a fraction converted to integers.
 fn with_whole_numbers(value: &Value) -> Value {
     match value {
         Value::Number(number) => Value::Number(whole(number).unwrap_or_else(|| number.clone())),
@@ -46,7 +46,7 @@ fn with_whole_numbers(value: &Value) -> Value {
     }
 }
 
-/// A number as a whole one, if it is one that a floating-point number holds exactly.
+/// Returns a number as an integer, if a floating-point number represents it exactly.
 fn whole(number: &Number) -> Option<Number> {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let value = number.as_f64().filter(|_| number.is_f64())?;
@@ -80,7 +80,7 @@ mod tests {
     fn a_file_means_the_same_with_points_in_its_whole_numbers() {
         let file = |shards: &str, samples: &str| {
             let mut text = include_str!("../../../platform.toml").to_owned();
-            // Of one width, since the rules' tests know where they stand.
+            // All of the same width, because the tests of rules rely on the offsets.
             for (key, number) in [("shards    = 4", shards), ("min_samples  = 2", samples)] {
                 assert_eq!(text.matches(key).count(), 1, "{key}");
                 text = text.replace(key, &format!("{}{number:>3}", &key[..key.len() - 1]));

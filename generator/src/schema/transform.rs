@@ -1,12 +1,12 @@
-//! From the derived schema to the published one: TOML has no `null`, editors know no integer formats, and a table
-//! with kinds says which keys each kind has.
+//! Turns the derived schema into the published one: TOML has no `null`, editors do not know integer formats, and a
+//! table with kinds states which keys each kind has.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use crate::platform::{RawFile, rule::KINDS};
 
-/// Derives the schema and reshapes it.
+/// Derives the schema and transforms it.
 pub(super) fn build() -> Value {
     let schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<RawFile>();
     let mut value = Value::from(schema);
@@ -21,7 +21,7 @@ pub(super) fn build() -> Value {
     value
 }
 
-/// The part of the schema that a file of tests alone is held against.
+/// The part of the schema that applies to a test file.
 pub(super) fn tests_alone(schema: &Value) -> Value {
     json!({
         "$schema": schema["$schema"],
@@ -34,8 +34,8 @@ pub(super) fn tests_alone(schema: &Value) -> Value {
     })
 }
 
-/// Strips `null` and number formats everywhere, says the bounds that formats stand for, and refers to definitions by their
-/// names in the documentation.
+/// Removes `null` and number formats everywhere, adds the bounds that formats imply, and uses the documentation's names
+/// in references to definitions.
 fn tidy(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -61,7 +61,7 @@ fn tidy(value: &mut Value) {
                     }
                 }
             }
-            // Editors show this text; that it describes the written form goes without saying there.
+            // Editors show this text, where it is obvious that it describes the written form.
             if let Some(Value::String(text)) = map.get_mut("description") {
                 *text = text.replace(" as it is written", "").replace(", as it is written", "");
             }
@@ -84,9 +84,9 @@ fn tidy(value: &mut Value) {
     }
 }
 
-/// Adds, for each kind of rule, which keys it needs and which belong to other kinds.
+/// Adds, for each kind of rule, the keys that it requires and those that belong to other kinds.
 ///
-/// A `oneOf` over kinds would answer "matches no branch"; `if` and `then` on `type` give the exact key.
+/// A `oneOf` over kinds would only report "matches no branch"; `if` and `then` on `type` identify the key.
 fn branch_by_kind(rule: &mut Map<String, Value>) {
     let all: Vec<&str> = KINDS.iter().flat_map(|kind| kind.required.iter().chain(kind.optional)).copied().collect();
     let branches: Vec<Value> = KINDS
@@ -110,7 +110,7 @@ fn branch_by_kind(rule: &mut Map<String, Value>) {
     rule.insert("allOf".to_owned(), Value::Array(branches));
 }
 
-/// Names definitions as the documentation does, not as the code does.
+/// Gives definitions the names used in the documentation instead of those in the code.
 fn rename_definitions(value: &mut Value) {
     if let Some(definitions) = value.get_mut("definitions").and_then(Value::as_object_mut) {
         let renamed = std::mem::take(definitions)

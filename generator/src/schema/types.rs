@@ -1,4 +1,4 @@
-//! Shapes that many elements share: lengths of time, sizes, and tables whose keys are names.
+//! Shapes that many elements share: durations, sizes, and tables whose keys are names.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr};
 
@@ -12,27 +12,27 @@ use fleetform_engine::{
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 
-/// How a length of time is written: `90s`, `5m`, `48h`, `400d`.
+/// The format of a duration: `90s`, `5m`, `48h`, `400d`.
 pub(crate) const DURATION_PATTERN: &str = "^[0-9]{1,7}(ms|s|m|h|d|w|y)$";
 
-/// How a size is written: `256MiB`.
+/// The format of a size: `256MiB`.
 pub(crate) const SIZE_PATTERN: &str = "^[0-9]{1,7}(B|KiB|MiB|GiB)$";
 
-/// How zones, device types, rules, contacts, severities and environments are named.
+/// The format of the ids of zones, device types, rules, contacts, severities and environments.
 pub(crate) const KEBAB_PATTERN: &str = "^[a-z][a-z0-9-]{0,62}$";
 
-/// How metrics, attributes, settings, commands and their parameters are named.
+/// The format of the ids of metrics, attributes, settings, commands and their parameters.
 pub(crate) const SNAKE_PATTERN: &str = "^[a-z][a-z0-9_]{0,62}$";
 
-/// How named shadows are named.
+/// The format of the names of named shadows.
 pub(crate) const SHADOW_PATTERN: &str = "^[a-zA-Z0-9_-]{1,64}$";
 
-/// A length of time with its unit.
+/// A duration with its unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Duration(pub(crate) Millis);
 
 impl Duration {
-    /// Reads a length of time as the file writes it. A year has 365 days.
+    /// Parses a duration as the file writes it. A year has 365 days.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
@@ -52,7 +52,8 @@ impl Duration {
         Some(Self(Millis(number.parse::<u64>().ok()?.checked_mul(unit_ms)?)))
     }
 
-    /// What a text means by longer words, by spaces or as a sum, as the file writes it: `90m` for `1h 30min`.
+    /// Converts a duration written with longer words, with spaces or as a sum to the file's format: `90m` for
+    /// `1h 30min`.
     pub(crate) fn meant(text: &str) -> Option<String> {
         const WORDS: [(&str, &[&str]); 7] = [
             ("ms", &["ms", "msec", "millis", "millisecond"]),
@@ -77,7 +78,7 @@ impl Duration {
         (sum.0 > 0 && Self::parse(&written).is_some()).then_some(written)
     }
 
-    /// Writes a length of time in its largest whole unit.
+    /// Formats a duration in its largest whole unit.
     pub(crate) fn write(length: Millis) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
         match units.iter().find(|(unit, _)| length.0 > 0 && length.0.is_multiple_of(*unit)) {
@@ -112,7 +113,7 @@ impl JsonSchema for Duration {
 pub(crate) struct Size(pub(crate) u64);
 
 impl Size {
-    /// Reads a size as the file writes it.
+    /// Parses a size as the file writes it.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
@@ -129,7 +130,7 @@ impl Size {
         number.parse::<u64>().ok().map(|number| Self(number << shift))
     }
 
-    /// What a text means by another word for its unit or by spaces, as the file writes it: `256MiB` for `256 mb`.
+    /// Converts a size with another word for its unit or with spaces to the file's format: `256MiB` for `256 mb`.
     pub(crate) fn meant(text: &str) -> Option<String> {
         let (number, word, behind) = number_and_word(text.trim());
         let unit = match word.as_str() {
@@ -144,7 +145,7 @@ impl Size {
     }
 }
 
-/// The number that a text begins with, the word behind it in small letters, and what follows; without spaces between.
+/// Splits off the number that a text begins with and the word after it, in lowercase; spaces in between are dropped.
 fn number_and_word(text: &str) -> (&str, String, &str) {
     let (number, behind) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
     let behind = behind.trim_start();
@@ -173,7 +174,7 @@ impl JsonSchema for Size {
 
 /// A kind of name that the file declares or refers to.
 pub(crate) trait Name: Ord + Clone + Display + FromStr {
-    /// The rule for it, as a regular expression.
+    /// The format, as a regular expression.
     const PATTERN: &'static str;
     /// What it names, without the word "id".
     const THING: &'static str;

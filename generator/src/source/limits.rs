@@ -1,7 +1,7 @@
 //! Limits on a text, checked by a scan without recursion.
 //!
-//! The scan is not a parser: it follows strings, comments, brackets and dotted keys just far enough to bound the
-//! depth of whatever a parser would build, and says nothing about text that is not TOML.
+//! The scan is not a parser: it follows strings, comments, brackets and dotted keys only as far as needed to bound the
+//! depth of whatever a parser would build, and reports nothing about text that is not TOML.
 
 use std::ops::Range;
 
@@ -11,10 +11,10 @@ pub(crate) const FILE_BYTES_MAX: usize = 8 << 20;
 /// Deepest nesting of tables and arrays.
 pub(crate) const DEPTH_MAX: usize = 64;
 
-/// The place where a text first nests deeper than [`DEPTH_MAX`].
+/// The location where a text first nests deeper than [`DEPTH_MAX`].
 pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    // Dots of the keys before each open bracket, and the levels that these and the brackets make.
+    // The number of dots in the keys before each open bracket, and the levels that the dots and the brackets add.
     let mut open: Vec<usize> = Vec::new();
     let mut levels = 0;
     let mut header = 0;
@@ -80,12 +80,12 @@ pub(crate) fn too_deep(text: &str) -> Option<Range<usize>> {
     None
 }
 
-/// The first place of `wanted` from `at` on, or the end.
+/// The first position of `wanted` from `at` on, or the end.
 fn find(bytes: &[u8], at: usize, wanted: u8) -> usize {
     bytes[at..].iter().position(|byte| *byte == wanted).map_or(bytes.len(), |offset| at + offset)
 }
 
-/// The place after the string that begins at `at`. A string that is not closed ends with its line.
+/// The position after the string that begins at `at`. An unclosed string ends with its line.
 fn after_string(bytes: &[u8], at: usize) -> usize {
     let quote = bytes[at];
     let long = bytes[at..].starts_with(&[quote; 3]);
@@ -96,7 +96,7 @@ fn after_string(bytes: &[u8], at: usize) -> usize {
             b'\n' if !long => return next,
             byte if byte == quote && !long => return next + 1,
             byte if byte == quote && bytes[next..].starts_with(&[quote; 3]) => {
-                // Up to two quotes may stand before the closing three.
+                // Up to two quotes may precede the closing three.
                 let run = bytes[next..].iter().take_while(|other| **other == quote).count();
                 return next + run.min(5);
             }

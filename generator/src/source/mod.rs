@@ -1,7 +1,7 @@
-//! TOML text as a document: what it says, where each part of it stands, and what is wrong with its syntax.
+//! TOML text as a document: its contents, the location of each part, and its syntax errors.
 //!
-//! Nothing here knows what a platform is. No recursive parser sees a text that nests more deeply than a limit: the reader of
-//! sound texts gives up long before it, and what it has given up is scanned before anybody else reads it.
+//! Knows nothing about platforms. No recursive parser sees a text that nests more deeply than a limit: the reader of
+//! sound texts gives up long before it, and a text that it rejects is scanned before any other parser reads it.
 
 mod limits;
 mod place;
@@ -24,24 +24,24 @@ use crate::diagnostic::Diagnostic;
 
 /// A parsed text.
 pub(crate) struct Source {
-    /// What it says as JSON, with `null` where a value cannot be said in JSON.
+    /// The contents as JSON, with `null` for values that JSON cannot represent.
     pub(crate) value: Value,
-    /// Where every key and value stands.
+    /// The location of every key and value.
     places: Places,
-    /// Values that cannot be said in JSON.
+    /// Values that JSON cannot represent.
     pub(crate) unusable: Vec<Unusable>,
 }
 
-/// Why nothing is known of what a text says.
+/// Why the contents of a text are unknown.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Refused {
     /// It is longer than [`FILE_BYTES_MAX`].
     TooLarge,
-    /// It is not UTF-8 from a byte on.
+    /// It is not valid UTF-8 from this byte on.
     NotText(usize),
-    /// Tables or arrays nest deeper than [`DEPTH_MAX`]; the span is where the limit is passed.
+    /// Tables or arrays nest deeper than [`DEPTH_MAX`]; the span is where the limit is exceeded.
     TooDeep(Range<usize>),
-    /// It is not TOML, for these reasons. What it might have said is not guessed.
+    /// It is not valid TOML, for these reasons. Its intended contents are not guessed.
     Syntax(Vec<Diagnostic>),
 }
 
@@ -54,15 +54,15 @@ impl Source {
         Self::parse(str::from_utf8(bytes).map_err(|error| Refused::NotText(error.valid_up_to()))?)
     }
 
-    /// Parses a text that is not too large.
+    /// Parses a text that is within the size limit.
     pub(crate) fn parse(text: &str) -> Result<Self, Refused> {
-        // It gives up long before anything nests too deeply.
+        // This reader gives up long before a text nests too deeply.
         if let Some(source) = sound::read(text) {
             return Ok(source);
         }
         match limits::too_deep(text) {
             Some(span) => {
-                // What is not closed before the next expression adds up.
+                // Brackets that are not closed before the next expression add up.
                 let mistakes = if syntax::is_flat(text) { syntax::mistakes(text) } else { Vec::new() };
                 Err(if mistakes.is_empty() { Refused::TooDeep(span) } else { Refused::Syntax(mistakes) })
             }
@@ -70,13 +70,13 @@ impl Source {
         }
     }
 
-    /// Parses a text in which something may be wrong.
+    /// Parses a text that may contain errors.
     fn parse_whole(text: &str) -> Result<Self, Vec<Diagnostic>> {
         let mistakes = syntax::mistakes(text);
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        // What is TOML line by line may still say something twice.
+        // Even if every line is valid TOML, the text may define something twice.
         let (table, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
             return Err(syntax::doubles(&errors, text));

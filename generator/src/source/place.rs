@@ -1,7 +1,7 @@
-//! Paths into a document, and the places in its text that they lead to.
+//! Paths into a document, and the corresponding locations in its text.
 //!
-//! A path is a chain on the stack, so a check can carry one for every value at no cost; only a problem pays for the
-//! walk to its place.
+//! A path is a linked list on the stack, so a check can carry one for every value at no cost; only a problem pays for
+//! finding its location.
 
 use std::ops::Range;
 
@@ -41,14 +41,14 @@ impl<'a> At<'a> {
         At { parent: Some(self), step: Step::Index(index) }
     }
 
-    /// Its steps from the root on.
+    /// Returns its steps, starting at the root.
     pub(crate) fn steps(&self) -> Vec<Step<'a>> {
         let mut steps = self.parent.map_or_else(Vec::new, |parent| parent.steps());
         steps.push(self.step);
         steps
     }
 
-    /// The same as a JSON pointer.
+    /// Returns the path as a JSON pointer.
     pub(crate) fn pointer(&self) -> String {
         let parent = self.parent.map_or_else(String::new, |parent| parent.pointer());
         match self.step {
@@ -58,36 +58,36 @@ impl<'a> At<'a> {
     }
 }
 
-/// A key as a step of a JSON pointer.
+/// Escapes a key as a step of a JSON pointer.
 pub(crate) fn escape(step: &str) -> String {
     step.replace('~', "~0").replace('/', "~1")
 }
 
-/// A document with values laid over it, as an environment's `set` does.
+/// A document with overlays applied, as in an environment's `set`.
 pub(crate) struct Document<'t> {
     source: &'t Source,
     overlays: Vec<Overlay<'t>>,
 }
 
-/// A value laid over the one at a path.
+/// A value that replaces the one at a path.
 pub(crate) struct Overlay<'t> {
-    /// The path, all keys.
+    /// The path, which consists of keys only.
     pub(crate) path: Vec<&'t str>,
     /// The table of the document that it is written in: the keys that lead there.
     pub(crate) table: [&'t str; 3],
-    /// The keys that lead to it from there. A quoted one may hold several steps of the path, with dots between them.
+    /// The keys that lead to it from there. A quoted key may contain several steps of the path, separated by dots.
     pub(crate) written: Vec<&'t str>,
     /// The value.
     pub(crate) value: &'t Value,
 }
 
 impl<'t> Overlay<'t> {
-    /// The steps of the document to the value, or to what the first of its keys lead to.
+    /// The steps in the document to the value, or to the target of its first `keys` keys.
     fn steps(&self, keys: usize) -> impl Iterator<Item = Step<'t>> {
         self.table.iter().chain(&self.written[..keys]).map(|key| Step::Key(key))
     }
 
-    /// Where a step of the path is written: a part of a quoted key, or all of it where its text is not plain.
+    /// Location of a step of the path: part of a quoted key, or the whole key if it contains escapes.
     pub(crate) fn step_span(&self, step: usize, source: &Source) -> Range<usize> {
         let mut first = 0;
         for (index, key) in self.written.iter().enumerate() {
@@ -100,13 +100,14 @@ impl<'t> Overlay<'t> {
         self.key_span(self.written.len(), source)
     }
 
-    /// Where one of the keys is written.
+    /// Location of one of the keys.
     fn key_span(&self, keys: usize, source: &Source) -> Range<usize> {
         source.place(self.steps(keys)).map_or(0..0, |(key, _)| key)
     }
 }
 
-/// Where a part of a dotted key stands in the key's span. An escape makes the span longer than the key and its quotes.
+/// Location of a part of a dotted key within the key's span. An escape makes the span longer than the key and its
+/// quotes.
 fn part(span: Range<usize>, key: &str, index: usize) -> Range<usize> {
     let before: usize = key.split('.').take(index).map(|part| part.len() + 1).sum();
     let part = key.split('.').nth(index).unwrap_or_default();
@@ -118,23 +119,23 @@ fn part(span: Range<usize>, key: &str, index: usize) -> Range<usize> {
 }
 
 impl<'t> Document<'t> {
-    /// A document as it stands in its text.
+    /// Creates a document without overlays.
     pub(crate) fn plain(source: &'t Source) -> Self {
         Self { source, overlays: Vec::new() }
     }
 
-    /// A document with values laid over it.
+    /// Creates a document with overlays.
     pub(crate) fn overlaid(source: &'t Source, overlays: Vec<Overlay<'t>>) -> Self {
         Self { source, overlays }
     }
 
-    /// Where the key at a path stands; for an array's item the item; for what is missing, what it is missing from.
+    /// Location of the key at a path. For an array item, it is the item; for a missing key, the table that lacks it.
     pub(crate) fn key_span(&self, steps: &[Step<'_>]) -> Range<usize> {
         self.spans(steps).0
     }
 
-    /// Where the value at a path stands; the header where a table was opened by one; for what is missing, the key of
-    /// what it is missing from.
+    /// Location of the value at a path. For a table opened by a header, it is the header; for a missing value, the key
+    /// of the table that lacks it.
     pub(crate) fn value_span(&self, steps: &[Step<'_>]) -> Range<usize> {
         self.spans(steps).1
     }
@@ -152,7 +153,7 @@ impl<'t> Document<'t> {
         found.is_some() || self.overlays.iter().any(|overlay| leads(steps, &overlay.path))
     }
 
-    /// The spans of a path's last key and its value; for what is missing, the key of what it is missing from twice.
+    /// The spans of a path's last key and its value. If it is missing, both are the key of the table that lacks it.
     fn spans(&self, steps: &[Step<'_>]) -> (Range<usize>, Range<usize>) {
         let mut last = (0..0, 0..0);
         for length in 1..=steps.len() {
@@ -164,7 +165,7 @@ impl<'t> Document<'t> {
         last
     }
 
-    /// The spans of a path's last key and its value, if there are such.
+    /// The spans of a path's last key and its value, if they exist.
     fn place(&self, steps: &[Step<'_>]) -> Option<(Range<usize>, Range<usize>)> {
         let Some((overlay, rest)) = self.overlay(steps) else {
             return self.source.place(steps.iter().copied()).or_else(|| self.laid(steps));
@@ -174,7 +175,7 @@ impl<'t> Document<'t> {
         Some((overlay.step_span(last, self.source), value))
     }
 
-    /// Where a table is written that only an overlay makes.
+    /// Location of a table that exists only in an overlay.
     fn laid(&self, steps: &[Step<'_>]) -> Option<(Range<usize>, Range<usize>)> {
         let overlay = self.overlays.iter().find(|overlay| leads(steps, &overlay.path))?;
         let span = overlay.step_span(steps.len() - 1, self.source);
@@ -192,13 +193,13 @@ impl<'t> Document<'t> {
     }
 }
 
-/// Whether steps are the first ones of a path of keys.
+/// Whether steps are a prefix of a path of keys.
 fn leads(steps: &[Step<'_>], path: &[&str]) -> bool {
     steps.len() <= path.len() && steps.iter().zip(path).all(|(step, key)| *step == Step::Key(key))
 }
 
 impl Source {
-    /// The spans of a path's last key and its value, if there are such.
+    /// The spans of a path's last key and its value, if they exist.
     fn place<'a>(&self, steps: impl Iterator<Item = Step<'a>>) -> Option<(Range<usize>, Range<usize>)> {
         self.places.get(steps.fold(Path::ROOT, |path, step| path.then(step)))
     }
@@ -236,7 +237,7 @@ mod tests {
             assert!((1..=steps.len()).all(|length| document.has(&steps[..length])), "{line}");
             (1..=steps.len()).map(|length| text[document.key_span(&steps[..length])].to_owned()).collect::<Vec<_>>()
         };
-        // What the file has itself stays where it is.
+        // Locations in the file itself do not change.
         assert_eq!(written("\"rules.high.max\"", &["rules.high.max"]), ["rules", "high", "max"]);
         assert_eq!(written("'stream.é.max'", &["stream.é.max"]), ["stream", "é", "max"]);
         assert_eq!(written("stream.\"a.b\".max", &["stream", "a.b", "max"]), ["stream", "a", "b", "max"]);

@@ -1,8 +1,8 @@
-//! Where every key and every value of a document stands, by the path that leads there.
+//! The location of every key and value of a document, by path.
 //!
-//! Most files are read, found good, and never asked for a place. So a place costs the reader 24 bytes and no search: a
-//! path is known by its hash alone. A question or two are answered by a search of all places, and only somebody who asks
-//! more often has them put in order.
+//! Most files are read, found valid, and never asked for a location. Recording a location therefore costs the reader
+//! only 24 bytes and no search, because a path is identified by its hash. The first few lookups search all locations;
+//! only frequent lookups cause them to be sorted.
 
 use std::{
     cell::{Cell, OnceCell},
@@ -11,20 +11,21 @@ use std::{
 
 use super::Step;
 
-/// Places by path.
+/// Locations by path.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     all: Vec<Place>,
-    /// How often somebody has asked.
+    /// How often a location has been looked up.
     asked: Cell<usize>,
-    /// The indices of all places, by path; once somebody has asked often.
+    /// The indices of all locations, sorted by path; set after frequent lookups.
     by_path: OnceCell<Vec<u32>>,
 }
 
-/// An estimate: a key, its value and what is between them have 15 in a plain file. A denser one makes room as it is read.
+/// An estimate: a key, its value and the characters between them take 15 bytes in a typical file. A denser file grows
+/// the vector while it is read.
 const BYTES_PER_PLACE: usize = 14;
 
-/// Questions for which no order is made: it takes as long as a hundred searches.
+/// Number of lookups without sorting: sorting takes as long as a hundred searches.
 const SEARCHES_MAX: usize = 16;
 
 #[derive(Debug)]
@@ -34,8 +35,8 @@ struct Place {
     value: [u32; 2],
 }
 
-/// A path from the document's root, as its hash. That two paths of a document share one is next to impossible, and
-/// would put a message in a wrong place.
+/// A path from the document's root, as its hash. A collision within a document is extremely unlikely, and would only
+/// put a message in a wrong location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Path(u64);
 
@@ -43,7 +44,7 @@ impl Path {
     /// The document itself.
     pub(super) const ROOT: Self = Self(0xcbf2_9ce4_8422_2325);
 
-    /// One step on.
+    /// Appends a step.
     pub(super) fn then(self, step: Step<'_>) -> Self {
         match step {
             Step::Key(key) => self.bytes(key.as_bytes()).bytes(&[0xff]),
@@ -51,25 +52,25 @@ impl Path {
         }
     }
 
-    /// FNV-1a. No text has a byte above 0xf4, so that a step ends where it ends.
+    /// FNV-1a. No UTF-8 text contains a byte above 0xf4, so such a byte can terminate a step.
     fn bytes(self, bytes: &[u8]) -> Self {
         Self(bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)))
     }
 }
 
 impl Places {
-    /// No places yet, with room for those of a text of so many bytes.
+    /// Creates an empty collection, with capacity for the locations of a text of this many bytes.
     pub(super) fn with_room_for(bytes: usize) -> Self {
         Self { all: Vec::with_capacity(bytes / BYTES_PER_PLACE), ..Self::default() }
     }
 
-    /// Keeps where a key and its value stand. A document fits 32 bits.
+    /// Records the location of a key and its value. Offsets in a document fit into 32 bits.
     pub(super) fn add(&mut self, path: Path, key: Range<usize>, value: Range<usize>) {
         let short = |span: Range<usize>| [span.start as u32, span.end as u32];
         self.all.push(Place { path, key: short(key), value: short(value) });
     }
 
-    /// Where the key and the value at a path stand.
+    /// Returns the locations of the key and the value at a path.
     pub(super) fn get(&self, path: Path) -> Option<(Range<usize>, Range<usize>)> {
         self.asked.set(self.asked.get() + 1);
         if self.asked.get() <= SEARCHES_MAX {
@@ -87,7 +88,7 @@ impl Places {
 }
 
 impl Place {
-    /// Where the key and the value stand.
+    /// Returns the locations of the key and the value.
     fn spans(&self) -> (Range<usize>, Range<usize>) {
         let long = |[start, end]: [u32; 2]| start as usize..end as usize;
         (long(self.key), long(self.value))
@@ -117,7 +118,7 @@ mod tests {
         let second = list.then(Step::Index(1));
         places.add(second, 9..12, 9..12);
         places.add(list, 0..4, 7..13);
-        // Searched for first, and then found in order.
+        // The first lookups search; the later ones use the sorted order.
         for _ in 0..SEARCHES_MAX {
             assert_eq!(places.get(list), Some((0..4, 7..13)));
             assert_eq!(places.get(second), Some((9..12, 9..12)));

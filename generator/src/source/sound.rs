@@ -1,9 +1,9 @@
-//! Reads a text in which nothing is wrong.
+//! Reads a text that contains no errors.
 //!
-//! A platform file can have megabytes, and nearly always there is nothing wrong with it. So its values are made of the
-//! parser's events as they come, some lines at a time, and there never are the tokens, the events or a second tree of
-//! a whole file. What stands here knows no errors: it gives up at the first thing that is not plainly right, and who
-//! wants to know what that is reads the text again with a parser that tells.
+//! A platform file can be megabytes long and is nearly always valid. Its values are therefore built directly from the
+//! parser's events, a few lines at a time, and the tokens, the events or a second tree of a whole file never exist.
+//! This reader does not report errors: it gives up at the first thing that is not plainly valid. To find out what is
+//! wrong, the caller reads the text again with a parser that reports errors.
 
 use std::{
     borrow::Cow,
@@ -25,17 +25,18 @@ use super::{
     value,
 };
 
-/// Tokens after which the expressions read so far are parsed.
+/// The number of tokens after which the expressions read so far are parsed.
 const TOKENS_AT_ONCE: usize = 1_024;
 
-/// Tokens of a text that are held at most. An expression that is longer, such as brackets that nobody closes, is not read here.
+/// Maximum number of tokens that are held. A longer expression, such as one with unclosed brackets, is not read here.
 const TOKENS_MAX: usize = 64 * TOKENS_AT_ONCE;
 
-/// Levels of keys, arrays and tables of a text that is read here, which is far below what is too deep. A platform file
-/// needs about six.
+/// Maximum number of levels of keys, arrays and tables in a text that is read here, far below the limit for too deep a
+/// text. A platform file needs about six.
 const LEVELS_MAX: usize = 16;
 
-/// What a text says and where; nothing if it may have an error, or a value that cannot be said in JSON.
+/// Returns the contents of a text and their locations; `None` if it may contain an error, or a value that JSON cannot
+/// represent.
 pub(super) fn read(text: &str) -> Option<Source> {
     read_parts(text, TOKENS_AT_ONCE)
 }
@@ -55,8 +56,8 @@ fn read_parts(text: &str, tokens_at_once: usize) -> Option<Source> {
         if tokens.len() > TOKENS_MAX {
             return None;
         }
-        // Outside of brackets an expression ends with its line. A piece of one is an error, so that a text is sound if
-        // all its parts are.
+        // Outside of brackets, an expression ends with its line. A partial expression is an error, so a text is valid
+        // if all its parts are.
         let whole = brackets == 0 && token.kind() == TokenKind::Newline;
         if token.kind() == TokenKind::Eof || whole && tokens.len() >= tokens_at_once {
             let mut sound = true;
@@ -72,30 +73,30 @@ fn read_parts(text: &str, tokens_at_once: usize) -> Option<Source> {
     reader.into_source()
 }
 
-/// A key as it is meant, and where it stands.
+/// A key without quotes and escapes, and its location.
 type Key<'t> = (Cow<'t, str>, Range<usize>);
 
-/// Makes values of events.
+/// Builds values from events.
 struct Reader<'t> {
     text: &'t str,
     root: Map<String, Value>,
     places: Places,
-    /// Paths of the arrays and tables that are values: nothing may be put into them from outside.
+    /// Paths of arrays and tables that are inline values: nothing may be added to them from elsewhere.
     closed: HashSet<Path>,
-    /// Items that the arrays of tables have.
+    /// The number of items in each array of tables.
     items: BTreeMap<Path, usize>,
     header: Header<'t>,
-    /// The table that is being read. It goes where the header says when it is whole.
+    /// The table that is being read. Once complete, it is inserted where its header says.
     table: Map<String, Value>,
-    /// The key that is being read, or whose value is.
+    /// The key that is being read, or whose value is being read.
     key: Vec<Key<'t>>,
-    /// Arrays and inline tables whose ends have not come, the innermost last.
+    /// Arrays and inline tables that are still open, the innermost last.
     open: Vec<Open<'t>>,
-    /// Whether everything was plainly right until now.
+    /// Whether everything has been plainly valid so far.
     sound: bool,
 }
 
-/// `[key]` or `[[key]]`; without a key what stands before the first header.
+/// `[key]` or `[[key]]`; without a key, the part before the first header.
 struct Header<'t> {
     key: Vec<Key<'t>>,
     is_item: bool,
@@ -103,7 +104,7 @@ struct Header<'t> {
     path: Path,
 }
 
-/// An array or an inline table whose end has not come.
+/// An array or an inline table that is still open.
 struct Open<'t> {
     key: Vec<Key<'t>>,
     start: usize,
@@ -138,7 +139,7 @@ impl<'t> Reader<'t> {
         Raw::new_unchecked(&self.text[span.start()..span.end()], encoding, span)
     }
 
-    /// How deep the key that is being read lies.
+    /// The depth of the key that is being read.
     fn levels(&self) -> usize {
         let open: usize = self.open.iter().map(|open| open.key.len().max(1)).sum();
         self.header.key.len() + open + self.key.len()
@@ -166,11 +167,11 @@ impl<'t> Reader<'t> {
         self.header = Header { key, span: self.header.span.start..end, path, ..self.header };
     }
 
-    /// Puts the table that has been read where its header says.
+    /// Inserts the completed table where its header says.
     fn finish_table(&mut self) {
         let table = std::mem::take(&mut self.table);
         let Some(((last, span), path)) = self.header.key.split_last() else {
-            // What stands before the first header.
+            // The part before the first header.
             self.root.extend(table);
             return;
         };
@@ -197,7 +198,7 @@ impl<'t> Reader<'t> {
                 }
                 _ => self.sound = false,
             },
-            // It has stood there before, or has parts that stand before it.
+            // The table already exists, or some of its parts do.
             (Entry::Occupied(_), false) => self.sound = false,
         }
     }
@@ -226,7 +227,7 @@ impl<'t> Reader<'t> {
         self.place(value, start..end);
     }
 
-    /// Puts a value where its key says, or at the end of the array that is open.
+    /// Inserts a value at its key, or at the end of the open array.
     fn place(&mut self, value: Value, span: Range<usize>) {
         let (table, path, closed) = match self.open.last_mut() {
             Some(Open { path, value: Value::Array(items), .. }) => {
@@ -243,7 +244,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Puts a value where a key leads to from a table. There may be nothing yet.
+/// Inserts a value at a key relative to a table. The key must not exist yet.
 fn insert(
     table: &mut Map<String, Value>,
     path: Path,
@@ -261,8 +262,8 @@ fn insert(
     Some(())
 }
 
-/// The table that a key leads to from another, and its path; of an array of tables the last. What is not there yet is
-/// made. What is there must be a table that is not closed, and without a list of those there may be nothing.
+/// Returns the table at a key relative to another table, and its path; for an array of tables, the last one. Missing
+/// tables are created. Existing ones must be tables that are not closed; without a list of closed ones, none may exist.
 fn descend<'m>(
     mut table: &'m mut Map<String, Value>,
     mut path: Path,
@@ -319,7 +320,7 @@ impl EventReceiver for Reader<'_> {
     }
 
     fn array_open(&mut self, span: Span, _: &mut dyn ErrorSink) -> bool {
-        // Most lists have one item, and a vector that grows begins with four.
+        // Most lists have one item, and a vector that grows starts with a capacity of four.
         self.open_value(span.start(), Value::Array(Vec::with_capacity(1)));
         true
     }
@@ -329,7 +330,7 @@ impl EventReceiver for Reader<'_> {
     }
 
     fn simple_key(&mut self, span: Span, encoding: Option<Encoding>, errors: &mut dyn ErrorSink) {
-        // What is too deep is not kept: a tree of thousands of levels cannot even be dropped.
+        // A value that is too deep is not kept: a tree with thousands of levels cannot even be dropped.
         if self.levels() >= LEVELS_MAX {
             self.sound = false;
             return;

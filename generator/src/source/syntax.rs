@@ -1,9 +1,9 @@
-//! What is wrong with a text that is not TOML.
+//! Finds what is wrong with a text that is not TOML.
 //!
-//! A parser that recovers takes what follows an open bracket for its content, so that one which nobody closes spoils the
-//! rest of the text. Here the text is first cut into its expressions, each a header or a key with its value: where the
-//! next one begins, nothing can be open any more. An expression has one mistake at most, and lines behind it that begin
-//! no expression are a part of the mistake.
+//! A parser with error recovery takes what follows an open bracket for its content, so a single unclosed bracket spoils
+//! the rest of the text. Here the text is first split into its expressions, each a header or a key with its value:
+//! where the next one begins, nothing can still be open. An expression has at most one mistake, and following lines
+//! that begin no expression are part of that mistake.
 
 mod doubles;
 
@@ -17,15 +17,15 @@ pub(super) use doubles::doubles;
 use super::limits;
 use crate::diagnostic::{Code, Diagnostic};
 
-/// Longest header that is written out.
+/// Longest header that is shown in full.
 const HEADER_BYTES_MAX: usize = 200;
 
-/// The largest text that is looked into for what is not closed before it is called too deep.
+/// The largest text that is searched for unclosed brackets before it is reported as too deep.
 const FLAT_BYTES_MAX: usize = 1 << 20;
-/// Most texts of several lines of which it is told that they go on too far: behind each, all is read anew.
+/// Maximum number of multi-line strings that are reported as continuing too far: after each, the text is read again.
 const OVERRUNS_MAX: usize = 10;
 
-/// The mistakes of a text, in its order; none if each of its expressions is TOML.
+/// The mistakes of a text, in order; none if each of its expressions is TOML.
 pub(super) fn mistakes(text: &str) -> Vec<Diagnostic> {
     let mut mistakes = Vec::new();
     let mut from = 0;
@@ -40,7 +40,8 @@ pub(super) fn mistakes(text: &str) -> Vec<Diagnostic> {
     mistakes
 }
 
-/// The mistakes of a text up to the first text of several lines that goes on too far, and where that must have ended.
+/// The mistakes of a text up to the first multi-line string that continues too far, and the position where that string
+/// must have ended.
 fn mistakes_before_overrun(text: &str) -> (Vec<Diagnostic>, Option<usize>) {
     let tokens = tokens(text);
     let mut mistakes = Vec::new();
@@ -61,8 +62,8 @@ fn mistakes_before_overrun(text: &str) -> (Vec<Diagnostic>, Option<usize>) {
     (mistakes, None)
 }
 
-/// Whether no expression of a text nests too deeply by itself. One that is large is not looked into: its tokens would take
-/// more memory than the refusal of a text that nests too deeply may.
+/// Whether no single expression of a text nests too deeply. A large expression is not examined: its tokens would take
+/// more memory than rejecting a text that nests too deeply may use.
 pub(super) fn is_flat(text: &str) -> bool {
     if text.len() > FLAT_BYTES_MAX {
         return false;
@@ -80,7 +81,7 @@ pub(super) fn is_flat(text: &str) -> bool {
     true
 }
 
-/// What the parser says of a piece of a text, where its places count from the piece.
+/// The parser's error for a piece of a text, whose locations are relative to the piece.
 pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usize>) -> Diagnostic {
     let span = error.span().map_or(piece.end..piece.end, |span| piece.start + span.start..piece.start + span.end);
     let told = |message: &str| Diagnostic::new(Code::Syntax, span.clone(), message);
@@ -114,7 +115,7 @@ pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usi
     })
 }
 
-/// The word at a place that other languages have for a truth value: where it is, and what it means.
+/// The word at a position that other languages use for a boolean: its location, and its meaning.
 fn truth_at(text: &str, start: usize) -> Option<(Range<usize>, &'static str)> {
     let word = text.get(start..)?.split(|c: char| !c.is_alphanumeric()).next()?;
     let truth = match word.to_ascii_lowercase().as_str() {
@@ -129,28 +130,28 @@ fn tokens(text: &str) -> Vec<Token> {
     toml_parser::Source::new(text).lex().into_vec()
 }
 
-/// A header, or a key with its value; and the blank lines and comments before it.
+/// A header, or a key with its value, including preceding blank lines and comments.
 struct Expression<'t> {
     tokens: &'t [Token],
     unclosed: Option<Unclosed>,
 }
 
-/// A text of several lines that lacks its end, so that it goes on to the next such text.
+/// A multi-line string without an end, which therefore continues to the next such string.
 struct Overrun {
     quotes: &'static str,
     start: usize,
-    /// Where the line begins behind which it cannot go on.
+    /// The start of the line after which it cannot continue.
     end: usize,
-    /// Where the next such text begins.
+    /// The start of the next such string.
     next: usize,
 }
 
-/// A list or an inline table that nothing closes.
+/// A list or an inline table that is not closed.
 struct Unclosed {
     opening: Token,
-    /// The place behind which it must have ended.
+    /// The position after which it must have ended.
     end: usize,
-    /// What would close it, with all within that is not closed either.
+    /// The brackets that would close it, along with everything unclosed inside it.
     closing: String,
 }
 
@@ -176,7 +177,7 @@ impl<'t> Expression<'t> {
                 _ if is_blank(token) => continue,
                 TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket if !is_header => open.push(*token),
                 TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
-                    // What closes nothing is told by the parser.
+                    // The parser reports brackets that close nothing.
                     if let Some(depth) = open.iter().rposition(|opening| closing(*opening) == token.kind()) {
                         unclosed = unclosed.or_else(|| Unclosed::of(&open[depth + 1..], last));
                         open.truncate(depth);
@@ -190,7 +191,7 @@ impl<'t> Expression<'t> {
         Self { tokens: &tokens[..length], unclosed: unclosed.or_else(|| Unclosed::of(&open, last)) }
     }
 
-    /// The first thing that is wrong with it.
+    /// The first mistake in it.
     fn mistake(&self, text: &str) -> Option<Diagnostic> {
         let open_text = || self.tokens.iter().find(|token| is_open_text(text, **token));
         open_text()
@@ -200,7 +201,7 @@ impl<'t> Expression<'t> {
             .or_else(|| self.parser_error(text))
     }
 
-    /// A text of several lines that seems to end where the next one begins, behind a key.
+    /// A multi-line string that appears to end where the next one begins, after a key.
     fn overrun(&self, text: &str) -> Option<Overrun> {
         self.tokens.iter().find_map(|token| {
             let quotes = quotes(*token).filter(|quotes| quotes.len() > 1 && !is_open_text(text, *token))?;
@@ -215,7 +216,7 @@ impl<'t> Expression<'t> {
         })
     }
 
-    /// A header that lacks nothing but its end.
+    /// A header that lacks only its end.
     fn open_header(&self, text: &str) -> Option<Diagnostic> {
         let start = self.tokens.iter().position(|token| !is_blank(token))?;
         let (opening, after) = brackets(&self.tokens[start..], TokenKind::LeftSquareBracket);
@@ -251,7 +252,7 @@ impl Overrun {
 }
 
 impl Unclosed {
-    /// The innermost of brackets that are open behind a token.
+    /// The innermost of the brackets that are still open after a token.
     fn of(open: &[Token], last: Token) -> Option<Self> {
         let closing = open.iter().rev().map(|opening| match closing(*opening) {
             TokenKind::RightCurlyBracket => '}',
@@ -272,15 +273,16 @@ impl Unclosed {
     }
 }
 
-/// Whether what is open cannot go on behind the end of a line: a line begins that is an expression of its own.
+/// Whether an open bracket cannot continue past the end of a line, because the next line begins an expression of its
+/// own.
 fn ends(line: &[Token], opening: Token, last: Token, indentation_before: usize) -> bool {
     let may_be_key = opening.kind() == TokenKind::LeftCurlyBracket
         && matches!(last.kind(), TokenKind::Comma | TokenKind::LeftCurlyBracket);
-    // A key that stands further in lacks something else, such as a comma before it.
+    // An indented key lacks something else, such as a comma before it.
     begins_header(line) || begins_pair(line) && !may_be_key && indentation(line, 1) <= indentation_before
 }
 
-/// How far in a token stands that is the first of its line but for white space.
+/// The indentation of a token that is the first on its line.
 fn indentation(tokens: &[Token], index: usize) -> usize {
     let before = index.checked_sub(1).map(|before| tokens[before]);
     before.filter(|token| token.kind() == TokenKind::Whitespace).map_or(0, |token| token.span().len())
@@ -296,7 +298,7 @@ fn next_expression(tokens: &[Token]) -> &[Token] {
     rest
 }
 
-/// Whether a line is a header, and not a list that is an item of another.
+/// Whether a line is a header, and not a list that is an item of another list.
 fn begins_header(line: &[Token]) -> bool {
     let (opening, after) = brackets(after_space(line), TokenKind::LeftSquareBracket);
     let Some(after) = after_key(after) else { return false };
@@ -317,7 +319,7 @@ fn is_pair(line: &str) -> bool {
     begins_pair(&tokens(line))
 }
 
-/// Whether the first of some lines that is not blank begins an expression, if there is one.
+/// Whether the first line that is not blank begins an expression, if there is such a line.
 fn goes_on(lines: &[Token]) -> bool {
     let first = lines.iter().position(|token| !is_blank(token));
     first.is_none_or(|first| begins_header(&lines[first..]) || begins_pair(&lines[first..]))
@@ -328,13 +330,13 @@ fn begins_pair(line: &[Token]) -> bool {
     after_key(line).and_then(<[Token]>::first).is_some_and(|token| token.kind() == TokenKind::Equals)
 }
 
-/// What follows the brackets at the beginning, and how many of them there are: two at most, as a header has.
+/// What follows the leading brackets, and how many of them there are: at most two, as in a header.
 fn brackets(tokens: &[Token], kind: TokenKind) -> (usize, &[Token]) {
     let count = tokens.iter().take(2).take_while(|token| token.kind() == kind).count();
     (count, &tokens[count..])
 }
 
-/// What follows a key and the white space around it.
+/// What follows a key and the whitespace around it.
 fn after_key(tokens: &[Token]) -> Option<&[Token]> {
     let mut rest = after_space(tokens);
     while let Some(TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString) = rest.first().map(Token::kind)
@@ -355,12 +357,12 @@ fn after_space(tokens: &[Token]) -> &[Token] {
     }
 }
 
-/// Whether a token says nothing.
+/// Whether a token has no meaning.
 fn is_blank(token: &Token) -> bool {
     matches!(token.kind(), TokenKind::Whitespace | TokenKind::Comment | TokenKind::Newline | TokenKind::Eof)
 }
 
-/// What closes a bracket.
+/// The token that closes a bracket.
 fn closing(opening: Token) -> TokenKind {
     match opening.kind() {
         TokenKind::LeftCurlyBracket => TokenKind::RightCurlyBracket,
@@ -368,7 +370,7 @@ fn closing(opening: Token) -> TokenKind {
     }
 }
 
-/// The quotes with which a token begins if it is text.
+/// The quotes that a token begins with, if it is a string.
 fn quotes(token: Token) -> Option<&'static str> {
     match token.kind() {
         TokenKind::BasicString => Some("\""),
@@ -379,7 +381,7 @@ fn quotes(token: Token) -> Option<&'static str> {
     }
 }
 
-/// Whether a token is text that goes to the end of its line, or of the file, because nothing closes it.
+/// Whether a token is a string that extends to the end of its line, or of the file, because it is not closed.
 fn is_open_text(text: &str, token: Token) -> bool {
     let Some(quotes) = quotes(token) else { return false };
     let inner = &text[token.span().start() + quotes.len()..token.span().end()];

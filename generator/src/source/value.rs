@@ -1,6 +1,6 @@
-//! A TOML document as JSON, so that a JSON Schema can be held against it, and the places of its parts.
+//! Converts a TOML document to JSON, for validation against a JSON Schema, along with the locations of its parts.
 //!
-//! JSON cannot say everything that TOML can: numbers that are not finite and dates become `null` and are reported.
+//! JSON cannot represent everything that TOML can: non-finite numbers and dates become `null` and are reported.
 
 use std::ops::Range;
 
@@ -15,27 +15,27 @@ use super::{
     places::{Path, Places},
 };
 
-/// A value that cannot be said in JSON.
+/// A value that JSON cannot represent.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Unusable {
-    /// Where it stands.
+    /// Its location.
     pub(crate) span: Range<usize>,
     /// Why it cannot be used.
     pub(crate) reason: UnusableReason,
 }
 
-/// Why a value cannot be said in JSON.
+/// Why JSON cannot represent a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UnusableReason {
     /// `nan`, `inf`, or a number that overflows, such as `1e400`.
     NotFinite,
-    /// A whole number outside 64 bits.
+    /// An integer outside 64 bits.
     IntegerTooLarge,
-    /// A date or a time, as it is written.
+    /// A date or a time, as written.
     Date(String),
 }
 
-/// A document as JSON, with the places of its parts and what cannot be said.
+/// Converts a document to JSON, and records the locations of its parts and the values that JSON cannot represent.
 pub(super) fn document(table: &DeTable<'_>, places: &mut Places, unusable: &mut Vec<Unusable>) -> Value {
     Converter { places, unusable }.table(table, Path::ROOT)
 }
@@ -64,7 +64,7 @@ impl Converter<'_> {
         Value::Array(items.collect())
     }
 
-    /// A value as JSON; `null` where it cannot be said.
+    /// Converts a value to JSON; `null` if JSON cannot represent it.
     fn value(&mut self, value: &Spanned<DeValue<'_>>, path: Path) -> Value {
         let number = match value.get_ref() {
             DeValue::String(text) => return Value::String(text.clone().into_owned()),
@@ -85,12 +85,12 @@ impl Converter<'_> {
     }
 }
 
-/// A whole number without its prefix; nothing if it does not fit 64 bits.
+/// Parses an integer without its prefix; `None` if it does not fit into 64 bits.
 pub(super) fn integer(digits: &str, radix: u32) -> Option<Number> {
     i64::from_str_radix(digits, radix).ok().map(Number::from)
 }
 
-/// A number; nothing if it is not finite.
+/// Parses a number; `None` if it is not finite.
 pub(super) fn float(text: &str) -> Option<Number> {
     text.parse().ok().and_then(Number::from_f64)
 }

@@ -7,7 +7,8 @@
 //! fault    a word, or true and false; faultx3 is three of them
 //! ```
 //!
-//! A series is stored as written, so a long run takes no more memory than its token. Knows nothing about devices or rules.
+//! A series is stored as written, so a long run takes no more memory than its token. Knows nothing about devices or
+//! rules.
 
 use std::ops::Range;
 

@@ -1,10 +1,10 @@
-//! What to write where a key is missing: a line that is accepted there, with names that the file declares.
+//! Examples for missing keys: a line that would be accepted there, using names that the file declares.
 
 use serde_json::Value;
 
 use crate::source::escape;
 
-/// A table of the root that is missing, written so that it may stand before the first header.
+/// An example for a missing table of the root, written so that it may precede the first header.
 pub(super) fn of_root(key: &str) -> Option<&'static str> {
     Some(match key {
         "platform" => "platform = { name = \"my-fleet\" }",
@@ -15,7 +15,7 @@ pub(super) fn of_root(key: &str) -> Option<&'static str> {
     })
 }
 
-/// A key of a table, with a value.
+/// An example for a key of a table, with a value.
 pub(super) fn of_key(key: &str, table: &[String], schema: Option<&Value>, written: Written<'_>) -> String {
     format!("{key} = {}", value(key, table, schema, written))
 }
@@ -81,14 +81,14 @@ fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }
 
-/// What a file says, and the file that declares what it names: itself, or of a file of tests the platform's.
+/// The contents of a file, and the file that declares its names: the same one or, for a test file, the platform file.
 #[derive(Clone, Copy)]
 pub(super) struct Written<'v> {
     pub(super) root: &'v Value,
     pub(super) names: &'v Value,
 }
 
-/// What is declared, for an example in one of the tables of a file.
+/// The declarations that an example in one of the file's tables can use.
 struct File<'v> {
     root: &'v Value,
     names: &'v Value,
@@ -109,7 +109,7 @@ impl<'v> Declared<'v> {
 }
 
 impl<'v> File<'v> {
-    /// A table or an item that the example is in, so many steps from the root.
+    /// The table or item that contains the example, this many steps from the root.
     fn around(&self, steps: usize) -> Option<&'v Value> {
         self.table.iter().take(steps).try_fold(self.root, |value, key| match value {
             Value::Array(items) => items.get(key.parse::<usize>().ok()?),
@@ -117,7 +117,7 @@ impl<'v> File<'v> {
         })
     }
 
-    /// The rule that the example is in, or the one that its test names.
+    /// The rule that contains the example, or the one that its test names.
     fn rule(&self) -> Option<&'v Value> {
         let own = self.around(2)?;
         match self.table.first().map(String::as_str) {
@@ -126,12 +126,12 @@ impl<'v> File<'v> {
         }
     }
 
-    /// The text at a path of that rule.
+    /// The string at a path of that rule.
     fn of_rule(&self, pointer: &str) -> Option<&'v str> {
         self.rule()?.pointer(pointer)?.as_str().filter(|name| is_name(name))
     }
 
-    /// The first name of a table of the root.
+    /// The first name in a table of the root.
     fn first(&self, table: &str) -> Option<&'v str> {
         entries(self.names.get(table)).map(|(name, _)| name).next()
     }
@@ -155,7 +155,7 @@ impl<'v> File<'v> {
         self.readings().find(fits).map_or("pressure", |found| found.metric)
     }
 
-    /// A value of the rule's metric, as a state rule compares it.
+    /// A value of the rule's metric, in the form that a state rule compares.
     fn state(&self) -> String {
         let metric = self.of_rule("/metric");
         let found = self.readings().find(|found| Some(found.metric) == metric);
@@ -198,7 +198,7 @@ impl<'v> File<'v> {
         format!("{{ {metric} = {values} }}")
     }
 
-    /// What the table that the example is in takes.
+    /// A default that the table containing the example accepts.
     fn default(&self) -> String {
         let own = self.around(self.table.len());
         let least = match own.and_then(|own| own.get("type")).and_then(Value::as_str) {

@@ -1,6 +1,6 @@
-//! Holds a file against the schema, and says what is wrong in the file's own terms.
+//! Validates a file against the schema, and describes problems in the file's own terms.
 //!
-//! What is wrong is taken out of the value, so that the checks of meaning can go on with the rest.
+//! Invalid parts are removed from the value, so that the checks of meaning can continue with the rest.
 
 mod example;
 mod sound;
@@ -26,12 +26,12 @@ use crate::{
     source::{Document, Step, escape},
 };
 
-/// What a kind of file must look like.
+/// The required shape of a kind of file.
 pub(crate) struct Shape {
     schema: &'static LazyLock<Value>,
-    /// The schema compiled to say whether anything is wrong.
+    /// The schema, compiled to determine whether anything is wrong.
     sound: LazyLock<Option<Validator>>,
-    /// The schema compiled to say what is wrong.
+    /// The schema, compiled to determine what is wrong.
     validator: LazyLock<Option<Validator>>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) static PLATFORM: Shape = Shape {
     validator: LazyLock::new(|| compile(&SCHEMA)),
 };
 
-/// A file of tests.
+/// A test file.
 pub(crate) static TESTS: Shape = Shape {
     schema: &TESTS_SCHEMA,
     sound: LazyLock::new(|| sound::compile(&TESTS_SCHEMA)),
@@ -57,34 +57,34 @@ fn options<'s>() -> ValidationOptions<'s> {
     jsonschema::draft7::options().should_validate_formats(false)
 }
 
-/// Everything that a file may be told about its shape; a file with more is told the first ones.
+/// Maximum number of shape problems that are reported for a file; if there are more, the first ones are reported.
 const PROBLEMS_MAX: usize = 1_000;
 
-/// A problem with what follows from it.
+/// A problem and its consequences.
 struct Problem {
     diagnostic: Diagnostic,
-    /// The path of what to take out of the value.
+    /// The path of the part to remove from the value.
     remove: Option<String>,
     /// A key that is missing from a table.
     missing: Option<(String, String)>,
-    /// The keys of a table that an unknown one may have been meant for.
+    /// The keys of a table that an unknown key may have been intended to be.
     meant: Option<(String, Vec<String>)>,
-    /// How closely it says what may stand at its place.
+    /// How precisely it describes what is allowed at its location.
     detail: Detail,
 }
 
-/// How closely a problem says what may stand at its place.
+/// How precisely a problem describes what is allowed at its location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Detail {
     /// A bound.
     Bound,
     /// A type, a pattern.
     Form,
-    /// The same of one kind of rule, where others take more.
+    /// A type or a pattern of one kind of rule, where other kinds accept more.
     OfKind,
-    /// Each word.
+    /// The individual words.
     Words,
-    /// Each word of one kind of rule.
+    /// The individual words of one kind of rule.
     WordsOfKind,
 }
 
@@ -93,7 +93,7 @@ impl Problem {
         Self { diagnostic, remove, missing: None, meant: None, detail: Detail::Bound }
     }
 
-    /// The places that are not what the file means: what is taken out, what is missing, what is misspelt.
+    /// The locations that do not have their intended meaning: removed, missing or misspelled parts.
     fn broken(&self) -> impl Iterator<Item = String> {
         let inside = |(table, key): (&String, &String)| format!("{table}/{}", escape(key));
         let missing = self.missing.iter().map(move |(table, key)| inside((table, key)));
@@ -102,18 +102,18 @@ impl Problem {
     }
 }
 
-/// What the shape check leaves of a file.
+/// What remains of a file after the shape check.
 pub(crate) struct Shaped<'v> {
-    /// The value without what is wrong with its shape. A value without fault is not copied.
+    /// The value without its invalid parts. A valid value is not copied.
     pub(crate) value: Cow<'v, Value>,
-    /// What is wrong.
+    /// The problems.
     pub(crate) diagnostics: Vec<Diagnostic>,
-    /// Where.
+    /// Their locations.
     pub(crate) broken: Broken,
 }
 
-/// Holds a value against a shape. What it names is declared in `names`: itself, or another file. Nothing is said about
-/// `spoilt` places, which are all those that could not be said in JSON and more.
+/// Validates a value against a shape. `names` is the file that declares the names it uses: the same file or another
+/// one. Nothing is reported for `spoilt` locations, which include all values that JSON cannot represent.
 pub(crate) fn check<'v>(
     shape: &Shape,
     value: &'v Value,
@@ -144,7 +144,7 @@ pub(crate) fn check<'v>(
     }
     keep_types(&mut found);
     let diagnostics = told_once(found, value).into_iter().map(|problem| problem.diagnostic).collect();
-    // The later items of a list first, so that the earlier ones keep their numbers.
+    // Later items of a list come first, so that the earlier ones keep their indices.
     removals.sort_by(|a, b| compare_pointers(b, a));
     removals.dedup();
     if removals.is_empty() && spoilt.is_empty() {
@@ -158,23 +158,23 @@ pub(crate) fn check<'v>(
     Shaped { value: Cow::Owned(pruned), diagnostics, broken }
 }
 
-/// The problems that say something new beside the others.
+/// Returns the problems that add information to the others.
 fn told_once(mut found: Vec<Problem>, value: &Value) -> Vec<Problem> {
     propose_missing(&mut found, value);
-    // A missing key does not where its misspelling was found.
+    // A missing key adds nothing if its misspelling was found.
     let misspelt = found.iter().filter(|problem| problem.diagnostic.replacement.is_some());
     let meant: BTreeSet<(String, String)> = misspelt
         .filter_map(|problem| problem.meant.as_ref())
         .flat_map(|(table, keys)| keys.iter().map(|key| (table.clone(), key.clone())))
         .collect();
     found.retain(|problem| problem.missing.as_ref().is_none_or(|missing| !meant.contains(missing)));
-    // An empty table lacks everything at once.
+    // An empty table is reported as a whole.
     let mut told = BTreeSet::new();
     found.retain(|problem| {
         let Some((table, _)) = &problem.missing else { return true };
         told.insert((table.clone(), problem.diagnostic.message.clone()))
     });
-    // Of what is said of one place, what says most is enough.
+    // Of several problems at one location, the most precise one suffices.
     let mut details: BTreeMap<String, Detail> = BTreeMap::new();
     for (place, detail) in found.iter().filter_map(|problem| Some((problem.remove.clone()?, problem.detail))) {
         let most = details.entry(place).or_insert(detail);
@@ -185,11 +185,11 @@ fn told_once(mut found: Vec<Problem>, value: &Value) -> Vec<Problem> {
     found
 }
 
-/// How alike two names must be for the one that is missing to be meant by the other.
+/// How similar two names must be for one to be a misspelling of the other.
 const ALIKE: f64 = 0.5;
 
-/// Proposes the only key that is missing from a table in the place of the only unknown one, if they are alike and nothing
-/// nearer is.
+/// Proposes the only missing key of a table as a replacement for its only unknown key, if they are similar and no other
+/// key is closer.
 fn propose_missing(found: &mut [Problem], value: &Value) {
     let mut missing: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut unknown: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -213,8 +213,8 @@ fn propose_missing(found: &mut [Problem], value: &Value) {
     }
 }
 
-/// Drops what else is said of a value that has another type, and all but the first that is said of its type: what a kind of
-/// rule takes comes before what rules take.
+/// If a value has the wrong type, drops all other problems with it, and all type problems but the first: what one kind
+/// of rule accepts takes precedence over what rules accept in general.
 fn keep_types(found: &mut Vec<Problem>) {
     let is_type = |problem: &Problem| problem.diagnostic.code == Code::WrongType;
     let mistyped: BTreeSet<String> =
@@ -226,7 +226,7 @@ fn keep_types(found: &mut Vec<Problem>) {
     });
 }
 
-/// Orders paths so that items of one list stand by number.
+/// Orders paths so that items of a list are ordered by number.
 fn compare_pointers(a: &str, b: &str) -> std::cmp::Ordering {
     let number = |step: &str| step.parse::<usize>().ok();
     for (left, right) in a.split('/').zip(b.split('/')) {
@@ -241,7 +241,7 @@ fn compare_pointers(a: &str, b: &str) -> std::cmp::Ordering {
     a.split('/').count().cmp(&b.split('/').count())
 }
 
-/// Takes what a path leads to out of a value.
+/// Removes the part at a path from a value.
 fn remove(value: &mut Value, pointer: &str) {
     let Some((parent, last)) = pointer.rsplit_once('/') else {
         *value = Value::Object(serde_json::Map::new());
@@ -262,7 +262,7 @@ fn remove(value: &mut Value, pointer: &str) {
     }
 }
 
-/// Takes out what could not be said in JSON.
+/// Removes what JSON cannot represent.
 fn strip_null(value: &mut Value) {
     match value {
         Value::Object(map) => {
@@ -281,7 +281,7 @@ fn unescape(step: &str) -> String {
     step.replace("~1", "/").replace("~0", "~")
 }
 
-/// What one error of the validator says in the file's own terms.
+/// Describes one error of the validator in the file's own terms.
 fn problems(shape: &Shape, error: &ValidationError<'_>, written: Written<'_>, document: &Document<'_>) -> Vec<Problem> {
     let root = written.root;
     let pointer = error.instance_path().as_str().to_owned();
@@ -290,7 +290,7 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, written: Written<'_>, do
     let instance = error.instance();
     let key_span = || document.key_span(&steps);
     let value_span = || document.value_span(&steps);
-    // An item of a list is called as the list is.
+    // An item of a list is named after the list.
     let is_name = |key: &&String| !key.bytes().all(|byte| byte.is_ascii_digit());
     let name = keys.iter().rev().find(is_name).cloned().unwrap_or_default();
     let of_kind = error.schema_path().as_str().contains("/then/");
@@ -348,7 +348,7 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, written: Written<'_>, do
     }
 }
 
-/// The keys of a path as steps: numbers are places in a list only where the value has a list.
+/// Converts the keys of a path to steps: numbers are indices only if the value has a list there.
 fn steps<'k>(keys: &'k [String], root: &Value) -> Vec<Step<'k>> {
     let mut at = Some(root);
     keys.iter()
@@ -365,7 +365,7 @@ fn steps<'k>(keys: &'k [String], root: &Value) -> Vec<Step<'k>> {
         .collect()
 }
 
-/// The schema whose keyword an error is about.
+/// The schema that contains the violated keyword.
 fn keyword_schema(shape: &Shape, error: &ValidationError<'_>) -> Option<&'static Value> {
     let (parent, _) = error.schema_path().as_str().rsplit_once('/')?;
     LazyLock::force(shape.schema).pointer(parent)

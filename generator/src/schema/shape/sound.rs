@@ -1,18 +1,19 @@
-//! Says whether a file's shape is right, and nothing of what is wrong.
+//! Determines whether a file's shape is valid, but not what is wrong with it.
 //!
-//! Nearly every file is sound, and rules are most of a large one. The schema says of each kind of rule which keys it has, by
-//! an `if` on the rule's `type`, so that each rule is held against every kind. Here the kind is looked up. Nothing else
-//! differs, and what is not sound is held against the schema itself, which alone has words for it.
+//! Nearly every file is valid, and large files consist mostly of rules. The schema uses an `if` on the rule's `type` to
+//! state which keys each kind of rule has, so each rule is validated against every kind. Here, the kind is looked up
+//! instead. Nothing else differs, and an invalid file is validated against the schema itself, which alone can describe
+//! the problem.
 
 use jsonschema::{Keyword, ValidationError, Validator};
 use serde_json::{Value, json};
 
 use super::options;
 
-/// The keyword that stands for the schema's branches.
+/// The keyword that replaces the schema's branches.
 const BY_KIND: &str = "x-by-kind";
 
-/// A validator that accepts what the schema accepts; nothing if the branches do not look as they are known here.
+/// Compiles a validator that accepts what the schema accepts; `None` if the branches do not have the form known here.
 pub(super) fn compile(schema: &Value) -> Option<Validator> {
     let mut schema = schema.clone();
     let rule = schema.pointer_mut("/definitions/Rule")?.as_object_mut()?;
@@ -25,7 +26,7 @@ pub(super) fn compile(schema: &Value) -> Option<Validator> {
     options.build(&schema).ok()
 }
 
-/// The words of each kind of rule, and what a rule of the kind must look like besides.
+/// The words of each kind of rule, and the additional requirements of that kind.
 struct ByKind(Vec<(Vec<String>, Validator)>);
 
 impl ByKind {
@@ -48,7 +49,7 @@ impl<'i> Keyword<'i> for ByKind {
         if self.is_valid(rule) { Ok(()) } else { Err(ValidationError::custom("its kind has other keys")) }
     }
 
-    /// No word is of two kinds. What has no kind is refused by the rest of the schema.
+    /// No word belongs to two kinds. The rest of the schema rejects anything without a kind.
     fn is_valid(&self, rule: &'i Value) -> bool {
         let Some(kind) = rule.get("type").and_then(Value::as_str) else { return true };
         let found = self.0.iter().find(|(words, _)| words.iter().any(|word| word == kind));
@@ -73,7 +74,7 @@ mod tests {
         source::Source,
     };
 
-    /// Whether a value is sound, in which both validators agree.
+    /// Whether a value is valid; asserts that both validators agree.
     fn check(shape: &Shape, value: &Value) -> bool {
         let sound = shape.sound.as_ref().expect("the branches are known").is_valid(value);
         let errors = shape.validator.as_ref().expect("the schema is one").iter_errors(value).count();
@@ -81,7 +82,7 @@ mod tests {
         sound
     }
 
-    /// Whether a file is sound with this rule as its only one.
+    /// Whether a file with this rule as its only one is valid.
     fn check_rule(rule: Value) -> bool {
         check(
             &PLATFORM,
@@ -131,7 +132,7 @@ mod tests {
         assert!(verdicts.contains(&true) && verdicts.contains(&false), "{verdicts:?}");
     }
 
-    /// A value that some key of a rule takes, or none.
+    /// A value for a key of a rule; some are valid for no key.
     fn value() -> impl Strategy<Value = Value> {
         select(vec![
             json!(">"),
@@ -162,7 +163,7 @@ mod tests {
             .chain([json!("other"), json!(1)])
             .collect();
         (select(words), btree_map(select(keys), value(), 0..6)).prop_map(|(kind, keys)| {
-            // What its kind needs is there, so that not all are refused for the same.
+            // Adds the keys that its kind requires, so that rules are not all rejected for the same reason.
             let needed = KINDS.iter().find(|known| known.words.iter().any(|word| kind == *word));
             let needed = needed.into_iter().flat_map(|kind| kind.required).map(|key| {
                 let value = match *key {

@@ -1,4 +1,4 @@
-//! What is said of each kind of shape error, in the words of TOML and of the platform file.
+//! The message for each kind of shape error, in the terms of TOML and the platform file.
 
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ use crate::{
     source::Document,
 };
 
-/// A key that the schema does not have here, and the keys that were perhaps meant.
+/// A key that the schema does not have here, and the keys that may have been intended.
 pub(crate) fn unknown_key(
     key: &str,
     table: &[String],
@@ -36,7 +36,7 @@ pub(crate) fn unknown_key(
     let known = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
     let all = known.into_iter().flat_map(|known| known.keys().map(String::as_str));
     let all: Vec<&str> = all.filter(|known| is_of_kind(known, table, instance)).collect();
-    // What one table has, another one of the same name adds to.
+    // If one table has the key, another table of the same name adds to it.
     let is_table = |key: &str| instance.get(key).is_some_and(Value::is_object);
     let adds = |known: &str| is_table(key) && is_table(known);
     let free = all.iter().copied().filter(|known| instance.get(*known).is_none() || adds(known));
@@ -46,7 +46,8 @@ pub(crate) fn unknown_key(
     if let Some(near) = nearest(key, free) {
         return (diagnostic.replace(format!("did you mean `{near}`?"), near), vec![near.to_owned()]);
     }
-    // A table at the top that is like none may be one of names by another word, where the file has none of these.
+    // An unknown table at the top that resembles none may be a table of names under another word, if the file has none
+    // of these yet.
     let of_names = |known: &str| {
         let shape = schema.and_then(|schema| schema.pointer(&format!("/properties/{known}/additionalProperties")));
         let named = instance.get(key).and_then(Value::as_object);
@@ -57,14 +58,14 @@ pub(crate) fn unknown_key(
     (diagnostic.help(format!("keys here: {}", listing(&all))), meant.collect())
 }
 
-/// Whether a table takes a key: that of a rule takes those of its kind, and those of all kinds.
+/// Whether a table accepts a key: that of a rule accepts those of its kind and those of all kinds.
 fn is_of_kind(key: &str, table: &[String], instance: &Value) -> bool {
     let word = instance.get("type").and_then(Value::as_str).filter(|_| table.len() == 2 && table[0] == "rules");
     let Some(own) = word.and_then(|word| KINDS.iter().find(|kind| kind.words.contains(&word))) else { return true };
     own.has(key) || !KINDS.iter().any(|kind| kind.has(key))
 }
 
-/// A key that must be there.
+/// A required key that is missing.
 pub(super) fn missing_key(
     key: &str,
     table: &[String],
@@ -80,7 +81,7 @@ pub(super) fn missing_key(
     Diagnostic::new(Code::MissingKey, span, format!("{owner} has no `{key}`")).help(help)
 }
 
-/// A table without the keys that must be there, if it has none at all.
+/// A table that has none of its required keys.
 pub(super) fn empty_table(
     table: &[String],
     instance: &Value,
@@ -98,7 +99,7 @@ pub(super) fn empty_table(
     Some(Diagnostic::new(Code::MissingKey, span, message).help(format!("remove it, or add: {}", lines.join(", "))))
 }
 
-/// A key of a table of names that cannot be a name, and the name that it was perhaps meant for.
+/// A key in a table of names that is not a valid name, and the name that may have been intended.
 pub(super) fn invalid_name(
     name: &str,
     table: &str,
@@ -156,7 +157,7 @@ pub(super) fn key_of_other_kind(
         .help(format!("remove it, or choose another type: {}", listing(&owners)))
 }
 
-/// A value of another type.
+/// A value of the wrong type.
 pub(super) fn wrong_type(
     name: &str,
     kind: &TypeKind,
@@ -211,7 +212,7 @@ pub(super) fn wrong_type(
     }
 }
 
-/// The units of a length of time and of a size, and what to call them.
+/// The units of durations and sizes, and their names.
 const TIMES: [(&str, &str); 7] = [
     ("s", "seconds"),
     ("ms", "milliseconds"),
@@ -223,10 +224,10 @@ const TIMES: [(&str, &str); 7] = [
 ];
 const SIZES: [(&str, &str); 4] = [("MiB", "mebibytes"), ("B", "bytes"), ("KiB", "kibibytes"), ("GiB", "gibibytes")];
 
-/// Most digits of a length of time or a size.
+/// Maximum number of digits in a duration or a size.
 const DIGITS_MAX: usize = 7;
 
-/// Proposes a number with the unit that the key's default has, or else with the first one.
+/// Proposes a number with the unit of the key's default or, without one, with the first unit.
 fn with_unit(
     name: &str,
     number: u64,
@@ -263,7 +264,7 @@ const fn kind_of(value: &Value) -> &'static str {
     }
 }
 
-/// A type of JSON in the words of TOML.
+/// A JSON type in TOML terms.
 fn word(kind: &str) -> &'static str {
     match kind {
         "string" => "text",
@@ -276,7 +277,7 @@ fn word(kind: &str) -> &'static str {
     }
 }
 
-/// What other languages write, and the word for it.
+/// Words from other languages, and the corresponding word here.
 const ELSEWHERE: [(&str, &str); 23] = [
     ("=", "=="),
     ("===", "=="),
@@ -303,7 +304,7 @@ const ELSEWHERE: [(&str, &str); 23] = [
     ("str", "string"),
 ];
 
-/// A word that is none of the allowed ones.
+/// A word that is not one of the allowed ones.
 pub(super) fn not_allowed(name: &str, instance: &Value, options: &Value, span: Range<usize>) -> Diagnostic {
     let words: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let Some(written) = instance.as_str().filter(|_| !words.is_empty()) else {
@@ -330,13 +331,13 @@ fn allowed(words: &[&str]) -> String {
     format!("allowed: {}", listing(&proposed(words)))
 }
 
-/// The words that a key takes. The source system's are understood, and not proposed.
+/// The words that a key accepts. Those of the source system are understood, but not proposed.
 fn proposed<'w>(words: &[&'w str]) -> Vec<&'w str> {
     let is_own = |word: &&str| !word.chars().any(|c| c.is_ascii_uppercase()) || words.len() == 1;
     words.iter().copied().filter(is_own).collect()
 }
 
-/// A text that does not look as its key wants.
+/// A string that does not have the required format.
 pub(super) fn wrong_text(
     name: &str,
     instance: &Value,
@@ -370,7 +371,7 @@ pub(super) fn wrong_text(
             }
         }
         PHONE_PATTERN => {
-            // Marks between digits are left out; whoever wrote something else meant more than digits.
+            // Separators between digits are dropped; any other character shows that more than digits was intended.
             let is_marked = text.chars().all(|c| c.is_ascii_digit() || "+ -./()".contains(c));
             let digits: String = text.chars().filter(char::is_ascii_digit).collect();
             let diagnostic = new(Code::InvalidPhone, format!("`{text}` is not a phone number as E.164 writes it"));
@@ -411,7 +412,7 @@ pub(super) fn wrong_text(
     }
 }
 
-/// The default of a list as an example, or else another help.
+/// The default of a list as an example, otherwise another help text.
 fn default_or(help: &str, schema: Option<&Value>) -> String {
     match schema.and_then(|schema| schema.get("default")).filter(|default| default.is_array()) {
         Some(default) => format!("such as {}", default.to_string().replace(',', ", ")),

@@ -1,4 +1,4 @@
-//! Whatever is read is what the parser of whole documents reads.
+//! Whatever this reader accepts, the parser of whole documents reads in the same way.
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::source::{Refused, limits};
 
-/// Reads a text. What is read has no error, and is what the parser of whole documents reads.
+/// Reads a text. If it is accepted, asserts that it has no error and that the parser of whole documents reads the same.
 fn check(text: &str) -> Option<Value> {
     let read = read(text);
     let in_parts = read_parts(text, 1);
@@ -193,7 +193,7 @@ fn document() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// There are few keys, so that they meet often, in ways that are TOML and in ways that are not.
+    /// There are few keys, so they collide often, in valid and in invalid ways.
     #[test]
     fn whatever_is_read_is_what_the_parser_of_whole_documents_reads(text in document()) {
         check(&text);

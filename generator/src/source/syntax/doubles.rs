@@ -1,4 +1,4 @@
-//! What stands twice in a text each of whose expressions is TOML.
+//! Duplicate definitions in a text whose expressions are all valid TOML.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,15 +10,15 @@ use toml_parser::lexer::{Token, TokenKind};
 use super::{Expression, after_key, brackets, is_blank, is_header, parser_error, tokens};
 use crate::diagnostic::Diagnostic;
 
-/// What the parser says of a text each of whose expressions is TOML: which keys stand twice. Where several of one table
-/// do, its header is what is missing.
+/// The parser's errors for a text whose expressions are all valid TOML: duplicate keys. If several keys of one table
+/// are duplicates, the table's header is missing.
 pub(in crate::source) fn doubles(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic> {
     let definitions = Definitions::of(text);
     let mut told: Vec<Diagnostic> = Vec::new();
     let mut last = 0;
     for error in errors {
         let found = definitions.told(parser_error(error, text, 0..text.len()));
-        // The place of a table that stands twice is inside its header.
+        // The location of a duplicate table is inside its header.
         let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |length| at + length);
         let (before, place) = (last, line_end(found.span.end));
         last = place;
@@ -34,19 +34,19 @@ pub(in crate::source) fn doubles(errors: &[toml::de::Error], text: &str) -> Vec<
     told
 }
 
-/// What a header or a key with its value defines.
+/// What a header, or a key with its value, defines.
 struct Definition {
-    /// How many brackets its header has; a key has none.
+    /// The number of brackets of its header; 0 for a key.
     brackets: usize,
     /// The keys that lead to it, from the root or from its table.
     path: Vec<String>,
-    /// Where these stand.
+    /// The location of these keys.
     span: Range<usize>,
-    /// The first one of the same.
+    /// The first definition of the same path.
     first: Option<usize>,
 }
 
-/// What a text defines, in its order.
+/// The definitions of a text, in order.
 struct Definitions(Vec<Definition>);
 
 impl Definitions {
@@ -54,7 +54,7 @@ impl Definitions {
         let tokens = tokens(text);
         let mut rest = tokens.as_slice();
         let mut all: Vec<Definition> = Vec::new();
-        // The first of each path, by the header whose table it is in. That of a header is an item of a list, if any.
+        // The first definition of each path, by the header of its table. A header may itself be in an item of a list.
         let mut known: HashMap<(Option<usize>, Vec<String>), usize> = HashMap::new();
         let (mut header, mut items) = (None, HashMap::<Vec<String>, usize>::new());
         while !rest.is_empty() {
@@ -81,7 +81,7 @@ impl Definitions {
         Self(all)
     }
 
-    /// What is said of one that stands twice, with the place of the first.
+    /// The diagnostic for a duplicate, with the location of the first definition.
     fn told(&self, found: Diagnostic) -> Diagnostic {
         let behind = self.0.partition_point(|definition| definition.span.start <= found.span.start);
         let Some(second) = behind.checked_sub(1).map(|at| &self.0[at]) else { return found };

@@ -1,11 +1,11 @@
-//! One mistake is told once, where it is.
+//! Each mistake is reported once, at its location.
 
 use super::*;
 
-/// The example of the repository, in which nothing is wrong.
+/// The repository's example, which contains no errors.
 const EXAMPLE: &str = include_str!("../../../../platform.toml");
 
-/// Line, text at the place, and message of each mistake.
+/// Line, text at the location, and message of each mistake.
 fn found(text: &str) -> Vec<(usize, &str, String)> {
     let line = |place: usize| text[..place].matches('\n').count() + 1;
     let mistakes = mistakes(text).into_iter();
@@ -28,7 +28,7 @@ fn whatever_is_taken_out_of_a_sound_text_is_missed_in_its_line() {
         let line = text[..at].matches('\n').count() + 1;
         let mistakes = mistakes(&text);
         let mistake = match mistakes.as_slice() {
-            // It stood in text or in a comment.
+            // It was in a string or in a comment.
             [] => continue,
             [mistake] => mistake,
             _ => panic!("{line}: {taken}: {mistakes:?}"),
@@ -37,7 +37,7 @@ fn whatever_is_taken_out_of_a_sound_text_is_missed_in_its_line() {
         let related = mistake.related.iter().map(|related| related.span.start);
         let places = std::iter::once(mistake.span.start).chain(related);
         let lines: Vec<usize> = places.map(|place| text[..place].matches('\n').count() + 1).collect();
-        // What closes a list may have stood alone on a line.
+        // A closing bracket may have been on a line of its own.
         assert!(lines.iter().any(|told| (line - 1..=line).contains(told)), "{line}: {taken}: {mistake:?}");
     }
     assert!(told > 1_500, "{told}");
