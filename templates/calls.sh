@@ -32,7 +32,7 @@ back_off() {
   sleep "$((wait / 1000)).$(printf '%03d' $((wait % 1000)))"
 }
 
-# Runs one AWS command. Its error text is left in $WORK/error.
+# Runs one AWS command. Its error output is in $WORK/error.
 try_aws() {
   local attempt=0 status
   while :; do
@@ -50,23 +50,23 @@ try_aws() {
 
 explain() { fail "\`aws $1 $2\` failed" "$(cat -- "$WORK/error")"; }
 
-# Asks AWS something. Ends the run if it cannot be answered.
+# Sends a read request to AWS. Ends the run if it fails.
 ask_aws() { try_aws "$@" || explain "$@"; }
 
-# Asks AWS to change something. Nothing may reach this in a dry run.
+# Sends a request that changes something. Must not be reached in a dry run.
 change_aws() {
   if ((DRY_RUN)); then fail "\`aws $1 $2\` was about to run in a dry run"; fi
   try_aws "$@" || explain "$@"
 }
 
-# As change_aws, where the caller judges the failure by $WORK/error.
+# Like change_aws, but leaves it to the caller to handle the error in $WORK/error.
 try_change_aws() {
   if ((DRY_RUN)); then fail "\`aws $1 $2\` was about to run in a dry run"; fi
   try_aws "$@"
 }
 
-# Asks AWS for rows, for `IFS=$COLUMN read`. A tab would not do between columns: bash takes several as one, and a column
-# may be empty.
+# Requests rows from AWS, for `IFS=$COLUMN read`. Tabs cannot separate the columns, because a column may be empty and
+# bash treats consecutive tabs as one.
 ask_rows() { ask_aws "$@" --output text >"$WORK/rows" && tr '\t' "$COLUMN" <"$WORK/rows"; }
 
 error_says() { grep -Eq -e "$1" -- "$WORK/error"; }
@@ -82,7 +82,7 @@ check_tools() {
   version=$(aws --version 2>&1 | sed -n 's|^aws-cli/\([0-9]*\.[0-9]*\).*|\1|p')
   [[ -n $version ]] || fail 'the version of the AWS CLI cannot be read'
   major=${version%%.*} minor=${version##*.}
-  # Older ones cannot create an object on the condition that there is none.
+  # Older versions cannot create an object on the condition that it does not exist.
   if ((major < 1 || (major == 1 && minor < 35) || (major == 2 && minor < 18))); then
     fail "the AWS CLI $version is too old" 'version 1.35 or 2.18 is needed: pip install --upgrade awscli'
   fi
@@ -100,7 +100,7 @@ check_region() {
   configured=$(aws configure get region 2>/dev/null || true)
   for place in "AWS_REGION=${AWS_REGION:-}" "AWS_DEFAULT_REGION=${AWS_DEFAULT_REGION:-}" "the profile's region=$configured"; do
     if [[ -n ${place#*=} && ${place#*=} != "$REGION" ]]; then
-      # The environment outranks the profile.
+      # The environment takes precedence over the profile.
       if [[ $place == the* && ${AWS_REGION:-${AWS_DEFAULT_REGION:-}} == "$REGION" ]]; then continue; fi
       fail "${place%%=*} is ${place#*=}, and $ENVIRONMENT lies in $REGION" "set AWS_REGION=$REGION if that is meant"
     fi

@@ -2,7 +2,7 @@
 
 status_of() { ask_aws iot describe-certificate --certificate-id "${1##*/}" --query certificateDescription.status --output text; }
 
-# A certificate that was taken away is not given back by chance: whoever took it had a reason.
+# A certificate that was detached is not attached again by accident: there was a reason to detach it.
 check_certificate() {
   local device=$1 base=$2 status
   if [[ ! -f $base.crt || ! -f $base.arn ]]; then return; fi
@@ -15,7 +15,7 @@ check_certificate() {
     "delete $base.crt and $base.arn, and $base.key with $base.csr if the key may be known, and run this again for a new one"
 }
 
-# A private key that only its owner reads: made here, or found as it was.
+# Ensures that there is a private key that only its owner can read: creates it, or checks the existing one.
 ensure_key() {
   local key=$1 mode
   if [[ -e $key ]]; then
@@ -28,7 +28,7 @@ ensure_key() {
   mv -- "$key.new" "$key"
 }
 
-# A request for a certificate of the key that is kept beside it.
+# Creates a certificate request for the key next to it.
 make_request() {
   local base=$1 name=$2
   ensure_key "$base.key"
@@ -36,13 +36,13 @@ make_request() {
   mv -- "$base.csr.new" "$base.csr"
 }
 
-# Certificates that a stopped run made of this key and that nobody knows: they are deleted.
+# Deletes certificates that an interrupted run created for this key and did not record.
 remove_orphans() {
   local base=$1 id
   if [[ -f $base.csr ]]; then
     openssl req -in "$base.csr" -noout -pubkey >"$WORK/public"
   elif [[ -f $base.key ]]; then
-    # One that AWS made, and that came here before the run was stopped.
+    # A key that AWS created and that was stored here before the run was interrupted.
     openssl pkey -in "$base.key" -pubout >"$WORK/public"
   else
     say 'a stopped run may have left an inactive certificate behind, of a key that AWS made and that never came here'
@@ -58,13 +58,13 @@ remove_orphans() {
   done <"$WORK/inactive"
 }
 
-# Makes a certificate that is kept beside its key and is not active yet. Until it is, a file says that it is to be.
+# Creates a certificate next to its key. It is not active yet; until it is, a file marks it as pending.
 create_certificate() {
   local device=$1 base=$2 arn
   if [[ -f $base.crt && -f $base.arn ]]; then return; fi
   : >"$base.pending"
   if ((SERVER_KEYS)); then
-    # A request that is here is of another key.
+    # An existing request belongs to another key.
     rm -f -- "$base.csr"
     arn=$(change_aws iot create-keys-and-certificate --no-set-as-active --certificate-pem-outfile "$base.crt.new" \
       --private-key-outfile "$base.key.new" --query certificateArn --output text)
@@ -79,7 +79,7 @@ create_certificate() {
   say "certificate ${arn##*/} of $device is created"
 }
 
-# Gives a certificate the policies of WANTED, and takes away what devices of another type have.
+# Attaches the policies in WANTED to a certificate, and detaches those of other device types.
 attach_policies() {
   local arn=$1 policy index
   ask_list "$WORK/attached" iot list-attached-policies --target "$arn" --query 'policies[].[policyName]'
@@ -107,7 +107,7 @@ make_active() {
   say "certificate ${2##*/} of $1 is active"
 }
 
-# Asks for something that AWS refuses for as long as a certificate is still being detached, which takes it some seconds.
+# Retries a request that AWS rejects while a certificate is still being detached, which takes a few seconds.
 once_detached() {
   local attempt=0
   until try_change_aws "$@" >/dev/null; do
@@ -117,8 +117,8 @@ once_detached() {
   done
 }
 
-# Finds out the state of a certificate and the authority of one's own that signed it: $WORK/certificate has both. False if
-# there is no such certificate.
+# Writes the state of a certificate, and your own CA if it signed it, to $WORK/certificate. False if there is no such
+# certificate.
 ask_certificate() {
   if try_aws iot describe-certificate --certificate-id "$1" --query '[certificateDescription.[status,caCertificateId]]' --output text >"$WORK/rows"; then
     tr '\t' "$COLUMN" <"$WORK/rows" >"$WORK/certificate"
@@ -128,12 +128,12 @@ ask_certificate() {
   fi
 }
 
-# Deletes a certificate for good.
+# Deletes a certificate permanently.
 delete_certificate() {
   local id=${1##*/} status authority
   if ! ask_certificate "$id"; then return; fi
   IFS=$COLUMN read -r status authority <"$WORK/certificate"
-  # AWS IoT would register one of an authority of one's own once more when its holder connects: it is revoked and stays.
+  # If your own CA signed it, AWS IoT would register it again when the device connects: revoke it and keep it.
   if [[ $authority != None ]]; then
     if [[ $status == REVOKED ]]; then return; fi
     if ((DRY_RUN)); then

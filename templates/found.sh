@@ -1,9 +1,9 @@
-# --- What is there ---------------------------------------------------------------------------------------------------
+# --- Existing resources ----------------------------------------------------------------------------------------------
 
-# The lines that are not this one. No line at all is an answer; a file that cannot be read is an error.
+# Prints all lines except this one. An empty result is valid; a file that cannot be read is an error.
 lines_but() { grep -Fvx -e "$1" -- "$2" || (($? == 1)); }
 
-# Asks AWS for a list of single values, one a line, into a file.
+# Requests a list of single values from AWS and writes it to a file, one per line.
 ask_list() {
   local file=$1
   shift

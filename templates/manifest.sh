@@ -1,8 +1,8 @@
-# --- What is asked for -----------------------------------------------------------------------------------------------
+# --- Requested devices -----------------------------------------------------------------------------------------------
 
 readonly DEVICE_ID='^[a-zA-Z0-9:_][a-zA-Z0-9:_-]{0,127}$'
 
-# The name that goes with an id in a list of pairs; nothing where the list has none.
+# Prints the name for an id in a list of pairs; nothing if the list does not contain the id.
 named() {
   local id=$1
   shift
@@ -24,7 +24,7 @@ ids_of() {
   printf '%s' "$ids"
 }
 
-# What is wrong with a device as it is asked for; nothing if all is right.
+# Prints what is wrong with a requested device; nothing if it is valid.
 problem_with() {
   local device=$1 type=$2 zone=$3 attributes=$4 csr=$5 pair name seen=,
   if [[ ! $device =~ $DEVICE_ID ]]; then
@@ -53,12 +53,12 @@ problem_with() {
   fi
 }
 
-# What is wrong with a name as the platform wants names; nothing if all is right.
+# Prints what is wrong with a name by the platform's rules; nothing if it is valid.
 problem_with_serial() {
   if [[ -n $SERIAL_PATTERN && ! $1 =~ $SERIAL_PATTERN ]]; then printf "\`%s\` does not match identity.serial.pattern" "$1"; fi
 }
 
-# Reads a manifest into ROWS. Every line is looked at: a manifest is taken whole or not at all.
+# Reads a manifest into ROWS. Every line is checked first: a manifest is accepted as a whole or not at all.
 read_manifest() {
   local file=$1 header line number=1 wrong=0 problem index cells columns device type zone csr attributes serial seen=$'\n' serials=$'\n'
   [[ -f $file ]] || fail "there is no file $file"
@@ -90,7 +90,7 @@ read_manifest() {
         serial) serial=${cells[index]:-} ;;
       esac
     done
-    # What a device calls itself before it has a name; most often that is the name.
+    # The serial that a device uses before it has a name; usually they are the same.
     serial=${serial:-$device}
     if [[ $line == *'"'* ]]; then
       problem='no cell is quoted here'
