@@ -71,9 +71,11 @@ impl Template {
     }
 }
 
-/// The parts that the scripts share: how they call AWS and what they check before they change anything; how they find
-/// what exists; how they read the device manifest; how they obtain certificates.
-const PARTS: [(&str, &str); 4] = [
+/// Parts of scripts, most of which several scripts share: the resources that exist once per account; how scripts call AWS
+/// and what they check before they change anything; how they find what exists; how they read the device manifest; how
+/// they obtain certificates.
+const PARTS: [(&str, &str); 5] = [
+    ("account.sh", include_str!("../../templates/account.sh")),
     ("calls.sh", include_str!("../../templates/calls.sh")),
     ("found.sh", include_str!("../../templates/found.sh")),
     ("manifest.sh", include_str!("../../templates/manifest.sh")),
@@ -186,7 +188,7 @@ mod tests {
             Template::DeployScript => json!({
                 "platform": text, "environment": text, "account": text, "region": text, "url_suffix": text,
                 "stack": text, "artifacts_stack": text, "account_stack": text, "catalog_stack": text, "stores": 1, "tables": 1,
-                "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
+                "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "log_days": 30, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),
             Template::DevicesScript

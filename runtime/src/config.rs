@@ -237,6 +237,8 @@ pub struct Provision {
     pub allow_list_table: String,
     /// ARN of the telemetry stream.
     pub stream_arn: String,
+    /// What things, thing types and groups of the platform are told by.
+    pub stack: String,
 }
 
 impl Provision {
@@ -246,6 +248,7 @@ impl Provision {
             common: Common::read(variables)?,
             allow_list_table: variables.required("FLEETFORM_ALLOW_LIST_TABLE")?,
             stream_arn: stream_arn(variables)?,
+            stack: variables.required("FLEETFORM_STACK")?,
         })
     }
 }
@@ -255,8 +258,6 @@ impl Provision {
 pub struct Register {
     /// What the `provision` handler knows as well.
     pub provision: Provision,
-    /// What things, thing types and groups of the platform are told by.
-    pub stack: String,
     /// The policies that every device has.
     pub policies: Vec<String>,
     /// Ids of the certificates of the platform's authorities.
@@ -269,7 +270,6 @@ impl Register {
         let list = |name| Ok(variables.required(name)?.split(',').map(str::to_owned).collect());
         Ok(Self {
             provision: Provision::read(variables)?,
-            stack: variables.required("FLEETFORM_STACK")?,
             policies: list("FLEETFORM_DEVICE_POLICIES")?,
             authorities: list("FLEETFORM_AUTHORITIES")?,
         })
