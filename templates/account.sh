@@ -1,11 +1,11 @@
 # --- Once per account and region -------------------------------------------------------------------------------------
 
-# Another platform may have deployed these settings, or somebody may have made them by hand: then they are left alone.
+# Another platform may have deployed these settings, or they may have been made manually: then they are left alone.
 deploy_account() {
   local file=$HERE/cloudformation/account.yaml
   [[ -f $file ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
   ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
-  # First, since no environment that stores samples can be deployed without it.
+  # First, because no environment that stores samples can be deployed without it.
   if ((TABLES)); then deploy_catalog; fi
   look_at "$ACCOUNT_STACK"
   case $STATUS in
@@ -22,7 +22,7 @@ deploy_account() {
 }
 
 deploy_catalog() {
-  # The console makes the catalog too.
+  # The console may also have created the catalog.
   look_at "$CATALOG_STACK"
   if [[ $STATUS == NONE ]]; then
     look_for_catalog
@@ -34,7 +34,8 @@ deploy_catalog() {
   deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
 }
 
-# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
+# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown if these
+# credentials do not permit the check.
 look_for_catalog() {
   CATALOG=yes
   if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
@@ -42,7 +43,8 @@ look_for_catalog() {
   if error_says 'EntityNotFound'; then CATALOG=no; fi
 }
 
-# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
+# The delivery stream finds its table through that catalog and cannot be created without it. Missing permission for the
+# check is not an error.
 check_catalog() {
   if ! ((TABLES)); then return; fi
   look_for_catalog
@@ -52,11 +54,11 @@ check_catalog() {
   esac
 }
 
-# Sets THERE to those settings of a template that the account has already, ENDED_BY to the commands that end them, and LACKING
-# to the others. Credentials that may not look are no reason to stop.
+# Sets THERE to the settings of a template that the account already has, ENDED_BY to the commands that remove them, and
+# LACKING to the other settings. Missing permission for the check is not an error.
 look_for_settings() {
   THERE=() ENDED_BY=() LACKING=()
-  # Logging that is turned off is set again by CloudFormation.
+  # If logging is turned off, CloudFormation can set it again.
   look_for_setting 'AWS IoT logging' "aws iot set-v2-logging-options --region $REGION --disable-all-logs" \
     get-v2-logging-options --query '[roleArn,disableAllLogs]'
   if grep -Fq AWS::IoT::AccountAuditConfiguration -- "$1"; then
@@ -80,7 +82,7 @@ look_for_setting() {
   LACKING+=("$what")
 }
 
-# CloudFormation neither takes over what is there nor creates it a second time.
+# CloudFormation neither takes over existing settings nor creates them a second time.
 leave_settings() {
   local one
   for one in "${THERE[@]}"; do say "account $ACCOUNT has $one in $REGION already"; done
@@ -92,8 +94,8 @@ leave_settings() {
     'environments can be deployed without this stack' 'to have it created, end what is there, and run this script again:' "${ENDED_BY[@]}"
 }
 
-# AWS IoT creates its log group by itself, and lets it grow for ever. Where several environments share it, the longest
-# retention wins.
+# AWS IoT creates its log group itself, without a retention limit. If several environments share it, the longest retention
+# applies.
 keep_log() {
   local line name days
   line=$(ask_aws logs describe-log-groups --log-group-name-prefix "$IOT_LOG_GROUP" \
@@ -105,7 +107,7 @@ keep_log() {
     return
   fi
   if [[ $name != "$IOT_LOG_GROUP" ]] && ! try_change_aws logs create-log-group --log-group-name "$IOT_LOG_GROUP" >/dev/null; then
-    # AWS IoT was faster.
+    # AWS IoT created it in the meantime.
     error_says ResourceAlreadyExists || explain logs create-log-group
   fi
   change_aws logs put-retention-policy --log-group-name "$IOT_LOG_GROUP" --retention-in-days "$LOG_DAYS" >/dev/null

@@ -1,4 +1,4 @@
-//! The stack `account`: what there is once per account and region, shared by all platforms in it.
+//! The stack `account`: resources that exist once per account and region, shared by all platforms in it.
 
 use fleetform_policy::iam::{Statement, Target};
 
@@ -12,8 +12,8 @@ use crate::{
     platform::region::{Service, offers},
 };
 
-/// Checks of Device Defender's audit: the key in the audit's configuration, and the name that a scheduled audit takes.
-/// The spelling, `IoT` here and `Iot` there, is the service's.
+/// Device Defender audit checks: the key in the audit configuration, and the name that a scheduled audit uses. The
+/// spelling, `IoT` in one and `Iot` in the other, is the service's.
 const AUDIT_CHECKS: [(&str, &str); 17] = [
     ("AuthenticatedCognitoRoleOverlyPermissiveCheck", "AUTHENTICATED_COGNITO_ROLE_OVERLY_PERMISSIVE_CHECK"),
     ("CaCertificateExpiringCheck", "CA_CERTIFICATE_EXPIRING_CHECK"),
@@ -37,10 +37,10 @@ const AUDIT_CHECKS: [(&str, &str); 17] = [
     ("UnauthenticatedCognitoRoleOverlyPermissiveCheck", "UNAUTHENTICATED_COGNITO_ROLE_OVERLY_PERMISSIVE_CHECK"),
 ];
 
-/// The check whose threshold is ours to set.
+/// The check whose threshold we set.
 const AGE_CHECK: &str = "DeviceCertificateAgeCheck";
 
-/// The stack.
+/// Builds the stack.
 pub(crate) fn stack(site: &Site<'_>) -> Stack {
     let mut stack = site.shared_stack("account", "AWS IoT logging and audit, once per account and region");
     add_logging(site, &mut stack);
@@ -52,7 +52,7 @@ pub(crate) fn stack(site: &Site<'_>) -> Stack {
 }
 
 fn add_logging(site: &Site<'_>, stack: &mut Stack) {
-    // AWS IoT makes its log group by itself, under this name.
+    // AWS IoT creates its log group itself, under this name.
     let below_group = |rest| Target::Many {
         arn: Text::arn("logs", ["log-group:AWSIotLogsV2:".into(), rest]),
         reason: "AWS IoT names its log streams itself",
@@ -66,14 +66,14 @@ fn add_logging(site: &Site<'_>, stack: &mut Stack) {
             Statement::allow(
                 "LogGroup",
                 ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutMetricFilter", "logs:PutRetentionPolicy"],
-                // "Overview of managing access permissions to your CloudWatch Logs resources": but for tags, a group in a
-                // policy ends in `:*`.
+                // "Overview of managing access permissions to your CloudWatch Logs resources": except for tags, a group in a
+                // policy ends with `:*`.
                 [below_group("*".into())],
             ),
             Statement::allow("LogStreams", ["logs:PutLogEvents"], [below_group("log-stream:*".into())]),
         ],
     );
-    // Errors only: at a higher level AWS IoT logs each message of each device.
+    // Errors only: at a more verbose level, AWS IoT logs every message of every device.
     stack.add("IotLogging", Logging { account_id: Text::account(), default_log_level: "ERROR", role_arn: role.arn() });
 }
 
@@ -106,6 +106,6 @@ fn add_audit(site: &Site<'_>, stack: &mut Stack) {
         "IotDailyAudit",
         ScheduledAudit { frequency: "DAILY", target_check_names: AUDIT_CHECKS.map(|(_, name)| name).to_vec() },
     );
-    // A check must be on before an audit may name it.
+    // A check must be enabled before an audit may name it.
     stack.wait(&schedule, &configuration);
 }

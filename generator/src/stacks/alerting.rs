@@ -1,4 +1,4 @@
-//! The stack `alerting`: who is told, and what was said to whom.
+//! The stack `alerting`: the recipients of notices, and what has been sent to them.
 
 use fleetform_engine::{ids::ContactId, rule_set::Channel};
 use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
@@ -18,10 +18,11 @@ use crate::cfn::{
     value::{Text, logical_id},
 };
 
-/// The index of the notices that are not settled, by a digit of their id and by when they were last put into the stream.
+/// The index of unsettled notices, keyed by a digit of their id and the time at which they were last put into the
+/// stream.
 pub(crate) const OPEN_INDEX: &str = "open";
 
-/// What other stacks need of this one.
+/// The values that other stacks need.
 pub(crate) struct Outputs {
     pub(crate) outbox_name: Output,
     pub(crate) outbox_arn: Output,
@@ -34,7 +35,7 @@ pub(crate) struct Outputs {
     pub(crate) configuration_stream_arn: Output,
 }
 
-/// The stacks: one, and more where there are very many contacts.
+/// Builds the stacks: one, or more if there are very many contacts.
 pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Outputs) {
     let (main, outputs) = main(site, ingest);
     let stacks = topics(site, main).fill(|stack, (contact, channel)| {
@@ -47,7 +48,7 @@ pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, 
                 Channel::Webhook => unreachable!("a webhook has no topic"),
             },
         );
-        // A text message begins with the display name, without which SNS refuses a subscription of a phone.
+        // A text message starts with the display name. Without one, SNS rejects phone subscriptions.
         let display_name = (channel == Channel::Sms).then(|| site.platform.deploy.prefix.clone());
         let topic = Topic { topic_name: Some(site.topic(contact, channel)), display_name, kms_master_key_id: key };
         add_topic(stack, &id, topic, &[(channel, addresses(site, contact, channel))]);
@@ -55,12 +56,12 @@ pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, 
     (stacks, outputs)
 }
 
-/// How full each of them is, in percent of where another one would be made.
+/// How full each stack is, as a percentage of the point at which another one is started.
 pub(crate) fn fills(site: &Site<'_>, ingest: &ingest::Outputs) -> Vec<(SmolStr, usize)> {
     topics(site, main(site, ingest).0).fills()
 }
 
-/// The stack without the topics, and what others need of it.
+/// Builds the stack without the topics, and the values that others need.
 fn main(site: &Site<'_>, ingest: &ingest::Outputs) -> (Stack, Outputs) {
     let mut stack = site.stack("alerting", "notices to send, the alert history and the topics of the contacts");
     let key = stack.import(&ingest.key_arn);
@@ -94,7 +95,7 @@ fn main(site: &Site<'_>, ingest: &ingest::Outputs) -> (Stack, Outputs) {
     (stack, outputs)
 }
 
-/// The topics of contacts, in further stacks where they do not fit into `main`.
+/// Distributes the topics of contacts, over further stacks if they do not fit into `main`.
 fn topics<'p>(site: &Site<'p>, main: Stack) -> Spread<(&'p ContactId, Channel)> {
     let items = site.topics().map(|(contact, channel)| {
         let addresses = addresses(site, contact, channel);
@@ -109,7 +110,7 @@ fn topics<'p>(site: &Site<'p>, main: Stack) -> Spread<(&'p ContactId, Channel)> 
     spread(site, main, "more topics of contacts", items.collect())
 }
 
-/// Addresses of a contact on a channel, each once.
+/// The addresses of a contact on a channel, without duplicates.
 pub(crate) fn addresses(site: &Site<'_>, contact: &ContactId, channel: Channel) -> Vec<SmolStr> {
     let contact = &site.platform.contacts[contact];
     let mut addresses = match channel {
@@ -122,8 +123,8 @@ pub(crate) fn addresses(site: &Site<'_>, contact: &ContactId, channel: Channel) 
     addresses
 }
 
-/// Adds the topic `<id>Topic`, its policy, and its subscriptions, whose ids follow from their addresses so that a
-/// change of one leaves the others alone.
+/// Adds the topic `<id>Topic`, its policy, and its subscriptions. Their ids are derived from their addresses, so
+/// changing one leaves the others alone.
 pub(crate) fn add_topic(stack: &mut Stack, id: &str, topic: Topic, addresses: &[(Channel, Vec<SmolStr>)]) -> Text {
     let topic = stack.add(format!("{id}Topic"), topic);
     let this = || [Target::One(topic.reference())];

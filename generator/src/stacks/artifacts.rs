@@ -1,6 +1,6 @@
-//! The stack `artifacts`: the bucket for templates, code and rule sets, which the other stacks are made from.
+//! The stack `artifacts`: the bucket for templates, code and rule sets, from which the other stacks are created.
 //!
-//! It is deployed first and on its own, since a root template can only name what is already in a bucket.
+//! It is deployed first and separately, because a root template can only refer to what is already in a bucket.
 
 use super::{
     bucket::{self, Expiry, Plan},
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::cfn::{stack::Stack, value::Text};
 
-/// Name of the export that holds the ARN of the key of the artifact bucket.
+/// The name of the export that holds the ARN of the artifact bucket's key.
 fn key_export(site: &Site<'_>) -> String {
     format!("{}-artifacts-key", site.name)
 }
 
-/// The stack; none where the platform file names a bucket.
+/// Builds the stack; `None` if the platform file names a bucket.
 pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
     if site.platform.deploy.artifact_bucket.is_some() {
         return None;
@@ -30,17 +30,17 @@ pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
     Some(stack)
 }
 
-/// How the functions come to decrypt what is in the artifact bucket.
+/// How the functions can decrypt the contents of the artifact bucket.
 pub(crate) enum Decryption {
-    /// By the platform's key, which they may use already.
+    /// With the platform's key, which they may already use.
     PlatformKey,
-    /// By the key of the stack `artifacts`, whose ARN the root template imports.
+    /// With the key of the stack `artifacts`, whose ARN the root template imports.
     ArtifactKey(Text),
-    /// By a key that only the owner of the bucket knows.
+    /// With a key that only the owner of the bucket knows.
     Unknown,
 }
 
-/// How the functions come to decrypt what is in the artifact bucket.
+/// Determines how the functions can decrypt the contents of the artifact bucket.
 pub(crate) fn decryption(site: &Site<'_>) -> Decryption {
     if site.platform.security.kms_key_arn.is_some() {
         Decryption::PlatformKey

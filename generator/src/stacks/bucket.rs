@@ -1,4 +1,4 @@
-//! Buckets: private, encrypted, versioned, logged, and reached by TLS only.
+//! Buckets: private, encrypted, versioned, logged, and accessible over TLS only.
 
 use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
 
@@ -13,21 +13,21 @@ use crate::cfn::{
     value::Text,
 };
 
-/// Days that an access log is kept.
+/// Days that access logs are kept.
 const ACCESS_LOG_DAYS: u32 = 365;
 
 /// Days that an overwritten or deleted version is kept.
 const OLD_VERSION_DAYS: u32 = 30;
 
-/// Why a policy names all objects of a bucket, or all under a prefix.
+/// Why a policy covers all objects of a bucket, or all under a prefix.
 pub(crate) const OBJECTS: &str = "objects are named by the records and rule sets that they hold";
 
-/// Objects of a bucket whose keys begin with `prefix`.
+/// The objects of a bucket whose keys begin with `prefix`.
 pub(crate) fn objects(bucket: &Text, prefix: &str) -> Target<Text> {
     Target::Many { arn: Text::concat([bucket.clone(), format!("/{prefix}*").into()]), reason: OBJECTS }
 }
 
-/// ARN of a bucket by its name.
+/// Returns the ARN of a bucket from its name.
 pub(crate) fn bucket_arn(name: &Text) -> Text {
     Text::concat(["arn:".into(), Text::partition(), ":s3:::".into(), name.clone()])
 }
@@ -36,11 +36,11 @@ pub(crate) fn bucket_arn(name: &Text) -> Text {
 pub(crate) struct Plan<'a> {
     /// ARN of the key that encrypts it.
     pub(crate) key: &'a Text,
-    /// Name of the bucket that takes its access log, and the prefix there.
+    /// Name of the bucket that receives its access log, and the prefix there.
     pub(crate) access_log: (&'a Text, &'static str),
     /// When objects expire.
     pub(crate) expiry: Expiry,
-    /// The storage class that objects are moved to, and after how many days; none where they stay in S3 Standard.
+    /// The storage class that objects move to, and after how many days; `None` if they stay in S3 Standard.
     pub(crate) class: Option<(&'static str, u32)>,
 }
 
@@ -48,13 +48,13 @@ pub(crate) struct Plan<'a> {
 pub(crate) enum Expiry {
     /// They never do.
     Never,
-    /// All of them, after so many.
+    /// All objects expire after this many days.
     Days(u32),
-    /// Those whose keys begin so, after so many; others never do.
+    /// Objects whose keys begin with a prefix expire after its number of days; others never expire.
     ByPrefix(Vec<(&'static str, u32)>),
 }
 
-/// Adds the bucket `id` and its policy; `more` makes further statements of it from the bucket's ARN.
+/// Adds the bucket `id` and its policy; `more` returns additional statements for the policy, given the bucket's ARN.
 pub(crate) fn add(
     stack: &mut Stack,
     id: &str,
@@ -86,11 +86,11 @@ pub(crate) fn add(
     bucket
 }
 
-/// Adds the bucket `id` that takes the access logs of others.
+/// Adds the bucket `id`, which receives the access logs of other buckets.
 ///
-/// It is the one bucket under S3's own key: the log delivery of S3 cannot write to a bucket whose default encryption
-/// is SSE-KMS. And it is the one bucket without an access log: logging to itself would write a log of each log without
-/// end. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html>
+/// It is the only bucket that uses S3's own key: S3 log delivery cannot write to a bucket whose default encryption is
+/// SSE-KMS. It is also the only bucket without an access log: if it logged to itself, every log would cause another
+/// log, without end. <https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html>
 pub(crate) fn add_access_log(stack: &mut Stack, id: &str) -> Handle<Bucket> {
     let encryption = EncryptionRule {
         bucket_key_enabled: None,

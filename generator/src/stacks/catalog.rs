@@ -1,7 +1,8 @@
-//! The stack `catalog`: the way by which Amazon Data Firehose and Amazon Athena find the tables of S3 Tables.
+//! The stack `catalog`: the data catalog through which Amazon Data Firehose and Amazon Athena find the tables of S3
+//! Tables.
 //!
-//! There is one for each account and region, under a name that AWS has given it, and whoever turned the integration on in
-//! the console has it already. So it is a stack of its own, which is deployed only where it is missing.
+//! There is one per account and region, under a name set by AWS, and enabling the integration in the console creates
+//! it. It is therefore a stack of its own, which is deployed only if the catalog is missing.
 
 use super::site::Site;
 use crate::{
@@ -13,14 +14,14 @@ use crate::{
     platform::storage::Engine,
 };
 
-/// Its place in the data catalog.
+/// Its path in the data catalog.
 pub(crate) const PATH: &str = "catalog/s3tablescatalog";
 
-/// The stack, where samples are kept in a table of S3 Tables.
+/// Builds the stack, if samples are stored in an S3 Tables table.
 pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
     site.platform.storage.as_ref().filter(|kept| kept.engine == Engine::Iceberg)?;
     let mut stack = site.shared_stack("catalog", "the catalog of table buckets, once per account and region");
-    // Who may do what is left to IAM: in AWS Lake Formation's terms, everybody whom IAM allows may do everything
+    // Permissions are left to IAM: in AWS Lake Formation's terms, every principal that IAM allows has all permissions
     // ("Integrating with Amazon S3 Tables", AWS Glue developer guide).
     let by_iam = || {
         let principal = Principal { data_lake_principal_identifier: "IAM_ALLOWED_PRINCIPALS" };

@@ -1,7 +1,7 @@
-//! Commands: what operators may tell devices of a type to do, as AWS IoT keeps it.
+//! Commands: what operators can send to devices of a type, as registered in AWS IoT.
 //!
-//! AWS IoT takes no other payload for a command that it has, so a command's id holds a hash of its payload: one that was
-//! changed is another command, and the old one goes. Who sends one, and when, is an operator's affair.
+//! AWS IoT cannot change the payload of an existing command, so a command's id contains a hash of its payload: a
+//! changed command is another one, and the old one is deleted. Sending commands is up to operators.
 
 use fleetform_engine::ids::{CommandId, DeviceTypeId, ParamId};
 use serde_json::{Map, Value, json};
@@ -26,10 +26,10 @@ use crate::{
 /// Longest id of a command, in characters.
 const COMMAND_ID_CHARS_MAX: usize = 64;
 
-/// Longest name that a command is shown by, in characters.
+/// Longest display name of a command, in characters.
 const DISPLAY_NAME_CHARS_MAX: usize = 64;
 
-/// A command where it is deployed.
+/// A deployed command.
 pub(crate) struct Deployed<'a> {
     pub(crate) device_type: &'a DeviceTypeId,
     pub(crate) name: &'a CommandId,
@@ -38,7 +38,7 @@ pub(crate) struct Deployed<'a> {
     pub(crate) id: String,
 }
 
-/// The commands of a device type.
+/// Returns the commands of a device type.
 pub(crate) fn of_type<'a>(
     site: &Site<'_>,
     device_type: &'a DeviceTypeId,
@@ -65,7 +65,8 @@ pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, device_type: &DeviceTypeId
             preprocessor: CommandPreprocessor { aws_json_substitution: JsonSubstitution { output_format: "JSON" } },
             mandatory_parameters: command.params.iter().map(|(id, param)| parameter(id, param)).collect(),
         };
-        // Two types may have commands of one name, and words may run together: the hash keeps their ids apart.
+        // Two types may have commands with the same name, and concatenated words may be ambiguous: the hash keeps their
+        // ids distinct.
         let hash = short_hash(&format!("{device_type}/{name}"));
         stack.add(
             format!("{}{hash}", logical_id(device_type.as_str(), &logical_id(name.as_str(), "Command"))),
@@ -83,9 +84,9 @@ pub struct CommandEntry<'a> {
     pub name: &'a str,
     /// Its id in AWS IoT.
     pub id: String,
-    /// How long its answer is waited for, in seconds.
+    /// How long to wait for its response, in seconds.
     pub timeout_s: u64,
-    /// Its parameters as AWS IoT is told them, as in `{"reason":{"S":"…"}}`; empty if it has none.
+    /// Its parameters as passed to AWS IoT, as in `{"reason":{"S":"…"}}`; empty if it has none.
     pub parameters: String,
 }
 
@@ -111,7 +112,7 @@ impl<'a> CommandEntry<'a> {
     }
 }
 
-/// Bytes of text from the platform file in the commands of a device type, at most.
+/// Maximum number of bytes of text from the platform file in the commands of a device type.
 pub(crate) fn bytes(declared: &DeviceType) -> usize {
     let param = |param: &Param| match param {
         Param::Enum(words) => words.iter().map(|word| word.len() + 20).sum::<usize>() + 400,
@@ -132,12 +133,12 @@ fn id(site: &Site<'_>, device_type: &DeviceTypeId, name: &CommandId, command: &C
     format!("{id}-{hash}")
 }
 
-/// A payload as a text: its placeholders are AWS IoT's to fill in, not CloudFormation's.
+/// Serializes a payload. AWS IoT fills in its placeholders, not CloudFormation.
 fn written(payload: &Value) -> String {
     serde_json::to_string(&Sorted(payload)).expect("a tree is written as it is")
 }
 
-/// What a device hears. AWS IoT puts values in the places of placeholders.
+/// The payload that a device receives. AWS IoT replaces the placeholders with values.
 fn payload(name: &CommandId, command: &Command) -> Value {
     let placeholder = |rest: &str| Value::String(format!("${{aws:iot:commandexecution::{rest}}}"));
     let params: Map<String, Value> =
@@ -168,7 +169,8 @@ fn parameter(id: &ParamId, param: &Param) -> CommandParameter {
             let operand = Operand { strings: words.clone(), ..Operand::default() };
             ("STRING", vec![ValueCondition { comparison_operator: "IN_SET", operand }], None)
         }
-        // AWS IoT does not measure texts, so it is said to people and, in the contract, to the device.
+        // AWS IoT does not check the length of strings, so it is stated for people and, in the contract, for the
+        // device.
         Param::Text { max_len } => ("STRING", Vec::new(), max_len.map(|len| format!("At most {len} characters"))),
     };
     CommandParameter { name: id.to_string(), r#type: kind, description, value_conditions }

@@ -1,4 +1,4 @@
-//! The key that encrypts a platform, and who may use it.
+//! The key that encrypts a platform, and the principals that may use it.
 
 use fleetform_policy::iam::{Condition, Document, Principals, Statement, Target};
 
@@ -14,8 +14,8 @@ use crate::{
 
 const THIS_KEY: &str = "in a key policy `*` is the key that carries the policy";
 
-/// What the account's own administrators may do with the key, as far as IAM lets them. Spelled out since `kms:*` would
-/// be a wildcard; without `kms:PutKeyPolicy` for the account nobody could ever change the policy.
+/// What the account's own administrators may do with the key, as far as IAM allows it. Listed individually, because
+/// `kms:*` would be a wildcard. Without `kms:PutKeyPolicy` for the account, the policy could never be changed.
 const ADMINISTRATION: [&str; 30] = [
     "kms:CancelKeyDeletion",
     "kms:CreateAlias",
@@ -49,12 +49,13 @@ const ADMINISTRATION: [&str; 30] = [
     "kms:UpdateKeyDescription",
 ];
 
-/// ARN of the key of the platform: the user's, or one that is added to `stack`.
+/// Returns the ARN of the platform's key: the user's key, or one that is added to `stack`.
 pub(crate) fn platform_key(site: &Site<'_>, stack: &mut Stack) -> Text {
     key(site, stack, "PlatformKey", &site.name, services(site))
 }
 
-/// ARN of the key of the artifact bucket: the user's, or one that is added to `stack`. No service uses it by itself.
+/// Returns the ARN of the artifact bucket's key: the user's key, or one that is added to `stack`. No service uses it on
+/// its own behalf.
 pub(crate) fn artifact_key(site: &Site<'_>, stack: &mut Stack) -> Text {
     key(site, stack, "ArtifactKey", &format!("{}-artifacts", site.name), Vec::new())
 }
@@ -92,21 +93,22 @@ fn services(site: &Site<'_>) -> Vec<Statement<Text>> {
         "kms:ReEncryptTo",
     ];
     let mut statements = vec![
-        // CloudWatch Logs sends no source account; the log group's ARN in the encryption context says as much.
+        // CloudWatch Logs sends no source account; the log group's ARN in the encryption context is equivalent.
         Statement::allow("LogGroups", by_logs, this_key()).by(Principals::Services(vec![logs])).when(Condition::text(
             "ArnLike",
             "kms:EncryptionContext:aws:logs:arn",
             Text::arn("logs", ["log-group:*".into()]),
         )),
-        // An alarm can publish to an encrypted topic only by a key policy that names CloudWatch, which is why the
-        // AWS-managed key of SNS will not do; the same for a budget.
+        // An alarm can publish to an encrypted topic only if the key policy names CloudWatch, which rules out the
+        // AWS-managed key of SNS. The same applies to a budget.
         Statement::allow("AlarmTopics", ["kms:Decrypt", "kms:GenerateDataKey"], this_key())
             .by(Principals::Services(vec!["budgets.amazonaws.com".into(), "cloudwatch.amazonaws.com".into()]))
             .when(in_this_account()),
     ];
     if site.platform.storage.as_ref().is_some_and(|kept| kept.engine == Engine::Iceberg) {
-        // Compaction reads and writes the table of samples by itself. The service sends no source account; the encryption
-        // context names the table bucket ("Permission requirements for S3 Tables SSE-KMS encryption", Amazon S3 user guide).
+        // Compaction reads and writes the table of samples on its own behalf. The service sends no source account; the
+        // encryption context names the table bucket ("Permission requirements for S3 Tables SSE-KMS encryption", Amazon
+        // S3 user guide).
         statements.push(
             Statement::allow("TableMaintenance", ["kms:Decrypt", "kms:GenerateDataKey"], this_key())
                 .by(Principals::Services(vec!["maintenance.s3tables.amazonaws.com".into()]))
@@ -120,22 +122,22 @@ fn services(site: &Site<'_>) -> Vec<Statement<Text>> {
     statements
 }
 
-/// Reading what the key has encrypted.
+/// Permission to read data encrypted with the key.
 pub(crate) fn decrypt(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:Decrypt"], [Target::One(key.clone())])
 }
 
-/// A service as `kms:ViaService` has it: it uses a key for somebody who asks it for something.
+/// A service as named in `kms:ViaService`: it uses a key on behalf of its caller.
 pub(crate) fn via(service: &'static str) -> Text {
     Text::concat([service.into(), ".".into(), Text::region(), ".".into(), Text::url_suffix()])
 }
 
-/// Writing what the key is to encrypt.
+/// Permission to write data encrypted with the key.
 pub(crate) fn encrypt(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:GenerateDataKey"], [Target::One(key.clone())])
 }
 
-/// Reading and writing.
+/// Permission to read and write.
 pub(crate) fn use_key(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:Decrypt", "kms:GenerateDataKey"], [Target::One(key.clone())])
 }

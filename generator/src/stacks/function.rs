@@ -1,5 +1,5 @@
-//! A function of the runtime: log group, dead-letter queue, policy, role and the function, in that order, so that the
-//! role may do everything before the function first needs it.
+//! A function of the runtime: log group, dead-letter queue, policy, role and the function. They are created in that
+//! order, so that the role has all permissions before the function first needs them.
 
 use std::collections::BTreeMap;
 
@@ -19,18 +19,18 @@ use crate::cfn::{
     value::Text,
 };
 
-/// Retries of one batch. The age of its records decides, not this count, which function errors would use up within
-/// minutes: it is the highest that the service takes.
+/// Retries of one batch, set to the maximum of the service. The age of the records is the effective limit, because
+/// function errors would use up a lower count within minutes.
 const RETRIES_MAX: u32 = 10_000;
 
-/// Seconds that a dead letter is kept: the longest that SQS offers.
+/// Seconds that a dead letter is kept: the maximum in SQS.
 const DEAD_LETTER_RETENTION_S: u32 = 14 * 86_400;
 
 /// How a function differs from the others.
 pub(crate) struct Plan {
     /// Its logical id, in Pascal case.
     pub(crate) id: &'static str,
-    /// Its handler, which the binary is told by `_HANDLER`.
+    /// Its handler, which the binary reads from `_HANDLER`.
     pub(crate) handler: &'static str,
     pub(crate) description: &'static str,
     pub(crate) code: Code,
@@ -38,11 +38,11 @@ pub(crate) struct Plan {
     pub(crate) timeout_s: u32,
     pub(crate) reserved: Option<u32>,
     pub(crate) environment: BTreeMap<&'static str, Text>,
-    /// What it may do besides writing its log, its traces and its dead letters.
+    /// Its permissions besides writing its log, its traces and its dead letters.
     pub(crate) statements: Vec<Statement<Text>>,
 }
 
-/// What was added for a function.
+/// The resources added for a function.
 pub(crate) struct Added {
     pub(crate) function: Handle<Function>,
     pub(crate) dead_letters: Handle<Queue>,
@@ -51,8 +51,8 @@ pub(crate) struct Added {
 /// Adds a function and everything that only it uses.
 pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, plan: Plan) -> Added {
     let id = plan.id;
-    // The stack's own part of the name lets a stack of the same name be created again while the old log group, which
-    // stays when its stack goes, is still there.
+    // The name contains a part that is unique to the stack, so that a stack of the same name can be created again while
+    // the old log group, which is retained when its stack is deleted, still exists.
     let name = ["/aws/lambda/".into(), format!("{}-{}-", site.name, plan.handler).into(), Text::stack_uuid()];
     let log_group = stack.add(
         format!("{id}LogGroup"),
@@ -64,7 +64,7 @@ pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, plan: Plan) ->
     );
     let dead_letters = add_queue(stack, &format!("{id}DeadLetters"), key);
     let own = [
-        // The group's ARN ends in `:*`, which are its streams.
+        // The group's ARN ends with `:*`, which stands for its streams.
         Statement::allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], [Target::One(log_group.arn())]),
         Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(dead_letters.arn())]),
     ];
@@ -93,7 +93,7 @@ pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, plan: Plan) ->
             kms_key_arn: key.clone(),
             dead_letter_config: DeadLetterConfig { target_arn: dead_letters.arn() },
             tracing_config: TracingConfig { mode: if is_traced { "Active" } else { "PassThrough" } },
-            // The runtime writes JSON by itself; this makes the service's own lines JSON too.
+            // The runtime already writes JSON; this makes the service's own lines JSON too.
             logging_config: LoggingConfig { log_format: "JSON", log_group: log_group.reference() },
             reserved_concurrent_executions: plan.reserved,
         },
@@ -101,7 +101,7 @@ pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, plan: Plan) ->
     Added { function, dead_letters }
 }
 
-/// Adds a queue for dead letters that takes TLS only.
+/// Adds a dead-letter queue that accepts TLS only.
 fn add_queue(stack: &mut Stack, id: &str, key: &Text) -> Handle<Queue> {
     let queue =
         stack.add(id, Queue { kms_master_key_id: key.clone(), message_retention_period: DEAD_LETTER_RETENTION_S });
@@ -115,8 +115,8 @@ fn add_queue(stack: &mut Stack, id: &str, key: &Text) -> Handle<Queue> {
     queue
 }
 
-/// How a stream feeds a function: from the oldest record, one batch of a shard at a time, and what nobody could
-/// process goes whole to a bucket.
+/// Feeds a function from a stream: starting at the oldest record, one batch of a shard at a time. Records that cannot
+/// be processed go to a bucket in full.
 pub(crate) fn mapping(source_arn: Text, function: &Handle<Function>, failures_arn: Text) -> EventSourceMapping {
     EventSourceMapping {
         event_source_arn: source_arn,

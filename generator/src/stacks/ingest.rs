@@ -1,4 +1,4 @@
-//! The stack `ingest`: what devices are, what they may do, and the way from a topic to the stream.
+//! The stack `ingest`: the registry of devices, their permissions, and the path from a topic to the stream.
 
 use fleetform_policy::iam::{Statement, Target};
 use smol_str::SmolStr;
@@ -19,10 +19,10 @@ use crate::{
     platform::{mqtt::Topic, stream::Mode},
 };
 
-/// Days that a message which no rule action took is kept.
+/// Days that a message is kept whose rule action failed.
 const RULE_ERROR_DAYS: u32 = 365;
 
-/// What other stacks need of this one.
+/// The values that other stacks need.
 pub(crate) struct Outputs {
     pub(crate) key_arn: Output,
     pub(crate) access_log_bucket: Output,
@@ -31,18 +31,19 @@ pub(crate) struct Outputs {
     pub(crate) rule_error_bucket: Output,
 }
 
-/// What a topic rule takes from the broker.
+/// What a topic rule receives from the broker.
 pub(crate) struct Source {
     /// Its word in records, topics and names.
     pub(crate) name: &'static str,
     id: &'static str,
     description: &'static str,
     sql: String,
-    /// The level of the topic that is the device, counted from 1.
+    /// The topic level that contains the device id, counted from 1.
     device_level: usize,
 }
 
-/// What the topic rules take: what devices send on their channels, and what the broker says of their connections.
+/// Returns what the topic rules receive: messages from devices on their channels, and the broker's events about their
+/// connections.
 pub(crate) fn sources(site: &Site<'_>) -> [Source; 4] {
     let mqtt = &site.platform.mqtt;
     let sent = |id, name, topic: &Topic| Source {
@@ -66,26 +67,27 @@ pub(crate) fn sources(site: &Site<'_>) -> [Source; 4] {
     ]
 }
 
-/// The statement that takes what the broker says of a connection, under `$aws/events/presence/<event>/<client>`. An
-/// event without a reason, as a connect is, leaves the field out. The event's own time is no more exact than two
-/// minutes, so it is not asked ("Lifecycle events", AWS IoT Core developer guide).
+/// The statement that selects the broker's connection events under `$aws/events/presence/<event>/<client>`. An event
+/// without a reason, such as a connect, leaves the field out. The event's own time is accurate only to two minutes, so
+/// it is not used ("Lifecycle events", AWS IoT Core developer guide).
 const LIFECYCLE_SQL: &str = "SELECT 1 AS ff, 'lifecycle' AS k, topic(5) AS d, topic(4) AS e, versionNumber AS v, \
                              disconnectReason AS r, timestamp() AS t FROM '$aws/events/presence/+/+'";
 
-/// The stacks: one, and more where there are very many zones or device types.
+/// Builds the stacks: one, or more if there are very many zones or device types.
 pub(crate) fn stacks(site: &Site<'_>) -> (Vec<Stack>, Outputs) {
     let (main, all, outputs) = main(site);
     let all = (main.name().clone(), all);
     (registry::fill(site, registry::spread(site, main), &all), outputs)
 }
 
-/// How full each of them is, in percent of where another one would be made.
+/// How full each stack is, as a percentage of the point at which another one is started.
 pub(crate) fn fills(site: &Site<'_>) -> (Vec<(SmolStr, usize)>, Outputs) {
     let (main, _, outputs) = main(site);
     (registry::spread(site, main).fills(), outputs)
 }
 
-/// The stack without what may be spread over others, the thing group around all zones, and what others need of it.
+/// Builds the stack without the resources that may be spread over others, the thing group around all zones, and the
+/// values that other stacks need.
 fn main(site: &Site<'_>) -> (Stack, Handle<ThingGroup>, Outputs) {
     let mut stack = site.stack("ingest", "device types, zones, device policies, topic rules and the telemetry stream");
     let key = encryption::platform_key(site, &mut stack);
@@ -151,7 +153,7 @@ fn main(site: &Site<'_>) -> (Stack, Handle<ThingGroup>, Outputs) {
                     partition_key: format!("${{topic({})}}", source.device_level),
                     role_arn: to_stream.arn(),
                 })],
-                // The record that arrives there holds the original bytes, the rule and the reason.
+                // The object written there contains the original bytes, the rule and the reason.
                 error_action: Action::S3(S3Action {
                     bucket_name: errors.reference(),
                     key: format!("{}/${{parse_time(\"yyyy/MM/dd\", timestamp())}}/${{newuuid()}}", source.name),
@@ -179,10 +181,10 @@ fn main(site: &Site<'_>) -> (Stack, Handle<ThingGroup>, Outputs) {
     (stack, all, outputs)
 }
 
-/// The statement that wraps a message: its bytes as they came, and what the connection says of it.
+/// The statement that wraps a message: its original bytes, and what is known from the connection.
 fn message_sql(name: &str, topic: &Topic) -> String {
     let device = topic.device_level();
-    // The channel is read off the topic where the topic spells it, and is a constant where it does not.
+    // If the topic contains the channel's name, it is read from there; otherwise it is a constant.
     let level = topic.after.iter().position(|level| level == name);
     let channel = level.map_or_else(|| format!("'{name}'"), |at| format!("topic({})", device + 1 + at));
     let filter = topic.with_device("+");

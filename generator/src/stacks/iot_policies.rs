@@ -1,4 +1,4 @@
-//! The AWS IoT policies of a platform: what certificates may do, and which certificates have them.
+//! The AWS IoT policies of a platform: what certificates may do, and which certificates have which policy.
 
 use fleetform_engine::ids::{DeviceTypeId, ShadowName};
 use fleetform_policy::{audit::Bearer, iam::Document, iot};
@@ -14,7 +14,7 @@ use crate::{
     platform::{identity::Provisioning, mqtt::Topic},
 };
 
-/// What the word of a named shadow's policy begins with.
+/// The prefix in the name of a named shadow's policy.
 pub(crate) const NAMED_SHADOW: &str = "shadow-";
 
 /// One policy.
@@ -23,9 +23,9 @@ pub(crate) struct IotPolicy {
     pub(crate) id: SmolStr,
     /// Its word in names and files.
     pub(crate) name: SmolStr,
-    /// Whose certificates have it.
+    /// The kind of certificate that has it.
     pub(crate) bearer: Bearer,
-    /// Only devices of this type have it.
+    /// If set, only devices of this type have it.
     pub(crate) only: Option<DeviceTypeId>,
     pub(crate) document: Document<iot::Resource>,
 }
@@ -55,7 +55,7 @@ pub(crate) fn all(site: &Site<'_>) -> Vec<IotPolicy> {
     shared(site).into_iter().chain(of_types).collect()
 }
 
-/// The policy that only devices of a type have; none where the type has no commands.
+/// Returns the policy that only devices of a type have; `None` if the type has no commands.
 pub(crate) fn of_type(site: &Site<'_>, device_type: &DeviceTypeId) -> Option<IotPolicy> {
     let has_commands = !site.platform.device_types[device_type].commands.is_empty();
     has_commands.then(|| {
@@ -68,7 +68,7 @@ pub(crate) fn of_type(site: &Site<'_>, device_type: &DeviceTypeId) -> Option<Iot
     })
 }
 
-/// The policies that are no single device type's.
+/// Returns the policies that are not specific to a device type.
 pub(crate) fn shared(site: &Site<'_>) -> Vec<IotPolicy> {
     let mut policies = vec![
         IotPolicy::new("DeviceCorePolicy", "core", Bearer::Device, core(site)),
@@ -89,7 +89,7 @@ pub(crate) fn shared(site: &Site<'_>) -> Vec<IotPolicy> {
     policies
 }
 
-/// The policies that every device has.
+/// Returns the policies that every device has.
 pub(crate) fn of_devices(site: &Site<'_>) -> Vec<IotPolicy> {
     all(site).into_iter().filter(|policy| policy.bearer == Bearer::Device).collect()
 }
@@ -97,13 +97,13 @@ pub(crate) fn of_devices(site: &Site<'_>) -> Vec<IotPolicy> {
 /// The topics of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceTopics {
-    /// What it measures.
+    /// Topic of its telemetry.
     pub telemetry: String,
-    /// Whether it is there.
+    /// Topic of its online and offline status.
     pub status: String,
-    /// The alarms that it raises.
+    /// Topic of the alarms that it raises.
     pub alerts: String,
-    /// What it subscribes to.
+    /// The topics that it subscribes to.
     pub subscribe: Vec<String>,
 }
 
@@ -112,24 +112,24 @@ pub struct DeviceTopics {
 pub struct ShadowTopics {
     /// Where the device reports its settings.
     pub update: String,
-    /// Where it is told how what is desired differs from what it reports.
+    /// Where it receives the differences between the desired and the reported settings.
     pub delta: String,
 }
 
 impl ShadowTopics {
-    /// Those of a device's shadow, the classic one unless a name is given.
+    /// Returns the topics of a device's shadow, the classic one unless a name is given.
     pub fn new(device: &str, name: Option<&ShadowName>) -> Self {
         let shadow = iot::shadow_topic(device, name.map(ShadowName::as_str));
         Self { update: format!("{shadow}/update"), delta: format!("{shadow}/update/delta") }
     }
 }
 
-/// The topics of a device of this name.
+/// Returns the topics of the device with this name.
 pub(crate) fn device_topics(site: &Site<'_>, device: &str) -> DeviceTopics {
     let mqtt = &site.platform.mqtt;
     let topic = |topic: &Topic| topic.with_device(device);
-    // Basic Ingest leaves the message broker out, which is what a message costs most for. Status stays on the broker:
-    // only there can it be retained, and whoever watches a device subscribes to it.
+    // Basic Ingest bypasses the message broker, which is most of the cost of a message. Status stays on the broker:
+    // only there can it be retained, and monitoring clients subscribe to it.
     let sent = |name: &str, at: &Topic| match mqtt.basic_ingest {
         true => format!("$aws/rules/{}/{}", site.topic_rule(name), topic(at)),
         false => topic(at),

@@ -1,7 +1,7 @@
 //! The stacks of a platform: what is deployed, as CloudFormation templates.
 //!
-//! One file per stack. Each adds its resources and says which values others may have of it; the root passes them on.
-//! Nothing here reads the platform file: a [`Platform`] cannot be wrong, so nothing here fails.
+//! There is one file per stack. Each adds its resources and declares the values that others may use; the root passes
+//! them on. Nothing here reads the platform file: a [`Platform`] is valid by construction, so nothing here can fail.
 
 mod account;
 mod alerting;
@@ -42,7 +42,8 @@ use crate::{
 };
 use site::Site;
 
-/// The templates of one environment by file name. `rule_set_sha256` is the hash of its rule set, in hexadecimal.
+/// Returns the templates of one environment by file name. `rule_set_sha256` is the hash of its rule set, in
+/// hexadecimal.
 pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, Template> {
     let site = Site::new(platform);
     let root = root::deployment(&site, rule_set_sha256);
@@ -50,7 +51,7 @@ pub fn stacks(platform: &Platform, rule_set_sha256: &str) -> BTreeMap<String, Te
     root.templates.into_iter().chain(apart).map(|(name, template)| (format!("{name}.yaml"), template)).collect()
 }
 
-/// The IoT policies of devices and of claim certificates: file name, JSON.
+/// Returns the IoT policies of devices and of claim certificates as JSON, by file name.
 pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
     let documents = iot_policy_documents(platform).into_iter();
     documents
@@ -62,8 +63,9 @@ pub fn iot_policies(platform: &Platform) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// The same documents by name, as trees. They are those of the stack `ingest`, overrides included, with the
-/// environment's partition, account and region filled in. What an override lets refer to anything else stays as it is.
+/// Returns the same documents by name, as trees. They are those of the stack `ingest`, including overrides, with the
+/// environment's partition, account and region filled in. References that an override makes to anything else are left
+/// as they are.
 pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<SmolStr, Value> {
     let site = Site::new(platform);
     let mut stack = site.stack("policies", "");
@@ -77,38 +79,39 @@ pub fn iot_policy_documents(platform: &Platform) -> BTreeMap<SmolStr, Value> {
     iot_policies::all(&site).into_iter().map(|policy| (policy.name, document(&policy.id))).collect()
 }
 
-/// Whose certificates have a policy, by the policy's name, and the only device type whose devices do, if it is one's.
+/// Returns, by policy name, the kind of certificate that has the policy and, if it is specific to one device type, that
+/// type.
 pub fn iot_policy_bearers(platform: &Platform) -> BTreeMap<SmolStr, (Bearer, Option<DeviceTypeId>)> {
     let policies = iot_policies::all(&Site::new(platform)).into_iter();
     policies.map(|policy| (policy.name, (policy.bearer, policy.only))).collect()
 }
 
-/// How the ARNs of a platform's resources in AWS IoT begin.
+/// Returns the prefix of the ARNs of a platform's resources in AWS IoT.
 pub fn iot_arn(platform: &Platform) -> String {
     let environment = &platform.environment;
     format!("arn:{}:iot:{}:{}", partition(&environment.region), environment.region, environment.account)
 }
 
-/// Length of each of those policies as AWS IoT counts it, against [`iot::DOCUMENT_CHARS_MAX`].
+/// Returns the length of each of those policies as AWS IoT counts it, for comparison with [`iot::DOCUMENT_CHARS_MAX`].
 pub fn iot_policy_chars(platform: &Platform) -> BTreeMap<SmolStr, usize> {
     let documents = iot_policy_documents(platform).into_iter();
     documents.map(|(name, document)| (name, iot::document_chars(&document))).collect()
 }
 
-/// Whether the role of `notify` has room for everything that notices are sent to.
+/// Whether the role of `notify` has room for all targets of notices.
 pub(crate) fn has_room_for_targets(platform: &Platform) -> bool {
     processing::target_policies(&Site::new(platform)) < ROLE_POLICIES_MAX
 }
 
-/// Logical ids of all resources of all templates: what `[overrides.<LogicalId>]` may name.
+/// Returns the logical ids of all resources in all templates: the valid names in `[overrides.<LogicalId>]`.
 pub fn logical_ids(platform: &Platform) -> BTreeSet<SmolStr> {
     let site = Site::new(platform);
     let stacks = root::deployment(&site, "").stacks.into_iter().chain(apart(&site));
     stacks.flat_map(|stack| stack.logical_ids().cloned().collect::<Vec<_>>()).collect()
 }
 
-/// The fullest stack among those that are spread over more of them as they grow: its name, and how full it is in
-/// percent of where the next stacks are made.
+/// Returns the fullest of the stacks that are spread over more stacks as they grow: its name, and how full it is as a
+/// percentage of the point at which further stacks are created.
 pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
     let site = Site::new(platform);
     let (ingest, outputs) = ingest::fills(&site);
@@ -116,19 +119,19 @@ pub fn fullest(platform: &Platform) -> (SmolStr, usize) {
     fills.max_by_key(|(_, percent)| *percent).unwrap_or_default()
 }
 
-/// Names of the policies that every certificate of a bearer is given.
+/// Returns the names of the policies that every certificate of this kind has.
 pub fn iot_policy_names(platform: &Platform, bearer: Bearer) -> Vec<String> {
     let site = Site::new(platform);
     let policies = iot_policies::shared(&site).into_iter().filter(|policy| policy.bearer == bearer);
     policies.map(|policy| site.iot_name(&policy.name)).collect()
 }
 
-/// Names of the policies that every device is given.
+/// Returns the names of the policies that every device has.
 pub fn device_policy_names(platform: &Platform) -> Vec<String> {
     iot_policy_names(platform, Bearer::Device)
 }
 
-/// Names of the policies that devices of a type are given besides, where there is one, by device type.
+/// Returns the names of the additional policies for devices of a type, by device type, where there is one.
 pub fn iot_policy_names_by_type(platform: &Platform) -> BTreeMap<&str, String> {
     let site = Site::new(platform);
     let types = platform.device_types.keys();
@@ -137,8 +140,8 @@ pub fn iot_policy_names_by_type(platform: &Platform) -> BTreeMap<&str, String> {
         .collect()
 }
 
-/// Every command of a platform: its device type, its name, its id in AWS IoT, how long its answer is waited for, and the
-/// names of its parameters with AWS IoT's letter for their type.
+/// Returns every command of a platform: its device type, its name, its id in AWS IoT, how long to wait for its
+/// response, and the names of its parameters with AWS IoT's letter for their type.
 pub fn commands(platform: &Platform) -> Vec<CommandEntry<'_>> {
     let site = Site::new(platform);
     let types = platform.device_types.iter();
@@ -147,12 +150,12 @@ pub fn commands(platform: &Platform) -> Vec<CommandEntry<'_>> {
 
 pub use commands::CommandEntry;
 
-/// Name of the template by which devices are provisioned.
+/// Returns the name of the provisioning template.
 pub fn provisioning_template_name(platform: &Platform) -> String {
     Site::new(platform).provisioning_template()
 }
 
-/// Name of the thing type of each device type and of the thing group of each zone, as registered in AWS IoT.
+/// Returns the names of the thing types by device type and of the thing groups by zone, as registered in AWS IoT.
 pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<&str, String>) {
     let site = Site::new(platform);
     let types = platform.device_types.keys().map(|id| (id.as_str(), site.thing_type(id)));
@@ -160,7 +163,7 @@ pub fn registry_names(platform: &Platform) -> (BTreeMap<&str, String>, BTreeMap<
     (types.collect(), groups.collect())
 }
 
-/// Stacks that the root does not nest.
+/// Returns the stacks that the root does not nest.
 fn apart(site: &Site<'_>) -> Vec<Stack> {
     artifacts::stack(site).into_iter().chain([account::stack(site)]).chain(catalog::stack(site)).collect()
 }

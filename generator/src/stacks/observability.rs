@@ -1,4 +1,4 @@
-//! The stack `observability`: alarms, each with somebody who hears it, and a dashboard.
+//! The stack `observability`: alarms, each with at least one recipient, and a dashboard.
 
 mod samples;
 mod watches;
@@ -30,10 +30,10 @@ use crate::{
     platform::region::{Service, offers},
 };
 
-/// Most actions that an alarm takes for one state.
+/// Maximum number of actions that an alarm has for one state.
 const ALARM_ACTIONS_MAX: usize = 5;
 
-/// What the other stacks have that is watched.
+/// The monitored resources of the other stacks.
 #[derive(Clone, Copy)]
 pub(crate) struct Watched<'a> {
     pub(crate) ingest: &'a ingest::Outputs,
@@ -43,7 +43,7 @@ pub(crate) struct Watched<'a> {
     pub(crate) provisioning: Option<&'a provisioning::Outputs>,
 }
 
-/// The stack.
+/// Builds the stack.
 pub(crate) fn stacks(site: &Site<'_>, watched: Watched<'_>) -> (Vec<Stack>, ()) {
     let mut stack = site.stack("observability", "alarms and a dashboard");
     let names = Names::import(&mut stack, watched);
@@ -98,23 +98,23 @@ pub(crate) fn stacks(site: &Site<'_>, watched: Watched<'_>) -> (Vec<Stack>, ()) 
     (vec![stack], ())
 }
 
-/// Names of what is watched, as parameters of the stack.
+/// The names of monitored resources, as parameters of the stack.
 struct Names {
     stream: Text,
     evaluate: Text,
     notify: Text,
     relay: Text,
     sweep: Text,
-    /// Only where samples are kept.
+    /// Only if samples are stored.
     storage: Option<StorageNames>,
-    /// Only where devices are provisioned by claim.
+    /// Only if devices are provisioned by claim.
     provision: Option<Text>,
     mappings: Vec<Text>,
     dead_letters: Vec<Text>,
     tables: Vec<(&'static str, Text)>,
 }
 
-/// The same of what keeps samples.
+/// The same for the sample store.
 struct StorageNames {
     store: Text,
     columns: Text,
@@ -123,7 +123,7 @@ struct StorageNames {
     by: Keeper,
 }
 
-/// What keeps them.
+/// The sample store.
 enum Keeper {
     Iceberg { delivery_stream: Text },
     Timestream { database: Text },
@@ -182,8 +182,8 @@ impl Names {
         }
     }
 
-    /// Every function that reads a stream or tells the time to one. `provision`, `columns` and `query` are asked, and
-    /// whoever asks hears of their failures; `export` has alarms of its own.
+    /// Every function that reads a stream or sends the time to its shards. `provision`, `columns` and `query` are
+    /// called directly, so their callers see failures; `export` has its own alarms.
     fn functions(&self) -> impl Iterator<Item = &Text> {
         let store = self.storage.iter().map(|storage| &storage.store);
         [&self.evaluate, &self.notify, &self.relay, &self.sweep].into_iter().chain(store)
@@ -200,7 +200,7 @@ fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {
     });
     let mut metrics: Vec<_> = terms.collect();
     if !single {
-        // A term without data would otherwise leave the whole sum without.
+        // Without `FILL`, a term without data would leave the whole sum without data.
         let sum: Vec<_> = metrics.iter().map(|term| format!("FILL({}, 0)", term.id)).collect();
         metrics.push(MetricQuery {
             id: SmolStr::new("sum"),
@@ -224,7 +224,8 @@ fn add_alarm(stack: &mut Stack, watch: Watch, actions: Vec<Text>) {
     );
 }
 
-/// An alarm on what does not happen: no open shard was told the time in as long as three sweeps, at least five minutes.
+/// Adds an alarm for the absence of something: no open shard received the time for three sweeps, or at least five
+/// minutes.
 fn add_silence_alarm(site: &Site<'_>, stack: &mut Stack, actions: Vec<Text>) {
     let sweep_every_s = u32::try_from(site.platform.processor.sweep_every.as_secs()).unwrap_or(u32::MAX);
     let silence = Silence {
@@ -237,7 +238,7 @@ fn add_silence_alarm(site: &Site<'_>, stack: &mut Stack, actions: Vec<Text>) {
     silence.add(stack, actions);
 }
 
-/// Something that must be counted once in so many periods.
+/// Something that must be counted at least once in a number of periods.
 struct Silence {
     id: &'static str,
     description: &'static str,
@@ -257,7 +258,7 @@ impl Silence {
                 comparison_operator: "LessThanThreshold",
                 threshold: 1,
                 evaluation_periods: self.periods,
-                // Nobody counted, so nothing happened.
+                // Nothing was counted, so nothing happened.
                 treat_missing_data: "breaching",
                 metrics: vec![MetricQuery {
                     id: SmolStr::new("m1"),
@@ -270,7 +271,7 @@ impl Silence {
     }
 }
 
-/// Everybody who is named anywhere in `observe`, in the file's order.
+/// All contacts that are named anywhere in `observe`, in file order.
 fn everybody(site: &Site<'_>) -> Vec<ContactId> {
     let observe = &site.platform.observe;
     let lag = observe.ingestion_lag.iter().flat_map(|lag| &lag.to);
@@ -279,7 +280,7 @@ fn everybody(site: &Site<'_>) -> Vec<ContactId> {
     lag.chain(quarantine).filter(|contact| seen.insert(*contact)).cloned().collect()
 }
 
-/// Who hears alarms: the topics of contacts, or one of the stack's own where those will not do.
+/// The recipients of alarms: the topics of contacts, or a topic of the stack itself if those are not sufficient.
 struct Audience<'a> {
     site: &'a Site<'a>,
     key: &'a Output,
@@ -287,7 +288,8 @@ struct Audience<'a> {
 }
 
 impl Audience<'_> {
-    /// ARNs of the topics that an alarm for these contacts publishes to: never none, and never more than an alarm takes.
+    /// Returns the ARNs of the topics that an alarm for these contacts publishes to: at least one, and never more than
+    /// an alarm allows.
     fn actions(&mut self, stack: &mut Stack, id: &'static str, contacts: &[ContactId]) -> Vec<Text> {
         let site = self.site;
         let named = |contact: &&ContactId| contacts.contains(contact);
@@ -295,7 +297,7 @@ impl Audience<'_> {
         if (1..=ALARM_ACTIONS_MAX).contains(&topics.len()) {
             return topics.into_iter().map(|(contact, channel)| site.topic_arn(contact, channel)).collect();
         }
-        // With nobody to tell there is still a topic, to which anybody may subscribe later.
+        // Without contacts there is still a topic, which recipients can subscribe to later.
         let id = if topics.is_empty() { "Ops" } else { id };
         if let Some((_, arn)) = self.own_topics.iter().find(|(own, _)| *own == id) {
             return vec![arn.clone()];
@@ -315,9 +317,9 @@ impl Audience<'_> {
     }
 }
 
-/// The budget of the account, which holds one environment: costs by tag would need the tag activated by hand first.
+/// The budget of the account, which holds one environment: costs by tag would first require activating the tag by hand.
 fn budget(limit_usd: u32, topics: &[Text]) -> Budget {
-    // A budget publishes to one topic for each notification.
+    // A budget publishes to one topic per notification.
     let subscribers = || vec![Subscriber { subscription_type: "SNS", address: topics[0].clone() }];
     let notification = |notification_type, threshold| NotificationWithSubscribers {
         notification: Notification { comparison_operator: "GREATER_THAN", notification_type, threshold },

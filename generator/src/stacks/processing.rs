@@ -1,4 +1,5 @@
-//! The stack `processing`: the functions of the runtime, what feeds or wakes them and where they keep their state.
+//! The stack `processing`: the functions of the runtime, their event sources and schedules, and the storage of their
+//! state.
 
 mod relay;
 mod sweep;
@@ -27,14 +28,14 @@ use crate::cfn::{
     value::Text,
 };
 
-/// Days that a record which nobody could process is kept.
+/// Days that a record is kept that could not be processed.
 const FAILURE_DAYS: u32 = 365;
 
-/// More topics than this and `notify` is allowed the topics of the platform by prefix: its managed policies have no room
-/// for all.
+/// Above this number of topics, `notify` is granted access to the platform's topics by prefix, because its managed
+/// policies have no room for all of them.
 const TOPICS_BY_NAME_MAX: usize = 30;
 
-/// What other stacks need of this one.
+/// The values that other stacks need.
 pub(crate) struct Outputs {
     pub(crate) evaluate: FunctionOutputs,
     pub(crate) notify: FunctionOutputs,
@@ -46,15 +47,15 @@ pub(crate) struct Outputs {
     pub(crate) state_arn: Output,
 }
 
-/// What the stack is built from besides the platform.
+/// What the stack is built from, besides the platform.
 struct Given {
     key: Text,
     artifacts: Artifacts,
-    /// ARN of the bucket of records that nobody could process.
+    /// ARN of the bucket for records that could not be processed.
     failures: Text,
 }
 
-/// The stack.
+/// Builds the stack.
 pub(crate) fn stacks(
     site: &Site<'_>,
     ingest: &ingest::Outputs,
@@ -100,10 +101,10 @@ pub(crate) fn stacks(
     (vec![stack], outputs)
 }
 
-/// Deltas of the state log are created, never overwritten: of all writers that try one key, one wins.
+/// Deltas of the state log are created, never overwritten: if several writers try the same key, one wins.
 ///
-/// Uploads in parts begin without the condition, which their completion then needs; the second condition exempts their
-/// beginning: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html>.
+/// Multipart uploads start without the condition, and their completion then requires it; the second condition exempts
+/// their start: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html>.
 fn create_only(state_arn: &Text) -> Statement<Text> {
     Statement::deny("LogIsCreateOnly", ["s3:PutObject"], [bucket::objects(state_arn, "log/")])
         .by(Principals::Anybody)
@@ -141,7 +142,7 @@ fn add_evaluate(
             ["log/", "base/", "start/"].map(|prefix| bucket::objects(&state.arn(), prefix)),
         ),
         Statement::allow("ListState", ["s3:ListBucket"], [Target::One(state.arn())]),
-        // What devices say to fleets, on the stream that it came from.
+        // Member records for fleet rules, on the stream that the devices' messages came from.
         Statement::allow("PutMembers", ["kinesis:PutRecords"], [Target::One(stream_arn.clone())]),
         Statement::allow("Publish", ["dynamodb:PutItem"], [outbox_arn, alerts_arn, quarantine.arn()].map(Target::One)),
     ];
@@ -235,9 +236,10 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     };
     let added = function::add(site, stack, &given.key, plan);
     let mapping = EventSourceMapping {
-        // A webhook may take 5 s: ten of them, one after the other, end well before the time-out.
+        // A webhook may take 5 s: ten of them in sequence finish well before the timeout.
         batch_size: 10,
-        // A notice whose target could not be reached is changed, so that it comes round again; a settled one is not new.
+        // A notice whose target could not be reached is modified so that the stream delivers it again; a settled one is
+        // not new.
         filter_criteria: Some(FilterCriteria {
             filters: vec![Filter {
                 pattern: r#"{"eventName":["INSERT","MODIFY"],"dynamodb":{"NewImage":{"status":{"S":["new"]}}}}"#,
@@ -253,19 +255,19 @@ fn add_notify(site: &Site<'_>, stack: &mut Stack, given: &Given, alerting: &aler
     }
 }
 
-/// Reading the stream of a table.
+/// Permission to read the stream of a table.
 fn read_table_stream(id: &'static str, stream_arn: &Text) -> Statement<Text> {
     let actions =
         ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"];
     Statement::allow(id, actions, [Target::One(stream_arn.clone())])
 }
 
-/// How many managed policies the notices' targets take, besides the one that `notify` has in any case.
+/// How many additional managed policies the targets of notices need, besides the one that `notify` always has.
 pub(crate) fn target_policies(site: &Site<'_>) -> usize {
     Document::parts(targets(site), POLICY_CHARS_MAX, Text::chars).len()
 }
 
-/// What notices are sent to: as many statements as there are contacts, in the end.
+/// The targets of notices. In the worst case there are as many statements as contacts.
 fn targets(site: &Site<'_>) -> Vec<Statement<Text>> {
     let topics = Some(topics(site)).filter(|topics| !topics.is_empty());
     let publish = topics.map(|topics| Statement::allow("PublishToTopics", ["sns:Publish"], topics));
@@ -284,7 +286,7 @@ fn topics(site: &Site<'_>) -> Vec<Target<Text>> {
     }]
 }
 
-/// Reading the secrets that sign webhooks, and no others.
+/// Permission to read the secrets that sign webhooks, and no others.
 fn secrets(site: &Site<'_>) -> Vec<Statement<Text>> {
     let webhooks = site.platform.contacts.values().filter_map(|contact| contact.webhook.as_ref());
     let named: BTreeSet<_> = webhooks.filter_map(|webhook| webhook.secret.as_deref()).collect();

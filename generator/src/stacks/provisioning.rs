@@ -1,7 +1,7 @@
-//! The stack `provisioning`: what makes devices of those that ask to be ones by themselves, where the platform has it so.
+//! The stack `provisioning`: creates devices that register themselves, if the platform is configured for it.
 //!
-//! A function asks the allow-list. What a device becomes is said by the list alone, whichever way it comes: with a claim
-//! certificate, or with one of one's own authority.
+//! A function consults the allow-list. The list alone determines what a device becomes, whether it comes with a claim
+//! certificate or with a certificate from your own CA.
 
 mod claim;
 mod just_in_time;
@@ -28,16 +28,17 @@ use crate::{
     platform::identity::Provisioning,
 };
 
-/// Memory, in MiB: it waits for some calls. More of it is a faster start, for which a device waits.
+/// Memory, in MiB: it mostly waits for a few calls. More memory makes for a faster start, which a device has to wait
+/// for.
 const MEMORY_MIB: u32 = 512;
 
-/// What other stacks need of this one.
+/// The values that other stacks need.
 pub(crate) struct Outputs {
     pub(crate) provision: FunctionOutputs,
     pub(crate) allow_list_name: Output,
 }
 
-/// The stack; none where nobody asks to be a device.
+/// Builds the stack; none if devices do not register themselves.
 pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, Option<Outputs>) {
     let begin = || Provisioned::begin(site, ingest);
     let (stack, outputs) = match site.platform.identity.provisioning {
@@ -48,7 +49,7 @@ pub(crate) fn stacks(site: &Site<'_>, ingest: &ingest::Outputs) -> (Vec<Stack>, 
     (vec![stack], Some(outputs))
 }
 
-/// The stack as it begins: the allow-list, and what a function needs that asks it.
+/// The initial stack: the allow-list, and what a function needs to consult it.
 struct Provisioned {
     stack: Stack,
     key: Text,
@@ -65,7 +66,7 @@ impl Provisioned {
         Self { stack, key, allow_list, stream_arn }
     }
 
-    /// Adds the function, with what it is told and what it may do besides asking the list and telling the stream.
+    /// Adds the function, with its environment and its permissions besides reading the list and writing to the stream.
     fn function(
         &mut self,
         site: &Site<'_>,
@@ -121,7 +122,7 @@ impl Provisioned {
     }
 }
 
-/// Names of the topic rules by which the function `register` is told of new certificates, one for each authority.
+/// Names of the topic rules that notify the function `register` of new certificates, one for each authority.
 pub(crate) fn rules(site: &Site<'_>) -> Vec<String> {
     match site.platform.identity.provisioning {
         Provisioning::Csr | Provisioning::ServerKeys | Provisioning::FleetClaim => Vec::new(),
@@ -131,7 +132,7 @@ pub(crate) fn rules(site: &Site<'_>) -> Vec<String> {
     }
 }
 
-/// A thing of any name.
+/// A thing with any name.
 fn things() -> Target<Text> {
     Target::Many {
         arn: Text::arn("iot", ["thing/*".into()]),
@@ -139,7 +140,7 @@ fn things() -> Target<Text> {
     }
 }
 
-/// Whatever is called after the platform.
+/// Any resource whose name starts with the platform's.
 fn own(site: &Site<'_>, kind: &str) -> Target<Text> {
     Target::Many {
         arn: Text::arn("iot", [format!("{kind}/{}-*", site.name).into()]),
@@ -147,7 +148,7 @@ fn own(site: &Site<'_>, kind: &str) -> Target<Text> {
     }
 }
 
-/// Names of the policies that every device has.
+/// The names of the policies that every device has.
 fn device_policies(site: &Site<'_>) -> Vec<String> {
     let policies = iot_policies::shared(site).into_iter().filter(|policy| policy.bearer == Bearer::Device);
     policies.map(|policy| site.iot_name(&policy.name)).collect()

@@ -1,9 +1,9 @@
-//! Thing types and thing groups: the device types and zones of the platform file in AWS IoT's registry; and what devices of a
-//! type may be told to do.
+//! Thing types and thing groups: the device types and zones of the platform file in AWS IoT's registry, and the
+//! commands for devices of each type.
 //!
-//! A thing type is called `<prefix>-<environment>-<device type>`, a thing group `<prefix>-<environment>-<zone>`, and the
-//! group around all zones `<prefix>-<environment>`: one account may hold several platforms and environments, and AWS
-//! IoT has one name space for all of them.
+//! A thing type is called `<prefix>-<environment>-<device type>`, a thing group `<prefix>-<environment>-<zone>`, and
+//! the group around all zones `<prefix>-<environment>`: one account may hold several platforms and environments, and
+//! AWS IoT has a single namespace for all of them.
 
 use std::collections::BTreeMap;
 
@@ -24,15 +24,16 @@ use crate::{
     platform::{between::Between, device_type::DeviceType, zone::Zone},
 };
 
-/// What a thing type or a thing group is made from.
+/// What a thing type or a thing group is created from.
 pub(crate) enum Entry<'a> {
     Type(&'a DeviceTypeId, &'a DeviceType),
     Group(&'a ZoneId, &'a Zone),
-    /// A group between a zone, or the group around all zones, and a part of the many zones in it.
+    /// An intermediate group between a zone, or the group around all zones, and some of its many child zones.
     Between(Option<&'a ZoneId>, usize),
 }
 
-/// The group around all zones: what holds for the whole platform, a job for all its devices say, is for this one.
+/// Adds the group around all zones: anything that applies to the whole platform, such as a job for all its devices,
+/// targets this group.
 pub(crate) fn add_platform(site: &Site<'_>, stack: &mut Stack) -> Handle<ThingGroup> {
     let all = ThingGroup {
         thing_group_name: site.bounded(site.name.clone()),
@@ -42,18 +43,19 @@ pub(crate) fn add_platform(site: &Site<'_>, stack: &mut Stack) -> Handle<ThingGr
             attribute_payload: None,
         },
     };
-    // No zone's thing group is called so: those end in `ThingGroup`.
+    // No zone's thing group has this id: those end with `ThingGroup`.
     stack.add("ThingGroupOfAll", all)
 }
 
-/// A thing type for each device type and a thing group for each zone, in further stacks where they do not fit into `main`.
+/// Distributes a thing type for each device type and a thing group for each zone, over further stacks if they do not
+/// fit into `main`.
 pub(crate) fn spread<'p>(site: &Site<'p>, main: Stack) -> Spread<Entry<'p>> {
     let types = site.platform.device_types.iter().map(|(id, declared)| {
         let commands = declared.commands.len();
         Item {
             id: logical_id(id.as_str(), "ThingType"),
             tier: 0,
-            // With commands comes a policy.
+            // A type with commands also has a policy.
             resources: 1 + commands + commands.min(1),
             bytes: 2 * id.as_str().len() + commands::bytes(declared),
             content: Entry::Type(id, declared),
@@ -75,16 +77,16 @@ pub(crate) fn spread<'p>(site: &Site<'p>, main: Stack) -> Spread<Entry<'p>> {
         content: Entry::Between(parent, number),
     });
     let mut items: Vec<_> = types.chain(groups).chain(groups_between).collect();
-    // Parents first, so that where both are in one stack the child can wait for its parent.
+    // Parents come first, so that a child in the same stack can wait for its parent.
     items.sort_by_key(|item| item.tier);
     spread::spread(site, main, "more device types and zones", items)
 }
 
-/// Makes them. `all` is the group around all zones, with the name of its stack.
+/// Creates them. `all` is the group around all zones, with the name of its stack.
 pub(crate) fn fill(site: &Site<'_>, spread: Spread<Entry<'_>>, all: &(SmolStr, Handle<ThingGroup>)) -> Vec<Stack> {
     let between = Between::of(&site.platform.zones);
     let mut here = BTreeMap::from([((all.0.clone(), group_name(site, None)), all.1.clone())]);
-    // A parent that is not in this stack is in one that exists before it.
+    // A parent outside this stack is in a stack that is created earlier.
     let mut add = |stack: &mut Stack, id: SmolStr, group: ThingGroup| {
         let place = |name: &str| (stack.name().clone(), name.to_owned());
         let beside = group.parent_group_name.as_deref().and_then(|parent| here.get(&place(parent))).cloned();
@@ -129,12 +131,12 @@ pub(crate) fn fill(site: &Site<'_>, spread: Spread<Entry<'_>>, all: &(SmolStr, H
     })
 }
 
-/// Name of the thing group of a zone, or of the group around all zones.
+/// The name of the thing group of a zone, or of the group around all zones.
 fn group_name(site: &Site<'_>, zone: Option<&ZoneId>) -> String {
     zone.map_or_else(|| site.bounded(site.name.clone()), |zone| site.thing_group(zone))
 }
 
-/// Name of a group between that one and some of those in it. No zone's group has such a name.
+/// The name of an intermediate group between that group and some of its children. No zone's group has such a name.
 fn between_name(site: &Site<'_>, parent: Option<&ZoneId>, number: usize) -> String {
     site.bounded(format!("{}:{number}", group_name(site, parent)))
 }
@@ -144,7 +146,7 @@ fn between_id(parent: Option<&ZoneId>, number: usize) -> SmolStr {
 }
 
 fn group(site: &Site<'_>, id: &ZoneId, zone: &Zone, parent: String) -> ThingGroup {
-    // AWS IoT takes printable ASCII here and refuses the rest.
+    // AWS IoT accepts only printable ASCII here.
     let printable = zone.title.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
     let thing_group_description = if printable { zone.title.clone() } else { id.as_str().into() };
     let attributes = Some(&zone.labels).filter(|labels| !labels.is_empty());

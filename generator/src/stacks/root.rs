@@ -1,4 +1,4 @@
-//! The root template: nests the others, in the order in which they need each other, and passes values between them.
+//! The root template: nests the others in dependency order, and passes values between them.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ use crate::{
 
 /// All templates of a deployment, by name.
 pub(crate) struct Deployment {
-    /// The nested stacks, and last the root.
+    /// The nested stacks, followed by the root.
     pub(crate) stacks: Vec<Stack>,
-    /// Each template, by the stack's name.
+    /// The templates, by stack name.
     pub(crate) templates: BTreeMap<SmolStr, Template>,
 }
 
-/// The text of a template, and its hash, by which it is uploaded and referred to.
+/// The text of a template and its hash, which is its name when uploaded and referred to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     /// YAML.
@@ -38,7 +38,7 @@ impl Template {
     }
 }
 
-/// The root and everything it nests.
+/// Builds the root and everything that it nests.
 pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
     let mut root = Root::new(site);
     let ingest = root.nest(ingest::stacks(site));
@@ -57,7 +57,7 @@ pub(crate) fn deployment(site: &Site<'_>, rule_set_sha256: &str) -> Deployment {
     root.finish()
 }
 
-/// Outputs of nested stacks that people and scripts ask the root for.
+/// Outputs of nested stacks that the root exposes to people and scripts.
 const SHOWN: [&str; 28] = [
     "AlertConfigurationTableName",
     "AlertsTableName",
@@ -89,7 +89,7 @@ const SHOWN: [&str; 28] = [
     "WorkgroupName",
 ];
 
-/// The root template while it is put together.
+/// The root template while it is being built.
 struct Root {
     stack: Stack,
     artifact_bucket: Text,
@@ -105,7 +105,7 @@ impl Root {
         Self { stack, artifact_bucket, nested: BTreeMap::new(), stacks: Vec::new(), templates: BTreeMap::new() }
     }
 
-    /// Nests stacks. The values that they import come from stacks nested before.
+    /// Nests stacks. The values that they import come from stacks nested earlier.
     fn nest<T>(&mut self, (stacks, outputs): (Vec<Stack>, T)) -> T {
         for stack in stacks {
             self.nest_one(stack);
@@ -136,7 +136,7 @@ impl Root {
         self.stacks.push(nested);
     }
 
-    /// Where a template lies: under its own hash, so that an update touches only the stacks whose template changed, and
+    /// The URL of a template: under its own hash, so that an update touches only the stacks whose template changed, and
     /// in path style, which works for every bucket name.
     fn url(&self, template: &Template) -> Text {
         Text::concat([

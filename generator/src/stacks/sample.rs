@@ -1,4 +1,4 @@
-//! Platforms for the tests of this folder: a small one, and one of any size.
+//! Platforms for the tests in this folder: a small one, and one of any size.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -31,7 +31,7 @@ use crate::platform::{
     zone::Zone,
 };
 
-/// A platform with everything that makes a difference to its stacks.
+/// A platform with every feature that affects its stacks.
 pub(crate) fn platform() -> Platform {
     let topic = |name: &str| Topic { before: vec!["sensors".into()], after: vec![name.into()] };
     Platform {
@@ -167,7 +167,7 @@ pub(crate) fn platform() -> Platform {
     }
 }
 
-/// A platform of a size: zones in trees of five, device types, and contacts with a phone and an address each.
+/// A platform of a given size: zones in trees of five, device types, and contacts with one phone and one address each.
 pub(super) fn platform_of(zones: usize, device_types: usize, contacts: usize) -> Platform {
     let zones = (0..zones).map(|n| {
         let parent = (n % 5 != 0).then(|| format!("zone-{}", n - n % 5));
@@ -187,7 +187,7 @@ pub(super) fn platform_of(zones: usize, device_types: usize, contacts: usize) ->
     }
 }
 
-/// The small platform, whose devices bring certificates of so many authorities.
+/// The small platform, with devices whose certificates come from this many authorities.
 pub(crate) fn with_authorities(count: usize) -> Platform {
     let mut platform = platform();
     platform.identity.provisioning = Provisioning::Jitp;

@@ -1,6 +1,6 @@
-//! What wakes a function from time to time: a schedule, and the role by which it may.
+//! A schedule that invokes a function periodically, and its role.
 //!
-//! It refuses to know what the function does when it is woken.
+//! Knows nothing about what the function does.
 
 use fleetform_policy::iam::{Statement, Target};
 use smol_str::SmolStr;
@@ -16,21 +16,21 @@ use crate::cfn::{
 pub(crate) struct Plan {
     /// Its logical id, in Pascal case, and that of its role.
     pub(crate) id: &'static str,
-    /// What it does.
+    /// What the schedule does.
     pub(crate) description: &'static str,
     /// What its role is for.
     pub(crate) role_description: &'static str,
-    /// An expression of EventBridge Scheduler.
+    /// An EventBridge Scheduler expression.
     pub(crate) expression: String,
     /// The time zone of a cron expression.
     pub(crate) timezone: Option<SmolStr>,
-    /// Seconds that an event is kept which cannot be handed over.
+    /// Seconds that an undeliverable event is kept.
     pub(crate) event_age_max_s: u32,
-    /// How often that is tried again.
+    /// How often its delivery is retried.
     pub(crate) retries_max: u32,
 }
 
-/// Adds a schedule that wakes a function.
+/// Adds a schedule that invokes a function.
 pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, woken: &Added, plan: Plan) {
     let role = site.role(
         stack,

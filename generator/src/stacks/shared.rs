@@ -1,5 +1,5 @@
-//! What functions of several stacks share: where their code and their rule sets lie, where records go that nobody could
-//! process, and what is said of a function to who watches it.
+//! What functions in several stacks share: the location of their code and rule sets, the destination of records that
+//! cannot be processed, and the outputs through which a function is monitored.
 
 use std::collections::BTreeMap;
 
@@ -17,22 +17,22 @@ use crate::cfn::{
     value::Text,
 };
 
-/// What is watched of a function.
+/// The outputs for monitoring a function.
 pub(crate) struct FunctionOutputs {
     pub(crate) name: Output,
     pub(crate) dead_letters_name: Output,
-    /// None where nothing feeds it.
+    /// `None` if it has no event source.
     pub(crate) mapping_id: Option<Output>,
 }
 
-/// Where code and rule sets lie.
+/// The location of code and rule sets.
 pub(crate) struct Artifacts {
     pub(crate) bucket: Text,
     key: Decryption,
 }
 
 impl Artifacts {
-    /// The artifact bucket, as a parameter of a stack.
+    /// Refers to the artifact bucket through a parameter of a stack.
     pub(crate) fn of(site: &Site<'_>, stack: &mut Stack) -> Self {
         let bucket = stack.parameter("ArtifactBucket", "Name of the bucket for templates, code and rule sets");
         let key = match artifacts::decryption(site) {
@@ -44,12 +44,12 @@ impl Artifacts {
         Self { bucket, key }
     }
 
-    /// The code of a function, whose key whoever creates the stack gives.
+    /// The code of a function, whose key is supplied when the stack is created.
     pub(crate) fn code(&self, stack: &mut Stack, key: &'static str, description: &'static str) -> Code {
         Code { bucket: self.bucket.clone(), key: stack.parameter(key, description) }
     }
 
-    /// Reading rule sets.
+    /// Permission to read rule sets.
     pub(crate) fn read_rule_sets(&self) -> Vec<Statement<Text>> {
         let artifacts = bucket::bucket_arn(&self.bucket);
         let mut statements =
@@ -74,7 +74,8 @@ impl Artifacts {
     }
 }
 
-/// What the functions that are fed by a stream may do: leave what they could not process, in the bucket of this ARN.
+/// Permission for functions with a stream as their event source to store records that they could not process, in the
+/// bucket with this ARN.
 pub(crate) fn keep_failures(failures_arn: &Text) -> [Statement<Text>; 2] {
     [
         Statement::allow("KeepFailures", ["s3:PutObject"], [bucket::objects(failures_arn, "")]),
@@ -82,7 +83,7 @@ pub(crate) fn keep_failures(failures_arn: &Text) -> [Statement<Text>; 2] {
     ]
 }
 
-/// Reading the telemetry stream as an ordinary reader.
+/// Permission to read the telemetry stream with shared throughput.
 pub(crate) fn read_stream(stream_arn: &Text) -> Statement<Text> {
     let actions = [
         "kinesis:DescribeStream",
@@ -94,7 +95,7 @@ pub(crate) fn read_stream(stream_arn: &Text) -> Statement<Text> {
     Statement::allow("ReadStream", actions, [Target::One(stream_arn.clone())])
 }
 
-/// What every function is told.
+/// The environment variables that every function has.
 pub(crate) fn common_environment(site: &Site<'_>) -> BTreeMap<&'static str, Text> {
     BTreeMap::from([
         ("FLEETFORM_PLATFORM", site.platform.name.as_str().into()),
@@ -102,7 +103,7 @@ pub(crate) fn common_environment(site: &Site<'_>) -> BTreeMap<&'static str, Text
     ])
 }
 
-/// The queue of a function's dead letters, for who watches it.
+/// The name of a function's dead-letter queue, for monitoring.
 pub(crate) fn dead_letters(stack: &mut Stack, added: &Added, name: &'static str) -> Output {
     stack.output(name, "Name of a queue of dead letters", added.dead_letters.name())
 }

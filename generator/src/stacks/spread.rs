@@ -1,8 +1,8 @@
-//! Puts many like resources into numbered stacks where one template cannot hold them.
+//! Distributes many similar resources over numbered stacks if one template cannot hold them.
 //!
-//! Which stack an item goes to depends on its own id and on how many stacks there are, not on its neighbours, so adding
-//! one moves no other until the number of stacks has to double. That moves half of them, which CloudFormation cannot do
-//! by itself for resources with names; see docs/decisions/ on why no other way does without it.
+//! The stack of an item depends only on the item's id and the number of stacks, not on other items, so adding an item
+//! moves no other until the number of stacks has to double. Doubling moves half of them, which CloudFormation cannot do
+//! for resources with fixed names; docs/decisions/ explains why this cannot be avoided.
 
 use sha2::{Digest, Sha256};
 use smol_str::{SmolStr, format_smolstr};
@@ -10,30 +10,30 @@ use smol_str::{SmolStr, format_smolstr};
 use super::site::Site;
 use crate::cfn::stack::{RESOURCES_MAX, Stack, TEMPLATE_BYTES_MAX};
 
-/// Bytes of one resource besides the texts that come from the platform file.
+/// Bytes of one resource, excluding text from the platform file.
 const RESOURCE_BYTES: usize = 900;
 
-/// Bytes of one template that are left to what is not counted here.
+/// Bytes of one template reserved for what is not counted here.
 const SPARE_BYTES: usize = 128 * 1024;
 
 /// Resources that stay together in one stack.
 pub(crate) struct Item<T> {
-    /// What decides where it goes.
+    /// The id that determines its stack.
     pub(crate) id: SmolStr,
-    /// Items of a higher tier need those of the lower ones to exist.
+    /// Items of a higher tier require those of lower tiers to exist.
     pub(crate) tier: usize,
-    /// How many resources it adds.
+    /// The number of resources that it adds.
     pub(crate) resources: usize,
     /// Bytes of text from the platform file in them.
     pub(crate) bytes: usize,
-    /// What it is made from.
+    /// What it is created from.
     pub(crate) content: T,
 }
 
-/// Which stacks there are to be, and which items go to each.
+/// The planned stacks, and the items in each.
 pub(crate) struct Spread<T> {
     stacks: Vec<Stack>,
-    /// What each item is made from, with the index of its stack.
+    /// What each item is created from, with the index of its stack.
     items: Vec<(usize, T)>,
 }
 
@@ -48,13 +48,13 @@ impl<T> Spread<T> {
         stacks
     }
 
-    /// How full each stack will be, in percent of where another one would be made.
+    /// How full each stack will be, as a percentage of the point at which another one is started.
     pub(crate) fn fills(&self) -> Vec<(SmolStr, usize)> {
         self.stacks.iter().map(|stack| (stack.name().clone(), stack.fill_percent())).collect()
     }
 }
 
-/// Spreads all items over `main` if they fit there, otherwise over stacks `<main>-2`, `<main>-3`, … of their own.
+/// Puts all items into `main` if they fit there, otherwise into separate stacks `<main>-2`, `<main>-3`, ….
 pub(crate) fn spread<T>(site: &Site<'_>, mut main: Stack, purpose: &str, items: Vec<Item<T>>) -> Spread<T> {
     let tags = site.tag_bytes();
     let weigh = |item: &Item<T>| (item.resources, item.bytes + item.resources * (RESOURCE_BYTES + tags));
@@ -92,14 +92,14 @@ pub(crate) fn spread<T>(site: &Site<'_>, mut main: Stack, purpose: &str, items: 
     Spread { stacks, items: placed }
 }
 
-/// The least power of two of stacks into which the items fit.
+/// The smallest power of two of stacks that the items fit into.
 fn width<T>(items: &[(Hash, Item<T>)], weigh: &impl Fn(&Item<T>) -> (usize, usize)) -> usize {
     let mut width = 1;
     loop {
         let fits = |&(resources, bytes): &(usize, usize)| {
             resources <= RESOURCES_MAX && bytes <= TEMPLATE_BYTES_MAX - SPARE_BYTES
         };
-        // One item to a stack is as far as spreading goes.
+        // Spreading stops at one item per stack.
         if loads(items, width, weigh).iter().all(fits) || width >= items.len() {
             return width;
         }
@@ -107,7 +107,7 @@ fn width<T>(items: &[(Hash, Item<T>)], weigh: &impl Fn(&Item<T>) -> (usize, usiz
     }
 }
 
-/// Resources and bytes of each of `width` stacks.
+/// The resources and bytes in each of `width` stacks.
 fn loads<T>(
     items: &[(Hash, Item<T>)],
     width: usize,
@@ -122,12 +122,12 @@ fn loads<T>(
     loads
 }
 
-/// How much of a stack such a load takes, in percent.
+/// The share of a stack that such a load takes, in percent.
 fn fill_percent((resources, bytes): (usize, usize)) -> usize {
     (resources * 100 / RESOURCES_MAX).max(bytes * 100 / (TEMPLATE_BYTES_MAX - SPARE_BYTES))
 }
 
-/// The beginning of an id's SHA-256.
+/// The first bytes of an id's SHA-256.
 type Hash = u16;
 
 fn hash(id: &str) -> Hash {

@@ -1,5 +1,5 @@
-//! The stack `storage`: the table of samples, the way of a sample into it, and what the functions on that way keep. The
-//! table is one of Amazon S3 Tables, or of Amazon Timestream.
+//! The stack `storage`: the table of samples, the path of a sample into it, and the storage that the functions on that
+//! path use. The table is either in Amazon S3 Tables or in Amazon Timestream.
 
 mod columns;
 mod delivery;
@@ -27,44 +27,44 @@ use crate::{
     rule_set::without_rules,
 };
 
-/// What other stacks need of this one.
+/// The values that other stacks need.
 pub(crate) struct Outputs {
     pub(crate) store: FunctionOutputs,
     pub(crate) export: FunctionOutputs,
     pub(crate) columns: FunctionOutputs,
     pub(crate) query: FunctionOutputs,
     pub(crate) registrations_name: Output,
-    /// Only where samples are in a table of Amazon S3 Tables.
+    /// Only if samples are in an Amazon S3 Tables table.
     pub(crate) delivery_stream_name: Option<Output>,
-    /// None where there is no hot table.
+    /// `None` if there is no hot table.
     pub(crate) hot_name: Option<Output>,
-    /// Only where Timestream keeps samples.
+    /// Only if Timestream stores samples.
     pub(crate) timestream_database_name: Option<Output>,
 }
 
-/// How a function reaches what keeps samples: what it is told of it, and may do with it.
+/// How a function accesses the sample store: its environment variables and permissions.
 struct Access {
     statements: Vec<Statement<Text>>,
     environment: Vec<(&'static str, Text)>,
 }
 
-/// What the stack is built from besides the platform.
+/// What the stack is built from, besides the platform.
 struct Given {
     key: Text,
     access_log: Text,
     artifacts: Artifacts,
-    /// ARN of the bucket of records that nobody could process.
+    /// ARN of the bucket for records that could not be processed.
     failures: Text,
 }
 
 impl Given {
-    /// Both functions are in one zip.
+    /// `columns` and `store` share one zip file.
     fn code(&self, stack: &mut Stack) -> Code {
         self.artifacts.code(stack, "StoreCodeKey", "Key of the zip of the functions columns and store")
     }
 }
 
-/// The stack, where samples are kept.
+/// Builds the stack, if samples are stored.
 pub(crate) fn stacks(
     site: &Site<'_>,
     ingest: &ingest::Outputs,

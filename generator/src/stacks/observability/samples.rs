@@ -1,4 +1,4 @@
-//! What is watched where samples are kept.
+//! What is monitored if samples are stored.
 
 use super::{
     Keeper, Silence, StorageNames,
@@ -12,24 +12,24 @@ use crate::{
     stacks::{site::Site, storage::timestream::TABLE},
 };
 
-/// Age of the oldest sample that the delivery stream holds, in seconds, at which somebody must look: the longest that it
-/// may be told to gather ("Implement best practices with CloudWatch Alarms", Amazon Data Firehose developer guide).
+/// Age of the oldest sample in the delivery stream, in seconds, that needs attention: the maximum buffering interval
+/// ("Implement best practices with CloudWatch Alarms", Amazon Data Firehose developer guide).
 const DELIVERY_AGE_MAX_S: u64 = 900;
 
-/// Samples an hour that may not be stored unless `observe.quarantine` says how many records may be bad.
+/// Samples per hour that may fail to be stored, unless `observe.quarantine` sets how many records may be bad.
 const UNSTORED_MAX_PER_HOUR: u32 = 100;
 
-/// Partitions of Timestream's magnetic store that take samples at once, of the 250 that it has for a database ("Quotas",
-/// Amazon Timestream developer guide). From there on late samples are throttled for hours.
+/// Partitions of Timestream's magnetic store that accept samples at the same time, out of the 250 that it allows per
+/// database ("Quotas", Amazon Timestream developer guide). Above that limit, late samples are throttled for hours.
 const MAGNETIC_PARTITIONS_MAX: u64 = 200;
 
-/// How long late samples may be on their way into the magnetic store, in milliseconds ("Writes", Amazon Timestream
-/// developer guide).
+/// How long late samples may take to reach the magnetic store, in milliseconds ("Writes", Amazon Timestream developer
+/// guide).
 const MAGNETIC_LATE_MAX_MS: u64 = 6 * 3_600_000;
 
-/// What is watched, besides what is watched of every function and table.
+/// What is monitored in addition to every function and table.
 pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> Vec<Watch> {
-    // Half way to where a day should have left its table.
+    // Halfway to the time at which a day should have left its table.
     let export_behind_max = Millis(kept.export.after.0.midpoint(kept.retention.warm.0));
     let quarantine = site.platform.observe.quarantine.as_ref();
     let unstored_max = quarantine.map_or(UNSTORED_MAX_PER_HOUR, |quarantine| quarantine.max_per_hour);
@@ -78,7 +78,7 @@ pub(super) fn watches(site: &Site<'_>, names: &StorageNames, kept: &Storage) -> 
     watches
 }
 
-/// What is watched of the function that answers.
+/// What is monitored for the function that answers queries.
 fn of_questions(query: &Text) -> [Watch; 2] {
     let failing = ("QueryErrorsAlarm", "Questions about samples keep going unanswered", "Errors");
     let throttled =
@@ -89,12 +89,14 @@ fn of_questions(query: &Text) -> [Watch; 2] {
     })
 }
 
-/// Hours that an alarm can look back over ("Configuring how CloudWatch alarms evaluate", Amazon CloudWatch user guide).
+/// The longest evaluation period of an alarm, in hours ("Configuring how CloudWatch alarms evaluate", Amazon CloudWatch
+/// user guide).
 const LOOKED_BACK_H: u64 = 7 * 24;
-/// Hours that a run may be late: what an event is kept for, and the hour that an alarm cuts off.
+/// Hours that a run may be late: the time for which an event is kept, and the hour that an alarm cuts off.
 const LATE_H: u64 = 2;
 
-/// That `export` has not run for longer than its schedule leaves at most. Where it runs once a week or less, nobody can say.
+/// An alarm if `export` has not run for longer than the longest gap in its schedule. If it runs once a week or less, no
+/// alarm can detect this.
 pub(super) fn silence(names: &StorageNames, kept: &Storage) -> Option<Silence> {
     let hours = kept.export.longest_gap.as_secs().div_ceil(3_600) + LATE_H;
     let periods = u32::try_from(hours).ok().filter(|_| hours <= LOOKED_BACK_H)?;
@@ -107,7 +109,7 @@ pub(super) fn silence(names: &StorageNames, kept: &Storage) -> Option<Silence> {
     })
 }
 
-/// What is watched on the way into a table of Amazon S3 Tables.
+/// What is monitored on the way into an Amazon S3 Tables table.
 fn of_delivery(stream: &Text) -> Vec<Watch> {
     vec![
         five_minutes(
@@ -135,7 +137,8 @@ fn of_delivery(stream: &Text) -> Vec<Watch> {
     ]
 }
 
-/// What is watched on the way into Timestream. Calls that it throttles are made again, and show as the age of what waits.
+/// What is monitored on the way into Timestream. Calls that it throttles are retried, and show as the age of waiting
+/// records.
 fn of_timestream(site: &Site<'_>, database: &Text) -> Vec<Watch> {
     vec![
         five_minutes(
@@ -164,7 +167,7 @@ fn of_timestream(site: &Site<'_>, database: &Text) -> Vec<Watch> {
     ]
 }
 
-/// Graphs of the dashboard: the title of each, and its metrics with their statistics.
+/// Graphs of the dashboard: their titles, and their metrics with statistics.
 pub(super) fn graphs(site: &Site<'_>, names: &StorageNames) -> Vec<(&'static str, Vec<(Metric, &'static str)>)> {
     let own = |name| (own_metric(site, name), "Sum");
     let unstored = ("Samples that were not stored", vec![own("Unstored")]);

@@ -1,4 +1,4 @@
-//! What is watched in every platform, and when it is too much.
+//! What is monitored in every platform, and the limits.
 
 use super::{Names, samples};
 use crate::{
@@ -9,33 +9,33 @@ use crate::{
     stacks::{ingest, provisioning, site::Site},
 };
 
-/// Age of the oldest record that a function has yet to see, in milliseconds, at which somebody must look.
+/// Age of the oldest record that a function has not read yet, in milliseconds, that needs attention.
 const ITERATOR_AGE_MAX_MS: u64 = 300_000;
 
-/// How far the newest full copy of a shard's state may be behind, in milliseconds: from then on only the deltas of many
-/// hours stand between a cold start and the state.
+/// How old the newest full copy of a shard's state may be, in milliseconds. Beyond this, a cold start must replay the
+/// deltas of many hours to rebuild the state.
 const BASE_BEHIND_MAX_MS: u64 = 86_400_000;
 
-/// Seconds in which every chain is looked at at least twice.
+/// Seconds within which every chain is checked at least twice.
 const CHAINS_LOOKED_AT_S: u32 = 3 * 3_600;
 
-/// Name space of the runtime's own metrics.
+/// Namespace of the runtime's own metrics.
 const NAMESPACE: &str = "fleetform";
 
-/// One thing that is watched.
+/// A monitored condition.
 pub(super) struct Watch {
     pub(super) id: &'static str,
     pub(super) description: String,
-    /// Their sum is compared.
+    /// The sum of these is compared.
     pub(super) metrics: Vec<Metric>,
     pub(super) stat: &'static str,
     pub(super) period_s: u32,
     pub(super) periods: u32,
-    /// Above this, the alarm goes off.
+    /// The alarm goes off above this value.
     pub(super) above: u64,
 }
 
-/// What is watched in every platform.
+/// What is monitored in every platform.
 pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
     let stream = |name| metric("AWS/Kinesis", name, [("StreamName", &names.stream)]);
     let ingest_rules: Vec<_> = ingest::sources(site).iter().map(|source| site.topic_rule(source.name)).collect();
@@ -172,8 +172,8 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
     watches
 }
 
-/// Of what a function gives up: a reader of a stream leaves it in the bucket, and whatever is invoked without anybody waiting
-/// leaves it in its queue.
+/// Monitors what a function could not process: stream readers leave it in the bucket, and asynchronously invoked functions
+/// leave it in their queue.
 fn lost_metrics(names: &Names) -> Vec<Metric> {
     let store = names.storage.iter().map(|storage| &storage.store);
     let readers = [&names.evaluate, &names.notify, &names.relay].into_iter().chain(store);
@@ -182,8 +182,8 @@ fn lost_metrics(names: &Names) -> Vec<Metric> {
     undelivered.chain(invoked.map(|function| lambda("DeadLetterErrors", function))).collect()
 }
 
-/// What is watched of the rules that have devices registered: apart from those of ingestion, since together they may be more
-/// than an alarm takes.
+/// Monitors the topic rules that trigger the registration of devices. They are separate from those for ingestion, because
+/// together they may exceed the limit of an alarm.
 fn registration(site: &Site<'_>) -> Vec<Watch> {
     let rules = provisioning::rules(site);
     if rules.is_empty() {
@@ -209,7 +209,7 @@ fn rule_metrics(name: &'static str, action: &'static str, rules: &[String]) -> V
     rules.iter().map(of_rule).collect()
 }
 
-/// What must never happen within five minutes.
+/// Something that must never happen within five minutes.
 pub(super) fn five_minutes(id: &'static str, description: &str, metrics: Vec<Metric>) -> Watch {
     Watch { id, description: description.to_owned(), metrics, stat: "Sum", period_s: 300, periods: 1, above: 0 }
 }

@@ -1,4 +1,4 @@
-//! The function `relay`, which tells the shards of the telemetry stream what operators set for rules.
+//! The function `relay`, which sends operators' changes to rules to the shards of the telemetry stream.
 
 use fleetform_policy::iam::{Statement, Target};
 
@@ -14,11 +14,11 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: it waits for the stream, and keeps nothing.
+/// Memory, in MiB: it mostly waits for the stream, and stores nothing.
 const MEMORY_MIB: u32 = 256;
-/// Seconds that a batch may take: some requests for each of its rows.
+/// Seconds that a batch may take: a few requests for each of its rows.
 const TIMEOUT_S: u32 = 60;
-/// Rows in a batch. What a batch was stopped at comes again with all that follows.
+/// Rows per batch. If a batch stops at a row, that row and all following ones are delivered again.
 const BATCH_SIZE: u32 = 10;
 
 pub(super) fn add(

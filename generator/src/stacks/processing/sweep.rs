@@ -1,4 +1,4 @@
-//! The function `sweep` and what wakes it.
+//! The function `sweep` and its schedule.
 
 use fleetform_policy::iam::{Statement, Target};
 
@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: it waits for other services, and keeps little.
+/// Memory, in MiB: it mostly waits for other services, and stores little.
 const MEMORY_MIB: u32 = 256;
-/// Seconds that one sweep may take. The next may begin meanwhile: a sweep that is done twice does nothing twice.
+/// Seconds that one sweep may take. The next may start in the meantime: a repeated sweep has no further effect.
 const TIMEOUT_S: u32 = 120;
-/// How long an event is kept that cannot be handed over, and how often that is tried again. A later sweep does all that
+/// How long an undeliverable event is kept, and how often its delivery is retried. A later sweep does everything that
 /// an earlier one would have done.
 const EVENT_AGE_MAX_S: u32 = 60;
 const RETRIES_MAX: u32 = 2;
@@ -43,7 +43,7 @@ pub(super) fn add(
     let statements = vec![
         Statement::allow("TellTime", ["kinesis:ListShards", "kinesis:PutRecords"], [Target::One(stream_arn.clone())]),
         Statement::allow("ListState", ["s3:ListBucket"], [Target::One(state.arn())]),
-        // No other role deletes anything of the state, and what a chain began with is deleted by none.
+        // No other role may delete any part of the state, and no role may delete the start of a chain.
         Statement::allow(
             "ClearState",
             ["s3:DeleteObject"],

@@ -1,6 +1,6 @@
-//! Devices that bring a claim certificate: AWS IoT asks the function `provision` before it makes anything.
+//! Devices with a claim certificate: AWS IoT calls the function `provision` before it creates anything.
 //!
-//! The template takes a serial from the device and everything else from the function's answer.
+//! The template takes a serial from the device and everything else from the function's response.
 
 use fleetform_policy::iam::{Statement, Target};
 use serde_json::{Map, Value, json};
@@ -16,10 +16,11 @@ use crate::cfn::{
     yaml::Sorted,
 };
 
-/// Seconds after which AWS IoT waits no longer: what comes later is for nobody.
+/// Seconds after which AWS IoT stops waiting: a later response is discarded.
 const TIMEOUT_S: u32 = 5;
 
-/// What the function answers with, each under the name that the template has for it. `SerialNumber` is the device's own.
+/// The parameters in the function's response, under their names in the template. `SerialNumber` comes from the device
+/// itself.
 const PARAMETERS: [&str; 9] =
     ["DeviceType", "PolicyName", "Revision", "ThingGroupName", "ThingName", "ThingTypeName", "Told", "Values", "Zone"];
 
@@ -56,14 +57,14 @@ pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned) -> (Stack, Outputs)
             template_body: written(&body(site)).into(),
         },
     );
-    // AWS IoT takes no hook that it may not invoke.
+    // AWS IoT rejects a hook that it may not invoke.
     stack.wait(&template, &permission);
     stack.output("ProvisioningTemplateName", "Name of the provisioning template", template.reference());
     begun.end(&added)
 }
 
-/// What AWS IoT does when it provisions: narrower than `AWSIoTThingsRegistration`, which is for every resource and lets it
-/// make policies too.
+/// What AWS IoT does when it provisions a device. These permissions are narrower than `AWSIoTThingsRegistration`, which
+/// covers every resource and also allows creating policies.
 fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
     let certificates = || Target::Many {
         arn: Text::arn("iot", ["cert/*".into()]),
@@ -101,15 +102,15 @@ fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
                 "iot:ListPrincipalThings",
                 "iot:UpdateCertificate",
             ],
-            // What is attached to a thing is looked up by either.
+            // The attachments of a thing can be looked up from either side.
             [certificates(), things()],
         ),
         Statement::allow("Policies", ["iot:GetPolicy"], [own(site, "policy")]),
     ]
 }
 
-/// The template: a certificate that becomes active, its policies and its thing. What the script for devices keeps with a
-/// thing is kept here too, so that it moves, rotates and revokes these devices like its own.
+/// The template: a certificate that becomes active, its policies and its thing. It stores the same data with a thing as
+/// the script for devices does, so that the script can move, rotate and revoke these devices like its own.
 fn body(site: &Site<'_>) -> Value {
     let parameter = |name: &str| json!({ "Ref": name });
     let mut parameters = Map::new();
@@ -128,14 +129,14 @@ fn body(site: &Site<'_>) -> Value {
         let policy = json!({ "Type": "AWS::IoT::Policy", "Properties": { "PolicyName": name } });
         resources.insert(format!("policy{}", number + 1), policy);
     }
-    // Of a type without commands it is a policy that the device has anyway.
+    // For a type without commands, this is a policy that the device has in any case.
     let policy = json!({ "Type": "AWS::IoT::Policy", "Properties": { "PolicyName": parameter("PolicyName") } });
     resources.insert("policyOfType".to_owned(), policy);
     resources.insert(
         "thing".to_owned(),
         json!({
             "Type": "AWS::IoT::Thing",
-            // A device that was stopped on the way finds its thing there and goes on.
+            // A device that was interrupted finds its existing thing and continues.
             "OverrideSettings": { "AttributePayload": "MERGE", "ThingTypeName": "REPLACE", "ThingGroups": "REPLACE" },
             "Properties": {
                 "ThingName": parameter("ThingName"),
@@ -156,7 +157,7 @@ fn body(site: &Site<'_>) -> Value {
     json!({ "Parameters": parameters, "Resources": resources })
 }
 
-/// The body as a text: its references are AWS IoT's to fill in, not CloudFormation's.
+/// Serializes the body. AWS IoT fills in its references, not CloudFormation.
 fn written(body: &Value) -> String {
     serde_json::to_string(&Sorted(body)).expect("a tree is written as it is")
 }
@@ -191,7 +192,7 @@ mod tests {
         assert_eq!(thing["AttributePayload"]["stack"], "riverton-water-prod");
     }
 
-    /// Of all that a platform may have, the template has room for the longest.
+    /// The template has room for the longest of everything that a platform may have.
     #[test]
     fn a_device_is_given_the_policy_of_every_named_shadow() {
         let mut platform = platform();

@@ -1,7 +1,7 @@
-//! Devices that bring a certificate of one's own authority: AWS IoT registers it when its holder first connects, and says so
-//! on a topic of its own, from which a rule has the function `register` invoked.
+//! Devices with a certificate from your own CA: AWS IoT registers the certificate when the device first connects and
+//! publishes an event about it on a reserved topic, from which a rule invokes the function `register`.
 //!
-//! AWS IoT also has templates for this, but asks no function before it makes a device by one.
+//! AWS IoT also has templates for this, but they create a device without calling a function first.
 
 use fleetform_policy::iam::{Statement, Target};
 
@@ -19,7 +19,7 @@ use crate::{
     stacks::{bucket, encryption, ingest},
 };
 
-/// Seconds for some ten calls, each of which AWS IoT may ask to make more slowly.
+/// Seconds for about ten calls, any of which AWS IoT may throttle.
 const TIMEOUT_S: u32 = 60;
 
 pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned, ingest: &ingest::Outputs) -> (Stack, Outputs) {
@@ -35,7 +35,7 @@ pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned, ingest: &ingest::Ou
                 status: "ACTIVE",
                 auto_registration: "ENABLE",
             };
-            // Its name here may change, and AWS IoT takes no certificate twice.
+            // Its name in the file may change, and AWS IoT does not accept a certificate twice.
             let id = authority.fingerprint.to_uppercase();
             let certificate = begun.stack.add(format!("Authority{id}"), certificate);
             (id, certificate, rule(site, authority))
@@ -103,12 +103,12 @@ pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned, ingest: &ingest::Ou
     begun.end(&added)
 }
 
-/// Name of the topic rule of an authority.
+/// The name of an authority's topic rule.
 pub(super) fn rule(site: &Site<'_>, authority: &Authority) -> String {
     site.topic_rule(&format!("registered-{}", authority.fingerprint))
 }
 
-/// What the function does to make a device.
+/// What the function does to create a device.
 fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
     let certificates = || Target::Many {
         arn: Text::arn("iot", ["cert/*".into()]),
@@ -130,7 +130,7 @@ fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
             ["iot:AttachPolicy", "iot:DescribeCertificate", "iot:DetachPolicy", "iot:UpdateCertificate"],
             [certificates()],
         ),
-        // The Service Authorization Reference asks for the certificate, policies of AWS's own name the thing as well.
+        // The Service Authorization Reference requires the certificate; AWS's own policies also name the thing.
         Statement::allow("ThingsOfCertificates", ["iot:AttachThingPrincipal"], [certificates(), things()]),
         Statement::allow(
             "AttachedPolicies",
@@ -159,8 +159,8 @@ mod tests {
         assert!(!text.contains("ProvisioningTemplate") && !templates["ingest.yaml"].text.contains("ClaimPolicy"));
     }
 
-    /// AWS's own sources do not agree on which of the two `AttachThingPrincipal` is checked, and `ListAttachedPolicies` is
-    /// checked on none.
+    /// AWS's own sources disagree on which of the two resources `AttachThingPrincipal` is checked against;
+    /// `ListAttachedPolicies` is checked against none.
     #[test]
     fn register_may_attach_and_look_however_aws_iot_checks_it() {
         let templates = templates(&with_authorities(1), "");

@@ -1,6 +1,6 @@
-//! The function `columns`, which gives a table of S3 Tables a column for each reading and tells the data catalog of them, and
-//! the custom resource by which CloudFormation asks it to: see docs/decisions/ on why the table's own resource does not say
-//! them.
+//! The function `columns`, which adds a column for each reading to an S3 Tables table and registers the columns in the
+//! data catalog, and the custom resource through which CloudFormation invokes it. docs/decisions/ explains why the
+//! columns are not declared in the table's own resource.
 
 use fleetform_engine::rows::columns::Column;
 use fleetform_policy::iam::{Statement, Target};
@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: it waits for a few calls.
+/// Memory, in MiB: it mostly waits for a few calls.
 const MEMORY_MIB: u32 = 256;
-/// Seconds that it may take, with what it tries again when somebody else has changed the table meanwhile.
+/// Seconds that it may take, including retries if the table has been changed in the meantime.
 const TIMEOUT_S: u32 = 120;
-/// Seconds that CloudFormation waits for an answer. It would wait an hour for a function that cannot start.
+/// Seconds that CloudFormation waits for a response. By default it would wait an hour for a function that cannot start.
 const ANSWER_S: u32 = 300;
 
 pub(super) fn add(
@@ -56,8 +56,8 @@ pub(super) fn add(
             .iter()
             .map(|samples| Statement::allow("ChangeTable", CHANGE, [Target::One(samples.table.arn())]))
             .chain([
-                // Whatever is done to a table of the data catalog is done to its database and to the catalog as well ("Policies
-                // for AWS Glue resources", AWS Glue developer guide).
+                // An operation on a table of the data catalog also requires permissions for its database and for the
+                // catalog ("Policies for AWS Glue resources", AWS Glue developer guide).
                 Statement::allow(
                     "ChangeExported",
                     ["glue:CreateTable", "glue:GetTable", "glue:UpdateTable"],

@@ -1,4 +1,4 @@
-//! The delivery stream, which writes what `store` puts into it to the table of samples, and what becomes of rows that it
+//! The delivery stream, which writes the rows from `store` to the table of samples, and the handling of rows that it
 //! cannot write.
 
 use fleetform_policy::iam::{Statement, Target};
@@ -28,18 +28,18 @@ use crate::{
     },
 };
 
-/// Days that a row which could not be delivered is kept.
+/// Days that an undeliverable row is kept.
 const UNDELIVERED_DAYS: u32 = 365;
-/// How much is gathered, in MB, and how long, in seconds, before rows are written. The service takes both as hints.
+/// The buffer size in MB and the buffer interval in seconds before rows are written. The service treats both as hints.
 const GATHERED_MB: u32 = 128;
 const GATHERED_S: u32 = 60;
-/// Seconds in which a row is tried again before it is given up: the longest that the service offers.
+/// Seconds for which a row is retried before it is dropped from delivery: the longest that the service offers.
 const RETRY_S: u32 = 7_200;
-/// Streams of the log: of the table, and of the bucket for what did not get there.
+/// Log streams: for the table, and for the bucket of undelivered rows.
 const TABLE_LOG: &str = "table";
 const UNDELIVERED_LOG: &str = "undelivered";
 
-/// How `store` reaches the delivery stream.
+/// How `store` accesses the delivery stream.
 pub(super) fn for_store(stream: &Handle<DeliveryStream>) -> Access {
     Access {
         statements: vec![Statement::allow("Deliver", ["firehose:PutRecordBatch"], [Target::One(stream.arn())])],
@@ -104,13 +104,14 @@ pub(super) fn add(
         },
     };
     let stream = stack.add("DeliveryStream", stream);
-    // The service looks at the table when the stream is made, and a row with a column that the table lacks is given up.
+    // The service reads the table's schema when the stream is created, and does not deliver rows with columns that the
+    // table lacks.
     stack.wait(&stream, columns);
     log_streams.iter().for_each(|log_stream| stack.wait(&stream, log_stream));
     stream
 }
 
-/// The bucket for what no table takes.
+/// The bucket for rows that no table accepts.
 pub(super) fn undelivered_bucket(stack: &mut Stack, given: &Given) -> Handle<Bucket> {
     let undelivered = bucket::add(
         stack,
@@ -131,8 +132,8 @@ pub(super) fn undelivered_bucket(stack: &mut Stack, given: &Given) -> Handle<Buc
     undelivered
 }
 
-/// What the delivery stream may do ("Grant Firehose access to Amazon S3 Tables", Amazon Data Firehose developer guide),
-/// with the rights on the table itself that IAM asks for where no Lake Formation hands them out.
+/// The permissions of the delivery stream ("Grant Firehose access to Amazon S3 Tables", Amazon Data Firehose developer
+/// guide), with the permissions for the table itself that IAM requires if Lake Formation does not grant them.
 fn statements(given: &Given, samples: &Samples, undelivered: &Text, log_group: &Text) -> Vec<Statement<Text>> {
     let place = |kind, rest: String| {
         Target::One(Text::concat([glue([kind, "/s3tablescatalog/"], &samples.bucket), rest.into()]))
@@ -165,13 +166,13 @@ fn statements(given: &Given, samples: &Samples, undelivered: &Text, log_group: &
             ["s3:GetBucketLocation", "s3:ListBucket", "s3:ListBucketMultipartUploads"],
             [Target::One(undelivered.clone())],
         ),
-        // The group's ARN ends in `:*`, which are its streams.
+        // The group's ARN ends with `:*`, which stands for its streams.
         Statement::allow("Log", ["logs:PutLogEvents"], [Target::One(log_group.clone())]),
         encryption::use_key("Key", &given.key),
     ]
 }
 
-/// An ARN of the data catalog.
+/// Returns an ARN in the data catalog.
 fn glue(path: [&'static str; 2], bucket: &Text) -> Text {
     Text::arn("glue", path.map(Text::from).into_iter().chain([bucket.clone()]))
 }

@@ -1,4 +1,4 @@
-//! The function `export`, which writes days of samples out of their table, what wakes it, and the bucket where they stay.
+//! The function `export`, which exports days of samples from their table, its schedule, and the bucket for exports.
 
 use fleetform_engine::units::Millis;
 use fleetform_policy::iam::{Statement, Target};
@@ -24,19 +24,19 @@ use crate::{
     },
 };
 
-/// Memory, in MiB: the rows of one row group, with the file that is read and the objects that are written. New accounts have no
-/// more for a function ("Lambda quotas", AWS Lambda developer guide).
+/// Memory, in MiB: for the rows of one row group, the file being read and the objects being written. New accounts allow
+/// no more per function ("Lambda quotas", AWS Lambda developer guide).
 const MEMORY_MIB: u32 = 3_008;
-/// Seconds that it may take: the longest that a function may ("Lambda quotas", AWS Lambda developer guide).
+/// Seconds that it may take: the maximum for a function ("Lambda quotas", AWS Lambda developer guide).
 const TIMEOUT_S: u32 = 900;
-/// How long an event is kept that cannot be handed over, and how often that is tried again.
+/// How long an undeliverable event is kept, and how often its delivery is retried.
 const EVENT_AGE_MAX_S: u32 = 3_600;
 const RETRIES_MAX: u32 = 10;
 
-/// Where aggregates lie.
+/// The prefix of aggregates.
 pub(super) const AGGREGATES: &str = "aggregates/";
 
-/// Where exported samples stay.
+/// The bucket for exported samples.
 pub(super) struct Cold(pub(super) Handle<Bucket>);
 
 /// Adds the bucket of exports.
@@ -56,7 +56,8 @@ pub(super) fn add_cold(stack: &mut Stack, given: &Given, kept: &Storage) -> Cold
     Cold(cold)
 }
 
-/// When exported files expire. A manifest goes with the samples that it names, and what Timestream has left with both.
+/// When exported files expire. A manifest expires with the samples that it names, and Timestream's leftovers expire
+/// with both.
 fn expiry(kept: &Storage) -> Expiry {
     let days = |length: Millis| u32::try_from(length.as_secs() / 86_400).unwrap_or(u32::MAX);
     let cold = days(kept.retention.cold);
@@ -69,7 +70,7 @@ fn expiry(kept: &Storage) -> Expiry {
     Expiry::ByPrefix(samples.into_iter().chain(left).chain([(AGGREGATES, days(keep))]).collect())
 }
 
-/// When exported files go to the class that they are kept as.
+/// When exported files move to their storage class.
 const fn transition(class: ColdClass) -> Option<(&'static str, u32)> {
     match class {
         ColdClass::IntelligentTiering => Some(("INTELLIGENT_TIERING", 0)),
@@ -137,7 +138,8 @@ pub(super) fn add(
     }
 }
 
-/// The bucket of exports. Each engine has one of its own, since numbers in manifests mean what they mean to one.
+/// The id of the bucket for exports. Each engine has its own, because the numbers in manifests are specific to an
+/// engine.
 const fn cold_id(engine: Engine) -> &'static str {
     match engine {
         Engine::Iceberg => "ColdBucket",
@@ -145,14 +147,14 @@ const fn cold_id(engine: Engine) -> &'static str {
     }
 }
 
-/// What the function may do with the bucket.
+/// The function's permissions for the bucket.
 fn statements(cold: &Handle<Bucket>, folders: &[&str]) -> Vec<Statement<Text>> {
     let objects = |folders: &[&str]| -> Vec<Target<Text>> {
         folders.iter().map(|prefix| bucket::objects(&cold.arn(), prefix)).collect()
     };
     vec![
         Statement::allow("WriteExports", ["s3:GetObject", "s3:PutObject"], objects(folders)),
-        // Objects that no manifest names. Manifests, which stand first, are never deleted.
+        // Objects that no manifest names. Manifests, whose folder is listed first, are never deleted.
         Statement::allow("ClearExports", ["s3:DeleteObject"], objects(&folders[1..])),
         Statement::allow("ListExports", ["s3:ListBucket"], [Target::One(cold.arn())]),
     ]

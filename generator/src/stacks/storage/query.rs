@@ -1,5 +1,5 @@
-//! The function `query`, which answers questions about samples, and where Amazon Athena looks for them: a workgroup with a
-//! limit, a database that knows the exported files, and the questions that people begin with.
+//! The function `query`, which answers queries about samples, and what it uses in Amazon Athena: a workgroup with a
+//! limit, a database for the exported files, and the questions that users commonly start with.
 
 use fleetform_engine::rows::{
     columns::{Column, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT, ZONE},
@@ -34,8 +34,8 @@ use crate::{
     },
 };
 
-/// The tables that stand for the exported files, and for aggregates of them. What one engine has exported stays known under
-/// its name when there is another.
+/// The tables for the exported files and for their aggregates. The exports of one engine stay available under its name
+/// after a switch to the other.
 pub(super) const fn tables(engine: Engine) -> [&'static str; 2] {
     match engine {
         Engine::Iceberg => ["exported", "aggregates"],
@@ -43,28 +43,28 @@ pub(super) const fn tables(engine: Engine) -> [&'static str; 2] {
     }
 }
 
-/// Memory, in MiB: an answer, and the items or the page that it is made of.
+/// Memory, in MiB: for an answer, and the items or the page that it is built from.
 const MEMORY_MIB: u32 = 512;
-/// Seconds that an answer may take. What takes longer is asked for again.
+/// Seconds that a response may take. The caller polls for anything that takes longer.
 pub(super) const TABLE_TIMEOUT_S: u32 = 30;
-/// The same where Timestream may take its time for a page, which is a minute at most ("Query", Amazon Timestream API).
+/// The same for Timestream, which may take up to a minute for a page ("Query", Amazon Timestream API).
 pub(super) const TIMESTREAM_TIMEOUT_S: u32 = 120;
-/// Days that the results of a query are kept, from which its pages are read.
+/// Days that query results are kept, from which pages are read.
 const RESULT_DAYS: u32 = 1;
-/// Where results lie.
+/// The prefix of results.
 const RESULTS: &str = "results/";
-/// What stands for the bucket of the table, which CloudFormation names, while a question is put together.
+/// The placeholder, while a query is being assembled, for the table's bucket, which CloudFormation names.
 const BUCKET: &str = "\0";
 
-/// Where the exported files are known.
+/// Adds the database for the exported files.
 pub(super) fn database(site: &Site<'_>, stack: &mut Stack) -> Handle<Database> {
     stack.add(
         "SampleDatabase",
         Database {
             catalog_id: Text::account(),
             database_input: DatabaseInput {
-                // Athena knows letters, digits and underscores ("Name databases, tables, and columns", Amazon Athena user
-                // guide).
+                // Athena allows letters, digits and underscores ("Name databases, tables, and columns", Amazon Athena
+                // user guide).
                 name: format!("{}_samples", site.name.replace('-', "_")),
                 description: "Exported samples",
             },
@@ -76,7 +76,7 @@ pub(super) fn database(site: &Site<'_>, stack: &mut Stack) -> Handle<Database> {
 pub(super) struct Files<'a> {
     pub(super) kept: &'a Storage,
     pub(super) cold: &'a Cold,
-    /// Where they are known.
+    /// The database that contains their tables.
     pub(super) database: &'a Handle<Database>,
 }
 
@@ -162,7 +162,7 @@ fn workgroup(
     )
 }
 
-/// The questions that people begin with, about the newest samples of the first zone in their table.
+/// The questions that users commonly start with, about the newest samples of the first zone in their table.
 pub(super) fn questions(
     site: &Site<'_>,
     stack: &mut Stack,
@@ -212,8 +212,8 @@ pub(super) fn questions(
     }
 }
 
-/// What the function may do whatever keeps samples: ask, read exported files, and leave results ("Access to Athena, AWS Glue
-/// and Amazon S3 for workgroups", Amazon Athena user guide).
+/// The function's permissions for any engine: run queries, read exported files, and write results ("Access to Athena,
+/// AWS Glue and Amazon S3 for workgroups", Amazon Athena user guide).
 fn statements(files: &Files<'_>, workgroup: &Handle<WorkGroup>, results: &Handle<Bucket>) -> Vec<Statement<Text>> {
     let Files { kept, cold: Cold(cold), database } = files;
     let glue = |rest: &[Text]| Target::One(Text::arn("glue", rest.iter().cloned()));
@@ -233,7 +233,7 @@ fn statements(files: &Files<'_>, workgroup: &Handle<WorkGroup>, results: &Handle
             ["glue:GetCatalog", "glue:GetDatabase", "glue:GetTable"],
             [
                 glue(&["catalog".into()]),
-                // Athena looks at it whatever is asked ("Configure access to databases and tables in the AWS Glue Data
+                // Athena reads this for every query ("Configure access to databases and tables in the AWS Glue Data
                 // Catalog", Amazon Athena user guide).
                 glue(&["database/default".into()]),
                 glue(&["database/".into(), database.reference()]),

@@ -1,4 +1,5 @@
-//! The function `store`, which makes rows of the messages of the telemetry stream and puts them into the delivery stream.
+//! The function `store`, which turns the messages of the telemetry stream into rows and puts them into the delivery
+//! stream.
 
 use fleetform_engine::units::Millis;
 use fleetform_policy::iam::{Statement, Target::One};
@@ -20,21 +21,21 @@ use crate::{
 
 /// Memory, in MiB.
 const MEMORY_MIB: u32 = 256;
-/// Seconds that a batch may take, with what is tried again when a service is slow.
+/// Seconds that a batch may take, including retries if a service is slow.
 const TIMEOUT_S: u32 = 120;
-/// Records in a batch, the most that the service takes, and seconds in which they gather: a batch that holds a minute of a
-/// shard makes one item of the hot table of all that a device sent in it. 6 MB of records end a batch earlier
-/// ("CreateEventSourceMapping", AWS Lambda API).
+/// Records per batch, set to the maximum of the service, and seconds in which they accumulate. A batch that covers a
+/// minute of a shard becomes one item of the hot table for everything that a device sent in it. 6 MB of records end a
+/// batch earlier ("CreateEventSourceMapping", AWS Lambda API).
 const BATCH_SIZE: u32 = 10_000;
 const BATCH_WINDOW_S: u64 = 60;
-/// The greatest age that a mapping may say ("CreateEventSourceMapping", AWS Lambda API).
+/// The maximum record age that a mapping accepts ("CreateEventSourceMapping", AWS Lambda API).
 const RECORD_AGE_MAX_S: u64 = 604_800;
 
-/// Where rows come from and go to, and what the function remembers on the way.
+/// The source and the destination of rows, and the state that the function keeps.
 pub(super) struct Way<'a> {
     pub(super) ingest: &'a ingest::Outputs,
     pub(super) processing: &'a processing::Outputs,
-    /// Where rows go to.
+    /// The destination of rows.
     pub(super) target: Access,
     pub(super) registrations: &'a Handle<Table>,
     pub(super) hot: Option<&'a (Handle<Table>, Millis)>,
@@ -47,7 +48,7 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: Way<'_
     let state_arn = stack.import(&processing.state_arn);
     let mut statements = vec![
         read_stream(&stream_arn),
-        // A device that was registered before anything was stored is known to its shard's states alone.
+        // A device that was registered before samples were stored is known only from its shard's states.
         Statement::allow(
             "ReadState",
             ["s3:GetObject"],
@@ -94,7 +95,7 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given, way: Way<'_
     let mapping = EventSourceMapping {
         batch_size: BATCH_SIZE,
         batching_window_s: BATCH_WINDOW_S,
-        // As long as the stream has them: nobody waits for a sample, and the first batch is as old as the stream.
+        // As long as the stream keeps them: samples are not urgent, and the first batch is as old as the stream.
         record_age_max_s: site.platform.stream.retention.as_secs().min(RECORD_AGE_MAX_S),
         ..function::mapping(stream_arn, &added.function, given.failures.clone())
     };

@@ -1,4 +1,4 @@
-//! The table of samples: a bucket of S3 Tables, a namespace, and the table with the columns that every platform has.
+//! The table of samples: an S3 Tables bucket, a namespace, and the table with the columns that every platform has.
 
 use fleetform_engine::{
     rows::columns::{DEVICE_ID, FIXED, SAMPLED_AT, SAMPLED_ON, ZONE},
@@ -23,20 +23,20 @@ use crate::{
     stacks::{catalog, site::Site},
 };
 
-/// The namespace, which AWS Glue calls a database.
+/// The namespace; AWS Glue calls it a database.
 pub(super) const NAMESPACE: &str = "telemetry";
 /// The table.
 pub(super) const TABLE: &str = "samples";
 
-/// Size that small files are made into, in MB.
+/// Target size of compacted files, in MB.
 const FILE_MB: u32 = 128;
-/// Hours in which the table can still be read as it was: three days of mistakes, and a weekend.
+/// Hours for which earlier versions of the table can be read: enough for three days of mistakes and a weekend.
 const SNAPSHOT_HOURS: u32 = 120;
-/// Days after which a file goes that no snapshot refers to, and days that it is kept still.
+/// Days after which a file that no snapshot refers to is marked for deletion, and days that it is then still kept.
 const UNREFERENCED_DAYS: u32 = 3;
 const NONCURRENT_DAYS: u32 = 10;
 
-/// What was added.
+/// The added resources.
 pub(super) struct Samples {
     pub(super) bucket_arn: Text,
     /// Name of the bucket.
@@ -44,8 +44,8 @@ pub(super) struct Samples {
     pub(super) table: Handle<IcebergTable>,
 }
 
-/// What loading a table by Iceberg's REST and committing to it come down to ("Accessing tables using the Amazon S3 Tables
-/// Iceberg REST endpoint", Amazon S3 user guide).
+/// The permissions required to load a table through the Iceberg REST API and to commit to it ("Accessing tables using
+/// the Amazon S3 Tables Iceberg REST endpoint", Amazon S3 user guide).
 pub(super) const CHANGE: [&str; 5] = [
     "s3tables:GetTable",
     "s3tables:GetTableData",
@@ -55,7 +55,7 @@ pub(super) const CHANGE: [&str; 5] = [
 ];
 
 impl Samples {
-    /// How `export` reaches the table: rows leave it by a commit of metadata.
+    /// How `export` accesses the table: rows are removed by a metadata commit.
     pub(super) fn for_export(&self) -> Access {
         Access {
             statements: vec![Statement::allow("ReadTable", CHANGE, [Target::One(self.table.arn())])],
@@ -63,8 +63,8 @@ impl Samples {
         }
     }
 
-    /// How `query` reaches it, and the hot table where there is one ("Register S3 table bucket catalogs and query Tables from
-    /// Athena", Amazon Athena user guide).
+    /// How `query` accesses it, and the hot table if there is one ("Register S3 table bucket catalogs and query Tables
+    /// from Athena", Amazon Athena user guide).
     pub(super) fn for_query(&self, hot: Option<&(Handle<Table>, Millis)>) -> Access {
         let glue = |rest: &[Text]| Target::One(Text::arn("glue", rest.iter().cloned()));
         let federated = |kind: &'static str, rest: String| {
@@ -117,7 +117,7 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given) -> Samples 
         TableBucket {
             table_bucket_name: name.clone(),
             encryption_configuration: Encryption { algorithm: "aws:kms", key: given.key.clone() },
-            // What is not read for a month costs less, and is read as quickly.
+            // Data that is not read for a month costs less, and is read just as fast.
             storage_class_configuration: StorageClass { storage_class: "INTELLIGENT_TIERING" },
             unreferenced_file_removal: UnreferencedFileRemoval {
                 status: "Enabled",
@@ -158,8 +158,8 @@ pub(super) fn add(site: &Site<'_>, stack: &mut Stack, given: &Given) -> Samples 
     Samples { bucket_arn: bucket.arn(), bucket: name, table }
 }
 
-/// The table as it is made. It is the same for every platform, for ever: CloudFormation can only replace a table by another
-/// one, so a reading has no place here, and neither has anything else that may change.
+/// The table's initial schema. It is the same for every platform and must never change: CloudFormation can only replace
+/// a table, so it contains no readings and nothing else that may change.
 fn metadata() -> IcebergMetadata {
     let fields = (1..).zip(FIXED).map(|(id, column)| SchemaField {
         id,
@@ -181,7 +181,7 @@ fn metadata() -> IcebergMetadata {
     }
 }
 
-/// The id of a column that every platform has: its place in the table.
+/// The id of a column that every platform has: its position in the table.
 fn id_of(name: &str) -> u32 {
     let place = (1..).zip(FIXED).find(|(_, column)| column.name == name);
     place.map(|(id, _)| id).expect("a column of every platform")

@@ -1,4 +1,4 @@
-//! Amazon Timestream as what keeps samples: a database with its table, and what the functions may do with it.
+//! Amazon Timestream as the sample store: a database with its table, and the functions' permissions for it.
 
 use fleetform_engine::{rows::columns::DEVICE_ID, units::Millis};
 use fleetform_policy::iam::{Statement, Target};
@@ -20,21 +20,22 @@ use crate::{
     stacks::bucket,
 };
 
-/// The table. Its database has a name of its own in the account.
+/// The table. Its database has a unique name in the account.
 pub(crate) const TABLE: &str = "samples";
 
-/// Where rows lie that Timestream refused, and those that it took for its magnetic store and could not keep.
+/// The prefixes of rows that Timestream rejected, and of rows that it accepted for its magnetic store but could not
+/// store.
 const REFUSED: &str = "refused/";
 const LATE: &str = "late";
 
-/// Where Timestream writes what `export` reads then.
+/// The prefix that Timestream unloads to, from which `export` then reads.
 pub(super) const STAGING: &str = "staging/";
 
-/// Why both functions may ask for endpoints of every table ("Actions, resources, and condition keys for Amazon Timestream",
-/// service authorization reference).
+/// Why both functions may request endpoints for every table ("Actions, resources, and condition keys for Amazon
+/// Timestream", service authorization reference).
 const ENDPOINTS: &str = "Timestream has no permissions by resource for asking where to call it";
 
-/// What was added.
+/// The added resources.
 pub(super) struct Timestream {
     pub(super) database_name: Output,
     database: Text,
@@ -48,7 +49,7 @@ pub(super) fn add(stack: &mut Stack, given: &Given, kept: &Storage, memory: Mill
     let table = Table {
         database_name: database.reference(),
         table_name: TABLE,
-        // Otherwise rows would lie beside each other by the names of their measures, and one device's in no order.
+        // By default, rows would be partitioned by measure name, which scatters the rows of a device.
         schema: Schema {
             composite_partition_key: [PartitionKey {
                 r#type: "DIMENSION",
@@ -79,14 +80,14 @@ pub(super) fn add(stack: &mut Stack, given: &Given, kept: &Storage, memory: Mill
 }
 
 impl Timestream {
-    /// How `store` reaches the table.
+    /// How `store` accesses the table.
     pub(super) fn for_store(&self) -> Access {
         let place = |prefix| bucket::objects(&self.undelivered.arn(), prefix);
         Access {
             statements: vec![
                 Statement::allow("WriteSamples", ["timestream:WriteRecords"], [Target::One(self.table.arn())]),
                 self.endpoints(),
-                // The service writes late rows that it cannot keep by the rights of who sent them.
+                // The service uses the sender's permissions to write late rows that it cannot store.
                 Statement::allow("KeepRefused", ["s3:PutObject"], [place(REFUSED), place("late/")]),
                 Statement::allow("FindRefused", ["s3:GetBucketAcl"], [Target::One(self.undelivered.arn())]),
             ],
@@ -98,7 +99,7 @@ impl Timestream {
         }
     }
 
-    /// How `export` reaches it, and where Timestream writes for it ("Prerequisites for UNLOAD from Timestream for
+    /// How `export` accesses it, and where Timestream writes for it ("Prerequisites for UNLOAD from Timestream for
     /// LiveAnalytics", Amazon Timestream developer guide).
     pub(super) fn for_export(&self, export::Cold(cold): &export::Cold, key: &Text) -> Access {
         let staging = || [bucket::objects(&cold.arn(), STAGING)];
@@ -118,8 +119,8 @@ impl Timestream {
         }
     }
 
-    /// How `query` reaches it ("Common operations in Timestream for LiveAnalytics", Amazon Timestream developer guide). By
-    /// these rights nobody writes, whatever is asked.
+    /// How `query` accesses it ("Common operations in Timestream for LiveAnalytics", Amazon Timestream developer
+    /// guide). These permissions do not allow writing, whatever the query.
     pub(super) fn for_query(&self) -> Access {
         let select = ["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select"];
         Access {

@@ -1,4 +1,4 @@
-//! What the alarms of every platform have in common, and what they watch.
+//! Common properties of the alarms of every platform, and what they monitor.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn alarms(platform: &Platform) -> BTreeMap<String, Value> {
     resources.into_iter().filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm").collect()
 }
 
-/// The metrics of an alarm, without what is computed of them.
+/// The metrics of an alarm, without the expressions computed from them.
 fn metrics(alarm: &Value) -> Vec<&Value> {
     let metrics = alarm["Properties"]["Metrics"].as_array().unwrap().iter();
     metrics.filter_map(|one| one.get("MetricStat")).map(|one| &one["Metric"]).collect()
@@ -43,7 +43,7 @@ fn the_runbook_says_of_every_alarm_what_to_do() {
     }
 }
 
-/// AWS IoT asks `register` without waiting for it, so what it gives up is in its queue or nowhere.
+/// AWS IoT invokes `register` asynchronously, so an event that it fails to process is in its queue or nowhere.
 #[test]
 fn registration_is_watched_to_its_end() {
     let alarms = alarms(&with_authorities(10));

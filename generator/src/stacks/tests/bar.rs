@@ -1,4 +1,4 @@
-//! The security bar: what no template of any platform may lack, and how far its policies reach.
+//! The security bar: what every template of any platform must have, and how far its policies reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::cfn::yaml::{Sorted, to_yaml};
 
-/// What must hold for every resource of a kind, whatever the platform: each fault by file and logical id.
+/// Checks what must hold for every resource of a kind, whatever the platform; returns each violation by file and
+/// logical id.
 pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
     let mut faults = Vec::new();
     for (at, kind, resource) in resources(templates) {
@@ -174,7 +175,7 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
                 let actions = properties["AlarmActions"].as_array().unwrap();
                 must((1..=5).contains(&actions.len()), "nobody hears it, or too many");
                 let metrics = properties["Metrics"].as_array().unwrap().iter();
-                // "CloudWatch service quotas": what an alarm on an expression may be based on.
+                // "CloudWatch service quotas": the metrics that an alarm on an expression may be based on.
                 must(metrics.filter(|one| one.get("MetricStat").is_some()).count() <= 10, "has too many metrics");
             }
             _ => {}
@@ -190,7 +191,7 @@ fn every_resource_keeps_the_security_bar() {
     }
 }
 
-/// Every resource of a policy that covers more than one thing, with its reason. A new one has to be written down here.
+/// Every policy statement that covers more than one resource, with its reason. New ones must be added here.
 #[test]
 fn wide_resources_are_these() {
     let platform = platform();
@@ -205,7 +206,7 @@ fn wide_resources_are_these() {
     insta::assert_debug_snapshot!(wide);
 }
 
-/// All policy documents of a platform as they will stand in the account.
+/// All policy documents of a platform as they will be in the account.
 #[test]
 fn policy_documents_are_these() {
     let templates = trees(&platform());

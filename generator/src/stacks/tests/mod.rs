@@ -1,4 +1,4 @@
-//! What holds for the templates of every platform.
+//! Properties of the templates of every platform.
 
 mod alarms;
 mod bar;

@@ -1,4 +1,4 @@
-//! Every reference of every template leads somewhere, and the checker that says so sees what it is for.
+//! Every reference in every template resolves, and the checker that asserts this detects dangling ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::platform::{observe::Quarantine, stream::Mode};
 
-/// Follows every reference of every template; gives what does not lead anywhere.
+/// Follows every reference in every template; returns those that do not resolve.
 fn dangling(templates: &BTreeMap<String, Value>) -> Vec<String> {
     let exports: BTreeSet<&str> = templates
         .values()
@@ -76,7 +76,7 @@ fn dangling(templates: &BTreeMap<String, Value>) -> Vec<String> {
     faults
 }
 
-/// Parameters of nested stacks that the root does not give, or gives without being asked.
+/// Parameters of nested stacks that the root does not set, or sets although they are not declared.
 fn unfilled(templates: &BTreeMap<String, Value>) -> Vec<String> {
     let keys =
         |value: &Value| value.as_object().into_iter().flat_map(|map| map.keys().cloned()).collect::<BTreeSet<_>>();
@@ -98,7 +98,7 @@ fn every_reference_resolves() {
     }
 }
 
-/// The checker sees what it is for.
+/// The checker detects what it is intended to detect.
 #[test]
 fn a_dangling_reference_is_found() {
     let mut templates = trees(&platform());

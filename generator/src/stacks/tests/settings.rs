@@ -1,4 +1,4 @@
-//! What the platform file says reaches the templates.
+//! The settings in the platform file reach the templates.
 
 use fleetform_engine::{rule_set::Webhook, units::Millis};
 use serde_json::Value;
@@ -89,7 +89,7 @@ fn an_override_takes_the_place_of_what_stands_for_a_value() {
     assert_eq!(encryption["EncryptionType"], "KMS");
 }
 
-/// A managed policy has 6,144 characters, and a role ten of them ("IAM and AWS STS quotas").
+/// A managed policy has at most 6,144 characters, and a role at most ten of them ("IAM and AWS STS quotas").
 #[test]
 fn the_secrets_of_many_webhooks_are_spread_over_policies() {
     let with_webhooks = |count: usize| {
@@ -174,7 +174,7 @@ fn a_function_may_write_traces_only_where_they_are_wanted() {
     }
 }
 
-/// Each environment would otherwise undo what the other has deployed.
+/// Otherwise, each environment would undo the deployment of the other.
 #[test]
 fn environments_in_one_account_share_the_stacks_of_the_account() {
     let one = platform();
@@ -185,7 +185,8 @@ fn environments_in_one_account_share_the_stacks_of_the_account() {
     }
 }
 
-/// "Overview of managing access permissions to your CloudWatch Logs resources": a log group without `:*` is meant by tags only.
+/// "Overview of managing access permissions to your CloudWatch Logs resources": only tag permissions name a log group
+/// without `:*`.
 #[test]
 fn aws_iot_may_write_its_log() {
     let templates = trees(&platform());
@@ -196,7 +197,7 @@ fn aws_iot_may_write_its_log() {
     }
 }
 
-/// A description may have a thousand characters of four bytes each, a template's no more than 1,024 bytes.
+/// A platform's description may have a thousand characters of four bytes each, a template's no more than 1,024 bytes.
 #[test]
 fn a_long_description_is_cut_between_characters() {
     let mut platform = platform();
@@ -243,7 +244,7 @@ fn sweep_is_woken_as_often_as_the_file_says_and_alone_deletes_state() {
         })
         .filter(|(_, statement)| statement["Effect"] == "Allow" && statement["Action"].to_string().contains("Delete"))
         .map(|(at, statement)| format!("{at} {}", statement["Resource"]))
-        // Which has nothing to do with states.
+        // The bucket for exports is not related to states.
         .filter(|deleting| !deleting.contains("ColdBucket"))
         .collect();
     assert_eq!(deleting.len(), 1, "{deleting:?}");

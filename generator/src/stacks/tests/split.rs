@@ -1,4 +1,4 @@
-//! Where one template is too small for what a platform has, and what stays put when it grows.
+//! Platforms that are too large for one template, and what stays in place as they grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ fn case_15_a_stack_that_would_be_too_large_is_split() {
         }
     }
     assert!(templates.contains_key("ingest-2.yaml") && templates.contains_key("alerting-2.yaml"));
-    // 200 of the zones lie in no other: more than one group takes.
+    // 200 of the zones have no parent: more than fit into one group.
     let between = groups_between(&templates);
     assert!((50..=100).contains(&between), "{between}");
     assert_eq!((counts["AWS::IoT::ThingGroup"], counts["AWS::IoT::ThingType"]), (1_001 + between, 200));
@@ -37,7 +37,7 @@ fn groups_between(templates: &BTreeMap<String, Value>) -> usize {
     groups.filter(|(.., group)| group["Properties"]["ThingGroupName"].as_str().unwrap().contains(':')).count()
 }
 
-/// AWS IoT takes a hundred groups directly in one ("AWS IoT Core thing group limits and quotas").
+/// AWS IoT allows a hundred direct child groups ("AWS IoT Core thing group limits and quotas").
 #[test]
 fn no_thing_group_has_more_groups_directly_in_it_than_aws_iot_takes() {
     let templates = trees(&platform_of(1_000, 20, 0));
@@ -54,7 +54,7 @@ fn no_thing_group_has_more_groups_directly_in_it_than_aws_iot_takes() {
     assert!(children.values().all(|count| *count <= 100), "{children:?}");
 }
 
-/// Ids that are the same in every platform end in no word with which an id of a zone, a type or a contact does.
+/// Ids that are the same in every platform do not end with a word that ends the id of a zone, a type or a contact.
 #[test]
 fn no_zone_type_or_contact_takes_the_id_of_another_resource() {
     let (one, other) = (logical_ids(&platform()), logical_ids(&platform_of(3, 2, 2)));
@@ -65,7 +65,7 @@ fn no_zone_type_or_contact_takes_the_id_of_another_resource() {
     }
 }
 
-/// A child group is made in its parent's stack, or in one that waits for it.
+/// A child group is created in its parent's stack, or in one that waits for it.
 #[test]
 fn a_thing_group_never_comes_before_its_parent() {
     let templates = trees(&platform_of(1_000, 200, 0));
@@ -90,7 +90,7 @@ fn a_thing_group_never_comes_before_its_parent() {
     assert!(apart > 0, "the platform has no parent in another stack");
 }
 
-/// Logical ids are one name space over all stacks, since `[overrides.<LogicalId>]` names no stack.
+/// Logical ids share a single namespace across all stacks, because `[overrides.<LogicalId>]` names no stack.
 #[test]
 fn logical_ids_are_unique_over_all_stacks() {
     for platform in [platform(), platform_of(1_000, 200, 300)] {
@@ -105,7 +105,7 @@ fn the_same_platform_gives_the_same_bytes() {
     assert_eq!(stacks(&platform(), SHA), stacks(&platform(), SHA));
 }
 
-/// The resource of a zone or a contact stays where it is when another comes or goes.
+/// The resource of a zone or a contact stays in its stack when another one is added or removed.
 #[test]
 fn adding_a_zone_moves_no_other() {
     let homes = |zones: usize| -> BTreeMap<String, String> {

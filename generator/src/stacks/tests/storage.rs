@@ -1,4 +1,4 @@
-//! The table of samples is the same for every platform, and everything on the way into it is in its place.
+//! The table of samples is the same for every platform, and everything on the way into it is in place.
 
 use std::collections::BTreeMap;
 
@@ -91,7 +91,7 @@ fn rows_are_appended_to_the_table_that_is_made() {
         delivery["DestinationTableConfigurationList"],
         json!([{ "DestinationDatabaseName": table["Namespace"], "DestinationTableName": table["TableName"] }])
     );
-    // The bucket's name, with what its stack adds to it, ends the catalog's ARN.
+    // The bucket's name, including the part that its stack appends, ends the catalog's ARN.
     let sub = |value: &Value| value["Fn::Sub"][0].as_str().unwrap().to_owned();
     let name = sub(&resources["TableBucket"]["Properties"]["TableBucketName"]);
     assert_eq!(name, "riverton-water-prod-${StackUuid}");

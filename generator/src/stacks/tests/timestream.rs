@@ -1,4 +1,4 @@
-//! Where Timestream keeps samples: its stores are as the file says, and nothing of the other engine is there.
+//! With Timestream as the sample store, its stores match the file, and nothing of the other engine is present.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,7 @@ fn nothing_of_the_other_engine_is_there() {
     let others = ["AWS::S3Tables::", "AWS::KinesisFirehose::", "AWS::Glue::Catalog", "AWS::Athena::NamedQuery"];
     assert!(!kinds.iter().any(|kind| others.iter().any(|other| kind.starts_with(other))), "{kinds:?}");
     assert!(!templates["ingest.yaml"].to_string().contains("s3tables"));
-    // Its exports are in another bucket, for whoever changes the engine.
+    // Its exports are in another bucket, so that the engine can be changed.
     let resources = templates["storage.yaml"]["Resources"].as_object().unwrap();
     assert!(resources.contains_key("TimestreamColdBucket") && !resources.contains_key("ColdBucket"));
     let alarms = templates["observability.yaml"]["Resources"].as_object().unwrap();
@@ -63,7 +63,7 @@ fn nothing_of_the_other_engine_is_there() {
     assert!(words.contains("Timestream deletes them"), "{words}");
 }
 
-/// The only `*` is for asking where to call, and no function may do what the other is for.
+/// The only `*` is for requesting endpoints, and no function has the permissions of the other.
 #[test]
 fn each_function_may_do_what_it_is_for() {
     let resources = resources();
@@ -80,7 +80,7 @@ fn each_function_may_do_what_it_is_for() {
             "ExportPolicy",
             json!(["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select", "timestream:Unload"]),
         ),
-        // Whatever is asked, nothing is written.
+        // No query can write anything.
         ("QueryPolicy", json!(["timestream:DescribeTable", "timestream:ListMeasures", "timestream:Select"])),
     ] {
         let [own, endpoints] = &of_service(role)[..] else { panic!("{role}") };
