@@ -71,9 +71,9 @@ impl Template {
     }
 }
 
-/// Parts of scripts, most of which several scripts share: the resources that exist once per account; how scripts call AWS
-/// and what they check before they change anything; how they find what exists; how they read the device manifest; how
-/// they obtain certificates.
+/// Parts of scripts, most of which several scripts share: the resources that exist once per account; how scripts call
+/// AWS and what they check before they change anything; how they find what exists; how they read the device manifest;
+/// how they obtain certificates.
 const PARTS: [(&str, &str); 5] = [
     ("account.sh", include_str!("../../templates/account.sh")),
     ("calls.sh", include_str!("../../templates/calls.sh")),

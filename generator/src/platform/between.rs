@@ -82,7 +82,7 @@ impl<'p> Between<'p> {
 mod tests {
     use super::*;
 
-    /// Creates zones whose parent is the part of the id after the separator, if any.
+    /// Creates zones, each with the part of its id before the last `-` as its parent, if there is one.
     fn zones(ids: impl IntoIterator<Item = String>) -> BTreeMap<ZoneId, Zone> {
         let zone = |id: &str| Zone {
             title: id.into(),

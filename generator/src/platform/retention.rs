@@ -161,7 +161,7 @@ impl RawRetention {
         Retention { warm, cold, cold_class, downsample }
     }
 
-    /// Reports aggregates that contain no less data than the samples of some device types.
+    /// Reports aggregates whose intervals contain at most one sample of some device types.
     pub(crate) fn check_types(
         &self,
         retention: &Retention,

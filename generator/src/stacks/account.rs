@@ -66,8 +66,8 @@ fn add_logging(site: &Site<'_>, stack: &mut Stack) {
             Statement::allow(
                 "LogGroup",
                 ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutMetricFilter", "logs:PutRetentionPolicy"],
-                // "Overview of managing access permissions to your CloudWatch Logs resources": except for tags, a group in a
-                // policy ends with `:*`.
+                // "Overview of managing access permissions to your CloudWatch Logs resources": except for tags, a group
+                // in a policy ends with `:*`.
                 [below_group("*".into())],
             ),
             Statement::allow("LogStreams", ["logs:PutLogEvents"], [below_group("log-stream:*".into())]),

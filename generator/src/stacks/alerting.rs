@@ -61,7 +61,7 @@ pub(crate) fn fills(site: &Site<'_>, ingest: &ingest::Outputs) -> Vec<(SmolStr, 
     topics(site, main(site, ingest).0).fills()
 }
 
-/// Builds the stack without the topics, and the values that others need.
+/// Returns the stack without the topics, along with the values that other stacks need.
 fn main(site: &Site<'_>, ingest: &ingest::Outputs) -> (Stack, Outputs) {
     let mut stack = site.stack("alerting", "notices to send, the alert history and the topics of the contacts");
     let key = stack.import(&ingest.key_arn);

@@ -86,8 +86,8 @@ pub(crate) fn fills(site: &Site<'_>) -> (Vec<(SmolStr, usize)>, Outputs) {
     (registry::spread(site, main).fills(), outputs)
 }
 
-/// Builds the stack without the resources that may be spread over others, the thing group around all zones, and the
-/// values that other stacks need.
+/// Returns the stack without the resources that may be spread over others, along with the thing group around all zones
+/// and the values that other stacks need.
 fn main(site: &Site<'_>) -> (Stack, Handle<ThingGroup>, Outputs) {
     let mut stack = site.stack("ingest", "device types, zones, device policies, topic rules and the telemetry stream");
     let key = encryption::platform_key(site, &mut stack);

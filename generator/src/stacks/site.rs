@@ -57,8 +57,8 @@ impl<'a> Site<'a> {
         self.described(name, format!("{}: {purpose}", self.name))
     }
 
-    /// Creates an empty stack that all environments of the platform in one account and region share: nothing in it names
-    /// an environment.
+    /// Creates an empty stack that all environments of the platform in one account and region share: nothing in it
+    /// names an environment.
     pub(crate) fn shared_stack(&self, name: impl Into<SmolStr>, purpose: &str) -> Stack {
         self.described(name, format!("{}: {purpose}", self.platform.deploy.prefix))
     }

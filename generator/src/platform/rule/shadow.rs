@@ -1,7 +1,7 @@
 //! Rules that another rule makes redundant: it fires whenever they do, and is at least as urgent.
 //!
-//! Rules are compared only within groups of the same metric, direction and scope, so the cost grows linearly with the
-//! number of rules.
+//! Rules are compared only within groups of the same metric, direction and scope, so the cost grows with the number of
+//! rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

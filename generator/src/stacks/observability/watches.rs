@@ -172,8 +172,8 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
     watches
 }
 
-/// Monitors what a function could not process: stream readers leave it in the bucket, and asynchronously invoked functions
-/// leave it in their queue.
+/// Monitors what a function could not process: stream readers leave it in the bucket, and asynchronously invoked
+/// functions leave it in their queue.
 fn lost_metrics(names: &Names) -> Vec<Metric> {
     let store = names.storage.iter().map(|storage| &storage.store);
     let readers = [&names.evaluate, &names.notify, &names.relay].into_iter().chain(store);
@@ -182,8 +182,8 @@ fn lost_metrics(names: &Names) -> Vec<Metric> {
     undelivered.chain(invoked.map(|function| lambda("DeadLetterErrors", function))).collect()
 }
 
-/// Monitors the topic rules that trigger the registration of devices. They are separate from those for ingestion, because
-/// together they may exceed the limit of an alarm.
+/// Monitors the topic rules that trigger the registration of devices. They are separate from those for ingestion,
+/// because together they may exceed the limit of an alarm.
 fn registration(site: &Site<'_>) -> Vec<Watch> {
     let rules = provisioning::rules(site);
     if rules.is_empty() {
