@@ -53,7 +53,7 @@ fn every_code_has_a_fixture_that_shows_it_and_a_page() {
         expect_fixture(*code, &folder, &bytes);
         let page = read(&root.join(code.page()));
         assert!(page.starts_with(&format!("# {code}: ")), "{code}: the page's title");
-        for part in ["## Example", "## How to mend it"] {
+        for part in ["## Example", "## How to fix it"] {
             assert!(page.contains(part), "{code}: the page lacks `{part}`");
         }
     }
