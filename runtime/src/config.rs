@@ -256,7 +256,7 @@ impl Provision {
 pub struct Register {
     /// The part that it shares with the `provision` handler.
     pub provision: Provision,
-    /// The name that marks things, thing types and groups as the platform's.
+    /// The stack's name, by which things, thing types and groups are recognized as the platform's.
     pub stack: String,
     /// The names of the policies that every device has.
     pub policies: Vec<String>,
