@@ -1,5 +1,5 @@
 //! From a notice to the people and systems that receive it: the message, the record of who has already received it, and
-//! each delivery channel. The recipients are chosen by the engine (`engine::routing`).
+//! each delivery channel. The engine chooses the recipients (`engine::routing`).
 
 pub mod address;
 pub mod delivery;

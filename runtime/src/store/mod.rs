@@ -1,5 +1,5 @@
-//! What is stored of a batch: which device had which zone, type and attributes at which record, and rows in the form
-//! that the tables take.
+//! What is stored of a batch: which device had which type and zone at which record, and rows in the form that the
+//! tables take.
 //!
 //! Ports separate it from the services. It does not know the services, or what is evaluated.
 
@@ -103,7 +103,7 @@ impl Encoded {
 pub struct Handed {
     /// The first row that was left, if any.
     pub left: Option<Left>,
-    /// The number of rows that the store will never take, and that it has recorded as refused.
+    /// The number of rows that the store will never take, and that have been set aside.
     pub refused: usize,
 }
 
