@@ -34,7 +34,7 @@ use tokio::{
 /// A function as it was deployed.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Its name.
+    /// The function's name.
     pub name: String,
     /// The program, unpacked from the zip.
     pub bootstrap: Utf8PathBuf,

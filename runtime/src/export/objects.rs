@@ -32,7 +32,7 @@ use crate::{
 /// contain all devices are read for each part, and an object that takes too long would never be finished.
 const CELLS_READ_MAX: u64 = if cfg!(test) { 40_000 } else { 100 * CELLS_MAX };
 
-/// The number of parts of a large export that are made in one turn, unless an object that spans more ends it.
+/// The number of parts of a large export after which a turn ends. Its last object may take it beyond that.
 const SPANS_A_TURN: usize = 4;
 
 /// The input of an export, and its identity.

@@ -65,7 +65,7 @@ pub trait Aside: Sync {
 /// A table of Timestream, with storage for the rows that it refuses.
 #[derive(Debug)]
 pub struct TimestreamRows<R, A> {
-    /// The table.
+    /// The table that records go to.
     pub records: R,
     /// The storage for refused rows.
     pub aside: A,
