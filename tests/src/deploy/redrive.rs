@@ -1,4 +1,4 @@
-//! Records that were set aside or given up, put on the stream once more by the command.
+//! The command puts quarantined records, and records that were given up, on the stream again.
 
 use std::{fs, time::SystemTime};
 
@@ -44,7 +44,7 @@ impl Test {
         Ok(())
     }
 
-    /// Puts what Lambda writes of a batch that it gave up.
+    /// Puts the object that Lambda writes for a batch that it gave up.
     fn give_up(&self) -> Result<(), Failure> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
         let event = json!({ "Records": [{ "kinesis": {
