@@ -23,7 +23,7 @@ name = "simulated"
 account = "111111111111"
 region  = "us-east-1"
 [environments.prod]
-account = "111111111111"
+account = "222222222222"
 region  = "us-east-1"
 protect = true
 [zones.zone-a]
@@ -153,7 +153,7 @@ async fn a_stream_of_another_account_gets_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_protected_environment_gets_nothing() {
-    let (output, stream) = simulate(of_account("111111111111"), &["--per-zone", "1", "--env", "prod"]).await;
+    let (output, stream) = simulate(of_account("222222222222"), &["--per-zone", "1", "--env", "prod"]).await;
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("environment `prod` is protected"));
     assert_eq!(stream.requests, 0);

@@ -21,7 +21,7 @@ name = "simulated"
 account = "111111111111"
 region  = "us-east-1"
 [environments.prod]
-account = "111111111111"
+account = "222222222222"
 region  = "us-east-1"
 protect = true
 [zones.zone-a]

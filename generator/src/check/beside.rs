@@ -70,10 +70,13 @@ fn check_source(
     let mut diagnostics: Vec<Diagnostic> = source.unusable.iter().map(unusable).collect();
     let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
     let document = Document::plain(source);
-    let shaped = shape::check(&shape::TESTS, &source.value, &document, &spoilt);
-    let Shaped { value: pruned, diagnostics: found, broken: mut own } = shaped;
+    let shaped = shape::check(&shape::TESTS, &source.value, written, &document, &spoilt);
+    let Shaped { value: pruned, diagnostics: found, broken: own } = shaped;
     diagnostics.extend(found);
-    own.extend(broken.without("tests"));
+    // Of what the platform declares this file says nothing, and nothing of the tests in the other one.
+    let (mut own, _) = own.split("tests");
+    let (_, declared_there) = broken.clone().split("tests");
+    own.extend(declared_there);
     let declared = declared(platform, written);
     let context = Context::new(&document, &declared, own);
     text::check(&pruned, &context);
@@ -164,6 +167,24 @@ expect = [{ at = "1m", state = "firing" }]
             let expected = found.iter().any(|(found, place)| *found == code && (at.is_empty() || place == at));
             assert!(expected, "{to}: {found:?}");
         }
+    }
+
+    #[test]
+    fn what_tests_cannot_hold_hides_no_other_mistake() {
+        let text =
+            GOOD.replacen("\"high-pressure\"", "\"high-presure\"", 1) + "[rules.high-presure]\ntype = \"no_data\"\n";
+        let codes: Vec<Code> = found(&text).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, [Code::UnknownRule, Code::UnknownKey]);
+    }
+
+    #[test]
+    fn a_key_that_a_test_lacks_is_shown_with_names_of_the_platform() {
+        let text = GOOD.replacen("rule = \"high-pressure\"\ndevice = { type = \"meter\", zone = \"zone-a\" }\n", "", 1);
+        let beside = [TestsFile { name: "pressure.test.toml", bytes: text.as_bytes() }];
+        let (_, checked) = check_all("platform.toml", PLATFORM.as_bytes(), &Earlier::default(), None, &beside);
+        let helps = checked[0].diagnostics.iter().filter_map(|found| found.help.as_deref());
+        let expected = ["add: device = { type = \"meter\", zone = \"zone-a\" }", "add: rule = \"high-pressure\""];
+        assert_eq!(helps.collect::<std::collections::BTreeSet<_>>(), expected.into());
     }
 
     #[test]

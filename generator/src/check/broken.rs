@@ -18,10 +18,10 @@ impl Broken {
         self.0.extend(other.0);
     }
 
-    /// All places but those in a table of the root.
-    pub(crate) fn without(&self, table: &str) -> Self {
-        let other = |pointer: &&String| pointer.split('/').nth(1) != Some(table);
-        Self(self.0.iter().filter(other).cloned().collect())
+    /// The places in a table of the root, and all others.
+    pub(crate) fn split(self, table: &str) -> (Self, Self) {
+        let (inside, others) = self.0.into_iter().partition(|pointer| pointer.split('/').nth(1) == Some(table));
+        (Self(inside), Self(others))
     }
 
     /// Whether there is no such place.

@@ -228,8 +228,11 @@ impl<'d> Context<'d> {
     }
 }
 
-/// The closest of some names, if it is close enough to be meant.
+/// The closest of some names, if it is close enough to be meant. Signs alone are near to any other sign, and mean none.
 pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    if !name.contains(char::is_alphanumeric) {
+        return None;
+    }
     let name: String = name.chars().take(80).collect();
     let folded = name.to_lowercase();
     let limit = (name.chars().count() / 3).max(1);
@@ -243,7 +246,7 @@ pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>)
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= limit)
         .map(|candidate| (strsim::damerau_levenshtein(&folded, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
-        // Of two that are equally near, the one with the same letters: `=>` means `>=` and not `==`.
+        // Of two that are equally near, the one with the same letters: they are swapped more often than mistaken.
         .min_by_key(|(distance, candidate)| (*distance, letters(&candidate.to_lowercase()) != own, *candidate))
         .map(|(_, candidate)| candidate)
 }
@@ -285,6 +288,7 @@ mod tests {
         assert_eq!(nearest("presure", names.into_iter()), Some("pressure"));
         assert_eq!(nearest("Flow_Rate", names.into_iter()), Some("flow_rate"));
         assert_eq!(nearest("voltage", names.into_iter()), None);
+        assert_eq!(nearest("<", ["<=", ">"].into_iter()), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
         channels::Channels,
         contact::Contact,
         environment, logical_id,
+        recipient::Reach,
         region::offers,
         route,
         rule::{self, RawRules, Scope},
@@ -72,6 +73,8 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
     rules.retain(|id, _| !context.is_broken(&rules_at.key(id.as_str())));
     rule::shadow::check(&rules, &severities, &routes, &rules_at, context);
     let all_rules_good = raw_rules.len() == rules.len();
+    let reach = Reach { zones: &zones, contacts: &contacts, routes: &routes };
+    reach.check_zones(&rules, &device_types, context);
     route::check_reach(&routes, &rules, raw.routes.is_some() && all_rules_good, &at("routes"), context);
     let observe = raw.observe.as_ref().unwrap_or(&Default::default()).check(&contacts, &at("observe"), context);
     let alert_retention = raw_retention.check(&at("retention"), context);
@@ -129,7 +132,7 @@ pub(super) fn check(raw: &RawFile, raw_rules: &RawRules<'_>, part: Part<'_>, con
         };
         environments.insert(id.clone(), platform);
     }
-    environment::check_names(&environments, context);
+    environment::check_phones(&environments, context);
     check_used(raw, context);
     let about = about?;
     let default_environment: EnvironmentId = about.default_environment?;

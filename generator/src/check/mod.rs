@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::{
     diagnostic::{Code, Diagnostic, tidy},
-    platform::{Project, RawFile, authority, rule::RawRules},
+    platform::{Project, RawFile, authority, environment, rule::RawRules},
     schema::{
         raw,
         shape::{self, Shaped},
@@ -123,6 +123,8 @@ fn check_source(source: &Source, earlier: &Earlier) -> Examined {
     }
     if let Some(project) = &project {
         diagnostics.extend(authority::check_environments(project, &document));
+        diagnostics.extend(environment::check_names(project, &document));
+        diagnostics.extend(environment::check_traffic(project, &document));
     }
     Examined { project, diagnostics, broken }
 }
@@ -156,7 +158,8 @@ fn check_document(
     earlier: &Earlier,
 ) -> Examined {
     let spoilt: Vec<_> = source.unusable.iter().map(|unusable| unusable.span.clone()).collect();
-    let Shaped { value: pruned, mut diagnostics, broken } = shape::check(&shape::PLATFORM, value, document, &spoilt);
+    let Shaped { value: pruned, mut diagnostics, broken } =
+        shape::check(&shape::PLATFORM, value, value, document, &spoilt);
     let context = context::Context::new(document, value, broken);
     text::check(&pruned, &context);
     let shape_is_sound = source.unusable.is_empty() && diagnostics.is_empty();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use smol_str::SmolStr;
 
 use crate::{
-    check::context::Context,
+    check::context::{Context, shown},
     diagnostic::{Code, Diagnostic},
     schema::types::KEBAB_PATTERN,
     source::At,
@@ -85,6 +85,7 @@ impl RawAbout {
 
     fn check_tags(&self, at: &At<'_>, context: &Context<'_>) -> BTreeMap<SmolStr, SmolStr> {
         let mut tags = BTreeMap::new();
+        self.check_tag_cases(at, context);
         for (key, value) in self.tags.iter().flatten() {
             let item = at.key(key);
             // "Tag naming limits and requirements" of the AWS general reference.
@@ -110,5 +111,26 @@ impl RawAbout {
             }
         }
         tags
+    }
+
+    /// Reports tags whose keys are one to IAM, which knows no case in them ("Rules for tagging in IAM and AWS STS").
+    fn check_tag_cases(&self, at: &At<'_>, context: &Context<'_>) {
+        let mut by_place: Vec<_> =
+            self.tags.iter().flatten().map(|(key, _)| (context.key(&at.key(key)), key)).collect();
+        by_place.sort_by_key(|(place, _)| place.start);
+        let mut first = BTreeMap::new();
+        for (place, key) in by_place {
+            let Some((earlier, other)) = first.insert(key.to_lowercase(), (place.clone(), key)) else { continue };
+            let message = format!(
+                "IAM takes the tags `{}` and `{}` for one: their keys differ only in case",
+                shown(other),
+                shown(key)
+            );
+            context.report(
+                Diagnostic::new(Code::Duplicate, place, message)
+                    .related(earlier, "the first of them")
+                    .help("remove one of them"),
+            );
+        }
     }
 }

@@ -9,13 +9,14 @@ use serde_json::{Map, Value};
 use smol_str::SmolStr;
 
 use super::{
-    Platform,
+    Platform, Project,
+    mqtt::{Mqtt, Topic},
     region::{KNOWN, Service, offers},
 };
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
-    source::At,
+    source::{At, Document},
 };
 
 /// `[environments.X]` as it is written.
@@ -56,10 +57,11 @@ pub struct Environment {
 
 /// Reports environments of one account and region whose names run into each other: what `dev` calls `<prefix>-dev-x` for
 /// its zone `x` is what `dev-x` calls its own.
-pub(crate) fn check_names(environments: &BTreeMap<EnvironmentId, Platform>, context: &Context<'_>) {
+pub(crate) fn check_names(project: &Project, document: &Document<'_>) -> Vec<Diagnostic> {
     let at = At::root("environments");
-    for (shorter, platform) in environments {
-        for (longer, other) in environments {
+    let mut found = Vec::new();
+    for (shorter, platform) in &project.environments {
+        for (longer, other) in &project.environments {
             let name = |platform: &Platform| format!("{}-{}", platform.deploy.prefix, platform.environment.id);
             let (name, around) = (name(other), name(platform));
             let rest = name.strip_prefix(&around).and_then(|rest| rest.strip_prefix('-'));
@@ -70,15 +72,73 @@ pub(crate) fn check_names(environments: &BTreeMap<EnvironmentId, Platform>, cont
             let message = format!(
                 "environments `{shorter}` and `{longer}` of one account and region would give one name to two things"
             );
-            context.report(
-                Diagnostic::new(Code::NameCollision, context.key(&at.key(longer.as_str())), message)
-                    .related(
-                        context.key(&At::root(table).key(&name)),
-                        format!("named as in `{longer}`, in `{shorter}`"),
-                    )
-                    .help("rename the environment, or give it an account or a region of its own"),
-            );
+            let span = document.key_span(&at.key(longer.as_str()).steps());
+            let named = document.key_span(&At::root(table).key(&name).steps());
+            let mut diagnostic = Diagnostic::new(Code::NameCollision, span, message)
+                .help("rename the environment, or give it an account or a region of its own");
+            // The contact of a rule's own addresses is declared nowhere.
+            if !named.is_empty() {
+                diagnostic = diagnostic.related(named, format!("named as in `{longer}`, in `{shorter}`"));
+            }
+            found.push(diagnostic);
         }
+    }
+    found
+}
+
+/// Warns of environments of one account and region whose topic rules take the same messages.
+pub(crate) fn check_traffic(project: &Project, document: &Document<'_>) -> Vec<Diagnostic> {
+    let place = |platform: &Platform| (platform.environment.account.clone(), platform.environment.region.clone());
+    let environments: Vec<_> = project.environments.iter().collect();
+    let pairs = environments.iter().enumerate().filter_map(|(index, (id, platform))| {
+        let beside = environments[..index].iter().filter(|(_, other)| place(other) == place(platform));
+        beside.filter_map(|(other, earlier)| Some((*id, *other, shared_topic(&platform.mqtt, &earlier.mqtt)?))).next()
+    });
+    let at = At::root("environments");
+    let span = |id: &EnvironmentId| document.key_span(&at.key(id.as_str()).steps());
+    let told = pairs.map(|(id, other, topic)| {
+        let filter = topic.with_device("+");
+        let message = format!(
+            "environments `{other}` and `{id}` of one account and region both take what devices send to `{filter}`"
+        );
+        let own = |topic: &str| format!("\"mqtt.{topic}\" = \"{id}/{{device_id}}/{topic}\"");
+        let topics = ["telemetry", "status", "alerts"].map(own).join(", ");
+        let is_set = document.has(&at.key(id.as_str()).key("set").steps());
+        let set = if is_set { format!("below `set`: {topics}") } else { format!("set = {{ {topics} }}") };
+        Diagnostic::new(Code::SharedTraffic, span(id), message)
+            .related(span(other), "the other environment")
+            .help(format!("give `{id}` an account or a region of its own, or topics of its own, {set}"))
+    });
+    told.collect()
+}
+
+/// A topic on which the message broker brings the devices of two environments to the rules of both.
+fn shared_topic<'m>(mqtt: &'m Mqtt, other: &Mqtt) -> Option<&'m Topic> {
+    let past_broker = mqtt.basic_ingest && other.basic_ingest;
+    let sent = [(&mqtt.telemetry, &other.telemetry), (&mqtt.alerts, &other.alerts)];
+    let sent = sent.into_iter().filter(|_| !past_broker);
+    sent.chain([(&mqtt.status, &other.status)]).find(|(own, other)| own == other).map(|(own, _)| own)
+}
+
+/// Warns of environments with phones in regions from which no text messages are sent.
+pub(crate) fn check_phones(environments: &BTreeMap<EnvironmentId, Platform>, context: &Context<'_>) {
+    let (at, contacts) = (At::root("environments"), At::root("contacts"));
+    for (id, Platform { environment, contacts: told, .. }) in environments {
+        let region = environment.region.as_str();
+        // Where there is no AWS IoT Core either, that is said already.
+        if !offers(region, Service::Iot) || offers(region, Service::TextMessages) {
+            continue;
+        }
+        let Some((contact, _)) = told.iter().find(|(_, contact)| !contact.sms.is_empty()) else { continue };
+        let table = at.key(id.as_str());
+        let message =
+            format!("there are no {} from `{region}`, so no phone is told of alerts", Service::TextMessages.as_str());
+        let declared = contacts.key(contact.as_str());
+        let mut diagnostic = Diagnostic::new(Code::NotInRegion, context.value(&table.key("region")), message);
+        if context.is_written(&declared) {
+            diagnostic = diagnostic.related(context.value(&declared.key("sms")), "a phone");
+        }
+        context.report(diagnostic.help("give each contact with a phone an e-mail address or a webhook as well"));
     }
 }
 

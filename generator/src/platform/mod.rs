@@ -22,6 +22,7 @@ pub mod mqtt;
 pub mod observe;
 pub mod processor;
 pub(crate) mod reading;
+pub(crate) mod recipient;
 pub mod region;
 pub mod retention;
 pub(crate) mod route;

@@ -58,6 +58,8 @@ pub enum Service {
     SampleTables,
     /// Amazon Timestream for LiveAnalytics.
     Timestream,
+    /// Text messages by Amazon SNS.
+    TextMessages,
 }
 
 impl Service {
@@ -69,6 +71,7 @@ impl Service {
             Self::Budgets => "AWS Budgets",
             Self::SampleTables => "Amazon Data Firehose into Amazon S3 Tables",
             Self::Timestream => "Amazon Timestream for LiveAnalytics",
+            Self::TextMessages => "text messages by Amazon SNS",
         }
     }
 
@@ -116,6 +119,8 @@ impl Service {
             ],
             // It takes no new customers, and comes to no further region.
             Self::Timestream => return TIMESTREAM.contains(&region),
+            // "Supported Regions" of SMS, Amazon SNS developer guide.
+            Self::TextMessages => &["cn-north-1", "cn-northwest-1"],
         };
         !missing_in.contains(&region)
     }

@@ -9,7 +9,7 @@ use fleetform_engine::{
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{contact::Contact, severity, zone::Zones};
+use super::{contact::Contact, recipient, severity, zone::Zones};
 use crate::{
     check::context::Context,
     diagnostic::{Code, Diagnostic},
@@ -96,7 +96,7 @@ pub(crate) fn check(
     let is_whole = |index: usize| !context.is_broken(&at.index(index));
     for (index, route) in routes.iter().enumerate().filter(|(index, _)| is_whole(*index)) {
         let place = at.index(index);
-        check_recipients(route, zones, contacts, &place, context);
+        recipient::check_route(route, zones, contacts, &place, context);
         let takes = |(taker, earlier): &(usize, &Route)| {
             is_whole(*taker) && !earlier.continues && covers(&earlier.matches, &route.matches)
         };
@@ -239,39 +239,4 @@ fn covers(wide: &Match, narrow: &Match) -> bool {
         && set(&wide.rules, &narrow.rules)
         && set(&wide.zones, &narrow.zones)
         && set(&wide.device_types, &narrow.device_types)
-}
-
-/// Reports a route whose recipients have none of its channels.
-fn check_recipients(
-    route: &Route,
-    zones: &Zones,
-    contacts: &BTreeMap<ContactId, Contact>,
-    at: &At<'_>,
-    context: &Context<'_>,
-) {
-    let reached = |id: &ContactId| {
-        contacts.get(id).is_none_or(|contact| {
-            route.channels.iter().any(|channel| match channel {
-                Channel::Sms => !contact.sms.is_empty(),
-                Channel::Email => !contact.email.is_empty(),
-                Channel::Webhook => contact.webhook.is_some(),
-            })
-        })
-    };
-    let covered = |zone| route.matches.zones.is_empty() || route.matches.zones.contains(zone);
-    let somebody = route.to.iter().any(|recipient| match recipient {
-        Recipient::Contact(id) => reached(id),
-        Recipient::Zone => zones.by_id.iter().any(|(id, zone)| covered(id) && zone.contacts.iter().any(reached)),
-    });
-    if !somebody && !route.to.is_empty() {
-        let words: Vec<&str> = route.channels.iter().map(|channel| channel.as_str()).collect();
-        context.report(
-            Diagnostic::new(
-                Code::RouteWithoutRecipient,
-                context.value(&at.key("to")),
-                format!("nobody here can be reached by {}", words.join(", ")),
-            )
-            .help("name a contact that has one of these channels, or add a channel"),
-        );
-    }
 }

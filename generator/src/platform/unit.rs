@@ -3,6 +3,8 @@
 //! The check knows the grammar and the codes that measuring devices use, with metric prefixes; it does not know
 //! which unit fits which quantity.
 
+use std::borrow::Cow;
+
 use smol_str::SmolStr;
 
 use crate::{
@@ -149,7 +151,17 @@ const COMMON: &[(&str, &str)] = &[
     ("amp", "A"),
     ("watt", "W"),
     ("°", "deg"),
+    ("%RH", "%"),
+    ("rh", "%"),
+    ("mi", "[mi_i]"),
+    ("MWh", "MW.h"),
+    ("mpa", "MPa"),
+    ("mhz", "MHz"),
+    ("KB", "kBy"),
 ];
+
+/// Longest unit that has no near one: among names so short, nearly all are near to each other.
+const SHORT_BYTES_MAX: usize = 4;
 
 /// Checks a unit; nothing if there is none, or it is none.
 pub(crate) fn check(unit: &Option<String>, at: &At<'_>, context: &Context<'_>) -> Option<SmolStr> {
@@ -159,13 +171,35 @@ pub(crate) fn check(unit: &Option<String>, at: &At<'_>, context: &Context<'_>) -
     }
     let message = format!("`{}` is not a UCUM code of a unit", shown(unit));
     let diagnostic = Diagnostic::new(Code::InvalidUnit, context.value(at), message);
-    let common = COMMON.iter().find(|(written, _)| *written == unit).map(|(_, code)| *code);
-    let near = common.or_else(|| context.nearest(unit, METRIC.iter().chain(PLAIN).copied()));
+    let common = |is_meant: fn(&str, &str) -> bool| {
+        COMMON.iter().find(|(written, _)| is_meant(written, unit)).map(|(_, code)| (*code).to_owned())
+    };
+    let near = common(|written, unit| written == unit)
+        .or_else(|| common(str::eq_ignore_ascii_case))
+        .or_else(|| in_other_case(unit))
+        .or_else(|| {
+            let codes = METRIC.iter().chain(PLAIN).copied().filter(|_| unit.len() > SHORT_BYTES_MAX);
+            context.nearest(unit, codes).map(str::to_owned)
+        });
     context.report(match near {
         Some(code) => diagnostic.replace(format!("did you mean `{code}`?"), format!("\"{code}\"")),
         None => diagnostic.help("examples: \"L/min\", \"Cel\", \"kPa\", \"[psi]\", \"%\", \"mg/L\", \"{count}\""),
     });
     None
+}
+
+/// The code that is a text but for the case of its letters. A prefix stays as it is written, unless capitals hide its case.
+fn in_other_case(text: &str) -> Option<String> {
+    let is_capital = !text.contains(|c: char| c.is_ascii_lowercase());
+    let text = if is_capital { Cow::Owned(text.to_ascii_lowercase()) } else { Cow::Borrowed(text) };
+    let with = |prefix: &str| {
+        let (written, rest) = text.split_at_checked(prefix.len())?;
+        let unit = METRIC.iter().find(|unit| unit.eq_ignore_ascii_case(rest))?;
+        written.eq_ignore_ascii_case(prefix).then(|| format!("{prefix}{unit}"))
+    };
+    let plain = || PLAIN.iter().find(|unit| unit.eq_ignore_ascii_case(&text)).map(|unit| (*unit).to_owned());
+    let (own, others): (Vec<_>, Vec<_>) = PREFIXES.iter().partition(|prefix| text.starts_with(**prefix));
+    with("").or_else(plain).or_else(|| own.into_iter().chain(others).find_map(with))
 }
 
 /// Whether a text follows UCUM's grammar with codes known here.
@@ -281,6 +315,24 @@ mod tests {
         ] {
             assert!(is_unit(unit), "{unit}");
         }
+    }
+
+    #[test]
+    fn a_unit_in_other_case_is_the_one_that_is_commonly_meant() {
+        for (written, code) in [
+            ("kpa", "kPa"),
+            ("KPA", "kPa"),
+            ("ma", "mA"),
+            ("KW", "kW"),
+            ("KG", "kg"),
+            ("mv", "mV"),
+            ("db", "dB"),
+            ("MBAR", "mbar"),
+            ("MIN", "min"),
+        ] {
+            assert_eq!(in_other_case(written).as_deref(), Some(code), "{written}");
+        }
+        assert_eq!(in_other_case("kpsi"), None);
     }
 
     #[test]

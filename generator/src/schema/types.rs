@@ -52,6 +52,31 @@ impl Duration {
         Some(Self(Millis(number.parse::<u64>().ok()?.checked_mul(unit_ms)?)))
     }
 
+    /// What a text means by longer words, by spaces or as a sum, as the file writes it: `90m` for `1h 30min`.
+    pub(crate) fn meant(text: &str) -> Option<String> {
+        const WORDS: [(&str, &[&str]); 7] = [
+            ("ms", &["ms", "msec", "millis", "millisecond"]),
+            ("s", &["s", "sec", "second"]),
+            ("m", &["m", "min", "minute"]),
+            ("h", &["h", "hr", "hour"]),
+            ("d", &["d", "day"]),
+            ("w", &["w", "wk", "week"]),
+            ("y", &["y", "yr", "year"]),
+        ];
+        let mut rest = text.trim();
+        let mut sum = Millis(0);
+        while !rest.is_empty() {
+            let (number, word, behind) = number_and_word(rest);
+            let is_meant = |known: &&str| word == *known || (known.len() > 1 && word.strip_suffix('s') == Some(known));
+            let (unit, _) = WORDS.iter().find(|(_, words)| words.iter().any(is_meant))?;
+            let Self(length) = Self::parse(&format!("{number}{unit}"))?;
+            sum = Millis(sum.0.checked_add(length.0)?);
+            rest = behind;
+        }
+        let written = Self::write(sum);
+        (sum.0 > 0 && Self::parse(&written).is_some()).then_some(written)
+    }
+
     /// Writes a length of time in its largest whole unit.
     pub(crate) fn write(length: Millis) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
@@ -103,6 +128,28 @@ impl Size {
         }
         number.parse::<u64>().ok().map(|number| Self(number << shift))
     }
+
+    /// What a text means by another word for its unit or by spaces, as the file writes it: `256MiB` for `256 mb`.
+    pub(crate) fn meant(text: &str) -> Option<String> {
+        let (number, word, behind) = number_and_word(text.trim());
+        let unit = match word.as_str() {
+            "b" | "byte" | "bytes" => "B",
+            "k" | "kb" | "kib" => "KiB",
+            "m" | "mb" | "mib" => "MiB",
+            "g" | "gb" | "gib" => "GiB",
+            _ => return None,
+        };
+        let written = format!("{number}{unit}");
+        (behind.is_empty() && Self::parse(&written).is_some()).then_some(written)
+    }
+}
+
+/// The number that a text begins with, the word behind it in small letters, and what follows; without spaces between.
+fn number_and_word(text: &str) -> (&str, String, &str) {
+    let (number, behind) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let behind = behind.trim_start();
+    let (word, behind) = behind.split_at(behind.bytes().take_while(u8::is_ascii_alphabetic).count());
+    (number, word.to_ascii_lowercase(), behind.trim_start())
 }
 
 impl<'de> Deserialize<'de> for Size {

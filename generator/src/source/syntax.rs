@@ -5,10 +5,14 @@
 //! next one begins, nothing can be open any more. An expression has one mistake at most, and lines behind it that begin
 //! no expression are a part of the mistake.
 
+mod doubles;
+
 use std::ops::Range;
 
 use toml::de::DeTable;
 use toml_parser::lexer::{Token, TokenKind};
+
+pub(super) use doubles::doubles;
 
 use super::limits;
 use crate::diagnostic::{Code, Diagnostic};
@@ -76,29 +80,6 @@ pub(super) fn is_flat(text: &str) -> bool {
     true
 }
 
-/// What the parser says of a text each of whose expressions is TOML: which keys stand twice. Where several of one table
-/// do, its header is what is missing.
-pub(super) fn doubles(errors: &[toml::de::Error], text: &str) -> Vec<Diagnostic> {
-    let mut told: Vec<Diagnostic> = Vec::new();
-    let mut last = 0;
-    for error in errors {
-        let found = parser_error(error, text, 0..text.len());
-        // The place of a table that stands twice is inside its header.
-        let line_end = |at: usize| text[at..].find('\n').map_or(text.len(), |length| at + length);
-        let (before, place) = (last, line_end(found.span.end));
-        last = place;
-        let has_header = || text.get(before..place).is_none_or(|between| between.lines().skip(1).any(is_header));
-        match told.last_mut() {
-            Some(first) if !has_header() => {
-                first.message = "this key and others behind it stand in their table already".to_owned();
-                first.help = Some("if a table begins here, put its header before it; or give each key once".to_owned());
-            }
-            _ => told.push(found),
-        }
-    }
-    told
-}
-
 /// What the parser says of a piece of a text, where its places count from the piece.
 pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usize>) -> Diagnostic {
     let span = error.span().map_or(piece.end..piece.end, |span| piece.start + span.start..piece.start + span.end);
@@ -111,6 +92,9 @@ pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usi
             told("a value is missing").help("write one after the `=`, or take the key away")
         } else if text.get(span.end..).is_some_and(|after| after.trim_start_matches([' ', '\t']).starts_with('=')) {
             told("a key stands where a value must be").help("put `{` before it and `}` where its table ends")
+        } else if let Some((word, truth)) = truth_at(text, span.start) {
+            Diagnostic { span: word, ..told("a truth value is `true` or `false`") }
+                .replace(format!("write: {truth}"), truth)
         } else {
             told("this is no value").help("put text in quotes, as in `\"high\"`")
         };
@@ -128,6 +112,17 @@ pub(super) fn parser_error(error: &toml::de::Error, text: &str, piece: Range<usi
     } else {
         "see https://toml.io for how TOML is written"
     })
+}
+
+/// The word at a place that other languages have for a truth value: where it is, and what it means.
+fn truth_at(text: &str, start: usize) -> Option<(Range<usize>, &'static str)> {
+    let word = text.get(start..)?.split(|c: char| !c.is_alphanumeric()).next()?;
+    let truth = match word.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => "true",
+        "false" | "no" | "off" => "false",
+        _ => return None,
+    };
+    Some((start..start + word.len(), truth))
 }
 
 fn tokens(text: &str) -> Vec<Token> {

@@ -47,6 +47,17 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     }
     let of = match raw.of.as_deref()? {
         OFFLINE => Some(FleetOf::Offline),
+        name if is_misspelt(name, context) => {
+            context.report(
+                Diagnostic::new(
+                    Code::UnknownRule,
+                    context.value(&subject.at.key("of")),
+                    format!("`{}` is neither `{OFFLINE}` nor a rule of the file", shown(name)),
+                )
+                .replace(format!("did you mean `{OFFLINE}`?"), format!("\"{OFFLINE}\"")),
+            );
+            None
+        }
         name => {
             let user = || format!("rule `{}`", subject.id);
             context.reference(&subject.at.key("of"), "rules", name, Code::UnknownRule, user).map(FleetOf::Rule)
@@ -56,10 +67,30 @@ fn check(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<Condition> {
     Some(Condition::Fleet { of: of?, operator: raw.operator.as_ref()?.0, threshold: threshold? })
 }
 
+/// Whether a name is nearer to the word for silent devices than to any rule.
+fn is_misspelt(name: &str, context: &Context<'_>) -> bool {
+    let rules = || context.declared("rules");
+    let is_rule = context.is_declared("rules", name) || rules().any(|rule| rule == OFFLINE);
+    !is_rule && context.nearest(name, rules().chain([OFFLINE])) == Some(OFFLINE)
+}
+
 fn check_threshold(raw: &RawRule, subject: &Subject<'_, '_>) -> Option<FleetLimit> {
     let (context, place) = (subject.context, subject.at.key("threshold"));
     let operator = raw.operator.as_ref()?.0;
     let (limit, most) = match raw.threshold.as_ref()? {
+        RawThreshold::Fixed(share) if (f64::MIN_POSITIVE..1.0).contains(&share.get()) => {
+            // Binary fractions of a hundred have more digits than were written.
+            let percent = (share.get() * 1e8).round() / 1e6;
+            context.report(
+                Diagnostic::new(
+                    Code::WrongType,
+                    context.value(&place),
+                    format!("a number of devices is whole, and `{share}` is not"),
+                )
+                .replace(format!("for a share of the devices write: \"{percent}%\""), format!("\"{percent}%\"")),
+            );
+            return None;
+        }
         RawThreshold::Fixed(devices) => (FleetLimit::Devices(*devices), None),
         RawThreshold::Share(share) => {
             let percent = share.strip_suffix('%').and_then(|number| number.parse().ok()).and_then(Finite::new)?;

@@ -95,6 +95,11 @@ pub(super) fn check_state(state: &RawState, key: &str, subject: &Subject<'_, '_>
                 None => diagnostic.help(format!("it is one of {}", listing(&words))),
             }
         }
+        _ if matches!(state.0, StateValue::Word(_)) && ["true", "false"].contains(&written.as_str()) => Diagnostic {
+            message: format!("`{}` of `{device_type}` is a truth value, and this is text", subject.metric()),
+            ..diagnostic
+        }
+        .replace(format!("write it without quotes: {written}"), written),
         _ => diagnostic.help(format!("write: {key} = true, or {key} = false")),
     });
 }

@@ -16,14 +16,14 @@ pub(super) fn of_root(key: &str) -> Option<&'static str> {
 }
 
 /// A key of a table, with a value.
-pub(super) fn of_key(key: &str, table: &[String], schema: Option<&Value>, root: &Value) -> String {
-    format!("{key} = {}", value(key, table, schema, root))
+pub(super) fn of_key(key: &str, table: &[String], schema: Option<&Value>, written: Written<'_>) -> String {
+    format!("{key} = {}", value(key, table, schema, written))
 }
 
-fn value(key: &str, table: &[String], schema: Option<&Value>, root: &Value) -> String {
+fn value(key: &str, table: &[String], schema: Option<&Value>, Written { root, names }: Written<'_>) -> String {
     let first = table.first().map_or("", String::as_str);
     let last = table.last().map_or("", String::as_str);
-    let file = File { root, table };
+    let file = File { root, names, table };
     let fixed = match (first, last, key) {
         ("environments", _, "account") => "\"111111111111\"",
         ("environments", _, "region") => "\"us-east-1\"",
@@ -81,9 +81,17 @@ fn quoted(name: &str) -> String {
     format!("\"{name}\"")
 }
 
-/// What the file declares, for an example in one of its tables.
+/// What a file says, and the file that declares what it names: itself, or of a file of tests the platform's.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'v> {
+    pub(super) root: &'v Value,
+    pub(super) names: &'v Value,
+}
+
+/// What is declared, for an example in one of the tables of a file.
 struct File<'v> {
     root: &'v Value,
+    names: &'v Value,
     table: &'v [String],
 }
 
@@ -113,7 +121,7 @@ impl<'v> File<'v> {
     fn rule(&self) -> Option<&'v Value> {
         let own = self.around(2)?;
         match self.table.first().map(String::as_str) {
-            Some("tests") => self.root.get("rules")?.get(own.get("rule")?.as_str()?),
+            Some("tests") => self.names.get("rules")?.get(own.get("rule")?.as_str()?),
             _ => Some(own),
         }
     }
@@ -125,13 +133,13 @@ impl<'v> File<'v> {
 
     /// The first name of a table of the root.
     fn first(&self, table: &str) -> Option<&'v str> {
-        entries(self.root.get(table)).map(|(name, _)| name).next()
+        entries(self.names.get(table)).map(|(name, _)| name).next()
     }
 
     /// All readings of the device types that the rule may read.
     fn readings(&self) -> impl Iterator<Item = Declared<'v>> {
         let named = self.of_rule("/device_types/0");
-        let types = entries(self.root.get("device_types"));
+        let types = entries(self.names.get("device_types"));
         types.filter(move |(id, _)| named.is_none_or(|named| named == *id)).flat_map(|(device_type, value)| {
             entries(value.get("readings")).map(move |(metric, reading)| Declared { device_type, metric, reading })
         })
@@ -139,7 +147,11 @@ impl<'v> File<'v> {
 
     fn metric(&self) -> &'v str {
         let of_states = self.of_rule("/type") == Some("state");
-        let fits = |found: &Declared<'_>| matches!(found.kind(), "enum" | "bool") == of_states;
+        let fits = |found: &Declared<'_>| match found.kind() {
+            "enum" | "bool" => of_states,
+            "string" => false,
+            _ => !of_states,
+        };
         self.readings().find(fits).map_or("pressure", |found| found.metric)
     }
 
@@ -154,13 +166,13 @@ impl<'v> File<'v> {
     }
 
     fn attribute(&self) -> &'v str {
-        let types = entries(self.root.get("device_types"));
+        let types = entries(self.names.get("device_types"));
         let mut attributes = types.flat_map(|(_, value)| entries(value.get("attributes")));
         attributes.next().map_or("limit", |(name, _)| name)
     }
 
     fn severity(&self) -> &'v str {
-        let mut declared = entries(self.root.get("severities")).map(|(name, _)| name).peekable();
+        let mut declared = entries(self.names.get("severities")).map(|(name, _)| name).peekable();
         let first = declared.peek().copied();
         declared.find(|name| *name == "high").or(first).unwrap_or("high")
     }

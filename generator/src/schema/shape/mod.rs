@@ -16,6 +16,7 @@ use std::{
 use jsonschema::{ValidationError, ValidationOptions, Validator, error::ValidationErrorKind};
 use serde_json::Value;
 
+use example::Written;
 pub(crate) use words::unknown_key;
 
 use super::{SCHEMA, TESTS_SCHEMA};
@@ -111,11 +112,12 @@ pub(crate) struct Shaped<'v> {
     pub(crate) broken: Broken,
 }
 
-/// Holds a value against a shape. Nothing is said about `spoilt` places, which are all those that could not be said in JSON
-/// and more.
+/// Holds a value against a shape. What it names is declared in `names`: itself, or another file. Nothing is said about
+/// `spoilt` places, which are all those that could not be said in JSON and more.
 pub(crate) fn check<'v>(
     shape: &Shape,
     value: &'v Value,
+    names: &Value,
     document: &Document<'_>,
     spoilt: &[Range<usize>],
 ) -> Shaped<'v> {
@@ -131,7 +133,7 @@ pub(crate) fn check<'v>(
     let mut broken = Broken::default();
     let mut found = Vec::new();
     for error in validator.iter_errors(value) {
-        for problem in problems(shape, &error, value, document) {
+        for problem in problems(shape, &error, Written { root: value, names }, document) {
             removals.extend(problem.remove.clone());
             problem.broken().for_each(|place| broken.add(place));
             let told = spoilt.iter().any(|span| *span == problem.diagnostic.span && !span.is_empty());
@@ -280,7 +282,8 @@ fn unescape(step: &str) -> String {
 }
 
 /// What one error of the validator says in the file's own terms.
-fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: &Document<'_>) -> Vec<Problem> {
+fn problems(shape: &Shape, error: &ValidationError<'_>, written: Written<'_>, document: &Document<'_>) -> Vec<Problem> {
+    let root = written.root;
     let pointer = error.instance_path().as_str().to_owned();
     let keys: Vec<String> = pointer.split('/').skip(1).map(unescape).collect();
     let steps = steps(&keys, root);
@@ -320,8 +323,8 @@ fn problems(shape: &Shape, error: &ValidationError<'_>, root: &Value, document: 
             .collect(),
         ValidationErrorKind::Required { property } => {
             let key = property.as_str().unwrap_or_default().to_owned();
-            let diagnostic = words::empty_table(&keys, instance, schema, root, key_span());
-            let diagnostic = diagnostic.unwrap_or_else(|| words::missing_key(&key, &keys, schema, root, key_span()));
+            let diagnostic = words::empty_table(&keys, instance, schema, written, key_span());
+            let diagnostic = diagnostic.unwrap_or_else(|| words::missing_key(&key, &keys, schema, written, key_span()));
             vec![Problem { missing: Some((pointer.clone(), key)), ..Problem::new(diagnostic, None) }]
         }
         ValidationErrorKind::PropertyNames { error } => {

@@ -10,7 +10,10 @@ use jsonschema::{
 use regex::Regex;
 use serde_json::Value;
 
-use super::{example, steps};
+use super::{
+    example::{self, Written},
+    steps,
+};
 use crate::{
     check::context::{listing, nearest, shown},
     diagnostic::{Code, Diagnostic},
@@ -18,7 +21,7 @@ use crate::{
         contact::PHONE_PATTERN,
         rule::{KINDS, active::CLOCK_PATTERN, flap_limit::FLAP_LIMIT_PATTERN, fleet::PERCENT_PATTERN},
     },
-    schema::types::{DURATION_PATTERN, KEBAB_PATTERN, SHADOW_PATTERN, SIZE_PATTERN, SNAKE_PATTERN},
+    schema::types::{DURATION_PATTERN, Duration, KEBAB_PATTERN, SHADOW_PATTERN, SIZE_PATTERN, SNAKE_PATTERN, Size},
     source::Document,
 };
 
@@ -40,10 +43,18 @@ pub(crate) fn unknown_key(
     let place =
         if table.is_empty() { "at the top of the file".to_owned() } else { format!("in `{}`", table.join(".")) };
     let diagnostic = Diagnostic::new(Code::UnknownKey, span, format!("`{}` is not a key {place}", shown(key)));
-    match nearest(key, free.clone()) {
-        Some(near) => (diagnostic.replace(format!("did you mean `{near}`?"), near), vec![near.to_owned()]),
-        None => (diagnostic.help(format!("keys here: {}", listing(&all))), free.map(str::to_owned).collect()),
+    if let Some(near) = nearest(key, free) {
+        return (diagnostic.replace(format!("did you mean `{near}`?"), near), vec![near.to_owned()]);
     }
+    // A table at the top that is like none may be one of names by another word, where the file has none of these.
+    let of_names = |known: &str| {
+        let shape = schema.and_then(|schema| schema.pointer(&format!("/properties/{known}/additionalProperties")));
+        let named = instance.get(key).and_then(Value::as_object);
+        shape.is_some_and(Value::is_object) && named.is_some_and(|named| named.values().all(Value::is_object))
+    };
+    let absent = all.iter().filter(|known| instance.get(**known).is_none());
+    let meant = absent.filter(|known| !table.is_empty() || of_names(known)).map(|known| (*known).to_owned());
+    (diagnostic.help(format!("keys here: {}", listing(&all))), meant.collect())
 }
 
 /// Whether a table takes a key: that of a rule takes those of its kind, and those of all kinds.
@@ -58,13 +69,13 @@ pub(super) fn missing_key(
     key: &str,
     table: &[String],
     schema: Option<&Value>,
-    root: &Value,
+    written: Written<'_>,
     span: Range<usize>,
 ) -> Diagnostic {
     let owner = if table.is_empty() { "the file".to_owned() } else { format!("`{}`", table.join(".")) };
     let help = match example::of_root(key).filter(|_| table.is_empty()) {
         Some(example) => format!("add before the first table: {example}"),
-        None => format!("add: {}", example::of_key(key, table, schema, root)),
+        None => format!("add: {}", example::of_key(key, table, schema, written)),
     };
     Diagnostic::new(Code::MissingKey, span, format!("{owner} has no `{key}`")).help(help)
 }
@@ -74,7 +85,7 @@ pub(super) fn empty_table(
     table: &[String],
     instance: &Value,
     schema: Option<&Value>,
-    root: &Value,
+    written: Written<'_>,
     span: Range<usize>,
 ) -> Option<Diagnostic> {
     let required = schema.and_then(|schema| schema.get("required")).and_then(Value::as_array)?;
@@ -82,7 +93,7 @@ pub(super) fn empty_table(
     if keys.len() < 2 || table.is_empty() || instance.as_object().is_none_or(|table| !table.is_empty()) {
         return None;
     }
-    let lines: Vec<String> = keys.iter().map(|key| example::of_key(key, table, schema, root)).collect();
+    let lines: Vec<String> = keys.iter().map(|key| example::of_key(key, table, schema, written)).collect();
     let message = format!("`{}` is empty: it has no {}", table.join("."), listing(&keys));
     Some(Diagnostic::new(Code::MissingKey, span, message).help(format!("remove it, or add: {}", lines.join(", "))))
 }
@@ -265,6 +276,33 @@ fn word(kind: &str) -> &'static str {
     }
 }
 
+/// What other languages write, and the word for it.
+const ELSEWHERE: [(&str, &str); 23] = [
+    ("=", "=="),
+    ("===", "=="),
+    ("<>", "!="),
+    ("!", "!="),
+    ("=>", ">="),
+    ("=<", "<="),
+    ("≥", ">="),
+    ("≤", "<="),
+    ("≠", "!="),
+    ("gt", ">"),
+    ("gte", ">="),
+    ("ge", ">="),
+    ("lt", "<"),
+    ("lte", "<="),
+    ("le", "<="),
+    ("eq", "=="),
+    ("ne", "!="),
+    ("boolean", "bool"),
+    ("integer", "int"),
+    ("number", "float"),
+    ("double", "float"),
+    ("text", "string"),
+    ("str", "string"),
+];
+
 /// A word that is none of the allowed ones.
 pub(super) fn not_allowed(name: &str, instance: &Value, options: &Value, span: Range<usize>) -> Diagnostic {
     let words: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -277,7 +315,12 @@ pub(super) fn not_allowed(name: &str, instance: &Value, options: &Value, span: R
     let message = format!("`{name}` cannot be `{}`", shown(written));
     let (own, allowed) = (proposed(&words), allowed(&words));
     let diagnostic = Diagnostic::new(Code::ValueNotAllowed, span, message);
-    match nearest(written, own.iter().copied()).or_else(|| nearest(written, words.iter().copied())) {
+    let elsewhere = ELSEWHERE.iter().find(|(elsewhere, _)| written.eq_ignore_ascii_case(elsewhere));
+    let near = elsewhere
+        .and_then(|(_, word)| own.iter().copied().find(|own| own == word))
+        .or_else(|| nearest(written, own.iter().copied()))
+        .or_else(|| nearest(written, words.iter().copied()));
+    match near {
         Some(near) => diagnostic.replace(format!("did you mean `{near}`? ({allowed})"), format!("\"{near}\"")),
         None => diagnostic.help(allowed),
     }
@@ -309,6 +352,9 @@ pub(super) fn wrong_text(
             if let Ok(number) = text.parse() {
                 return with_unit(name, number, &TIMES, schema, diagnostic);
             }
+            if let Some(meant) = Duration::meant(&text) {
+                return diagnostic.replace(format!("write: \"{meant}\""), format!("\"{meant}\""));
+            }
             let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
             if unit.len() + DIGITS_MAX < text.len() && TIMES.iter().any(|(known, _)| *known == unit) {
                 return diagnostic
@@ -316,8 +362,13 @@ pub(super) fn wrong_text(
             }
             diagnostic.help("a whole number with ms, s, m, h, d, w or y, such as \"5m\"")
         }
-        SIZE_PATTERN => new(Code::InvalidSize, format!("`{text}` is not a size"))
-            .help("a whole number with B, KiB, MiB or GiB, such as \"256MiB\""),
+        SIZE_PATTERN => {
+            let diagnostic = new(Code::InvalidSize, format!("`{text}` is not a size"));
+            match Size::meant(&text) {
+                Some(meant) => diagnostic.replace(format!("write: \"{meant}\""), format!("\"{meant}\"")),
+                None => diagnostic.help("a whole number with B, KiB, MiB or GiB, such as \"256MiB\""),
+            }
+        }
         PHONE_PATTERN => {
             // Marks between digits are left out; whoever wrote something else meant more than digits.
             let is_marked = text.chars().all(|c| c.is_ascii_digit() || "+ -./()".contains(c));

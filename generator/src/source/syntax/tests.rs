@@ -125,3 +125,18 @@ fn a_header_is_written_out() {
         assert_eq!(mistakes[0].replacement.as_deref(), Some(whole));
     }
 }
+
+#[test]
+fn what_stands_twice_is_told_with_the_first() {
+    let told = |text: &str| {
+        let (_, errors) = DeTable::parse_recoverable(text);
+        let found = doubles(&errors, text).remove(0);
+        (found.span.start, found.related.first().map(|first| first.span.start), found.message)
+    };
+    let message = |text: &str| format!("`{text}` is defined twice");
+    assert_eq!(told("[a.b]\n[c]\n[a.b]\n"), (13, Some(1), message("a.b")));
+    assert_eq!(told("[[a]]\n[a.b]\n[[a]]\n[a.b]\n[a.b]\n"), (27, Some(19), message("a.b")));
+    assert_eq!(told("a = 1\n[b]\na = 1\na = 2\n"), (16, Some(10), "`a` is given twice".to_owned()));
+    assert_eq!(told("[a]\n[[a]]\n"), (6, Some(1), "`a` is both one table and a list of tables".to_owned()));
+    assert_eq!(told("a = {}\n[a]\n"), (8, Some(0), message("a")));
+}
