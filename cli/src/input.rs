@@ -13,7 +13,7 @@ use fleetform_generator::{
     platform::{Platform, Project},
 };
 
-use crate::terminal::{Stop, tell};
+use crate::terminal::{Stop, tell_raw};
 
 /// The file that every command reads unless another is named.
 pub(crate) const DEFAULT_FILE: &str = "platform.toml";
@@ -46,7 +46,7 @@ pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
     let Checked { project, diagnostics } = check(path.as_str(), &bytes);
     if !diagnostics.is_empty() {
         let text = String::from_utf8_lossy(&bytes);
-        tell(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
+        tell_raw(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
     }
     project.ok_or_else(Stop::bad_file)
 }

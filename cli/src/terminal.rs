@@ -6,6 +6,8 @@ use std::{
     process::ExitCode,
 };
 
+use fleetform_generator::printable;
+
 /// Exit code: differences or failures were found, or something could not be done.
 pub(crate) const FOUND: u8 = 1;
 /// Exit code: the arguments or a file that they name cannot be used. `clap` ends with the same.
@@ -59,8 +61,14 @@ impl Stop {
     }
 }
 
-/// Prints a result. A reader that has gone away wants no more of it, which is no failure.
+/// Prints a result, with each of its lines [`printable`]. A reader that has gone away wants no more of it, which is not
+/// a failure.
 pub(crate) fn print(text: &str) -> Result<(), Stop> {
+    print_raw(&text.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
+}
+
+/// Prints a result as it is: a script of this program's own.
+pub(crate) fn print_raw(text: &str) -> Result<(), Stop> {
     let mut output = anstream::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -70,7 +78,12 @@ pub(crate) fn print(text: &str) -> Result<(), Stop> {
     }
 }
 
-/// Prints a line beside the result. There is nobody to tell if that fails.
+/// Prints one line of text next to the result, [`printable`] whatever it quotes. A failure to do so has no reader.
 pub(crate) fn tell(line: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    tell_raw(&printable(&line.to_string()));
+}
+
+/// Prints text next to the result as it is: rendered diagnostics, which have lines and styles of their own.
+pub(crate) fn tell_raw(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }

@@ -8,7 +8,7 @@ use crate::{
     folder::{self, DEFAULT_OUT},
     input::{self, File},
     platform_files::PlatformFiles,
-    terminal::{Stop, print, tell},
+    terminal::{Stop, print, tell, tell_raw},
 };
 
 /// Find every mistake in a platform file
@@ -68,7 +68,7 @@ impl Check {
         let report = files.report(&checked, self.format.into());
         match self.format {
             FormatName::Full | FormatName::Concise if report.is_empty() => {}
-            FormatName::Full | FormatName::Concise => tell(report.trim_end()),
+            FormatName::Full | FormatName::Concise => tell_raw(report.trim_end()),
             FormatName::Json | FormatName::Github | FormatName::Sarif => print(&report)?,
         }
         let errors = checked.diagnostics().filter(|diagnostic| diagnostic.is_error()).count();

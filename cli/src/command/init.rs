@@ -32,7 +32,8 @@ impl Init {
                 .help("name another file: fleetform init FILE"),
             _ => Stop::bad_input(format_args!("cannot write `{path}`: {error}")),
         })?;
-        tell(format_args!("wrote {path}\nnext: set the account and the contact in it, then run `fleetform generate`"));
+        tell(format_args!("wrote {path}"));
+        tell("next: set the account and the contact in it, then run `fleetform generate`");
         Ok(())
     }
 }

@@ -143,12 +143,8 @@ impl Arguments {
                 let devices = members.iter().map(|member| member.id.as_str());
                 let made = TestCa::prepare(folder, platform, (&address.host, address.port), devices)?;
                 if self.prepare {
-                    tell(format_args!(
-                        "{} devices have certificates in {}\nstart the broker: mosquitto -c {}",
-                        members.len(),
-                        made.devices(),
-                        made.configuration()
-                    ));
+                    tell(format_args!("{} devices have certificates in {}", members.len(), made.devices()));
+                    tell(format_args!("start the broker: mosquitto -c {}", made.configuration()));
                     return Ok(());
                 }
                 (made.devices(), Some(made.authority()))

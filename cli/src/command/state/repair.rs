@@ -9,7 +9,7 @@ use fleetform_engine::{
 use super::{line, stopped};
 use crate::{
     deployed::{Deployed, Mapping, Target, now},
-    terminal::{Stop, print, tell},
+    terminal::{Stop, print, tell, tell_raw},
 };
 
 /// How long after the last run of a function may have ended its event source counts as quiet.
@@ -57,7 +57,7 @@ impl Repair {
                     drive::repair((&log, &rule_sets, &stream), &settings, shard, &plan).await.map_err(refused)?;
                 print(&text(&done))?;
             }
-            tell(next_step(&mapping, number, self.dry_run));
+            tell_raw(&next_step(&mapping, number, self.dry_run));
             Ok(())
         })
     }
