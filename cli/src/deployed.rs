@@ -72,7 +72,7 @@ pub(crate) struct Mapping {
 impl Deployed {
     /// Finds the function, unless it is named, and asks it where everything is.
     pub(crate) async fn find(platform: &Platform, function: Option<&str>) -> Result<Self, Stop> {
-        let config = found::config(platform).await;
+        let config = found::config(platform).await?;
         let lambda = aws_sdk_lambda::Client::new(&config);
         let name = match function {
             Some(name) => name.to_owned(),

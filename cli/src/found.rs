@@ -1,10 +1,11 @@
 //! What is deployed, found: the way to AWS, and what CloudFormation named after an environment's stack. A logical id
 //! follows the stack's name, and it begins with a capital letter, as no other environment's name does.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_lambda::error::DisplayErrorContext;
+use aws_credential_types::provider::{ProvideCredentials as _, error::CredentialsError};
+use aws_sdk_lambda::error::{ErrorMetadata, ProvideErrorMetadata as _};
 use fleetform_generator::platform::Platform;
 
 use crate::terminal::Stop;
@@ -47,10 +48,27 @@ impl Sought {
     }
 }
 
-/// Credentials as the AWS command finds them, and the region of the platform's environment.
-pub(crate) async fn config(platform: &Platform) -> SdkConfig {
+/// Credentials as the AWS command finds them, and the region of the platform's environment. Ends the command if there are
+/// no credentials: the first call would only fail less clearly.
+pub(crate) async fn config(platform: &Platform) -> Result<SdkConfig, Stop> {
     let region = Region::new(platform.environment.region.to_string());
-    aws_config::defaults(BehaviorVersion::latest()).region(region).load().await
+    let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
+    if let Some(provider) = config.credentials_provider() {
+        provider.provide_credentials().await.map_err(|error| no_credentials(platform, &error))?;
+    }
+    Ok(config)
+}
+
+fn no_credentials(platform: &Platform, error: &CredentialsError) -> Stop {
+    let environment = &platform.environment;
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => Stop::failed("there are no AWS credentials"),
+        error => Stop::failed(format_args!("cannot load AWS credentials: {}", in_words(error))),
+    }
+    .help(format_args!(
+        "set AWS_PROFILE, or log in with `aws sso login`, for account {} of environment `{}`",
+        environment.account, environment.id
+    ))
 }
 
 /// Waits for something on this thread.
@@ -89,13 +107,37 @@ pub(crate) fn check_region(platform: &Platform) -> Result<(), Stop> {
 }
 
 /// A call that did not succeed.
-pub(crate) fn failed(what: &str, error: impl std::error::Error) -> Stop {
-    Stop::failed(format_args!("cannot {what}: {}", in_words(error)))
+pub(crate) fn failed(what: &str, error: impl Error + 'static) -> Stop {
+    Stop::failed(format_args!("cannot {what}: {}", in_words(&error)))
 }
 
-/// An error of AWS's clients with all that led to it.
-pub(crate) fn in_words(error: impl std::error::Error) -> String {
-    DisplayErrorContext(error).to_string()
+/// An error of AWS's clients and what led to it, each message once and on one line.
+pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in std::iter::successors(Some(error), |error| error.source()) {
+        let message = message(cause).split_whitespace().collect::<Vec<_>>().join(" ");
+        if said.iter().any(|before| before.contains(&message)) {
+            continue;
+        }
+        if said.last().is_some_and(|before| is_hollow(before) || message.contains(before.as_str())) {
+            said.pop();
+        }
+        said.push(message);
+    }
+    said.join(": ")
+}
+
+/// Whether a message of AWS's clients only announces the one of its cause.
+fn is_hollow(message: &str) -> bool {
+    matches!(message, "dispatch failure" | "service error" | "other") || message.starts_with("unhandled error")
+}
+
+/// The message of one error. That of a service's answer is written like a structure of Rust.
+fn message(error: &(dyn Error + 'static)) -> String {
+    match error.downcast_ref::<ErrorMetadata>() {
+        Some(answer) => [answer.code(), answer.message()].into_iter().flatten().collect::<Vec<_>>().join(": "),
+        None => error.to_string(),
+    }
 }
 
 /// The name of the stack of a platform's environment.
@@ -105,7 +147,44 @@ pub(crate) fn stack_name(platform: &Platform) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_lambda::{
+        error::{ConnectorError, SdkError},
+        operation::list_functions::ListFunctionsError,
+    };
+    use fleetform_generator::check;
+
     use super::*;
+
+    const PLATFORM: &[u8] = include_bytes!("../tests/cli/explain.in/platform.toml");
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Cause {
+        said: &'static str,
+        source: Option<Box<Cause>>,
+    }
+
+    #[test]
+    fn a_call_that_fails_says_why_in_a_sentence() {
+        let inner = Cause { said: "no route\n  to host", source: None };
+        let outer = Cause { said: "error trying to connect: no route to host", source: Some(Box::new(inner)) };
+        let error: SdkError<Cause, ()> = SdkError::dispatch_failure(ConnectorError::io(outer.into()));
+        assert_eq!(in_words(&error), "io error: error trying to connect: no route to host");
+        let answer = ErrorMetadata::builder().code("AccessDeniedException").message("not authorized").build();
+        let error = SdkError::service_error(ListFunctionsError::generic(answer), ());
+        assert_eq!(in_words(&error), "AccessDeniedException: not authorized");
+    }
+
+    #[test]
+    fn missing_credentials_name_the_account_that_they_are_for() {
+        let project = check("platform.toml", PLATFORM).project.expect("a sound platform");
+        let platform = &project.environments[&project.default_environment];
+        let stop = |error| format!("{:?}", no_credentials(platform, &error));
+        let missing = stop(CredentialsError::not_loaded("no providers in chain provided credentials"));
+        assert!(missing.contains("there are no AWS credentials") && missing.contains("account 111111111111"), "{missing}");
+        let expired = stop(CredentialsError::provider_error("the SSO session has expired"));
+        assert!(expired.contains("cannot load AWS credentials") && expired.contains("has expired"), "{expired}");
+    }
 
     #[test]
     fn what_belongs_to_another_environment_is_not_taken() {

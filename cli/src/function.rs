@@ -28,7 +28,7 @@ pub(crate) struct Failure {
 impl Function {
     /// The one of a platform that is sought, unless it is named.
     pub(crate) async fn open(platform: &Platform, sought: &Sought, named: Option<&str>) -> Result<Self, Stop> {
-        let client = Client::new(&config(platform).await);
+        let client = Client::new(&config(platform).await?);
         let name = match named {
             Some(name) => name.to_owned(),
             None => find(&client, platform, sought).await?,

@@ -39,7 +39,7 @@ pub(crate) fn put(platform: &Platform, stream: Option<&str>, key: &str, record: 
 
 /// A client and the name of a platform's stream, which is found unless it is named, and made sure of.
 pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<(Client, String), Stop> {
-    let client = Client::new(&config(platform).await);
+    let client = Client::new(&config(platform).await?);
     let name = match stream {
         Some(name) => name.to_owned(),
         None => find(&client, platform).await?,

@@ -43,7 +43,7 @@ impl Aws {
         put.map(drop).map_err(|error| CallError {
             call: "put the device record".to_owned(),
             code: String::new(),
-            message: found::in_words(error),
+            message: found::in_words(&error),
         })
     }
 }

@@ -29,8 +29,8 @@ impl From<CallError> for Stop {
 
 /// The registry that a platform's environment lies in.
 pub(crate) async fn open(platform: &Platform) -> Result<Iot, Stop> {
-    let config = found::config(platform).await;
-    let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no credentials of AWS"))?;
+    let config = found::config(platform).await?;
+    let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no AWS credentials"))?;
     let http = http_client().map_err(|error| Stop::failed(format_args!("cannot connect to AWS: {error}")))?;
     let backoff_ms = std::env::var(BACKOFF_VARIABLE).ok().and_then(|value| value.parse().ok());
     let patience = Patience { attempts: ATTEMPTS, backoff_ms: backoff_ms.unwrap_or(BACKOFF_MS) };

@@ -77,7 +77,7 @@ impl Target {
     /// Does something with the deployed table.
     fn with<T>(&self, platform: &Platform, act: impl AsyncFnOnce(Table) -> Result<T, Stop>) -> Result<T, Stop> {
         wait(async {
-            let client = Client::new(&config(platform).await);
+            let client = Client::new(&config(platform).await?);
             let name = match &self.table {
                 Some(name) => name.clone(),
                 None => find(&client, platform).await?,
