@@ -11,6 +11,9 @@ use fleetform_generator::{MANIFEST, Manifest, Tree, sha256};
 use super::DEFAULT_OUT;
 use crate::terminal::Stop;
 
+/// How a line begins that git puts between the sides of a conflict.
+const CONFLICT: &[u8] = b"<<<<<<< ";
+
 /// What is to become of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -133,8 +136,21 @@ fn owned(out: &Utf8Path, tree: &Tree) -> Result<BTreeMap<Utf8PathBuf, Option<Str
     Ok(owned)
 }
 
+/// The manifest at a path, or none where there is no file. Ends the command if there is a file that is not a manifest:
+/// without one, everything in the folder would count as written by others.
 fn manifest(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Manifest>, Stop> {
-    Ok(content(out, path)?.as_deref().and_then(Manifest::parse))
+    let Some(bytes) = content(out, path)? else { return Ok(None) };
+    Manifest::parse(&bytes).map(Some).ok_or_else(|| {
+        let path = out.join(path);
+        if bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(CONFLICT)) {
+            Stop::bad_input(format_args!("cannot read `{path}`: it has the conflict markers of a merge")).help(
+                format_args!("restore it from either side of the merge, or delete `{out}`; then generate again"),
+            )
+        } else {
+            Stop::bad_input(format_args!("cannot read `{path}`: it is not a manifest of this version of fleetform"))
+                .help("restore it as it was last committed, or generate into another folder with --out")
+        }
+    })
 }
 
 /// The names that a rendering has directly in its folder.
