@@ -17,6 +17,9 @@ use crate::terminal::Stop;
 /// The longest line: the largest record of a stream in base64, with room for what stands around it.
 const LINE_BYTES_MAX: u64 = 2 << 20;
 
+/// What some editors put before the text of a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A log as far as it could be read.
 #[derive(Default)]
 pub(crate) struct Log {
@@ -101,13 +104,14 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, bytes: &[u8]) {
+        let bytes = if self.line == 0 { bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes) } else { bytes };
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             self.line += 1;
             return;
         }
         let record = serde_json::from_slice::<Value>(bytes)
-            .map_err(|error| format!("this is not JSON: {error}"))
+            .map_err(|error| format!("this is not JSON: {}", on_its_line(&error)))
             .and_then(|value| self.record(value, bytes));
         match record {
             Ok(record) => {
@@ -183,6 +187,12 @@ impl<'a> Reader<'a> {
         self.now = self.now.max(said);
         self.now.ok_or_else(|| "there is no time in it, nor in a line above".to_owned())
     }
+}
+
+/// An error of JSON that is one line, without the number of that line in it.
+fn on_its_line(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    error.to_string().replace(&place, &format!(" at column {}", error.column()))
 }
 
 /// What the device sent, out of a wrapped message.
@@ -278,6 +288,14 @@ mod tests {
         let bad: Vec<usize> = log.bad.iter().map(|(line, _)| *line).collect();
         assert_eq!(bad, [1, 3, 4, 6, 7, 8, 9], "{:?}", log.bad);
         assert_eq!(log.records.iter().map(|record| record.line).collect::<Vec<_>>(), [2, 5]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let message = r#"{"timestamp":"2026-01-31T10:30:00Z","readings":{"pressure":1}}"#;
+        let log = log(&[&format!("\u{feff}{message}"), &format!("\u{feff}{message}")]);
+        assert_eq!(log.records.iter().map(|record| record.line).collect::<Vec<_>>(), [1]);
+        assert_eq!(log.bad, [(2, "this is not JSON: expected value at column 1".to_owned())]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use fleetform_engine::{
     units::{Millis, Timestamp},
     verdict::{Standing, Verdict, Why, WhyNot},
 };
+use fleetform_generator::printable;
 use serde_json::{Value, json};
 
 /// Rows around a mark, and at both ends of a run of like rows, that are always shown.
@@ -38,6 +39,8 @@ pub(crate) struct Row {
     pub(crate) standing: Option<Standing>,
     /// Why.
     pub(crate) reason: Reason,
+    /// What the reason does not say of what came, as a gap before it.
+    pub(crate) notes: Vec<String>,
     /// What is to be seen at this row, as a failed expectation.
     pub(crate) marks: Vec<String>,
 }
@@ -172,6 +175,14 @@ impl Reason {
     }
 }
 
+impl Row {
+    /// The notes and the reason as one sentence.
+    fn text(&self, clock: Clock) -> String {
+        let reason = Some(self.reason.text(clock)).filter(|reason| !reason.is_empty());
+        self.notes.iter().cloned().chain(reason).collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// The rows as a table. Of many rows in a row that say the same, only the first and the last are shown.
 pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
     let shown = shown(rows);
@@ -189,7 +200,7 @@ pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
                 Some(line) => format!("{line}: {}", row.came),
                 None => row.came.clone(),
             };
-            [clock.time(row.at), came, standing, row.reason.text(clock)]
+            [clock.time(row.at), came, standing, row.text(clock)].map(|cell| printable(&cell).into_owned())
         })
         .collect();
     let width = |column: usize| {
@@ -224,7 +235,7 @@ fn close_gap(text: &mut String, width: usize, left_out: &mut usize) {
 
 /// Which rows are shown: those at which something changes, those with marks, and their neighbours.
 fn shown(rows: &[Row]) -> Vec<bool> {
-    let kind = |row: &Row| (row.standing.as_ref().map(state), row.reason.words());
+    let kind = |row: &Row| (row.standing.as_ref().map(state), row.reason.words(), row.notes.is_empty());
     let mut shown = vec![false; rows.len()];
     for index in 0..rows.len() {
         let changes = index == 0 || kind(&rows[index]) != kind(&rows[index - 1]);
@@ -253,7 +264,7 @@ pub(crate) fn json(rows: &[Row], clock: Clock) -> Value {
             "since": row.standing.as_ref().and_then(since).map(calendar),
             "told": told,
             "reason": reason,
-            "text": row.reason.text(clock),
+            "text": row.text(clock),
         });
         if let Some(line) = row.line {
             json["line"] = json!(line);
@@ -277,6 +288,7 @@ mod tests {
             came: format!("pressure={}", 60 + minute),
             standing: Some(standing),
             reason: Reason::Judged(verdict),
+            notes: Vec::new(),
             marks: Vec::new(),
         }
     }

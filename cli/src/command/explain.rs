@@ -1,14 +1,14 @@
 //! `fleetform explain`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::{Args, ValueEnum};
 use fleetform_engine::{
     compiled::Compiled,
     effect::AlertState,
     ids::{DeviceId, RuleId},
-    rule_set::{Condition, Rule, RuleSet},
+    rule_set::{Condition, Rule, RuleSet, TimestampFormat},
     session::{self, Answer, Place, Session},
     units::Timestamp,
     verdict::Judgement,
@@ -24,11 +24,15 @@ use fleetform_generator::{
 use serde_json::{Value, json};
 
 use crate::{
+    gap::Gaps,
     input::{self, File},
-    record_log::{self, Logged},
+    record_log::{self, Log, Logged},
     terminal::{Stop, print, tell},
     timeline::{self, Clock, Reason, Row},
 };
+
+/// Devices of a log that an error names.
+const DEVICES_SHOWN: usize = 12;
 
 /// Say step by step why a rule did or did not fire on a device
 ///
@@ -92,8 +96,14 @@ impl Explain {
         let device = DeviceId::new(&self.device).map_err(Stop::bad_input)?;
         let log = record_log::read(&self.log, &set.message, device.as_str())?;
         let rules = Arc::new(Compiled::new(&set, RuleSet::sha256(&set.to_bytes())));
-        let mut story =
-            Story { set: &set, rule, device: &device, session: Session::new(&set, rules.clone()), rows: Vec::new() };
+        let mut story = Story {
+            gaps: Gaps::new(&set.rules[rule], self.device_type.as_deref().and_then(|id| set.device_types.get(id))),
+            set: &set,
+            rule,
+            device: &device,
+            session: Session::new(&set, rules.clone()),
+            rows: Vec::new(),
+        };
         if let (Some(registered), Some(first)) = (self.registration(platform)?, log.records.first()) {
             // Any registration in the log is newer.
             story.session.take(device.as_str(), &registered.record(0, first.arrived_at), first.arrived_at);
@@ -116,10 +126,10 @@ impl Explain {
                 serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
             }
         })?;
-        story.close();
         for (line, problem) in &log.bad {
             tell(format_args!("{}:{line}: {problem}", self.log));
         }
+        story.close(&log, &self.log)?;
         if log.bad.is_empty() { Ok(()) } else { Err(Stop::found()) }
     }
 
@@ -128,8 +138,10 @@ impl Explain {
         match Registration::new(platform, &self.device, device_type, zone, &self.attributes) {
             Ok(registration) => Ok(Some(registration)),
             Err(errors) => {
-                let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                Err(Stop::bad_input(all.join("\nerror: ")))
+                for error in &errors {
+                    tell(format_args!("error: {error}"));
+                }
+                Err(Stop::bad_file())
             }
         }
     }
@@ -141,6 +153,7 @@ struct Story<'s> {
     rule: &'s RuleId,
     device: &'s DeviceId,
     session: Session<'s>,
+    gaps: Gaps,
     rows: Vec<Row>,
 }
 
@@ -148,7 +161,9 @@ impl Story<'_> {
     /// Takes a record. Those of other devices only let time pass, unless the rule says something at them.
     fn take(&mut self, record: &Logged) {
         let answer = self.session.take(&record.partition_key, &record.data, record.arrived_at);
+        self.learn_type(record, &answer);
         let values = self.values(record);
+        let times = self.times(record, &answer);
         let before = self.rows.len();
         for judgement in &answer.judgements {
             if judgement.rule != *self.rule || !self.is_about(judgement) {
@@ -156,6 +171,8 @@ impl Story<'_> {
             }
             let own = values.iter().find(|(at, _)| *at == Some(judgement.at));
             let own = own.or_else(|| values.first().filter(|_| values.len() == 1));
+            let is_own = !judgement.by_timer && judgement.zone().is_none();
+            let gap = self.gaps.take(judgement).filter(|_| is_own);
             self.rows.push(Row {
                 at: judgement.at,
                 line: Some(record.line),
@@ -168,12 +185,13 @@ impl Story<'_> {
                 },
                 standing: Some(judgement.standing),
                 reason: Reason::Judged(judgement.verdict),
+                notes: times.iter().filter(|_| is_own).cloned().chain(gap).collect(),
                 marks: Vec::new(),
             });
         }
         let is_rule_set = answer.counts.unusable_rule_sets > 0;
         if self.rows.len() == before && (record.partition_key == self.device.as_str() || is_rule_set) {
-            let (word, text) = self.unjudged(&answer);
+            let (word, text) = self.unjudged(&answer, record.message.as_ref());
             let said: Vec<&str> = values.iter().map(|(_, value)| value.as_str()).collect();
             self.rows.push(Row {
                 at: record.arrived_at,
@@ -181,6 +199,7 @@ impl Story<'_> {
                 came: said.join(" "),
                 standing: self.place().map(|place| place.standing),
                 reason: Reason::Unjudged { word, text },
+                notes: times,
                 marks: Vec::new(),
             });
         }
@@ -234,8 +253,50 @@ impl Story<'_> {
         samples.filter_map(|(at, sample)| value(sample).map(|value| (at, written(value)))).collect()
     }
 
+    /// Keeps the type with which a record registers the device.
+    fn learn_type(&mut self, record: &Logged, answer: &Answer) {
+        if answer.counts.registrations == 0 || record.partition_key != self.device.as_str() {
+            return;
+        }
+        let registered: Option<Value> = serde_json::from_slice(&record.data).ok();
+        let device_type = registered.as_ref().and_then(|record| record.get("type")).and_then(Value::as_str);
+        self.gaps = Gaps::new(&self.set.rules[self.rule], device_type.and_then(|id| self.set.device_types.get(id)));
+    }
+
+    /// What is to be said of times that the device's message states and that were not taken.
+    fn times(&self, record: &Logged, answer: &Answer) -> Vec<String> {
+        let format = &self.set.message;
+        let Some(message) = record.message.as_ref().filter(|_| record.partition_key == self.device.as_str()) else {
+            return Vec::new();
+        };
+        if answer.counts.future > 0 {
+            return vec!["its time lies too far ahead, so the ingest time was taken".to_owned()];
+        }
+        if answer.counts.untimed == 0 {
+            return Vec::new();
+        }
+        let samples = session::samples(format, message).into_iter().filter(|(at, _)| at.is_none());
+        let mut stated = samples.filter_map(|(_, sample)| session::at_path(sample, &format.timestamp));
+        let expected = match format.timestamp_format {
+            TimestampFormat::Rfc3339 => "a time of RFC 3339",
+            TimestampFormat::EpochS => "a number of seconds since 1970",
+            TimestampFormat::EpochMs => "a number of milliseconds since 1970",
+        };
+        let told = |stated| format!("its `{}` {stated} is not {expected}, so the ingest time was taken", format.timestamp);
+        stated.find(|stated| !stated.is_null()).map(told).into_iter().collect()
+    }
+
+    /// Why an alarm is none that the rule counts, if its code is the reason.
+    fn other_alarm(&self, message: &Value) -> Option<String> {
+        let Condition::DeviceAlarm { codes } = &self.set.rules[self.rule].condition else { return None };
+        let code = message.get("code").and_then(Value::as_str)?;
+        let listed: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
+        let is_other = !codes.is_empty() && !codes.contains(code);
+        is_other.then(|| format!("the rule does not count alarm `{code}`: its codes are {}", listed.join(", ")))
+    }
+
     /// Why a record of the device moved nothing, or what it did without a sample.
-    fn unjudged(&self, answer: &Answer) -> (&'static str, String) {
+    fn unjudged(&self, answer: &Answer, message: Option<&Value>) -> (&'static str, String) {
         let counts = &answer.counts;
         let ended = answer.effects.alerts.iter().find_map(|alert| match &alert.state {
             AlertState::Resolved { reason } if alert.rule == *self.rule => Some(json!(reason)),
@@ -256,24 +317,43 @@ impl Story<'_> {
             ("too_old", "older than `message.max_past`: not evaluated".to_owned())
         } else if counts.unread > 0 {
             ("unread", "on a channel that no rule reads".to_owned())
+        } else if let Some(why) = message.and_then(|message| self.other_alarm(message)) {
+            ("other_alarm", why)
         } else {
             ("nothing_read", "nothing in it that the rule reads".to_owned())
         }
     }
 
-    /// Says what stands at the end, where that needs a word.
-    fn close(&self) {
-        if self.place().is_some() {
-            return;
-        }
+    /// Says what stands at the end, where that needs a word. A device of which the log has nothing is an error.
+    fn close(&self, log: &Log, path: &Utf8Path) -> Result<(), Stop> {
         let (rule, device) = (self.rule, self.device);
+        if self.rows.is_empty() && !log.records.iter().any(|record| record.partition_key == device.as_str()) {
+            return Err(nothing_of(device, log, path));
+        }
+        if self.place().is_some() {
+            return Ok(());
+        }
         if self.set.rules.get(rule).is_some_and(|rule| !rule.enabled) {
             tell(format_args!("note: rule `{rule}` is disabled"));
         } else if self.session.is_registered(device) {
             tell(format_args!("note: rule `{rule}` does not cover the type and zone of `{device}`, or it is retired"));
         } else {
             tell(format_args!("note: `{device}` is not registered in the log"));
-            tell("  help: say what it is: --type TYPE --zone ZONE");
+            tell("  help: give its type and zone: --type TYPE --zone ZONE");
         }
+        Ok(())
+    }
+}
+
+/// The end of a command whose log has nothing of its device, with the devices that it has.
+fn nothing_of(device: &DeviceId, log: &Log, path: &Utf8Path) -> Stop {
+    let sent = log.records.iter().filter(|record| record.message.is_some());
+    let known: BTreeSet<&str> = sent.map(|record| record.partition_key.as_str()).collect();
+    let named: Vec<String> = known.iter().take(DEVICES_SHOWN).map(|id| format!("`{id}`")).collect();
+    let stop = Stop::failed(format_args!("`{path}` has no record of device `{device}`"));
+    match known.len().saturating_sub(DEVICES_SHOWN) {
+        _ if known.is_empty() => stop,
+        0 => stop.help(format_args!("it has records of {}", named.join(", "))),
+        more => stop.help(format_args!("it has records of {} and {more} more", named.join(", "))),
     }
 }

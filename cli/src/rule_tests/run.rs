@@ -15,7 +15,10 @@ use fleetform_engine::{
 };
 use fleetform_generator::platform::rule_test::{ALARM_OFF, ALARM_ON, Expectation, ExpectedState, RuleTest, Series};
 
-use crate::timeline::{self, Clock, Reason, Row};
+use crate::{
+    gap::Gaps,
+    timeline::{self, Clock, Reason, Row},
+};
 
 /// The first device of every test; others have a number behind this.
 const DEVICE: &str = "test-device";
@@ -71,6 +74,7 @@ pub(crate) fn run(set: &RuleSet, rules: &Arc<Compiled>, test: &RuleTest) -> Ran 
         test,
         device: devices[0].0.clone(),
         is_fleet: set.rules.get(&test.rule).is_some_and(|rule| matches!(rule.condition, Condition::Fleet { .. })),
+        gaps: Gaps::new(&set.rules[&test.rule], set.device_types.get(&test.device_type)),
         heard: Heard::default(),
         rows: Vec::new(),
         failures: Vec::new(),
@@ -130,6 +134,7 @@ struct Trial<'t> {
     device: DeviceId,
     /// The rule stands in a zone and not on a device.
     is_fleet: bool,
+    gaps: Gaps,
     heard: Heard,
     rows: Vec<Row>,
     failures: Vec<Failure>,
@@ -198,6 +203,9 @@ impl<'t> Trial<'t> {
 
     /// Notes what a record did to the rule.
     fn follow(&mut self, at: Timestamp, came: String, is_time_alone: bool, answer: Answer) {
+        let is_here = |judgement: &&Judgement| judgement.rule == self.test.rule && judgement.device == self.device;
+        let gaps = answer.judgements.iter().filter(is_here).filter_map(|judgement| self.gaps.take(judgement));
+        let gaps: Vec<String> = gaps.collect();
         let (by_timer, by_sample): (Vec<&Judgement>, Vec<&Judgement>) = (answer.judgements.iter())
             .filter(|judgement| judgement.rule == self.test.rule)
             .filter(|judgement| judgement.zone().is_none_or(|zone| zone == self.test.zone))
@@ -209,6 +217,7 @@ impl<'t> Trial<'t> {
                 came: timeline::TIME_ALONE.to_owned(),
                 standing: Some(judgement.standing),
                 reason: Reason::Judged(judgement.verdict),
+                notes: Vec::new(),
                 marks: Vec::new(),
             });
         }
@@ -224,7 +233,7 @@ impl<'t> Trial<'t> {
         };
         if let Some(reason) = reason {
             let standing = self.place().map(|place| place.standing);
-            self.rows.push(Row { at, line: None, came, standing, reason, marks: Vec::new() });
+            self.rows.push(Row { at, line: None, came, standing, reason, notes: gaps, marks: Vec::new() });
         }
         // A fleet rule stands in the zones around the test's, too.
         let is_here = |alert: &Alert| alert.rule == self.test.rule && alert.zone == self.test.zone;
