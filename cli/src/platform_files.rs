@@ -9,7 +9,7 @@ use fleetform_generator::{
 
 use crate::{
     input,
-    terminal::{Stop, tell},
+    terminal::{Stop, print, tell_raw},
 };
 
 /// How the names of files of tests end.
@@ -91,15 +91,21 @@ impl<'p> PlatformFiles<'p> {
         }
     }
 
-    /// For a command other than `check`: what is wrong with any of the files is told, and errors end the command.
+    /// For a command other than `check`: reports what is wrong with any of the files, and ends the command where that is an
+    /// error. `is_json` if the command's result is JSON: then errors are as well, in the place of the result.
     pub(crate) fn sound(
         self,
         earlier: &Earlier,
         environment: Option<&str>,
+        is_json: bool,
     ) -> Result<(Project, TestFile, Vec<TestFile>), Stop> {
         let checked = self.check(earlier, environment);
+        if is_json && checked.diagnostics().any(Diagnostic::is_error) {
+            print(&self.report(&checked, Format::Json))?;
+            return Err(Stop::bad_file());
+        }
         if checked.diagnostics().next().is_some() {
-            tell(self.report(&checked, Format::Full).trim_end());
+            tell_raw(self.report(&checked, Format::Full).trim_end());
         }
         let project = checked.platform.project.ok_or_else(Stop::bad_file)?;
         let own = TestFile { path: self.path.to_owned(), bytes: self.bytes, tests: Vec::new() };

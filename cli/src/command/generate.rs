@@ -33,7 +33,7 @@ pub(crate) struct Generate {
 impl Generate {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let files = PlatformFiles::read(&self.file.file)?;
-        let (project, ..) = files.sound(&folder::earlier(&self.out), self.env.as_deref())?;
+        let (project, ..) = files.sound(&folder::earlier(&self.out), self.env.as_deref(), false)?;
         let selection = match &self.env {
             Some(name) => Selection::Only(input::environment(&project, name)?),
             None => Selection::All,

@@ -17,6 +17,7 @@ use crate::mqtt;
 use crate::{deployed, live, sender};
 use crate::{
     input::{self, File},
+    out_file::{self, unwritable},
     terminal::{Stop, tell},
 };
 
@@ -62,7 +63,7 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "TEMPLATE", default_value = "sim-{n:5}", value_parser = NameTemplate::parse)]
     name: NameTemplate,
     /// The file to write; unless given, standard output
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = out_file::path)]
     out: Option<Utf8PathBuf>,
     /// Register the devices on the deployed platform's telemetry stream, and put each message there when its time comes
     #[cfg(feature = "aws")]
@@ -245,17 +246,11 @@ fn to_file(
     if path.canonicalize().is_ok_and(|path| platform.canonicalize().is_ok_and(|platform| platform == path)) {
         return Err(Stop::bad_input(format_args!("`{path}` is the platform file")).help("name another file to write"));
     }
-    let unwritable = |error: io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
-    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // A log is no secret: it may be read by whoever the user's mask lets read a new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(unwritable)?;
+    let file = out_file::create(path)?;
     let mut output = BufWriter::new(&file);
-    let written = write(fleet, registrations, &mut output).map_err(unwritable)?;
+    let written = write(fleet, registrations, &mut output).map_err(|error| unwritable(path, &error))?;
     drop(output);
-    file.persist(path).map_err(|error| unwritable(error.error))?;
+    file.persist(path).map_err(|error| unwritable(path, &error.error))?;
     Ok(written)
 }
 

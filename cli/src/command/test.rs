@@ -36,7 +36,7 @@ pub(crate) struct Test {
 enum FormatName {
     /// A line for each test, and the timeline of one that failed
     Full,
-    /// One JSON document, with every step of every test
+    /// One JSON document, with every step of every test; of files with errors, the document of `check`
     Json,
     /// JUnit XML
     Junit,
@@ -46,7 +46,7 @@ impl Test {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let environment = self.env.as_deref();
         let files = PlatformFiles::read(&self.file.file)?;
-        let (project, own, beside) = files.sound(&Earlier::default(), environment)?;
+        let (project, own, beside) = files.sound(&Earlier::default(), environment, matches!(self.format, FormatName::Json))?;
         let platform = input::platform(&project, environment)?;
         let own = TestFile { tests: platform.tests.clone(), ..own };
         let files = std::iter::once(own).chain(beside).collect();

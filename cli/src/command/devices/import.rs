@@ -38,8 +38,9 @@ impl Import {
             for (line, problem) in &problems {
                 tell(format_args!("error: {manifest}:{line}: {problem}"));
             }
-            Stop::bad_input(format_args!("{manifest} has {} problems: nothing was done", problems.len()))
-                .help("mend them and run this again")
+            let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
+            Stop::bad_input(format_args!("{manifest} has {count} problem{s}: nothing was done"))
+                .help("fix what is reported and run this again")
         })?;
         if let Some(row) = rows.iter().find(|row| server_keys && row.request.is_some()) {
             return Err(Stop::bad_input(format_args!("{} made a request of its own", row.wanted.device)).help(

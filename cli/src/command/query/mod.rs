@@ -16,6 +16,7 @@ use crate::{
     found::{self, Sought},
     function::Function,
     input::{self, DEFAULT_FILE},
+    out_file,
     terminal::{Stop, tell},
 };
 use output::Output;
@@ -68,7 +69,7 @@ pub(crate) struct Query {
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
     /// The file to write; unless given, standard output
-    #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
+    #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"), value_parser = out_file::path)]
     output: Option<Utf8PathBuf>,
     /// The function `query`; unless given, the one that the environment's stack made
     #[arg(long, value_name = "NAME")]
