@@ -119,7 +119,7 @@ impl Mapping {
                 let failure_bucket = arn.split_once(":s3:::").map(|(_, bucket)| bucket.to_owned());
                 Ok(Self { id: id.to_owned(), state: state.to_owned(), since: Timestamp(since), failure_bucket })
             }
-            _ => Err(Stop::failed("Lambda does not say how the event source stands")),
+            _ => Err(Stop::failed("Lambda does not report the state of the event source")),
         }
     }
 }
@@ -127,10 +127,10 @@ impl Mapping {
 /// Which deployed platform.
 #[derive(Args, Debug)]
 pub(crate) struct Target {
-    /// The function `evaluate`; unless given, the one that the environment's stack made
+    /// The function `evaluate`; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file

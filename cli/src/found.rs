@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::{ProvideCredentials as _, error::CredentialsError};
-use aws_sdk_lambda::error::{ErrorMetadata, ProvideErrorMetadata as _};
+use aws_sdk_lambda::error::ErrorMetadata;
 use fleetform_generator::platform::Platform;
 
 use crate::terminal::Stop;
@@ -30,9 +30,9 @@ impl Sought {
         let found: Vec<String> = names.into_iter().filter(|name| self.is_it(name, &stack)).collect();
         match found.as_slice() {
             [name] => Ok(name.clone()),
-            [] => Err(Stop::failed(format_args!("{what} of `{stack}` is not there"))
-                .help(format_args!("deploy the environment, or name it with {option}"))),
-            several => Err(Stop::failed(format_args!("these may all be {what}: {}", several.join(", ")))
+            [] => Err(Stop::failed(format_args!("{what} of `{stack}` does not exist"))
+                .help(format_args!("deploy the environment, or name the resource with {option}"))),
+            several => Err(Stop::failed(format_args!("{what} is ambiguous: {}", several.join(", ")))
                 .help(format_args!("name it with {option}: it is the stack's output {output}"))),
         }
     }
@@ -84,10 +84,10 @@ pub(crate) fn check_account(platform: &Platform, what: &str, arn: &str) -> Resul
         return Ok(());
     }
     Err(Stop::failed(format_args!(
-        "{what} lies in account {account}, and environment `{}` in {}",
+        "{what} is in account {account}, but environment `{}` is in {}",
         platform.environment.id, platform.environment.account
     ))
-    .help("take credentials of the right account"))
+    .help("use credentials of the environment's account"))
 }
 
 /// Ends the command if the variables for AWS's region name another than the platform file: whoever set them may be about
@@ -97,10 +97,8 @@ pub(crate) fn check_region(platform: &Platform) -> Result<(), Stop> {
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
         if let Some(set) = std::env::var(name).ok().filter(|set| !set.is_empty() && set != region) {
             let environment = &platform.environment.id;
-            return Err(Stop::failed(format_args!(
-                "{name} is {set}, and environment `{environment}` lies in {region}"
-            ))
-            .help(format_args!("set {name}={region} if that is meant")));
+            return Err(Stop::failed(format_args!("{name} is {set}, but environment `{environment}` is in {region}"))
+                .help(format_args!("set {name}={region}, or choose another environment with --env")));
         }
     }
     Ok(())
@@ -114,7 +112,7 @@ pub(crate) fn failed(what: &str, error: impl Error + 'static) -> Stop {
 /// An error of AWS's clients and what led to it, each message once and on one line.
 pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
-    for cause in std::iter::successors(Some(error), |error| error.source()) {
+    for cause in std::iter::successors(Some(error), |error| (**error).source()) {
         let message = message(cause).split_whitespace().collect::<Vec<_>>().join(" ");
         if said.iter().any(|before| before.contains(&message)) {
             continue;
@@ -181,7 +179,10 @@ mod tests {
         let platform = &project.environments[&project.default_environment];
         let stop = |error| format!("{:?}", no_credentials(platform, &error));
         let missing = stop(CredentialsError::not_loaded("no providers in chain provided credentials"));
-        assert!(missing.contains("there are no AWS credentials") && missing.contains("account 111111111111"), "{missing}");
+        assert!(
+            missing.contains("there are no AWS credentials") && missing.contains("account 111111111111"),
+            "{missing}"
+        );
         let expired = stop(CredentialsError::provider_error("the SSO session has expired"));
         assert!(expired.contains("cannot load AWS credentials") && expired.contains("has expired"), "{expired}");
     }

@@ -46,7 +46,8 @@ impl Gaps {
             Standing::Inactive => self.is_flatline,
             Standing::Firing { .. } => false,
         };
-        begins_again.then(|| format!("began again: nothing came for {}, max_gap is {}", length(silence), length(max_gap)))
+        begins_again
+            .then(|| format!("began again: nothing came for {}, max_gap is {}", length(silence), length(max_gap)))
     }
 }
 

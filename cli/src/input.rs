@@ -34,7 +34,7 @@ pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>, Stop> {
     read.map(|_| bytes).map_err(|error| {
         let stop = Stop::bad_input(format_args!("cannot read `{path}`: {error}"));
         match error.kind() {
-            io::ErrorKind::NotFound if path == DEFAULT_FILE => stop.help("`fleetform init` writes one to start from"),
+            io::ErrorKind::NotFound if path == DEFAULT_FILE => stop.help("`fleetform init` writes one to start with"),
             _ => stop,
         }
     })
@@ -62,6 +62,6 @@ pub(crate) fn environment<'p>(project: &'p Project, name: &str) -> Result<&'p En
     project.environments.get_key_value(name).map(|(id, _)| id).ok_or_else(|| {
         let known: Vec<String> = project.environments.keys().map(|id| format!("`{id}`")).collect();
         Stop::bad_input(format_args!("there is no environment `{name}`"))
-            .help(format_args!("it has {}", known.join(", ")))
+            .help(format_args!("the environments are {}", known.join(", ")))
     })
 }

@@ -48,7 +48,7 @@ pub(crate) fn send(
         while run.sender.waiting() > 0 {
             run.sender.put().await?;
         }
-        tell(format_args!("the devices are registered on {}; they begin to send", run.sender.stream()));
+        tell(format_args!("the devices are registered on {} and start to send", run.sender.stream()));
         run.follow(fleet).await?;
         Ok(Sent { retried: run.sender.retried(), ..run.sent })
     })

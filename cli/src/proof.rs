@@ -97,7 +97,7 @@ fn write_one(text: &mut String, environment: &str, proof: &Proof) {
             .expect(INFALLIBLE);
     }
     for case in proof.surprises() {
-        let end = if case.is { "is allowed and must not be" } else { "is not allowed and must be" };
+        let end = if case.is { "is allowed but must not be" } else { "is not allowed but must be" };
         writeln!(text, "SURPRISE: {}: {} {end}: {}", case.client, case.operation, case.why).expect(INFALLIBLE);
     }
     let allowed = proof.cases.iter().filter(|case| case.must).count();

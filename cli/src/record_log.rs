@@ -58,7 +58,7 @@ pub(crate) fn read(path: &Utf8Path, format: &MessageFormat, device: &str) -> Res
         }
         if taken as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n') {
             skip_line(&mut file).map_err(unreadable)?;
-            reader.refuse(format!("it is longer than {LINE_BYTES_MAX} bytes"));
+            reader.refuse(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
         } else {
             reader.line(&bytes);
         }
@@ -141,21 +141,21 @@ impl<'a> Reader<'a> {
         let text = |key: &str| match line.get(key) {
             Some(Value::String(text)) => Ok(text.clone()),
             Some(Value::Number(number)) => Ok(number.to_string()),
-            _ => Err(format!("`{key}` is missing, or is neither text nor a number")),
+            _ => Err(format!("`{key}` is missing, or is neither a string nor a number")),
         };
         let (shard, number, partition_key) = (text("shard")?, text("seq")?, text("pk")?);
         let number = SequenceNumber::new(&number).map_err(|error| format!("`seq`: {error}"))?;
-        let arrived_at = line.get("arr").and_then(time).ok_or("`arr` is missing, or is no time")?;
+        let arrived_at = line.get("arr").and_then(time).ok_or("`arr` is missing, or is not a time")?;
         let data = match (line.get("data_b64"), line.get("data")) {
             (Some(Value::String(data)), None) => {
                 STANDARD.decode(data).map_err(|error| format!("`data_b64` is not base64: {error}"))?
             }
             (None, Some(Value::String(text))) => text.clone().into_bytes(),
             (None, Some(value)) => value.to_string().into_bytes(),
-            _ => return Err("a record has `data_b64`, or `data` as it is".to_owned()),
+            _ => return Err("a record has either `data_b64` or `data`".to_owned()),
         };
         if self.numbers.get(&shard).is_some_and(|newest| *newest >= number) {
-            return Err(format!("`seq` {number} does not come after that of the shard's record before it"));
+            return Err(format!("`seq` {number} is not above that of the shard's previous record"));
         }
         self.numbers.insert(shard, number);
         self.now = self.now.max(Some(arrived_at));
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
     /// When a record arrived that says a time, or none: records of a stream arrive one after the other.
     fn arrival(&mut self, said: Option<Timestamp>) -> Result<Timestamp, String> {
         self.now = self.now.max(said);
-        self.now.ok_or_else(|| "there is no time in it, nor in a line above".to_owned())
+        self.now.ok_or_else(|| "it states no time, and neither does any line above".to_owned())
     }
 }
 

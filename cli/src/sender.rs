@@ -128,8 +128,8 @@ impl<T: Entry> Sender<T> {
         };
         self.vain = if count == all { self.vain + 1 } else { 0 };
         if self.vain > VAIN_MAX {
-            return Err(Stop::failed(format_args!("the stream `{}` takes no record: {code}", self.name))
-                .help("it may have too few shards for as much at once"));
+            return Err(Stop::failed(format_args!("the stream `{}` accepts no records: {code}", self.name))
+                .help("it may have too few shards for this rate"));
         }
         tokio::time::sleep(WAIT_LONGEST.min(WAIT_FIRST * 2_u32.pow(self.vain.min(8)))).await;
         Ok(taken)

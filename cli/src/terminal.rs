@@ -78,6 +78,14 @@ pub(crate) fn print_raw(text: &str) -> Result<(), Stop> {
     }
 }
 
+/// Returns a number with its noun, as in `1 device` and `2 devices`.
+pub(crate) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
+}
+
 /// Prints one line of text next to the result, [`printable`] whatever it quotes. A failure to do so has no reader.
 pub(crate) fn tell(line: impl Display) {
     tell_raw(&printable(&line.to_string()));

@@ -144,32 +144,34 @@ impl Reason {
         match self {
             Self::Unjudged { text, .. } => text.clone(),
             Self::Judged(Verdict::Send(why)) => match why {
-                Why::Fired { suppressed: 0 } => "somebody is told".to_owned(),
+                Why::Fired { suppressed: 0 } => "a notice is sent".to_owned(),
                 Why::Fired { suppressed } => {
-                    format!("somebody is told now, of {suppressed} held back since the last time")
+                    format!("a notice is sent, for {suppressed} firings held back since the last one")
                 }
-                Why::Resolved => "over: somebody is told".to_owned(),
-                Why::Repeated => "somebody is told again".to_owned(),
-                Why::Flapping => "somebody is told that it flaps".to_owned(),
+                Why::Resolved => "over: a notice is sent".to_owned(),
+                Why::Repeated => "a notice is sent again".to_owned(),
+                Why::Flapping => "a notice is sent that the rule flaps".to_owned(),
             },
             Self::Judged(Verdict::Hold(why_not)) => match why_not {
                 WhyNot::Inactive => "the condition does not hold".to_owned(),
-                WhyNot::Pending { until } => format!("it holds; fires at {} if it goes on", clock.time(*until)),
+                WhyNot::Pending { until } => {
+                    format!("the condition holds; fires at {} if it still does", clock.time(*until))
+                }
                 WhyNot::TooFewSamples { seen: 1 } => "only 1 sample so far".to_owned(),
                 WhyNot::TooFewSamples { seen } => format!("only {seen} samples so far"),
-                WhyNot::NothingToCompare => "there is nothing to compare with yet".to_owned(),
+                WhyNot::NothingToCompare => "no earlier sample to compare with".to_owned(),
                 WhyNot::Learning { samples } => {
-                    format!("what is normal is not known yet ({samples} samples learned)")
+                    format!("still learning what is normal ({samples} samples so far)")
                 }
-                WhyNot::AlreadySent => "somebody was told before".to_owned(),
-                WhyNot::CoolingDown { until } => format!("nobody is told before {}: cooldown", clock.time(*until)),
-                WhyNot::TooLate { delay } => format!("nobody is told: it came {} late", length(*delay)),
-                WhyNot::Flapping { until } => format!("nobody is told: it flaps until {}", clock.time(*until)),
-                WhyNot::Muted { until } => format!("nobody is told before {}: muted", clock.time(*until)),
+                WhyNot::AlreadySent => "a notice was sent before".to_owned(),
+                WhyNot::CoolingDown { until } => format!("no notice before {}: cooldown", clock.time(*until)),
+                WhyNot::TooLate { delay } => format!("no notice: the sample came {} late", length(*delay)),
+                WhyNot::Flapping { until } => format!("no notice: the rule flaps until {}", clock.time(*until)),
+                WhyNot::Muted { until } => format!("no notice before {}: muted", clock.time(*until)),
                 WhyNot::OutsideHours => "outside the rule's hours".to_owned(),
-                WhyNot::Forgotten => "the samples stopped before it had held for long enough".to_owned(),
-                WhyNot::Shadow => "nobody is told: a shadow rule".to_owned(),
-                WhyNot::NeverSent => "over, and nobody had been told".to_owned(),
+                WhyNot::Forgotten => "the samples stopped before the condition had held for long enough".to_owned(),
+                WhyNot::Shadow => "no notice: a shadow rule".to_owned(),
+                WhyNot::NeverSent => "over; no notice had been sent".to_owned(),
             },
         }
     }
@@ -228,7 +230,7 @@ pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
 
 fn close_gap(text: &mut String, width: usize, left_out: &mut usize) {
     if *left_out > 0 {
-        let _ = writeln!(text, "{:>width$}  {left_out} more like it", "…");
+        let _ = writeln!(text, "{:>width$}  {left_out} similar rows", "…");
         *left_out = 0;
     }
 }
@@ -314,14 +316,14 @@ mod tests {
         let expected = "
    0s  pressure=60  inactive           the condition does not hold
    1m  pressure=61  inactive           the condition does not hold
-    …  7 more like it
+    …  7 similar rows
    9m  pressure=69  inactive           the condition does not hold
   10m  pressure=70  inactive           the condition does not hold
 > expected firing
   11m  pressure=71  inactive           the condition does not hold
-    …  7 more like it
+    …  7 similar rows
   19m  pressure=79  inactive           the condition does not hold
-  20m  pressure=80  pending since 20m  it holds; fires at 25m if it goes on
+  20m  pressure=80  pending since 20m  the condition holds; fires at 25m if it still does
 ";
         assert_eq!(format!("\n{table}"), expected, "\n{table}");
     }

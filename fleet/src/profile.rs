@@ -86,10 +86,10 @@ pub enum BadMix {
     #[error("there is no profile `{0}`")]
     Unknown(String),
     /// A share is no number.
-    #[error("`{0}` is no share: write a whole number up to 1000000")]
+    #[error("`{0}` is not a share: write a whole number up to 1000000")]
     Share(String),
     /// A profile stands there twice.
-    #[error("profile `{0}` stands there twice")]
+    #[error("profile `{0}` is given twice")]
     Twice(&'static str),
     /// No device would have a profile.
     #[error("all shares are 0")]

@@ -34,12 +34,12 @@ use crate::{
 /// Devices of a log that an error names.
 const DEVICES_SHOWN: usize = 12;
 
-/// Say step by step why a rule did or did not fire on a device
+/// Explain step by step why a rule did or did not fire on a device
 ///
-/// Takes a log of what devices sent, puts it through the engine that evaluates the stream, and prints where the rule
-/// stood after each record of the device, and why. A fleet rule is told of in the device's zone, at the records of all
-/// devices that change anything there. A line of the log is a message as a device sends it, a record as the
-/// stream has it, or a record with its place: `{"kind":"rec","shard","seq","pk","arr","data_b64"}`.
+/// Runs a log of what devices sent through the engine that evaluates the stream, and prints the state of the rule after each
+/// record of the device, and why. A fleet rule is shown for the device's zone, at the records of all devices that change
+/// anything there. A line of the log is a message as a device sends it, a record as the stream has it, or a record with its
+/// place: `{"kind":"rec","shard","seq","pk","arr","data_b64"}`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
     /// The rule
@@ -50,19 +50,19 @@ pub(crate) struct Explain {
     /// The device
     #[arg(long, value_name = "DEVICE")]
     device: String,
-    /// The log, one JSON document a line
+    /// The log, one JSON document per line
     #[arg(long, value_name = "FILE")]
     log: Utf8PathBuf,
-    /// The device's type, where the log does not register it
+    /// The device's type, if the log does not register the device
     #[arg(long = "type", value_name = "TYPE", requires = "zone")]
     device_type: Option<String>,
-    /// The device's zone, where the log does not register it
+    /// The device's zone, if the log does not register the device
     #[arg(long, value_name = "ZONE", requires = "device_type")]
     zone: Option<String>,
-    /// A value of its own for an attribute of its device type; may be given for each attribute
+    /// The device's own value for an attribute of its type; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = name_and_value, requires = "device_type")]
     attributes: Vec<(String, String)>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// How the steps are written
@@ -72,7 +72,7 @@ pub(crate) struct Explain {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatName {
-    /// A line for each step; of many that say the same, the first and the last
+    /// One line per step; of a run of equal steps only the first and the last
     Full,
     /// One JSON document with every step
     Json,
@@ -91,7 +91,7 @@ impl Explain {
         let (rule, _) = set.rules.get_key_value(self.rule.as_str()).ok_or_else(|| {
             let known: Vec<String> = set.rules.keys().map(|id| format!("`{id}`")).collect();
             Stop::bad_input(format_args!("there is no rule `{}`", self.rule))
-                .help(format_args!("there are {}", known.join(", ")))
+                .help(format_args!("the rules are {}", known.join(", ")))
         })?;
         let device = DeviceId::new(&self.device).map_err(Stop::bad_input)?;
         let log = record_log::read(&self.log, &set.message, device.as_str())?;
@@ -179,7 +179,7 @@ impl Story<'_> {
                 came: if judgement.by_timer {
                     timeline::TIME_ALONE.to_owned()
                 } else if judgement.zone().is_some() {
-                    format!("said by {}", record.partition_key)
+                    format!("from {}", record.partition_key)
                 } else {
                     own.map(|(_, value)| value.clone()).unwrap_or_default()
                 },
@@ -282,7 +282,8 @@ impl Story<'_> {
             TimestampFormat::EpochS => "a number of seconds since 1970",
             TimestampFormat::EpochMs => "a number of milliseconds since 1970",
         };
-        let told = |stated| format!("its `{}` {stated} is not {expected}, so the ingest time was taken", format.timestamp);
+        let told =
+            |stated| format!("its `{}` {stated} is not {expected}, so the ingest time was taken", format.timestamp);
         stated.find(|stated| !stated.is_null()).map(told).into_iter().collect()
     }
 
@@ -302,25 +303,28 @@ impl Story<'_> {
             AlertState::Resolved { reason } if alert.rule == *self.rule => Some(json!(reason)),
             AlertState::Resolved { .. } | AlertState::Firing => None,
         });
-        let ended = ended.as_ref().and_then(Value::as_str).map(|reason| format!("; its alert is over: {reason}"));
+        let ended = ended.as_ref().and_then(Value::as_str).map(|reason| format!("; its alert ended: {reason}"));
         if let Some(row) = answer.effects.quarantined.first() {
             ("set_aside", format!("set aside as {}: {}", row.reason, row.detail))
         } else if counts.registrations > 0 {
             ("registered", format!("registered{}", ended.unwrap_or_default()))
         } else if counts.stale_registrations > 0 {
-            ("stale_registration", "a registration that is not newer: ignored".to_owned())
+            ("stale_registration", "ignored: a registration that is not newer".to_owned())
         } else if counts.unusable_rule_sets > 0 {
-            ("other_rule_set", "another rule set is put in force here; this is told by that of the file".to_owned())
+            (
+                "other_rule_set",
+                "another rule set comes into force here; this explanation keeps to the one of the file".to_owned(),
+            )
         } else if counts.late > 0 {
-            ("late", "late, or sent twice: not evaluated".to_owned())
+            ("late", "not evaluated: late, or sent twice".to_owned())
         } else if counts.too_old > 0 {
-            ("too_old", "older than `message.max_past`: not evaluated".to_owned())
+            ("too_old", "not evaluated: older than `message.max_past`".to_owned())
         } else if counts.unread > 0 {
-            ("unread", "on a channel that no rule reads".to_owned())
+            ("unread", "not evaluated: on a channel that no rule reads".to_owned())
         } else if let Some(why) = message.and_then(|message| self.other_alarm(message)) {
             ("other_alarm", why)
         } else {
-            ("nothing_read", "nothing in it that the rule reads".to_owned())
+            ("nothing_read", "it has nothing that the rule reads".to_owned())
         }
     }
 

@@ -8,24 +8,24 @@ use crate::{
     folder::{self, Changes, DEFAULT_OUT},
     input::{self, DEFAULT_FILE, File},
     platform_files::PlatformFiles,
-    terminal::{Stop, print, tell},
+    terminal::{Stop, counted, print, tell},
 };
 
 /// Write stacks, policies, rule sets, scripts and contracts
 ///
-/// Reads the platform file and the tests beside it as `check` does. Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
+/// Reads the platform file and the tests next to it as `check` does. Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
 /// changed or removed, and a run that is killed or cannot write leaves the folder as it was.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
     file: File,
-    /// Write only this environment, and what all of them share
+    /// Write only this environment, and what all environments share
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The folder to write
     #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
     out: Utf8PathBuf,
-    /// Write nothing; fail if the folder is not as it would be written
+    /// Write nothing; fail if the folder is not up to date
     #[arg(long)]
     check: bool,
 }
@@ -83,10 +83,11 @@ impl Generate {
             return Ok(());
         }
         tell(format_args!(
-            "{} is not what {} generates: {} files differ",
+            "{} is not what {} generates: {} {}",
             self.out,
             self.file.file,
-            changes.files.len()
+            counted(changes.files.len(), "file"),
+            if changes.files.len() == 1 { "differs" } else { "differ" }
         ));
         let mut command = "fleetform generate".to_owned();
         if self.file.file != DEFAULT_FILE {

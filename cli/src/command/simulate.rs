@@ -18,7 +18,7 @@ use crate::{deployed, live, sender};
 use crate::{
     input::{self, File},
     out_file::{self, unwritable},
-    terminal::{Stop, tell},
+    terminal::{Stop, counted, tell},
 };
 
 /// When a run begins unless it is said, a Monday: the moment at which tests of rules begin.
@@ -32,45 +32,45 @@ const PROGRESS_STEPS: f64 = 20.0;
 
 /// Write what a fleet of simulated devices would send
 ///
-/// Makes devices as the platform file counts them, and writes the records that the topic rules would put on the telemetry
-/// stream, one a line: first the devices' registrations, then every message in the order in which it arrives. The same
-/// arguments give the same bytes. `fleetform explain --log` reads them. With `--live` they go onto the stream of a deployed
-/// platform instead, as time passes, and with `--mqtt` to a message broker, each from a connection of its own.
+/// Creates as many devices as the platform file states, and writes the records that the topic rules would put on the
+/// telemetry stream, one per line: first the devices' registrations, then every message in the order of arrival. The same
+/// arguments give the same bytes. `fleetform explain --log` reads them. With `--live` the records go onto the stream of a
+/// deployed platform instead, in real time, and with `--mqtt` to a message broker, over one connection per device.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     #[command(flatten)]
     file: File,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// How long the devices send
     #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = length)]
     length: Millis,
-    /// When they begin; with `--live` and `--mqtt` it is now
+    /// When they start; with `--live` and `--mqtt` it is now
     #[arg(long, value_name = "RFC3339", default_value = START, value_parser = moment)]
     start: Timestamp,
-    /// What all that is left to chance follows from
+    /// Seed for everything random
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Devices of each type in each zone, in the place of the platform file's `count`
+    /// Devices of each type in each zone, instead of the platform file's `count`
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     per_zone: Option<u32>,
-    /// How the devices behave, with shares: `steady=9,malformed=1`. There are steady, daily, step, drift, stuck, burst,
-    /// silence, skew, duplicates, disorder and malformed; unless given, a mix of all
+    /// How the devices behave, with shares: `steady=9,malformed=1`. The profiles are steady, daily, step, drift, stuck,
+    /// burst, silence, skew, duplicates, disorder and malformed; defaults to a mix of all
     #[arg(long, value_name = "PROFILES")]
     profiles: Option<Mix>,
-    /// What the devices are called, with `{type}`, `{zone}` and the device's number of so many digits or more, `{n:WIDTH}`
+    /// Names of the devices, with `{type}`, `{zone}` and the device's number, padded with zeros to a width: `{n:WIDTH}`
     #[arg(long, value_name = "TEMPLATE", default_value = "sim-{n:5}", value_parser = NameTemplate::parse)]
     name: NameTemplate,
-    /// The file to write; unless given, standard output
+    /// The file to write; defaults to standard output
     #[arg(long, value_name = "FILE", value_parser = out_file::path)]
     out: Option<Utf8PathBuf>,
-    /// Register the devices on the deployed platform's telemetry stream, and put each message there when its time comes
+    /// Register the devices on the deployed platform's telemetry stream, and put each message there at its time
     #[cfg(feature = "aws")]
     #[arg(long, conflicts_with_all = ["out", "start"])]
     #[cfg_attr(feature = "mqtt", arg(conflicts_with = "mqtt"))]
     live: bool,
-    /// The stream; unless given, the one that the environment's stack made
+    /// The stream; defaults to the one of the environment's stack
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "NAME", requires = "live")]
     stream: Option<String>,
@@ -121,15 +121,15 @@ impl Simulate {
             let records = keys.zip(registrations).map(|(key, data)| sender::Record { key, data }).collect();
             let sent = live::send(platform, self.stream.as_deref(), &mut fleet, records)?;
             tell(format_args!(
-                "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
-                sent.messages, sent.samples, sent.malformed
+                "{} sent {} with {}; {} of the messages are malformed",
+                counted(devices, "device"),
+                counted(sent.messages, "message"),
+                counted(sent.samples, "sample"),
+                sent.malformed
             ));
             tell(format_args!("profiles: {by_profile}"));
             let late = sent.latest_ms as f64 / 1_000.0;
-            tell(format_args!(
-                "records refused and put again: {}; the latest message was {late:.1} s late",
-                sent.retried
-            ));
+            tell(format_args!("records retried: {}; the latest message was {late:.1} s late", sent.retried));
             return Ok(());
         }
         let written = match &self.out {
@@ -143,8 +143,11 @@ impl Simulate {
             Some(path) => to_file(path, &self.file.file, &mut fleet, &registrations)?,
         };
         tell(format_args!(
-            "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
-            written.messages, written.samples, written.malformed
+            "{} sent {} with {}; {} of the messages are malformed",
+            counted(devices, "device"),
+            counted(written.messages, "message"),
+            counted(written.samples, "sample"),
+            written.malformed
         ));
         tell(format_args!("profiles: {by_profile}"));
         Ok(())
@@ -174,11 +177,13 @@ impl Simulate {
         let devices: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
         if devices == 0 {
             return Err(Stop::bad_input("no device type has a `count`, so there are no devices to simulate")
-                .help("say how many there are in each zone: fleetform simulate --per-zone 10"));
+                .help("give their number in each zone: fleetform simulate --per-zone 10"));
         }
         if devices > DEVICES_MAX {
-            return Err(Stop::bad_input(format_args!("{devices} devices are too many: there may be {DEVICES_MAX}"))
-                .help("simulate fewer with --per-zone"));
+            return Err(Stop::bad_input(format_args!(
+                "{devices} devices are too many: at most {DEVICES_MAX} can be simulated"
+            ))
+            .help("simulate fewer with --per-zone"));
         }
         Ok(groups)
     }
@@ -191,7 +196,7 @@ impl Simulate {
                 "environment `{}` is protected, and simulated devices would raise alerts there",
                 environment.id
             ))
-            .help("name an environment that is not, with --env"));
+            .help("choose an unprotected environment with --env"));
         }
         #[cfg(feature = "aws")]
         if self.live {
@@ -220,7 +225,7 @@ impl Simulate {
                 .map(|registration| registration.record(revision, start))
                 .map_err(|errors| {
                     let error = errors.first().expect("there is no failure without an error");
-                    Stop::bad_input(error).help("choose names that fit with --name, such as SN-{n:6}")
+                    Stop::bad_input(error).help("choose matching names with --name, such as SN-{n:6}")
                 })
         });
         registrations.collect()

@@ -63,10 +63,8 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     if earlier.as_ref().is_some_and(|manifest| manifest.rule_set.is_some()) {
         // Taken for what environments share, it would have all of the environment's files removed.
         let above = out.parent().filter(|above| !above.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-        return Err(Stop::bad_input(format_args!(
-            "`{out}` is the folder of one environment, which has a part in `{above}`"
-        ))
-        .help(format_args!("generate with --out {above}, or into another folder")));
+        return Err(Stop::bad_input(format_args!("`{out}` is the folder of one environment, and part of `{above}`"))
+            .help(format_args!("generate with --out {above}, or into another folder")));
     }
     let earlier = earlier.map(|manifest| manifest.environments).unwrap_or_default();
     let top_level: BTreeSet<String> = top_level(tree).map(str::to_owned).chain(earlier).collect();
@@ -143,9 +141,8 @@ fn manifest(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Manifest>, Stop> {
     Manifest::parse(&bytes).map(Some).ok_or_else(|| {
         let path = out.join(path);
         if bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(CONFLICT)) {
-            Stop::bad_input(format_args!("cannot read `{path}`: it has the conflict markers of a merge")).help(
-                format_args!("restore it from either side of the merge, or delete `{out}`; then generate again"),
-            )
+            Stop::bad_input(format_args!("cannot read `{path}`: it has the conflict markers of a merge"))
+                .help(format_args!("restore it from either side of the merge, or delete `{out}`; then generate again"))
         } else {
             Stop::bad_input(format_args!("cannot read `{path}`: it is not a manifest of this version of fleetform"))
                 .help("restore it as it was last committed, or generate into another folder with --out")
@@ -174,14 +171,14 @@ fn is_folder(out: &Utf8Path) -> Result<bool, Stop> {
         Ok(found) if found.is_symlink() => Err(is_link(out)),
         Ok(found) if found.is_dir() => Ok(true),
         Ok(_) => Err(Stop::bad_input(format_args!("`{out}` is not a folder"))
-            .help(format_args!("name a folder with --out; without it, `{DEFAULT_OUT}` is written"))),
+            .help(format_args!("give a folder with --out; the default is `{DEFAULT_OUT}`"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Stop::bad_input(format_args!("cannot read `{out}`: {error}"))),
     }
 }
 
 fn is_link(path: &Utf8Path) -> Stop {
-    Stop::bad_input(format_args!("`{path}` is a symbolic link, and nothing is written through one"))
+    Stop::bad_input(format_args!("`{path}` is a symbolic link, and fleetform does not write through links"))
         .help("remove it, or generate into another folder with --out")
 }
 

@@ -24,10 +24,10 @@ pub(crate) fn earlier(out: &Utf8Path) -> Earlier {
         let added = read.and_then(|bytes| earlier.add(entry.file_name(), &bytes).map_err(|error| error.to_string()));
         if let Err(error) = added {
             tell(format_args!(
-                "warning: cannot read `{path}`: {error}; so readings are not compared with the table of `{}`",
+                "warning: cannot read `{path}`: {error}; readings are not compared with the table of `{}`",
                 entry.file_name()
             ));
-            tell("  help: take the file as it was last committed");
+            tell("  help: restore the file as it was last committed");
         }
     }
     earlier
@@ -41,7 +41,7 @@ fn rule_set(path: &Utf8Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is behind a link"));
     }
     if fs::metadata(path)?.len() > RULE_SET_BYTES_MAX as u64 {
-        return Err(io::Error::other("it is larger than any rule set"));
+        return Err(io::Error::other("it is larger than a rule set can be"));
     }
     fs::read(path)
 }

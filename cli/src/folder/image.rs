@@ -48,7 +48,7 @@ pub(super) fn write(out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<()
         // Those that hold something are not removed.
         missing.iter().for_each(|folder| drop(fs::remove_dir(folder)));
         let stop = Stop::bad_input(format_args!("cannot write `{place}`: {error}"));
-        if is_half_done { stop } else { stop.help(format_args!("{out} is as it was; mend this and generate again")) }
+        if is_half_done { stop } else { stop.help(format_args!("{out} is unchanged; fix this and generate again")) }
     })
 }
 
@@ -138,7 +138,7 @@ pub(super) fn trade_all(image: &Utf8Path, out: &Utf8Path, names: &[&Utf8Path]) -
         let mut is_half_done = false;
         for done in names[..index].iter().rev() {
             if let Err(error) = trade(&image.join(done), &out.join(done)) {
-                tell(format_args!("warning: what {} was is kept in {}: {error}", out.join(done), image.join(done)));
+                tell(format_args!("warning: the earlier {} is kept in {}: {error}", out.join(done), image.join(done)));
                 is_half_done = true;
             }
         }
@@ -273,7 +273,7 @@ impl Old {
         }
         let _ = fs::remove_dir(image);
         if image.exists() {
-            tell(format_args!("warning: files that came up while this ran are kept in {image}"));
+            tell(format_args!("warning: files that appeared during this run are kept in {image}"));
         }
     }
 }

@@ -39,7 +39,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::{
     clock::now,
     setting::setting,
-    terminal::{Stop, tell},
+    terminal::{Stop, counted, tell},
 };
 use certificates::Trust;
 use connection::Broker;
@@ -64,23 +64,23 @@ const FILES: u64 = 100;
 /// How the fleet is to be sent over MQTT.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Arguments {
-    /// Connect each device to an MQTT broker with its own certificate, and send each message there when its time comes
+    /// Connect each device to an MQTT broker with its own certificate, and send each message there at its time
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["out", "start"])]
     mqtt: Option<Address>,
     /// The folder of the devices' certificates, `<device>.crt` and `<device>.key`
     #[arg(long, value_name = "FOLDER", requires = "mqtt")]
     certificates: Option<Utf8PathBuf>,
-    /// The certificate of whoever signed the broker's; unless given, those that this machine trusts
+    /// The certificate of the authority that signed the broker's; defaults to the authorities that this machine trusts
     #[arg(long, value_name = "FILE", requires = "certificates")]
     ca: Option<Utf8PathBuf>,
-    /// A folder for a certificate authority of one's own: what is missing there is made, for the devices and for a broker
-    /// on this machine, with mosquitto's configuration
+    /// A folder for your own test certificate authority: creates what is missing there, for the devices and for a broker on
+    /// this machine, with a configuration of mosquitto
     #[arg(long, value_name = "FOLDER", requires = "mqtt", conflicts_with = "certificates")]
     test_ca: Option<Utf8PathBuf>,
-    /// Make what `--test-ca` makes, and connect to nobody
+    /// Create what `--test-ca` creates, and connect nowhere
     #[arg(long, requires = "test_ca")]
     prepare: bool,
-    /// The most devices that connect in a second
+    /// Maximum number of devices that connect in one second
     #[arg(long, value_name = "NUMBER", requires = "mqtt", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connects_per_second: u32,
 }
@@ -143,7 +143,11 @@ impl Arguments {
                 let devices = members.iter().map(|member| member.id.as_str());
                 let made = TestCa::prepare(folder, platform, (&address.host, address.port), devices)?;
                 if self.prepare {
-                    tell(format_args!("{} devices have certificates in {}", members.len(), made.devices()));
+                    tell(format_args!(
+                        "certificates of {} are in {}",
+                        counted(members.len(), "device"),
+                        made.devices()
+                    ));
                     tell(format_args!("start the broker: mosquitto -c {}", made.configuration()));
                     return Ok(());
                 }
@@ -152,7 +156,7 @@ impl Arguments {
             (None, Some(folder)) => (folder.clone(), self.ca.clone()),
             (None, None) => {
                 return Err(Stop::bad_input("devices need certificates")
-                    .help("name their folder with --certificates, or a folder to make them in with --test-ca"));
+                    .help("give their folder with --certificates, or a folder to create them in with --test-ca"));
             }
         };
         allow_files(members.len() as u64 + FILES)?;
@@ -195,7 +199,7 @@ impl Arguments {
             let took = begin.elapsed();
             let known = shared.tally.known.load(Relaxed);
             tell(format_args!(
-                "{known} devices are connected to {address}, after {:.1} s; they begin to send",
+                "{known} devices are connected to {address} after {:.1} s; they start to send",
                 took.as_secs_f64()
             ));
             let begin = report::Begin::new(&shared.tally);
@@ -258,7 +262,7 @@ fn allow_files(files: u64) -> Result<(), Stop> {
     }
     let wanted = Rlimit { current: Some(files), maximum: limits.maximum };
     let too_few = || {
-        Stop::failed(format_args!("this process may have no {files} files open, which so many devices need"))
+        Stop::failed(format_args!("this process may not open {files} files, which so many devices need"))
             .help("raise the limit for it (ulimit -Hn), or simulate fewer devices with --per-zone")
     };
     if limits.maximum.is_some_and(|maximum| maximum < files) {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::tally::Tally;
-use crate::terminal::{Stop, tell};
+use crate::terminal::{Stop, counted, tell};
 
 /// What was sent of the fleet itself, beside what the tally counts.
 #[derive(Debug, Default)]
@@ -80,24 +80,27 @@ pub(super) fn tell_of(sent: &Sent, tally: &Tally, run: Run<'_>) -> Result<(), St
     let get = |counter: &AtomicU64| counter.load(Relaxed);
     let (known, written, acknowledged) = (get(&tally.known), get(&tally.sent), get(&tally.acknowledged));
     tell(format_args!(
-        "{known} devices sent {} messages with {} samples; {} of the messages are malformed",
-        sent.messages, sent.samples, sent.malformed
+        "{} sent {} with {}; {} of the messages are malformed",
+        counted(known, "device"),
+        counted(sent.messages, "message"),
+        counted(sent.samples, "sample"),
+        sent.malformed
     ));
     tell(format_args!("profiles: {by_profile}"));
     let Pace { seconds, written: in_run, latencies_ms: [half, most, longest] } = pace;
     tell(format_args!(
-        "with what they said of themselves {written} messages, {acknowledged} acknowledged; written once more: {}",
+        "with status and shadow reports: {written} messages, {acknowledged} acknowledged; sent again: {}",
         get(&tally.repeated)
     ));
     tell(format_args!(
-        "while they were connected: {:.1} messages a second for {seconds:.1} s",
+        "while all were connected: {:.1} messages per second for {seconds:.1} s",
         in_run as f64 / seconds
     ));
     if is_acknowledged {
         tell(format_args!("from PUBLISH to PUBACK: p50 {half:.1} ms, p99 {most:.1} ms, longest {longest:.1} ms"));
     }
     tell(format_args!(
-        "connections lost: {}; messages that devices were sent: {}; the latest message was {:.1} s late",
+        "connections lost: {}; messages received: {}; the latest message was {:.1} s late",
         get(&tally.lost),
         get(&tally.received),
         sent.latest_ms as f64 / 1_000.0
@@ -110,7 +113,7 @@ pub(super) fn tell_of(sent: &Sent, tally: &Tally, run: Run<'_>) -> Result<(), St
     let problems = [
         (devices - known, "devices were never connected"),
         (given - done, if is_acknowledged { "messages were not acknowledged" } else { "messages were not sent" }),
-        (get(&tally.dropped), "messages found no room in their device"),
+        (get(&tally.dropped), "messages did not fit into the queue of their device"),
         (get(&tally.unsubscribed), "subscriptions were refused"),
     ];
     let problems: Vec<String> =

@@ -35,7 +35,7 @@ pub(super) async fn connected(tally: &Tally, devices: u64) -> Result<(), Stop> {
         let (known, failing) = (tally.known.load(Relaxed), tally.failing.load(Relaxed));
         if known == 0 && failing == devices {
             let reasons = tally.reasons();
-            let reason = reasons.first().map_or("nobody says why", |(reason, _)| reason.as_str());
+            let reason = reasons.first().map_or("no reason is known", |(reason, _)| reason.as_str());
             return Err(Stop::failed(format_args!("no device could connect: {reason}")));
         }
         // A device that failed at first may have been connected since, and is then counted twice.
@@ -44,7 +44,7 @@ pub(super) async fn connected(tally: &Tally, devices: u64) -> Result<(), Stop> {
         }
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
-            tell(format_args!("{known} of {devices} devices have been connected"));
+            tell(format_args!("{known} of {devices} devices have connected"));
         }
         sleep(Duration::from_millis(20)).await;
     }

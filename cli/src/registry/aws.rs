@@ -105,7 +105,7 @@ impl Registry for Aws {
             value.as_str().map(str::to_owned).ok_or_else(|| CallError {
                 call: call.to_owned(),
                 code: String::new(),
-                message: "the answer is not understood".to_owned(),
+                message: "the answer cannot be read".to_owned(),
             })
         };
         Ok(CreatedWithKey {

@@ -133,7 +133,7 @@ impl Files {
                 let key = self.path("key");
                 return Err(Stop::failed(format_args!("{key} can be read by others: its mode is {mode:o}")).help(
                     format_args!(
-                        "chmod 600 {key} if nobody has read it, or delete it, and run this again for a new key"
+                        "chmod 600 {key} if nobody else has read it, or delete it for a new key; then run this again"
                     ),
                 ));
             }

@@ -39,7 +39,7 @@ pub(crate) fn rows(
         let mut complain = |problem: String| problems.push((number, problem));
         let cells: Vec<&str> = line.split(',').collect();
         if line.contains('"') {
-            complain("no cell is quoted here".to_owned());
+            complain("cells must not be quoted".to_owned());
             continue;
         }
         if cells.len() > columns.len() {
@@ -78,7 +78,7 @@ fn header(line: &str) -> Result<Vec<&str>, String> {
         return Err(format!("there is no column `{missing}`; the first line names the columns"));
     }
     if let Some(unknown) = columns.iter().find(|column| !COLUMNS.contains(column)) {
-        return Err(format!("no column is called `{unknown}`; there are {}", COLUMNS.join(", ")));
+        return Err(format!("unknown column `{unknown}`; the columns are {}", COLUMNS.join(", ")));
     }
     match columns.iter().enumerate().find(|(at, column)| columns[..*at].contains(column)) {
         Some((_, twice)) => Err(format!("column `{twice}` is there twice")),
@@ -110,6 +110,6 @@ pub(crate) fn checked_request(path: &str, text: Result<String, String>) -> Resul
     let text = text.map_err(|problem| format!("cannot read {path}: {problem}"))?;
     match request::of_request(&text) {
         Some(_) => Ok(text),
-        None => Err(format!("{path} is no certificate signing request with a valid signature")),
+        None => Err(format!("{path} is not a certificate signing request with a valid signature")),
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use fleetform_runtime::aws::things::Thing;
 /// The device that the stream was told of, checked against a platform as it is now.
 pub(crate) fn registration(thing: &Thing, platform: &Platform) -> Result<Registration, String> {
     let (Some(device_type), Some(zone)) = (thing.attribute("type"), thing.attribute("zone")) else {
-        return Err("the stream was never told of it".to_owned());
+        return Err("it has no record on the stream".to_owned());
     };
     let attributes = values(thing.attribute("values").unwrap_or_default());
     let checked = Registration::registered(platform, &thing.name, device_type, zone, &attributes);

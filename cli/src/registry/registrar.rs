@@ -67,10 +67,10 @@ impl<R: Registry> Registrar<R> {
         self.check_certificate(device, &files).await?;
         if thing.is_some() && !files.has("arn") && !self.registry.certificates(device).await?.is_empty() {
             return Err(Stop::failed(format_args!(
-                "{device} has a certificate already, and it is not in {}",
+                "{device} already has a certificate, which is not in {}",
                 self.keys.folder()
             ))
-            .help("name its folder with --keys, give it another with `rotate`, or change its zone with `move`"));
+            .help("give its folder with --keys, add another with `rotate`, or change the zone with `move`"));
         }
         let groups = self.groups(device, thing.as_ref()).await?;
         let now = (self.now_ms)();
@@ -99,7 +99,7 @@ impl<R: Registry> Registrar<R> {
         let count = self.registry.certificates(device).await?.len();
         let next = self.keys.next(device);
         if !next.has("arn") && count > 1 {
-            return Err(Stop::failed(format_args!("{device} has {count} certificates already"))
+            return Err(Stop::failed(format_args!("{device} already has {count} certificates"))
                 .help("rotate it with --finish once it has connected with the newer one"));
         }
         self.check_certificate(device, &next).await?;
@@ -121,7 +121,7 @@ impl<R: Registry> Registrar<R> {
         let all = self.registry.certificates(device).await?;
         if next.has("pending") || !all.contains(&arn) {
             return Err(Stop::failed(format_args!("{device} does not have the certificate {}", next.path("crt")))
-                .help("rotate it without --finish to the end first"));
+                .help("first complete the rotation without --finish"));
         }
         let old: Vec<String> = all.into_iter().filter(|other| *other != arn).collect();
         self.keep_old(&files, &old)?;
@@ -137,7 +137,7 @@ impl<R: Registry> Registrar<R> {
         // Last: as long as it is there, a stopped run begins here again.
         next.give("arn", &files)?;
         self.conclude(format!(
-            "{device} has one certificate; run this once more in {OLD_CERTIFICATE_DAYS} days, and the inactive one is deleted"
+            "{device} has one certificate; run this again in {OLD_CERTIFICATE_DAYS} days to delete the inactive one"
         ));
         Ok(())
     }
@@ -145,7 +145,7 @@ impl<R: Registry> Registrar<R> {
     /// Takes all certificates away from a device, and ends its alerts. Gives those that it had, if it is registered.
     pub(crate) async fn revoke(&self, device: &str) -> Result<Option<Vec<String>>, Stop> {
         let Some(thing) = self.thing(device).await? else {
-            (self.say)(format!("{device} is not registered: there is nothing to revoke"));
+            (self.say)(format!("{device} is not registered: nothing to revoke"));
             return Ok(None);
         };
         let held = self.registry.certificates(device).await?;
@@ -203,7 +203,7 @@ impl<R: Registry> Registrar<R> {
     fn check_in_service(&self, device: &str, thing: Option<&Thing>) -> Result<(), Stop> {
         if thing.is_some_and(Thing::is_retired) {
             return Err(Stop::failed(format_args!("{device} was revoked"))
-                .help("if it may speak again: `fleetform devices add` with --reinstate"));
+                .help("to put it back into service: `fleetform devices add` with --reinstate"));
         }
         Ok(())
     }
@@ -223,11 +223,11 @@ impl<R: Registry> Registrar<R> {
             let of_key = request::of_key(&key).map_err(|error| unusable_key(files, &error))?;
             if request::of_certificate(&pem) != Some(of_key) {
                 return Err(Stop::failed(format_args!(
-                    "the key {} is not the one of the certificate {}",
+                    "the key {} does not belong to the certificate {}",
                     files.path("key"),
                     files.path("crt")
                 ))
-                .help("put the right files there, or name another folder with --keys"));
+                .help("put the right files there, or give another folder with --keys"));
             }
         }
         let status = self.registry.certificate(&arn).await?.map(|certificate| certificate.status);
@@ -236,9 +236,9 @@ impl<R: Registry> Registrar<R> {
             Some(Status::Inactive) if files.has("pending") => Ok(()),
             Some(Status::Inactive | Status::Revoked | Status::Waiting | Status::Elsewhere) | None => {
                 let [crt, arn, key, csr] = ["crt", "arn", "key", "csr"].map(|end| files.path(end));
-                Err(Stop::failed(format_args!("the certificate of {device} in {crt} was taken away")).help(
+                Err(Stop::failed(format_args!("the certificate of {device} in {crt} was withdrawn")).help(
                     format_args!(
-                        "delete {crt} and {arn}, and {key} with {csr} if the key may be known, and run this again for a new one"
+                        "delete {crt} and {arn}, and also {key} and {csr} if the key may be known to others; then run this again for a new one"
                     ),
                 ))
             }
@@ -251,7 +251,7 @@ impl<R: Registry> Registrar<R> {
         if self.dry_run {
             if !is_made || files.has("pending") {
                 (self.say)(format!(
-                    "would make a certificate for {device} in {}, attach {} and the thing, and make it active",
+                    "would make a certificate for {device} in {}, attach {} and the thing, and activate it",
                     files.path("crt"),
                     self.names.policies_of(device_type).join(" ")
                 ));
@@ -341,7 +341,7 @@ impl<R: Registry> Registrar<R> {
             let found = self.registry.certificate(&arn).await?;
             if found.and_then(|found| request::of_certificate(&found.pem)).as_ref() == Some(&key) {
                 self.registry.take(&Change::DeleteCertificate { certificate: arn.clone() }.into()).await?;
-                (self.say)(format!("certificate {}, which a stopped run has left behind, is deleted", id_of(&arn)));
+                (self.say)(format!("certificate {}, left behind by an interrupted run, is deleted", id_of(&arn)));
             }
         }
         Ok(())
@@ -375,12 +375,12 @@ impl<R: Registry> Registrar<R> {
     /// Deletes certificates that a rotation took away, once nobody can want them back.
     async fn delete_old(&self, device: &str, files: &Files) -> Result<(), Stop> {
         let Some(old) = files.read("old")? else {
-            (self.say)(format!("{device} has no second certificate: nothing is to be finished"));
+            (self.say)(format!("{device} has no second certificate: nothing to finish"));
             return Ok(());
         };
         if files.age("old").is_none_or(|age| age.as_secs() < OLD_CERTIFICATE_DAYS * 86_400) {
             (self.say)(format!(
-                "the certificate that {device} had before is inactive, and is deleted by this command after {OLD_CERTIFICATE_DAYS} days"
+                "the previous certificate of {device} is inactive; this command deletes it after {OLD_CERTIFICATE_DAYS} days"
             ));
             return Ok(());
         }
@@ -420,7 +420,7 @@ impl<R: Registry> Registrar<R> {
 }
 
 fn never_told(device: &str) -> Stop {
-    Stop::failed(format_args!("the stream was never told of {device}")).help("add it once more")
+    Stop::failed(format_args!("{device} has no record on the stream")).help("add it again")
 }
 
 fn unusable_key(files: &Files, error: &str) -> Stop {

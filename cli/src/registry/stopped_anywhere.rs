@@ -277,7 +277,7 @@ fn a_certificate_is_found_by_the_key_that_aws_made() {
     place.done(Operation::AddByAws);
     place.assert_registered("north", &ALL, "found");
     assert_eq!(place.registrar.registry.state.borrow().certificates.len(), 1);
-    assert!(place.said.borrow().join("\n").contains("which a stopped run has left behind, is deleted"));
+    assert!(place.said.borrow().join("\n").contains("left behind by an interrupted run, is deleted"));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_certificate_that_a_stopped_run_left_behind_is_reported() {
     place.registrar.registry.stops.set(None);
     place.done(Operation::Add);
     let said = place.said.borrow().join("\n");
-    assert!(said.contains("which a stopped run has left behind, is deleted"), "{said}");
+    assert!(said.contains("left behind by an interrupted run, is deleted"), "{said}");
 }
 
 #[test]

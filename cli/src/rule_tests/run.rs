@@ -291,7 +291,7 @@ impl<'t> Trial<'t> {
         if !same {
             let since = place.as_ref().and_then(|place| timeline::since(&place.standing));
             let since = since.map(|since| format!(" since {}", clock.time(since))).unwrap_or_default();
-            return vec![format!("expected {}, but it is {}{since}", expected.state.as_str(), state.as_str())];
+            return vec![format!("expected {}, but the rule is {}{since}", expected.state.as_str(), state.as_str())];
         }
         let mut differences = Vec::new();
         let mut differ = |what: &str, expected: String, found: String| {
@@ -311,7 +311,7 @@ impl<'t> Trial<'t> {
         if let Some(expected) = expected.notified
             && expected != told
         {
-            let words = |told: bool| if told { "somebody was told" } else { "nobody was told" };
+            let words = |told: bool| if told { "a notice was sent" } else { "no notice was sent" };
             differences.push(format!("expected that {}, but {}", words(expected), words(told)));
         }
         differences

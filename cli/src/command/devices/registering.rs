@@ -18,13 +18,13 @@ use crate::{
 /// Where devices are registered.
 #[derive(Args, Debug)]
 pub(super) struct Registering {
-    /// Where keys, requests and certificates are kept; unless given, `devices/` and the environment
+    /// The folder of keys, requests and certificates; defaults to `devices/<environment>`
     #[arg(long, value_name = "DIR")]
     keys: Option<Utf8PathBuf>,
-    /// The stream; unless given, the one that the environment's stack made
+    /// The stream; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     pub(super) stream: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
@@ -73,7 +73,7 @@ impl Registering {
 /// Whether AWS is to make keys.
 #[derive(Args, Debug)]
 pub(super) struct ServerKeys {
-    /// Let AWS make the key, where `identity.provisioning` is `server_keys`, for laboratories: it travels and is known to more than the device
+    /// Let AWS generate the private key (only with `identity.provisioning = "server_keys"`; for labs: the key is sent over the network and AWS has seen it)
     #[arg(long)]
     insecure_server_keys: bool,
 }
@@ -83,10 +83,10 @@ impl ServerKeys {
     pub(super) fn of(&self, platform: &Platform) -> Result<bool, Stop> {
         if self.insecure_server_keys && !platform.identity.provisioning.has_server_keys() {
             return Err(Stop::bad_input(format_args!(
-                "--insecure-server-keys is for laboratories, and environment `{}` is none",
+                "--insecure-server-keys is for labs, and environment `{}` does not allow it",
                 platform.environment.id
             ))
-            .help("write it into the platform file: identity.provisioning = \"server_keys\""));
+            .help("to allow it, set this in the platform file: identity.provisioning = \"server_keys\""));
         }
         Ok(self.insecure_server_keys)
     }

@@ -45,9 +45,7 @@ impl Output {
     pub(super) fn open(format: Format, path: Option<&Utf8Path>) -> Result<Self, Stop> {
         let place = match path {
             None => Place::Standard(BufWriter::new(io::stdout())),
-            Some(path) => {
-                Place::File(BufWriter::new(out_file::create(path)?), path.to_owned())
-            }
+            Some(path) => Place::File(BufWriter::new(out_file::create(path)?), path.to_owned()),
         };
         let form = match format {
             Format::Table => Form::Table(Vec::new()),

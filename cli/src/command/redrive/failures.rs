@@ -16,7 +16,7 @@ use crate::{found::failed, terminal::Stop};
 pub(super) const TAG: &str = "redriven-at";
 /// What is left where it is.
 const NOT_OF_LAMBDA: &str = "an object that Lambda did not write";
-const OF_TABLE: &str = "a batch of a table's stream: an override in it is to be set again, a notice comes by itself";
+const OF_TABLE: &str = "a batch of a table's stream: set an override in it again; notices are retried without help";
 /// The word for what was given up, beside the reasons of what was set aside.
 const REASON: &str = "given_up";
 
@@ -66,7 +66,7 @@ pub(super) async fn find(client: &Client, bucket: &str, found: &mut Found) -> Re
             let tags = client.get_object_tagging().bucket(bucket).key(&key).send().await;
             let tags = tags.map_err(|error| failed(&format!("read the tags of `{key}`"), error))?;
             if tags.tag_set().iter().any(|tag| tag.key() == TAG) {
-                found.leave("an object put again before");
+                found.leave("an object put back before");
                 continue;
             }
             let object = client.get_object().bucket(bucket).key(&key).send().await;

@@ -35,7 +35,7 @@ pub(super) async fn put(deployed: &Deployed, mut candidates: Vec<Candidate>) -> 
     sender.take(candidates);
     while sender.waiting() > 0 {
         let put = sender.put().await;
-        for candidate in put.map_err(|stop| stop.help("run it again: what was put so far is marked"))? {
+        for candidate in put.map_err(|stop| stop.help("run it again: what was put back so far is marked"))? {
             if let Some(left) = waiting.get_mut(&candidate.origin) {
                 *left -= 1;
                 if *left == 0 {
@@ -46,7 +46,7 @@ pub(super) async fn put(deployed: &Deployed, mut candidates: Vec<Candidate>) -> 
         let done = all - sender.waiting();
         if done >= told + TOLD_EVERY || done == all {
             told = done;
-            tell(format_args!("{done} of {all} put"));
+            tell(format_args!("{done} of {all} put back"));
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ pub(super) async fn find(client: &Client, table: &str, reasons: &[String], found
 fn candidate(row: &Row) -> Result<Candidate, &'static str> {
     const MALFORMED: &str = "the row lacks what a record needs";
     if row.contains_key(MARK) {
-        return Err("put again before");
+        return Err("put back before");
     }
     let data = STANDARD.decode(text(row, "data").ok_or(MALFORMED)?).map_err(|_| MALFORMED)?;
     if data.len() >= QUARANTINE_BYTES_MAX {
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(found.order(), (Timestamp(7), SequenceNumber::new("1").ok()));
         assert_eq!(found.origin, Origin::Quarantine { id: "shardId-0#0001".to_owned() });
         let put = [(MARK, AttributeValue::N("9".to_owned()))];
-        assert_eq!(candidate(&row(&put)), Err("put again before"));
+        assert_eq!(candidate(&row(&put)), Err("put back before"));
         let cut = STANDARD.encode(vec![b'x'; QUARANTINE_BYTES_MAX]);
         assert!(candidate(&row(&[("data", AttributeValue::S(cut))])).is_err());
         let mut lacking = row(&[]);
