@@ -1,5 +1,5 @@
-//! Gaps between samples that made a rule begin again. The engine's verdict on the sample after one is only that the rule
-//! is pending, so the gap is found from the answers to the samples before it.
+//! Gaps between samples that restart a rule. The engine's verdict on the sample after a gap is only that the rule is
+//! pending, so the gap is derived from the answers to the samples before it.
 
 use fleetform_engine::{
     rule_set::{Condition, DeviceType, Hold, OnGap, Rule, default_max_gap},
@@ -9,7 +9,7 @@ use fleetform_engine::{
 
 use crate::timeline::length;
 
-/// The samples of one rule on one device, as far as gaps between them matter.
+/// The newest sample and state of one rule on one device.
 #[derive(Debug)]
 pub(crate) struct Gaps {
     max_gap: Option<Millis>,
@@ -19,7 +19,7 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    /// Before the first sample. `device_type` is where a rule without a `max_gap` of its own has it from.
+    /// Starts before the first sample. A rule without its own `max_gap` has the default of `device_type`.
     pub(crate) fn new(rule: &Rule, device_type: Option<&DeviceType>) -> Self {
         let max_gap = match rule.hold {
             Hold::Duration { on_gap: OnGap::Reset, max_gap_ms, .. } => {
@@ -31,8 +31,12 @@ impl Gaps {
         Self { max_gap, is_flatline, newest: None, standing: Standing::Inactive }
     }
 
-    /// Takes the answer to a sample or to time alone. Returns a sentence if a gap made the rule begin again.
+    /// Takes the answer to a sample or a timer. Returns a sentence if a gap restarted the rule.
     pub(crate) fn take(&mut self, judgement: &Judgement) -> Option<String> {
+        // What silence made a rule forget begins again with the sample after it, too.
+        if judgement.by_timer && judgement.standing == Standing::Inactive {
+            return None;
+        }
         let before = std::mem::replace(&mut self.standing, judgement.standing);
         if judgement.by_timer {
             return None;
@@ -42,7 +46,7 @@ impl Gaps {
         let Standing::Pending { since: before } = before else { return None };
         let begins_again = match judgement.standing {
             Standing::Pending { since } => since > before,
-            // The first sample of a line does not show one yet.
+            // The first sample of a line does not show the line yet.
             Standing::Inactive => self.is_flatline,
             Standing::Firing { .. } => false,
         };
@@ -100,6 +104,6 @@ mod tests {
         let mut forgotten = gaps(Some(30), false);
         forgotten.take(&judged(0, pending(0)));
         forgotten.take(&Judgement { by_timer: true, ..judged(45, Standing::Inactive) });
-        assert_eq!(forgotten.take(&judged(60, pending(60))), None, "time alone has said so");
+        assert!(forgotten.take(&judged(60, pending(60))).is_some());
     }
 }

@@ -19,10 +19,16 @@ pub(crate) fn create(path: &Utf8Path) -> Result<NamedTempFile, Stop> {
         return Err(Stop::bad_input(format_args!("`{path}` is a folder")).help("name a file to write"));
     }
     let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    if !folder.is_dir() {
+        return Err(Stop::bad_input(format_args!("cannot write `{path}`: there is no folder `{folder}`")));
+    }
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder).map_err(|error| Stop::bad_input(format_args!("cannot write `{path}`: {error}")))
+    // The whole error would name the temporary file.
+    builder
+        .tempfile_in(folder)
+        .map_err(|error| Stop::bad_input(format_args!("cannot write `{path}`: {}", error.kind())))
 }
 
 /// The end of a command that could not write a file.

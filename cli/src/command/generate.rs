@@ -7,6 +7,7 @@ use fleetform_generator::{Selection, render};
 use crate::{
     folder::{self, Changes, DEFAULT_OUT},
     input::{self, DEFAULT_FILE, File},
+    out_file,
     platform_files::PlatformFiles,
     terminal::{Stop, counted, print, tell},
 };
@@ -23,7 +24,7 @@ pub(crate) struct Generate {
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The folder to write
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT, value_parser = out_file::path)]
     out: Utf8PathBuf,
     /// Write nothing; fail if the folder is not up to date
     #[arg(long)]

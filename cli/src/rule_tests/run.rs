@@ -1,5 +1,5 @@
-//! One test on the engine: its samples one after the other, time passing in between, and every expectation held
-//! against where the rule stands at its time.
+//! Runs one test on the engine: its samples one after the other, time passing in between, and every expectation
+//! compared with the state of the rule at its time.
 
 use std::{collections::BTreeMap, iter::Peekable, sync::Arc};
 
@@ -49,13 +49,13 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-/// What the world has heard of the rule so far.
+/// The alert and notices of the rule so far.
 #[derive(Default)]
 struct Heard {
     alert: Option<Alert>,
-    /// Somebody was told of that alert.
+    /// Whether a notice of that alert was sent.
     told: bool,
-    /// Somebody was told that it is over.
+    /// Whether a notice of its end was sent.
     told_of_end: bool,
 }
 
@@ -114,7 +114,7 @@ pub(crate) fn run(set: &RuleSet, rules: &Arc<Compiled>, test: &RuleTest) -> Ran 
         trial.step(at, &samples, &changes);
         trial.expect_at(&mut expected, at);
     }
-    // A time behind the last sample is at most one `every` away: the check has seen to it.
+    // A time after the last sample is at most one `every` away: the check guarantees it.
     trial.expect_before(&mut expected, Millis(u64::MAX));
     let end = if trial.failures.is_empty() { End::Passed } else { End::Failed(trial.failures) };
     Ran { rows: trial.rows, end }
@@ -132,7 +132,7 @@ struct Trial<'t> {
     session: Session<'t>,
     test: &'t RuleTest,
     device: DeviceId,
-    /// The rule stands in a zone and not on a device.
+    /// Whether the rule is evaluated for a zone instead of a device.
     is_fleet: bool,
     gaps: Gaps,
     heard: Heard,
@@ -177,7 +177,7 @@ impl<'t> Trial<'t> {
         self.follow(moment, said.join(" "), is_time_alone, answer);
     }
 
-    /// Where the rule stands: on the device, or in its zone.
+    /// The state of the rule: on the device, or in its zone.
     fn place(&self) -> Option<Place> {
         if self.is_fleet {
             self.session.fleet(&self.test.zone, &self.test.rule)
@@ -186,7 +186,7 @@ impl<'t> Trial<'t> {
         }
     }
 
-    /// Holds everything that is expected before a time against where the rule stands when it comes.
+    /// Checks every expectation before a time against the state of the rule at its own time.
     fn expect_before(&mut self, expected: &mut Peekable<std::slice::Iter<'t, Expectation>>, before: Millis) {
         while let Some(next) = expected.next_if(|next| next.at < before) {
             self.step(next.at, &[], &[]);
@@ -227,7 +227,7 @@ impl<'t> Trial<'t> {
                 word: "set_aside",
                 text: format!("set aside as {}: {}", row.reason, row.detail),
             }),
-            // A timer has said already what time did.
+            // A row of the timer already shows what time did.
             (None, None) if is_time_alone && !by_timer.is_empty() => None,
             (None, None) => Some(Reason::Unjudged { word: "not_evaluated", text: String::new() }),
         };
@@ -235,7 +235,7 @@ impl<'t> Trial<'t> {
             let standing = self.place().map(|place| place.standing);
             self.rows.push(Row { at, line: None, came, standing, reason, notes: gaps, marks: Vec::new() });
         }
-        // A fleet rule stands in the zones around the test's, too.
+        // A fleet rule is evaluated for the zones around the test's as well.
         let is_here = |alert: &Alert| alert.rule == self.test.rule && alert.zone == self.test.zone;
         for alert in answer.effects.alerts.into_iter().filter(is_here) {
             if alert.state == AlertState::Firing {
@@ -268,7 +268,7 @@ impl<'t> Trial<'t> {
         self.failures.push(Failure { at: expected.at, text });
     }
 
-    /// In what way the rule does not stand where it must.
+    /// How the state of the rule differs from what is expected.
     fn differences(&self, expected: &Expectation) -> Vec<String> {
         let clock = Clock::From(self.test.start);
         let place = self.place();
@@ -311,8 +311,9 @@ impl<'t> Trial<'t> {
         if let Some(expected) = expected.notified
             && expected != told
         {
-            let words = |told: bool| if told { "a notice was sent" } else { "no notice was sent" };
-            differences.push(format!("expected that {}, but {}", words(expected), words(told)));
+            let difference =
+                if expected { "expected a notice, but none was sent" } else { "expected no notice, but one was sent" };
+            differences.push(difference.to_owned());
         }
         differences
     }
