@@ -1,5 +1,5 @@
-//! What is deployed, found: the way to AWS, and what CloudFormation named after an environment's stack. A logical id
-//! follows the stack's name, and it begins with a capital letter, as no other environment's name does.
+//! Finds what is deployed: credentials for AWS, and the resources that CloudFormation named after an environment's
+//! stack. A logical id follows the stack's name, and starts with a capital letter, as no environment's name does.
 
 use std::{borrow::Cow, error::Error};
 
@@ -18,7 +18,7 @@ pub(crate) struct Sought {
     pub(crate) logical_id: Cow<'static, str>,
     /// The option that names it instead.
     pub(crate) option: &'static str,
-    /// The output that says its name.
+    /// The output that has its name.
     pub(crate) output: &'static str,
 }
 
@@ -42,14 +42,14 @@ impl Sought {
         let Some(rest) = rest.filter(|rest| rest.starts_with(|first: char| first.is_ascii_uppercase())) else {
             return false;
         };
-        // Another logical id may begin as this one does.
+        // Another logical id may start with this one.
         let mut after = rest.split(self.logical_id.as_ref()).skip(1);
         after.any(|after| !after.starts_with(|next: char| next.is_ascii_alphanumeric()))
     }
 }
 
-/// Credentials as the AWS command finds them, and the region of the platform's environment. Ends the command if there are
-/// no credentials: the first call would only fail less clearly.
+/// Credentials as the AWS command finds them, and the region of the platform's environment. Ends the command if there
+/// are no credentials: the first call would only fail less clearly.
 pub(crate) async fn config(platform: &Platform) -> Result<SdkConfig, Stop> {
     let region = Region::new(platform.environment.region.to_string());
     let config = aws_config::defaults(BehaviorVersion::latest()).region(region).load().await;
@@ -71,13 +71,13 @@ fn no_credentials(platform: &Platform, error: &CredentialsError) -> Stop {
     ))
 }
 
-/// Waits for something on this thread.
+/// Runs a future to its end on this thread.
 pub(crate) fn wait<T>(act: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| Stop::failed(format_args!("cannot start: {error}")))?.block_on(act)
 }
 
-/// Ends the command if something lies in another account than the platform file says.
+/// Ends the command if something is in another account than the one in the platform file.
 pub(crate) fn check_account(platform: &Platform, what: &str, arn: &str) -> Result<(), Stop> {
     let account = arn.split(':').nth(4).unwrap_or_default();
     if account == platform.environment.account {
@@ -90,8 +90,8 @@ pub(crate) fn check_account(platform: &Platform, what: &str, arn: &str) -> Resul
     .help("use credentials of the environment's account"))
 }
 
-/// Ends the command if the variables for AWS's region name another than the platform file: whoever set them may be about
-/// to change the wrong one.
+/// Ends the command if the variables for AWS's region name another one than the platform file: the caller may be about
+/// to change the wrong environment.
 pub(crate) fn check_region(platform: &Platform) -> Result<(), Stop> {
     let region = platform.environment.region.as_str();
     for name in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
@@ -104,7 +104,7 @@ pub(crate) fn check_region(platform: &Platform) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A call that did not succeed.
+/// The end of a command because of a failed call.
 pub(crate) fn failed(what: &str, error: impl Error + 'static) -> Stop {
     Stop::failed(format_args!("cannot {what}: {}", in_words(&error)))
 }

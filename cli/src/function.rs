@@ -1,4 +1,4 @@
-//! A function of a deployed platform: found, made sure of, and invoked.
+//! A function of a deployed platform: found, verified and invoked.
 
 use aws_sdk_lambda::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;

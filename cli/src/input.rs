@@ -26,7 +26,7 @@ pub(crate) struct File {
     pub(crate) file: Utf8PathBuf,
 }
 
-/// What a file holds, but no more than says that it is too large.
+/// Returns the bytes of a file, but no more than show that it is too large.
 pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>, Stop> {
     let mut bytes = Vec::new();
     let opened = fs::File::open(path);
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>, Stop> {
     })
 }
 
-/// A file that a command other than `check` needs: its problems are told, and errors end the command.
+/// The platform file for a command other than `check`: reports its problems; errors end the command.
 pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
     let bytes = read(path)?;
     let Checked { project, diagnostics } = check(path.as_str(), &bytes);
@@ -51,7 +51,7 @@ pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
     project.ok_or_else(Stop::bad_file)
 }
 
-/// The platform of the environment that is asked for; unless one is, of the file's default.
+/// The platform of the named environment, or of the file's default environment.
 pub(crate) fn platform<'p>(project: &'p Project, name: Option<&str>) -> Result<&'p Platform, Stop> {
     let environment = name.map_or(Ok(&project.default_environment), |name| environment(project, name))?;
     Ok(&project.environments[environment])

@@ -1,5 +1,5 @@
-//! A log of records, one a line: messages as devices send them, records as the stream has them, or lines that say where
-//! in a stream a record stood. A line that cannot be read is named and left out; the others are what they are.
+//! A log of records, one per line: messages as devices send them, records as the stream has them, or records with their
+//! place in a stream. A line that cannot be read is reported and skipped.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::terminal::Stop;
 
-/// The longest line: the largest record of a stream in base64, with room for what stands around it.
+/// The longest line: the largest record of a stream in base64, with room for what surrounds it.
 const LINE_BYTES_MAX: u64 = 2 << 20;
 
 /// What some editors put before the text of a file.
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The record of a line; nothing for lines that say how a log is delivered.
+    /// The record of a line; none for lines about how a log is delivered.
     fn record(&mut self, value: Value, bytes: &[u8]) -> Result<Option<Logged>, String> {
         let has = |key: &str| value.get(key).is_some();
         match value.get("kind").and_then(Value::as_str) {
@@ -136,7 +136,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A record that says where it stood.
+    /// A record with its place in a stream.
     fn placed(&mut self, line: &Value) -> Result<Logged, String> {
         let text = |key: &str| match line.get(key) {
             Some(Value::String(text)) => Ok(text.clone()),
@@ -165,7 +165,8 @@ impl<'a> Reader<'a> {
         Ok(Logged { line: 0, partition_key, arrived_at, data, message })
     }
 
-    /// A record as the topic rules and commands put it. It arrived when it says, and not before the one above it.
+    /// A record as the topic rules and commands put it. It arrived at the time that it states, but not before the one
+    /// above.
     fn wrapped(&mut self, record: Value, bytes: &[u8]) -> Result<Logged, String> {
         let said = record.get("t").and_then(Value::as_i64).map(Timestamp);
         let arrived_at = self.arrival(said)?;
@@ -182,14 +183,14 @@ impl<'a> Reader<'a> {
         Ok(Logged { line: 0, partition_key, arrived_at, data: bytes.to_owned(), message: Some(message) })
     }
 
-    /// When a record arrived that says a time, or none: records of a stream arrive one after the other.
+    /// When a record arrived, by the time that it states, if any: records of a stream arrive one after the other.
     fn arrival(&mut self, said: Option<Timestamp>) -> Result<Timestamp, String> {
         self.now = self.now.max(said);
         self.now.ok_or_else(|| "it states no time, and neither does any line above".to_owned())
     }
 }
 
-/// An error of JSON that is one line, without the number of that line in it.
+/// An error of a JSON document on one line, without the line number, which is always 1.
 fn on_its_line(error: &serde_json::Error) -> String {
     let place = format!(" at line {} column {}", error.line(), error.column());
     error.to_string().replace(&place, &format!(" at column {}", error.column()))

@@ -1,4 +1,4 @@
-//! What a command says and how it ends: standard output for results, standard error for the rest, and exit codes.
+//! What a command prints and how it ends: standard output for results, standard error for the rest, and exit codes.
 
 use std::{
     fmt::Display,
@@ -22,34 +22,34 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// It found something and has said what.
+    /// The command found something and has reported it.
     pub(crate) fn found() -> Self {
         Self { exit: FOUND, message: None, help: None }
     }
 
-    /// It could not do what it was asked for.
+    /// The command could not do what was asked.
     pub(crate) fn failed(message: impl Display) -> Self {
         Self { exit: FOUND, message: Some(message.to_string()), help: None }
     }
 
-    /// It was given something that it cannot use.
+    /// The command was given something that it cannot use.
     pub(crate) fn bad_input(message: impl Display) -> Self {
         Self { exit: BAD_INPUT, message: Some(message.to_string()), help: None }
     }
 
-    /// The file that it was given has errors, which it has said.
+    /// The given file has errors, which have been reported.
     pub(crate) fn bad_file() -> Self {
         Self { exit: BAD_INPUT, message: None, help: None }
     }
 
-    /// Says the next step.
+    /// Adds the next step.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());
         self
     }
 
-    /// Prints the reason and gives the exit code.
+    /// Prints the reason and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
             tell(format_args!("error: {message}"));
@@ -61,8 +61,7 @@ impl Stop {
     }
 }
 
-/// Prints a result, with each of its lines [`printable`]. A reader that has gone away wants no more of it, which is not
-/// a failure.
+/// Prints a result, with each of its lines [`printable`]. A reader that has closed the pipe is not a failure.
 pub(crate) fn print(text: &str) -> Result<(), Stop> {
     print_raw(&text.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
 }

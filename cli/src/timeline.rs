@@ -1,5 +1,5 @@
-//! What happened to a rule on a device, step by step, as a table for people and as JSON for tools. It knows the
-//! engine's words for states and reasons, and neither files nor commands.
+//! What happened to a rule on a device, step by step, as a table for people and as JSON for tools. Knows the engine's
+//! states and reasons, and nothing of files or commands.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use fleetform_engine::{
 use fleetform_generator::printable;
 use serde_json::{Value, json};
 
-/// Rows around a mark, and at both ends of a run of like rows, that are always shown.
+/// Rows around a mark, and at both ends of a run of similar rows, that are always shown.
 const SHOWN_AROUND: usize = 1;
 
-/// What came where nothing did, and a timer was due.
+/// What came, for a timer that was due without a sample.
 pub(crate) const TIME_ALONE: &str = "time alone";
 
 /// How times are written.
@@ -35,17 +35,17 @@ pub(crate) struct Row {
     pub(crate) line: Option<usize>,
     /// What came, as in `pressure=65`.
     pub(crate) came: String,
-    /// Where the rule stands then; nothing where it does not cover the device.
+    /// The state of the rule afterwards; none if the rule does not cover the device.
     pub(crate) standing: Option<Standing>,
     /// Why.
     pub(crate) reason: Reason,
-    /// What the reason does not say of what came, as a gap before it.
+    /// What the reason does not cover, such as a gap before the sample.
     pub(crate) notes: Vec<String>,
-    /// What is to be seen at this row, as a failed expectation.
+    /// Remarks on this row, such as a failed expectation.
     pub(crate) marks: Vec<String>,
 }
 
-/// Why a rule stands where it does.
+/// Why a rule is in its state.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reason {
     /// It was evaluated.
@@ -101,7 +101,7 @@ pub(crate) fn state(standing: &Standing) -> &'static str {
     }
 }
 
-/// Since when a state lasts, for those that tell.
+/// The start of a state, for states that have one.
 pub(crate) fn since(standing: &Standing) -> Option<Timestamp> {
     match standing {
         Standing::Inactive => None,
@@ -110,7 +110,7 @@ pub(crate) fn since(standing: &Standing) -> Option<Timestamp> {
 }
 
 impl Reason {
-    /// Whether somebody is told, and the stable word for why or why not.
+    /// Whether a notice is sent, and the stable word for why or why not.
     fn words(&self) -> (bool, &'static str) {
         match self {
             Self::Unjudged { word, .. } => (false, word),
@@ -185,7 +185,7 @@ impl Row {
     }
 }
 
-/// The rows as a table. Of many rows in a row that say the same, only the first and the last are shown.
+/// The rows as a table. Of a run of similar rows, only the first and the last are shown.
 pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
     let shown = shown(rows);
     let cells: Vec<[String; 4]> = rows
@@ -246,7 +246,7 @@ fn shown(rows: &[Row]) -> Vec<bool> {
             shown[index.saturating_sub(SHOWN_AROUND)..=last].fill(true);
         }
     }
-    // To leave one row out takes as much room as to show it.
+    // Leaving out one row takes as much space as showing it.
     for index in 1..rows.len().saturating_sub(1) {
         if shown[index - 1] && shown[index + 1] {
             shown[index] = true;

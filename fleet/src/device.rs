@@ -36,7 +36,7 @@ pub(crate) struct Device {
     burst: u32,
     /// When it last took a sample, or nothing.
     sampled: Option<Timestamp>,
-    /// Whether it has said that it is there.
+    /// Whether it has reported that it is online.
     is_online: bool,
 }
 
@@ -164,7 +164,7 @@ impl Device {
         for (reading, signal) in device_type.readings.values().zip(&mut self.signals) {
             readings.insert(reading.key.to_string(), signal.value(&reading.value, moment, &mut self.chance));
         }
-        // Nobody says what a health value means: something that falls slowly will do for all of them.
+        // The meaning of a health value is not declared: something that falls slowly does for all of them.
         let level = self.battery - 5.0 * now.share;
         let health = format.health.values().map(|path| (path.to_string(), json!((level * 10.0).round() / 10.0)));
         let at = if self.skew_ms < 0 {

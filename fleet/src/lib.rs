@@ -1,7 +1,8 @@
 //! Simulated devices: what a fleet of a platform would send, message by message, in the order in which it would arrive.
 //!
-//! A run follows from a rule set, how many devices of which type there are in which zone, and a seed, and from nothing else:
-//! the same ones give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will do.
+//! A run follows from a rule set, how many devices of which type there are in which zone, and a seed, and from nothing
+//! else: the same ones give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will
+//! do.
 #![forbid(unsafe_code)]
 
 mod device;
@@ -55,7 +56,7 @@ pub struct Options {
     pub mix: Mix,
     /// What devices are called.
     pub names: NameTemplate,
-    /// Whether the broker says that a device is gone, since it has left a will.
+    /// Whether the broker reports that a device is gone, because the device has left a will.
     pub last_will: bool,
 }
 
@@ -66,7 +67,7 @@ pub struct Event {
     pub at: Timestamp,
     /// The device's place in [`Fleet::devices`].
     pub device: usize,
-    /// What it says.
+    /// Its kind.
     pub kind: Kind,
     /// Its bytes.
     pub payload: Vec<u8>,
@@ -114,7 +115,7 @@ impl<'r> Fleet<'r> {
     /// A fleet before its first message.
     ///
     /// # Errors
-    /// If a device's name is none.
+    /// If the name of a device is not valid.
     ///
     /// # Panics
     /// If a group is of a type that the rule set does not have, or there are more than [`DEVICES_MAX`] devices.

@@ -11,14 +11,14 @@ use serde_json::{Map, Value, json};
 /// The most bytes of a message, below what the platform takes.
 const BYTES_MAX: usize = 100_000;
 
-/// What a message says.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// What the device measured.
     Telemetry,
     /// That the device is there.
     Online,
-    /// That the device is gone. The broker says so, to whom the device left it as its will.
+    /// The device is gone. The broker publishes it, as the will of the device.
     Will,
 }
 
@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// What is said on the channel `status`: that a device is online or offline.
+/// A message on the channel `status`: that a device is online or offline.
 pub fn status(is_online: bool) -> Vec<u8> {
     let status = if is_online { "online" } else { "offline" };
     json!({ "status": status }).to_string().into_bytes()
@@ -47,12 +47,12 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// What a device says of itself.
+    /// Published by the device itself.
     pub(crate) fn online() -> Self {
         Self { kind: Kind::Online, payload: status(true), samples: 0, is_malformed: false }
     }
 
-    /// What the broker says of it once it is gone.
+    /// Published by the broker once the device is gone.
     pub(crate) fn will() -> Self {
         Self { kind: Kind::Will, payload: status(false), samples: 0, is_malformed: false }
     }
@@ -133,7 +133,7 @@ pub(crate) fn malformed(format: &MessageFormat, sound: &Message, key: &str, chan
         }
         // There are no readings.
         3 => b"{}".to_vec(),
-        // It is no message at all.
+        // It is not a message at all.
         _ => b"[7]".to_vec(),
     };
     Message { kind: Kind::Telemetry, payload, samples: 0, is_malformed: true }

@@ -62,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// Its share of a fleet of which nobody says more, in percent.
+    /// Its share of a fleet by default, in percent.
     const fn usual(self) -> u32 {
         match self {
             Self::Steady => 60,
@@ -79,13 +79,13 @@ impl Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix(Vec<(Profile, u32)>);
 
-/// Why a text is no mix of profiles.
+/// Why a string is not a mix of profiles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMix {
-    /// There is no such profile.
+    /// A profile is unknown.
     #[error("there is no profile `{0}`")]
     Unknown(String),
-    /// A share is no number.
+    /// A share is not a number.
     #[error("`{0}` is not a share: write a whole number up to 1000000")]
     Share(String),
     /// A profile stands there twice.

@@ -15,7 +15,7 @@ pub struct Setting {
     pub value: ValueType,
     /// The longest text that it takes, in characters.
     pub text_chars_max: usize,
-    /// Its value in a device that was told nothing.
+    /// Its value in a device without desired values.
     pub default: Value,
 }
 
@@ -57,7 +57,7 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// A device that was told nothing.
+    /// A device without desired values.
     pub fn new(settings: Arc<[Setting]>) -> Self {
         let values = settings.iter().map(|setting| (setting.name.clone(), setting.default.clone())).collect();
         Self { settings, values, version: 0 }
@@ -68,7 +68,7 @@ impl Shadow {
         json!({ "state": { "reported": self.values } }).to_string().into_bytes()
     }
 
-    /// Takes a message of its `update/delta`, and gives what the device reports then; nothing if the message says
+    /// Takes a message of its `update/delta`, and returns what the device reports then; none if the message says
     /// nothing, or less than one that was taken before. What a setting does not take, the device leaves as it was and
     /// reports so, and the difference stays for all to see.
     pub fn take(&mut self, delta: &[u8]) -> Option<Vec<u8>> {

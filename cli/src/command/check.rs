@@ -13,8 +13,8 @@ use crate::{
 
 /// Find every mistake in a platform file
 ///
-/// The files `*.test.toml` next to it are checked in the same run, against the environment of `--env` or the file's default
-/// environment, as `test` reads them.
+/// The files `*.test.toml` next to it are checked in the same run, against the environment of `--env` or the file's
+/// default environment, as `test` reads them.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     #[command(flatten)]

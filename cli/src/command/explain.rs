@@ -36,10 +36,10 @@ const DEVICES_SHOWN: usize = 12;
 
 /// Explain step by step why a rule did or did not fire on a device
 ///
-/// Runs a log of what devices sent through the engine that evaluates the stream, and prints the state of the rule after each
-/// record of the device, and why. A fleet rule is shown for the device's zone, at the records of all devices that change
-/// anything there. A line of the log is a message as a device sends it, a record as the stream has it, or a record with its
-/// place: `{"kind":"rec","shard","seq","pk","arr","data_b64"}`.
+/// Runs a log of what devices sent through the engine that evaluates the stream, and prints the state of the rule after
+/// each record of the device, and why. A fleet rule is shown for the device's zone, at the records of all devices that
+/// change anything there. A line of the log is a message as a device sends it, a record as the stream has it, or a
+/// record with its place: `{"kind":"rec","shard","seq","pk","arr","data_b64"}`.
 #[derive(Args, Debug)]
 pub(crate) struct Explain {
     /// The rule
@@ -147,7 +147,7 @@ impl Explain {
     }
 }
 
-/// A rule on a device, from record to record.
+/// A rule on a device, followed from record to record.
 struct Story<'s> {
     set: &'s RuleSet,
     rule: &'s RuleId,
@@ -158,7 +158,7 @@ struct Story<'s> {
 }
 
 impl Story<'_> {
-    /// Takes a record. Those of other devices only let time pass, unless the rule says something at them.
+    /// Takes a record. Those of other devices only let time pass, unless they change the rule on the device.
     fn take(&mut self, record: &Logged) {
         let answer = self.session.take(&record.partition_key, &record.data, record.arrived_at);
         self.learn_type(record, &answer);
@@ -213,7 +213,7 @@ impl Story<'_> {
         }
     }
 
-    /// Where the rule stands on the device, or in its zone.
+    /// The state of the rule on the device, or in its zone.
     fn place(&self) -> Option<Place> {
         let is_fleet = |rule: &Rule| matches!(rule.condition, Condition::Fleet { .. });
         if self.set.rules.get(self.rule).is_some_and(is_fleet) {
@@ -227,7 +227,7 @@ impl Story<'_> {
     fn values(&self, record: &Logged) -> Vec<(Option<Timestamp>, String)> {
         let Some(message) = &record.message else { return Vec::new() };
         let Some(metric) = self.set.rules.get(self.rule).and_then(|rule| rule.metric.as_ref()) else {
-            // Without a metric, what a device says in words is its alarms.
+            // A rule without a metric can read the device's alarms.
             let code = message.get("code").and_then(Value::as_str);
             let alarm = code.zip(message.get("active").and_then(Value::as_bool));
             let word = |active| if active { ALARM_ON } else { ALARM_OFF };
@@ -253,7 +253,7 @@ impl Story<'_> {
         samples.filter_map(|(at, sample)| value(sample).map(|value| (at, written(value)))).collect()
     }
 
-    /// Keeps the type with which a record registers the device.
+    /// Notes the device type of a record that registers the device.
     fn learn_type(&mut self, record: &Logged, answer: &Answer) {
         if answer.counts.registrations == 0 || record.partition_key != self.device.as_str() {
             return;
@@ -263,7 +263,7 @@ impl Story<'_> {
         self.gaps = Gaps::new(&self.set.rules[self.rule], device_type.and_then(|id| self.set.device_types.get(id)));
     }
 
-    /// What is to be said of times that the device's message states and that were not taken.
+    /// Notes on times that the device's message states and that were replaced by the ingest time.
     fn times(&self, record: &Logged, answer: &Answer) -> Vec<String> {
         let format = &self.set.message;
         let Some(message) = record.message.as_ref().filter(|_| record.partition_key == self.device.as_str()) else {
@@ -287,7 +287,7 @@ impl Story<'_> {
         stated.find(|stated| !stated.is_null()).map(told).into_iter().collect()
     }
 
-    /// Why an alarm is none that the rule counts, if its code is the reason.
+    /// Why the rule does not count an alarm, if its code is the reason.
     fn other_alarm(&self, message: &Value) -> Option<String> {
         let Condition::DeviceAlarm { codes } = &self.set.rules[self.rule].condition else { return None };
         let code = message.get("code").and_then(Value::as_str)?;
@@ -296,7 +296,7 @@ impl Story<'_> {
         is_other.then(|| format!("the rule does not count alarm `{code}`: its codes are {}", listed.join(", ")))
     }
 
-    /// Why a record of the device moved nothing, or what it did without a sample.
+    /// Why a record of the device changed nothing, or what it did without a sample.
     fn unjudged(&self, answer: &Answer, message: Option<&Value>) -> (&'static str, String) {
         let counts = &answer.counts;
         let ended = answer.effects.alerts.iter().find_map(|alert| match &alert.state {
@@ -328,7 +328,7 @@ impl Story<'_> {
         }
     }
 
-    /// Says what stands at the end, where that needs a word. A device of which the log has nothing is an error.
+    /// Explains the state at the end, if the rows do not. A device without records in the log is an error.
     fn close(&self, log: &Log, path: &Utf8Path) -> Result<(), Stop> {
         let (rule, device) = (self.rule, self.device);
         if self.rows.is_empty() && !log.records.iter().any(|record| record.partition_key == device.as_str()) {
@@ -349,7 +349,7 @@ impl Story<'_> {
     }
 }
 
-/// The end of a command whose log has nothing of its device, with the devices that it has.
+/// The error for a device without records in the log, with the devices that have some.
 fn nothing_of(device: &DeviceId, log: &Log, path: &Utf8Path) -> Stop {
     let sent = log.records.iter().filter(|record| record.message.is_some());
     let known: BTreeSet<&str> = sent.map(|record| record.partition_key.as_str()).collect();

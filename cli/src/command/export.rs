@@ -22,8 +22,8 @@ const SOUGHT: Sought = Sought {
 
 /// Export days of samples now, ahead of the schedule or again
 ///
-/// A day is exported again if the table has samples of it that no earlier export contains. Days that are not over, or whose
-/// late samples may still arrive, are not exported. An export that was interrupted can be started again.
+/// A day is exported again if the table has samples of it that no earlier export contains. Days that are not over, or
+/// whose late samples may still arrive, are not exported. An export that was interrupted can be started again.
 #[derive(Args, Debug)]
 pub(crate) struct Export {
     /// The first day, in UTC, as in 2026-01-31
@@ -50,7 +50,7 @@ struct Event {
     to: String,
 }
 
-/// What the function says it did.
+/// The function's report.
 #[derive(Clone, Copy, Default, Deserialize)]
 struct Done {
     exported: u64,
@@ -69,7 +69,7 @@ impl Export {
         found::wait(async {
             let function = Function::open(platform, &SOUGHT, self.function.as_deref()).await?;
             let mut all = Done::default();
-            // A day at a time: each has the time that an invocation has.
+            // One day per invocation: each has the whole time-out.
             for day in self.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= to) {
                 let done = export(&function, day).await?;
                 if done.exported > 0 {
@@ -96,7 +96,7 @@ async fn export(function: &Function, day: Date) -> Result<Done, Stop> {
     loop {
         match function.invoke::<Done>(&Event { from: day.to_string(), to: day.to_string() }).await? {
             Ok(done) => return Ok(done),
-            // What was done is kept, and the next one goes on.
+            // What was done is kept, and the next invocation continues.
             Err(failure) if failure.kind == "unfinished" => tell(format_args!("{day}: {}", failure.message)),
             Err(failure) => return Err(failure.stop()),
         }

@@ -12,9 +12,9 @@ use crate::{
 /// Prove that no device can speak for another
 ///
 /// Derives from the platform file alone what a device of each type may do and what it must not: connecting as another
-/// device, its own topics and those of others, wildcards, shadows, jobs, wills, retained messages, topics of AWS. Evaluates
-/// each case against the generated IoT policies, by the rules of AWS IoT, and runs the two policy audits of Device Defender.
-/// Fails if a case has the wrong outcome, and names it.
+/// device, its own topics and those of others, wildcards, shadows, jobs, wills, retained messages, topics of AWS.
+/// Evaluates each case against the generated IoT policies, by the rules of AWS IoT, and runs the two policy audits of
+/// Device Defender. Fails if a case has the wrong outcome, and names it.
 #[derive(Args, Debug)]
 pub(crate) struct Prove {
     #[command(flatten)]

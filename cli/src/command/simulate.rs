@@ -21,21 +21,22 @@ use crate::{
     terminal::{Stop, counted, tell},
 };
 
-/// When a run begins unless it is said, a Monday: the moment at which tests of rules begin.
+/// The default start of a run, a Monday: the moment at which rule tests start.
 const START: &str = "2026-01-05T12:00:00Z";
 
 /// The longest run.
 const LENGTH_MAX: Millis = Millis::from_secs(365 * 86_400);
 
-/// How often progress is told, as a part of the run.
+/// How many times progress is reported during a run.
 const PROGRESS_STEPS: f64 = 20.0;
 
 /// Write what a fleet of simulated devices would send
 ///
 /// Creates as many devices as the platform file states, and writes the records that the topic rules would put on the
-/// telemetry stream, one per line: first the devices' registrations, then every message in the order of arrival. The same
-/// arguments give the same bytes. `fleetform explain --log` reads them. With `--live` the records go onto the stream of a
-/// deployed platform instead, in real time, and with `--mqtt` to a message broker, over one connection per device.
+/// telemetry stream, one per line: first the devices' registrations, then every message in the order of arrival. The
+/// same arguments give the same bytes. `fleetform explain --log` reads them. With `--live` the records go onto the
+/// stream of a deployed platform instead, in real time, and with `--mqtt` to a message broker, over one connection per
+/// device.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     #[command(flatten)]
@@ -109,7 +110,7 @@ impl Simulate {
         let by_profile = count_profiles(fleet.devices());
         #[cfg(feature = "mqtt")]
         if self.mqtt.is_given() {
-            // The devices are the same whenever they begin.
+            // The devices are the same whenever they start.
             let fleet_at =
                 |start| Fleet::new(&rules, &groups, self.options(platform, start)).expect("names are checked");
             return self.mqtt.run(platform, fleet.devices(), self.seed, fleet_at, &by_profile);
@@ -134,7 +135,7 @@ impl Simulate {
         }
         let written = match &self.out {
             None => match write(&mut fleet, &registrations, &mut BufWriter::new(io::stdout().lock())) {
-                // A reader that has gone away wants no more of it.
+                // A reader that has closed the pipe is not a failure.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 result => {
                     result.map_err(|error| Stop::failed(format_args!("cannot write to standard output: {error}")))?
@@ -164,7 +165,7 @@ impl Simulate {
         }
     }
 
-    /// How many devices there are of which type in which zone.
+    /// The number of devices of each type in each zone.
     fn groups(&self, platform: &Platform) -> Result<Vec<Group>, Stop> {
         let mut groups = Vec::new();
         for (device_type, described) in &platform.device_types {
@@ -188,7 +189,7 @@ impl Simulate {
         Ok(groups)
     }
 
-    /// When the run begins: now, if a deployed platform is to see it.
+    /// When the run starts: now, if a deployed platform sees it.
     fn begin(&self, platform: &Platform) -> Result<Timestamp, Stop> {
         let environment = &platform.environment;
         if self.is_seen() && environment.protect {
@@ -205,7 +206,7 @@ impl Simulate {
         Ok(self.start)
     }
 
-    /// Whether what devices send may come to a deployed platform.
+    /// Whether messages may reach a deployed platform.
     fn is_seen(&self) -> bool {
         let seen: &[bool] = &[
             #[cfg(feature = "aws")]
@@ -216,7 +217,7 @@ impl Simulate {
         seen.contains(&true)
     }
 
-    /// The records that register the devices, checked as any device's are.
+    /// The records that register the devices, checked like those of real devices.
     fn registrations(&self, platform: &Platform, fleet: &Fleet<'_>, start: Timestamp) -> Result<Vec<Vec<u8>>, Stop> {
         let revision = u64::try_from(start.0).unwrap_or_default();
         let registrations = fleet.devices().iter().map(|device| {
@@ -241,7 +242,7 @@ fn count_profiles(devices: &[Member]) -> String {
     counts.join(", ")
 }
 
-/// Writes a file whole, or leaves what is there.
+/// Writes a file atomically: an earlier one stays until the new one is complete.
 fn to_file(
     path: &Utf8Path,
     platform: &Utf8Path,

@@ -12,8 +12,8 @@ use crate::{
 
 /// Run the tests of the rules
 ///
-/// Runs every `[[tests]]` of the platform file and of the files `*.test.toml` next to it on the engine that evaluates the
-/// stream, in virtual time. Rules without a test are listed in a warning.
+/// Runs every `[[tests]]` of the platform file and of the files `*.test.toml` next to it on the engine that evaluates
+/// the stream, in virtual time. Rules without a test are listed in a warning.
 #[derive(Args, Debug)]
 pub(crate) struct Test {
     #[command(flatten)]

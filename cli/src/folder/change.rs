@@ -11,17 +11,17 @@ use fleetform_generator::{MANIFEST, Manifest, Tree, sha256};
 use super::DEFAULT_OUT;
 use crate::terminal::Stop;
 
-/// How a line begins that git puts between the sides of a conflict.
+/// How the line starts that git puts before the first side of a conflict.
 const CONFLICT: &[u8] = b"<<<<<<< ";
 
-/// What is to become of one file.
+/// What happens to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It is written for the first time.
     New,
     /// It is written again.
     Changed,
-    /// It is removed: an earlier run wrote it, and it is generated no more.
+    /// It is removed: an earlier run wrote it, and it is no longer generated.
     Removed,
 }
 
@@ -35,14 +35,14 @@ impl fmt::Display for Change {
     }
 }
 
-/// What brings a folder to a rendering.
+/// The changes that turn a folder into a rendering.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// What becomes of each file that does not stay as it is.
+    /// What happens to each file that changes.
     pub(crate) files: BTreeMap<Utf8PathBuf, Change>,
-    /// Files that an earlier run wrote, that are generated no more, and that somebody has changed since.
+    /// Files that an earlier run wrote, that are no longer generated, and that were edited since.
     pub(crate) left: Vec<Utf8PathBuf>,
-    /// Files that an earlier run wrote, that somebody has changed since, and that are written again.
+    /// Files that an earlier run wrote, that were edited since, and that are written again.
     pub(crate) edited: Vec<Utf8PathBuf>,
     /// Names that this or an earlier rendering has directly in the folder.
     pub(super) top_level: BTreeSet<String>,
@@ -55,8 +55,8 @@ impl Changes {
     }
 }
 
-/// Compares a folder with a rendering. Ends the command where something stands in the way: a link, or a file that
-/// fleetform did not write.
+/// Compares a folder with a rendering. Ends the command if something is in the way: a link, or a file that fleetform
+/// did not write.
 pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     let is_there = is_folder(out)?;
     let earlier = manifest(out, Utf8Path::new(MANIFEST))?;
@@ -73,11 +73,11 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     }
     let owned = owned(out, tree)?;
     let mut changes = Changes { top_level, ..Changes::default() };
-    // In the order of paths, so that nobody has to look for where each belongs.
+    // In the order of paths, which makes building the map cheap.
     let mut files = Vec::new();
     let mut foreign = Vec::new();
     for (path, bytes) in tree.iter() {
-        // Where there is no folder, nobody need be asked for each of its files.
+        // Without the folder there is no need to look for each of its files.
         match if is_there { content(out, path)? } else { None } {
             None => files.push((path.to_owned(), Change::New)),
             Some(found) if found == bytes => {}
@@ -111,7 +111,7 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
 }
 
 /// What earlier runs wrote, with the hash where the manifest gives one: what environments share, what belongs to the
-/// environments that are rendered now, and what belongs to those that the platform file has no more.
+/// environments that are rendered now, and what belongs to those that the platform file no longer has.
 fn owned(out: &Utf8Path, tree: &Tree) -> Result<BTreeMap<Utf8PathBuf, Option<String>>, Stop> {
     let mut owned = BTreeMap::new();
     let Some(shared) = manifest(out, Utf8Path::new(MANIFEST))? else { return Ok(owned) };
@@ -134,8 +134,8 @@ fn owned(out: &Utf8Path, tree: &Tree) -> Result<BTreeMap<Utf8PathBuf, Option<Str
     Ok(owned)
 }
 
-/// The manifest at a path, or none where there is no file. Ends the command if there is a file that is not a manifest:
-/// without one, everything in the folder would count as written by others.
+/// The manifest at a path, or none if there is no file. Ends the command if the file is not a manifest: without one,
+/// everything in the folder would count as foreign.
 fn manifest(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Manifest>, Stop> {
     let Some(bytes) = content(out, path)? else { return Ok(None) };
     Manifest::parse(&bytes).map(Some).ok_or_else(|| {
@@ -155,7 +155,7 @@ fn top_level(tree: &Tree) -> impl Iterator<Item = &str> {
     tree.iter().filter_map(|(path, _)| path.components().next()).map(|component| component.as_str())
 }
 
-/// A file's bytes, or none where there is no file. The way to it has been searched for links.
+/// The bytes of a file, or none if there is no file. The path to it has been checked for links.
 fn content(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Stop> {
     let path = out.join(path);
     match fs::read(&path) {
@@ -182,8 +182,8 @@ fn is_link(path: &Utf8Path) -> Stop {
         .help("remove it, or generate into another folder with --out")
 }
 
-/// Ends the command if something directly in a folder, or anywhere below what this or an earlier rendering has directly in
-/// it, is a symbolic link.
+/// Ends the command if something directly in a folder, or anywhere below what this or an earlier rendering has directly
+/// in it, is a symbolic link.
 fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop> {
     let mut folders = vec![out.to_owned()];
     while let Some(folder) = folders.pop() {

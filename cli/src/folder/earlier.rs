@@ -1,4 +1,4 @@
-//! What an output folder says of the tables that were deployed from it.
+//! What an output folder shows of the tables that were deployed from it.
 
 use std::{fs, io};
 
@@ -8,8 +8,8 @@ use fleetform_generator::{Earlier, MANIFEST, RULE_SET};
 
 use crate::terminal::tell;
 
-/// The columns that the environments of a folder have. Where there is no folder, there are none. What cannot be read is
-/// told and left out, since a command that mends it must be able to run; the deployment looks at the table itself.
+/// The columns that the environments of a folder have; none if there is no folder. What cannot be read is reported and
+/// left out, so that the command that fixes it can run; the deployment looks at the table itself.
 pub(crate) fn earlier(out: &Utf8Path) -> Earlier {
     let mut earlier = Earlier::default();
     let Ok(entries) = out.read_dir_utf8() else { return earlier };

@@ -1,4 +1,4 @@
-//! A run of a connected fleet: it waits for the devices, gives each what it sends when its time comes, and lets them finish.
+//! A run of a connected fleet: waits for the devices, gives each its messages at their times, and lets them finish.
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -22,7 +22,7 @@ use crate::{
     terminal::{Stop, tell},
 };
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// How long devices may take to send what they have left when the run is over.
@@ -50,7 +50,7 @@ pub(super) async fn connected(tally: &Tally, devices: u64) -> Result<(), Stop> {
     }
 }
 
-/// Gives every device what it sends when its time comes.
+/// Gives every device its messages at their times.
 pub(super) async fn follow(mut fleet: Fleet<'_>, orders: &[Sender<Order>], tally: &Tally) -> Sent {
     let mut sent = Sent::default();
     let mut progress = interval(PROGRESS_EVERY);
@@ -84,7 +84,7 @@ pub(super) async fn follow(mut fleet: Fleet<'_>, orders: &[Sender<Order>], tally
     sent
 }
 
-/// Lets every device send what it still has. Those that cannot are given up after a while.
+/// Lets every device send what is left. Those that cannot are abandoned after a while.
 pub(super) async fn finish(mut devices: JoinSet<()>, orders: &[Sender<Order>]) {
     let all = async {
         for order in orders {

@@ -1,5 +1,5 @@
-//! A manifest: a CSV file with a device on each line. It is read whole, and every wrong line is named, before anything is
-//! done with it. It has no quoting, since no cell needs any.
+//! A manifest: a CSV file with a device on each line. It is read whole, and every wrong line is named, before anything
+//! is done with it. It has no quoting, since no cell needs any.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,8 @@ pub(crate) struct Row {
     pub(crate) request: Option<String>,
 }
 
-/// Reads a manifest's text. `read` gives what a file that it names holds. The problems begin with the number of their line.
+/// Reads the text of a manifest. `read` returns the contents of a file that the manifest names. Each problem comes with
+/// its line number.
 pub(crate) fn rows(
     platform: &Platform,
     text: &str,
@@ -55,7 +56,7 @@ pub(crate) fn rows(
             complain(format!("`{device}` is in the file twice"));
             continue;
         }
-        // What a device calls itself before it has a name; most often that is the name.
+        // The serial that a device presents before it has a name; most often the same as its name.
         let serial = Some(cell("serial")).filter(|serial| !serial.is_empty()).unwrap_or(device);
         if !serials.insert(serial) {
             complain(format!("serial `{serial}` is in the file twice"));

@@ -40,7 +40,8 @@ pub(crate) struct Add {
     /// Put the record on the stream and do nothing else: no thing, no certificate
     #[arg(long, conflicts_with_all = ["csr", "insecure_server_keys", "reinstate", "keys"])]
     record_only: bool,
-    /// The record's revision: of two records the one with the higher revision counts; defaults to the milliseconds since 1970
+    /// The record's revision: of two records the one with the higher revision counts; defaults to the milliseconds
+    /// since 1970
     #[arg(long, value_name = "NUMBER", requires = "record_only")]
     revision: Option<u64>,
     #[command(flatten)]

@@ -21,10 +21,10 @@ use crate::{
     terminal::{Stop, counted, print, tell},
 };
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY_MS: i64 = 5_000;
 
-/// How often a shadow that others change meanwhile is read again.
+/// How often a shadow is read again because of concurrent changes.
 const CONFLICTS_MAX: u32 = 5;
 
 /// Show or change the desired settings of devices
@@ -73,7 +73,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// A device that is meant, with what is to be desired of it.
+/// A selected device, with its new desired values.
 struct Meant<'p> {
     device: String,
     device_type: &'p DeviceType,
@@ -91,7 +91,7 @@ impl Desired {
             return Err(Stop::bad_input(format_args!("there is no zone `{zone}`")));
         }
         if let Some(of_type) = self.device_type.as_deref() {
-            // What is wrong with a value is said before anything is asked.
+            // A wrong value is reported before any call.
             self.values(platform, of_type).map_err(Stop::bad_input)?;
         }
         check_region(platform)?;
@@ -126,7 +126,7 @@ impl Desired {
         self.set(&shadows, &meant).await
     }
 
-    /// The devices in service that are asked for, each with what is to be desired of it. All problems are told.
+    /// The selected devices in service, each with its new desired values. Reports all problems.
     fn meant<'p>(&self, platform: &'p Platform, things: &[Thing]) -> Result<Vec<Meant<'p>>, Stop> {
         let is_meant = |thing: &&Thing| {
             let is = |asked: Option<&str>, name| asked.is_none_or(|asked| thing.attribute(name) == Some(asked));
@@ -159,7 +159,7 @@ impl Desired {
         Err(Stop::bad_input("nothing was changed").help("choose the type whose devices have the setting with --type"))
     }
 
-    /// What is to be desired of devices of a type.
+    /// The new desired values of devices of a type.
     fn values<'p>(&self, platform: &'p Platform, device_type: &str) -> Result<Values<'p>, String> {
         let Some(declared) = platform.device_types.get(device_type) else {
             return Err(format!("there is no device type `{device_type}`"));
@@ -262,7 +262,7 @@ impl Desired {
                 return Ok(true);
             }
             match shadows.desire(device, name, &new, &shadow).await {
-                // Somebody changed it between the two, the device itself perhaps.
+                // It was changed between the two calls, perhaps by the device itself.
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS_MAX => conflicts += 1,
                 done => {
                     done?;
@@ -274,7 +274,7 @@ impl Desired {
     }
 }
 
-/// A value as it is typed.
+/// A value as given on the command line.
 fn read(value: &ValueType, text: &str) -> Value {
     match value {
         ValueType::Float { .. } | ValueType::Int { .. } | ValueType::Bool => {
@@ -284,7 +284,7 @@ fn read(value: &ValueType, text: &str) -> Value {
     }
 }
 
-/// Whether two values are one: a whole number may be written with a point.
+/// Whether two values are equal: a whole number may be written with a point.
 fn are_same(one: &Value, other: &Value) -> bool {
     match (one.as_f64(), other.as_f64()) {
         (Some(one), Some(other)) => one == other,
@@ -292,12 +292,12 @@ fn are_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Where settings are, where that is not the classic shadow.
+/// The shadow of settings, if it is not the classic one.
 fn in_shadow(name: Option<&ShadowName>) -> String {
     name.map_or_else(String::new, |name| format!(" in shadow {name}"))
 }
 
-/// A line for each setting: what is desired of the device and what it reports.
+/// One line per setting: its desired and its reported value.
 fn differences(
     device: &str,
     device_type: &DeviceType,
@@ -322,7 +322,7 @@ fn differences(
     lines
 }
 
-/// At most so many devices in a second.
+/// Limits the number of devices per second.
 struct Pace {
     every: Duration,
     next: tokio::time::Instant,
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(read(&ValueType::Float { min: None, max: None }, "-2.5"), json!(-2.5));
         assert_eq!(read(&ValueType::Bool, "true"), json!(true));
         assert_eq!(read(&ValueType::Bool, "yes"), Value::Null);
-        // A text that looks like a number is a text.
+        // A string that looks like a number is a string.
         assert_eq!(read(&ValueType::String, "60"), json!("60"));
     }
 

@@ -7,8 +7,8 @@ use crate::terminal::Stop;
 
 /// Move a device to another zone
 ///
-/// Its attributes and its certificate stay. A record on the stream states the new zone, and the thing moves to the zone's
-/// thing group.
+/// Its attributes and its certificate stay. A record on the stream states the new zone, and the thing moves to the
+/// zone's thing group.
 #[derive(Args, Debug)]
 pub(crate) struct Move {
     /// The device

@@ -12,7 +12,7 @@ use crate::{
     terminal::{Stop, counted, print, tell},
 };
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY_MS: i64 = 5_000;
 
 /// Put the records of all registered devices onto the stream again, as the registry has them
@@ -87,14 +87,14 @@ impl Sync {
     }
 }
 
-/// The record that the stream was told last, but for its time.
+/// The last record on the stream, with a new time.
 fn record(platform: &Platform, thing: &Thing) -> Result<Vec<u8>, String> {
     let registration = registry::registration(thing, platform)?;
     let revision = thing.revision().ok_or("its thing has no revision")?;
     Ok(registration.record(revision, now()))
 }
 
-/// Puts all that waits. Whatever stops it, it is said where another run goes on.
+/// Puts all records that wait. An error comes with where another run continues.
 async fn put_all(sender: &mut Sender, all: usize) -> Result<(), Stop> {
     let mut told = now().0;
     while let Some(next) = sender.next().map(|record| record.key.clone()) {
@@ -103,7 +103,7 @@ async fn put_all(sender: &mut Sender, all: usize) -> Result<(), Stop> {
             tell(format_args!("{} of {all}; next is {next}", all - sender.waiting()));
         }
         sender.put().await.map_err(|stop| {
-            // What was refused waits before the rest.
+            // Refused records wait ahead of the rest.
             let next = sender.next().map_or(next.as_str(), |record| &record.key);
             stop.help(format_args!(
                 "{} of {all} records are on the stream: continue with --from {next}",

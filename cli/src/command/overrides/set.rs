@@ -1,4 +1,4 @@
-//! `fleetform override set` and `clear`: a row of the table, which the platform's shards are told of.
+//! `fleetform override set` and `clear`: write a row of the table, which reaches the platform's shards.
 
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
 use clap::Args;
@@ -21,8 +21,8 @@ use crate::{
 
 /// Override a rule until further notice, replacing any earlier override of it
 ///
-/// Whatever is not given stays as in the platform file. The override takes effect within seconds; alerts that fire under
-/// another threshold end.
+/// Whatever is not given stays as in the platform file. The override takes effect within seconds; alerts that fire
+/// under another threshold end.
 #[derive(Args, Debug)]
 pub(crate) struct Set {
     /// The rule
@@ -139,14 +139,14 @@ impl Write {
     }
 }
 
-/// Writes the row over the one that is there, unless somebody else does so meanwhile.
+/// Replaces the row, unless it was changed meanwhile.
 async fn put(table: &Table, rule: &str, mut row: Override, by: &SetBy<'_>) -> Result<String, Stop> {
     let Table { client, name } = table;
     let key = AttributeValue::S(rule.to_owned());
     let found = client.get_item().table_name(name).key("rule", key).consistent_read(true).send().await;
     let found = found.map_err(|error| failed(&format!("read table `{name}`"), error))?;
     let known = found.item.as_ref().and_then(row::revision);
-    // A clock that has gone back must not make a row that every shard ignores.
+    // A clock that was set back must not result in a row that every shard ignores.
     row.revision = row.revision.max(known.map_or(0, |known| known.saturating_add(1)));
     let attributes = row::attributes(rule, &row, by);
     let line = row::line(&attributes);

@@ -30,9 +30,9 @@ const SOUGHT: Sought = Sought {
 
 /// Query samples, wherever they are stored by their age
 ///
-/// In SQL on the table `samples`, and on `aggregates` if the platform makes them; or by device. The SQL is that of Amazon
-/// Athena, or of Timestream if it stores the samples. Samples of the hot table, of the table of samples and of exported
-/// files look the same. Ends with what was read and its list price.
+/// In SQL on the table `samples`, and on `aggregates` if the platform makes them; or by device. The SQL is that of
+/// Amazon Athena, or of Timestream if it stores the samples. Samples of the hot table, of the table of samples and of
+/// exported files look the same. Ends with what was read and its list price.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetform query --device flow-meter-17 --metric pressure --last 6h
@@ -95,7 +95,7 @@ pub(crate) enum Format {
     Parquet,
 }
 
-/// What is asked for unless the command says otherwise.
+/// The default of `--last`.
 const LAST: Millis = Millis::from_secs(86_400);
 
 impl Query {
@@ -139,7 +139,7 @@ impl Query {
         })
     }
 
-    /// From when and until when samples are asked for.
+    /// The start and the end of the queried time.
     fn window(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), Stop> {
         let to = self.to.unwrap_or(now);
         let from = self.from.unwrap_or_else(|| Timestamp(now.0 - self.last.unwrap_or(LAST).0 as i64));
@@ -150,13 +150,13 @@ impl Query {
     }
 }
 
-/// A question, or what the file says that it names.
+/// A query, or the contents of the file that it names.
 fn question(text: &str) -> Result<String, Stop> {
     let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
     fs::read_to_string(file).map_err(|error| Stop::bad_input(format!("cannot read the query in {file}: {error}")))
 }
 
-/// What was read, as people read it.
+/// What was read, for people.
 fn in_words(read: &Read) -> String {
     let mut parts = Vec::new();
     if read.hot_requests > 0 {
@@ -168,7 +168,7 @@ fn in_words(read: &Read) -> String {
     format!("{}: ${} at list prices", parts.join(", "), cost(read.cost_usd))
 }
 
-/// US dollars with two digits that say something.
+/// US dollars with two significant digits.
 fn cost(usd: f64) -> String {
     if usd <= 0.0 {
         return "0".to_owned();

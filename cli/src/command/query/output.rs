@@ -1,4 +1,4 @@
-//! Rows as they are written, page by page: to standard output, or to a file that is there when it is whole.
+//! Writes rows, page by page: to standard output, or to a file that appears when it is complete.
 
 use std::io::{self, BufWriter, Write};
 
@@ -31,7 +31,7 @@ enum Place {
     File(BufWriter<NamedTempFile>, Utf8PathBuf),
 }
 
-/// How rows are written, with what the first page has said.
+/// How rows are written, with what the first page has set.
 enum Form {
     /// The widths of the columns.
     Table(Vec<usize>),
@@ -41,7 +41,7 @@ enum Form {
 }
 
 impl Output {
-    /// Opens it. Nothing is at the file's place until all rows are.
+    /// Opens it. The file does not appear before all rows are written.
     pub(super) fn open(format: Format, path: Option<&Utf8Path>) -> Result<Self, Stop> {
         let place = match path {
             None => Place::Standard(BufWriter::new(io::stdout())),
@@ -56,9 +56,9 @@ impl Output {
         Ok(Self { place, rows: 0, begun: false, form })
     }
 
-    /// Writes rows. `false` if whoever reads wants no more of them.
+    /// Writes rows. Returns `false` if the reader has closed the pipe.
     pub(super) fn write(&mut self, columns: &[Column], rows: &[Vec<Value>]) -> Result<bool, Stop> {
-        // The first rows say how wide a table is, and the first columns are the head of everything else.
+        // The first rows set the widths of a table, and the first columns the header of everything else.
         let waits = rows.is_empty() && matches!(self.form, Form::Table(_));
         let is_first = !std::mem::replace(&mut self.begun, true);
         let written = match &mut self.form {
@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// Ends the output, and says how many rows it has.
+    /// Ends the output, and returns the number of its rows.
     pub(super) fn finish(mut self) -> Result<u64, Stop> {
         let is_empty = self.rows == 0;
         let ended = match self.form {
@@ -113,7 +113,7 @@ impl Place {
     }
 }
 
-/// Rows below a head. The first rows say how wide the columns are.
+/// Rows below a header. The first rows set the widths of the columns.
 fn table(output: &mut dyn Write, widths: &mut Vec<usize>, columns: &[Column], rows: &[Vec<Value>]) -> io::Result<()> {
     let mut lines: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     if widths.is_empty() {
@@ -165,7 +165,7 @@ fn cell(value: &Value) -> String {
     printable(&text(value)).into_owned()
 }
 
-/// A value without the quotes of JSON; nothing where there is none.
+/// A value without the quotes of JSON; empty for null.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),

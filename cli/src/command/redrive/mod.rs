@@ -34,7 +34,7 @@ pub(crate) struct Redrive {
     dry_run: bool,
 }
 
-/// Where records wait that were not evaluated.
+/// Where records are kept that were not evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Place {
     /// The table of quarantined records
@@ -43,7 +43,7 @@ enum Place {
     Failures,
 }
 
-/// Records that are to be put, and those that are not, counted by why.
+/// Records to put back, and the number of those that are not, by reason.
 #[derive(Debug, Default)]
 struct Found {
     candidates: Vec<Candidate>,
@@ -64,7 +64,7 @@ impl Redrive {
                 let client = aws_sdk_dynamodb::Client::new(&deployed.config);
                 quarantine::find(&client, &deployed.quarantine_table, &self.reason, &mut found).await?;
             }
-            // What was given up has no reason of its own.
+            // Records that the event source gave up on have no reason.
             if self.is_from(Place::Failures)
                 && self.reason.is_empty()
                 && let Some(bucket) = &deployed.mapping.failure_bucket
@@ -85,7 +85,7 @@ impl Redrive {
     }
 }
 
-/// How many records there are for each reason, and what stays where it is.
+/// The number of records for each reason, and of those that stay.
 fn text(found: &Found) -> String {
     let mut reasons = BTreeMap::<&str, usize>::new();
     for candidate in &found.candidates {

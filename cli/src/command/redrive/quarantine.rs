@@ -1,4 +1,4 @@
-//! Records that the engine set aside: rows of the quarantine.
+//! Records that the engine quarantined: rows of the table.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{found::failed, terminal::Stop};
 
-/// The attribute of a row that was put again.
+/// The attribute of a row that was put back.
 pub(super) const MARK: &str = "redriven_at";
 
 type Row = std::collections::HashMap<String, AttributeValue>;
@@ -32,7 +32,7 @@ pub(super) async fn find(client: &Client, table: &str, reasons: &[String], found
     Ok(())
 }
 
-/// A row as a record to put, or why it stays where it is.
+/// A row as a record to put back, or why it stays.
 fn candidate(row: &Row) -> Result<Candidate, &'static str> {
     const MALFORMED: &str = "the row lacks what a record needs";
     if row.contains_key(MARK) {

@@ -12,7 +12,7 @@ use crate::{
     terminal::{Stop, print, tell, tell_raw},
 };
 
-/// How long after the last run of a function may have ended its event source counts as quiet.
+/// How long after the last possible end of a function's run its event source counts as quiet.
 const QUIET: Millis = Millis::from_secs(600);
 
 /// Rebuild the chains of all shards from what can be read and from the stream
@@ -63,7 +63,7 @@ impl Repair {
     }
 }
 
-/// Whether no run of the function can be under way.
+/// Whether no run of the function can be in progress.
 fn is_quiet(mapping: &Mapping, time_out: Millis, now: Timestamp) -> Result<(), String> {
     if mapping.state != "Disabled" {
         return Err(format!("event source {} is {}: it must be disabled first", mapping.id, mapping.state));
@@ -118,7 +118,7 @@ fn refused(error: RepairError) -> Stop {
     }
 }
 
-/// The token of what is evaluated again: no other bytes have it.
+/// The token of what is evaluated again, which identifies its bytes.
 fn seed() -> Result<[u8; 16], Stop> {
     let mut seed = [0; 16];
     getrandom::fill(&mut seed).map_err(|error| Stop::failed(format_args!("cannot get random bytes: {error}")))?;
