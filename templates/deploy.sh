@@ -27,6 +27,8 @@ readonly PROTECT=<{ protect }>
 readonly CONFIRM=<{ confirm }>
 # Reserved concurrency of the function that evaluates the stream; 0 where none is reserved.
 readonly RESERVED=<{ reserved }>
+# Days for which logs are kept.
+readonly LOG_DAYS=<{ log_days }>
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=<{ email_addresses }>
 readonly RULE_SET=<{ rule_set }>
@@ -38,6 +40,7 @@ readonly TEMPLATES=(
 # A new account must keep this much concurrency unreserved.
 readonly UNRESERVED_MIN=100
 readonly ANNOUNCE_ROUNDS_MAX=20
+readonly IOT_LOG_GROUP=AWSIotLogsV2
 readonly POLL_S=${FLEETFORM_POLL_S:-2}
 
 usage() {
@@ -111,24 +114,6 @@ check_concurrency() {
       "it has $unreserved unreserved now, and $held are reserved for this function" \
       'lower processor.reserved, or ask AWS to raise the quota'
   fi
-}
-
-# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
-look_for_catalog() {
-  CATALOG=yes
-  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
-  CATALOG=unknown
-  if error_says 'EntityNotFound'; then CATALOG=no; fi
-}
-
-# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
-check_catalog() {
-  if ! ((TABLES)); then return; fi
-  look_for_catalog
-  case $CATALOG in
-    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
-    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
-  esac
 }
 
 # --- Stacks ----------------------------------------------------------------------------------------------------------
@@ -480,6 +465,8 @@ announce() {
   fail "the shards of stream $stream kept changing" 'run this script again when its scaling has ended'
 }
 
+{% include "account.sh" %}
+
 # --- The three things that this script does --------------------------------------------------------------------------
 
 deploy_platform() {
@@ -499,23 +486,6 @@ deploy_platform() {
   say "outputs of stack $STACK:"
   ask_aws cloudformation describe-stacks --stack-name "$STACK" --query 'Stacks[0].Outputs[].[OutputKey,OutputValue]' --output text | sed 's/^/  /'
   if ((EMAIL_ADDRESSES > 0)); then say "AWS sends each of the $EMAIL_ADDRESSES e-mail addresses a link once: alerts reach it after the link was followed"; fi
-}
-
-deploy_account() {
-  [[ -f $HERE/cloudformation/account.yaml ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
-  ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
-  deploy_stack "$ACCOUNT_STACK" "$HERE/cloudformation/account.yaml" ''
-  if ! ((TABLES)); then return; fi
-  # The console makes the catalog too, and another platform of the account may have made it: then it is not ours.
-  look_at "$CATALOG_STACK"
-  if [[ $STATUS == NONE ]]; then
-    look_for_catalog
-    if [[ $CATALOG == yes ]]; then
-      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
-      return
-    fi
-  fi
-  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
 }
 
 delete_platform() {

@@ -9,6 +9,8 @@ use serde_json::json;
 use stand_in::{Place, text};
 
 const STACK: &str = "my-water-dev";
+const STACK_MADE: [&str; 2] = ["cloudformation create-change-set", "cloudformation execute-change-set"];
+const LOG_KEPT: [&str; 2] = ["logs create-log-group", "logs put-retention-policy"];
 const DEPLOY: [&str; 3] = ["--artifacts", "artifacts", "--yes"];
 
 /// A generated environment, with zips to deploy.
@@ -318,9 +320,54 @@ fn the_account_stack_is_deployed_by_itself() {
     let place = place();
     let output = place.run(&["--account"]);
     assert!(output.status.success(), "{}", text(&output));
-    assert_eq!(place.changes(), ["cloudformation create-change-set", "cloudformation execute-change-set"]);
+    assert_eq!(place.changes(), [STACK_MADE, LOG_KEPT].concat());
     assert!(place.run(&["--account"]).status.success());
     assert_eq!(place.changes(), [""; 0]);
+}
+
+#[test]
+fn the_log_of_aws_iot_is_kept_as_long_as_the_environment_that_keeps_its_own_longest() {
+    let place = place();
+    let group = place.path("stub/logs/AWSIotLogsV2.json");
+    fs::create_dir_all(group.parent().unwrap()).unwrap();
+    for (held, kept) in [("null", "30"), ("7", "30"), ("30", "30"), ("400", "400")] {
+        fs::write(&group, held).unwrap();
+        place.done(&["--account"]);
+        assert_eq!(fs::read_to_string(&group).unwrap(), kept, "held {held}");
+    }
+    fs::write(&group, "null").unwrap();
+    assert!(place.done(&["--account", "--dry-run"]).contains("would keep log group AWSIotLogsV2 for 30 days"));
+    assert_eq!(place.changes(), [""; 0]);
+}
+
+#[test]
+fn what_the_account_has_already_is_told_and_does_not_keep_the_catalog_from_being_made() {
+    let place = place();
+    let (logging, audit) = (json!(["arn:aws:iam::1:role/logs", false]), "arn:aws:iam::1:role/audit");
+    place.set(json!({ "catalog": false, "logging": logging, "audit": audit }));
+    let said = place.done(&["--account"]);
+    assert_eq!(place.changes(), STACK_MADE, "the catalog's");
+    for word in ["AWS IoT logging, by the role arn:aws:iam::1:role/logs", "audit", "not needed"] {
+        assert!(said.contains(word), "{word} is missing in\n{said}");
+    }
+    for (settings, command, lacking) in [
+        (
+            json!({ "logging": logging }),
+            "aws iot set-v2-logging-options --region us-east-1 --disable-all-logs",
+            "audit",
+        ),
+        (json!({ "audit": audit }), "aws iot delete-account-audit-configuration --region us-east-1", "logging"),
+    ] {
+        place.set(settings);
+        let said = place.refused(&["--account"]);
+        assert!(said.contains(command) && said.contains("can be deployed without this stack"), "{said}");
+        assert!(said.lines().any(|line| line.contains("still lacks") && line.contains(lacking)), "{said}");
+        assert_eq!(place.changes(), [""; 0]);
+    }
+    // Logging that was turned off is as if there were none.
+    place.set(json!({ "logging": ["arn:aws:iam::1:role/logs", "True"] }));
+    place.done(&["--account"]);
+    assert_eq!(place.changes(), [STACK_MADE, LOG_KEPT].concat());
 }
 
 #[test]
@@ -333,8 +380,7 @@ fn the_catalog_of_table_buckets_is_made_only_where_there_is_none() {
     assert_eq!(place.changes(), [""; 0]);
     let output = place.run(&["--account"]);
     assert!(output.status.success(), "{}", text(&output));
-    let made = ["cloudformation create-change-set", "cloudformation execute-change-set"];
-    assert_eq!(place.changes(), [made, made].concat());
+    assert_eq!(place.changes(), [STACK_MADE, STACK_MADE, LOG_KEPT].concat());
     assert!(place.run(&["--account"]).status.success());
     assert_eq!(place.changes(), [""; 0]);
     place.deployed();
@@ -348,7 +394,7 @@ fn samples_in_timestream_need_no_catalog() {
     place.deployed();
     assert!(!asks(&place), "{:?}", place.calls());
     assert!(place.run(&["--account"]).status.success());
-    assert_eq!(place.changes(), ["cloudformation create-change-set", "cloudformation execute-change-set"]);
+    assert_eq!(place.changes(), [STACK_MADE, LOG_KEPT].concat());
     assert!(!asks(&place), "{:?}", place.calls());
 }
 

@@ -76,6 +76,18 @@ fn assert_added(place: &Place, when: &str) {
     assert_eq!(left.len(), 4, "{when}: {left:?}");
 }
 
+/// A device's name has up to 128 characters, and the subject of a request takes 64.
+#[test]
+fn a_device_of_the_longest_name_gets_a_certificate() {
+    let place = place();
+    let device = "d".repeat(128);
+    place.done(&["add", &device, "--type", "pressure-logger", "--zone", "north"]);
+    assert_eq!(made(&place, "things").into_keys().collect::<Vec<_>>(), [device.as_str()]);
+    let certificates = made(&place, "certificates");
+    assert_eq!(certificates.len(), 1);
+    assert!(certificates.values().all(|certificate| certificate["status"] == "ACTIVE"), "{certificates:?}");
+}
+
 #[test]
 fn the_stream_knows_a_device_before_it_can_speak() {
     let place = place();

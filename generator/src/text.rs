@@ -71,9 +71,10 @@ impl Template {
     }
 }
 
-/// What the scripts have in common: how they call AWS, and what they look at before they change anything; how they find
-/// what is there; how they read what devices are to be; how they come to certificates.
-const PARTS: [(&str, &str); 4] = [
+/// Parts of scripts, most of them of several: what there is once per account; how they call AWS, and what they look at before
+/// they change anything; how they find what is there; how they read what devices are to be; how they come to certificates.
+const PARTS: [(&str, &str); 5] = [
+    ("account.sh", include_str!("../../templates/account.sh")),
     ("calls.sh", include_str!("../../templates/calls.sh")),
     ("found.sh", include_str!("../../templates/found.sh")),
     ("manifest.sh", include_str!("../../templates/manifest.sh")),
@@ -185,7 +186,7 @@ mod tests {
             Template::DeployScript => json!({
                 "platform": text, "environment": text, "account": text, "region": text, "url_suffix": text,
                 "stack": text, "artifacts_stack": text, "account_stack": text, "catalog_stack": text, "stores": 1, "tables": 1,
-                "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "email_addresses": 2, "rule_set": text,
+                "own_bucket": text, "protect": 0, "confirm": 1, "reserved": 0, "log_days": 30, "email_addresses": 2, "rule_set": text,
                 "templates": [{ "file": text, "sha256": text }],
             }),
             Template::DevicesScript

@@ -238,6 +238,8 @@ pub struct Provision {
     pub allow_list_table: String,
     /// The ARN of the telemetry stream.
     pub stream_arn: String,
+    /// What things, thing types and groups of the platform are told by.
+    pub stack: String,
 }
 
 impl Provision {
@@ -247,6 +249,7 @@ impl Provision {
             common: Common::read(variables)?,
             allow_list_table: variables.required("FLEETFORM_ALLOW_LIST_TABLE")?,
             stream_arn: stream_arn(variables)?,
+            stack: variables.required("FLEETFORM_STACK")?,
         })
     }
 }
@@ -256,9 +259,7 @@ impl Provision {
 pub struct Register {
     /// The part that it shares with the `provision` handler.
     pub provision: Provision,
-    /// The stack's name, by which things, thing types and groups are recognized as the platform's.
-    pub stack: String,
-    /// The names of the policies that every device has.
+    /// The policies that every device has.
     pub policies: Vec<String>,
     /// The ids of the CA certificates of the platform's authorities.
     pub authorities: Vec<String>,
@@ -270,7 +271,6 @@ impl Register {
         let list = |name| Ok(variables.required(name)?.split(',').map(str::to_owned).collect());
         Ok(Self {
             provision: Provision::read(variables)?,
-            stack: variables.required("FLEETFORM_STACK")?,
             policies: list("FLEETFORM_DEVICE_POLICIES")?,
             authorities: list("FLEETFORM_AUTHORITIES")?,
         })

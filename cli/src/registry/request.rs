@@ -35,12 +35,16 @@ pub(crate) fn new_key(kind: Key) -> Result<String, String> {
     key.map(|key| key.serialize_pem()).map_err(|error| error.to_string())
 }
 
-/// A request for a certificate of a key.
+/// Longest common name of a subject, in characters: `ub-common-name` of RFC 5280.
+const COMMON_NAME_CHARS_MAX: usize = 64;
+
+/// A request for a certificate of a key. Its subject is for people only: a longer name is cut.
 pub(crate) fn new_request(key: &str, name: &str) -> Result<String, String> {
     let key = KeyPair::from_pem(key).map_err(|error| error.to_string())?;
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
+    let common_name: String = name.chars().take(COMMON_NAME_CHARS_MAX).collect();
+    params.distinguished_name.push(DnType::CommonName, common_name);
     let request = params.serialize_request(&key).and_then(|request| request.pem());
     request.map_err(|error| error.to_string())
 }
@@ -142,6 +146,18 @@ mod tests {
             assert_eq!(of_request(&new_request(&pem, "sensor-001").expect("a request")), Some(public.clone()));
             let certificate = CertificateParams::default().self_signed(&key).expect("a certificate");
             assert_eq!(of_certificate(&certificate.pem()), Some(public));
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_for_a_subject_is_cut() {
+        let key = new_key(Key::EcP256).expect("a key");
+        for (length, kept) in [(1, 1), (64, 64), (65, 64), (128, 64)] {
+            let request = new_request(&key, &"d".repeat(length)).expect("a request");
+            let der = CertificateSigningRequestDer::from_pem_slice(request.as_bytes()).expect("a request");
+            let longest = der.chunk_by(|one, next| one == next).map(<[u8]>::len).max();
+            assert_eq!(longest.filter(|_| length > 1).unwrap_or(1), kept, "of {length}");
+            assert_eq!(of_request(&request), of_key(&key).ok());
         }
     }
 

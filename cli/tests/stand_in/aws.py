@@ -189,6 +189,39 @@ def glue_get_catalog(one, options, operand):
     text([[one["catalog-id"]]])
 
 
+# What AWS IoT has once per account, and its log group
+
+
+def iot_get_v2_logging_options(one, options, operand):
+    if "logging" not in SETTINGS and not stack_path("my-water-account").exists():
+        refuse("NotConfiguredException", "Logging is not configured.")
+    text([SETTINGS.get("logging", ["arn:of-the-stack", False])])
+
+
+def iot_describe_account_audit_configuration(one, options, operand):
+    text([[SETTINGS.get("audit")]])
+
+
+def logs_path(name):
+    return STUB / "logs" / f"{name}.json"
+
+
+def logs_describe_log_groups(one, options, operand):
+    path = logs_path(one["log-group-name-prefix"])
+    # A list without elements is no line at all here.
+    if path.exists():
+        text([[path.stem, json.loads(path.read_text())]])
+
+
+def logs_create_log_group(one, options, operand):
+    logs_path(one["log-group-name"]).parent.mkdir(exist_ok=True)
+    logs_path(one["log-group-name"]).write_text("null")
+
+
+def logs_put_retention_policy(one, options, operand):
+    logs_path(one["log-group-name"]).write_text(one["retention-in-days"])
+
+
 # S3
 
 

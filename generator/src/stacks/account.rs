@@ -42,7 +42,7 @@ const AGE_CHECK: &str = "DeviceCertificateAgeCheck";
 
 /// The stack.
 pub(crate) fn stack(site: &Site<'_>) -> Stack {
-    let mut stack = site.stack("account", "AWS IoT logging and audit, once per account and region");
+    let mut stack = site.shared_stack("account", "AWS IoT logging and audit, once per account and region");
     add_logging(site, &mut stack);
     let region = site.platform.environment.region.as_str();
     if site.platform.security.device_defender && offers(region, Service::DeviceDefender) {
@@ -53,9 +53,8 @@ pub(crate) fn stack(site: &Site<'_>) -> Stack {
 
 fn add_logging(site: &Site<'_>, stack: &mut Stack) {
     // AWS IoT makes its log group by itself, under this name.
-    let group = || Text::arn("logs", ["log-group:AWSIotLogsV2".into()]);
-    let streams = Target::Many {
-        arn: Text::concat([group(), ":log-stream:*".into()]),
+    let below_group = |rest| Target::Many {
+        arn: Text::arn("logs", ["log-group:AWSIotLogsV2:".into(), rest]),
         reason: "AWS IoT names its log streams itself",
     };
     let role = site.role(
@@ -67,9 +66,11 @@ fn add_logging(site: &Site<'_>, stack: &mut Stack) {
             Statement::allow(
                 "LogGroup",
                 ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutMetricFilter", "logs:PutRetentionPolicy"],
-                [Target::One(group())],
+                // "Overview of managing access permissions to your CloudWatch Logs resources": but for tags, a group in a
+                // policy ends in `:*`.
+                [below_group("*".into())],
             ),
-            Statement::allow("LogStreams", ["logs:PutLogEvents"], [streams]),
+            Statement::allow("LogStreams", ["logs:PutLogEvents"], [below_group("log-stream:*".into())]),
         ],
     );
     // Errors only: at a higher level AWS IoT logs each message of each device.

@@ -19,7 +19,7 @@ pub(crate) const PATH: &str = "catalog/s3tablescatalog";
 /// The stack, where samples are kept in a table of S3 Tables.
 pub(crate) fn stack(site: &Site<'_>) -> Option<Stack> {
     site.platform.storage.as_ref().filter(|kept| kept.engine == Engine::Iceberg)?;
-    let mut stack = site.stack("catalog", "the catalog of table buckets, once per account and region");
+    let mut stack = site.shared_stack("catalog", "the catalog of table buckets, once per account and region");
     // Who may do what is left to IAM: in AWS Lake Formation's terms, everybody whom IAM allows may do everything
     // ("Integrating with Amazon S3 Tables", AWS Glue developer guide).
     let by_iam = || {

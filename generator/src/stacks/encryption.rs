@@ -125,6 +125,11 @@ pub(crate) fn decrypt(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:Decrypt"], [Target::One(key.clone())])
 }
 
+/// A service as `kms:ViaService` has it: it uses a key for somebody who asks it for something.
+pub(crate) fn via(service: &'static str) -> Text {
+    Text::concat([service.into(), ".".into(), Text::region(), ".".into(), Text::url_suffix()])
+}
+
 /// Writing what the key is to encrypt.
 pub(crate) fn encrypt(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:GenerateDataKey"], [Target::One(key.clone())])

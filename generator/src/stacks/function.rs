@@ -67,14 +67,17 @@ pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, plan: Plan) ->
         // The group's ARN ends in `:*`, which are its streams.
         Statement::allow("Log", ["logs:CreateLogStream", "logs:PutLogEvents"], [Target::One(log_group.arn())]),
         Statement::allow("DeadLetters", ["sqs:SendMessage"], [Target::One(dead_letters.arn())]),
+    ];
+    let is_traced = site.platform.observe.tracing;
+    let traces = is_traced.then(|| {
         Statement::allow(
             "Traces",
             ["xray:PutTelemetryRecords", "xray:PutTraceSegments"],
             [Target::Every { reason: "X-Ray has no permissions by resource" }],
-        ),
-        encryption::use_key("Key", key),
-    ];
-    let role = site.role(stack, id, plan.description, "lambda.amazonaws.com", own.into_iter().chain(plan.statements));
+        )
+    });
+    let statements = own.into_iter().chain(traces).chain([encryption::use_key("Key", key)]).chain(plan.statements);
+    let role = site.role(stack, id, plan.description, "lambda.amazonaws.com", statements);
     let function = stack.add(
         format!("{id}Function"),
         Function {
@@ -89,9 +92,7 @@ pub(crate) fn add(site: &Site<'_>, stack: &mut Stack, key: &Text, plan: Plan) ->
             environment: Environment { variables: plan.environment },
             kms_key_arn: key.clone(),
             dead_letter_config: DeadLetterConfig { target_arn: dead_letters.arn() },
-            tracing_config: TracingConfig {
-                mode: if site.platform.observe.tracing { "Active" } else { "PassThrough" },
-            },
+            tracing_config: TracingConfig { mode: if is_traced { "Active" } else { "PassThrough" } },
             // The runtime writes JSON by itself; this makes the service's own lines JSON too.
             logging_config: LoggingConfig { log_format: "JSON", log_group: log_group.reference() },
             reserved_concurrent_executions: plan.reserved,

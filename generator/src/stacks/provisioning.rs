@@ -77,6 +77,7 @@ impl Provisioned {
         let Self { stack, key, allow_list, stream_arn } = self;
         let environment = BTreeMap::from([
             ("FLEETFORM_ALLOW_LIST_TABLE", allow_list.reference()),
+            ("FLEETFORM_STACK", site.name.as_str().into()),
             ("FLEETFORM_STREAM_ARN", stream_arn.clone()),
         ]);
         let own = [
@@ -117,6 +118,16 @@ impl Provisioned {
             ),
         };
         (stack, outputs)
+    }
+}
+
+/// Names of the topic rules by which the function `register` is told of new certificates, one for each authority.
+pub(crate) fn rules(site: &Site<'_>) -> Vec<String> {
+    match site.platform.identity.provisioning {
+        Provisioning::Csr | Provisioning::ServerKeys | Provisioning::FleetClaim => Vec::new(),
+        Provisioning::Jitp => {
+            site.platform.identity.authorities.values().map(|authority| just_in_time::rule(site, authority)).collect()
+        }
     }
 }
 

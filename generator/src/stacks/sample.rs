@@ -7,10 +7,11 @@ use fleetform_engine::{
     rule_set::{MessageFormat, TimestampFormat, UnknownReading, ValueType, Webhook},
     units::Millis,
 };
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use crate::platform::{
     Platform,
+    authority::Authority,
     channels::{Channels, Sms},
     command::{Command, Param},
     contact::Contact,
@@ -184,6 +185,18 @@ pub(super) fn platform_of(zones: usize, device_types: usize, contacts: usize) ->
         observe,
         ..platform()
     }
+}
+
+/// The small platform, whose devices bring certificates of so many authorities.
+pub(crate) fn with_authorities(count: usize) -> Platform {
+    let mut platform = platform();
+    platform.identity.provisioning = Provisioning::Jitp;
+    let authority = |n| {
+        let fingerprint = format_smolstr!("{n:02x}");
+        (format!("factory-{n}").parse().unwrap(), Authority { certificate: format!("{fingerprint}\n"), fingerprint })
+    };
+    platform.identity.authorities = (0..count).map(authority).collect();
+    platform
 }
 
 pub(super) fn zone_id(id: &str) -> ZoneId {

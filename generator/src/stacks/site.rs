@@ -53,7 +53,15 @@ impl<'a> Site<'a> {
 
     /// An empty stack of this site.
     pub(crate) fn stack(&self, name: impl Into<SmolStr>, purpose: &str) -> Stack {
-        let mut description = format!("{}: {purpose}", self.name);
+        self.described(name, format!("{}: {purpose}", self.name))
+    }
+
+    /// An empty stack that all environments of the platform in one account and region share: nothing in it names one.
+    pub(crate) fn shared_stack(&self, name: impl Into<SmolStr>, purpose: &str) -> Stack {
+        self.described(name, format!("{}: {purpose}", self.platform.deploy.prefix))
+    }
+
+    fn described(&self, name: impl Into<SmolStr>, mut description: String) -> Stack {
         description.truncate(description.floor_char_boundary(DESCRIPTION_BYTES_MAX));
         Stack::new(name, description, &self.common)
     }

@@ -27,23 +27,26 @@ readonly PROTECT=0
 readonly CONFIRM=0
 # Reserved concurrency of the function that evaluates the stream; 0 where none is reserved.
 readonly RESERVED=0
+# Days for which logs are kept.
+readonly LOG_DAYS=30
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='822eb638a99d07970f8935334d367fcdcab007193412a345d1d01b5a27d5c08e'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' 'b0d8d11121f589289863feb3e4e7c8dfc1a76869abb01451399a597757fc2895'
+  'cloudformation/root.yaml' '77fe43cdd9a680f98a40be3249f02d55457007f9cd6aee173d7316a223c99544'
   'cloudformation/alerting.yaml' 'f79ee37322bba48148e0f507184771a423b15a36fc07ff90e978e88cffee4438'
   'cloudformation/ingest.yaml' '3d3ab6e7843a9a613fbaa5f915e45460edc88f7a53a24b99b8189f4b8daa08d3'
-  'cloudformation/observability.yaml' '2b3606812780fffb37bdb75df4a3568e8cd9cc93645d5ffa5a89cc700980137c'
-  'cloudformation/processing.yaml' '7046bb5c442342f1aeccdced4886b98ab967c488decdc4a161e1588b300134eb'
-  'cloudformation/provisioning.yaml' 'c2b44f6abefe4f11faaed5dfe5d29329c518ff2a6a89d3202a3cc7d2fefd44d4'
+  'cloudformation/observability.yaml' 'b3ee251924044230cb92d6c950763b2c1c5e4a284b791a3cf61063414db6b089'
+  'cloudformation/processing.yaml' '8ea824969e3b01741fa42407c7496459005fdd392512fed74f19b2f704d88622'
+  'cloudformation/provisioning.yaml' '8ad8b384afe297ca8cf9c611bdd40b12abbe59c3579ca867b7fff25d653791ee'
   'cloudformation/storage.yaml' '9d661e6784034635ea58e70cbd41aaa9c9063f49946b8d0427a0d7a24121143a'
 )
 
 # A new account must keep this much concurrency unreserved.
 readonly UNRESERVED_MIN=100
 readonly ANNOUNCE_ROUNDS_MAX=20
+readonly IOT_LOG_GROUP=AWSIotLogsV2
 readonly POLL_S=${FLEETFORM_POLL_S:-2}
 
 usage() {
@@ -225,24 +228,6 @@ check_concurrency() {
       "it has $unreserved unreserved now, and $held are reserved for this function" \
       'lower processor.reserved, or ask AWS to raise the quota'
   fi
-}
-
-# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
-look_for_catalog() {
-  CATALOG=yes
-  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
-  CATALOG=unknown
-  if error_says 'EntityNotFound'; then CATALOG=no; fi
-}
-
-# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
-check_catalog() {
-  if ! ((TABLES)); then return; fi
-  look_for_catalog
-  case $CATALOG in
-    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
-    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
-  esac
 }
 
 # --- Stacks ----------------------------------------------------------------------------------------------------------
@@ -594,6 +579,121 @@ announce() {
   fail "the shards of stream $stream kept changing" 'run this script again when its scaling has ended'
 }
 
+# --- Once per account and region -------------------------------------------------------------------------------------
+
+# Another platform may have deployed these settings, or somebody may have made them by hand: then they are left alone.
+deploy_account() {
+  local file=$HERE/cloudformation/account.yaml
+  [[ -f $file ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
+  ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
+  # First, since no environment that stores samples can be deployed without it.
+  if ((TABLES)); then deploy_catalog; fi
+  look_at "$ACCOUNT_STACK"
+  case $STATUS in
+    NONE | REVIEW_IN_PROGRESS | ROLLBACK_COMPLETE)
+      look_for_settings "$file"
+      if ((${#THERE[@]} > 0)); then
+        leave_settings
+        return
+      fi
+      ;;
+  esac
+  deploy_stack "$ACCOUNT_STACK" "$file" ''
+  keep_log
+}
+
+deploy_catalog() {
+  # The console makes the catalog too.
+  look_at "$CATALOG_STACK"
+  if [[ $STATUS == NONE ]]; then
+    look_for_catalog
+    if [[ $CATALOG == yes ]]; then
+      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
+      return
+    fi
+  fi
+  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
+}
+
+# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
+look_for_catalog() {
+  CATALOG=yes
+  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
+  CATALOG=unknown
+  if error_says 'EntityNotFound'; then CATALOG=no; fi
+}
+
+# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
+check_catalog() {
+  if ! ((TABLES)); then return; fi
+  look_for_catalog
+  case $CATALOG in
+    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
+    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
+  esac
+}
+
+# Sets THERE to those settings of a template that the account has already, ENDED_BY to the commands that end them, and LACKING
+# to the others. Credentials that may not look are no reason to stop.
+look_for_settings() {
+  THERE=() ENDED_BY=() LACKING=()
+  # Logging that is turned off is set again by CloudFormation.
+  look_for_setting 'AWS IoT logging' "aws iot set-v2-logging-options --region $REGION --disable-all-logs" \
+    get-v2-logging-options --query '[roleArn,disableAllLogs]'
+  if grep -Fq AWS::IoT::AccountAuditConfiguration -- "$1"; then
+    look_for_setting 'an audit of AWS IoT Device Defender' "aws iot delete-account-audit-configuration --region $REGION" \
+      describe-account-audit-configuration --query '[roleArn]'
+  fi
+}
+
+look_for_setting() {
+  local what=$1 ended_by=$2 line role is_off
+  shift 2
+  if line=$(try_aws iot "$@" --output text); then
+    read -r role is_off <<<"$line"
+    if [[ $role != None && $is_off != True ]]; then
+      THERE+=("$what, by the role $role") ENDED_BY+=("$ended_by")
+      return
+    fi
+  elif ! error_says NotConfigured; then
+    note "whether account $ACCOUNT has $what could not be seen: $(cat -- "$WORK/error")"
+  fi
+  LACKING+=("$what")
+}
+
+# CloudFormation neither takes over what is there nor creates it a second time.
+leave_settings() {
+  local one
+  for one in "${THERE[@]}"; do say "account $ACCOUNT has $one in $REGION already"; done
+  if ((${#LACKING[@]} == 0)); then
+    say "stack $ACCOUNT_STACK is not needed, and not deployed"
+    return
+  fi
+  fail "stack $ACCOUNT_STACK cannot be created beside that, and account $ACCOUNT still lacks ${LACKING[0]}" \
+    'environments can be deployed without this stack' 'to have it created, end what is there, and run this script again:' "${ENDED_BY[@]}"
+}
+
+# AWS IoT creates its log group by itself, and lets it grow for ever. Where several environments share it, the longest
+# retention wins.
+keep_log() {
+  local line name days
+  line=$(ask_aws logs describe-log-groups --log-group-name-prefix "$IOT_LOG_GROUP" \
+    --query "logGroups[?logGroupName=='$IOT_LOG_GROUP'].[logGroupName,retentionInDays]" --output text)
+  read -r name days <<<"$line"
+  if [[ $name == "$IOT_LOG_GROUP" && $days =~ ^[0-9]+$ ]] && ((days >= LOG_DAYS)); then return; fi
+  if ((DRY_RUN)); then
+    plan "keep log group $IOT_LOG_GROUP for $LOG_DAYS days"
+    return
+  fi
+  if [[ $name != "$IOT_LOG_GROUP" ]] && ! try_change_aws logs create-log-group --log-group-name "$IOT_LOG_GROUP" >/dev/null; then
+    # AWS IoT was faster.
+    error_says ResourceAlreadyExists || explain logs create-log-group
+  fi
+  change_aws logs put-retention-policy --log-group-name "$IOT_LOG_GROUP" --retention-in-days "$LOG_DAYS" >/dev/null
+  say "log group $IOT_LOG_GROUP is kept for $LOG_DAYS days"
+}
+
+
 # --- The three things that this script does --------------------------------------------------------------------------
 
 deploy_platform() {
@@ -613,23 +713,6 @@ deploy_platform() {
   say "outputs of stack $STACK:"
   ask_aws cloudformation describe-stacks --stack-name "$STACK" --query 'Stacks[0].Outputs[].[OutputKey,OutputValue]' --output text | sed 's/^/  /'
   if ((EMAIL_ADDRESSES > 0)); then say "AWS sends each of the $EMAIL_ADDRESSES e-mail addresses a link once: alerts reach it after the link was followed"; fi
-}
-
-deploy_account() {
-  [[ -f $HERE/cloudformation/account.yaml ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
-  ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
-  deploy_stack "$ACCOUNT_STACK" "$HERE/cloudformation/account.yaml" ''
-  if ! ((TABLES)); then return; fi
-  # The console makes the catalog too, and another platform of the account may have made it: then it is not ours.
-  look_at "$CATALOG_STACK"
-  if [[ $STATUS == NONE ]]; then
-    look_for_catalog
-    if [[ $CATALOG == yes ]]; then
-      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
-      return
-    fi
-  fi
-  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
 }
 
 delete_platform() {

@@ -27,23 +27,26 @@ readonly PROTECT=1
 readonly CONFIRM=0
 # Reserved concurrency of the function that evaluates the stream; 0 where none is reserved.
 readonly RESERVED=0
+# Days for which logs are kept.
+readonly LOG_DAYS=30
 # E-mail addresses that AWS asks to confirm their subscription.
 readonly EMAIL_ADDRESSES=2
 readonly RULE_SET='b937d9ecee511ff19a7f5fe7931f6f0d34e42116ccc0f2138ccda749a6cd49c6'
 # File and SHA-256 of each template that is uploaded, the root first.
 readonly TEMPLATES=(
-  'cloudformation/root.yaml' '7c149e164904d3f606413272ab84bb4e72be68391846a88fde951f8faf810bd4'
+  'cloudformation/root.yaml' '4c78da0620b5e00a9779d6f087d7d0ffe17f458eb2ce20ed03f04f93f85cc9ff'
   'cloudformation/alerting.yaml' '2750baef12b9a53cd17aafbb672b53af0bc96eab8a98e1798cb42c62c5510164'
   'cloudformation/ingest.yaml' 'dd0e0bab5719194d85d69ad2483d6c68ba797c3353e97c65003665383c165c31'
-  'cloudformation/observability.yaml' '021386ad50d119ca6f98928da61383445a06f38dca9018be2ca6dc4ab58961e9'
-  'cloudformation/processing.yaml' '77ccbd8c1fc23bd9775a288d37d81be317ece09a87cbc6ea2442d5333a7584fe'
-  'cloudformation/provisioning.yaml' '460f90bd9d7afbf98f8a37c8820ea607d331358954574d6c9c198f73b019b692'
+  'cloudformation/observability.yaml' 'da4b1db04ba0aa1b3017ac2d0e10d33b208ffc5e6fc99552efa2b1ed1661344b'
+  'cloudformation/processing.yaml' 'f65b951707bebf84d8908b78cf1ab9ffbf920c35f19e4fba0884e1358a2f1686'
+  'cloudformation/provisioning.yaml' '2fc00e922e80d0455d2af38ab4534bd50ef77a2019988a00fb089ef48e4e9ea5'
   'cloudformation/storage.yaml' '656ea261da16793dac12368424b4e04db377223696ba48c8eb2c34aacee9dfec'
 )
 
 # A new account must keep this much concurrency unreserved.
 readonly UNRESERVED_MIN=100
 readonly ANNOUNCE_ROUNDS_MAX=20
+readonly IOT_LOG_GROUP=AWSIotLogsV2
 readonly POLL_S=${FLEETFORM_POLL_S:-2}
 
 usage() {
@@ -225,24 +228,6 @@ check_concurrency() {
       "it has $unreserved unreserved now, and $held are reserved for this function" \
       'lower processor.reserved, or ask AWS to raise the quota'
   fi
-}
-
-# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
-look_for_catalog() {
-  CATALOG=yes
-  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
-  CATALOG=unknown
-  if error_says 'EntityNotFound'; then CATALOG=no; fi
-}
-
-# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
-check_catalog() {
-  if ! ((TABLES)); then return; fi
-  look_for_catalog
-  case $CATALOG in
-    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
-    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
-  esac
 }
 
 # --- Stacks ----------------------------------------------------------------------------------------------------------
@@ -594,6 +579,121 @@ announce() {
   fail "the shards of stream $stream kept changing" 'run this script again when its scaling has ended'
 }
 
+# --- Once per account and region -------------------------------------------------------------------------------------
+
+# Another platform may have deployed these settings, or somebody may have made them by hand: then they are left alone.
+deploy_account() {
+  local file=$HERE/cloudformation/account.yaml
+  [[ -f $file ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
+  ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
+  # First, since no environment that stores samples can be deployed without it.
+  if ((TABLES)); then deploy_catalog; fi
+  look_at "$ACCOUNT_STACK"
+  case $STATUS in
+    NONE | REVIEW_IN_PROGRESS | ROLLBACK_COMPLETE)
+      look_for_settings "$file"
+      if ((${#THERE[@]} > 0)); then
+        leave_settings
+        return
+      fi
+      ;;
+  esac
+  deploy_stack "$ACCOUNT_STACK" "$file" ''
+  keep_log
+}
+
+deploy_catalog() {
+  # The console makes the catalog too.
+  look_at "$CATALOG_STACK"
+  if [[ $STATUS == NONE ]]; then
+    look_for_catalog
+    if [[ $CATALOG == yes ]]; then
+      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
+      return
+    fi
+  fi
+  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
+}
+
+# Sets CATALOG to whether the account has the catalog of table buckets in this region: yes, no, or unknown to these credentials.
+look_for_catalog() {
+  CATALOG=yes
+  if try_aws glue get-catalog --catalog-id s3tablescatalog --query Catalog.Name --output text >/dev/null; then return; fi
+  CATALOG=unknown
+  if error_says 'EntityNotFound'; then CATALOG=no; fi
+}
+
+# The delivery stream finds its table by that catalog, and is refused without. Whoever may not look is not stopped.
+check_catalog() {
+  if ! ((TABLES)); then return; fi
+  look_for_catalog
+  case $CATALOG in
+    no) fail "account $ACCOUNT has no catalog s3tablescatalog in $REGION, by which samples find their table" 'run: deploy.sh --account' ;;
+    unknown) note "whether account $ACCOUNT has the catalog s3tablescatalog could not be seen: $(cat -- "$WORK/error")" ;;
+  esac
+}
+
+# Sets THERE to those settings of a template that the account has already, ENDED_BY to the commands that end them, and LACKING
+# to the others. Credentials that may not look are no reason to stop.
+look_for_settings() {
+  THERE=() ENDED_BY=() LACKING=()
+  # Logging that is turned off is set again by CloudFormation.
+  look_for_setting 'AWS IoT logging' "aws iot set-v2-logging-options --region $REGION --disable-all-logs" \
+    get-v2-logging-options --query '[roleArn,disableAllLogs]'
+  if grep -Fq AWS::IoT::AccountAuditConfiguration -- "$1"; then
+    look_for_setting 'an audit of AWS IoT Device Defender' "aws iot delete-account-audit-configuration --region $REGION" \
+      describe-account-audit-configuration --query '[roleArn]'
+  fi
+}
+
+look_for_setting() {
+  local what=$1 ended_by=$2 line role is_off
+  shift 2
+  if line=$(try_aws iot "$@" --output text); then
+    read -r role is_off <<<"$line"
+    if [[ $role != None && $is_off != True ]]; then
+      THERE+=("$what, by the role $role") ENDED_BY+=("$ended_by")
+      return
+    fi
+  elif ! error_says NotConfigured; then
+    note "whether account $ACCOUNT has $what could not be seen: $(cat -- "$WORK/error")"
+  fi
+  LACKING+=("$what")
+}
+
+# CloudFormation neither takes over what is there nor creates it a second time.
+leave_settings() {
+  local one
+  for one in "${THERE[@]}"; do say "account $ACCOUNT has $one in $REGION already"; done
+  if ((${#LACKING[@]} == 0)); then
+    say "stack $ACCOUNT_STACK is not needed, and not deployed"
+    return
+  fi
+  fail "stack $ACCOUNT_STACK cannot be created beside that, and account $ACCOUNT still lacks ${LACKING[0]}" \
+    'environments can be deployed without this stack' 'to have it created, end what is there, and run this script again:' "${ENDED_BY[@]}"
+}
+
+# AWS IoT creates its log group by itself, and lets it grow for ever. Where several environments share it, the longest
+# retention wins.
+keep_log() {
+  local line name days
+  line=$(ask_aws logs describe-log-groups --log-group-name-prefix "$IOT_LOG_GROUP" \
+    --query "logGroups[?logGroupName=='$IOT_LOG_GROUP'].[logGroupName,retentionInDays]" --output text)
+  read -r name days <<<"$line"
+  if [[ $name == "$IOT_LOG_GROUP" && $days =~ ^[0-9]+$ ]] && ((days >= LOG_DAYS)); then return; fi
+  if ((DRY_RUN)); then
+    plan "keep log group $IOT_LOG_GROUP for $LOG_DAYS days"
+    return
+  fi
+  if [[ $name != "$IOT_LOG_GROUP" ]] && ! try_change_aws logs create-log-group --log-group-name "$IOT_LOG_GROUP" >/dev/null; then
+    # AWS IoT was faster.
+    error_says ResourceAlreadyExists || explain logs create-log-group
+  fi
+  change_aws logs put-retention-policy --log-group-name "$IOT_LOG_GROUP" --retention-in-days "$LOG_DAYS" >/dev/null
+  say "log group $IOT_LOG_GROUP is kept for $LOG_DAYS days"
+}
+
+
 # --- The three things that this script does --------------------------------------------------------------------------
 
 deploy_platform() {
@@ -613,23 +713,6 @@ deploy_platform() {
   say "outputs of stack $STACK:"
   ask_aws cloudformation describe-stacks --stack-name "$STACK" --query 'Stacks[0].Outputs[].[OutputKey,OutputValue]' --output text | sed 's/^/  /'
   if ((EMAIL_ADDRESSES > 0)); then say "AWS sends each of the $EMAIL_ADDRESSES e-mail addresses a link once: alerts reach it after the link was followed"; fi
-}
-
-deploy_account() {
-  [[ -f $HERE/cloudformation/account.yaml ]] || fail 'cloudformation/account.yaml is missing' 'run: fleetform generate'
-  ((!TABLES)) || [[ -f $HERE/cloudformation/catalog.yaml ]] || fail 'cloudformation/catalog.yaml is missing' 'run: fleetform generate'
-  deploy_stack "$ACCOUNT_STACK" "$HERE/cloudformation/account.yaml" ''
-  if ! ((TABLES)); then return; fi
-  # The console makes the catalog too, and another platform of the account may have made it: then it is not ours.
-  look_at "$CATALOG_STACK"
-  if [[ $STATUS == NONE ]]; then
-    look_for_catalog
-    if [[ $CATALOG == yes ]]; then
-      say "account $ACCOUNT has the catalog s3tablescatalog in $REGION already"
-      return
-    fi
-  fi
-  deploy_stack "$CATALOG_STACK" "$HERE/cloudformation/catalog.yaml" ''
 }
 
 delete_platform() {

@@ -366,11 +366,12 @@ ensure_key() {
   mv -- "$key.new" "$key"
 }
 
-# A request for a certificate of the key that is kept beside it.
+# A request for a certificate of the key that is kept beside it. Its subject is for people only, and has room for 64
+# characters of a name.
 make_request() {
   local base=$1 name=$2
   ensure_key "$base.key"
-  openssl req -new -key "$base.key" -subj "/CN=$name" -out "$base.csr.new" 2>"$WORK/error" || fail 'openssl cannot make a request' "$(cat -- "$WORK/error")"
+  openssl req -new -key "$base.key" -subj "/CN=${name:0:64}" -out "$base.csr.new" 2>"$WORK/error" || fail 'openssl cannot make a request' "$(cat -- "$WORK/error")"
   mv -- "$base.csr.new" "$base.csr"
 }
 

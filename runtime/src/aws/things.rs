@@ -17,7 +17,10 @@ use super::{
     signed::Method,
 };
 #[cfg(feature = "jobs")]
-use crate::provision::just_in_time::{Made, Things};
+use crate::provision::{
+    Things,
+    just_in_time::{Made, ThingRegistry},
+};
 
 /// The header with a certificate's ARN in calls whose path names a thing.
 const PRINCIPAL: &str = "x-amzn-principal";
@@ -323,12 +326,15 @@ struct Asked {
 
 #[cfg(feature = "jobs")]
 impl Things for Iot {
-    async fn certificate(&self, id: &str) -> Result<Option<Certificate>, PortError> {
-        certificate(self, id).await.map_err(failed)
-    }
-
     async fn thing(&self, device: &str) -> Result<Option<Thing>, PortError> {
         thing(self, device).await.map_err(failed)
+    }
+}
+
+#[cfg(feature = "jobs")]
+impl ThingRegistry for Iot {
+    async fn certificate(&self, id: &str) -> Result<Option<Certificate>, PortError> {
+        certificate(self, id).await.map_err(failed)
     }
 
     async fn groups(&self, device: &str) -> Result<Vec<String>, PortError> {

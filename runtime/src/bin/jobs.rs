@@ -55,15 +55,17 @@ async fn relay(variables: &Variables<'_>) -> Result<(), StartError> {
 
 async fn provision(variables: &Variables<'_>) -> Result<(), StartError> {
     let config = config::Provision::read(variables)?;
-    let (allow_list, records, stream) = admission(&Access::read(variables)?, &config);
-    host::serve(Provision { allow_list, records, stream, clock: telemetry::now }, &config.common).await
+    let access = Access::read(variables)?;
+    let (allow_list, records, stream) = admission(&access, &config);
+    let (things, stack) = (access.iot(http_client()?), config.stack);
+    host::serve(Provision { allow_list, records, things, stack, stream, clock: telemetry::now }, &config.common).await
 }
 
 async fn register(variables: &Variables<'_>) -> Result<(), StartError> {
-    let config::Register { provision, stack, policies, authorities } = config::Register::read(variables)?;
+    let config::Register { provision, policies, authorities } = config::Register::read(variables)?;
     let access = Access::read(variables)?;
     let (allow_list, records, stream) = admission(&access, &provision);
-    let names = Names { stack, stream, policies };
+    let names = Names { stack: provision.stack, stream, policies };
     let things = access.iot(http_client()?);
     let register = Register { allow_list, records, things, names, authorities, clock: telemetry::now };
     host::serve(register, &provision.common).await

@@ -1,9 +1,9 @@
 //! `provision`: the hook that AWS IoT calls before it provisions a device with a claim certificate.
 //!
-//! A serial can be used once. The allow-list records which certificate has it, and a repeated request gets the same
-//! answer. The stream knows the device before AWS IoT learns that it is allowed. Name, type and zone come from the
-//! list; of what the device sends, only its serial is used. A refusal is an answer; an error is one too, and the device
-//! tries again.
+//! One serial, one use: the allow-list says which certificate has it, and the same request asked again is answered again.
+//! The stream knows the device before AWS IoT hears that it may be. Name, type and zone come from the list, and of what the
+//! device sends only its serial is looked at. A thing that has the name already is taken over only if it is the platform's,
+//! and was not revoked meanwhile. A refusal is an answer; an error is one too, and the device asks again.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     host::{Deadline, Failure, Handler},
-    provision::{AllowList, Records, claim, tell},
+    provision::{AllowList, Records, Refusal, Registration, Things, claim, refusal, tell},
     telemetry::{Metrics, Unit},
 };
 
@@ -22,12 +22,16 @@ const SERIAL: &str = "SerialNumber";
 
 /// The handler with its ports.
 #[derive(Debug)]
-pub struct Provision<L, R> {
-    /// The list of the serials that may become devices.
+pub struct Provision<L, R, T> {
+    /// Which serials may become devices.
     pub allow_list: L,
     /// The telemetry stream.
     pub records: R,
-    /// The stream's name, which is part of the hash that a thing keeps.
+    /// AWS IoT's registry.
+    pub things: T,
+    /// What things of the platform are told by.
+    pub stack: String,
+    /// The stream's name, which is part of what a thing says it was told to.
     pub stream: String,
     /// Returns the current time.
     pub clock: fn() -> Timestamp,
@@ -59,7 +63,7 @@ impl Answer {
     const NO: Self = Self { allow_provisioning: false, parameter_overrides: BTreeMap::new() };
 }
 
-impl<L: AllowList + Send, R: Records + Send> Handler for Provision<L, R> {
+impl<L: AllowList + Send, R: Records + Send, T: Things + Send> Handler for Provision<L, R, T> {
     type Answer = Answer;
 
     async fn handle(&self, body: Bytes, _: Deadline, metrics: &mut Metrics) -> Result<Answer, Failure> {
@@ -69,12 +73,8 @@ impl<L: AllowList + Send, R: Records + Send> Handler for Provision<L, R> {
             message: format!("the event is no request of AWS IoT for provisioning (column {})", error.column()),
         })?;
         let serial = request.parameters.get(SERIAL).and_then(serde_json::Value::as_str);
-        let unavailable = |error: PortError| Failure { kind: "unavailable", message: error.to_string() };
-        let outcome = claim(&self.allow_list, serial, &request.certificate_id, (self.clock)()).await;
-        let outcome = outcome.map_err(unavailable)?;
-        if let Ok(registration) = &outcome {
-            tell(&self.records, registration).await.map_err(unavailable)?;
-        }
+        let outcome = self.admit(serial, &request.certificate_id).await;
+        let outcome = outcome.map_err(|error| Failure { kind: "unavailable", message: error.to_string() })?;
         let (certificate, claim) = (&request.certificate_id, request.claim_certificate_id.as_deref());
         Ok(match outcome {
             Ok(registration) => {
@@ -90,6 +90,22 @@ impl<L: AllowList + Send, R: Records + Send> Handler for Provision<L, R> {
                 Answer::NO
             }
         })
+    }
+}
+
+impl<L: AllowList, R: Records, T: Things> Provision<L, R, T> {
+    /// Which device the holder of a certificate becomes, once the stream knows of it.
+    async fn admit(&self, serial: Option<&str>, certificate: &str) -> Result<Result<Registration, Refusal>, PortError> {
+        let registration = match claim(&self.allow_list, serial, certificate, (self.clock)()).await? {
+            Ok(registration) => registration,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let thing = self.things.thing(registration.device().as_str()).await?;
+        if let Some(refusal) = thing.and_then(|thing| refusal(&self.stack, &registration, &thing)) {
+            return Ok(Err(refusal));
+        }
+        tell(&self.records, &registration).await?;
+        Ok(Ok(registration))
     }
 }
 

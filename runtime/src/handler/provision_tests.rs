@@ -7,12 +7,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    aws::things::Thing,
     config::Common,
     provision::{
         SERIAL_CHARS_MAX,
         memory::{Fate, SERIAL_NUMBER, START, World, clock},
     },
 };
+
+fn handler(world: &World) -> Provision<&World, &World, &World> {
+    let (stack, stream) = ("water-dev".to_owned(), "the-stream".to_owned());
+    Provision { allow_list: world, records: world, things: world, stack, stream, clock }
+}
 
 fn request(serial: &Value, certificate: &str) -> Bytes {
     let request = json!({
@@ -31,7 +37,7 @@ fn request(serial: &Value, certificate: &str) -> Bytes {
 fn ask(world: &World, serial: &Value, certificate: &str, fate: Fate) -> (Option<Result<Value, Failure>>, Vec<String>) {
     world.calls.store(0, Ordering::Relaxed);
     *world.fate.lock().unwrap() = fate;
-    let handler = Provision { allow_list: world, records: world, stream: "the-stream".to_owned(), clock };
+    let handler = handler(world);
     let mut metrics = Metrics::default();
     let deadline = Deadline::at(START);
     let answer = handler.handle(request(serial, certificate), deadline, &mut metrics).now_or_never();
@@ -120,7 +126,7 @@ fn what_is_not_on_the_list_is_refused() {
 /// however often it was put, and for no other device.
 #[test]
 fn killed_or_failed_at_any_call_the_next_try_ends_well() {
-    for number in 0..2 {
+    for number in 0..3 {
         for fate in [Fate::KilledBefore(number), Fate::KilledAfter(number), Fate::Fails(number)] {
             let world = World::new();
             let (first, _) = ask(&world, &json!(SERIAL_NUMBER), "first", fate);
@@ -146,10 +152,47 @@ fn of_two_that_race_for_a_serial_one_has_it() {
     assert_eq!(answered(&world, SERIAL_NUMBER, "first")["allowProvisioning"], true);
 }
 
+/// The thing of the name that the serial's row says, with these attributes.
+fn with_thing(thing_type: &str, attributes: &[(&str, &str)]) -> World {
+    let world = World::new();
+    let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let thing_type = Some(thing_type.to_owned());
+    let thing = Thing { name: "pump-1".to_owned(), thing_type, attributes, ..Thing::default() };
+    world.registry.lock().unwrap().things.insert("pump-1".to_owned(), thing);
+    world
+}
+
+#[test]
+fn a_thing_of_the_name_that_is_another_platform_s_is_not_taken_over() {
+    for (thing_type, attributes) in [("water-dev-pump", &[("stack", "water-prod")][..]), ("lamp", &[])] {
+        let world = with_thing(thing_type, attributes);
+        refused(&world, &json!(SERIAL_NUMBER), "first", "foreign_thing");
+        assert!(world.told().is_empty(), "the stream hears nothing of {thing_type}");
+    }
+    // What a stopped run has made, or was registered by hand, is the platform's own.
+    for (thing_type, attributes) in [("water-dev-pump", &[][..]), ("lamp", &[("stack", "water-dev")])] {
+        let world = with_thing(thing_type, attributes);
+        assert_eq!(answered(&world, SERIAL_NUMBER, "first")["allowProvisioning"], true, "{thing_type}");
+    }
+}
+
+#[test]
+fn a_device_that_was_revoked_after_its_serial_was_used_stays_so() {
+    let later = (START.0 * 2).to_string();
+    let revoked = |revision: &str| {
+        with_thing("water-dev-pump", &[("stack", "water-dev"), ("retired", "true"), ("revision", revision)])
+    };
+    let world = revoked(&later);
+    refused(&world, &json!(SERIAL_NUMBER), "first", "revoked_device");
+    assert!(world.told().is_empty());
+    // Its serial was released since, and is used anew.
+    assert_eq!(answered(&revoked("1"), SERIAL_NUMBER, "first")["allowProvisioning"], true);
+}
+
 #[test]
 fn what_is_no_request_is_said_without_its_words() {
     let world = World::new();
-    let handler = Provision { allow_list: &world, records: &world, stream: String::new(), clock };
+    let handler = handler(&world);
     for body in ["{}", "[", r#"{"certificateId":"a","parameters":"secret"}"#] {
         let body = Bytes::from_static(body.as_bytes());
         let answer = handler.handle(body, Deadline::at(START), &mut Metrics::default()).now_or_never();

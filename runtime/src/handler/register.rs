@@ -13,8 +13,8 @@ use crate::{
     host::{Deadline, Failure, Handler},
     provision::{
         AllowList, Records, Refusal, Registration, claim,
-        just_in_time::{Made, Names, Things, common_name, empower, refusal, register},
-        tell,
+        just_in_time::{Made, Names, ThingRegistry, common_name, empower, register},
+        refusal, tell,
     },
     telemetry::{Metrics, Unit},
 };
@@ -54,7 +54,7 @@ enum Outcome {
     Settled,
 }
 
-impl<L: AllowList + Send, R: Records + Send, T: Things + Send> Handler for Register<L, R, T> {
+impl<L: AllowList + Send, R: Records + Send, T: ThingRegistry + Send> Handler for Register<L, R, T> {
     type Answer = ();
 
     async fn handle(&self, body: Bytes, _: Deadline, metrics: &mut Metrics) -> Result<(), Failure> {
@@ -80,7 +80,7 @@ impl<L: AllowList + Send, R: Records + Send, T: Things + Send> Handler for Regis
     }
 }
 
-impl<L: AllowList, R: Records, T: Things> Register<L, R, T> {
+impl<L: AllowList, R: Records, T: ThingRegistry> Register<L, R, T> {
     async fn register(&self, id: &str) -> Result<Outcome, PortError> {
         let Some(certificate) = self.things.certificate(id).await? else { return Ok(Outcome::Settled) };
         match certificate.status {
@@ -97,7 +97,7 @@ impl<L: AllowList, R: Records, T: Things> Register<L, R, T> {
         };
         let device = registration.device().as_str();
         let thing = self.things.thing(device).await?;
-        let refusal = thing.as_ref().and_then(|thing| refusal(&self.names, &registration, thing));
+        let refusal = thing.as_ref().and_then(|thing| refusal(&self.names.stack, &registration, thing));
         if let Some(refusal) = refusal {
             return Ok(Outcome::Refused(refusal));
         }

@@ -12,18 +12,16 @@ use x509_cert::{
     },
 };
 
-use super::{Refusal, Registration};
+use super::{Registration, Things};
 use crate::aws::things::{Certificate, Change, Thing};
 
 /// `id-at-commonName` of X.520.
 const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
-/// The port to AWS IoT's registry.
-pub trait Things: Sync {
+/// The port to all that is asked and changed in AWS IoT's registry.
+pub trait ThingRegistry: Things {
     /// A certificate by its id, if there is one.
     fn certificate(&self, id: &str) -> impl Future<Output = Result<Option<Certificate>, PortError>> + Send;
-    /// The thing of a device, if there is one.
-    fn thing(&self, device: &str) -> impl Future<Output = Result<Option<Thing>, PortError>> + Send;
     /// The groups that a thing is in.
     fn groups(&self, device: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
     /// The policies of a certificate, by its ARN.
@@ -60,20 +58,7 @@ impl Names {
     }
 }
 
-/// Why an existing thing of the device's name is not given to the holder of its serial.
-pub fn refusal(names: &Names, registration: &Registration, thing: &Thing) -> Option<Refusal> {
-    let is_ours = match thing.attribute("stack") {
-        Some(stack) => stack == names.stack,
-        // An interrupted run has created it, and not set its attributes yet.
-        None => thing.thing_type.as_ref().is_none_or(|name| *name == registration.thing_type),
-    };
-    if !is_ours {
-        return Some(Refusal::ForeignThing);
-    }
-    (thing.is_retired() && registration.is_older_than(thing)).then_some(Refusal::RevokedDevice)
-}
-
-/// The common name in a certificate's subject.
+/// The name in the subject of a certificate.
 pub fn common_name(pem: &str) -> Option<String> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     let subject = Signed::from_der(&der).ok()?.tbs_certificate.subject;
@@ -154,11 +139,4 @@ pub fn empower(names: &Names, registration: &Registration, certificate: &str, he
     changes.extend(lacking.map(|policy| Change::AttachPolicy { policy: policy.clone(), certificate: certificate() }));
     changes.push(Change::AttachThing { device: registration.device.to_string(), certificate: certificate() });
     changes
-}
-
-impl Registration {
-    /// Whether the stream has a later record of the device.
-    fn is_older_than(&self, thing: &Thing) -> bool {
-        thing.revision().is_some_and(|revision| u64::try_from(self.revision.0).is_ok_and(|own| revision > own))
-    }
 }

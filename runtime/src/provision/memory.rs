@@ -12,8 +12,8 @@ use fleetform_engine::{drive::PortError, units::Timestamp};
 use serde_json::Value;
 
 use super::{
-    AllowList, Claim, Records, Row,
-    just_in_time::{Made, Things},
+    AllowList, Claim, Records, Row, Things,
+    just_in_time::{Made, ThingRegistry},
 };
 use crate::aws::things::{Certificate, Change, Status, Thing};
 
@@ -146,12 +146,14 @@ pub(crate) fn clock() -> Timestamp {
 }
 
 impl Things for &World {
-    async fn certificate(&self, id: &str) -> Result<Option<Certificate>, PortError> {
-        self.call(|| self.registry.lock().unwrap().certificates.get(id).cloned()).await
-    }
-
     async fn thing(&self, device: &str) -> Result<Option<Thing>, PortError> {
         self.call(|| self.registry.lock().unwrap().things.get(device).cloned()).await
+    }
+}
+
+impl ThingRegistry for &World {
+    async fn certificate(&self, id: &str) -> Result<Option<Certificate>, PortError> {
+        self.call(|| self.registry.lock().unwrap().certificates.get(id).cloned()).await
     }
 
     async fn groups(&self, device: &str) -> Result<Vec<String>, PortError> {

@@ -18,7 +18,9 @@ use fleetform_engine::{
 use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 
-/// A serial's row, as its owner wrote it, with the time of its first use.
+use crate::aws::things::Thing;
+
+/// A serial's row, as its owner wrote it and as it was first used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
     /// The thing's name, which is the device's id.
@@ -67,6 +69,12 @@ pub trait AllowList: Sync {
 pub trait Records: Sync {
     /// Puts a device's record, with the device as partition key. The record is on the stream once this returns.
     fn put(&self, device: &str, record: &[u8]) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// The port to the things of AWS IoT's registry.
+pub trait Things: Sync {
+    /// The thing of a device, if there is one.
+    fn thing(&self, device: &str) -> impl Future<Output = Result<Option<Thing>, PortError>> + Send;
 }
 
 /// Longest serial, in characters.
@@ -138,7 +146,21 @@ pub async fn tell<R: Records>(records: &R, registration: &Registration) -> Resul
     records.put(registration.device().as_str(), &registration.record()).await
 }
 
-/// Whether a string is a serial as the script writes them into the list.
+/// Why the thing that has a device's name is not given to whoever has its serial. `stack` is what things of the platform are
+/// told by.
+pub fn refusal(stack: &str, registration: &Registration, thing: &Thing) -> Option<Refusal> {
+    let is_ours = match thing.attribute("stack") {
+        Some(other) => other == stack,
+        // A stopped run has made it, and told nobody yet what for.
+        None => thing.thing_type.as_ref().is_none_or(|name| *name == registration.thing_type),
+    };
+    if !is_ours {
+        return Some(Refusal::ForeignThing);
+    }
+    (thing.is_retired() && registration.is_older_than(thing)).then_some(Refusal::RevokedDevice)
+}
+
+/// As the script writes them into the list.
 fn is_serial(text: &str) -> bool {
     (1..=SERIAL_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-'))
@@ -194,7 +216,12 @@ impl Registration {
         &self.device
     }
 
-    /// The record that announces the device to the stream. A replay has the same bytes.
+    /// Whether the stream was told something of the device later.
+    fn is_older_than(&self, thing: &Thing) -> bool {
+        thing.revision().is_some_and(|revision| u64::try_from(self.revision.0).is_ok_and(|own| revision > own))
+    }
+
+    /// The record that tells the stream of the device. A replay has the same bytes.
     pub fn record(&self) -> Vec<u8> {
         let (device, revision, fields) = (&self.device, self.revision.0, self.fields());
         format!(r#"{{"ff":1,"k":"device","d":"{device}","rev":{revision},{fields},"t":{revision}}}"#).into_bytes()

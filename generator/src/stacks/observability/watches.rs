@@ -6,7 +6,7 @@ use crate::{
         resource::cloudwatch::{Dimension, Metric},
         value::Text,
     },
-    stacks::{ingest, site::Site},
+    stacks::{ingest, provisioning, site::Site},
 };
 
 /// Age of the oldest record that a function has yet to see, in milliseconds, at which somebody must look.
@@ -38,6 +38,7 @@ pub(super) struct Watch {
 /// What is watched in every platform.
 pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
     let stream = |name| metric("AWS/Kinesis", name, [("StreamName", &names.stream)]);
+    let ingest_rules: Vec<_> = ingest::sources(site).iter().map(|source| site.topic_rule(source.name)).collect();
     let mut watches = vec![
         Watch {
             stat: "Maximum",
@@ -62,13 +63,8 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
         ),
         five_minutes(
             "LostFailuresAlarm",
-            "Records that were given up did not reach the failure bucket",
-            names
-                .functions()
-                .flat_map(|function| {
-                    [lambda("DestinationDeliveryFailures", function), lambda("DeadLetterErrors", function)]
-                })
-                .collect(),
+            "What a function gave up reached neither the failure bucket nor its queue of dead letters",
+            lost_metrics(names),
         ),
         Watch {
             stat: "Maximum",
@@ -85,12 +81,12 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
         five_minutes(
             "TopicRuleFailuresAlarm",
             "Messages did not reach the telemetry stream: they are in the rule error bucket",
-            rule_metrics(site, "Failure", "Kinesis"),
+            rule_metrics("Failure", "Kinesis", &ingest_rules),
         ),
         five_minutes(
             "TopicRuleLossAlarm",
             "Messages reached neither the telemetry stream nor the rule error bucket",
-            rule_metrics(site, "ErrorActionFailure", "S3"),
+            rule_metrics("ErrorActionFailure", "S3", &ingest_rules),
         ),
         Watch {
             periods: 3,
@@ -149,6 +145,7 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
             vec![own_metric(site, "ProvisioningRefused")],
         ));
     }
+    watches.extend(registration(site));
     let functions = [
         ("EvaluateErrorsAlarm", "EvaluateThrottlesAlarm", "Evaluate", &names.evaluate),
         ("NotifyErrorsAlarm", "NotifyThrottlesAlarm", "Notify", &names.notify),
@@ -175,14 +172,41 @@ pub(super) fn watches(site: &Site<'_>, names: &Names) -> Vec<Watch> {
     watches
 }
 
-fn rule_metrics(site: &Site<'_>, name: &'static str, action: &'static str) -> Vec<Metric> {
-    ingest::sources(site)
-        .iter()
-        .map(|source| {
-            let rule = site.topic_rule(source.name).into();
-            metric("AWS/IoT", name, [("ActionType", &action.into()), ("RuleName", &rule)])
-        })
-        .collect()
+/// Of what a function gives up: a reader of a stream leaves it in the bucket, and whatever is invoked without anybody waiting
+/// leaves it in its queue.
+fn lost_metrics(names: &Names) -> Vec<Metric> {
+    let store = names.storage.iter().map(|storage| &storage.store);
+    let readers = [&names.evaluate, &names.notify, &names.relay].into_iter().chain(store);
+    let invoked = names.functions().chain(&names.provision);
+    let undelivered = readers.map(|function| lambda("DestinationDeliveryFailures", function));
+    undelivered.chain(invoked.map(|function| lambda("DeadLetterErrors", function))).collect()
+}
+
+/// What is watched of the rules that have devices registered: apart from those of ingestion, since together they may be more
+/// than an alarm takes.
+fn registration(site: &Site<'_>) -> Vec<Watch> {
+    let rules = provisioning::rules(site);
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    vec![
+        five_minutes(
+            "RegistrationFailuresAlarm",
+            "Register was not told of new certificates: the events are in the rule error bucket",
+            rule_metrics("Failure", "Lambda", &rules),
+        ),
+        five_minutes(
+            "RegistrationLossAlarm",
+            "Events of new certificates reached neither register nor the rule error bucket",
+            rule_metrics("ErrorActionFailure", "S3", &rules),
+        ),
+    ]
+}
+
+fn rule_metrics(name: &'static str, action: &'static str, rules: &[String]) -> Vec<Metric> {
+    let of_rule =
+        |rule: &String| metric("AWS/IoT", name, [("ActionType", &action.into()), ("RuleName", &rule.as_str().into())]);
+    rules.iter().map(of_rule).collect()
 }
 
 /// What must never happen within five minutes.

@@ -25,7 +25,8 @@ const PARAMETERS: [&str; 9] =
 
 pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned) -> (Stack, Outputs) {
     let about = ("provision", "Says whether a device may be provisioned, and as what");
-    let added = begun.function(site, about, TIMEOUT_S, [], []);
+    let look = Statement::allow("Things", ["iot:DescribeThing"], [things()]);
+    let added = begun.function(site, about, TIMEOUT_S, [], [look]);
     let name = site.provisioning_template();
     let permission = Permission {
         action: "lambda:InvokeFunction",

@@ -15,6 +15,7 @@ use crate::{
         stack::Stack,
         value::Text,
     },
+    platform::authority::Authority,
     stacks::{bucket, encryption, ingest},
 };
 
@@ -37,17 +38,16 @@ pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned, ingest: &ingest::Ou
             // Its name here may change, and AWS IoT takes no certificate twice.
             let id = authority.fingerprint.to_uppercase();
             let certificate = begun.stack.add(format!("Authority{id}"), certificate);
-            (id, certificate)
+            (id, certificate, rule(site, authority))
         })
         .collect();
     let listed = authorities
         .iter()
         .enumerate()
-        .flat_map(|(number, (_, authority))| [if number == 0 { "" } else { "," }.into(), authority.reference()]);
+        .flat_map(|(number, (_, authority, _))| [if number == 0 { "" } else { "," }.into(), authority.reference()]);
     let told = [
         ("FLEETFORM_AUTHORITIES", Text::concat(listed)),
         ("FLEETFORM_DEVICE_POLICIES", device_policies(site).join(",").into()),
-        ("FLEETFORM_STACK", site.name.as_str().into()),
     ];
     let about = ("register", "Makes devices of those who connect with a certificate of an authority");
     let added = begun.function(site, about, TIMEOUT_S, told, statements(site));
@@ -68,8 +68,7 @@ pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned, ingest: &ingest::Ou
             encryption::encrypt("EncryptObjects", &key),
         ],
     );
-    for (id, authority) in authorities {
-        let name = site.topic_rule(&format!("registered-{}", id.to_lowercase()));
+    for (id, authority, name) in authorities {
         let permission = Permission {
             action: "lambda:InvokeFunction",
             function_name: added.function.reference(),
@@ -104,8 +103,13 @@ pub(super) fn stack(site: &Site<'_>, mut begun: Provisioned, ingest: &ingest::Ou
     begun.end(&added)
 }
 
+/// Name of the topic rule of an authority.
+pub(super) fn rule(site: &Site<'_>, authority: &Authority) -> String {
+    site.topic_rule(&format!("registered-{}", authority.fingerprint))
+}
+
 /// What the function does to make a device.
-fn statements(site: &Site<'_>) -> [Statement<Text>; 3] {
+fn statements(site: &Site<'_>) -> [Statement<Text>; 5] {
     let certificates = || Target::Many {
         arn: Text::arn("iot", ["cert/*".into()]),
         reason: "the certificate is known only once its holder has connected",
@@ -123,42 +127,51 @@ fn statements(site: &Site<'_>) -> [Statement<Text>; 3] {
         ),
         Statement::allow(
             "Certificates",
-            [
-                "iot:AttachPolicy",
-                "iot:AttachThingPrincipal",
-                "iot:DescribeCertificate",
-                "iot:DetachPolicy",
-                "iot:ListAttachedPolicies",
-                "iot:UpdateCertificate",
-            ],
+            ["iot:AttachPolicy", "iot:DescribeCertificate", "iot:DetachPolicy", "iot:UpdateCertificate"],
             [certificates()],
+        ),
+        // The Service Authorization Reference asks for the certificate, policies of AWS's own name the thing as well.
+        Statement::allow("ThingsOfCertificates", ["iot:AttachThingPrincipal"], [certificates(), things()]),
+        Statement::allow(
+            "AttachedPolicies",
+            ["iot:ListAttachedPolicies"],
+            [Target::Every { reason: "AWS IoT has no permission by resource to see what is attached" }],
         ),
     ]
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        platform::{authority::Authority, identity::Provisioning},
-        stacks::{sample::platform, stacks as templates},
-    };
+    use serde_json::Value;
+
+    use crate::stacks::{sample::with_authorities, stacks as templates};
 
     #[test]
     fn each_authority_has_a_rule_of_its_own() {
-        let mut platform = platform();
-        platform.identity.provisioning = Provisioning::Jitp;
-        let authority =
-            |fingerprint: &str| Authority { certificate: format!("{fingerprint}\n"), fingerprint: fingerprint.into() };
-        platform.identity.authorities =
-            [("factory-1", "0a"), ("factory-2", "0b")].map(|(id, text)| (id.parse().unwrap(), authority(text))).into();
-        let templates = templates(&platform, "");
+        let templates = templates(&with_authorities(2), "");
         let text = &templates["provisioning.yaml"].text;
-        for word in ["Authority0A", "Registered0ATopicRule", "Authority0B", "Registered0BTopicRule"] {
+        for word in ["Authority00", "Registered00TopicRule", "Authority01", "Registered01TopicRule"] {
             assert!(text.contains(&format!("\n  {word}:\n")), "{word}");
         }
-        assert!(text.contains("$aws/events/certificates/registered/${Authority0A}'"), "{text}");
-        let told = "FLEETFORM_AUTHORITIES:\n            \"Fn::Sub\": ${Authority0A},${Authority0B}\n";
+        assert!(text.contains("$aws/events/certificates/registered/${Authority00}'"), "{text}");
+        let told = "FLEETFORM_AUTHORITIES:\n            \"Fn::Sub\": ${Authority00},${Authority01}\n";
         assert!(text.contains(told), "{text}");
         assert!(!text.contains("ProvisioningTemplate") && !templates["ingest.yaml"].text.contains("ClaimPolicy"));
+    }
+
+    /// AWS's own sources do not agree on which of the two `AttachThingPrincipal` is checked, and `ListAttachedPolicies` is
+    /// checked on none.
+    #[test]
+    fn register_may_attach_and_look_however_aws_iot_checks_it() {
+        let templates = templates(&with_authorities(1), "");
+        let tree: Value = serde_saphyr::from_str(&templates["provisioning.yaml"].text).unwrap();
+        let statements = &tree["Resources"]["ProvisionPolicy"]["Properties"]["PolicyDocument"]["Statement"];
+        let resources = |action: &str| {
+            let names = |one: &&Value| one["Action"].to_string().contains(&format!("\"{action}\""));
+            statements.as_array().unwrap().iter().find(names).unwrap()["Resource"].to_string()
+        };
+        let attached = resources("iot:AttachThingPrincipal");
+        assert!(attached.contains(":cert/*") && attached.contains(":thing/*"), "{attached}");
+        assert_eq!(resources("iot:ListAttachedPolicies"), r#""*""#);
     }
 }

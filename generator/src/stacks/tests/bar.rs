@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     super::{
         Site, apart, root,
-        sample::{platform, platform_of},
+        sample::{platform, platform_of, with_authorities},
     },
     SHA, resources,
     timestream::on_timestream,
@@ -128,7 +128,8 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
             "AWS::IAM::ManagedPolicy" => {
                 for statement in properties["PolicyDocument"]["Statement"].as_array().unwrap() {
                     must(!statement["Action"].to_string().contains('*'), "allows a wildcard action");
-                    let by_no_resource = ["Traces", "Endpoints"].iter().any(|sid| statement["Sid"] == *sid);
+                    let by_no_resource =
+                        ["Traces", "Endpoints", "AttachedPolicies"].iter().any(|sid| statement["Sid"] == *sid);
                     must(by_no_resource || statement["Resource"] != "*", "allows everything");
                 }
                 must(properties["PolicyDocument"].to_string().len() < 6_144, "is too long");
@@ -160,7 +161,9 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
                 must(payload["AwsIotSqlVersion"] == "2016-03-23", "has an old SQL version");
                 must(payload["ErrorAction"]["S3"].get("BucketName").is_some(), "loses messages");
                 let device = if at.contains("Lifecycle") { "${topic(5)}" } else { "${topic(2)}" };
-                must(payload["Actions"][0]["Kinesis"]["PartitionKey"] == device, "mixes devices");
+                let stream = payload["Actions"][0].get("Kinesis");
+                must(stream.is_none_or(|stream| stream["PartitionKey"] == device), "mixes devices");
+                must(stream.is_some() || at.contains("Registered"), "leaves the stream out");
             }
             "AWS::Scheduler::Schedule" => {
                 must(set("/Target/DeadLetterConfig/Arn"), "loses events");
@@ -170,6 +173,9 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
             "AWS::CloudWatch::Alarm" => {
                 let actions = properties["AlarmActions"].as_array().unwrap();
                 must((1..=5).contains(&actions.len()), "nobody hears it, or too many");
+                let metrics = properties["Metrics"].as_array().unwrap().iter();
+                // "CloudWatch service quotas": what an alarm on an expression may be based on.
+                must(metrics.filter(|one| one.get("MetricStat").is_some()).count() <= 10, "has too many metrics");
             }
             _ => {}
         }
@@ -179,7 +185,7 @@ pub(super) fn faults(templates: &BTreeMap<String, Value>) -> Vec<String> {
 
 #[test]
 fn every_resource_keeps_the_security_bar() {
-    for platform in [platform(), platform_of(40, 20, 60), on_timestream()] {
+    for platform in [platform(), platform_of(40, 20, 60), on_timestream(), with_authorities(10)] {
         assert_eq!(faults(&trees(&platform)), Vec::<String>::new());
     }
 }

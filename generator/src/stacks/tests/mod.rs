@@ -1,5 +1,6 @@
 //! What holds for the templates of every platform.
 
+mod alarms;
 mod bar;
 mod references;
 mod settings;

@@ -162,6 +162,40 @@ fn a_stream_of_the_next_generation_is_another_resource_with_states_of_its_own() 
     }
 }
 
+#[test]
+fn a_function_may_write_traces_only_where_they_are_wanted() {
+    let mut platform = platform();
+    for tracing in [true, false] {
+        platform.observe.tracing = tracing;
+        for (name, template) in trees(&platform) {
+            let has_functions = template.to_string().contains("AWS::Lambda::Function");
+            assert_eq!(template.to_string().contains("xray:"), tracing && has_functions, "{name}");
+        }
+    }
+}
+
+/// Each environment would otherwise undo what the other has deployed.
+#[test]
+fn environments_in_one_account_share_the_stacks_of_the_account() {
+    let one = platform();
+    let mut other = platform();
+    other.environment.id = "dev".parse().unwrap();
+    for name in ["account.yaml", "catalog.yaml"] {
+        assert_eq!(trees(&one)[name], trees(&other)[name], "{name}");
+    }
+}
+
+/// "Overview of managing access permissions to your CloudWatch Logs resources": a log group without `:*` is meant by tags only.
+#[test]
+fn aws_iot_may_write_its_log() {
+    let templates = trees(&platform());
+    let policy = &templates["account.yaml"]["Resources"]["IotLoggingPolicy"]["Properties"]["PolicyDocument"];
+    for statement in policy["Statement"].as_array().unwrap() {
+        let resource = statement["Resource"]["Fn::Sub"].as_str().unwrap();
+        assert!(resource.contains(":log-group:AWSIotLogsV2:") && resource.ends_with('*'), "{statement}");
+    }
+}
+
 /// A description may have a thousand characters of four bytes each, a template's no more than 1,024 bytes.
 #[test]
 fn a_long_description_is_cut_between_characters() {
