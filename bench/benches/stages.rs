@@ -1,6 +1,7 @@
-//! What each stage of the generator costs by itself: the root `platform.toml`, and a platform of a thousand zones.
+//! The cost of each stage of the generator: for the `platform.toml` in the repository's root, and for a platform of a
+//! thousand zones.
 //!
-//! Every turn of a stage is asked for its result: a stage that got faster by doing less fails here.
+//! The result of every iteration is checked: a stage that became faster by doing less fails here.
 
 use std::hint::black_box;
 
@@ -12,7 +13,7 @@ use toml::de::DeTable;
 
 const LARGE: Size = Size { zones: 1_000, device_types: 200, contacts: 400, rules: 10_000 };
 
-/// A stage of the large platform takes a good part of a second.
+/// A stage takes a good part of a second on the large platform.
 const LARGE_SAMPLES: usize = 10;
 
 fn stages(criterion: &mut Criterion) {
@@ -36,7 +37,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, text: &str) {
     let tree = render(&project, Selection::All);
     let tables = DeTable::parse(text).expect("TOML").get_ref().len();
 
-    // The parser of whole documents alone. `check` needs it only for a text in which something may be wrong.
+    // The parser of whole documents only. `check` needs it only for a text that may contain errors.
     group.bench_function("parse", |bencher| {
         bencher.iter(|| {
             let (table, errors) = DeTable::parse_recoverable(black_box(text));
@@ -63,7 +64,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, text: &str) {
     });
 }
 
-/// What a file means. It has no error.
+/// Parses a file that has no errors.
 fn project(text: &str) -> Project {
     let checked = check("platform.toml", text);
     checked.project.unwrap_or_else(|| panic!("not a valid platform file: {:#?}", checked.diagnostics))

@@ -1,27 +1,27 @@
-//! Ours beside a peer, round by round. A ratio exists only where both handled the same.
+//! Compares fleetform with a peer, round by round. A ratio is only given if both handled the same.
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::{process::Cost, statistics::Spread};
 
-/// What a program handled, by name: resources, records, alerts.
+/// What a program handled, by kind: resources, records, alerts.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// What one run of a program cost, and what it handled.
+/// The cost of one run of a program, and what it handled.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// What it cost.
+    /// The cost.
     pub cost: Cost,
-    /// What it handled, counted in what it wrote.
+    /// What it handled, counted in its output.
     pub counts: Counts,
 }
 
-/// Two programs did not handle the same, so their costs cannot be compared.
+/// Two programs handled different things, so their costs cannot be compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CountsDiffer {
     /// What the peer handled.
     pub peer: Counts,
-    /// What ours handled.
+    /// What fleetform handled.
     pub ours: Counts,
 }
 
@@ -33,13 +33,13 @@ impl fmt::Display for CountsDiffer {
 
 impl std::error::Error for CountsDiffer {}
 
-/// How many times the processor time of ours the peer took, over runs that were taken in turns.
+/// The peer's processor time as a multiple of fleetform's, over runs that alternated.
 ///
 /// # Errors
-/// If one of the runs handled anything else than the others.
+/// If one of the runs handled something different.
 ///
 /// # Panics
-/// If there is no run, or if one of them has no run of the other beside it.
+/// If there are no runs, or if a run has no counterpart.
 pub fn cpu_ratio(peer: &[Run], ours: &[Run]) -> Result<Spread, CountsDiffer> {
     assert_eq!(peer.len(), ours.len(), "every round runs both");
     let first = &ours[0].counts;

@@ -1,6 +1,7 @@
-//! What the benchmarks share: whole processes measured by the operating system's own accounting, ratios, and medians.
+//! Shared parts of the benchmarks: measuring whole processes with the operating system's accounting, ratios, and
+//! medians.
 //!
-//! Nothing here judges a figure. A time is never asserted; what a program made is always checked before it counts.
+//! Nothing here judges a figure. Times are never asserted; what a program produced is always checked before it counts.
 
 pub mod comparison;
 pub mod process;

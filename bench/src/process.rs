@@ -1,4 +1,4 @@
-//! One run of a program, as the operating system accounts for it.
+//! One run of a program, as accounted by the operating system.
 
 use std::{
     io,
@@ -8,21 +8,21 @@ use std::{
 
 use wait4::Wait4 as _;
 
-/// What one run cost.
+/// The cost of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// User and system time of the process and the children that it waited for.
+    /// User and system time of the process and of the children that it waited for.
     pub cpu: Duration,
-    /// Time from start to end.
+    /// Wall-clock time from start to end.
     pub wall: Duration,
-    /// Largest resident set, in bytes.
+    /// The largest resident set, in bytes.
     pub memory_bytes: u64,
 }
 
-/// Runs a command to its end, its output thrown away.
+/// Runs a command to its end, and discards its output.
 ///
 /// # Errors
-/// If it cannot be started, or ends with anything but success.
+/// If it cannot be started, or does not succeed.
 pub fn run(command: &mut Command) -> io::Result<Cost> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let started = Instant::now();

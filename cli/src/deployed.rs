@@ -1,6 +1,6 @@
 //! A deployed platform as its function `evaluate` sees it: where its state, its stream and what was set aside are.
 //!
-//! What a chain means is the engine's to say, and how its objects are read and written the runtime's.
+//! What a chain means is decided by the engine, and how its objects are read and written by the runtime.
 
 use std::{borrow::Cow, collections::HashMap, str::FromStr, time::Duration};
 
@@ -52,7 +52,7 @@ pub(crate) struct Deployed {
     pub(crate) quarantine_table: String,
     /// Credentials and region of the clients.
     pub(crate) config: SdkConfig,
-    /// What feeds it.
+    /// The event source that feeds it.
     pub(crate) mapping: Mapping,
 }
 
@@ -65,14 +65,14 @@ pub(crate) struct Mapping {
     pub(crate) state: String,
     /// Since when.
     pub(crate) since: Timestamp,
-    /// The bucket that keeps what it gave up.
+    /// The bucket of batches that it gave up on.
     pub(crate) failure_bucket: Option<String>,
 }
 
 impl Deployed {
-    /// Finds the function, unless it is named, and asks it where everything is.
+    /// Finds the function, unless it is named, and reads from its configuration where everything is.
     pub(crate) async fn find(platform: &Platform, function: Option<&str>) -> Result<Self, Stop> {
-        let config = found::config(platform).await;
+        let config = found::config(platform).await?;
         let lambda = aws_sdk_lambda::Client::new(&config);
         let name = match function {
             Some(name) => name.to_owned(),
@@ -119,7 +119,7 @@ impl Mapping {
                 let failure_bucket = arn.split_once(":s3:::").map(|(_, bucket)| bucket.to_owned());
                 Ok(Self { id: id.to_owned(), state: state.to_owned(), since: Timestamp(since), failure_bucket })
             }
-            _ => Err(Stop::failed("Lambda does not say how the event source stands")),
+            _ => Err(Stop::failed("Lambda does not report the state of the event source")),
         }
     }
 }
@@ -127,10 +127,10 @@ impl Mapping {
 /// Which deployed platform.
 #[derive(Args, Debug)]
 pub(crate) struct Target {
-    /// The function `evaluate`; unless given, the one that the environment's stack made
+    /// The function `evaluate`; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
@@ -147,15 +147,15 @@ impl Target {
     }
 }
 
-/// A shard read from beginning to end is read faster than it answers: after an answer of 10 MiB it refuses all others for
-/// five seconds ("GetRecords", Amazon Kinesis Data Streams API reference). A read waits for half a minute and more.
+/// A shard read from beginning to end is read faster than it answers: after an answer of 10 MiB it refuses all others
+/// for five seconds ("GetRecords", Amazon Kinesis Data Streams API reference). A read waits for half a minute and more.
 fn kinesis(config: &SdkConfig) -> aws_sdk_kinesis::Client {
     let patient = RetryConfig::standard().with_max_attempts(READ_ATTEMPTS);
     aws_sdk_kinesis::Client::from_conf(aws_sdk_kinesis::config::Builder::from(config).retry_config(patient).build())
 }
 
 pub(crate) fn s3(config: &SdkConfig) -> aws_sdk_s3::Client {
-    // An endpoint of one's own serves buckets by path; bucket names are no host names there.
+    // A custom endpoint serves buckets by path: bucket names are not host names there.
     let own = config.endpoint_url().is_some();
     aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(config).force_path_style(own).build())
 }

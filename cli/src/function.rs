@@ -1,4 +1,4 @@
-//! A function of a deployed platform: found, made sure of, and invoked.
+//! A function of a deployed platform: found, verified and invoked.
 
 use aws_sdk_lambda::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;
@@ -28,7 +28,7 @@ pub(crate) struct Failure {
 impl Function {
     /// The one of a platform that is sought, unless it is named.
     pub(crate) async fn open(platform: &Platform, sought: &Sought, named: Option<&str>) -> Result<Self, Stop> {
-        let client = Client::new(&config(platform).await);
+        let client = Client::new(&config(platform).await?);
         let name = match named {
             Some(name) => name.to_owned(),
             None => find(&client, platform, sought).await?,
@@ -42,7 +42,8 @@ impl Function {
     /// Invokes it and waits for its answer.
     pub(crate) async fn invoke<A: DeserializeOwned>(&self, event: &impl Serialize) -> Result<Result<A, Failure>, Stop> {
         let Self { client, name } = self;
-        let event = serde_json::to_vec(event).map_err(|error| Stop::failed(format_args!("cannot ask: {error}")))?;
+        let event = serde_json::to_vec(event)
+            .map_err(|error| Stop::failed(format_args!("cannot write the request: {error}")))?;
         let done = client.invoke().function_name(name).payload(Blob::new(event)).send().await;
         let done = done.map_err(|error| failed(&format!("invoke `{name}`"), error))?;
         let payload = done.payload().map(Blob::as_ref).unwrap_or_default();
@@ -73,6 +74,6 @@ pub(crate) async fn find(client: &Client, platform: &Platform, sought: &Sought) 
 impl Failure {
     /// The end of a command that cannot go on.
     pub(crate) fn stop(self) -> Stop {
-        Stop::failed(self.message).help("the function's log has more; the runbook says what to do")
+        Stop::failed(self.message).help("see the function's log, and the runbook for what to do")
     }
 }

@@ -13,7 +13,7 @@ use fleetform_generator::{
     platform::{Platform, Project},
 };
 
-use crate::terminal::{Stop, tell};
+use crate::terminal::{Stop, tell_raw};
 
 /// The file that every command reads unless another is named.
 pub(crate) const DEFAULT_FILE: &str = "platform.toml";
@@ -26,7 +26,7 @@ pub(crate) struct File {
     pub(crate) file: Utf8PathBuf,
 }
 
-/// What a file holds, but no more than says that it is too large.
+/// Returns the bytes of a file, but no more than show that it is too large.
 pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>, Stop> {
     let mut bytes = Vec::new();
     let opened = fs::File::open(path);
@@ -34,24 +34,24 @@ pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>, Stop> {
     read.map(|_| bytes).map_err(|error| {
         let stop = Stop::bad_input(format_args!("cannot read `{path}`: {error}"));
         match error.kind() {
-            io::ErrorKind::NotFound if path == DEFAULT_FILE => stop.help("`fleetform init` writes one to start from"),
+            io::ErrorKind::NotFound if path == DEFAULT_FILE => stop.help("`fleetform init` writes one to start with"),
             _ => stop,
         }
     })
 }
 
-/// A file that a command other than `check` needs: its problems are told, and errors end the command.
+/// The platform file for a command other than `check`: reports its problems; errors end the command.
 pub(crate) fn project(path: &Utf8Path) -> Result<Project, Stop> {
     let bytes = read(path)?;
     let Checked { project, diagnostics } = check(path.as_str(), &bytes);
     if !diagnostics.is_empty() {
         let text = String::from_utf8_lossy(&bytes);
-        tell(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
+        tell_raw(diagnostic::render(path.as_str(), &text, &diagnostics, Format::Full).trim_end());
     }
     project.ok_or_else(Stop::bad_file)
 }
 
-/// The platform of the environment that is asked for; unless one is, of the file's default.
+/// The platform of the named environment, or of the file's default environment.
 pub(crate) fn platform<'p>(project: &'p Project, name: Option<&str>) -> Result<&'p Platform, Stop> {
     let environment = name.map_or(Ok(&project.default_environment), |name| environment(project, name))?;
     Ok(&project.environments[environment])
@@ -62,6 +62,6 @@ pub(crate) fn environment<'p>(project: &'p Project, name: &str) -> Result<&'p En
     project.environments.get_key_value(name).map(|(id, _)| id).ok_or_else(|| {
         let known: Vec<String> = project.environments.keys().map(|id| format!("`{id}`")).collect();
         Stop::bad_input(format_args!("there is no environment `{name}`"))
-            .help(format_args!("it has {}", known.join(", ")))
+            .help(format_args!("the environments are {}", known.join(", ")))
     })
 }

@@ -1,6 +1,6 @@
-//! A simulated fleet on a deployed platform's telemetry stream: each record is put when its time has come.
+//! A simulated fleet on a deployed platform's telemetry stream: each record is put at its time.
 //!
-//! Where the stream takes less than the fleet sends, the fleet is late and nothing is lost.
+//! If the stream accepts less than the fleet sends, the fleet is late, but nothing is lost.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::{
     terminal::{Stop, tell},
 };
 
-/// The most records that wait; beyond it the fleet is asked for no more.
+/// The most records that wait. At the limit the fleet is not asked for more.
 const WAITING_MAX: usize = 20_000;
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY_MS: i64 = 10_000;
 
 /// What was put.
@@ -27,7 +27,7 @@ pub(crate) struct Sent {
     pub(crate) messages: u64,
     pub(crate) samples: u64,
     pub(crate) malformed: u64,
-    /// Records that were refused at first and put again.
+    /// Records that were refused at first and retried.
     pub(crate) retried: u64,
     /// How late the latest message was, in milliseconds.
     pub(crate) latest_ms: u64,
@@ -48,7 +48,7 @@ pub(crate) fn send(
         while run.sender.waiting() > 0 {
             run.sender.put().await?;
         }
-        tell(format_args!("the devices are registered on {}; they begin to send", run.sender.stream()));
+        tell(format_args!("the devices are registered on {} and start to send", run.sender.stream()));
         run.follow(fleet).await?;
         Ok(Sent { retried: run.sender.retried(), ..run.sent })
     })

@@ -14,11 +14,13 @@ mod folder;
 mod found;
 #[cfg(feature = "aws")]
 mod function;
+mod gap;
 mod input;
 #[cfg(feature = "aws")]
 mod live;
 #[cfg(feature = "mqtt")]
 mod mqtt;
+mod out_file;
 mod platform_files;
 mod proof;
 mod record_log;

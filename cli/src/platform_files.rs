@@ -1,4 +1,4 @@
-//! A platform file and the files of tests beside it: found, read, and checked in one run.
+//! A platform file and the files of tests next to it: found, read, and checked in one run.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fleetform_generator::{
@@ -9,7 +9,7 @@ use fleetform_generator::{
 
 use crate::{
     input,
-    terminal::{Stop, tell},
+    terminal::{Stop, print, tell_raw},
 };
 
 /// How the names of files of tests end.
@@ -27,7 +27,7 @@ pub(crate) struct PlatformFiles<'p> {
 pub(crate) struct CheckedFiles {
     /// The platform file.
     pub(crate) platform: Checked,
-    /// The files of tests beside it, by name.
+    /// The files of tests next to it, by name.
     pub(crate) beside: Vec<CheckedTests>,
 }
 
@@ -50,7 +50,7 @@ impl<'p> PlatformFiles<'p> {
         let unreadable = |error: std::io::Error| Stop::bad_input(format_args!("cannot read `{readable}`: {error}"));
         let mut beside = Vec::new();
         for entry in readable.read_dir_utf8().map_err(unreadable)? {
-            // A name that is no UTF-8 is no name of such a file.
+            // A name that is not UTF-8 is not the name of a file of tests.
             let Ok(entry) = entry else { continue };
             let file = folder.join(entry.file_name());
             if entry.file_name().ends_with(SUFFIX) && file != path {
@@ -62,7 +62,8 @@ impl<'p> PlatformFiles<'p> {
         Ok(Self { path, bytes, beside })
     }
 
-    /// Checks all of them: the tests against the platform of an environment, unless one is named of the file's default.
+    /// Checks all of them: the tests against the platform of the named environment, or of the file's default
+    /// environment.
     pub(crate) fn check(&self, earlier: &Earlier, environment: Option<&str>) -> CheckedFiles {
         let beside = self.beside.iter().map(|(path, bytes)| TestsFile { name: path.as_str(), bytes });
         let beside: Vec<TestsFile<'_>> = beside.collect();
@@ -70,19 +71,19 @@ impl<'p> PlatformFiles<'p> {
         CheckedFiles { platform, beside }
     }
 
-    /// Everything that was found, each at its place in its file.
+    /// All diagnostics, each at its place in its file.
     pub(crate) fn report(&self, checked: &CheckedFiles, format: Format) -> String {
         let beside = self.beside.iter().zip(&checked.beside);
         let beside = beside.map(|((path, bytes), checked)| (path.as_path(), bytes, &checked.diagnostics));
         let files = std::iter::once((self.path, &self.bytes, &checked.platform.diagnostics)).chain(beside);
-        // What is not text has a place, too, and it is shown as far as it can be.
+        // A file that is not UTF-8 has diagnostics as well, and is shown as far as possible.
         let files: Vec<_> = files.map(|(path, bytes, found)| (path, String::from_utf8_lossy(bytes), found)).collect();
         let findings =
             files.iter().map(|(path, text, diagnostics)| Findings { name: path.as_str(), text, diagnostics });
         diagnostic::render_all(&findings.collect::<Vec<_>>(), format)
     }
 
-    /// What the files are called where they are counted together.
+    /// The name of the files where they are counted together.
     pub(crate) fn name(&self) -> String {
         match self.beside.len() {
             0 => self.path.to_string(),
@@ -91,15 +92,21 @@ impl<'p> PlatformFiles<'p> {
         }
     }
 
-    /// For a command other than `check`: what is wrong with any of the files is told, and errors end the command.
+    /// For a command other than `check`: reports what is wrong with any of the files, and ends the command where that
+    /// is an error. `is_json` if the command's result is JSON: then errors are as well, in the place of the result.
     pub(crate) fn sound(
         self,
         earlier: &Earlier,
         environment: Option<&str>,
+        is_json: bool,
     ) -> Result<(Project, TestFile, Vec<TestFile>), Stop> {
         let checked = self.check(earlier, environment);
+        if is_json && checked.diagnostics().any(Diagnostic::is_error) {
+            print(&self.report(&checked, Format::Json))?;
+            return Err(Stop::bad_file());
+        }
         if checked.diagnostics().next().is_some() {
-            tell(self.report(&checked, Format::Full).trim_end());
+            tell_raw(self.report(&checked, Format::Full).trim_end());
         }
         let project = checked.platform.project.ok_or_else(Stop::bad_file)?;
         let own = TestFile { path: self.path.to_owned(), bytes: self.bytes, tests: Vec::new() };

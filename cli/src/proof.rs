@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 const INFALLIBLE: &str = "a string takes any text";
 
-/// What parts the columns of the table.
+/// The separator of columns of the table.
 const GAP: &str = "  ";
 
-/// What each cell of the table says: all cases of a row and a column together.
+/// A cell of the table: the outcome of all cases of a row and a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cell {
     /// There is no such case.
@@ -52,7 +52,7 @@ impl Cell {
     }
 }
 
-/// For people: a table for each environment, and a line for everything that is not as it must be.
+/// For people: a table for each environment, and a line for every wrong outcome.
 pub(crate) fn text(proofs: &[(&str, Proof)]) -> String {
     let mut text = String::new();
     for (index, (environment, proof)) in proofs.iter().enumerate() {
@@ -97,7 +97,7 @@ fn write_one(text: &mut String, environment: &str, proof: &Proof) {
             .expect(INFALLIBLE);
     }
     for case in proof.surprises() {
-        let end = if case.is { "is allowed and must not be" } else { "is not allowed and must be" };
+        let end = if case.is { "is allowed but must not be" } else { "is not allowed but must be" };
         writeln!(text, "SURPRISE: {}: {} {end}: {}", case.client, case.operation, case.why).expect(INFALLIBLE);
     }
     let allowed = proof.cases.iter().filter(|case| case.must).count();
@@ -118,7 +118,7 @@ fn write_row<'a>(text: &mut String, label_width: usize, label: &str, cells: impl
     writeln!(text, "{}", line.trim_end()).expect(INFALLIBLE);
 }
 
-/// Each text once, in the order in which they come.
+/// Each string once, in order of first occurrence.
 fn distinct<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = std::collections::BTreeSet::new();
     texts.filter(|text| seen.insert(*text)).collect()

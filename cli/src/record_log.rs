@@ -1,5 +1,5 @@
-//! A log of records, one a line: messages as devices send them, records as the stream has them, or lines that say where
-//! in a stream a record stood. A line that cannot be read is named and left out; the others are what they are.
+//! A log of records, one per line: messages as devices send them, records as the stream has them, or records with their
+//! place in a stream. A line that cannot be read is reported and skipped.
 
 use std::{
     collections::BTreeMap,
@@ -14,8 +14,11 @@ use serde_json::Value;
 
 use crate::terminal::Stop;
 
-/// The longest line: the largest record of a stream in base64, with room for what stands around it.
+/// The longest line: the largest record of a stream in base64, with room for what surrounds it.
 const LINE_BYTES_MAX: u64 = 2 << 20;
+
+/// What some editors put before the text of a file.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// A log as far as it could be read.
 #[derive(Default)]
@@ -55,7 +58,7 @@ pub(crate) fn read(path: &Utf8Path, format: &MessageFormat, device: &str) -> Res
         }
         if taken as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n') {
             skip_line(&mut file).map_err(unreadable)?;
-            reader.refuse(format!("it is longer than {LINE_BYTES_MAX} bytes"));
+            reader.refuse(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
         } else {
             reader.line(&bytes);
         }
@@ -101,13 +104,14 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, bytes: &[u8]) {
+        let bytes = if self.line == 0 { bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes) } else { bytes };
         let bytes = bytes.trim_ascii();
         if bytes.is_empty() {
             self.line += 1;
             return;
         }
         let record = serde_json::from_slice::<Value>(bytes)
-            .map_err(|error| format!("this is not JSON: {error}"))
+            .map_err(|error| format!("this is not JSON: {}", on_its_line(&error)))
             .and_then(|value| self.record(value, bytes));
         match record {
             Ok(record) => {
@@ -118,7 +122,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The record of a line; nothing for lines that say how a log is delivered.
+    /// The record of a line; none for lines about how a log is delivered.
     fn record(&mut self, value: Value, bytes: &[u8]) -> Result<Option<Logged>, String> {
         let has = |key: &str| value.get(key).is_some();
         match value.get("kind").and_then(Value::as_str) {
@@ -132,26 +136,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A record that says where it stood.
+    /// A record with its place in a stream.
     fn placed(&mut self, line: &Value) -> Result<Logged, String> {
         let text = |key: &str| match line.get(key) {
             Some(Value::String(text)) => Ok(text.clone()),
             Some(Value::Number(number)) => Ok(number.to_string()),
-            _ => Err(format!("`{key}` is missing, or is neither text nor a number")),
+            _ => Err(format!("`{key}` is missing, or is neither a string nor a number")),
         };
         let (shard, number, partition_key) = (text("shard")?, text("seq")?, text("pk")?);
         let number = SequenceNumber::new(&number).map_err(|error| format!("`seq`: {error}"))?;
-        let arrived_at = line.get("arr").and_then(time).ok_or("`arr` is missing, or is no time")?;
+        let arrived_at = line.get("arr").and_then(time).ok_or("`arr` is missing, or is not a time")?;
         let data = match (line.get("data_b64"), line.get("data")) {
             (Some(Value::String(data)), None) => {
                 STANDARD.decode(data).map_err(|error| format!("`data_b64` is not base64: {error}"))?
             }
             (None, Some(Value::String(text))) => text.clone().into_bytes(),
             (None, Some(value)) => value.to_string().into_bytes(),
-            _ => return Err("a record has `data_b64`, or `data` as it is".to_owned()),
+            _ => return Err("a record has either `data_b64` or `data`".to_owned()),
         };
         if self.numbers.get(&shard).is_some_and(|newest| *newest >= number) {
-            return Err(format!("`seq` {number} does not come after that of the shard's record before it"));
+            return Err(format!("`seq` {number} is not above that of the shard's previous record"));
         }
         self.numbers.insert(shard, number);
         self.now = self.now.max(Some(arrived_at));
@@ -161,7 +165,8 @@ impl<'a> Reader<'a> {
         Ok(Logged { line: 0, partition_key, arrived_at, data, message })
     }
 
-    /// A record as the topic rules and commands put it. It arrived when it says, and not before the one above it.
+    /// A record as the topic rules and commands put it. It arrived at the time that it states, but not before the one
+    /// above.
     fn wrapped(&mut self, record: Value, bytes: &[u8]) -> Result<Logged, String> {
         let said = record.get("t").and_then(Value::as_i64).map(Timestamp);
         let arrived_at = self.arrival(said)?;
@@ -178,11 +183,17 @@ impl<'a> Reader<'a> {
         Ok(Logged { line: 0, partition_key, arrived_at, data: bytes.to_owned(), message: Some(message) })
     }
 
-    /// When a record arrived that says a time, or none: records of a stream arrive one after the other.
+    /// When a record arrived, by the time that it states, if any: records of a stream arrive one after the other.
     fn arrival(&mut self, said: Option<Timestamp>) -> Result<Timestamp, String> {
         self.now = self.now.max(said);
-        self.now.ok_or_else(|| "there is no time in it, nor in a line above".to_owned())
+        self.now.ok_or_else(|| "it states no time, and neither does any line above".to_owned())
     }
+}
+
+/// An error of a JSON document on one line, without the line number, which is always 1.
+fn on_its_line(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    error.to_string().replace(&place, &format!(" at column {}", error.column()))
 }
 
 /// What the device sent, out of a wrapped message.
@@ -278,6 +289,14 @@ mod tests {
         let bad: Vec<usize> = log.bad.iter().map(|(line, _)| *line).collect();
         assert_eq!(bad, [1, 3, 4, 6, 7, 8, 9], "{:?}", log.bad);
         assert_eq!(log.records.iter().map(|record| record.line).collect::<Vec<_>>(), [2, 5]);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_line() {
+        let message = r#"{"timestamp":"2026-01-31T10:30:00Z","readings":{"pressure":1}}"#;
+        let log = log(&[&format!("\u{feff}{message}"), &format!("\u{feff}{message}")]);
+        assert_eq!(log.records.iter().map(|record| record.line).collect::<Vec<_>>(), [1]);
+        assert_eq!(log.bad, [(2, "this is not JSON: expected value at column 1".to_owned())]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Many records for a telemetry stream, put as fast as it takes them.
 //!
-//! A device's records keep their order whatever fails: a request holds at most one of them, and what was refused goes first
-//! into the next.
+//! A device's records keep their order whatever fails: a request holds at most one of them, and what was refused goes
+//! first into the next.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -20,7 +20,7 @@ const REQUEST_BYTES_MAX: usize = 5 << 20;
 /// Requests in a row of which nothing was taken, after which it is given up.
 const VAIN_MAX: u32 = 12;
 
-/// The wait after a request of which something was refused: doubled each time, up to the longest.
+/// The wait after a request of which a record was refused: doubled each time, up to the longest.
 const WAIT_FIRST: Duration = Duration::from_millis(50);
 const WAIT_LONGEST: Duration = Duration::from_secs(5);
 
@@ -81,7 +81,7 @@ impl<T: Entry> Sender<T> {
         &self.name
     }
 
-    /// Records that were refused at first and put again.
+    /// Records that were refused at first and retried.
     pub(crate) fn retried(&self) -> u64 {
         self.retried
     }
@@ -101,7 +101,8 @@ impl<T: Entry> Sender<T> {
         self.outbox.waiting.front()
     }
 
-    /// Puts as many of the waiting records as one request takes: those that were taken. What is refused waits again.
+    /// Puts as many of the waiting records as one request takes, and returns those that were accepted. Refused ones
+    /// wait again.
     pub(crate) async fn put(&mut self) -> Result<Vec<T>, Stop> {
         let batch = self.outbox.batch();
         let entries = batch.iter().map(|record| {
@@ -128,8 +129,8 @@ impl<T: Entry> Sender<T> {
         };
         self.vain = if count == all { self.vain + 1 } else { 0 };
         if self.vain > VAIN_MAX {
-            return Err(Stop::failed(format_args!("the stream `{}` takes no record: {code}", self.name))
-                .help("it may have too few shards for as much at once"));
+            return Err(Stop::failed(format_args!("the stream `{}` accepts no records: {code}", self.name))
+                .help("it may have too few shards for this rate"));
         }
         tokio::time::sleep(WAIT_LONGEST.min(WAIT_FIRST * 2_u32.pow(self.vain.min(8)))).await;
         Ok(taken)
@@ -166,7 +167,7 @@ impl<T: Entry> Outbox<T> {
         batch
     }
 
-    /// Takes back what was refused, before all that waits, and gives what was not.
+    /// Takes refused records back, ahead of all that wait, and returns the others.
     fn put_back(&mut self, batch: Vec<T>, refused: &[bool]) -> Vec<T> {
         let (mut back, mut taken) = (Vec::new(), Vec::new());
         for (record, refused) in batch.into_iter().zip(refused) {

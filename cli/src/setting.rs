@@ -1,4 +1,4 @@
-//! A setting of a device type, as whoever sets it and whoever takes it check its values.
+//! A setting of a device type, with the check of its values that both the command and simulated devices make.
 
 use fleetform_engine::ids::SettingId;
 use fleetform_fleet::Setting;

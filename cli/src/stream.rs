@@ -1,4 +1,4 @@
-//! The telemetry stream of a deployed platform: found, made sure of, and written to.
+//! The telemetry stream of a deployed platform: found, verified and written to.
 
 use aws_sdk_kinesis::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;
@@ -37,9 +37,9 @@ pub(crate) fn put(platform: &Platform, stream: Option<&str>, key: &str, record: 
     })
 }
 
-/// A client and the name of a platform's stream, which is found unless it is named, and made sure of.
+/// A client and the name of a platform's stream, which is found unless it is named, and verified.
 pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<(Client, String), Stop> {
-    let client = Client::new(&config(platform).await);
+    let client = Client::new(&config(platform).await?);
     let name = match stream {
         Some(name) => name.to_owned(),
         None => find(&client, platform).await?,

@@ -1,10 +1,12 @@
-//! What a command says and how it ends: standard output for results, standard error for the rest, and exit codes.
+//! What a command prints and how it ends: standard output for results, standard error for the rest, and exit codes.
 
 use std::{
     fmt::Display,
     io::{self, Write},
     process::ExitCode,
 };
+
+use fleetform_generator::printable;
 
 /// Exit code: differences or failures were found, or something could not be done.
 pub(crate) const FOUND: u8 = 1;
@@ -20,34 +22,34 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// It found something and has said what.
+    /// The command found something and has reported it.
     pub(crate) fn found() -> Self {
         Self { exit: FOUND, message: None, help: None }
     }
 
-    /// It could not do what it was asked for.
+    /// The command could not do what was asked.
     pub(crate) fn failed(message: impl Display) -> Self {
         Self { exit: FOUND, message: Some(message.to_string()), help: None }
     }
 
-    /// It was given something that it cannot use.
+    /// The command was given something that it cannot use.
     pub(crate) fn bad_input(message: impl Display) -> Self {
         Self { exit: BAD_INPUT, message: Some(message.to_string()), help: None }
     }
 
-    /// The file that it was given has errors, which it has said.
+    /// The given file has errors, which have been reported.
     pub(crate) fn bad_file() -> Self {
         Self { exit: BAD_INPUT, message: None, help: None }
     }
 
-    /// Says the next step.
+    /// Adds the next step.
     #[must_use]
     pub(crate) fn help(mut self, help: impl Display) -> Self {
         self.help = Some(help.to_string());
         self
     }
 
-    /// Prints the reason and gives the exit code.
+    /// Prints the reason and returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         if let Some(message) = self.message {
             tell(format_args!("error: {message}"));
@@ -59,8 +61,13 @@ impl Stop {
     }
 }
 
-/// Prints a result. A reader that has gone away wants no more of it, which is no failure.
+/// Prints a result, with each of its lines [`printable`]. A reader that has closed the pipe is not a failure.
 pub(crate) fn print(text: &str) -> Result<(), Stop> {
+    print_raw(&text.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
+}
+
+/// Prints a result as it is: a script of this program's own.
+pub(crate) fn print_raw(text: &str) -> Result<(), Stop> {
     let mut output = anstream::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -70,7 +77,20 @@ pub(crate) fn print(text: &str) -> Result<(), Stop> {
     }
 }
 
-/// Prints a line beside the result. There is nobody to tell if that fails.
+/// Returns a number with its noun, as in `1 device` and `2 devices`.
+pub(crate) fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    match number.try_into().unwrap_or(u64::MAX) {
+        1 => format!("1 {noun}"),
+        number => format!("{number} {noun}s"),
+    }
+}
+
+/// Prints one line of text next to the result, [`printable`] whatever it quotes. A failure to do so has no reader.
 pub(crate) fn tell(line: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{line}");
+    tell_raw(&printable(&line.to_string()));
+}
+
+/// Prints text next to the result as it is: rendered diagnostics, which have lines and styles of their own.
+pub(crate) fn tell_raw(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }

@@ -1,5 +1,5 @@
-//! What happened to a rule on a device, step by step, as a table for people and as JSON for tools. It knows the
-//! engine's words for states and reasons, and neither files nor commands.
+//! What happened to a rule on a device, step by step, as a table for people and as JSON for tools. Knows the engine's
+//! states and reasons, and nothing of files or commands.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,13 @@ use fleetform_engine::{
     units::{Millis, Timestamp},
     verdict::{Standing, Verdict, Why, WhyNot},
 };
+use fleetform_generator::printable;
 use serde_json::{Value, json};
 
-/// Rows around a mark, and at both ends of a run of like rows, that are always shown.
+/// Rows around a mark, and at both ends of a run of similar rows, that are always shown.
 const SHOWN_AROUND: usize = 1;
 
-/// What came where nothing did, and a timer was due.
+/// What came, for a timer that was due without a sample.
 pub(crate) const TIME_ALONE: &str = "time alone";
 
 /// How times are written.
@@ -34,15 +35,17 @@ pub(crate) struct Row {
     pub(crate) line: Option<usize>,
     /// What came, as in `pressure=65`.
     pub(crate) came: String,
-    /// Where the rule stands then; nothing where it does not cover the device.
+    /// The state of the rule afterwards; none if the rule does not cover the device.
     pub(crate) standing: Option<Standing>,
     /// Why.
     pub(crate) reason: Reason,
-    /// What is to be seen at this row, as a failed expectation.
+    /// What the reason does not cover, such as a gap before the sample.
+    pub(crate) notes: Vec<String>,
+    /// Remarks on this row, such as a failed expectation.
     pub(crate) marks: Vec<String>,
 }
 
-/// Why a rule stands where it does.
+/// Why a rule is in its state.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reason {
     /// It was evaluated.
@@ -98,7 +101,7 @@ pub(crate) fn state(standing: &Standing) -> &'static str {
     }
 }
 
-/// Since when a state lasts, for those that tell.
+/// The start of a state, for states that have one.
 pub(crate) fn since(standing: &Standing) -> Option<Timestamp> {
     match standing {
         Standing::Inactive => None,
@@ -107,7 +110,7 @@ pub(crate) fn since(standing: &Standing) -> Option<Timestamp> {
 }
 
 impl Reason {
-    /// Whether somebody is told, and the stable word for why or why not.
+    /// Whether a notice is sent, and the stable word for why or why not.
     fn words(&self) -> (bool, &'static str) {
         match self {
             Self::Unjudged { word, .. } => (false, word),
@@ -141,38 +144,48 @@ impl Reason {
         match self {
             Self::Unjudged { text, .. } => text.clone(),
             Self::Judged(Verdict::Send(why)) => match why {
-                Why::Fired { suppressed: 0 } => "somebody is told".to_owned(),
+                Why::Fired { suppressed: 0 } => "a notice is sent".to_owned(),
                 Why::Fired { suppressed } => {
-                    format!("somebody is told now, of {suppressed} held back since the last time")
+                    format!("a notice is sent, for {suppressed} firings held back since the last one")
                 }
-                Why::Resolved => "over: somebody is told".to_owned(),
-                Why::Repeated => "somebody is told again".to_owned(),
-                Why::Flapping => "somebody is told that it flaps".to_owned(),
+                Why::Resolved => "over: a notice is sent".to_owned(),
+                Why::Repeated => "a notice is sent again".to_owned(),
+                Why::Flapping => "a notice is sent that the rule flaps".to_owned(),
             },
             Self::Judged(Verdict::Hold(why_not)) => match why_not {
                 WhyNot::Inactive => "the condition does not hold".to_owned(),
-                WhyNot::Pending { until } => format!("it holds; fires at {} if it goes on", clock.time(*until)),
+                WhyNot::Pending { until } => {
+                    format!("the condition holds; fires at {} if it still does", clock.time(*until))
+                }
                 WhyNot::TooFewSamples { seen: 1 } => "only 1 sample so far".to_owned(),
                 WhyNot::TooFewSamples { seen } => format!("only {seen} samples so far"),
-                WhyNot::NothingToCompare => "there is nothing to compare with yet".to_owned(),
+                WhyNot::NothingToCompare => "no earlier sample to compare with".to_owned(),
                 WhyNot::Learning { samples } => {
-                    format!("what is normal is not known yet ({samples} samples learned)")
+                    format!("still learning what is normal ({samples} samples so far)")
                 }
-                WhyNot::AlreadySent => "somebody was told before".to_owned(),
-                WhyNot::CoolingDown { until } => format!("nobody is told before {}: cooldown", clock.time(*until)),
-                WhyNot::TooLate { delay } => format!("nobody is told: it came {} late", length(*delay)),
-                WhyNot::Flapping { until } => format!("nobody is told: it flaps until {}", clock.time(*until)),
-                WhyNot::Muted { until } => format!("nobody is told before {}: muted", clock.time(*until)),
+                WhyNot::AlreadySent => "a notice was sent before".to_owned(),
+                WhyNot::CoolingDown { until } => format!("no notice before {}: cooldown", clock.time(*until)),
+                WhyNot::TooLate { delay } => format!("no notice: the sample came {} late", length(*delay)),
+                WhyNot::Flapping { until } => format!("no notice: the rule flaps until {}", clock.time(*until)),
+                WhyNot::Muted { until } => format!("no notice before {}: muted", clock.time(*until)),
                 WhyNot::OutsideHours => "outside the rule's hours".to_owned(),
-                WhyNot::Forgotten => "the samples stopped before it had held for long enough".to_owned(),
-                WhyNot::Shadow => "nobody is told: a shadow rule".to_owned(),
-                WhyNot::NeverSent => "over, and nobody had been told".to_owned(),
+                WhyNot::Forgotten => "the samples stopped before the condition had held for long enough".to_owned(),
+                WhyNot::Shadow => "no notice: a shadow rule".to_owned(),
+                WhyNot::NeverSent => "over; no notice had been sent".to_owned(),
             },
         }
     }
 }
 
-/// The rows as a table. Of many rows in a row that say the same, only the first and the last are shown.
+impl Row {
+    /// The notes and the reason as one sentence.
+    fn text(&self, clock: Clock) -> String {
+        let reason = Some(self.reason.text(clock)).filter(|reason| !reason.is_empty());
+        self.notes.iter().cloned().chain(reason).collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// The rows as a table. Of a run of similar rows, only the first and the last are shown.
 pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
     let shown = shown(rows);
     let cells: Vec<[String; 4]> = rows
@@ -189,7 +202,7 @@ pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
                 Some(line) => format!("{line}: {}", row.came),
                 None => row.came.clone(),
             };
-            [clock.time(row.at), came, standing, row.reason.text(clock)]
+            [clock.time(row.at), came, standing, row.text(clock)].map(|cell| printable(&cell).into_owned())
         })
         .collect();
     let width = |column: usize| {
@@ -217,14 +230,14 @@ pub(crate) fn table(rows: &[Row], clock: Clock, indent: usize) -> String {
 
 fn close_gap(text: &mut String, width: usize, left_out: &mut usize) {
     if *left_out > 0 {
-        let _ = writeln!(text, "{:>width$}  {left_out} more like it", "…");
+        let _ = writeln!(text, "{:>width$}  {left_out} similar rows", "…");
         *left_out = 0;
     }
 }
 
 /// Which rows are shown: those at which something changes, those with marks, and their neighbours.
 fn shown(rows: &[Row]) -> Vec<bool> {
-    let kind = |row: &Row| (row.standing.as_ref().map(state), row.reason.words());
+    let kind = |row: &Row| (row.standing.as_ref().map(state), row.reason.words(), row.notes.is_empty());
     let mut shown = vec![false; rows.len()];
     for index in 0..rows.len() {
         let changes = index == 0 || kind(&rows[index]) != kind(&rows[index - 1]);
@@ -233,7 +246,7 @@ fn shown(rows: &[Row]) -> Vec<bool> {
             shown[index.saturating_sub(SHOWN_AROUND)..=last].fill(true);
         }
     }
-    // To leave one row out takes as much room as to show it.
+    // Leaving out one row takes as much space as showing it.
     for index in 1..rows.len().saturating_sub(1) {
         if shown[index - 1] && shown[index + 1] {
             shown[index] = true;
@@ -253,7 +266,7 @@ pub(crate) fn json(rows: &[Row], clock: Clock) -> Value {
             "since": row.standing.as_ref().and_then(since).map(calendar),
             "told": told,
             "reason": reason,
-            "text": row.reason.text(clock),
+            "text": row.text(clock),
         });
         if let Some(line) = row.line {
             json["line"] = json!(line);
@@ -277,6 +290,7 @@ mod tests {
             came: format!("pressure={}", 60 + minute),
             standing: Some(standing),
             reason: Reason::Judged(verdict),
+            notes: Vec::new(),
             marks: Vec::new(),
         }
     }
@@ -302,14 +316,14 @@ mod tests {
         let expected = "
    0s  pressure=60  inactive           the condition does not hold
    1m  pressure=61  inactive           the condition does not hold
-    …  7 more like it
+    …  7 similar rows
    9m  pressure=69  inactive           the condition does not hold
   10m  pressure=70  inactive           the condition does not hold
 > expected firing
   11m  pressure=71  inactive           the condition does not hold
-    …  7 more like it
+    …  7 similar rows
   19m  pressure=79  inactive           the condition does not hold
-  20m  pressure=80  pending since 20m  it holds; fires at 25m if it goes on
+  20m  pressure=80  pending since 20m  the condition holds; fires at 25m if it still does
 ";
         assert_eq!(format!("\n{table}"), expected, "\n{table}");
     }

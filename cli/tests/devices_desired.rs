@@ -175,7 +175,7 @@ async fn what_devices_do_not_report_is_shown() {
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "m-3 mode: desired \"full\", reported \"eco\"\n");
-    assert!(said.contains("1 of 3 devices do not report what is desired of them"), "{said}");
+    assert!(said.contains("1 of 3 devices differ from what is desired"), "{said}");
     assert!(aws.changes.is_empty());
     let (output, _) = desired(shadows(), &["m-1", "--all"]).await;
     let said = text(&output);
@@ -188,7 +188,11 @@ async fn several_devices_are_set_when_their_number_is_said_and_once_more_nothing
     const SET: [&str; 6] = ["--type", "meter", "--set", "interval_s=60", "--set", "mode=full"];
     let (output, aws) = desired(shadows(), &SET).await;
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output).contains("3 devices are meant") && text(&output).contains("--count 3"), "{}", text(&output));
+    assert!(
+        text(&output).contains("this would change 3 devices") && text(&output).contains("--count 3"),
+        "{}",
+        text(&output)
+    );
     assert!(aws.changes.is_empty());
     let (output, aws) =
         desired(shadows(), &["--type", "meter", "--set", "interval_s=60", "--set", "mode=full", "--dry-run"]).await;
@@ -206,7 +210,7 @@ async fn several_devices_are_set_when_their_number_is_said_and_once_more_nothing
     ];
     assert_eq!(aws.changes, expected.map(|(device, values)| (device.to_owned(), values)));
     let (output, aws) = desired(Aws { changes: Vec::new(), ..aws }, &COUNTED).await;
-    assert!(text(&output).contains("set for 0 of 3 devices"), "{}", text(&output));
+    assert!(text(&output).contains("set on 0 of 3 devices"), "{}", text(&output));
     assert!(aws.changes.is_empty());
     let (output, aws) = desired(aws, &["--zone", "north", "--unset", "mode", "--count", "2"]).await;
     assert!(output.status.success(), "{}", text(&output));
@@ -226,7 +230,7 @@ async fn a_setting_is_read_and_set_in_the_shadow_that_it_lives_in() {
     let said = text(&output);
     let listed = "m-1 channel: desired 6, reported 1 in shadow radio\nm-3 mode: desired \"full\", reported \"eco\"\n";
     assert_eq!(String::from_utf8_lossy(&output.stdout), listed);
-    assert!(said.contains("2 of 3 devices do not report"), "{said}");
+    assert!(said.contains("2 of 3 devices differ"), "{said}");
     assert!(aws.changes.is_empty());
 
     const SET: [&str; 6] = ["--type", "meter", "--set", "channel=6", "--set", "mode=full"];
@@ -249,9 +253,9 @@ async fn a_setting_is_read_and_set_in_the_shadow_that_it_lives_in() {
     ];
     assert_eq!(aws.changes, expected.map(|(shadow, values)| (shadow.to_owned(), values)));
     assert_eq!(aws.shadows["m-1?name=radio"].1, 7, "nothing was to be set there");
-    assert!(text(&output).contains("set for 3 of 3 devices"), "{}", text(&output));
+    assert!(text(&output).contains("set on 3 of 3 devices"), "{}", text(&output));
     let (output, aws) = desired(Aws { changes: Vec::new(), ..aws }, &COUNTED).await;
-    assert!(text(&output).contains("set for 0 of 3 devices"), "{}", text(&output));
+    assert!(text(&output).contains("set on 0 of 3 devices"), "{}", text(&output));
     assert!(aws.changes.is_empty());
     let (output, aws) = desired(aws, &["m-1", "--unset", "channel"]).await;
     assert_eq!(String::from_utf8_lossy(&output.stdout), "m-1 {\"channel\":null} in shadow radio\n");
@@ -277,7 +281,7 @@ async fn what_a_setting_does_not_take_is_refused_before_anything_is_asked() {
         (&["--type", "meter", "--set", "interval_s=4"][..], "does not take `4`"),
         (&["--type", "meter", "--set", "interval_s=5.5"], "does not take `5.5`"),
         (&["--type", "meter", "--set", "mode=off"], "does not take `off`"),
-        (&["--type", "meter", "--set", "speed=1"], "no setting `speed`; there are: channel, interval_s, mode"),
+        (&["--type", "meter", "--set", "speed=1"], "no setting `speed`; its settings: channel, interval_s, mode"),
         (&["--type", "meter", "--unset", "speed"], "no setting `speed`"),
         (&["--type", "meter", "--set", "mode=eco", "--unset", "mode"], "is given twice"),
         (&["--type", "pump", "--set", "mode=eco"], "no device type `pump`"),
@@ -291,9 +295,9 @@ async fn what_a_setting_does_not_take_is_refused_before_anything_is_asked() {
     // Of a zone with devices of several types, each has to have the setting.
     let (output, aws) = desired(shadows(), &["--zone", "south", "--set", "mode=eco", "--count", "2"]).await;
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output).contains("1 devices: device type `valve` has no setting `mode`"), "{}", text(&output));
+    assert!(text(&output).contains("1 device: device type `valve` has no setting `mode`"), "{}", text(&output));
     assert!(aws.changes.is_empty());
     let (output, _) = desired(shadows(), &["nobody", "--set", "mode=eco"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("has no such device in service"), "{}", text(&output));
+    assert!(text(&output).contains("has no matching device in service"), "{}", text(&output));
 }

@@ -231,13 +231,13 @@ async fn case_21_the_wrong_account_or_region_stops_before_the_first_change() {
     let place = Place::new().await;
     place.aws.lock().expect("nobody holds it").account = "999999999999".to_owned();
     let add = ["add", "sensor-1", "--type", "meter", "--zone", "north"];
-    assert!(place.refused(&add).await.contains("lies in account 999999999999"));
+    assert!(place.refused(&add).await.contains("is in account 999999999999"));
     let mut command = place.command(&add);
     command.env("AWS_REGION", "eu-west-1");
     let output = place.run(command).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output).contains("AWS_REGION is eu-west-1, and environment `dev` lies in us-east-1"),
+        text(&output).contains("AWS_REGION is eu-west-1, but environment `dev` is in us-east-1"),
         "{}",
         text(&output)
     );
@@ -265,9 +265,9 @@ async fn a_hostile_manifest_is_named_line_by_line_and_nothing_is_asked() {
         "manifest.csv:7: attribute `max_pressure` must be a finite number",
         "manifest.csv:8: ",
         "manifest.csv:9: attribute `max_pressure` must be written in digits",
-        "manifest.csv:10: no cell is quoted here",
+        "manifest.csv:10: cells must not be quoted",
         "manifest.csv:11: it has more cells than the first line",
-        "manifest.csv:12: platform.toml is no certificate signing request",
+        "manifest.csv:12: platform.toml is not a certificate signing request",
         "manifest.csv:13: cannot read nowhere.csr",
         "manifest.csv has 11 problems: nothing was done",
     ] {
@@ -295,7 +295,7 @@ async fn a_request_of_the_devices_own_leaves_no_key_here() {
     assert!(!place.folder.path().join("devices/dev/sensor-1.key").exists());
     assert_eq!(place.certificates("sensor-1"), [active()]);
     let said = place.refused(&["add", "sensor-2", "--type", "meter", "--zone", "north", "--csr", "own.key"]).await;
-    assert!(said.contains("no certificate signing request"), "{said}");
+    assert!(said.contains("is not a certificate signing request"), "{said}");
     assert_eq!(place.requests(), 0);
 }
 
@@ -361,7 +361,7 @@ async fn keys_made_by_aws_have_to_be_wanted_and_asked_for() {
     let manifest = place.folder.path().join("manifest.csv");
     fs::write(&manifest, "device,type,zone,csr\nsensor-3,meter,north,own.csr\n").expect("a file");
     let said = place.refused(&["import", "manifest.csv", "--insecure-server-keys"]).await;
-    assert!(said.contains("sensor-3 made a request of its own"), "{said}");
+    assert!(said.contains("sensor-3 has a certificate signing request of its own"), "{said}");
     fs::write(&manifest, "device,type,zone\nsensor-3,meter,north\n").expect("a file");
     place.done(&["import", "manifest.csv", "--insecure-server-keys"]).await;
     assert_eq!(place.certificates("sensor-3"), [active()]);

@@ -399,7 +399,7 @@ fn a_manifest_is_taken_whole_or_not_at_all() {
         "manifest.csv:6: `sensor-1` is in the file twice",
         "manifest.csv:7: `max_pressure=high` is not written as NAME=NUMBER",
         "manifest.csv:8: a device id has",
-        "6 lines of manifest.csv are wrong",
+        "manifest.csv has 6 wrong lines: nothing was done",
     ] {
         assert!(said.contains(line), "{line} is missing in\n{said}");
     }
@@ -459,7 +459,7 @@ fn names_are_those_that_the_file_asks_for() {
     fs::write(place.path("manifest.csv"), manifest).unwrap();
     let said = place.refused(&["import", "manifest.csv"]);
     assert!(said.contains("manifest.csv:3: `SN-00012` does not match"), "{said}");
-    assert!(said.contains("1 lines of manifest.csv are wrong"), "{said}");
+    assert!(said.contains("manifest.csv has 1 wrong line: nothing was done"), "{said}");
     assert_eq!(place.calls(), [""; 0], "no call is made");
     place.done(&["add", "SN-0001", "--type", "pressure-logger", "--zone", "north"]);
 }

@@ -201,7 +201,7 @@ async fn every_registered_device_is_put_again_under_its_revision() {
     assert_eq!(aws.taken[0]["attributes"], json!({ "max_pressure": 70.5 }));
     assert_eq!((&aws.taken[0]["k"], &aws.taken[0]["zone"]), (&json!("device"), &json!("zone-a")));
     assert_eq!((aws.pages, aws.throttled), (3, 3), "each page was asked for twice");
-    assert!(told(&output).contains("was told of 5 of the 5 devices of simulated-dev"), "{}", told(&output));
+    assert!(told(&output).contains("the records of 5 of the 5 devices of simulated-dev are on "), "{}", told(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +220,11 @@ async fn a_run_that_fails_says_where_another_goes_on() {
     let (output, aws) = sync(Aws { broken_after: Some(1), ..registry() }, &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(essence(&aws.taken), [("SN-0001", 1_700_000_000_001, false)]);
-    assert!(told(&output).contains("1 of 5 are put: go on with --from SN-0002"), "{}", told(&output));
+    assert!(
+        told(&output).contains("1 of 5 records are on the stream: continue with --from SN-0002"),
+        "{}",
+        told(&output)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -233,8 +237,8 @@ async fn what_the_platform_no_longer_has_is_named_and_left_out() {
     assert_eq!(aws.taken.len(), 3);
     let told = told(&output);
     assert!(told.contains("warning: SN-0001 is left out: there is no zone `zone-z`"), "{told}");
-    assert!(told.contains("warning: SN-0002 is left out: the stream was never told of it"), "{told}");
-    assert!(told.contains("2 devices were left out"), "{told}");
+    assert!(told.contains("warning: SN-0002 is left out: it has no record on the stream"), "{told}");
+    assert!(told.contains("2 devices left out"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,6 +246,6 @@ async fn a_registry_of_another_account_is_not_read() {
     let aws = Aws { things: things("999999999999"), ..registry() };
     let (output, aws) = sync(aws, &[]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(told(&output).contains("lies in account 999999999999"), "{}", told(&output));
+    assert!(told(&output).contains("is in account 999999999999"), "{}", told(&output));
     assert_eq!(aws.requests, 0);
 }

@@ -128,7 +128,7 @@ fn a_run_that_cannot_write_says_which_file_and_leaves_everything_as_it_was() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(said.starts_with(&format!("error: cannot write `{out}/")) && said.contains("File too large"), "{said}");
-        assert!(said.contains(&format!("{out} is as it was")), "{said}");
+        assert!(said.contains(&format!("{out} is unchanged")), "{said}");
         assert!(output.stdout.is_empty(), "nothing is listed that was not written");
         assert!(everything() == before, "{out} {blocks}");
         let mut beside: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -140,14 +140,14 @@ async fn nothing_is_lost_and_each_device_keeps_its_order_whatever_the_stream_ref
     // A message when it begins, and ten samples a second of each.
     assert_eq!(messages, 7 * 11);
     assert!(told.contains("7 devices sent 77 messages with 70 samples; 0 of the messages are malformed"), "{told}");
-    assert!(told.contains("records refused and put again: ") && !told.contains("put again: 0;"), "{told}");
+    assert!(told.contains("records retried: ") && !told.contains("retried: 0;"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_another_account_gets_nothing() {
     let (output, stream) = simulate(of_account("999999999999"), &["--per-zone", "1"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("lies in account 999999999999"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is in account 999999999999"));
     assert_eq!(stream.requests, 0);
 }
 

@@ -311,7 +311,7 @@ fn a_device_takes_what_is_desired_and_reports_it() {
     assert_eq!(take(&reports, 2, |_| true), expected);
     let run = fleet.wait_with_output().expect("it ends");
     assert!(run.status.success(), "{}", text(&run));
-    assert!(text(&run).contains("messages that devices were sent: 3;"), "{}", text(&run));
+    assert!(text(&run).contains("messages received: 3;"), "{}", text(&run));
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn each_shadow_of_a_device_has_its_own_settings_and_versions() {
     assert_eq!(take(&reports, 4, |line| line.contains("/update {")), expected);
     let run = fleet.wait_with_output().expect("it ends");
     assert!(run.status.success(), "{}", text(&run));
-    assert!(text(&run).contains("messages that devices were sent: 5;"), "{}", text(&run));
+    assert!(text(&run).contains("messages received: 5;"), "{}", text(&run));
     // Nobody has named this shadow, so nobody may write it.
     bench.publish("devices/sim-00001", "sim-00001", &format!("{shadow}/name/nobodys/update"), "{}");
     let denied = bench.told("Denied PUBLISH from ");

@@ -139,7 +139,7 @@ async fn pages_become_one_answer_and_their_costs_one_sum() {
     let lines = "device_id,sampled_at,pressure\nmeter-1,2026-01-31T10:00:01Z,1.5\nmeter-1,2026-01-31T10:00:02Z,2.5\n\
                  meter-1,2026-01-31T10:00:03Z,3.5\n";
     assert_eq!(text(&output.stdout), lines);
-    assert!(told.starts_with("3 rows of samples from "), "{told}");
+    assert!(told.starts_with("3 rows from "), "{told}");
     assert!(told.ends_with("; 2000000 bytes scanned: $0.00010 at list prices\n"), "{told}");
     let [(name, first), (_, second), (_, third)] = &lambda.asked[..] else { panic!("three requests") };
     assert_eq!(name, "asked-dev-Storage-1A2B3C-QueryFunction-9Z8Y7X");
@@ -196,7 +196,7 @@ async fn what_cannot_be_asked_is_said_with_the_next_step() {
         (&["query", "SELECT 1", "--device", "meter-1"], "cannot be used with"),
         (&["query", "SELECT 1", "--last", "6"], "write a length of time"),
         (&["query", "SELECT 1", "--from", "yesterday"], "write it like 2026-01-31T10:00:00Z"),
-        (&["query", "SELECT 1", "--from", "2999-01-01T00:00:00Z"], "lies in the future"),
+        (&["query", "SELECT 1", "--from", "2999-01-01T00:00:00Z"], "not in the future"),
         (&["query", "SELECT 1", "--format", "parquet"], "--output"),
         (&["export", "--from", "2026-02-01", "--to", "2026-01-01"], "--to 2026-01-01 is before --from 2026-02-01"),
     ] {
@@ -208,7 +208,7 @@ async fn what_cannot_be_asked_is_said_with_the_next_step() {
     let folder = tempfile::tempdir().expect("a folder");
     let (output, lambda) = run(folder.path(), "999999999999", Vec::new(), &["query", "SELECT 1"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("lies in account 999999999999") && lambda.asked.is_empty());
+    assert!(text(&output.stderr).contains("is in account 999999999999") && lambda.asked.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +221,7 @@ async fn days_are_exported_one_after_another_until_each_is_done() {
     let days: Vec<&Value> = lambda.asked.iter().map(|(_, event)| &event["from"]).collect();
     assert_eq!(days, ["2026-01-31", "2026-02-01", "2026-02-01"]);
     assert!(lambda.asked.iter().all(|(name, event)| name.contains("ExportFunction") && event["from"] == event["to"]));
-    assert!(told.ends_with("12 samples of 4 days of zones were exported; 2 rows left the table\n"), "{told}");
+    assert!(told.ends_with("exported 12 samples of 4 zone days; removed 2 rows from the table\n"), "{told}");
     let failing = vec![done(5), Say::Failure("not_exported", "2026-02-01 of zone `zone-a`: damaged; and 0 more")];
     let (output, _) = ask(failing, &["export", "--from", "2026-01-31", "--to", "2026-02-03"]).await;
     assert_eq!(output.status.code(), Some(1));

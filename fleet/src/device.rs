@@ -165,7 +165,7 @@ impl Device {
         for (reading, signal) in device_type.readings.values().zip(&mut self.signals) {
             readings.insert(reading.key.to_string(), signal.value(&reading.value, moment, &mut self.chance));
         }
-        // What a health value means is not specified: a slow fall works for all of them.
+        // The meaning of a health value is not declared: something that falls slowly does for all of them.
         let level = self.battery - 5.0 * now.share;
         let health = format.health.values().map(|path| (path.to_string(), json!((level * 10.0).round() / 10.0)));
         let at = if self.skew_ms < 0 {

@@ -1,8 +1,9 @@
 //! Simulated devices: what a fleet of a platform would send, message by message, in the order in which it would
 //! arrive.
 //!
-//! A run depends only on a rule set, the number of devices of each type in each zone, and a seed: the same inputs
-//! give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will do.
+//! A run follows from a rule set, how many devices of which type there are in which zone, and a seed, and from nothing
+//! else: the same ones give the same bytes. Nothing here sends anything, reads a clock, or knows what a message will
+//! do.
 #![forbid(unsafe_code)]
 
 mod device;
@@ -67,7 +68,7 @@ pub struct Event {
     pub at: Timestamp,
     /// Index of the device in [`Fleet::devices`].
     pub device: usize,
-    /// Kind of message.
+    /// Its kind.
     pub kind: Kind,
     /// The message's bytes.
     pub payload: Vec<u8>,
@@ -115,7 +116,7 @@ impl<'r> Fleet<'r> {
     /// Creates a fleet before its first message.
     ///
     /// # Errors
-    /// If a device's name is not a valid device id.
+    /// If the name of a device is not valid.
     ///
     /// # Panics
     /// If the rule set does not contain the type of a group, or there are more than [`DEVICES_MAX`] devices.

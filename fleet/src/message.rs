@@ -19,7 +19,7 @@ pub enum Kind {
     Telemetry,
     /// A report that the device is online.
     Online,
-    /// A report that the device is gone. The broker publishes it as the device's will.
+    /// The device is gone. The broker publishes it, as the will of the device.
     Will,
 }
 
@@ -33,7 +33,7 @@ impl Kind {
     }
 }
 
-/// Returns the payload for the channel `status`: the device is online or offline.
+/// A message on the channel `status`: that a device is online or offline.
 pub fn status(is_online: bool) -> Vec<u8> {
     let status = if is_online { "online" } else { "offline" };
     json!({ "status": status }).to_string().into_bytes()
@@ -48,12 +48,12 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Creates the device's report that it is online.
+    /// Published by the device itself.
     pub(crate) fn online() -> Self {
         Self { kind: Kind::Online, payload: status(true), samples: 0, is_malformed: false }
     }
 
-    /// Creates the will that the broker publishes once the device is gone.
+    /// Published by the broker once the device is gone.
     pub(crate) fn will() -> Self {
         Self { kind: Kind::Will, payload: status(false), samples: 0, is_malformed: false }
     }

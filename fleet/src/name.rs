@@ -16,14 +16,17 @@ enum Part {
 /// Maximum width of the number.
 const WIDTH_MAX: usize = 20;
 
-/// Why a string is not a valid name template.
+/// Why a text is not a template of a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTemplate {
-    /// A placeholder is unknown.
-    #[error("`{{{0}}}` is none of {{type}}, {{zone}}, {{n}} and {{n:WIDTH}}")]
+    /// A place of it is not known.
+    #[error("`{{{0}}}` is not one of {{type}}, {{zone}}, {{n}} and {{n:WIDTH}}")]
     Unknown(String),
+    /// A place of it has no end.
+    #[error("`{{{0}` lacks the `}}` at its end")]
+    Unclosed(String),
     /// Every device would have the same name.
-    #[error("{{n}} is missing: two devices would have one name")]
+    #[error("{{n}} is missing: all devices would have the same name")]
     NoNumber,
 }
 
@@ -33,7 +36,7 @@ impl NameTemplate {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
-            let (place, after) = after.split_once('}').ok_or_else(|| BadTemplate::Unknown(after.to_owned()))?;
+            let (place, after) = after.split_once('}').ok_or_else(|| BadTemplate::Unclosed(after.to_owned()))?;
             parts.push(Part::Text(before.to_owned()));
             parts.push(match place.split_once(':') {
                 None if place == "type" => Part::DeviceType,
@@ -74,9 +77,11 @@ mod tests {
     fn each_place_is_filled_in() {
         let template = NameTemplate::parse("a-{type}.{zone}-{n:4}{n}").unwrap();
         assert_eq!(template.name("pump", "zone-a", 12), "a-pump.zone-a-001212");
-        for bad in ["{}-{n}", "{n:x}", "{n:99}", "{serial}", "{n"] {
+        for bad in ["{}-{n}", "{n:x}", "{n:99}", "{serial}"] {
             assert!(matches!(NameTemplate::parse(bad), Err(BadTemplate::Unknown(_))), "{bad}");
         }
+        let unclosed = NameTemplate::parse("sim-{n:5").unwrap_err();
+        assert_eq!(unclosed.to_string(), "`{n:5` lacks the `}` at its end");
         assert_eq!(NameTemplate::parse("pump"), Err(BadTemplate::NoNumber));
         assert_eq!(NameTemplate::parse("{serial}{n}"), Err(BadTemplate::Unknown("serial".to_owned())));
     }

@@ -62,7 +62,7 @@ impl Profile {
         }
     }
 
-    /// Returns its share of a fleet by default, in percent.
+    /// Its share of a fleet by default, in percent.
     const fn usual(self) -> u32 {
         match self {
             Self::Steady => 60,
@@ -79,17 +79,17 @@ impl Profile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mix(Vec<(Profile, u32)>);
 
-/// Why a string is not a valid mix of profiles.
+/// Why a string is not a mix of profiles.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadMix {
-    /// The profile does not exist.
+    /// A profile is unknown.
     #[error("there is no profile `{0}`")]
     Unknown(String),
     /// A share is not a number.
-    #[error("`{0}` is no share: write a whole number up to 1000000")]
+    #[error("`{0}` is not a share: write a whole number up to 1000000")]
     Share(String),
-    /// A profile occurs twice.
-    #[error("profile `{0}` stands there twice")]
+    /// A profile stands there twice.
+    #[error("profile `{0}` is given twice")]
     Twice(&'static str),
     /// No device would have a profile.
     #[error("all shares are 0")]

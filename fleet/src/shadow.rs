@@ -15,7 +15,7 @@ pub struct Setting {
     pub value: ValueType,
     /// Maximum length of a string value, in characters.
     pub text_chars_max: usize,
-    /// Its value in a device that has received nothing.
+    /// Its value in a device without desired values.
     pub default: Value,
 }
 
@@ -57,7 +57,7 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// Creates the shadow of a device that has received nothing.
+    /// A device without desired values.
     pub fn new(settings: Arc<[Setting]>) -> Self {
         let values = settings.iter().map(|setting| (setting.name.clone(), setting.default.clone())).collect();
         Self { settings, values, version: 0 }
@@ -68,9 +68,9 @@ impl Shadow {
         json!({ "state": { "reported": self.values } }).to_string().into_bytes()
     }
 
-    /// Takes a message of the shadow's `update/delta` topic, and returns the device's report afterwards; `None` if
-    /// the message is not valid, or older than one that was taken before. If a value is not valid for its setting,
-    /// the device keeps and reports the old value, and the difference remains visible.
+    /// Takes a message of its `update/delta`, and returns what the device reports then; none if the message says
+    /// nothing, or less than one that was taken before. What a setting does not take, the device leaves as it was and
+    /// reports so, and the difference stays for all to see.
     pub fn take(&mut self, delta: &[u8]) -> Option<Vec<u8>> {
         let delta: Value = serde_json::from_slice(delta).ok()?;
         let (version, state) = (delta["version"].as_u64()?, delta["state"].as_object()?);

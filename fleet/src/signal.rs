@@ -17,7 +17,7 @@ pub(crate) struct Signal {
     base: f64,
     /// The time of day at which its values are highest, as a fraction of a day.
     phase: f64,
-    /// Index of the last word or boolean.
+    /// The last word or boolean.
     word: usize,
     /// The value that it is stuck at.
     stuck: Option<Value>,
@@ -61,7 +61,8 @@ impl Signal {
             ValueType::Int { min, max } => {
                 let (min, max) = bounds(min.map(|min| min.get()), max.map(|max| max.get()));
                 let value = (min + (max - min) * self.level(moment, chance)).round();
-                // Bounds need not be integers, and may have none between them; then the nearest is as good as any.
+                // Bounds need not be whole numbers, and between them there may be none: then the nearest is as good as
+                // any.
                 json!(value.min(max.floor()).max(min.ceil()) as i64)
             }
             ValueType::Bool => json!(self.next_word(2, chance) == 1),

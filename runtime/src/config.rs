@@ -1,6 +1,7 @@
-//! What the environment variables say, read once at start and kept as types. An error names the variable and its rule.
+//! Configuration from environment variables, read once at start and kept as types. An error names the variable and its
+//! rule.
 //!
-//! It refuses to know where the values come from: it asks a function, so a test needs no process environment.
+//! Does not depend on where the values come from: it calls a lookup function, so a test needs no process environment.
 
 mod samples;
 
@@ -15,21 +16,21 @@ pub use samples::{AskedIn, Query};
 pub use samples::{DaysFrom, Export};
 pub use samples::{RowsGo, Store};
 
-/// Why a function cannot start with the environment it was given.
+/// Why a function cannot start with its environment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// It is not set, or empty.
+    /// The variable is not set, or empty.
     #[error("the environment variable `{name}` is not set")]
     Missing {
-        /// Its name.
+        /// The variable's name.
         name: &'static str,
     },
-    /// It is set to something else than it may be. The value is not repeated: logs outlive mistakes.
+    /// The variable has a value that is not allowed. The value is not repeated: logs outlive mistakes.
     #[error("the environment variable `{name}` is not {expected}")]
     Invalid {
-        /// Its name.
+        /// The variable's name.
         name: &'static str,
-        /// What it must be, in words.
+        /// A description of what is allowed.
         expected: &'static str,
     },
 }
@@ -38,22 +39,22 @@ pub enum ConfigError {
 pub struct Variables<'a>(&'a dyn Fn(&str) -> Option<String>);
 
 impl<'a> Variables<'a> {
-    /// Asks `lookup` for each variable.
+    /// Reads variables with `lookup`.
     pub fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self(lookup)
     }
 
-    /// A value that may be left out. Empty counts as left out: a template has no other way to say so.
+    /// Returns an optional value. An empty string counts as absent: a template has no other way to leave it out.
     pub fn optional(&self, name: &'static str) -> Option<String> {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// A value that must be there.
+    /// Returns a required value.
     pub fn required(&self, name: &'static str) -> Result<String, ConfigError> {
         self.optional(name).ok_or(ConfigError::Missing { name })
     }
 
-    /// A value that must be there and be of a form.
+    /// Returns a required value, parsed.
     pub fn parsed<T>(
         &self,
         name: &'static str,
@@ -69,7 +70,7 @@ pub fn process(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What every function knows.
+/// The configuration that every function has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Common {
     /// The platform, a dimension of every metric.
@@ -79,7 +80,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// Reads what every function knows.
+    /// Reads the configuration that every function has.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             platform: variables.parsed("FLEETFORM_PLATFORM", "a platform name", |text| PlatformName::new(text).ok())?,
@@ -89,39 +90,39 @@ impl Common {
     }
 }
 
-/// What the `evaluate` handler knows.
+/// The configuration of the `evaluate` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evaluate {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// The bucket with the rule sets.
+    /// The name of the bucket with the rule sets.
     pub artifact_bucket: String,
-    /// The rule set of a shard that never had one: SHA-256 in hexadecimal.
+    /// The rule set for a shard that has not had one yet: its SHA-256 in hexadecimal.
     pub rule_set_sha256: String,
-    /// The bucket of the state log.
+    /// The name of the bucket with the state log.
     pub state_bucket: String,
-    /// ARN of the telemetry stream.
+    /// The ARN of the telemetry stream.
     pub stream_arn: String,
-    /// The age at which the event source gives a record up.
+    /// The age at which the event source discards a record.
     pub record_age_max: Millis,
-    /// Part of every key of the state log; a new stream gets a new one.
+    /// The generation of the stream, part of every key of the state log; a new stream gets a new number.
     pub stream_generation: u32,
-    /// Part of every key of the state log; a repaired chain gets a new one.
+    /// The number of the repair, part of every key of the state log; a repaired chain gets a new number.
     pub state_repair: u32,
-    /// The table of notices to send.
+    /// The name of the table of notices to send.
     pub outbox_table: String,
-    /// The table of the alert history.
+    /// The name of the table with the alert history.
     pub alerts_table: String,
-    /// The table of the records that were set aside.
+    /// The name of the table with quarantined records.
     pub quarantine_table: String,
-    /// Longest time between two bases of a shard's state.
+    /// The longest time between two bases of a shard's state.
     pub checkpoint_every: Millis,
     /// How long a row of the alert history is kept.
     pub alert_retention: Millis,
 }
 
 impl Evaluate {
-    /// Reads what the `evaluate` handler knows.
+    /// Reads the configuration of the `evaluate` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         let seconds = |name| seconds(variables, name);
         let number = |name| number(variables, name);
@@ -143,27 +144,27 @@ impl Evaluate {
     }
 }
 
-/// What the `notify` handler knows.
+/// The configuration of the `notify` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// The bucket with the rule sets.
+    /// The name of the bucket with the rule sets.
     pub artifact_bucket: String,
-    /// The table of deliveries.
+    /// The name of the table of deliveries.
     pub deliveries_table: String,
-    /// The table of notices to send.
+    /// The name of the table of notices to send.
     pub outbox_table: String,
-    /// The table of the alert history.
+    /// The name of the table with the alert history.
     pub alerts_table: String,
-    /// What the ARN of every topic begins with; `<contact>-<channel>` follows.
+    /// The prefix of every topic's ARN; `<contact>-<channel>` follows.
     pub topic_arn_prefix: String,
-    /// Number or name that text messages come from; none where no contact has a phone.
+    /// The number or name that text messages are sent from; `None` if no contact has a phone.
     pub sms_origination: Option<String>,
 }
 
 impl Notify {
-    /// Reads what the `notify` handler knows.
+    /// Reads the configuration of the `notify` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,
@@ -181,25 +182,25 @@ impl Notify {
     }
 }
 
-/// What the `sweep` handler knows.
+/// The configuration of the `sweep` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sweep {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// The bucket of the state log.
+    /// The name of the bucket with the state log.
     pub state_bucket: String,
-    /// ARN of the telemetry stream.
+    /// The ARN of the telemetry stream.
     pub stream_arn: String,
-    /// Part of every key of the state log; a new stream gets a new one.
+    /// The generation of the stream, part of every key of the state log; a new stream gets a new number.
     pub stream_generation: u32,
-    /// Part of every key of the state log; a repaired chain gets a new one.
+    /// The number of the repair, part of every key of the state log; a repaired chain gets a new number.
     pub state_repair: u32,
-    /// The table of notices to send.
+    /// The name of the table of notices to send.
     pub outbox_table: String,
 }
 
 impl Sweep {
-    /// Reads what the `sweep` handler knows.
+    /// Reads the configuration of the `sweep` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,
@@ -212,37 +213,37 @@ impl Sweep {
     }
 }
 
-/// What the `relay` handler knows.
+/// The configuration of the `relay` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relay {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// ARN of the telemetry stream.
+    /// The ARN of the telemetry stream.
     pub stream_arn: String,
 }
 
 impl Relay {
-    /// Reads what the `relay` handler knows.
+    /// Reads the configuration of the `relay` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self { common: Common::read(variables)?, stream_arn: stream_arn(variables)? })
     }
 }
 
-/// What the `provision` handler knows.
+/// The configuration of the `provision` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provision {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// The table of the serials that may be provisioned.
+    /// The name of the table with the serials that may be provisioned.
     pub allow_list_table: String,
-    /// ARN of the telemetry stream.
+    /// The ARN of the telemetry stream.
     pub stream_arn: String,
     /// What things, thing types and groups of the platform are told by.
     pub stack: String,
 }
 
 impl Provision {
-    /// Reads what the `provision` handler knows.
+    /// Reads the configuration of the `provision` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,
@@ -253,19 +254,19 @@ impl Provision {
     }
 }
 
-/// What the `register` handler knows.
+/// The configuration of the `register` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
-    /// What the `provision` handler knows as well.
+    /// The part that it shares with the `provision` handler.
     pub provision: Provision,
     /// The policies that every device has.
     pub policies: Vec<String>,
-    /// Ids of the certificates of the platform's authorities.
+    /// The ids of the CA certificates of the platform's authorities.
     pub authorities: Vec<String>,
 }
 
 impl Register {
-    /// Reads what the `register` handler knows.
+    /// Reads the configuration of the `register` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         let list = |name| Ok(variables.required(name)?.split(',').map(str::to_owned).collect());
         Ok(Self {
@@ -295,7 +296,7 @@ fn number(variables: &Variables<'_>, name: &'static str) -> Result<u32, ConfigEr
     variables.parsed(name, "a whole number", |text| text.parse().ok())
 }
 
-/// Whether a text is a SHA-256 as artifacts spell it.
+/// Whether a string is a SHA-256 as artifacts spell it.
 pub fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

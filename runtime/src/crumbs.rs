@@ -1,5 +1,5 @@
-//! Crumbs in files: what a process leaves for the one that Lambda starts in its place, in the same environment and with
-//! the same `/tmp`. A file that cannot be read or written is as good as none.
+//! Crumbs in files: what a process leaves for its successor, which Lambda starts in the same environment and with the
+//! same `/tmp`. A file that cannot be read or written counts as missing.
 
 use std::{
     fs,
@@ -15,13 +15,13 @@ pub struct FileCrumbs {
 }
 
 impl FileCrumbs {
-    /// Crumbs in this folder, which is there.
+    /// Keeps crumbs in this folder, which must exist.
     pub fn new(folder: impl AsRef<Path>) -> Self {
         Self { folder: folder.as_ref().to_owned() }
     }
 
-    /// Where a shard's crumb lies. A shard's id is made of letters, digits, `_`, `.` and `-`; whatever else came here
-    /// would lead nowhere else.
+    /// The path of a shard's crumb. A shard's id consists of letters, digits, `_`, `.` and `-`; no other input can lead
+    /// outside the folder.
     fn path(&self, shard: &str, kind: &str) -> PathBuf {
         let name: String = shard.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
         self.folder.join(format!("fleetform-{name}.{kind}"))
@@ -40,7 +40,7 @@ impl Crumbs for FileCrumbs {
                 std::io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),
             }),
-            // Whole or not at all, wherever the process ends.
+            // Written completely or not at all, whenever the process ends.
             Some(crumb) => serde_json::to_vec(&crumb).map_err(Into::into).and_then(|bytes| {
                 let whole = self.path(shard, "new");
                 fs::write(&whole, bytes)?;

@@ -1,7 +1,8 @@
-//! The exported files as a table of the data catalog, so that Amazon Athena finds them: which columns they have, and which
-//! folders there may be.
+//! The exported files as a table of the data catalog, so that Amazon Athena finds them: their columns, and the folders
+//! that may exist.
 //!
-//! It grows as the table of samples does. A column whose reading is gone, and a zone that is gone, stay: files have them.
+//! The catalog's table grows like the table of samples. A removed reading's column and a removed zone stay, because
+//! files have them.
 
 use std::collections::BTreeSet;
 
@@ -15,38 +16,38 @@ use fleetform_engine::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Where the list of zones is kept: in what Athena makes folders of ("Supported types for partition projection", Amazon
-/// Athena user guide).
+/// The parameter with the list of zones, from which Athena derives folders ("Supported types for partition projection",
+/// Amazon Athena user guide).
 const ZONES: &str = "projection.zone.values";
 
-/// Where a day of a zone is, for Athena ("Set up partition projection", Amazon Athena user guide).
+/// The parameter with the location of a day of a zone ("Set up partition projection", Amazon Athena user guide).
 const TEMPLATE: &str = "storage.location.template";
 
-/// The table, as CloudFormation describes it.
+/// The table's properties, as CloudFormation describes them.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Exported {
-    /// Its database.
+    /// The name of the database.
     pub database: String,
-    /// Its name.
+    /// The name of the table.
     pub table: String,
-    /// The bucket of exports.
+    /// The name of the bucket with the exports.
     pub bucket: String,
-    /// In which order the folders are: `zone,day` or `day,zone`.
+    /// The order of the folders: `zone,day` or `day,zone`.
     pub partition_by: String,
-    /// The zones that there are now.
+    /// The ids of the current zones.
     pub zones: Vec<String>,
-    /// The name of the table of aggregates; none where there are none.
+    /// The name of the table of aggregates; `None` if there are none.
     #[serde(default)]
     pub aggregates: Option<String>,
 }
 
-/// The data catalog.
+/// The port to the data catalog.
 pub trait DataCatalog: Sync {
-    /// What it knows of a table; none if there is none.
+    /// Returns the catalog's description of a table; `None` if there is no such table.
     fn find(&self, database: &str, table: &str) -> impl Future<Output = Result<Option<Value>, PortError>> + Send;
 
-    /// Makes the table, or makes another of the one that is `there`.
+    /// Creates the table, or updates it if it is `there`.
     fn put(&self, exported: &Exported, table: Value, there: bool)
     -> impl Future<Output = Result<(), PortError>> + Send;
 }
@@ -54,7 +55,7 @@ pub trait DataCatalog: Sync {
 /// The columns that a table of the catalog has.
 ///
 /// # Errors
-/// If it is none of those that are made here.
+/// If it is not a table that this module creates.
 pub fn columns(found: &Value) -> Result<Vec<Column>, PortError> {
     let strange = |what: &Value| PortError(format!("the data catalog describes no table of samples: {what}"));
     let column = |said: &Value| {
@@ -71,11 +72,11 @@ pub fn columns(found: &Value) -> Result<Vec<Column>, PortError> {
 }
 
 impl Exported {
-    /// Makes the catalog know files that have these columns besides those that it knows, where no other table says which
-    /// there ever were.
+    /// Adds these columns to those that the catalog has, where no other table holds the list of all columns there ever
+    /// were. Returns the number of new columns.
     ///
     /// # Errors
-    /// If the catalog does not answer, or refuses, or a column would be of another type.
+    /// If the catalog does not answer, or refuses, or if a column would change its type.
     pub async fn grow(&self, catalog: &impl DataCatalog, wanted: &[Column]) -> Result<usize, PortError> {
         let mut all = match catalog.find(&self.database, &self.table).await? {
             Some(found) => columns(&found)?,
@@ -101,7 +102,7 @@ impl Exported {
         Ok(all.len() - known)
     }
 
-    /// Makes the catalog know the files of a table with these columns.
+    /// Makes the catalog describe the files of a table with these columns.
     ///
     /// # Errors
     /// If the catalog does not answer, or refuses.
@@ -116,7 +117,7 @@ impl Exported {
         }
     }
 
-    /// The same of the files below a folder.
+    /// Does the same for the files below one folder.
     async fn bring_one_about(
         &self,
         catalog: &impl DataCatalog,
@@ -132,7 +133,7 @@ impl Exported {
         catalog.put(self, wanted, found.is_some()).await
     }
 
-    /// Refuses another order of folders than that of files that are there: they would be found no more.
+    /// Refuses an order of folders that differs from that of existing files, which would no longer be found.
     fn check_folders(&self, found: Option<&Value>) -> Result<(), PortError> {
         let template = found.and_then(|found| found["Parameters"][TEMPLATE].as_str());
         match template {
@@ -145,7 +146,7 @@ impl Exported {
         }
     }
 
-    /// The folders of a day of a zone, as Athena is told of them.
+    /// The folders of a day of a zone, in Athena's notation.
     fn folders(&self) -> String {
         match self.partition_by.as_str() {
             "day,zone" => format!("/{DAY}=${{{DAY}}}/{ZONE}=${{{ZONE}}}/"),
@@ -153,7 +154,7 @@ impl Exported {
         }
     }
 
-    /// The table with these columns, beside what is known of it ("Table structure", AWS Glue API).
+    /// The table with these columns, merged with what is known of it ("Table structure", AWS Glue API).
     fn table(&self, folder: &str, columns: &[Column], known: Option<&Value>) -> Value {
         let known_zones = known.and_then(|table| table["Parameters"][ZONES].as_str()).unwrap_or_default();
         let known_zones = known_zones.split(',').filter(|zone| !zone.is_empty());
@@ -174,7 +175,7 @@ impl Exported {
                 "projection.day.format": "yyyy-MM-dd",
                 "projection.day.interval": "1",
                 "projection.day.interval.unit": "DAYS",
-                // A device whose clock is wrong may say anything.
+                // A device whose clock is wrong may report any day.
                 "projection.day.range": "1970-01-01,NOW+1DAYS",
                 "projection.zone.type": "enum",
                 ZONES: zones.join(","),
@@ -192,7 +193,7 @@ impl Exported {
     }
 }
 
-/// Whether the catalog says all that it should: it says more of a table than it was told.
+/// Whether the catalog's description includes all that is wanted. It also holds properties that were never set.
 fn says(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
         (Value::Object(found), Value::Object(wanted)) => {
@@ -205,7 +206,7 @@ fn says(found: &Value, wanted: &Value) -> bool {
     }
 }
 
-/// A type as the data catalog spells it ("Data types in Amazon Athena", Amazon Athena user guide).
+/// A type in the data catalog's notation ("Data types in Amazon Athena", Amazon Athena user guide).
 const fn hive(column_type: ColumnType) -> &'static str {
     match column_type {
         ColumnType::Text => "string",
@@ -224,7 +225,7 @@ pub(crate) mod memory {
 
     use super::*;
 
-    /// Any tables by name.
+    /// Any number of tables, by name.
     #[derive(Debug, Default)]
     pub(crate) struct Tables(pub(crate) Mutex<BTreeMap<String, Value>>);
 
@@ -240,7 +241,7 @@ pub(crate) mod memory {
         }
     }
 
-    /// One table, or none, and how often it was written.
+    /// At most one table, and how often it was written.
     #[derive(Debug, Default)]
     pub(crate) struct Table(pub(crate) Mutex<(Option<Value>, u32)>);
 

@@ -1,24 +1,24 @@
-//! A record for every open shard of the stream: what is shard-wide must be told to each of them.
+//! Puts a record into every open shard of the stream, for what concerns all shards.
 //!
-//! Shards are split and merged meanwhile. A record goes to a shard by a hash key that the shard takes, so one for a shard
-//! that has just been split goes to one of its children, and the other would be left out. So the shards are listed
-//! again afterwards, until nothing has changed in between.
+//! Shards may be split and merged in the meantime. A record goes to a shard by a hash key in the shard's range, so a
+//! record for a shard that has just been split reaches one of its children and not the other. The shards are therefore
+//! listed again afterwards, until nothing has changed in between.
 
 use std::collections::BTreeSet;
 
 use fleetform_engine::{drive::PortError, reshard::HashRange};
 use smol_str::SmolStr;
 
-/// How often the shards are listed before the rest is left for another time: a stream is resharded step by step, and each
-/// step takes longer than a round.
+/// How often the shards are listed before the rest is left for a later call: a stream is resharded step by step, and
+/// each step takes longer than a round.
 const ROUNDS_MAX: usize = 10;
 
 /// A shard as the stream lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// Its id.
+    /// The shard's id.
     pub id: SmolStr,
-    /// The hash keys that it takes, or took.
+    /// The range of hash keys that the shard takes, or took.
     pub range: HashRange,
     /// Whether it still takes records.
     pub is_open: bool,
@@ -26,11 +26,11 @@ pub struct Shard {
 
 /// The port to the stream.
 pub trait Stream: Sync {
-    /// Every shard that the stream lists, closed ones too.
+    /// Lists every shard of the stream, including closed ones.
     fn shards(&self) -> impl Future<Output = Result<Vec<Shard>, PortError>> + Send;
 
-    /// Puts one record for each hash key, by which it goes; the partition key says nothing. The answer holds the hash
-    /// keys for which it was not taken, for the moment.
+    /// Puts one record for each hash key, which determines the shard; the partition key has no effect. Returns the hash
+    /// keys whose record was rejected for the time being.
     fn put(
         &self,
         partition_key: &str,
@@ -39,16 +39,16 @@ pub trait Stream: Sync {
     ) -> impl Future<Output = Result<BTreeSet<u128>, PortError>> + Send;
 }
 
-/// What became of it.
+/// The result of putting a record into every open shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Open shards that have the record.
+    /// The number of open shards that have the record.
     pub told: usize,
-    /// Open shards that may not have it: whoever tells them again goes on.
+    /// The number of open shards that may lack it; another call continues with them.
     pub missed: usize,
 }
 
-/// Puts a record into every open shard. `record` is asked for it before each request.
+/// Puts a record into every open shard. `record` is called before each request.
 pub async fn tell<S: Stream>(
     stream: &S,
     partition_key: &str,
@@ -64,7 +64,7 @@ pub async fn tell<S: Stream>(
         let after = open(stream).await?;
         let unchanged = before == after;
         before = after;
-        // A shard that was open before and is open now was so all the time, and its record came nowhere else.
+        // A shard that was open before and is open now was open throughout, so its record went nowhere else.
         if unchanged && before.iter().all(|shard| told.contains(&shard.id)) {
             return Ok(Told { told: before.len(), missed: 0 });
         }

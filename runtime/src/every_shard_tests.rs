@@ -1,4 +1,4 @@
-//! A stream in memory that is split and merged at any moment between two calls.
+//! A stream in memory that can be split and merged between any two calls.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -17,7 +17,7 @@ enum Change {
     Split(usize),
     /// The open shard of this index and the next are merged.
     Merge(usize),
-    /// This one call is refused in part: for the open shard of this index.
+    /// This one call is rejected in part: for the open shard of this index.
     Throttle(usize),
 }
 
@@ -43,7 +43,7 @@ impl Inner {
         open
     }
 
-    /// Lets come what comes before this call; the hash key that it is refused for.
+    /// Applies the changes due before this call; returns the hash key that the call rejects.
     fn begin(&mut self) -> Option<u128> {
         let mut refused = None;
         for (call, change) in self.changes.clone() {
@@ -107,7 +107,7 @@ fn stream(shards: usize, changes: &[(usize, Change)]) -> Resharded {
     for at in 1..shards {
         inner.changes.insert(0, (usize::MAX, Change::Split(at)));
     }
-    // The shards that it begins with come about as any others do.
+    // The initial shards are created like all others.
     let (first, rest): (Vec<_>, Vec<_>) = inner.changes.iter().copied().partition(|(call, _)| *call == usize::MAX);
     for (_, change) in first {
         inner.changes = vec![(0, change)];
@@ -119,7 +119,7 @@ fn stream(shards: usize, changes: &[(usize, Change)]) -> Resharded {
     Resharded(Mutex::new(inner))
 }
 
-/// Every shard that is open in the end has the record.
+/// Checks that every shard open at the end has the record.
 async fn check(shards: usize, changes: &[(usize, Change)]) -> Told {
     let stream = stream(shards, changes);
     let told = tell(&stream, "tick", record).await.expect("the port answers");
@@ -164,7 +164,7 @@ async fn a_record_reaches_every_open_shard_whatever_is_split_or_merged_meanwhile
 
 #[tokio::test]
 async fn what_cannot_be_reached_is_said() {
-    // The first shard takes nothing for the whole time.
+    // The first shard rejects every record.
     let refused: Vec<(usize, Change)> = (0..100).map(|call| (call, Change::Throttle(0))).collect();
     let stream = stream(2, &refused);
     assert_eq!(tell(&stream, "tick", record).await, Ok(Told { told: 1, missed: 1 }));

@@ -1,7 +1,8 @@
-//! The door to Lambda: polls the Runtime API, hands each event's bytes and deadline to a handler, and sends its answer.
+//! The interface to Lambda: polls the Runtime API, passes each event's bytes and deadline to a handler, and sends its
+//! answer.
 //!
-//! It knows nothing of what an event means. The event's body is passed on untouched: the runtime library would parse
-//! it into an owned tree first, which costs more than evaluating it.
+//! Knows nothing about the meaning of events. The body is passed on untouched: the runtime library would first parse it
+//! into an owned tree, which costs more than evaluating it.
 
 use std::sync::{
     Arc, Mutex,
@@ -19,7 +20,7 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// Time that is kept back at the end of an invocation, for the answer to reach Lambda.
+/// Time reserved at the end of an invocation, for the answer to reach Lambda.
 pub const RESERVE: Millis = Millis(2_000);
 
 /// When an invocation ends, by the platform's clock.
@@ -27,27 +28,27 @@ pub const RESERVE: Millis = Millis(2_000);
 pub struct Deadline(Timestamp);
 
 impl Deadline {
-    /// At this moment.
+    /// A deadline at this moment.
     pub fn at(end: Timestamp) -> Self {
         Self(end)
     }
 
-    /// The moment itself.
+    /// The moment of the deadline.
     pub fn end(self) -> Timestamp {
         self.0
     }
 
-    /// Time left for work at `now`: what remains, less [`RESERVE`].
+    /// The time left for work at `now`: what remains, less [`RESERVE`].
     pub fn left(self, now: Timestamp) -> Millis {
         Millis(self.0.since(now).0.saturating_sub(RESERVE.0))
     }
 }
 
-/// An invocation that failed as a whole: Lambda delivers its batch again.
+/// An invocation that failed as a whole; Lambda delivers its batch again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {message}")]
 pub struct Failure {
-    /// A stable word for who must act, as in `state_unreadable`.
+    /// A stable word for who must act, such as `state_unreadable`.
     pub kind: &'static str,
     /// What happened, for an operator; never a payload.
     pub message: String,
@@ -59,35 +60,35 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// The records of a batch that are to be delivered again. An empty list says that all went well.
+/// The records of a batch that Lambda must deliver again. An empty list means that all succeeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct BatchResponse {
-    /// At most one: the stream is read again from the lowest, so a second would say nothing.
+    /// At most one: the stream is read again from the lowest sequence number, so a second would have no effect.
     #[serde(rename = "batchItemFailures")]
     pub failures: Vec<ItemFailure>,
 }
 
 impl BatchResponse {
-    /// Everything from this sequence number on is to be delivered again.
+    /// Requests that everything from this sequence number on is delivered again.
     pub fn again_from(sequence: impl Into<String>) -> Self {
         Self { failures: vec![ItemFailure { sequence: sequence.into() }] }
     }
 }
 
-/// A record that is to be delivered again.
+/// A record that must be delivered again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ItemFailure {
-    /// Its sequence number, as the event gave it.
+    /// The record's sequence number, as given in the event.
     #[serde(rename = "itemIdentifier")]
     pub sequence: String,
 }
 
 /// What one handler does with one event.
 pub trait Handler: Send + Sync {
-    /// What whoever invoked the function is answered.
+    /// The answer that the function's caller receives.
     type Answer: Serialize;
 
-    /// Handles an event. Everything it starts is awaited before it returns: a frozen environment finishes nothing.
+    /// Handles an event. Everything that it starts is awaited before it returns: a frozen environment finishes nothing.
     fn handle(
         &self,
         body: Bytes,
@@ -126,7 +127,7 @@ pub async fn serve(handler: impl Handler, common: &Common) -> Result<(), lambda_
     Runtime::new(respond).layer(tower::layer::layer_fn(|inner| TakeBody { inner, body: Arc::clone(&body) })).run().await
 }
 
-/// Moves an event's body aside and leaves a body that costs nothing to parse.
+/// Sets an event's body aside, and leaves one that costs nothing to parse.
 struct TakeBody<S> {
     inner: S,
     body: Arc<Mutex<Bytes>>,

@@ -1,30 +1,30 @@
-//! Things that a service takes some of: what a call leaves over, as a throttled shard or stream does, is handed over
-//! again after a pause, until all is taken or nothing is any more.
+//! Retries partially accepted batches: rejected items are sent again after a pause, until all are accepted or no
+//! progress is made.
 
 use std::time::Duration;
 
 use fleetform_engine::drive::PortError;
 
-/// Calls in a row of which the service takes nothing, until this is given up.
+/// Maximum consecutive calls of which the service accepts nothing.
 pub const FRUITLESS_MAX: u32 = 6;
-/// Time before what a call left over is handed over again, and again: limits are by the second.
+/// Pauses before the first and later retries; limits are per second.
 const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
 
-/// Something was not taken.
+/// Some items were not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct Left {
-    /// The first that was left, by its place among all; what comes before it was taken.
+    /// The index of the first item that was not accepted; all before it were.
     pub first: usize,
-    /// Why.
+    /// The reason.
     pub why: PortError,
 }
 
-/// Hands things over until all are taken. `put` is one call of the service's operation `call`: for each thing, in order,
-/// why it was not taken. `pause` waits before the next, if there is time for one.
+/// Sends items until all are accepted. `put` makes one call of the service's operation `call`, and returns for each
+/// item, in order, why it was rejected. `pause` waits before the next call, and returns whether there is time for it.
 ///
 /// # Errors
-/// If a call fails, too many in a row take nothing, or time is over.
+/// If a call fails, if too many in a row accept nothing, or if time is over.
 pub async fn put_all<T: Clone, C, P>(
     call: &str,
     things: impl IntoIterator<Item = T>,
@@ -57,7 +57,7 @@ where
     }
 }
 
-/// Waits before the next call, the longer the more calls were fruitless. There is time for another.
+/// Waits before the next call, longer after more fruitless calls. There is always time for another.
 pub async fn pause(fruitless: u32) -> bool {
     tokio::time::sleep(PAUSES[(fruitless as usize).min(PAUSES.len() - 1)]).await;
     true
@@ -77,7 +77,7 @@ mod tests {
     async fn what_a_call_leaves_over_is_put_again() {
         let calls = RefCell::new(Vec::new());
         let put = |left: Vec<u32>| {
-            // Every second one is taken.
+            // Every second item is accepted.
             let throttled = |at| (at % 2 == 1).then(|| "ProvisionedThroughputExceededException".to_owned());
             let answers = (0..left.len()).map(throttled).collect();
             calls.borrow_mut().push(left);
@@ -92,7 +92,7 @@ mod tests {
         let calls = RefCell::new(0);
         let put = |left: Vec<u32>| {
             *calls.borrow_mut() += 1;
-            // The first is taken at once, the others never.
+            // The first item is accepted at once, the others never.
             let refused = left.iter().map(|thing| (*thing > 1).then(|| "InternalFailure".to_owned()));
             ready(Ok(refused.collect()))
         };

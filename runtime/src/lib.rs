@@ -1,7 +1,7 @@
 //! The Lambda side: handlers, the AWS ports of the engine, and notification delivery.
 //!
-//! The engine decides; what lies here asks it, writes down what it says, and delivers it. Nothing here holds an
-//! opinion about a sample.
+//! The engine decides. The code here feeds it records, stores what it returns and delivers its notices. Nothing here
+//! judges a sample.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "storage")]

@@ -1,21 +1,22 @@
-//! What the rows of the outbox have besides their notice, so that whoever looks for those that nobody has delivered
-//! finds them without reading the others. Three sides agree on it: who puts a row, who delivers it, who looks again.
+//! The attributes that outbox rows have in addition to their notice, so that undelivered ones can be found without
+//! reading the others. Three parties share them: the writer of a row, the function that delivers it, and the sweep.
 
 use fleetform_engine::units::Millis;
 
-/// The index of the rows that are still open: by [`OPEN`], then [`TOUCHED_AT`].
+/// The index of open rows: by [`OPEN`], then [`TOUCHED_AT`].
 pub const OPEN_INDEX: &str = "open";
-/// Present while a notice is not settled, and then the [`shelf`] of its row. Without it a row is in no index.
+/// The [`shelf`] of the row, present until the notice is settled. A row without it is in no index.
 pub const OPEN: &str = "open";
 /// When a row was last put into its table's stream, in milliseconds.
 pub const TOUCHED_AT: &str = "touched_at";
 
-/// When a row was put, in milliseconds. What it tells of may be older: records wait while nobody evaluates them.
+/// When a row was put, in milliseconds. Its notice may concern an older time: records wait while nothing evaluates
+/// them.
 pub const PUT_AT: &str = "put_at";
 
-/// How long after it was put a notice goes round. Then it is settled as failed, and counted.
+/// How long after it was put a notice is retried. Then it is settled as failed, and counted.
 pub const OPEN_MAX: Millis = Millis::from_days(1);
-/// An open notice that nobody has touched for so long is put into the stream once more.
+/// An open notice that has not been touched for this long is put into the stream again.
 pub const REDRIVE_AFTER: Millis = Millis::from_secs(120);
 
 /// All shelves. A thousand devices may fall silent in one second, and an index takes a thousand writes a second for

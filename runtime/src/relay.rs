@@ -1,5 +1,5 @@
-//! Rows of the alert configuration table, as the table's stream has them, and the records that they become. What a row
-//! may set for its rule is the engine's to say; here it only has to have the right form.
+//! Rows of the alert configuration table, as the table's stream has them, and the records made of them. The engine
+//! decides what a row may set for its rule; this module only checks the row's form.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use fleetform_engine::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// A batch of the table's stream, in its order.
+/// A batch of the table's stream, in order.
 #[derive(Debug, Deserialize)]
 pub struct Event<'a> {
-    /// Its records.
+    /// The batch's records.
     #[serde(borrow, rename = "Records")]
     pub records: Vec<Changed<'a>>,
 }
@@ -35,31 +35,31 @@ struct Change<'a> {
     old: Option<Value>,
 }
 
-/// Why a row is no override: the attribute, and what it must be.
+/// Why a row is not a valid override: the attribute, and what it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{attribute}` is not {expected}")]
 pub struct Malformed {
-    /// The attribute.
+    /// The attribute's name.
     pub attribute: &'static str,
-    /// What it must be.
+    /// What the attribute must be.
     pub expected: &'static str,
 }
 
 impl Changed<'_> {
-    /// Its place in the stream's shard.
+    /// The change's sequence number in the stream's shard.
     pub fn sequence(&self) -> &str {
         &self.change.sequence
     }
 
-    /// The rule, as far as the row names one.
+    /// The rule, if the row names one.
     pub fn rule(&self) -> Option<&str> {
         self.change.new.as_ref().or(self.change.old.as_ref())?["rule"]["S"].as_str()
     }
 
-    /// The record that tells a shard of it. A row that is gone sets nothing, and its revision is the next one.
+    /// The record that carries the change to a shard. A deleted row sets nothing, and has the next revision.
     ///
     /// # Errors
-    /// The row has not the right form.
+    /// If the row is malformed.
     pub fn record(&self, now: Timestamp) -> Result<Vec<u8>, Malformed> {
         let row = self.change.new.as_ref().or(self.change.old.as_ref()).unwrap_or(&Value::Null);
         let malformed = |attribute, expected| Malformed { attribute, expected };
@@ -99,7 +99,7 @@ impl Changed<'_> {
     }
 }
 
-/// The texts of a list or a set.
+/// The strings of a list or a set.
 fn names(attribute: &Value) -> Option<Vec<&str>> {
     match attribute["SS"].as_array() {
         Some(set) => set.iter().map(Value::as_str).collect(),
@@ -107,7 +107,7 @@ fn names(attribute: &Value) -> Option<Vec<&str>> {
     }
 }
 
-/// Reads a batch.
+/// Parses a batch.
 pub fn parse(body: &[u8]) -> Result<Event<'_>, serde_json::Error> {
     serde_json::from_slice(body)
 }

@@ -1,28 +1,28 @@
-//! What services answer that are asked in SQL.
+//! The answers of services that are queried in SQL.
 
 use fleetform_engine::drive::PortError;
 
 /// A page of a result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Its columns, by name and the service's name of their type.
+    /// The columns, as name and the service's name for the type.
     pub columns: Vec<(String, String)>,
-    /// Its rows as texts, without one that says the columns' names; none for what has no value.
+    /// The rows as strings, without a header row; `None` for a missing value.
     pub rows: Vec<Vec<Option<String>>>,
-    /// What stands for the page after it; none if this is the last.
+    /// The token for the next page; `None` if this is the last.
     pub next: Option<String>,
 }
 
-/// A call that did not succeed.
+/// Why a call did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
-    /// The question is wrong, in the service's words.
+    /// The query is invalid; the message is the service's.
     #[error("{0}")]
     Refused(String),
-    /// It would succeed later.
+    /// The call may succeed later.
     #[error("the service runs as many queries as the account may have at once")]
     Busy,
-    /// Something else.
+    /// Any other failure.
     #[error(transparent)]
     Port(#[from] PortError),
 }

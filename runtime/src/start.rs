@@ -1,5 +1,5 @@
-//! How a binary starts: logs first, then configuration, then the handler that `_HANDLER` names. Whatever goes wrong
-//! here is fatal, and is said once, clearly, before the process ends.
+//! How a binary starts: logs first, then configuration, then the handler that `_HANDLER` names. Any failure here is
+//! fatal, and is reported once, clearly, before the process ends.
 
 use std::process::ExitCode;
 
@@ -11,23 +11,23 @@ use crate::{
 /// Why a function cannot start.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
-/// `_HANDLER` names no handler of this binary.
+/// `_HANDLER` does not name a handler of this binary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`_HANDLER` is `{found}`; this binary has {known}")]
 pub struct UnknownHandler {
-    /// What it names.
+    /// The name in `_HANDLER`.
     pub found: String,
-    /// What it may name.
+    /// The names that are allowed.
     pub known: &'static str,
 }
 
 impl UnknownHandler {
-    /// Of a binary that has several, which it names in `known`.
+    /// The error for a binary with several handlers, listed in `known`.
     pub fn new(found: String, known: &'static str) -> Self {
         Self { found, known }
     }
 
-    /// Of a binary that has one handler.
+    /// Checks the name in a binary that has one handler.
     pub fn unless(variables: &Variables<'_>, known: &'static str) -> Result<(), StartError> {
         match variables.required("_HANDLER")? {
             found if found == known => Ok(()),
@@ -36,7 +36,7 @@ impl UnknownHandler {
     }
 }
 
-/// Runs a binary's whole life on one thread: Lambda gives a small function a fraction of a core.
+/// Runs a binary on one thread until it ends: Lambda gives a small function a fraction of a core.
 pub fn run<F>(main: impl FnOnce() -> F) -> ExitCode
 where
     F: Future<Output = Result<(), StartError>>,

@@ -1,6 +1,6 @@
-//! What a function says about itself: JSON logs on standard error, CloudWatch embedded metrics on standard output.
+//! A function's own telemetry: JSON logs on standard error, CloudWatch embedded metrics on standard output.
 //!
-//! It never sees a payload. Libraries are heard from WARN upwards only, since their finer levels print request bodies.
+//! Never sees a payload. Libraries log from WARN upwards only, since their finer levels print request bodies.
 
 use std::{
     collections::BTreeMap,
@@ -38,14 +38,14 @@ pub fn init_logs(level: Option<&str>) {
         )
         .with(targets)
         .init();
-    // The default hook prints the message in plain text over several lines; a message may quote data.
+    // The default hook prints the message in plain text over several lines, and a message may quote data.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked");
     }));
 }
 
-/// The moment now, by the machine's clock. Only hosts ask; the engine is told.
+/// The current time by the machine's clock. Only hosts call this; the engine receives times.
 pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -54,9 +54,9 @@ pub fn now() -> Timestamp {
 /// The unit of a metric, as CloudWatch spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// A number of things.
+    /// A number of items.
     Count,
-    /// A length of time.
+    /// A duration.
     Milliseconds,
 }
 
@@ -77,12 +77,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Notes a value.
+    /// Records a value.
     pub fn put(&mut self, name: &'static str, unit: Unit, value: i64) {
         self.values.push((name, unit, value));
     }
 
-    /// Adds to a count that has a reason; the sum over all reasons is noted under the name alone.
+    /// Adds to a count that has a reason; the sum over all reasons is recorded under the name alone.
     pub fn count_by_reason(&mut self, name: &'static str, reason: &str, count: i64) {
         *self.by_reason.entry((name, reason.to_owned())).or_default() += count;
     }

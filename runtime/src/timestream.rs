@@ -1,4 +1,4 @@
-//! A table of Amazon Timestream, as those see it who ask it questions.
+//! A table of Amazon Timestream, as seen by its readers.
 
 use fleetform_engine::rows::{
     columns::{Column, ColumnType, FIXED},
@@ -9,26 +9,26 @@ use crate::results::{AskError, Page};
 
 /// Queries of Timestream.
 pub trait Queries: Sync {
-    /// A page of what a statement says: the first, or the one that a token stands for. A page may be empty though others
-    /// follow.
+    /// Runs a statement and returns a page of its result: the first, or the one that a token stands for. A page may be
+    /// empty even if others follow.
     fn page(&self, statement: &str, token: Option<&str>) -> impl Future<Output = Result<Metered, AskError>> + Send;
 }
 
-/// A page, and what was read for it.
+/// A page, and the bytes metered for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metered {
-    /// The page.
+    /// The page itself.
     pub page: Page,
-    /// Bytes that are paid for, of this page and all before it.
+    /// Bytes that are charged, for this page and all before it.
     pub bytes: u64,
 }
 
-/// The statement that is answered by what columns a table has.
+/// The statement that lists a table's columns.
 pub fn describe(database: &str, table: &str) -> String {
     format!("DESCRIBE {}", timestream::table(database, table))
 }
 
-/// The columns of samples that rows of an answer to [`describe`] name. The table has one once a record had a value for it.
+/// The columns of samples in an answer to [`describe`]. The table has a column once a record has had a value for it.
 pub fn columns(rows: Vec<Vec<Option<String>>>) -> Vec<Column> {
     let column = |row: Vec<Option<String>>| {
         let mut texts = row.into_iter();

@@ -1,7 +1,7 @@
-//! TLS of every client: rustls with *ring*, as docs/decisions/0044 has it.
+//! TLS for every client: rustls with *ring*, as docs/decisions/0044 has it.
 //!
-//! Where the command's or a test's build has aws-lc beside it, rustls would not know which one to take: clients are told
-//! here.
+//! In a build that also has aws-lc, such as the command's or a test's, rustls cannot choose between the two: clients
+//! are given one here.
 
 use std::{env, fs};
 
@@ -19,15 +19,15 @@ use rustls::RootCertStore;
 
 /// The line before a certificate in a bundle (RFC 7468).
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-/// The line after it.
+/// The line after a certificate.
 const END: &str = "-----END CERTIFICATE-----";
 
-/// What sends the requests of the AWS SDK's clients.
+/// The HTTP client for all clients of the AWS SDK.
 pub fn aws_client() -> SharedHttpClient {
     trusting(bundle().as_deref())
 }
 
-/// A client that trusts the authorities of a bundle. If there is none in it, it asks the operating system by itself.
+/// A client that trusts the authorities of a bundle. Without any, it reads the operating system's authorities.
 fn trusting(bundle: Option<&str>) -> SharedHttpClient {
     let builder = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
     let client = match bundle.and_then(context) {
@@ -37,10 +37,10 @@ fn trusting(bundle: Option<&str>) -> SharedHttpClient {
     SharedHttpClient::new(Untried(client))
 }
 
-/// The operating system's authorities, where they lie in one file.
+/// The operating system's authorities, if they are in a single file.
 ///
-/// The client would read that file and every file beside it once more, which are the same certificates: 290 files on
-/// Debian. Whoever names files or folders of their own, or has no such file, has the client's way.
+/// The client would also read every other file in that folder, which are the same certificates: 290 files on Debian. If
+/// the environment names files or folders, or there is no such file, the client's own lookup is used.
 fn bundle() -> Option<String> {
     if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|variable| env::var_os(variable).is_some()) {
         return None;
@@ -60,8 +60,8 @@ fn context(bundle: &str) -> Option<TlsContext> {
     TlsContext::builder().with_trust_store(trusted).build().ok()
 }
 
-/// The certificates of a bundle, each as the client wants it. What rustls cannot read is left out, and whatever else
-/// stands in the bundle: the client would end the process for it.
+/// The certificates of a bundle, each in the form that the client takes. Anything else in the bundle, and certificates
+/// that rustls cannot parse, are left out: the client would end the process.
 fn authorities(bundle: &str) -> Vec<String> {
     let mut readable = RootCertStore::empty();
     let mut certificate = Vec::new();
@@ -76,10 +76,10 @@ fn authorities(bundle: &str) -> Vec<String> {
     bundle.split(BEGIN).skip(1).filter_map(authority).collect()
 }
 
-/// A client whose connector is made by the first request.
+/// A client that builds its connector at the first request.
 ///
-/// The one within makes another one for every service whose client is given it, to see that it can, and throws it away:
-/// each time it reads all authorities.
+/// For every service, the inner client builds one only to see that it can, and discards it. Each time it reads all
+/// authorities.
 #[derive(Debug)]
 struct Untried(SharedHttpClient);
 
@@ -93,10 +93,10 @@ impl HttpClient for Untried {
     }
 }
 
-/// The beginning of a client of anything else.
+/// The builder for every other client.
 #[cfg(any(feature = "signed", feature = "deliver"))]
 pub fn client() -> reqwest::ClientBuilder {
-    // It asks the process for its library. The first answer stays, so that a second one changes nothing.
+    // The client asks the process for its TLS library. The first installation stays, and later ones have no effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
 }
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
     use crate::tls_server;
 
-    /// A certificate of its own.
+    /// A certificate of the test's own.
     fn certificate() -> String {
         let key = rcgen::KeyPair::generate().expect("a key");
         rcgen::CertificateParams::new(Vec::new()).expect("parameters").self_signed(&key).expect("a certificate").pem()
     }
 
-    /// Deletes an object over HTTPS with what a client of these authorities trusts.
+    /// Deletes an object over HTTPS with a client that trusts these authorities.
     async fn call(bundle: &str, port: u16) -> Result<(), String> {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -161,7 +161,7 @@ mod tests {
     async fn a_server_is_trusted_by_its_authority_in_the_bundle_and_by_no_other() {
         let (address, authority) = tls_server::serve(Router::new().fallback(|| async {})).await;
         let others = certificate();
-        // The client reads them as it makes its connector, and would end the process where it cannot.
+        // The client parses them when it builds its connector, and would end the process if it could not.
         let among_others = format!("{others}-----BEGIN X509 CRL-----\n!\n {authority}{BEGIN}\nMIIB");
         call(&among_others, address.port()).await.expect("a trusted server");
         let refused = call(&others, address.port()).await.expect_err("another authority");

@@ -1,4 +1,4 @@
-//! An HTTPS server on loopback for tests, with another library than the clients have.
+//! An HTTPS server on loopback for tests, with a different TLS library than the clients'.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -35,7 +35,7 @@ impl axum::serve::Listener for Tls {
     }
 }
 
-/// Starts one, and says where it listens and, as PEM, which authority it is known by.
+/// Starts a server; returns its address and the authority that signed its certificate, as PEM.
 pub(crate) async fn serve(routes: Router) -> (SocketAddr, String) {
     let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

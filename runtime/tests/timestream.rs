@@ -1,5 +1,5 @@
-//! Rows go over to a stand-in for Amazon Timestream by the requests that AWS would get, and are read back from what the
-//! stand-in keeps. It takes whatever it is sent: what the service refuses is tried in memory.
+//! Rows are sent to a stand-in for Amazon Timestream with the requests that AWS would get, and are read back from what
+//! it stores. The stand-in accepts everything: refusals are tested in memory.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
@@ -47,7 +47,7 @@ struct StandIn {
 }
 
 impl StandIn {
-    /// Starts it, where `cargo xtask tools` has installed it.
+    /// Starts it, if `cargo xtask tools` has installed it.
     fn start() -> Option<Self> {
         let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/timestream/bin/python");
         if !python.exists() {
@@ -79,7 +79,7 @@ impl StandIn {
         Timestream::new(client, self.endpoint.clone(), false)
     }
 
-    /// Every record that it was sent.
+    /// All records that it was sent.
     async fn records(&self, http: &Client) -> Vec<Value> {
         let answer = http.get(format!("{}/moto-api/data.json", self.endpoint)).send().await.expect("an answer");
         let kept: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
@@ -91,7 +91,7 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell.
+        // It may have ended already, which needs no report.
         let _ended = self.process.kill();
         let _status = self.process.wait();
     }
@@ -181,7 +181,7 @@ async fn rows_are_found_as_they_were_sent() {
         ]);
         assert_eq!(record["MeasureValues"], measures);
     }
-    // A table that is not there is nothing that a record could help.
+    // A missing table cannot be fixed by any record.
     let nowhere = TimestreamRows {
         records: TimestreamTable::new(stand_in.client(), "water".to_owned(), "elsewhere".to_owned()),
         aside: Nothing,

@@ -1,5 +1,5 @@
-//! Samples that `store` hands over to Timestream are asked for by `query`, over HTTP, of a stand-in whose SQL is DuckDB's;
-//! and so are the questions that are generated. Answers are compared with what is computed here, without SQL.
+//! Samples that `store` hands over to Timestream are queried by `query`, over HTTP, from a stand-in whose SQL is
+//! DuckDB's; and so are the generated queries. Answers are compared with results that are computed here, without SQL.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ use fleetform_runtime::{
 };
 use serde_json::{Value, json};
 
-/// 2026-01-31T10:30:00Z, as the stand-in has it too.
+/// 2026-01-31T10:30:00Z, which the stand-in uses as well.
 const NOW: Timestamp = Timestamp(1_769_855_400_000);
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
@@ -53,7 +53,7 @@ struct StandIn {
 }
 
 impl StandIn {
-    /// Starts it, where `cargo xtask tools` has installed what it needs.
+    /// Starts it, if `cargo xtask tools` has installed what it needs.
     fn start() -> Option<Self> {
         let own = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = own.join("../.tools/timestream/bin/python");
@@ -78,7 +78,7 @@ impl StandIn {
 
 impl Drop for StandIn {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell.
+        // It may have ended already, which needs no report.
         let _ended = self.process.kill();
         let _status = self.process.wait();
     }
@@ -93,7 +93,7 @@ impl Aside for Nothing {
     }
 }
 
-/// Files are asked for by nobody here.
+/// No file is queried here.
 struct NoFiles;
 
 impl Athena for NoFiles {
@@ -110,7 +110,7 @@ impl Athena for NoFiles {
     }
 }
 
-/// What the data catalog says of exported files.
+/// The data catalog's description of exported files.
 struct Catalog;
 
 impl DataCatalog for Catalog {
@@ -132,7 +132,7 @@ impl DataCatalog for Catalog {
     }
 }
 
-/// Columns that are no words of SQL, and one that is; no device has ever sent `sent_by_nobody`.
+/// Columns whose names are not SQL keywords, and one whose name is; no device has ever sent `sent_by_nobody`.
 fn own_columns() -> [Column; 5] {
     let kinds = [
         ("count", ColumnType::Int),
@@ -144,7 +144,7 @@ fn own_columns() -> [Column; 5] {
     kinds.map(|(name, column_type)| Column { name: name.into(), column_type, required: false })
 }
 
-/// A message: who sent it, what it says of when, and when it came.
+/// A message: its device, the time that it is about, and when it came.
 struct Message {
     device: &'static str,
     zone: &'static str,
@@ -153,8 +153,8 @@ struct Message {
     says: Vec<(u16, Cell)>,
 }
 
-/// Samples of two devices every ten minutes of nine hours, in an order that is not theirs, of which some are corrected in
-/// part, and some said twice.
+/// Samples of two devices every ten minutes over nine hours, shuffled. Some are partly corrected, and some are sent
+/// twice.
 fn messages() -> Vec<Message> {
     let mut all = Vec::new();
     for number in 0..54_i64 {
@@ -182,7 +182,7 @@ fn messages() -> Vec<Message> {
                 all.push(Message { device, zone, at, came, says: whole });
             }
             if number % 7 == 0 {
-                // Later than the whole, sooner than the correction.
+                // Later than the whole sample, and before the correction.
                 all.push(Message {
                     device,
                     zone,
@@ -200,7 +200,7 @@ fn messages() -> Vec<Message> {
 
 type Samples = BTreeMap<(&'static str, i64), [Option<Value>; 5]>;
 
-/// The samples that messages make: for each column the value that came last.
+/// The samples that result from messages: for each column, the value that came last.
 fn samples(messages: &[Message]) -> Samples {
     let mut by_arrival: Vec<&Message> = messages.iter().collect();
     by_arrival.sort_by_key(|message| message.came);
@@ -219,7 +219,7 @@ fn samples(messages: &[Message]) -> Samples {
     samples
 }
 
-/// Messages as rows, each of a record of its own.
+/// Messages as rows, each from a record of its own.
 fn rows(table: &TimestreamRows<TimestreamTable, Nothing>, messages: &[Message]) -> Vec<StoredRow> {
     let columns = own_columns();
     let row = |(record, message): (usize, &Message)| {
@@ -265,7 +265,7 @@ fn moment(at: i64) -> Value {
     Timestamp(at).to_rfc3339().into()
 }
 
-/// A question as it is generated, with the mean rounded where both sides add up in an order of their own.
+/// A generated query, with the mean rounded if both sides add up in different orders.
 fn generated(name: &str) -> String {
     let path = "../tests/fixtures/golden/timestream/out/dev/queries";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path).join(name);
@@ -280,7 +280,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// Rows whose numbers are rounded: both sides add up in an order of their own.
+/// Rows with rounded numbers: both sides add up in different orders.
 fn rounded(rows: Vec<Vec<Value>>) -> Vec<Vec<Value>> {
     let round = |value: Value| value.as_f64().map_or(value, |number| json!((number * 1e9).round() / 1e9));
     rows.into_iter().map(|row| row.into_iter().map(round).collect()).collect()

@@ -1,11 +1,11 @@
-//! The real AWS command line as a client: one call, one JSON answer. It knows no service.
+//! The real AWS CLI as a client: one call, one JSON answer. It does not depend on any service.
 
 use std::{collections::BTreeMap, io, process::Command};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
-/// Where calls go, and as whom.
+/// The destination of calls, and the credentials.
 #[derive(Clone, Debug)]
 pub struct Aws {
     program: Utf8PathBuf,
@@ -13,32 +13,32 @@ pub struct Aws {
     environment: BTreeMap<String, String>,
 }
 
-/// Why a call gave no answer.
+/// Why a call returned no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
-    /// The program could not be run.
+    /// The program could not be started.
     #[error("`aws` could not be run: {0}")]
     Start(#[from] io::Error),
-    /// The service, or the program, refused.
+    /// The service, or the program, refused the call.
     #[error("`aws {call}`: {message}")]
     Refused {
-        /// The call.
+        /// The command.
         call: String,
-        /// What was printed.
+        /// The program's output.
         message: String,
     },
     /// The answer is not JSON.
     #[error("`aws {call}` answered {message}")]
     Answer {
-        /// The call.
+        /// The command.
         call: String,
-        /// What is wrong with it.
+        /// The parse error.
         message: String,
     },
 }
 
 impl Aws {
-    /// A client of one account and region. The emulator takes the access key for the account.
+    /// A client for one account and region. The emulator uses the access key as the account.
     pub fn new(program: &Utf8Path, endpoint: &str, account: &str, region: &str, home: &Utf8Path) -> Self {
         let environment = [
             ("AWS_ENDPOINT_URL", endpoint),
@@ -54,7 +54,7 @@ impl Aws {
         Self { program: program.to_owned(), endpoint: endpoint.to_owned(), environment }
     }
 
-    /// The environment variables of a program that is to call the same place.
+    /// The environment variables for a program that makes calls to the same destination.
     pub fn environment(&self) -> &BTreeMap<String, String> {
         &self.environment
     }
@@ -64,7 +64,7 @@ impl Aws {
         let call = || words.iter().take(4).copied().collect::<Vec<_>>().join(" ");
         let output = Command::new(&self.program)
             .args(words)
-            // The variable alone does not reach every service: SQS has an end point of its own.
+            // The variable alone does not work for every service: SQS has an endpoint of its own.
             .args(["--output", "json", "--endpoint-url", &self.endpoint])
             .env_clear()
             .envs(&self.environment)
@@ -81,7 +81,7 @@ impl Aws {
             .map_err(|error| AwsError::Answer { call: call(), message: error.to_string() })
     }
 
-    /// One part of an answer, as a list.
+    /// One field of an answer, as a list.
     pub fn list(&self, words: &[&str], key: &str) -> Result<Vec<Value>, AwsError> {
         let mut answer = self.call(words)?;
         Ok(match answer.get_mut(key).map(Value::take) {

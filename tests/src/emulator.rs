@@ -1,4 +1,4 @@
-//! Starts the emulator of AWS and ends it.
+//! Starts and stops the AWS emulator.
 
 use std::{
     fs::File,
@@ -21,8 +21,8 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it with a Python that has it installed and one that reads Iceberg tables, and waits until it answers. Its data
-    /// and its log go to `folder`.
+    /// Starts it with one Python environment that has it installed and one that reads Iceberg tables, and waits until
+    /// it answers. Its data and its log go to `folder`.
     pub fn start(python: &Utf8Path, iceberg: &Utf8Path, folder: &Utf8Path, port: u16) -> io::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let log = folder.join("emulator.log");
@@ -40,7 +40,7 @@ impl Emulator {
         Ok(emulator)
     }
 
-    /// Where it answers.
+    /// The URL of the emulator.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -63,7 +63,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell.
+        // It may have ended already, which needs no report.
         let _ended = self.process.kill();
         let _status = self.process.wait();
     }

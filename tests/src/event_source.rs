@@ -1,7 +1,7 @@
-//! An event source mapping with the semantics of the service: order within a shard, partial batch responses,
-//! bisection, a bounded number of retries, and a destination for what was given up.
+//! An event source mapping with the semantics of the service: order within a shard, partial batch responses, bisection,
+//! a bounded number of retries, and a destination for records that were given up.
 //!
-//! It decides what is delivered when. How a batch is run, and what a record holds, it does not know.
+//! It decides what is delivered when. It does not know how a batch is run, or what a record holds.
 
 use std::ops::Range;
 
@@ -9,21 +9,21 @@ use serde_json::{Value, json};
 
 use crate::lambda_host::Outcome;
 
-/// The settings of a mapping that bear on delivery.
+/// The settings of a mapping that affect delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// `BatchSize`.
     pub batch_records_max: usize,
     /// `BisectBatchOnFunctionError`.
     pub bisects: bool,
-    /// `MaximumRetryAttempts`: how often a batch is tried again.
+    /// `MaximumRetryAttempts`: how often a batch is retried.
     pub retries_max: u32,
     /// `FunctionResponseTypes` holds `ReportBatchItemFailures`.
     pub partial_responses: bool,
 }
 
 impl Mapping {
-    /// Reads what `GetEventSourceMapping` answers.
+    /// Reads the answer of `GetEventSourceMapping`.
     ///
     /// # Panics
     /// If there is no batch size.
@@ -32,21 +32,21 @@ impl Mapping {
         Self {
             batch_records_max: mapping["BatchSize"].as_u64().and_then(|size| size.try_into().ok()).expect("BatchSize"),
             bisects: mapping["BisectBatchOnFunctionError"].as_bool().unwrap_or(false),
-            // A mapping that says -1 retries until the record expires: no test waits for that.
+            // With -1, a mapping retries until the record expires: no test waits for that.
             retries_max: mapping["MaximumRetryAttempts"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or(u32::MAX),
             partial_responses: mapping["FunctionResponseTypes"].as_array().is_some_and(partial),
         }
     }
 }
 
-/// What became of a shard's records.
+/// The result for a shard's records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
-    /// How often the function was run.
+    /// The number of invocations of the function.
     pub invocations: u32,
-    /// Records that were given up and went to the destination, as positions in the input.
+    /// The records that were given up and went to the destination, as indices in the input.
     pub given_up: Vec<usize>,
-    /// What ended the invocations that did not succeed.
+    /// The reasons for which invocations did not succeed.
     pub failures: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ pub async fn deliver(mapping: Mapping, records: &[Value], mut invoke: impl Async
         } else if failed_from > batch.range.start || !mapping.bisects || rest.len() == 1 {
             waiting.push(Batch { range: rest, tries: batch.tries + 1 });
         } else {
-            // A bisection does not count as a try.
+            // A bisection does not count as a retry.
             let middle = rest.start + rest.len() / 2;
             waiting.push(Batch { range: middle..rest.end, tries: batch.tries });
             waiting.push(Batch { range: rest.start..middle, tries: batch.tries });
@@ -88,13 +88,13 @@ pub async fn deliver(mapping: Mapping, records: &[Value], mut invoke: impl Async
     delivery
 }
 
-/// Whether a record passes a mapping's filters: any of them, or there is none.
+/// Whether a record passes a mapping's filters: it matches one of them, or there are none.
 pub fn passes(filters: &[Value], record: &Value) -> bool {
     filters.is_empty() || filters.iter().any(|pattern| matches(pattern, record))
 }
 
-/// A pattern names keys, and at its leaves the values that will do. Comparisons such as prefixes are not understood
-/// here and match nothing.
+/// A pattern consists of keys, with lists of allowed values as leaves. Comparisons such as prefixes are not supported
+/// here, and match nothing.
 fn matches(pattern: &Value, value: &Value) -> bool {
     match pattern {
         Value::Object(keys) => keys.iter().all(|(key, pattern)| matches(pattern, &value[key])),
@@ -108,8 +108,8 @@ struct Batch {
     tries: u32,
 }
 
-/// The index of the first record that a partial response calls failed. One that names no record of the batch fails
-/// the whole batch, as it does on AWS.
+/// The index of the first record that a partial response reports as failed. A response that names no record of the
+/// batch fails the whole batch, as on AWS.
 fn first_failure(response: &Value, records: &[Value]) -> Option<usize> {
     let failures = response.get("batchItemFailures")?.as_array()?;
     let position = |failure: &Value| {
@@ -139,7 +139,7 @@ mod tests {
         records.iter().map(|record| sequence_number(record).expect("number").parse().expect("a number")).collect()
     }
 
-    /// Runs ten records through a function that fails on some, and returns the batches that it saw.
+    /// Delivers ten records to a function that fails on some, and returns the batches that it received.
     async fn check(mapping: Mapping, run: impl Fn(&[usize]) -> Outcome) -> (Delivery, Vec<Vec<usize>>) {
         let mut seen = Vec::new();
         let delivery = deliver(mapping, &records(10), async |event: &Value| {

@@ -1,8 +1,8 @@
 //! A Lambda execution environment for one function: the Runtime API on loopback, and the real `bootstrap` as its
 //! client.
 //!
-//! Events go in and outcomes come out, as the service would see them. Where events come from, and what happens to
-//! one that failed, is the event source's affair.
+//! Events go in and outcomes come out, as the service would see them. The event source determines where events come
+//! from, and what happens when one fails.
 
 use std::{
     collections::BTreeMap,
@@ -34,21 +34,21 @@ use tokio::{
 /// A function as it was deployed.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// Its name.
+    /// The function's name.
     pub name: String,
-    /// Its program, unpacked from its zip.
+    /// The program, unpacked from the zip.
     pub bootstrap: Utf8PathBuf,
-    /// Its handler, which the program finds in `_HANDLER`.
+    /// The handler, which the program reads from `_HANDLER`.
     pub handler: String,
     /// Memory in MiB.
     pub memory_mib: u32,
-    /// How long one invocation may take.
+    /// The maximum duration of one invocation.
     pub timeout: Duration,
     /// The region it runs in.
     pub region: String,
-    /// Its environment, and whatever stands in for what the service adds: credentials and end points.
+    /// The environment variables, including those that replace what the service adds: credentials and endpoints.
     pub environment: BTreeMap<String, String>,
-    /// Where what it prints is kept, one file after another.
+    /// The file for the program's output, which is appended to.
     pub log: Utf8PathBuf,
 }
 
@@ -64,16 +64,16 @@ pub enum Outcome {
         /// `errorMessage`.
         message: String,
     },
-    /// The program ended before it answered.
+    /// The program ended before answering.
     Exited,
-    /// The time-out passed; the environment is gone, as it is on Lambda.
+    /// The timeout was reached; the environment is gone, as on Lambda.
     TimedOut,
 }
 
-/// One execution environment. The program is started by the first invocation, and again by the first after it ended.
+/// One execution environment. The first invocation starts the program, and so does the first one after it has ended.
 pub struct LambdaHost {
     function: Function,
-    /// Its `/tmp`, which outlives its programs.
+    /// The environment's `/tmp`, which outlives its programs.
     scratch: TempDir,
     address: SocketAddr,
     queue: Queue,
@@ -82,7 +82,7 @@ pub struct LambdaHost {
     invocations: u64,
 }
 
-/// A program that was started, and the way to it.
+/// A program that was started, and the connection to it.
 struct Running {
     bootstrap: Child,
     calls: mpsc::Sender<Call>,
@@ -94,13 +94,13 @@ struct Call {
     deadline_ms: u128,
 }
 
-/// What the running program takes its calls from. Each program has one of its own, so that a request of a program
-/// that was killed takes nothing from the next.
+/// Where the running program gets its calls from. Each program has its own, so that a request from a killed program
+/// takes nothing away from the next.
 type Queue = Arc<std::sync::Mutex<Arc<Mutex<mpsc::Receiver<Call>>>>>;
 
 type Waiting = Arc<Mutex<BTreeMap<String, oneshot::Sender<Outcome>>>>;
 
-/// A failure before the first event is reported under this id, which no invocation has.
+/// The id under which a failure before the first event is reported; no invocation has it.
 const INIT: &str = "init";
 
 #[derive(Clone)]
@@ -169,8 +169,8 @@ impl LambdaHost {
         Ok(outcome)
     }
 
-    /// Runs the function on an event, and ends the program if it has not answered after a while: a host that is lost
-    /// in the middle of its work.
+    /// Runs the function on an event, and ends the program if it has not answered after this time, like a host that is
+    /// lost in the middle of its work.
     pub async fn invoke_for(&mut self, event: &Value, host_lasts: Duration) -> io::Result<Outcome> {
         match tokio::time::timeout(host_lasts, self.invoke(event)).await {
             Ok(outcome) => outcome,
@@ -182,7 +182,7 @@ impl LambdaHost {
         }
     }
 
-    /// Ends the program at once, as when a host is lost. The next invocation is a cold start.
+    /// Ends the program immediately, as if its host were lost. The next invocation is a cold start.
     pub async fn kill(&mut self) -> io::Result<()> {
         match self.running.take() {
             Some(mut running) => running.bootstrap.kill().await,
@@ -273,7 +273,7 @@ fn reported(headers: &HeaderMap, body: &[u8]) -> Outcome {
 async fn finish(api: &Api, id: &str, outcome: Outcome) -> StatusCode {
     match api.waiting.lock().await.remove(id) {
         Some(waiting) => {
-            // The invocation may have timed out in between: nobody is waiting then.
+            // The invocation may have timed out by now, and then no one is waiting.
             let _late = waiting.send(outcome);
             StatusCode::ACCEPTED
         }

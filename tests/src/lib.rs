@@ -1,4 +1,5 @@
-//! What the tests over several crates share: inputs of chosen size and the machines that drive the built programs.
+//! Shared parts of the tests that span several crates: inputs of chosen sizes, and the harnesses that run the built
+//! programs.
 
 pub mod aws;
 pub mod deploy;

@@ -1,19 +1,19 @@
-//! Platform files of a chosen size, made from nothing but that size: the same text every time.
+//! Platform files of a chosen size, which depend on nothing else: the same size always gives the same text.
 //!
-//! What they say is sensible, so that they pass every check; what it means is not this module's affair.
+//! Their contents are plausible, so they pass every check; this module does not define what they mean.
 
 use std::fmt::Write as _;
 
-/// How large a platform file is to be.
+/// The size of a platform file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Zones, three quarters of them children of another one.
+    /// The number of zones; three quarters of them are children of another one.
     pub zones: usize,
-    /// Device types, with three readings each.
+    /// The number of device types, with three readings each.
     pub device_types: usize,
-    /// Contacts, each with one e-mail address.
+    /// The number of contacts, with one e-mail address each.
     pub contacts: usize,
-    /// Rules, spread over device types, zones and kinds.
+    /// The number of rules, spread over device types, zones and kinds.
     pub rules: usize,
 }
 
@@ -81,8 +81,8 @@ fn write_device_type(text: &mut String, device_type: usize) {
     .expect(INFALLIBLE);
 }
 
-/// Kinds take turns, and so do device types and zones. As long as there are enough of them, no two rules are for the
-/// same device type in the same zone, so that none stands in another's shadow.
+/// Kinds alternate, and so do device types and zones. As long as there are enough of them, no two rules cover the same
+/// device type in the same zone, so that none shadows another.
 fn write_rule(text: &mut String, rule: usize, size: Size) {
     let zone = rule % size.zones;
     let device_type = (rule + rule / size.zones) % size.device_types;

@@ -1,4 +1,4 @@
-//! From the text of a platform file to its rendering, for tests that begin with text.
+//! From the text of a platform file to its output, for tests that start with text.
 
 use fleetform_generator::{Selection, Tree, check, render};
 

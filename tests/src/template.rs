@@ -1,4 +1,4 @@
-//! Reads rendered CloudFormation templates as what they are, a tree, and follows every reference in them.
+//! Reads rendered CloudFormation templates as trees, and follows every reference in them.
 //!
 //! It shares no code with the generator, so it cannot share its mistakes.
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use fleetform_generator::Tree;
 use serde_json::Value;
 
-/// The templates of each environment by file name.
+/// The templates of each environment, by file name.
 pub type Templates = BTreeMap<String, BTreeMap<String, Value>>;
 
 /// Every template of a rendering.
@@ -27,7 +27,7 @@ pub fn templates(tree: &Tree) -> Templates {
     templates
 }
 
-/// Every reference of an environment's templates that leads nowhere.
+/// Every reference in an environment's templates that cannot be resolved.
 pub fn unresolved(templates: &BTreeMap<String, Value>) -> Vec<String> {
     let mut faults = Vec::new();
     for (file, template) in templates {
@@ -68,7 +68,7 @@ impl Walk<'_> {
                         "Fn::GetAtt" => self.attribute(value),
                         "Fn::Sub" => self.substitution(value),
                         "Condition" if value.is_string() && !self.has("Conditions", value.as_str().unwrap_or("")) => {
-                            // In a policy document the key means something else, and its value is no string.
+                            // In a policy document, this key has a different meaning, and its value is not a string.
                             self.fault(format!("condition {value}"));
                         }
                         _ => self.value(value),
@@ -135,7 +135,7 @@ impl Walk<'_> {
         }
     }
 
-    /// What a resource says beside its properties, and what a nested stack is given.
+    /// Checks a resource's attributes other than its properties, and the parameters of a nested stack.
     fn resource(&mut self, id: &str, resource: &Value) {
         let depends = match &resource["DependsOn"] {
             Value::String(one) => vec![one.as_str()],
@@ -166,7 +166,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The template of a nested stack: its file has the stack's name.
+    /// The template of a nested stack, whose file has the stack's name.
     fn nested(&self, id: &str) -> Option<&Value> {
         let plain = |text: &str| text.replace('-', "").to_lowercase();
         let found = self.templates.iter().find(|(file, _)| plain(file.trim_end_matches(".yaml")) == plain(id));

@@ -1,8 +1,8 @@
-//! What a long test did and found, printed as it happens, with the counts at its end.
+//! The actions and results of a long test, printed as they happen, with totals at the end.
 
 use std::{fmt::Display, time::Instant};
 
-/// A running account of a test.
+/// The record of a running test.
 pub struct Transcript {
     began: Instant,
     passed: u32,
@@ -16,17 +16,18 @@ impl Default for Transcript {
 }
 
 impl Transcript {
-    /// Begins a part of the test.
+    /// Starts a part of the test.
     pub fn part(&mut self, title: &str) {
         println!("\n{:>7.1} s  {title}", self.began.elapsed().as_secs_f64());
     }
 
-    /// Something that happened and is worth knowing.
+    /// Prints something worth knowing.
     pub fn note(&mut self, text: impl Display) {
         println!("             {text}");
     }
 
-    /// Something that must hold. A failure is counted and the test goes on, so that one run shows all of them.
+    /// Checks something that must hold. A failure is counted and the test continues, so that one run shows all
+    /// failures.
     pub fn check(&mut self, what: &str, holds: bool) {
         if holds {
             self.passed += 1;
@@ -37,7 +38,7 @@ impl Transcript {
         }
     }
 
-    /// Two values that must be equal.
+    /// Checks that two values are equal.
     pub fn equal<T: PartialEq<U> + std::fmt::Debug, U: std::fmt::Debug>(&mut self, what: &str, found: T, wanted: U) {
         let holds = found == wanted;
         self.check(what, holds);
@@ -46,7 +47,7 @@ impl Transcript {
         }
     }
 
-    /// Prints the counts, and returns whether nothing failed.
+    /// Prints the totals, and returns whether nothing failed.
     pub fn close(self) -> bool {
         println!("\n{:>7.1} s  end", self.began.elapsed().as_secs_f64());
         for what in &self.failed {

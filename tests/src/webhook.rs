@@ -1,4 +1,5 @@
-//! A webhook's receiver: a real HTTPS server with a certificate of its own authority, which keeps what it was sent.
+//! A receiver for webhooks: a real HTTPS server with a certificate from its own authority, which keeps what it
+//! receives.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -26,16 +27,16 @@ use tokio_rustls::{
 /// One request that was received.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Path and query.
+    /// The path and the query.
     pub target: String,
-    /// Its headers.
+    /// The request's headers.
     pub headers: HeaderMap,
-    /// Its body, as sent.
+    /// The request's body, unchanged.
     pub body: Bytes,
 }
 
 impl Received {
-    /// A header's text.
+    /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -66,12 +67,12 @@ impl Receiver {
         Ok(Self { address, authority, inbox })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The certificate, in PEM, of the authority that its own is signed by.
+    /// The certificate of the authority that signed the receiver's, as PEM.
     pub fn authority(&self) -> &str {
         &self.authority
     }
@@ -94,7 +95,7 @@ async fn receive(State(inbox): State<Arc<Inbox>>, uri: Uri, headers: HeaderMap, 
     StatusCode::NO_CONTENT
 }
 
-/// An authority, a certificate that it signed for the address, and the server settings that use it.
+/// An authority, a certificate that it has signed for the address, and the server settings that use it.
 fn certificate(address: SocketAddr) -> Result<(ServerConfig, String), Box<dyn std::error::Error + Send + Sync>> {
     let mut authority = CertificateParams::new(Vec::new())?;
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -120,7 +121,7 @@ impl Listener for TlsListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            // A client that does not shake hands is its own problem.
+            // A client that does not complete the handshake is ignored.
             let Ok((stream, from)) = self.listener.accept().await else { continue };
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, from);

@@ -1,11 +1,11 @@
-//! The dependency arrows of the architecture, over what cargo resolves: who may see whom, and what the pure crates
-//! may never reach.
+//! The dependency arrows of the architecture, checked on what cargo resolves: which crates may depend on which, and
+//! what the pure crates must never reach.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{CargoOpt, DependencyKind, MetadataCommand};
 
-/// Normal dependencies of every package, by name, each package once per name.
+/// The normal dependencies of every package, by name, with each package once per name.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let metadata = MetadataCommand::new()
         .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
@@ -25,7 +25,7 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
     graph
 }
 
-/// Everything that a package reaches.
+/// All packages that a package depends on, directly or not.
 fn reach(graph: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut waiting = vec![from];

@@ -1,5 +1,5 @@
-//! Contracts of device types: what is generated compiles in its language, and a message that it writes is one that the
-//! runtime's own parser takes and its schema describes.
+//! Contracts of device types: the generated code compiles in its language, and a message that it writes is accepted by
+//! the runtime's own parser and described by its schema.
 
 use std::{collections::BTreeSet, fs, process::Command, sync::Arc};
 
@@ -19,15 +19,15 @@ use serde_json::{Value, json};
 
 const DEVICE: &str = "odd:1";
 
-/// When every message arrives.
+/// The arrival time of every message.
 const NOW: Timestamp = Timestamp(1_769_855_460_000);
 
-/// What each driver prints, with readings and times as the languages were given them.
+/// The output of each driver, with readings and times as they were given in the languages.
 const FULL: &str = r#"{"in\"t\\ é": 100.5, "class": -3, "__proto__": true, "constructor": "é\"\\??/",
     "//*/": "tab\t\"quoted\" back\\slash é", "field": "none", "toString": -0.1, "int_": -1000000000000000}"#;
 const LEAST: &str = r#"{"in\"t\\ é": 0.3333333333333333, "__proto__": false, "field": "self"}"#;
 
-/// A way to write a moment: how the platform file says it, the two moments, and one in TypeScript.
+/// The formats of a time: the value in the platform file, two times in this format, and one in TypeScript.
 const CLOCKS: [(&str, &str, &str, &str); 3] = [
     ("rfc3339", "\"2026-01-31T10:30:00.250Z\"", "\"2024-02-29T12:00:00.000Z\"", "\"2026-01-31T10:30:00Z\""),
     ("epoch_s", "1769855400.25", "1709208000", "1769855400"),
@@ -42,7 +42,7 @@ fn read(path: impl AsRef<Utf8Path>) -> String {
     fs::read_to_string(path.as_ref()).unwrap_or_else(|error| panic!("{}: {error}", path.as_ref()))
 }
 
-/// The fixture, with times written in this way.
+/// The fixture, with times in this format.
 fn platform(clock: &str) -> Tree {
     rendered(&read(fixtures().join("platform.toml")).replace("\"rfc3339\"", &format!("\"{clock}\"")))
 }
@@ -54,7 +54,7 @@ fn schema(tree: &Tree, message: &str) -> jsonschema::Validator {
     jsonschema::draft202012::new(&schema).expect("a schema that can be used")
 }
 
-/// A shard that knows one device, and takes what it sends.
+/// A shard that knows one device, and receives its messages.
 struct Runtime {
     set: RuleSet,
     rules: Arc<Compiled>,
@@ -69,7 +69,7 @@ impl Runtime {
         }
     }
 
-    /// What the engine makes of a payload that comes on a channel.
+    /// The engine's answer to a payload on a channel.
     fn take(&self, channel: &str, payload: &str) -> Answer {
         let mut session = Session::new(&self.set, self.rules.clone());
         let registration = Registration {
@@ -87,7 +87,7 @@ impl Runtime {
     }
 }
 
-/// Runs a command that must succeed, and gives what it prints.
+/// Runs a command that must succeed, and returns its output.
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (printed, problems) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -95,7 +95,7 @@ fn run(command: &mut Command) -> String {
     printed.into_owned()
 }
 
-/// The TypeScript compiler that `cargo xtask tools` installs where npm is.
+/// The TypeScript compiler, which `cargo xtask tools` installs if npm is available.
 fn typescript() -> Option<Utf8PathBuf> {
     let compiler =
         Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/typescript/node_modules/typescript/bin/tsc");
@@ -112,7 +112,7 @@ fn tsc(compiler: &Utf8Path, folder: &Utf8Path) -> Command {
     command
 }
 
-/// A folder with the contract of the fixture's device type and the drivers beside it.
+/// A folder with the contract of the fixture's device type, and the drivers next to it.
 fn folder(tree: &Tree, when: &str) -> (tempfile::TempDir, Utf8PathBuf) {
     let temporary = tempfile::tempdir().expect("a folder");
     let folder = Utf8Path::from_path(temporary.path()).expect("UTF-8").to_owned();
@@ -128,14 +128,14 @@ fn write_contract(tree: &Tree, environment: &str, device_type: &str, folder: &Ut
     let below = format!("{environment}/contracts/{device_type}/");
     let files = tree.iter().filter_map(|(path, bytes)| Some((path.as_str().strip_prefix(&below)?, bytes)));
     let written = files.map(|(name, bytes)| fs::write(folder.join(name), bytes).expect("the contract")).count();
-    // A type with settings has a schema for each shadow that they live in, and one with commands has one of those.
+    // A type with settings has a schema for each shadow that they are in, and one with commands has a schema for these.
     assert!((7..=10).contains(&written), "{device_type}: {written}");
 }
 
 fn by_c(folder: &Utf8Path) -> String {
     let flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Werror", "driver.c", "-o", "by-c"];
     run(Command::new("cc").current_dir(folder).args(flags));
-    // Where this locale is installed, numbers have a decimal comma unless a program sees to it.
+    // If this locale is installed, numbers have a decimal comma unless the program prevents it.
     run(Command::new(folder.join("by-c")).env("LC_ALL", "de_DE.UTF-8"))
 }
 
@@ -155,7 +155,7 @@ fn by_typescript(folder: &Utf8Path) -> Option<String> {
     Some(run(Command::new("node").current_dir(folder).arg("driver.js")))
 }
 
-/// What every driver must print: the kind of a line, and JSON or a text.
+/// The expected output of every driver: the kind of a line, and JSON or a string.
 fn expected(first: &str, second: &str) -> Vec<(String, Value)> {
     let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     let full = json!({ "data": { "when": json(first), "values": json(FULL), "battery": 87.5 }, "while": 1e15 });
@@ -181,7 +181,7 @@ fn expected(first: &str, second: &str) -> Vec<(String, Value)> {
     lines.into_iter().map(|(kind, value)| (kind.to_owned(), comparable(&value))).collect()
 }
 
-/// The same value with every number as a floating-point one: `1` and `1.0` are one number in JSON.
+/// The same value, with every number as a floating-point number: `1` and `1.0` are the same number in JSON.
 fn comparable(value: &Value) -> Value {
     match value {
         Value::Number(number) => json!(number.as_f64()),
@@ -222,7 +222,7 @@ fn messages_of_every_language_are_the_same_and_the_runtime_takes_them() {
     }
 }
 
-/// The schema describes it, and the engine takes it and finds in it what was sent.
+/// The schema describes the message, and the engine accepts it and finds the values that were sent.
 fn accepted(tree: &Tree, runtime: &Runtime, channel: &str, text: &str) {
     let message = if channel == "alerts" { "alarm" } else { channel };
     let value = serde_json::from_str(text).expect("JSON");
@@ -321,7 +321,7 @@ fn a_schema_refuses_what_the_runtime_refuses() {
     }
 }
 
-/// Contracts of platforms that were not made for this test, without a driver: that they compile is all.
+/// Contracts of platforms that were not made for this test, without a driver: they only have to compile.
 #[test]
 fn contracts_of_other_platforms_compile() {
     let here = Utf8Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -354,7 +354,7 @@ fn contracts_of_other_platforms_compile() {
     assert!(compiled.len() >= 6, "{compiled:#?}");
 }
 
-/// Whoever sets a setting reads the schema, and a simulated device goes by the platform: both say the same.
+/// The schema is for the sender of a setting, and a simulated device follows the platform: both accept the same values.
 #[test]
 fn a_device_takes_the_settings_that_the_schema_allows() {
     let settings = r#"
@@ -382,7 +382,7 @@ label    = { type = "string", max_len = 3, default = "" }
         let is_allowed = |value: &Value| desired.is_valid(&json!({ setting.name.clone(): value }));
         assert!(setting.takes(&setting.default) && is_allowed(&setting.default), "{id}");
         for value in values.as_array().expect("values") {
-            // Below what any number in the platform can be, the schema has a bound of its own.
+            // For numbers beyond those in the platform, the schema has a bound of its own.
             let is_beyond = value.as_f64().is_some_and(|number| number.abs() > 1e15);
             assert!(is_beyond || setting.takes(value) == is_allowed(value), "{id}: {value}");
         }
@@ -390,7 +390,7 @@ label    = { type = "string", max_len = 3, default = "" }
     assert!(!desired.is_valid(&json!({ "unheard": 1 })));
 }
 
-/// Whoever writes the firmware finds one object for each shadow, with the settings of that shadow alone.
+/// The author of the firmware finds one object for each shadow, with only that shadow's settings.
 #[test]
 fn each_shadow_has_a_schema_of_its_own() {
     let settings = r#"
@@ -424,7 +424,7 @@ url     = { type = "string", default = "", shadow = "firmware" }
     assert!(!tree.iter().any(|(path, _)| path.as_str().contains("desired-empty")), "it has no settings");
 }
 
-/// A device hears numbers as AWS IoT fills them in, which may be as texts.
+/// A device receives numbers as AWS IoT fills them in, possibly as strings.
 #[test]
 fn the_schema_of_commands_takes_what_a_device_hears() {
     let commands = r#"

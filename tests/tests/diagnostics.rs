@@ -1,8 +1,8 @@
-//! Every kind of problem has a fixture, a rendered message and a page; and the acceptance cases of platform files.
+//! Every kind of problem has a fixture, a rendered message and a page; and the acceptance cases for platform files.
 //!
-//! A fixture is `tests/fixtures/invalid/<code>-<name>/platform.toml`; `expected.txt` beside it is what `check` says of
-//! it. `SNAPSHOTS=overwrite cargo test` writes those again. Where there is an `earlier.toml`, that is what the file said when
-//! it was generated before.
+//! A fixture is `tests/fixtures/invalid/<code>-<name>/platform.toml`; `expected.txt` next to it is the output of
+//! `check`. `SNAPSHOTS=overwrite cargo test` rewrites these. If there is an `earlier.toml`, the previous output was
+//! generated from that.
 
 use std::{
     fs,
@@ -32,7 +32,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The diagnostics of a file as a terminal without colours shows them.
+/// The diagnostics for a file, as shown on a terminal without colors.
 fn shown(bytes: impl AsRef<[u8]>, checked: &Checked) -> String {
     let text = String::from_utf8_lossy(bytes.as_ref());
     anstream::adapter::strip_str(&render("platform.toml", &text, &checked.diagnostics, Format::Full)).to_string()
@@ -45,7 +45,7 @@ fn every_code_has_a_fixture_that_shows_it_and_a_page() {
         let folder = fixtures("invalid").join(format!("{code}-{}", code.slug()));
         let text = read(&folder.join("platform.toml"));
         let bytes = match code {
-            // Eight mebibytes are not kept in a repository, nor is what is not text.
+            // Neither eight mebibytes nor binary data are kept in a repository.
             Code::FileTooLarge => format!("{text}{}", "#".repeat(PLATFORM_FILE_BYTES_MAX)).into_bytes(),
             Code::NotText => text.chars().map(|character| character as u8).collect(),
             _ => text.into_bytes(),
@@ -53,13 +53,13 @@ fn every_code_has_a_fixture_that_shows_it_and_a_page() {
         expect_fixture(*code, &folder, &bytes);
         let page = read(&root.join(code.page()));
         assert!(page.starts_with(&format!("# {code}: ")), "{code}: the page's title");
-        for part in ["## Example", "## How to mend it"] {
+        for part in ["## Example", "## How to fix it"] {
             assert!(page.contains(part), "{code}: the page lacks `{part}`");
         }
     }
 }
 
-/// A kind of problem that has more than one cause has more fixtures: `<code>-<name>-<cause>`.
+/// A kind of problem with several causes has further fixtures: `<code>-<name>-<cause>`.
 #[test]
 fn every_further_fixture_shows_its_code() {
     for folder in folders(&fixtures("invalid")) {
@@ -72,12 +72,12 @@ fn every_further_fixture_shows_its_code() {
     }
 }
 
-/// A file has a problem of this kind, and what is said of it is what stands in the fixture's folder.
+/// A file has a problem of this kind, and the message matches the one in the fixture's folder.
 fn expect_fixture(code: Code, folder: &Path, bytes: &[u8]) {
     let before = fs::read_to_string(folder.join("earlier.toml")).map(|before| generated(&before));
     let checked = check_after("platform.toml", bytes, &before.unwrap_or_default());
     assert!(checked.diagnostics.iter().any(|found| found.code == code), "{code}: {:#?}", checked.diagnostics);
-    // Only what is missing from the file, or said of all of it, has no place there.
+    // Only what is missing from the file, or concerns all of it, has no position.
     let of_all = |code| matches!(code, Code::MissingKey | Code::FileTooLarge);
     assert!(checked.diagnostics.iter().all(|found| found.span != (0..0) || of_all(found.code)), "{code}");
     assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()), "{code}");
@@ -85,7 +85,7 @@ fn expect_fixture(code: Code, folder: &Path, bytes: &[u8]) {
     Assert::new().action_env("SNAPSHOTS").eq(shown(bytes, &checked), Data::read_from(&expected, None).raw());
 }
 
-/// What is left of a platform file that was generated.
+/// What earlier generated output records about a platform file.
 fn generated(text: &str) -> Earlier {
     let project = check("platform.toml", text).project.expect("it was generated");
     let mut earlier = Earlier::default();
@@ -107,10 +107,10 @@ fn every_valid_fixture_and_the_example_pass_without_a_word() {
     }
 }
 
-/// A file without mistakes, one part of which the cases replace.
+/// A file without mistakes, of which the cases replace a part.
 const MINIMAL: &str = include_str!("../fixtures/valid/minimal/platform.toml");
 
-/// The minimal file with some of its text replaced, and more behind it.
+/// The minimal file with some of its text replaced, and with more text appended.
 fn changed(replacements: &[(&str, &str)], more: &str) -> String {
     let mut text = MINIMAL.to_owned();
     for (old, new) in replacements {
@@ -120,14 +120,14 @@ fn changed(replacements: &[(&str, &str)], more: &str) -> String {
     text + more
 }
 
-/// What was found: code, and the text at its place.
+/// The diagnostics: code, and the text at the position.
 fn found(text: &str) -> Vec<(Code, String)> {
     let checked = check("platform.toml", text);
     assert_eq!(checked.project.is_some(), !checked.diagnostics.iter().any(|found| found.is_error()));
     checked.diagnostics.into_iter().map(|found| (found.code, text[found.span].to_owned())).collect()
 }
 
-/// What was found, as pairs that are easy to write.
+/// Compares the diagnostics with pairs that are easy to write.
 fn expect(text: &str, expected: &[(Code, &str)]) {
     let expected: Vec<(Code, String)> = expected.iter().map(|(code, at)| (*code, (*at).to_owned())).collect();
     assert_eq!(found(text), expected, "{text}");
@@ -215,9 +215,10 @@ fn case_08_a_file_too_large_or_too_deep_is_refused_at_once() {
         let checked = check("platform.toml", &text);
         let [only] = checked.diagnostics.as_slice() else { panic!("{code}: {:#?}", checked.diagnostics) };
         assert_eq!(only.code, code);
-        // Nothing behind the place that passes the limit is looked at: neither for this nor for another problem.
+        // Nothing after the position at which the limit is exceeded is examined, neither for this problem nor for
+        // another.
         assert!(only.span.end < 300, "{code}: {:?}", only.span);
-        // The message must be quick as well, and not repeat the text.
+        // Rendering the message must be fast as well, and must not repeat the text.
         assert!(render("platform.toml", &text, &checked.diagnostics, Format::Full).len() < 2_000);
     }
     expect(&changed(&[], &format!("[overrides.TelemetryStream]\nDeep = {}1{}\n", "[".repeat(61), "]".repeat(61))), &[]);
@@ -235,7 +236,7 @@ fn case_09_an_anomaly_rule_has_a_least_deviation_and_few_false_alerts() {
     expect(&rule("sensitivity = 6.0\nmin_std = 0.5"), &[]);
     let often = rule("sensitivity = 3.0\nmin_std = 0.5\nmin_consecutive = 1");
     expect(&often, &[(Code::FalseAlerts, "3.0")]);
-    // A hundred devices are assumed, with 1,440 samples a day, of which 0.27 % are that far away.
+    // A hundred devices are assumed, with 1,440 samples a day, of which 0.27 % deviate that far.
     let checked = check("platform.toml", &often);
     let [only] = checked.diagnostics.as_slice() else { panic!("{:#?}", checked.diagnostics) };
     assert!(!only.is_error() && only.message.contains("about 390 false alerts a day"), "{only:?}");
@@ -385,7 +386,7 @@ fn ten_different_mistakes_are_ten_diagnostics_each_at_its_place() {
     }
 }
 
-/// A path from the root of the file system is no path in the repository.
+/// A path from the root of the file system is not a path in the repository.
 #[test]
 fn an_absolute_path_is_an_absolute_uri() {
     let checked = check("/a b/platform.toml", "");
@@ -395,7 +396,7 @@ fn an_absolute_path_is_an_absolute_uri() {
     assert_eq!(place["artifactLocation"], json!({ "uri": "file:///a%20b/platform.toml" }));
 }
 
-/// Readings come and go, and one that stays keeps its type: in its environment, and in its platform.
+/// Readings can be added and removed, and one that stays keeps its type: in its environment, and in its platform.
 #[test]
 fn only_a_column_that_is_there_stands_against_a_reading() {
     let readings = |readings: &str| changed(&[("pressure = { min = 0, max = 100 }", readings)], "");
@@ -429,7 +430,8 @@ fn an_environment_is_checked_with_what_it_sets_and_blamed_where_it_sets_it() {
     );
 }
 
-/// A value of another type is not asked for what its type would have to be, nor missed.
+/// For a value of the wrong type, nothing that the right type requires is reported, nor is the value reported as
+/// missing.
 #[test]
 fn a_value_of_another_type_is_told_of_once() {
     let rule = "[rules.dips]\ntype = \"count\"\nmetric = \"pressure\"\noperator = \"<\"\nthreshold = true\n\
@@ -440,7 +442,7 @@ fn a_value_of_another_type_is_told_of_once() {
     expect(&changed(&[(address, "\"oncall@water.example\"")], ""), &[(Code::WrongType, "\"oncall@water.example\"")]);
 }
 
-/// What an environment lays over the file is not asked of the file by itself.
+/// What an environment overrides is not checked in the file on its own.
 #[test]
 fn an_environment_is_not_blamed_for_what_it_changes() {
     let key = |region: &str| format!("arn:aws:kms:{region}:111111111111:key/1");
@@ -460,7 +462,7 @@ fn an_environment_is_not_blamed_for_what_it_changes() {
     assert_eq!(keys.collect::<Vec<_>>(), [Some(key("us-east-1").as_str()), Some(key("sa-east-1").as_str())]);
 }
 
-/// A key may be of another account, a permissions boundary only of the role's own or of AWS.
+/// A key may belong to another account; a permissions boundary only to the role's own account, or to AWS.
 #[test]
 fn what_an_arn_names_lies_where_the_environment_does() {
     let found = |region: &str, security: &str| {
@@ -501,7 +503,7 @@ fn what_an_arn_names_lies_where_the_environment_does() {
     assert_eq!(elsewhere, [(Code::InvalidAwsName, String::new())]);
 }
 
-/// Regions of partitions without AWS IoT Core are regions.
+/// Regions of partitions without AWS IoT Core count as regions.
 #[test]
 fn a_region_of_another_partition_is_known_for_what_it_lacks() {
     for region in ["eusc-de-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1"] {
@@ -511,7 +513,7 @@ fn a_region_of_another_partition_is_known_for_what_it_lacks() {
     expect(&changed(&[("\"us-east-1\"", "\"usa-east-1\"")], ""), &[(Code::InvalidAwsName, "\"usa-east-1\"")]);
 }
 
-/// An account that is none leaves the rules as they are.
+/// An invalid account does not affect the checks of rules and tests.
 #[test]
 fn a_broken_environment_hides_no_mistake_of_a_test() {
     let test = "[[tests]]\nname = \"fires\"\nrule = \"high-presure\"\n\

@@ -1,4 +1,4 @@
-//! Simulated devices before the engine: what they send is what the platform takes, except what must be refused.
+//! Simulated devices with the engine: the platform accepts what they send, except for what must be refused.
 
 use std::sync::Arc;
 
@@ -53,7 +53,7 @@ fn run(rules: &RuleSet, count: u32, options: Options) -> Vec<Event> {
     Fleet::new(rules, &groups(rules, count), options).expect("names").collect()
 }
 
-/// Everything that the engine counts while it takes a run.
+/// Everything that the engine counts during a run.
 struct Taken {
     counts: Vec<Counts>,
     events: Vec<Event>,
@@ -96,7 +96,7 @@ fn take(bytes: &[u8], count: u32, options: Options) -> Taken {
         counts.push(answer.counts);
         events.push(event);
     }
-    // Whoever is gone at the end is missed some time after it.
+    // Devices that are gone at the end are missed some time after it.
     counts.push(session.tick(START.after(Millis(HOUR.0 * 2))).counts);
     Taken { counts, events }
 }
@@ -123,7 +123,7 @@ fn each_profile_does_to_the_engine_what_it_is_for() {
     assert!(of("duplicates").sum(|counts| counts.late) > 0);
     assert!(of("disorder").sum(|counts| counts.late) > 0);
     assert!(of("skew").sum(|counts| counts.future) > 0);
-    // All were gone for a while, and as the others they are missed once the run is over.
+    // All devices were gone for a while, and like the others they are missed once the run is over.
     let silence = of("silence");
     let devices = 8 * RuleSet::from_bytes(&bytes).expect("a rule set").device_types.len() as u64;
     assert!(silence.events.iter().any(|event| event.payload == b"{\"status\":\"offline\"}"));
@@ -159,7 +159,7 @@ fn a_fleet_sends_as_often_as_the_platform_file_says() {
     }
     for (device, sent) in messages.iter().enumerate() {
         assert_eq!(*sent, HOUR.0 / every[device].0, "device {device}");
-        // The first message holds one sample, and each of the others what was measured since.
+        // The first message holds one sample, and each further one holds what was measured since.
         assert_eq!(samples[device], 1 + (sent - 1) * (every[device].0 / reports[device].0), "device {device}");
     }
 }

@@ -1,4 +1,4 @@
-//! The Lambda execution environment of the tests, with a small program in the place of a function.
+//! Tests the Lambda execution environment with a small program in place of a function.
 
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, time::Duration};
 

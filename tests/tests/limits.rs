@@ -1,4 +1,4 @@
-//! Platforms that press against the limits of CloudFormation.
+//! Platforms that reach the limits of CloudFormation.
 
 use fleetform_tests::{
     platforms::{Size, platform},
@@ -32,7 +32,7 @@ fn case_15_more_resources_than_a_stack_may_hold_are_split() {
             assert!(resources(template) <= 500, "{file}: {} resources", resources(template));
         }
         assert!(templates.keys().any(|file| file.ends_with("-2.yaml")), "{:?}", templates.keys());
-        // Beyond 200 outputs or parameters a stack is refused too.
+        // A stack with more than 200 outputs or parameters is refused too.
         for (file, template) in templates {
             for section in ["Parameters", "Outputs"] {
                 let count = template[section].as_object().map_or(0, serde_json::Map::len);

@@ -1,24 +1,23 @@
-//! One mistake is one error: what depends on what is broken is not judged. And what its help proposes is accepted where it
-//! is pasted.
+//! One mistake is one error: what depends on it is not judged. And the replacement that its help proposes is accepted.
 
 use fleetform_generator::{Earlier, TestsFile, check, check_all, diagnostic::Diagnostic};
 
 const PLATFORM: &str = include_str!("../../platform.toml");
 
-/// The platform of the repository with a mistake in it.
+/// The repository's platform file, with a mistake in it.
 fn mistaken(from: &str, to: &str) -> String {
     assert_eq!(PLATFORM.matches(from).count(), 1, "{from}");
     PLATFORM.replacen(from, to, 1)
 }
 
-/// What is found in it: codes, and where.
+/// The diagnostics for it: codes and positions.
 fn found(from: &str, to: &str) -> Vec<(&'static str, String)> {
     let text = mistaken(from, to);
     let found = check("platform.toml", &text).diagnostics;
     found.into_iter().map(|found| (found.code.as_str(), text[found.span].to_owned())).collect()
 }
 
-/// Mistakes, and what is said of each.
+/// Mistakes, with the diagnostic of each.
 const MISTAKES: [(&str, &str, &str, &str); 44] = [
     ("state     = { type =", "state     = { typ =", "P004", "typ"),
     ("state     = { type = \"enum\"", "state     = { type = \"enumm\"", "P007", "\"enumm\""),
@@ -149,12 +148,12 @@ fn files_of_tests_beside_are_not_told_of_what_is_broken_in_the_platform() {
     }
 }
 
-/// The errors of a text.
+/// The errors in a text.
 fn errors(text: &str) -> Vec<Diagnostic> {
     check("platform.toml", text).diagnostics.into_iter().filter(Diagnostic::is_error).collect()
 }
 
-/// The only error that a mistake gives, and its text.
+/// The only error for a mistake, with the text.
 fn only_error(from: &str, to: &str) -> (String, Diagnostic) {
     let text = mistaken(from, to);
     let mut found = errors(&text);
@@ -162,7 +161,7 @@ fn only_error(from: &str, to: &str) -> (String, Diagnostic) {
     (text, found.remove(0))
 }
 
-/// Keys that are missing, and what the line of the help is put before to be in their table.
+/// Missing keys, and the line in front of which the line from the help is put to be in their table.
 const MISSING: [(&str, &str, &str); 15] = [
     ("samples  = { breach = 3, of = 5 }", "samples  = { breach = 3@ }", "of = 5"),
     ("samples  = { breach = 3, of = 5 }", "samples  = { of = 5@ }", "breach = 3"),
@@ -212,7 +211,7 @@ fn a_line_for_a_missing_table_is_accepted_before_the_first_table() {
     assert_eq!(errors(&text), []);
 }
 
-/// Mistakes, and what is proposed in their place.
+/// Mistakes, with the proposed replacements.
 const REPLACED: [(&str, &str, &str); 11] = [
     ("from = \"06:00\", to", "from = 06:00:00, to", "\"06:00\""),
     ("alerts = \"400d\"", "alerts = 400", "\"400d\""),
@@ -237,7 +236,7 @@ fn what_is_to_be_pasted_over_a_mistake_is_accepted() {
     }
 }
 
-/// Mistakes for which nobody knows what was meant, and what their help says.
+/// Mistakes for which the intention is unknown, with the text of their help.
 const NOT_REPLACED: [(&str, &str, &str); 16] = [
     ("origination = \"+12025550100\"", "origination = \"+12O2555O1OO\"", "`+`, the country code and the number"),
     ("origination = \"+12025550100\"", "origination = \"+1 202 5550100 ext 2\"", "`+`, the country code"),

@@ -1,5 +1,5 @@
-//! The placeholders of a `summary` stand in the generator, which checks them, and in the notifier, which fills them. The
-//! two share no code, so this test holds one to the other.
+//! The placeholders of a `summary` are defined in the generator, which checks them, and in the notifier, which fills
+//! them. The two share no code, so this test compares them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use fleetform_generator::{check, diagnostic::Code};
 
 const MINIMAL: &str = include_str!("../fixtures/valid/minimal/platform.toml");
 
-/// Words that the notifier knows: the arms of its `word`.
+/// The words that the notifier knows: the arms of its `word`.
 fn filled() -> BTreeSet<&'static str> {
     let source = include_str!("../../runtime/src/notify/message.rs");
     let body = source.split_once("fn word(&self, name: &str)").expect("the function that fills a gap").1;
@@ -16,7 +16,7 @@ fn filled() -> BTreeSet<&'static str> {
     arms.map(|(name, _)| name).collect()
 }
 
-/// What is wrong with a summary.
+/// The errors in a summary.
 fn found(summary: &str) -> Vec<(Code, String)> {
     let diagnostics = check("platform.toml", format!("{MINIMAL}summary = \"{summary}\"\n")).diagnostics;
     diagnostics.into_iter().map(|found| (found.code, found.help.unwrap_or_default())).collect()

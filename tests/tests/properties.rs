@@ -1,4 +1,4 @@
-//! What holds for the rendering of every valid platform, not only of those that somebody thought of.
+//! Properties of the output for every valid platform, not only for hand-written examples.
 
 use fleetform_tests::{
     platforms::{Size, platform},
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 const RESOURCES_MAX: usize = 500;
 const TEMPLATE_BYTES_MAX: usize = 1_000_000;
 
-/// A platform file of a random size, with random choices of what changes the stacks.
+/// A platform file of a random size, with random choices for what affects the stacks.
 fn text() -> impl Strategy<Value = String> {
     let size = (1..60_usize, 1..25_usize, 1..20_usize, 1..60_usize);
     let stream = prop_oneof![
@@ -25,7 +25,7 @@ fn text() -> impl Strategy<Value = String> {
     })
 }
 
-/// Text that a person may have pasted: it must come out as one scalar, whatever is in it.
+/// Text that a user may have pasted: it must come out as one scalar, whatever it contains.
 fn title() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("North\nResources:\n  Evil:\n    Type: AWS::IAM::User".to_owned()),
@@ -79,20 +79,20 @@ proptest! {
     }
 }
 
-/// Titles may hold what the language refuses; a file that it refuses renders nothing.
+/// Titles may contain what the language refuses; a file that is refused has no output.
 fn valid(text: &str) -> Option<fleetform_generator::Tree> {
     let project = fleetform_generator::check("platform.toml", text).project?;
     Some(fleetform_generator::render(&project, fleetform_generator::Selection::All))
 }
 
-/// The tables of zones, contacts and rules in another order. Tables of an array keep theirs: it means something.
+/// Reorders the tables of zones, contacts and rules. Arrays of tables keep their order, which has a meaning.
 fn shuffled(text: &str, seed: u64) -> String {
     let (head, tables) = text.split_once("\n[").expect("a table");
     let mut tables: Vec<_> = format!("\n[{tables}").split("\n[").skip(1).map(|table| format!("\n[{table}")).collect();
     let movable: Vec<usize> = (0..tables.len()).filter(|&at| is_movable(&tables[at])).collect();
     let mut state = seed | 1;
     for index in (1..movable.len()).rev() {
-        // A xorshift is enough to put tables out of order.
+        // A xorshift is good enough to shuffle tables.
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;

@@ -1,4 +1,4 @@
-//! The proof over every platform file that the repository has: none of their devices can speak for another.
+//! The proof for every platform file in the repository: no device can act as another.
 
 use std::fs;
 

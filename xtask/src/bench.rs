@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: prepares a benchmark's peers, builds what is measured for release, and runs it.
+//! `cargo xtask bench`: prepares a benchmark's peers, makes a release build of what is measured, and runs it.
 //!
-//! What is measured and what a figure means is the business of `bench/`.
+//! What is measured, and what a figure means, is defined in `bench/`.
 
 use std::process::Command;
 
@@ -16,19 +16,19 @@ use crate::{
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Benchmark {
-    /// `fleetform generate` beside a CDK app and cfn-lint, as whole processes.
+    /// `fleetform generate` against a CDK app and cfn-lint, as whole processes.
     Generator,
-    /// The runtime beside Node, Python and straightforward Rust, on the same events.
+    /// The runtime against Node, Python and straightforward Rust, on the same events.
     Runtime,
-    /// A cold start of `evaluate`, as it is deployed, beside a bootstrap of Node that does nothing.
+    /// A cold start of `evaluate`, as it is deployed, against a Node bootstrap that does nothing.
     ColdStart,
-    /// Batches on their way into rows, and days into Parquet files, without a peer.
+    /// Storing batches as rows, and exporting days to Parquet files, without a peer.
     Storage,
-    /// The stages of the generator by themselves, without a peer.
+    /// The generator's stages separately, without a peer.
     Stages,
 }
 
-/// Prepares and runs one, and of the runtime's cases only those that are named, if any is.
+/// Prepares and runs a benchmark. For `runtime`, `cases` restricts it to the given cases.
 pub(crate) fn run(benchmark: Benchmark, rounds: u32, cases: &[String]) -> Result<(), Error> {
     if !cases.is_empty() && benchmark != Benchmark::Runtime {
         return Err(Error::Message("only `runtime` has cases".to_owned()));
@@ -52,10 +52,10 @@ pub(crate) fn run(benchmark: Benchmark, rounds: u32, cases: &[String]) -> Result
 fn generator(rounds: u32) -> Result<(), Error> {
     tools::run()?;
     let cdk = cdk()?;
-    // As a pipeline builds it that only checks and generates: the peers have no part that talks to AWS either.
+    // Built as for a pipeline that only checks and generates: the peers have no part that calls AWS either.
     let ours = ["build", "--locked", "--quiet", "--release", "--package", "fleetform", "--no-default-features"];
     process::run(&mut workspace::cargo(&ours))?;
-    // These two start the programs that are measured and count what they wrote, so how fast they are does not matter.
+    // These two start the measured programs and count their output, so their own speed does not matter.
     process::run(&mut workspace::cargo(&[
         "build",
         "--locked",
@@ -124,7 +124,7 @@ fn storage(rounds: u32) -> Result<(), Error> {
     process::run(Command::new(workspace::target().join("release/storage")).args(["--rounds", &rounds.to_string()]))
 }
 
-/// The CDK app with what its lock file names, below `.tools/`. It is left as it is while neither has changed.
+/// The CDK app with the packages in its lock file, below `.tools/`. It is left alone if neither has changed.
 fn cdk() -> Result<Utf8PathBuf, Error> {
     npm::install("cdk", "bench/peers/cdk", &["app.js", "package.json", "package-lock.json"])
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask deploy-test`: prepares what the deploy test needs, and runs it in a network of its own.
+//! `cargo xtask deploy-test`: prepares what the deploy test needs, and runs it in a network namespace of its own.
 
 use std::fs;
 
@@ -8,10 +8,10 @@ use crate::{
     process, tools, workspace,
 };
 
-/// An address that counts as public. Only the test's own network has it, on its loopback.
+/// An address that counts as public. It only exists in the test's own network, on the loopback interface.
 const WEBHOOK_ADDRESS: &str = "203.0.113.10";
 
-/// Runs the test, on the runtime's binaries as the other tests build them.
+/// Runs the test with the runtime's binaries as other tests build them.
 pub(crate) fn run() -> Result<(), Error> {
     tools::run()?;
     lambda::run(Arch::X86_64, Profile::Dev)?;

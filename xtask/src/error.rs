@@ -1,4 +1,4 @@
-//! What can go wrong in a command, each with what to do about it.
+//! The errors of commands, each with a way to fix it.
 
 use std::{io, process::ExitStatus};
 
@@ -24,7 +24,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Names the file that an operation failed on.
+    /// An error constructor that adds the path of a file.
     pub(crate) fn file(path: impl Into<Utf8PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }

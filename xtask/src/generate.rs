@@ -1,7 +1,7 @@
-//! `cargo xtask generate`: everything in the repository that is derived from something else in it.
+//! `cargo xtask generate`: everything in the repository that is derived from other files in it.
 //!
-//! `out/` is written by the `fleetform` command itself; the pages below are put together here. With `--check` nothing
-//! is written, and whatever differs is named with the command that mends it.
+//! `out/` is written by the `fleetform` command itself; the pages below are built here. With `--check`, nothing is
+//! written, and every stale file is reported with the command that fixes it.
 
 use std::{collections::BTreeMap, fs, io};
 
@@ -48,7 +48,7 @@ fn pages() -> Result<BTreeMap<Utf8PathBuf, String>, Error> {
     ]))
 }
 
-/// What `fleetform help` says of every command, on one page.
+/// The output of `fleetform help` for every command, on one page.
 fn command_reference() -> Result<String, Error> {
     let mut page = String::from(
         "# The `fleetform` command\n\nMade by `cargo xtask generate` from what the command says of itself.\n",
@@ -58,7 +58,7 @@ fn command_reference() -> Result<String, Error> {
         let help = help(&words)?;
         let title = words.iter().fold("fleetform".to_owned(), |title, word| format!("{title} {word}"));
         page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", help.trim_end()));
-        // The last one in is the first one out: reversed, they come in the order of the help text.
+        // A stack: pushed in reverse, they come out in the order of the help text.
         waiting.extend(subcommands(&help).into_iter().rev().map(|name| {
             let mut words = words.clone();
             words.push(name);

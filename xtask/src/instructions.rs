@@ -1,5 +1,5 @@
-//! `cargo xtask instructions`: how many instructions a record costs, counted by valgrind, against a budget that is
-//! committed. A count is the same on a busy machine as on an idle one, which no time is.
+//! `cargo xtask instructions`: instructions per record, counted by valgrind and compared with a committed budget.
+//! Unlike times, counts are the same on a busy machine and an idle one.
 
 use std::{collections::BTreeMap, fs, process::Command};
 
@@ -7,26 +7,26 @@ use camino::Utf8PathBuf;
 
 use crate::{error::Error, process, workspace};
 
-/// Passes of the two runs whose difference is counted: what starting up costs is in both.
+/// The passes of the two runs whose difference is counted: both include the cost of starting up.
 const PASSES: [u64; 2] = [1, 3];
-/// How far above the budget a count may lie, in percent: addresses and hashes differ a little from run to run.
+/// How far a count may exceed the budget, in percent: addresses and hashes differ a little between runs.
 const TOLERANCE_PERCENT: u64 = 3;
-/// How far below the budget a count may lie before the budget is worth lowering, in percent.
+/// How far below the budget a count must be before lowering the budget is suggested, in percent.
 const SLACK_PERCENT: u64 = 10;
 
-/// Instructions a record, by the consumer of `bench/consumers` that is counted.
+/// Instructions per record, for each counted consumer of `bench/consumers`.
 type Budget = BTreeMap<String, u64>;
 
 fn budget_file() -> Utf8PathBuf {
     workspace::root().join("bench/instructions.json")
 }
 
-/// Whether anything can be counted here.
+/// Whether anything can be counted on this machine.
 pub(crate) fn valgrind_is_installed() -> bool {
     process::succeeds(Command::new("valgrind").arg("--version"))
 }
 
-/// Counts, and compares with the budget; with `update`, the counts become the budget.
+/// Counts, and compares with the budget; with `update`, stores the counts as the budget.
 pub(crate) fn run(update: bool) -> Result<(), Error> {
     if !valgrind_is_installed() {
         return Err(Error::Message("valgrind is not installed".to_owned()));
@@ -38,7 +38,8 @@ pub(crate) fn run(update: bool) -> Result<(), Error> {
         "--release",
         "--package",
         "fleetform-consumers",
-        // Valgrind does not bear the allocator of the binaries that ship; in steady state neither is asked.
+        // Valgrind does not support the allocator of the released binaries; in the steady state, neither allocator is
+        // called.
         "--features",
         "system-allocator",
     ]))?;
@@ -71,7 +72,7 @@ fn instructions_per_record(consumer: &str) -> Result<u64, Error> {
     Ok(more.saturating_sub(fewer) / (records * (many - few)).max(1))
 }
 
-/// Instructions of a run, and the records of one of its passes.
+/// The instructions of a run, and the number of records in one of its passes.
 fn instructions(consumer: &str, passes: u64) -> Result<(u64, u64), Error> {
     let program = workspace::target().join("release/fleetform-consumers");
     let output = process::output(

@@ -1,7 +1,8 @@
-//! `cargo xtask lambda`: the Lambda binaries, each zipped as `bootstrap` below `target/lambda/`, or `target/lambda-dev/`.
+//! `cargo xtask lambda`: the Lambda binaries, each zipped as `bootstrap` below `target/lambda/` or
+//! `target/lambda-dev/`.
 //!
-//! Release zips are linked by zig against the glibc of `provided.al2023`, whatever the machine that builds them has,
-//! and are the same bytes wherever they are built. Development zips hold what `cargo build` made, for tests here.
+//! Release zips are linked by zig against the glibc of `provided.al2023`, whatever the build machine has, and have the
+//! same bytes wherever they are built. Development zips contain what `cargo build` made, for local tests.
 
 use std::{
     env, fs,
@@ -16,15 +17,15 @@ use zip::{CompressionMethod, DateTime, ZipWriter, write::SimpleFileOptions};
 
 use crate::{error::Error, process, tools, workspace};
 
-/// The binaries: each has the name of its zip and of the feature that it is built with.
+/// The binaries: each name is also that of its zip and of the feature that it is built with.
 pub(crate) const BINARIES: [&str; 6] = ["evaluate", "deliver", "jobs", "store", "export", "live"];
 /// The glibc of Amazon Linux 2023.
 const GLIBC: (u32, u32) = (2, 34);
-/// Binaries that must stay below a number of bytes on x86-64, where they are measured: a cold start reads them, see
+/// Maximum sizes of binaries in bytes on x86-64, where they are measured: a cold start reads the whole binary, see
 /// docs/decisions/0011.
 const BYTES_LIMIT: [(&str, usize); 1] = [("evaluate", 8_000_000)];
 
-/// What the binaries run on.
+/// The processor that the binaries run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Arch {
     /// 64-bit x86.
@@ -58,7 +59,7 @@ impl Arch {
         }
     }
 
-    /// The one that a template calls so.
+    /// The architecture with this name in templates.
     pub(crate) fn named(name: &str) -> Option<Self> {
         [Self::X86_64, Self::Arm64].into_iter().find(|arch| arch.as_str() == name)
     }
@@ -67,13 +68,13 @@ impl Arch {
 /// How the binaries are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
-    /// For Lambda: optimised, small, and against its glibc.
+    /// For Lambda: optimized, mostly for size, and linked against its glibc.
     Lambda,
-    /// For tests on this machine: what `cargo build` makes, quick to build and not fit to deploy.
+    /// For tests on this machine: what `cargo build` makes, quick to build and unfit for deployment.
     Dev,
 }
 
-/// Builds and zips every binary, and says how large each is. One that is too large is an error, once all are zipped.
+/// Builds and zips every binary, and prints its size. A binary that is too large is reported after all are zipped.
 pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
     let folder = folder(profile);
     let mut faults = Vec::new();
@@ -99,7 +100,7 @@ pub(crate) fn run(arch: Arch, profile: Profile) -> Result<(), Error> {
     if faults.is_empty() { Ok(()) } else { Err(Error::Message(faults.join("; "))) }
 }
 
-/// What is wrong with the size of a binary, in words.
+/// An error message if a binary is too large.
 fn too_large(binary: &str, bytes: usize) -> Option<String> {
     let (_, limit) = BYTES_LIMIT.into_iter().find(|(limited, _)| *limited == binary)?;
     (bytes >= limit).then(|| {
@@ -107,7 +108,7 @@ fn too_large(binary: &str, bytes: usize) -> Option<String> {
     })
 }
 
-/// Where the zips of a profile lie. Those for tests lie apart, so that nobody deploys them.
+/// The folder with the zips of a profile. Those for tests are separate, so that they are not deployed by mistake.
 pub(crate) fn folder(profile: Profile) -> Utf8PathBuf {
     workspace::target().join(match profile {
         Profile::Lambda => "lambda",
@@ -115,7 +116,8 @@ pub(crate) fn folder(profile: Profile) -> Utf8PathBuf {
     })
 }
 
-/// Builds one binary by itself, so that it is compiled with its own feature and nothing that another one needs.
+/// Builds one binary separately, so that it is compiled with its own feature only, and with nothing that another one
+/// needs.
 pub(crate) fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8PathBuf, Error> {
     match profile {
         Profile::Dev => {
@@ -137,10 +139,10 @@ pub(crate) fn build(binary: &str, arch: Arch, profile: Profile) -> Result<Utf8Pa
     }
 }
 
-/// Keeps the paths of this machine out of what is built, so that the same source gives the same bytes anywhere.
+/// Keeps this machine's paths out of the binaries, so that the same source gives the same bytes anywhere.
 ///
-/// And gives every function a frame pointer: the table that panics unwind by says less of such a function, by which
-/// `evaluate` loses 170 kB.
+/// Also gives every function a frame pointer: the unwind table then needs less for each function, which makes
+/// `evaluate` 170 kB smaller.
 fn compiler_flags(command: &mut Command, target: &str) -> Result<(), Error> {
     let cargo_home = match env::var("CARGO_HOME") {
         Ok(folder) => folder,
@@ -154,7 +156,7 @@ fn compiler_flags(command: &mut Command, target: &str) -> Result<(), Error> {
     path.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
     let path = env::join_paths(path).map_err(|error| Error::Message(format!("PATH: {error}")))?;
     command
-        // The day and the time that C code puts into itself.
+        // The date and time that C code embeds.
         .env("SOURCE_DATE_EPOCH", "315532800")
         .env("CARGO_ENCODED_RUSTFLAGS", rust.join("\u{1f}"))
         .env(format!("CFLAGS_{}", target.replace('-', "_")), c.join(" "))
@@ -162,7 +164,7 @@ fn compiler_flags(command: &mut Command, target: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes sure that Lambda can start a binary.
+/// Checks that Lambda can start a binary.
 fn check(binary: &str, bytes: &[u8], arch: Arch, profile: Profile) -> Result<(), Error> {
     let machine = elf_machine(bytes).ok_or_else(|| Error::Message(format!("{binary} is no ELF file")))?;
     if machine != arch.elf_machine() {
@@ -178,13 +180,13 @@ fn check(binary: &str, bytes: &[u8], arch: Arch, profile: Profile) -> Result<(),
     }
 }
 
-/// The machine that an ELF file is for.
+/// The machine of an ELF file.
 pub(crate) fn elf_machine(bytes: &[u8]) -> Option<u16> {
     bytes.starts_with(b"\x7fELF").then_some(())?;
     Some(u16::from_le_bytes([*bytes.get(18)?, *bytes.get(19)?]))
 }
 
-/// The newest version among the symbols that a binary asks of glibc. The names stand as text in its dynamic strings.
+/// The newest version among the glibc symbols that a binary needs. Their names are text in its dynamic strings.
 fn newest_glibc(bytes: &[u8]) -> Option<(u32, u32)> {
     const MARK: &[u8] = b"GLIBC_";
     bytes
@@ -200,13 +202,13 @@ fn newest_glibc(bytes: &[u8]) -> Option<(u32, u32)> {
         .max()
 }
 
-/// The zip of a binary.
+/// Zips a binary.
 pub(crate) fn package(binary: &Utf8Path) -> Result<Vec<u8>, Error> {
     let bytes = fs::read(binary).map_err(Error::file(binary))?;
     bootstrap_zip(&bytes).map_err(|error| Error::Message(format!("zip of {binary}: {error}")))
 }
 
-/// A zip with one file, which is the same for the same bytes.
+/// A zip with a single file, which only depends on the file's bytes.
 pub(crate) fn bootstrap_zip(bytes: &[u8]) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default()

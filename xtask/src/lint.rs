@@ -1,6 +1,7 @@
-//! `cargo xtask lint`: linters that know nothing of fleetform, over `out/` and over the output of every fixture.
+//! `cargo xtask lint`: linters that know nothing about fleetform, on `out/` and on the output of every fixture.
 //!
-//! Nothing is suppressed, here or in a file: a warning is a failure, but for a notice that one service is in maintenance.
+//! Nothing is suppressed, here or in a file: every warning is a failure, except for the note that one service is in
+//! maintenance.
 
 use std::{collections::BTreeMap, fs, process::Command};
 
@@ -39,11 +40,11 @@ const TIMESTREAM_REGIONS: &[&str] = &[
     "us-west-2",
 ];
 
-/// The only findings that are not failures, in the stack `storage` of that fixture, each once: AWS develops the service no
-/// further, which is why only accounts that have it already are given it.
+/// The only findings that are not failures, in the stack `storage` of that fixture, once each. AWS does not develop the
+/// service any further, which is why it is only offered to accounts that already use it.
 const MAINTENANCE: [(&str, &str); 2] = [("W3697", "AWS::Timestream::Database"), ("W3697", "AWS::Timestream::Table")];
 
-/// Platforms of these sizes are made on the spot: they would be too long to commit.
+/// Platforms of these sizes are generated when needed: they are too long to commit.
 const SIZES: &[(&str, &[&str])] = &[
     ("one-of-each", &["--zones", "1", "--device-types", "1", "--contacts", "1", "--rules", "1"]),
     ("forty-zones", &["--zones", "40", "--device-types", "20", "--contacts", "40", "--rules", "200"]),
@@ -51,7 +52,7 @@ const SIZES: &[(&str, &[&str])] = &[
     ("more-than-one-stack-holds", &["--zones", "600", "--device-types", "200", "--contacts", "300", "--rules", "50"]),
 ];
 
-/// One platform file's output.
+/// The output for one platform file.
 struct Rendering {
     platform: Utf8PathBuf,
     out: Utf8PathBuf,
@@ -59,7 +60,7 @@ struct Rendering {
 
 type Lint = fn(&[Rendering]) -> Result<(), Error>;
 
-/// Lints everything, and says everything that is wrong.
+/// Lints everything, and reports all findings.
 pub(crate) fn run() -> Result<(), Error> {
     tools::run()?;
     workspace::build()?;
@@ -81,7 +82,7 @@ pub(crate) fn run() -> Result<(), Error> {
     if failed.is_empty() { Ok(()) } else { Err(Error::Message(format!("findings of {}", failed.join(", ")))) }
 }
 
-/// The committed rendering, and one of each fixture and size below `target/`.
+/// The committed output, and that of each fixture and size below `target/`.
 fn renderings() -> Result<Vec<Rendering>, Error> {
     let root = workspace::root();
     let work = workspace::target().join("lint");
@@ -146,7 +147,7 @@ fn all_templates<'a>(renderings: impl IntoIterator<Item = &'a Rendering>) -> Res
     Ok(templates)
 }
 
-/// cfn-lint of every template, in every region, on both cores.
+/// Runs cfn-lint on every template, in every region, on all cores.
 fn templates(renderings: &[Rendering]) -> Result<(), Error> {
     let (timestream, others): (Vec<&Rendering>, Vec<_>) =
         renderings.iter().partition(|rendering| rendering.platform.ends_with(TIMESTREAM));
@@ -177,7 +178,7 @@ fn templates(renderings: &[Rendering]) -> Result<(), Error> {
     failed.map_or(Ok(()), Err)
 }
 
-/// cfn-lint of the fixture with Timestream: what it says of that, and nothing else.
+/// Runs cfn-lint on the fixture with Timestream, and expects only the known findings.
 fn maintenance(templates: &[Utf8PathBuf]) -> Result<(), Error> {
     let mut command = tools::LINT.program("cfn-lint");
     command.args(["--format", "json", "--non-zero-exit-code", "none", "--regions"]).args(TIMESTREAM_REGIONS);
@@ -199,8 +200,8 @@ fn maintenance(templates: &[Utf8PathBuf]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A reader of YAML 1.1 must see what a reader of YAML 1.2 sees: no `on` that became true, no time of day that
-/// became a number.
+/// A YAML 1.1 reader must see what a YAML 1.2 reader sees: no `on` that became true, and no time of day that became a
+/// number.
 fn yaml_readers(renderings: &[Rendering]) -> Result<(), Error> {
     let mut paths = Vec::new();
     for rendering in renderings {
@@ -233,7 +234,7 @@ fn yaml_readers(renderings: &[Rendering]) -> Result<(), Error> {
     }
 }
 
-/// Taplo, which editors use, accepts the schema, and every platform file by it.
+/// Taplo, which editors use, accepts the schema, and accepts every platform file with it.
 fn platform_files(renderings: &[Rendering]) -> Result<(), Error> {
     let schema = workspace::root().join("out/platform.schema.json");
     let mut command = tools::LINT.program("taplo");
@@ -254,7 +255,7 @@ fn scripts(renderings: &[Rendering]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What CloudFormation takes at most.
+/// Checks the size limits of CloudFormation.
 fn sizes(renderings: &[Rendering]) -> Result<(), Error> {
     const TEMPLATE_BYTES_MAX: usize = 1_000_000;
     const RESOURCES_MAX: usize = 500;

@@ -1,6 +1,6 @@
-//! `cargo xtask`: everything a contributor or a pipeline runs, one file per command.
+//! `cargo xtask`: all commands for contributors and pipelines, one file per command.
 //!
-//! This file only reads the command line. What a command does, and in which order, is in its own file.
+//! This file only parses the command line. What a command does, and in which order, is in its own file.
 
 mod bench;
 mod deploy_test;
@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Prepares tools, regenerates what is derived, and tests everything.
+/// Prepares tools, regenerates derived files, and tests everything.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -35,57 +35,57 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Install the emulator, the linters and the AWS command line into `.tools/`, in the versions of `tools/*.txt`, and
-    /// mosquitto where Debian's packages are.
+    /// mosquitto where Debian packages are available.
     Tools,
     /// Regenerate everything derived: `out/`, the schema, the command reference, the index of errors.
     Generate {
-        /// Change nothing; fail and name the command to run when something is stale.
+        /// Change nothing; fail if something is stale, and name the command to run.
         #[arg(long)]
         check: bool,
     },
-    /// Deploy a generated platform to an emulator of AWS, send records in and watch alerts come out.
+    /// Deploy a generated platform to an AWS emulator, send records, and check the alerts.
     DeployTest,
     /// Build the Lambda binaries and zip each as `bootstrap`, below `target/lambda/`.
     Lambda {
-        /// The processor they run on.
+        /// The processor that they run on.
         #[arg(long, value_enum, default_value_t = lambda::Arch::X86_64)]
         arch: lambda::Arch,
         /// How they are built.
         #[arg(long, value_enum, default_value_t = lambda::Profile::Lambda)]
         profile: lambda::Profile,
     },
-    /// Measure ours beside its peers, prepared below `.tools/`; see `bench/README.md`.
+    /// Measure fleetform against its peers, which are installed below `.tools/`; see `bench/README.md`.
     Bench {
-        /// What is measured.
+        /// What to measure.
         #[arg(value_enum)]
         benchmark: bench::Benchmark,
-        /// Counted rounds of each program, where programs are compared.
+        /// Counted rounds of each program, for comparisons.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
         rounds: u32,
-        /// Cases of `runtime` (`peers`, `rules`, `devices`, `messages`); all if none is named.
+        /// Cases of `runtime` (`peers`, `rules`, `devices`, `messages`); all by default.
         #[arg(long, value_delimiter = ',')]
         cases: Vec<String>,
     },
-    /// Count the instructions that a record costs by valgrind, and compare them with `bench/instructions.json`.
+    /// Count the instructions per record with valgrind, and compare them with `bench/instructions.json`.
     Instructions {
-        /// Make the counts the budget.
+        /// Store the counts as the new budget.
         #[arg(long)]
         update: bool,
     },
-    /// Run linters over `out/` and over the output of every fixture.
+    /// Run linters on `out/` and on the output of every fixture.
     Lint,
-    /// Give everything that reads bytes from outside inputs that nobody would write.
+    /// Fuzz everything that parses external bytes.
     Fuzz {
-        /// Inputs of a short run, times this.
+        /// Multiplier for the number of inputs of a short run.
         #[arg(long, default_value_t = 1)]
         times: u64,
-        /// What inputs are made from, besides the corpus in `fuzz/corpus/`.
+        /// The seed for inputs, in addition to the corpus in `fuzz/corpus/`.
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Simulate everything that can go wrong around the engine, over more than a million records.
+    /// Simulate faults around the engine, with more than a million records.
     Simulate,
-    /// Run every check and test. What a pipeline runs.
+    /// Run every check and test, as in a pipeline.
     Test {
         /// Leave out the long simulation, the deploy test and the linters over fixtures.
         #[arg(long)]

@@ -1,7 +1,8 @@
-//! mosquitto and its clients from Debian, unpacked below `.tools/mosquitto/`: nothing is installed, and root is not needed.
+//! mosquitto and its clients from Debian, unpacked below `.tools/mosquitto/`: nothing is installed, and root is not
+//! needed.
 //!
-//! The packages are those that this machine's release has, security updates included, so their versions are not written
-//! down. Where there is no `apt-get`, there is no mosquitto, and what needs it is left out.
+//! The packages are those of the machine's release, including security updates, so their versions are not fixed.
+//! Without `apt-get`, there is no mosquitto, and what needs it is skipped.
 
 use std::{
     fs,
@@ -14,11 +15,11 @@ use crate::{error::Error, process, workspace};
 
 const PACKAGES: [&str; 2] = ["mosquitto", "mosquitto-clients"];
 
-/// The programs, and where the packages have them.
+/// The programs, with their paths in the packages.
 const PROGRAMS: [(&str, &str); 3] =
     [("mosquitto", "usr/sbin"), ("mosquitto_pub", "usr/bin"), ("mosquitto_sub", "usr/bin")];
 
-/// Installs it unless it is there and runs.
+/// Installs it, unless it is there and runs.
 pub(crate) fn install() -> Result<(), Error> {
     let folder = workspace::root().join(".tools/mosquitto");
     if runs(&folder) {
@@ -64,8 +65,8 @@ pub(crate) fn install() -> Result<(), Error> {
     if runs(&folder) { Ok(()) } else { Err(Error::Message(format!("{folder}/mosquitto does not run"))) }
 }
 
-/// apt-get with lists and a cache of its own, and without the locks that belong to root. What this machine has installed
-/// already is not fetched.
+/// apt-get with its own lists and cache, and without the locks that need root. Packages that are already installed on
+/// this machine are not fetched.
 fn apt_get(lists: &Utf8Path, cache: &Utf8Path) -> Command {
     let mut command = Command::new("apt-get");
     command.args(["-o", "Debug::NoLocking=1", "-o", "APT::Sandbox::User=", "-o"]);
@@ -73,7 +74,7 @@ fn apt_get(lists: &Utf8Path, cache: &Utf8Path) -> Command {
     command
 }
 
-/// Whether its programs start. None of them has an argument for that which ends well everywhere.
+/// Whether the programs start. None of them has an argument for this that succeeds everywhere.
 fn runs(folder: &Utf8Path) -> bool {
     PROGRAMS.iter().all(|(name, _)| {
         let help = process::output(Command::new(folder.join(name)).arg("--help"));
@@ -91,7 +92,7 @@ fn packages(archives: &Utf8Path) -> Result<Vec<Utf8PathBuf>, Error> {
         .collect())
 }
 
-/// A script that starts a program with the libraries that were unpacked beside it.
+/// A script that starts a program with the libraries unpacked next to it.
 fn start_script(folder: &Utf8Path, name: &str, place: &str) -> Result<(), Error> {
     let text = format!(
         "#!/bin/sh\n\

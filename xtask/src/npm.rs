@@ -1,6 +1,7 @@
-//! Programs from the npm registry, each set in a folder of its own below `.tools/`, in the exact versions of its lock file.
+//! Programs from the npm registry, each set in a folder of its own below `.tools/`, in the exact versions of its lock
+//! file.
 //!
-//! Node.js and npm themselves are not installed here: where they are missing, so is what needs them.
+//! Node.js and npm themselves are not installed here. Without them, the steps that need them are skipped.
 
 use std::{fs, process::Command};
 
@@ -9,17 +10,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{error::Error, process, workspace};
 
-/// Whether npm is there to install anything.
+/// Whether npm is installed.
 pub(crate) fn is_installed() -> bool {
     process::succeeds(Command::new("npm").arg("--version"))
 }
 
-/// The TypeScript compiler, which reads the contracts of device types.
+/// The TypeScript compiler, for the contracts of device types.
 pub(crate) fn typescript() -> Result<Utf8PathBuf, Error> {
     install("typescript", "tools/typescript", &["package.json", "package-lock.json"])
 }
 
-/// Copies the files of a folder and installs what its lock file names. It is left as it is while none has changed.
+/// Copies the files of a folder, and installs the packages in its lock file, unless nothing has changed.
 pub(crate) fn install(name: &str, source: &str, files: &[&str]) -> Result<Utf8PathBuf, Error> {
     let folder = workspace::root().join(".tools").join(name);
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;

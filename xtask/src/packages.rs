@@ -1,5 +1,5 @@
-//! Holds the zips of the Lambda binaries to the templates that deploy them: each has a binary for the processor that its
-//! function asks for, and packaging the same binary gives the same bytes.
+//! Checks the zips of the Lambda binaries against the templates that deploy them: each contains a binary for the
+//! processor that its function requests, and zipping the same binary again gives the same bytes.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use crate::{
     lint, workspace,
 };
 
-/// Packages the binaries that `cargo build` made, and holds them to the committed templates.
+/// Zips the binaries that `cargo build` made, and checks them against the committed templates.
 pub(crate) fn run() -> Result<(), Error> {
     workspace::build()?;
     let functions = functions(&workspace::root().join("out"))?;
@@ -34,11 +34,11 @@ pub(crate) fn run() -> Result<(), Error> {
 /// A function of a template.
 #[derive(Clone, Debug, PartialEq)]
 struct Function {
-    /// Template and logical id.
+    /// The template and the logical id.
     place: String,
-    /// The binary that it runs.
+    /// The name of its binary.
     binary: String,
-    /// What the template says it runs on.
+    /// The architectures in the template.
     architectures: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ fn functions_of(file: &str, template: &Value) -> Vec<Function> {
     functions
         .map(|(id, resource)| {
             let properties = &resource["Properties"];
-            // The parameter with the zip's key is called after the binary.
+            // The parameter with the zip's key is named after the binary.
             let key = properties["Code"]["S3Key"]["Ref"].as_str().unwrap_or_default();
             let architectures = properties["Architectures"].as_array().into_iter().flatten();
             Function {
@@ -75,7 +75,7 @@ fn functions_of(file: &str, template: &Value) -> Vec<Function> {
         .collect()
 }
 
-/// Makes sure that every function finds a binary for its processor in its zip.
+/// Checks that the zip of every function has a binary for its processor.
 fn check(functions: &[Function], zips: &BTreeMap<String, Vec<u8>>) -> Result<(), Error> {
     for Function { place, binary, architectures } in functions {
         let zip = zips.get(binary).ok_or_else(|| Error::Message(format!("{place}: no binary `{binary}`")))?;
@@ -99,7 +99,7 @@ fn machine(zip: &[u8]) -> zip::result::ZipResult<u16> {
     lambda::elf_machine(&bytes).ok_or(zip::result::ZipError::InvalidArchive("bootstrap is no ELF file".into()))
 }
 
-/// The zip of a binary, which must not depend on where the binary lies, on when it was written or on its permissions.
+/// The zip of a binary, which must not depend on the binary's path, modification time or permissions.
 fn packaged_alike(binary: &Utf8Path) -> Result<Vec<u8>, Error> {
     let zip = lambda::package(binary)?;
     let copy = workspace::target().join("packages").join("another-name");
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    /// A zip with the first kilobytes of a real binary of this machine: this test's own.
+    /// A zip with the first kilobytes of a real binary for this machine: that of this test.
     fn own_zip() -> Vec<u8> {
         let own = fs::read(env::current_exe().expect("a path")).expect("this test");
         lambda::bootstrap_zip(&own[..4_096]).expect("a zip")

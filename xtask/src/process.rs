@@ -1,4 +1,4 @@
-//! Starts programs and waits for them. Knows nothing of what they are for.
+//! Starts programs and waits for them. Does not depend on what they are.
 
 use std::process::{Command, Output, Stdio};
 
@@ -10,12 +10,12 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
     if status.success() { Ok(()) } else { Err(Error::Failed { command: text(command), status }) }
 }
 
-/// Runs a program and returns what it printed, with whatever exit code.
+/// Runs a program and returns its output, whatever its exit code.
 pub(crate) fn output(command: &mut Command) -> Result<Output, Error> {
     command.stdin(Stdio::null()).output().map_err(|source| start_error(command, source))
 }
 
-/// Whether a program can be started and ends well.
+/// Whether a program can be started and succeeds.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdin(Stdio::null())
@@ -25,7 +25,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The command as a person would type it, cut where it gets long.
+/// The command line as a user would type it, truncated if it is long.
 pub(crate) fn text(command: &Command) -> String {
     let mut words = vec![command.get_program().to_string_lossy().into_owned()];
     words.extend(command.get_args().map(|word| word.to_string_lossy().into_owned()));

@@ -1,19 +1,18 @@
-//! `cargo xtask simulate`: the fault simulation in its full length, and proof that it would notice.
+//! `cargo xtask simulate`: the full fault simulation, and a proof that it detects faults.
 //!
-//! It is built optimised and with every assertion; a development build would take ten times as long.
+//! Built optimized, with all assertions; a development build would take ten times as long.
 
 use crate::{error::Error, process, workspace};
 
-/// Seeds in the full length: more than a million records.
+/// The number of seeds of a full run: more than a million records.
 const SEEDS: &str = "400";
-/// Seeds that are run twice, to see that they take the same course.
+/// The number of seeds that are run twice, to check that the course is the same.
 const SEEDS_TWICE: &str = "20";
 
 /// Cases of each property.
 const CASES: &str = "10000";
 
-/// Simulates the seeds, repeats some, switches on each of the engine's bugs on purpose, and looks at the
-/// properties.
+/// Simulates the seeds, repeats some, enables each of the engine's deliberate bugs, and tests the properties.
 pub(crate) fn run() -> Result<(), Error> {
     let runs = [
         &["simulate", "--seeds", SEEDS][..],

@@ -1,11 +1,11 @@
-//! A list of steps that are run one after another, each with its time; all are run even where one fails, so that
-//! one run shows everything that is wrong.
+//! A list of steps that run one after another, each with its time. All of them run even if one fails, so that one run
+//! shows every failure.
 
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Steps so far.
+/// The steps so far.
 pub(crate) struct Steps {
     done: Vec<Step>,
     began: Instant,
@@ -28,7 +28,7 @@ impl Steps {
         Self { done: Vec::new(), began: Instant::now() }
     }
 
-    /// Runs a step and notes how it ended.
+    /// Runs a step and records its result.
     pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Result<(), Error>) -> bool {
         anstream::eprintln!("\n── {name}");
         let began = Instant::now();
@@ -44,13 +44,13 @@ impl Steps {
         passed
     }
 
-    /// Notes a step that is left out, and why.
+    /// Records a step that is skipped, with the reason.
     pub(crate) fn skip(&mut self, name: &'static str, why: &str) {
         anstream::eprintln!("\n── {name}: skipped, {why}");
         self.done.push(Step { name, took: Duration::ZERO, end: End::Skipped });
     }
 
-    /// Prints every step with its time and then the counts on a line of their own.
+    /// Prints every step with its time, and then the totals on a separate line.
     pub(crate) fn close(self) -> Result<(), Error> {
         anstream::println!();
         let (mut passed, mut skipped, mut failed) = (0, 0, Vec::new());

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check and test, in the order in which a failure is cheapest to learn of.
+//! `cargo xtask test`: every check and test, in an order that shows the cheapest failures first.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::{
     workspace,
 };
 
-/// Runs everything; with `quick`, all but what takes minutes.
+/// Runs everything; with `quick`, everything except what takes minutes.
 pub(crate) fn run(quick: bool) -> Result<(), Error> {
     let mut steps = Steps::new();
     steps.run("formatting", || cargo(&["fmt", "--all", "--check"]));
@@ -47,14 +47,14 @@ fn cargo(arguments: &[&str]) -> Result<(), Error> {
     process::run(&mut workspace::cargo(arguments))
 }
 
-/// The command as README's first line builds it, and without its network part: then its libraries have fewer features
-/// than in the whole workspace, and what they leave out must not be missed.
+/// Builds the command alone as in the README, and without its network part. Its libraries then have fewer features than
+/// in the whole workspace, and must not need what is missing.
 fn command_alone() -> Result<(), Error> {
     cargo(&["check", "--locked", "--quiet"])?;
     cargo(&["check", "--locked", "--quiet", "--no-default-features"])
 }
 
-/// Unit and integration tests, by nextest where it is installed.
+/// Runs unit and integration tests, with nextest if it is installed.
 fn tests() -> Result<(), Error> {
     if process::succeeds(Command::new("cargo-nextest").args(["nextest", "--version"])) {
         cargo(&["nextest", "run", "--locked", "--workspace", "--no-fail-fast", "--status-level", "fail"])
@@ -64,8 +64,8 @@ fn tests() -> Result<(), Error> {
     }
 }
 
-/// Licences, sources and duplicates of dependencies, where cargo-deny is installed. Building it takes longer than all
-/// else here, so it is the published workflow that always has it.
+/// Checks licenses, sources and duplicates of dependencies, if cargo-deny is installed. Building it takes longer than
+/// everything else here, so only the published workflow always has it.
 fn licences(steps: &mut Steps) {
     const NAME: &str = "licences and sources of dependencies";
     if process::succeeds(Command::new("cargo-deny").arg("--version")) {

@@ -1,8 +1,8 @@
-//! `cargo xtask tools`: programs from the Python package index, each set in an environment of its own below
-//! `.tools/`, in the exact versions of `tools/<set>.txt`.
+//! `cargo xtask tools`: programs from the Python package index, each set in an environment of its own below `.tools/`,
+//! in the exact versions of `tools/<set>.txt`.
 //!
-//! A set whose list is unchanged is left as it is. Nothing outside `.tools/` is written, and no tool that happens to
-//! be installed elsewhere is ever used: results must not depend on the machine.
+//! A set whose list is unchanged is left alone. Nothing is written outside `.tools/`, and a tool that happens to be
+//! installed elsewhere is never used: results must not depend on the machine.
 
 use std::{fs, process::Command};
 
@@ -11,29 +11,29 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{error::Error, mosquitto, npm, process, workspace};
 
-/// The emulator of AWS that the deploy test runs against.
+/// The AWS emulator for the deploy test.
 pub(crate) const EMULATOR: ToolSet = ToolSet { name: "emulator" };
-/// Another reader and writer of Iceberg tables and Parquet files.
+/// A separate implementation of Iceberg tables and Parquet files.
 pub(crate) const ICEBERG: ToolSet = ToolSet { name: "iceberg" };
-/// A stand-in for what takes the records of Timestream.
+/// A stand-in for Timestream.
 const TIMESTREAM: ToolSet = ToolSet { name: "timestream" };
 /// The AWS command line.
 pub(crate) const AWS: ToolSet = ToolSet { name: "aws" };
 /// Linters and readers.
 pub(crate) const LINT: ToolSet = ToolSet { name: "lint" };
-/// What builds the Lambda binaries.
+/// The tools that build the Lambda binaries.
 pub(crate) const BUILD: ToolSet = ToolSet { name: "build" };
 
 const SETS: [ToolSet; 6] = [EMULATOR, ICEBERG, TIMESTREAM, AWS, LINT, BUILD];
 
-/// Programs that live in one Python environment.
+/// Programs in one Python environment.
 #[derive(Clone, Copy)]
 pub(crate) struct ToolSet {
     name: &'static str,
 }
 
 impl ToolSet {
-    /// Its environment.
+    /// The folder of the environment.
     pub(crate) fn folder(self) -> Utf8PathBuf {
         workspace::root().join(".tools").join(self.name)
     }
@@ -58,7 +58,7 @@ impl ToolSet {
         self.folder().join("installed")
     }
 
-    /// What its stamp says once it is installed: the list and the place, since an environment cannot be moved.
+    /// The expected stamp of an installed set: its list and its path, since an environment cannot be moved.
     fn wanted(self) -> Result<String, Error> {
         let versions = self.versions();
         let text = fs::read(&versions).map_err(Error::file(versions))?;
@@ -92,7 +92,7 @@ impl ToolSet {
     }
 }
 
-/// Installs what is missing or of another version.
+/// Installs sets that are missing or have other versions.
 pub(crate) fn run() -> Result<(), Error> {
     let python = python()?;
     SETS.iter().try_for_each(|set| set.install(&python))?;
@@ -104,7 +104,7 @@ pub(crate) fn run() -> Result<(), Error> {
     mosquitto::install()
 }
 
-/// A Python that is new enough. The default name first: it is the one the user chose.
+/// Finds a Python that is new enough. The default name comes first: it is the user's choice.
 fn python() -> Result<Utf8PathBuf, Error> {
     const NAMES: [&str; 5] = ["python3", "python3.14", "python3.13", "python3.12", "python3.11"];
     const NEW_ENOUGH: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";

@@ -1,7 +1,7 @@
-//! An allocator that passes everything on to another one, and counts: how often memory was asked for, and how much was
-//! held at most. Counts are of the thread that asks, so that tests beside each other do not disturb one another.
+//! An allocator that forwards to another one, and counts the allocations and the maximum memory held. Counts are per
+//! thread, so that concurrent tests do not disturb each other.
 //!
-//! What a figure means, and how large it may be, is for others to say.
+//! Does not judge the figures.
 #![expect(unsafe_code, reason = "the trait of an allocator is unsafe; every call is passed on as it came")]
 
 use std::{
@@ -9,23 +9,23 @@ use std::{
     cell::Cell,
 };
 
-/// Counts, and passes on to `A`.
+/// Counts, and forwards to `A`.
 #[derive(Debug)]
 pub struct Counting<A>(pub A);
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
-    /// Bytes taken and given back by this thread: below zero where it gave back what another had taken.
+    /// The bytes allocated minus those freed by this thread: negative if it freed what another thread had allocated.
     static HELD: Cell<i64> = const { Cell::new(0) };
     static MOST: Cell<i64> = const { Cell::new(0) };
 }
 
-/// How often this thread has asked for memory so far, in bytes or in more bytes than it had.
+/// The number of allocations of this thread so far, including reallocations.
 pub fn count() -> u64 {
     COUNT.get()
 }
 
-/// The most bytes that this thread held at once while something ran, beyond those that it held before.
+/// The maximum bytes that this thread held while something ran, beyond those that it held before.
 pub fn most_held<T>(run: impl FnOnce() -> T) -> (T, u64) {
     let before = HELD.get();
     MOST.set(before);
@@ -46,12 +46,12 @@ fn given_back(bytes: usize) {
     HELD.set(HELD.get() - bytes as i64);
 }
 
-// SAFETY: every method passes its arguments on to an allocator that upholds the contract. The counts have neither a
-// destructor nor a lazy beginning, so that they may be used in an allocator.
+// SAFETY: every method forwards its arguments to an allocator that upholds the contract. The counters have neither a
+// destructor nor lazy initialization, so they may be used in an allocator.
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         taken(layout.size());
-        // SAFETY: the caller upholds the contract of this method, which is that of the one called.
+        // SAFETY: the caller upholds the contract of this method, which is the same as that of the forwarded one.
         unsafe { self.0.alloc(layout) }
     }
 

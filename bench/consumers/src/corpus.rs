@@ -1,5 +1,5 @@
-//! Telemetry as Lambda delivers it: records of Kinesis, wrapped by the topic rule as docs/semantics.md gives it, with
-//! messages of ten readings inside.
+//! Telemetry as Lambda delivers it: Kinesis records in the envelope of the topic rule, as described in
+//! docs/semantics.md, with messages of ten readings.
 
 use std::fmt::Write as _;
 
@@ -7,38 +7,38 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::random::Random;
 
-/// The readings of the one device type, in the order of the message. Rules cross the first.
+/// The readings of the only device type, in the order of the message. Rules cross the first one.
 pub const READINGS: [&str; 10] =
     ["pressure", "flowRate", "temperature", "level", "ph", "orp", "tds", "salt", "rpm", "volts"];
-/// The zones that devices are spread over.
+/// The number of zones that devices are spread over.
 pub const ZONES: usize = 20;
 /// The device type.
 pub const DEVICE_TYPE: &str = "station";
-/// The shard that all records are of.
+/// The shard of all records.
 pub const SHARD: &str = "shardId-000000000000";
-/// The stream that all records come from.
+/// The stream of all records.
 pub const STREAM_ARN: &str = "arn:aws:kinesis:us-east-1:111111111111:stream/telemetry";
 /// Ingest time of the first record: 2026-01-31T10:30:00Z.
 pub const START_MS: i64 = 1_769_855_400_000;
-/// Time between two messages of a device, on average, however many there are: what its type says.
+/// The average time between two messages of a device, however many there are, as declared for its type.
 pub const PERIOD_MS: u32 = 60_000;
-/// Time from a sample to its ingest.
+/// The time from a sample to its ingest.
 const LAG_MS: i64 = 250;
 
-/// What is made.
+/// The dimensions of a corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Events of Lambda.
+    /// The number of Lambda events.
     pub events: usize,
-    /// Records of each.
+    /// The number of records per event.
     pub records: usize,
-    /// Devices that they are of.
+    /// The number of devices that send them.
     pub devices: usize,
-    /// Samples in a thousand that cross the thresholds.
+    /// The number of samples in a thousand that cross the thresholds.
     pub crossings_per_mille: u64,
-    /// Records in a thousand that are no message.
+    /// The number of records in a thousand that are malformed.
     pub malformed_per_mille: u64,
-    /// Samples in a message: one is written as such, more as a batch.
+    /// The number of samples in a message: a single one is written as such, several as a batch.
     pub samples: usize,
 }
 
@@ -49,7 +49,7 @@ pub const USUAL: Size =
 /// A corpus.
 #[derive(Clone, Debug)]
 pub struct Corpus {
-    /// What Lambda sends, an event after the other.
+    /// The events that Lambda sends, in order.
     pub events: Vec<Vec<u8>>,
 }
 
@@ -63,7 +63,7 @@ pub fn zone(index: usize) -> String {
     format!("zone-{:02}", index % ZONES)
 }
 
-/// Makes a corpus.
+/// Generates a corpus.
 pub fn generate(seed: u64, size: Size) -> Corpus {
     let mut random = Random::new(seed);
     let mut number = 0;
@@ -84,7 +84,7 @@ pub fn generate(seed: u64, size: Size) -> Corpus {
     Corpus { events }
 }
 
-/// A sequence number as Kinesis writes them: 56 digits, rising.
+/// A sequence number in the form that Kinesis uses: 56 digits, increasing.
 pub fn sequence(number: usize) -> String {
     format!("49590338271490256608559692538361571095{:018}", 921_575_989_136_588_898_u64 + number as u64)
 }
@@ -122,7 +122,7 @@ fn write_record(event: &mut String, random: &mut Random, number: usize, size: Si
     );
 }
 
-/// A message as a device sends it: samples a millisecond apart where there are several.
+/// A message from a device. Several samples are a millisecond apart.
 fn message(random: &mut Random, size: Size, device: &str, ingested_at: i64) -> String {
     let samples = size.samples;
     if samples == 1 {
@@ -140,7 +140,7 @@ fn message(random: &mut Random, size: Size, device: &str, ingested_at: i64) -> S
 }
 
 fn sample(random: &mut Random, size: Size, device: Option<&str>, at: i64) -> String {
-    // Half of those that cross thresholds cross one more than the others.
+    // Half of the samples that cross thresholds cross one more than the others.
     let crossing = match random.below(2_000) {
         lot if lot < size.crossings_per_mille => Some("100.5"),
         lot if lot < 2 * size.crossings_per_mille => Some("101.5"),
@@ -163,7 +163,7 @@ fn sample(random: &mut Random, size: Size, device: Option<&str>, at: i64) -> Str
     text
 }
 
-/// Half are cut short, half have text where a number belongs.
+/// Half are truncated, and half have a string in place of a number.
 fn malformed(random: &mut Random, size: Size, device: &str, ingested_at: i64) -> String {
     let message = sample(random, size, Some(device), ingested_at - LAG_MS);
     match random.below(2) {

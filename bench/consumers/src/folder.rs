@@ -1,7 +1,7 @@
 //! A corpus as files, for consumers in any language.
 //!
-//! `events.bin` holds the events, each after its length as four bytes, lowest first. `devices.json` maps devices to
-//! zones, `rules.json` is the peers' list of rules, `rule-set.json` the same as a rule set of ours.
+//! `events.bin` contains the events, each preceded by its length as four bytes, little-endian. `devices.json` maps
+//! devices to zones, `rules.json` is the peers' list of rules, and `rule-set.json` has the same rules as a rule set.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{
     rules::{self, Rule},
 };
 
-/// Writes a corpus and the first `count` rules.
+/// Writes a corpus with the first `count` rules.
 pub fn write(folder: &Path, seed: u64, size: Size, count: usize) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let mut bytes = Vec::new();
@@ -23,27 +23,27 @@ pub fn write(folder: &Path, seed: u64, size: Size, count: usize) -> io::Result<(
     write_rules(folder, count)
 }
 
-/// Writes the first `count` rules over those that are there.
+/// Overwrites the rules with the first `count`.
 pub fn write_rules(folder: &Path, count: usize) -> io::Result<()> {
     fs::write(folder.join("rules.json"), serde_json::to_vec(&rules::rules(count))?)?;
     fs::write(folder.join("rule-set.json"), rules::rule_set(count))
 }
 
-/// What a folder holds.
+/// The contents of a folder.
 #[derive(Debug)]
 pub struct Folder {
     /// The events.
     pub corpus: Corpus,
-    /// Devices and their zones.
+    /// The zone of each device.
     pub devices: BTreeMap<String, String>,
-    /// The rules, as the peers read them.
+    /// The rules in the form that the peers read.
     pub rules: Vec<Rule>,
     /// The rules as a rule set.
     pub rule_set: Vec<u8>,
 }
 
 impl Folder {
-    /// What [`read`] gives after [`write`], without a file.
+    /// What [`read`] returns after [`write`], without files.
     pub fn new(seed: u64, size: Size, count: usize) -> Self {
         Self {
             corpus: corpus::generate(seed, size),

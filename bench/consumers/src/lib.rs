@@ -1,5 +1,5 @@
-//! Events of Kinesis records made from a seed, with the rule sets that go with them, and what every Rust consumer of
-//! them shares. The same bytes go to every consumer, so that their counts can be compared.
+//! Kinesis events generated from a seed, with their rule sets, and the shared parts of the Rust consumers. Every
+//! consumer gets the same bytes, so their counts can be compared.
 
 pub mod corpus;
 pub mod folder;
@@ -12,14 +12,14 @@ pub mod tally;
 /// Why a consumer gave up.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// A consumer with a state, for one pass over a corpus.
+/// A stateful consumer, for one pass over a corpus.
 pub trait Pass {
-    /// Takes an event as Lambda sends it.
+    /// Processes an event as Lambda sends it.
     ///
     /// # Errors
-    /// If it cannot be taken.
+    /// If the event cannot be processed.
     fn event(&mut self, body: &[u8]) -> Result<(), Failure>;
 
-    /// What it found so far.
+    /// The counts so far.
     fn tally(&self) -> tally::Tally;
 }

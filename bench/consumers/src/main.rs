@@ -1,5 +1,5 @@
-//! One Rust consumer over one corpus: a pass that is not counted, then counted passes, each from a fresh state. Prints
-//! what it found and the processor time of the counted passes as a line of JSON.
+//! Runs one Rust consumer on one corpus: an uncounted pass, then counted passes, each with a fresh state. Prints the
+//! counts and the processor time of the counted passes as a line of JSON.
 
 mod limit;
 mod straightforward;
@@ -31,16 +31,16 @@ static ALLOCATOR: Counting<Memory> = Counting(Memory);
 #[derive(Parser)]
 struct Arguments {
     consumer: Consumer,
-    /// Folder of the corpus; a small one of 100 rules, made in memory, if none is given.
+    /// The folder of the corpus; by default a small one of 100 rules, generated in memory.
     #[arg(long)]
     corpus: Option<PathBuf>,
     /// Counted passes.
     #[arg(long, default_value_t = 1)]
     passes: u64,
-    /// Print the allocations of each pass's second half too, when every device has been seen.
+    /// Also print the allocations in the second half of each pass, when every device has been seen.
     #[arg(long)]
     allocations: bool,
-    /// Do not ask for the time: valgrind does not bear the way in which that is done.
+    /// Do not read the time: valgrind does not support the way in which that is done.
     #[arg(long)]
     untimed: bool,
 }
@@ -49,12 +49,12 @@ struct Arguments {
 enum Consumer {
     /// The runtime's events and the engine's steps.
     Evaluate,
-    /// The same, with every batch packed into a delta and committed by the driver to a store that answers at once.
+    /// The same, with every batch packed into a delta, which the driver commits to a store that answers immediately.
     Commit,
     /// aws_lambda_events and serde_json values, as one would write it in an afternoon.
     Straightforward,
-    /// What reading alone costs with the fastest libraries: a typed event, base64-simd, a value of sonic-rs. It finds
-    /// malformed records and evaluates no rule.
+    /// The cost of reading only, with the fastest libraries: a typed event, base64-simd, a value of sonic-rs. It finds
+    /// malformed records and evaluates no rules.
     Limit,
 }
 
@@ -98,8 +98,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One pass: what it found, its processor time in seconds, and the allocations of its second half, when every device
-/// has been seen.
+/// Runs one pass; returns its counts, its processor time in seconds, and the allocations in its second half, when every
+/// device has been seen.
 fn pass(mut pass: Box<dyn Pass + '_>, folder: &Folder, untimed: bool) -> Result<(Tally, f64, u64), Failure> {
     let events = &folder.corpus.events;
     let cpu_s = || if untimed { 0.0 } else { cpu_s() };
@@ -114,7 +114,7 @@ fn pass(mut pass: Box<dyn Pass + '_>, folder: &Folder, untimed: bool) -> Result<
     Ok((pass.tally(), cpu_s() - began, fleetform_allocations::count() - allocated))
 }
 
-/// Processor time of this process, in seconds.
+/// The processor time of this process, in seconds.
 fn cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

@@ -1,4 +1,4 @@
-//! Our own path, twice: what reading and evaluating costs, and what a batch costs with its commit.
+//! fleetform's own path, measured twice: reading and evaluating only, and with committing each batch.
 
 use std::{
     collections::BTreeMap,
@@ -34,21 +34,22 @@ use crate::{
     tally::Tally,
 };
 
-/// What every pass begins with.
+/// The starting point of every pass.
 #[derive(Debug)]
 pub struct Prepared {
     rules: Arc<Compiled>,
     rule_set: Vec<u8>,
-    /// What came before the corpus, by partition key: the registrations of all devices, and then a tick. A shard that has
-    /// begun looks at every device once, to know when to look again; a tick makes it do so before anything is measured.
+    /// The records before the corpus, with partition keys: the registrations of all devices, and then a tick. A shard
+    /// that has started examines every device once, to find out when it is due; the tick makes that happen before
+    /// anything is measured.
     before: Vec<(String, Vec<u8>)>,
 }
 
 impl Prepared {
-    /// Of a corpus.
+    /// Prepares a corpus.
     ///
     /// # Errors
-    /// If its rule set is none.
+    /// If its rule set is not valid.
     pub fn new(folder: &Folder) -> Result<Self, Failure> {
         let registration = |(device, zone): (&String, &String)| {
             let record = json!({ "ff": 1, "k": "device", "d": device, "rev": 1, "type": DEVICE_TYPE, "zone": zone });
@@ -88,7 +89,7 @@ fn tally(counts: &Counts, before: u64) -> Tally {
     }
 }
 
-/// Reads and evaluates. Nothing is written.
+/// Reads and evaluates. Writes nothing.
 #[derive(Debug)]
 pub struct Evaluate<'a> {
     prepared: &'a Prepared,
@@ -97,7 +98,7 @@ pub struct Evaluate<'a> {
 }
 
 impl<'a> Evaluate<'a> {
-    /// From the beginning, with every device registered.
+    /// Starts with every device registered.
     ///
     /// # Errors
     /// If the devices cannot be registered.
@@ -142,7 +143,7 @@ pub struct Commit<'a> {
     deadline: i64,
 }
 
-/// A store that takes everything at once and keeps nothing.
+/// A store that accepts everything immediately and keeps nothing.
 #[derive(Debug)]
 struct Store<'a> {
     rule_set: &'a [u8],
@@ -187,7 +188,7 @@ impl Shards for Store<'_> {
     }
 }
 
-/// Nothing ever ends in the middle of a batch here.
+/// No batch is ever interrupted here.
 impl Crumbs for Store<'_> {
     fn find(&self, _shard: &str) -> Option<Crumb> {
         None
@@ -203,7 +204,7 @@ impl RuleSets for Store<'_> {
 }
 
 impl<'a> Commit<'a> {
-    /// From the beginning, with every device registered.
+    /// Starts with every device registered.
     ///
     /// # Errors
     /// If the devices cannot be registered.

@@ -1,11 +1,11 @@
-//! Numbers that are the same on every machine for one seed.
+//! Random numbers that are the same on every machine for a given seed.
 
 /// A generator of Marsaglia's xorshift family: good enough to spread values, and eight lines long.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// From a seed; any but zero will do.
+    /// Starts with a seed, which may be anything but zero.
     pub fn new(seed: u64) -> Self {
         Self(seed.max(1))
     }

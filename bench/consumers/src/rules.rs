@@ -1,7 +1,8 @@
-//! So many rules over one device type, as a rule set of ours and as the plain list that the peers read.
+//! A number of rules over one device type, both as a rule set and as the plain list that the peers read.
 //!
-//! The first ten hold everywhere, one for each reading; the others hold in one zone each. Thresholds rise, so that
-//! what a sample crosses does not grow with the number of rules: only the lowest two of a reading are ever crossed.
+//! The first ten apply everywhere, one for each reading; the others apply to one zone each. Thresholds increase, so
+//! that the number of crossings of a sample does not grow with the number of rules: only the two lowest of a reading
+//! are ever crossed.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,16 +12,16 @@ use crate::corpus::{DEVICE_TYPE, PERIOD_MS, READINGS, ZONES, zone};
 /// The cooldown of every rule, in milliseconds.
 pub const COOLDOWN_MS: i64 = 300_000;
 
-/// A rule as the peers read it: `metric > threshold`, in one zone or everywhere.
+/// A rule in the form that the peers read: `metric > threshold`, in one zone or everywhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Its name.
+    /// The rule's id.
     pub id: String,
-    /// The key of its reading.
+    /// The key of the reading.
     pub metric: String,
-    /// What the reading must exceed.
+    /// The value that the reading must exceed.
     pub threshold: f64,
-    /// Where it holds.
+    /// The zone in which it applies; `None` for everywhere.
     pub zone: Option<String>,
 }
 
@@ -38,12 +39,12 @@ pub fn rules(count: usize) -> Vec<Rule> {
         .collect()
 }
 
-/// A reading's id, which becomes a column name: its key in another spelling.
+/// A reading's id, which becomes a column name: its key in a different spelling.
 fn metric_id(key: &str) -> String {
     key.replace("flowRate", "flow_rate")
 }
 
-/// The rule set of the first `count` rules, as bytes of the artifact.
+/// The rule set with the first `count` rules, as the bytes of the artifact.
 pub fn rule_set(count: usize) -> Vec<u8> {
     let zones: serde_json::Map<String, Value> = (0..ZONES)
         .map(|index| (zone(index), json!({ "title": zone(index), "timezone": "UTC", "contacts": ["oncall"] })))

@@ -1,4 +1,4 @@
-//! Medians with their range. A ratio is taken round by round, so that a change of the machine's speed cancels out.
+//! Medians with their range. Ratios are computed per round, so that changes in the machine's speed cancel out.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use std::fmt;
 pub struct Spread {
     /// The lowest.
     pub min: f64,
-    /// The middle one; of an even number of figures, the lower of the middle two.
+    /// The middle one; for an even number of figures, the lower of the middle two.
     pub median: f64,
     /// The highest.
     pub max: f64,
 }
 
 impl Spread {
-    /// Of at least one figure.
+    /// Computes the spread of at least one figure.
     ///
     /// # Panics
-    /// If there is no figure.
+    /// If there are no figures.
     pub fn of(figures: impl IntoIterator<Item = f64>) -> Self {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);

@@ -1,5 +1,5 @@
-//! The peer in Rust as one would write it in an afternoon: `aws_lambda_events`, `serde_json::Value`, a loop over the
-//! rules.
+//! The peer in Rust, as one would write it in an afternoon: `aws_lambda_events`, `serde_json::Value`, and a loop over
+//! the rules.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -62,7 +62,7 @@ impl<'a> Straightforward<'a> {
     }
 }
 
-/// The samples of a message, if it is one.
+/// The samples of a message, if it is valid.
 fn samples(message: &Value) -> Option<Vec<&Value>> {
     let samples: Vec<&Value> = match message.get("records") {
         Some(records) => records.as_array()?.iter().collect(),

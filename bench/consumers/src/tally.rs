@@ -1,33 +1,33 @@
-//! What a consumer answers: how much it read, and what it found there.
+//! The output of a consumer: how much it read, and what it found.
 
 use serde::{Deserialize, Serialize};
 
-/// The counts of one pass over a corpus. Every consumer must come to the same.
+/// The counts of one pass over a corpus, which must be the same for every consumer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Records read, malformed ones too.
+    /// Records read, including malformed ones.
     pub records: u64,
-    /// Records that are no message.
+    /// Malformed records.
     pub malformed: u64,
-    /// Rules that began to hold on a device.
+    /// Rules that started to hold on a device.
     pub alerts: u64,
-    /// Rules that held on a device and hold no more.
+    /// Rules that held on a device and no longer do.
     pub resolved: u64,
-    /// Alerts that a cooldown held back.
+    /// Alerts that were suppressed by a cooldown.
     pub suppressed: u64,
 }
 
-/// What a consumer prints, as one line of JSON.
+/// The output of a consumer, as one line of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// The counts of each pass.
     #[serde(flatten)]
     pub tally: Tally,
-    /// Processor time of all counted passes, in seconds.
+    /// The processor time of all counted passes, in seconds.
     pub cpu_s: f64,
-    /// Counted passes.
+    /// The number of counted passes.
     pub passes: u64,
-    /// Allocations in the counted passes, where they are counted.
+    /// The number of allocations in the counted passes, if they are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allocations: Option<u64>,
 }

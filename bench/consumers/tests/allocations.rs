@@ -1,7 +1,7 @@
-//! How often the hot path asks for memory once every device has been seen: from the bytes of Lambda's event to its
-//! records, through the engine, and into the delta that is committed.
+//! Counts the allocations of the hot path once every device has been seen: from the bytes of Lambda's event to its
+//! records, through the engine, to the committed delta.
 //!
-//! A record that changes no alert asks for none. What is left are a few buffers a batch, and the rows of the alerts.
+//! A record that changes no alert makes none. What remains are a few buffers per batch, and the rows of alerts.
 
 use std::alloc::System;
 
@@ -16,11 +16,11 @@ use fleetform_consumers::{
 #[global_allocator]
 static ALLOCATOR: Counting<System> = Counting(System);
 
-/// Events before anything is counted: each device has been seen about twenty times by then.
+/// The number of events before counting starts: by then, each device has been seen about twenty times.
 const UNCOUNTED: usize = 10;
 const SIZE: Size = Size { events: 15, devices: 500, ..USUAL };
 
-/// Allocations a record.
+/// Allocations per record.
 fn steady(folder: &Folder, mut pass: impl Pass) -> f64 {
     let (before, counted) = folder.corpus.events.split_at(UNCOUNTED);
     before.iter().for_each(|event| pass.event(event).expect("an event"));

@@ -1,7 +1,7 @@
-//! A cold start of `evaluate` beside a bootstrap of Node that does nothing: from starting the process to the answer to
-//! its first event, a hundred records that are registered, evaluated, packed and committed.
+//! Compares a cold start of `evaluate` with a Node bootstrap that does nothing: from starting the process to the answer
+//! to its first event, with a hundred records that are registered, evaluated, packed and committed.
 //!
-//! The services behind it answer at once, on loopback, so that what is measured is the program. Node's bootstrap only
+//! The services behind it answer immediately, on loopback, so only the program is measured. Node's bootstrap just
 //! parses the event and answers; it loads no client.
 
 use std::{
@@ -31,18 +31,18 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 
-/// Measures a cold start of `evaluate` beside Node.
+/// Measures a cold start of `evaluate` against Node.
 #[derive(Parser)]
 struct Arguments {
-    /// Cold starts of each.
+    /// Cold starts of each program.
     #[arg(long, default_value_t = 20)]
     rounds: usize,
-    /// The program of `evaluate`, as it is deployed (`cargo xtask lambda`).
+    /// The binary of `evaluate`, as it is deployed (`cargo xtask lambda`).
     #[arg(long)]
     evaluate: Utf8PathBuf,
 }
 
-/// What one cold start cost.
+/// The cost of one cold start.
 struct Cost {
     wall: Duration,
     cpu: Duration,
@@ -107,7 +107,7 @@ async fn start(function: Function, event: &Value) -> Result<Cost, Failure> {
     }
 }
 
-/// Processor time of all threads.
+/// The processor time of all threads.
 fn cpu(process: u32) -> io::Result<Duration> {
     let mut sum = 0;
     for thread in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -156,7 +156,7 @@ fn function(bootstrap: &Utf8Path, scratch: &Utf8Path, sha256: &str, services: &s
     }
 }
 
-/// Half of the records register a device, the other half are its first message.
+/// Half of the records register a device; the other half are its first message.
 fn event() -> Result<Value, Failure> {
     let size = Size { events: 1, records: RECORDS, devices: RECORDS / 2, malformed_per_mille: 0, ..USUAL };
     let mut event: Value = serde_json::from_slice(&corpus::generate(7, size).events[0])?;
@@ -172,8 +172,8 @@ fn event() -> Result<Value, Failure> {
     Ok(event)
 }
 
-/// S3, DynamoDB and Kinesis as far as `evaluate` asks them: one rule set, one shard that came from nowhere, nothing else,
-/// and every write is taken.
+/// S3, DynamoDB and Kinesis, with what `evaluate` calls: one rule set, one shard without parents, nothing else, and
+/// every write is accepted.
 async fn services(rule_set: Vec<u8>) -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

@@ -1,6 +1,6 @@
 //! Counts the resources of CloudFormation templates, YAML or JSON, and prints one number.
 //!
-//! A program of its own, because a process begins its life with the peak memory of the one that starts it: whoever
+//! This is a separate program, because a process starts with the peak memory of the one that starts it: a program that
 //! measures memory must stay small.
 
 use std::{fs, process::ExitCode};

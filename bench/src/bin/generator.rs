@@ -1,7 +1,8 @@
-//! The generator beside its peers, as whole processes: `fleetform generate` against a CDK app of as many resources,
-//! and against cfn-lint over the templates that we wrote. `cargo xtask bench generator` prepares them and runs this.
+//! Compares the generator with its peers, as whole processes: `fleetform generate` with a CDK app of the same number of
+//! resources, and with cfn-lint on the templates that it wrote. `cargo xtask bench generator` prepares the peers and
+//! runs this.
 //!
-//! Rounds are interleaved. No ratio is printed unless the peer handled exactly as many resources as ours.
+//! Rounds are interleaved. Ratios are only printed if the peer handled exactly as many resources.
 
 use std::{fs, process::Command};
 
@@ -16,10 +17,10 @@ use fleetform_bench::{
 use fleetform_tests::platforms::{self, Size};
 use serde_json::Value;
 
-/// Measures `fleetform generate` beside a CDK app and cfn-lint.
+/// Measures `fleetform generate` against a CDK app and cfn-lint.
 #[derive(Parser)]
 struct Arguments {
-    /// Counted rounds of every program, after one that is not counted.
+    /// Counted rounds of each program, after one that is not counted.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// The `fleetform` binary to measure.
@@ -31,14 +32,14 @@ struct Arguments {
     /// The cfn-lint to measure.
     #[arg(long)]
     cfn_lint: Utf8PathBuf,
-    /// The folder below which all of them write; one in memory, if this machine has it.
+    /// The folder below which all programs write; in memory by default, if this machine supports it.
     #[arg(long)]
     scratch: Option<Utf8PathBuf>,
 }
 
 impl Arguments {
-    /// A disk's file system may make a new file dearer by ten times for some minutes after others were removed, as ext4
-    /// does, and then a program that writes 1,400 files is measured by what ran before it.
+    /// After files were removed, a disk's file system such as ext4 may take ten times as long to create a file, for
+    /// some minutes. A program that writes 1,400 files would then be measured by what ran before it.
     fn scratch(&self) -> Utf8PathBuf {
         let in_memory = Utf8PathBuf::from("/dev/shm");
         let of_the_system = || std::env::temp_dir().try_into().unwrap_or_else(|_| Utf8PathBuf::from("."));
@@ -46,11 +47,11 @@ impl Arguments {
     }
 }
 
-/// One size of platform, and the peers that it is measured against.
+/// A platform size, and the peers that it is measured against.
 struct Case {
     name: &'static str,
     size: Size,
-    /// cfn-lint takes minutes on the large case, and its goal is set at the small one.
+    /// cfn-lint takes minutes for the large case, and its goal is defined for the small one.
     lint: bool,
 }
 
@@ -78,7 +79,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The platform file in the root of the repository: `check` and `generate`, where starting up is most of the time.
+/// The platform file in the root of the repository: `check` and `generate`, where most of the time is starting up.
 fn sample(arguments: &Arguments, scratch: &Utf8Path) -> Result<(), Failure> {
     let out = scratch.join("sample");
     fs::create_dir_all(&out)?;
@@ -99,7 +100,7 @@ fn sample(arguments: &Arguments, scratch: &Utf8Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs of the sample for each round: one takes milliseconds.
+/// The number of runs of the sample in each round: one takes milliseconds.
 const SAMPLE_RUNS: usize = 10;
 
 fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(), Failure> {
@@ -147,22 +148,22 @@ fn measure(arguments: &Arguments, case: &Case, scratch: &Utf8Path) -> Result<(),
     Ok(())
 }
 
-/// Where programs write: a folder for each run, and none is removed before all have run.
+/// Output folders: one for each run, and none is removed before all have run.
 struct Folders<'s> {
     scratch: &'s Utf8Path,
     made: usize,
 }
 
 impl Folders<'_> {
-    /// One that is not there yet.
+    /// A folder that does not exist yet.
     fn next(&mut self) -> Utf8PathBuf {
         self.made += 1;
         self.scratch.join(format!("out-{}", self.made))
     }
 }
 
-/// The second of two runs, one right after the other. A machine gives memory that nobody has used for some seconds back
-/// to its host, and to have it again may cost more than a program does with it.
+/// Returns the second of two consecutive runs. A machine returns memory that has been unused for some seconds to its
+/// host, and getting it back may cost more than all that a program does with it.
 fn warm<T>(mut run: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
     run()?;
     run()
@@ -177,7 +178,7 @@ fn cdk_app(arguments: &Arguments, resources: u64, out: &Utf8Path) -> Result<Cost
     Ok(run(Command::new("node").arg(app).env("RESOURCES", resources.to_string()).env("OUT_DIR", out))?)
 }
 
-/// Fails on a finding, so that what is measured is a clean run.
+/// Fails on a finding, so that only a clean run is measured.
 fn lint(arguments: &Arguments, templates: &[Utf8PathBuf]) -> Result<Cost, Failure> {
     Ok(run(Command::new(&arguments.cfn_lint).args(["--regions", "us-east-1", "--"]).args(templates))?)
 }
@@ -207,7 +208,7 @@ fn count(templates: &[Utf8PathBuf]) -> Result<u64, Failure> {
     Ok(text(Command::new(program).args(templates))?.parse()?)
 }
 
-/// The one that is installed, whatever was asked for.
+/// The version that is installed, whichever was requested.
 fn cdk_version(arguments: &Arguments) -> Result<String, Failure> {
     let package = arguments.cdk.join("node_modules/aws-cdk-lib/package.json");
     let package: Value = serde_json::from_str(&fs::read_to_string(package)?)?;

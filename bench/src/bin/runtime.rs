@@ -1,7 +1,8 @@
-//! The runtime beside its peers, on the same events: records per second of processor time, and what they grow with.
+//! Compares the runtime with its peers on the same events: records per second of processor time, and what they depend
+//! on.
 //!
-//! Rounds are interleaved: every consumer runs once in each. No ratio is printed unless all consumers of a case came
-//! to the same counts.
+//! Rounds are interleaved: each consumer runs once per round. Ratios are only printed if all consumers of a case have
+//! the same counts.
 
 use std::{
     fs,
@@ -18,19 +19,19 @@ use fleetform_consumers::{
     tally::{Answer, Tally},
 };
 
-/// Measures the runtime beside Node, Python and straightforward Rust.
+/// Measures the runtime against Node, Python and straightforward Rust.
 #[derive(Parser)]
 struct Arguments {
-    /// Rounds of every consumer.
+    /// Rounds of each consumer.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where the events are made from.
+    /// The seed for the events.
     #[arg(long, default_value_t = 20_260_131)]
     seed: u64,
     /// The Rust consumers (`cargo build --release -p fleetform-consumers`).
     #[arg(long, default_value = "target/release/fleetform-consumers")]
     consumers: Utf8PathBuf,
-    /// The cases to run; all if none is named.
+    /// The cases to run; all by default.
     #[arg(long, value_delimiter = ',')]
     cases: Vec<Cases>,
 }
@@ -39,15 +40,15 @@ struct Arguments {
 enum Cases {
     /// Every consumer at 10, 100, 1,000 and 10,000 rules.
     Peers,
-    /// Ours at 1 to 10,000 rules.
+    /// fleetform at 1 to 10,000 rules.
     Rules,
-    /// Ours at 1,000 to 1,000,000 devices.
+    /// fleetform at 1,000 to 1,000,000 devices.
     Devices,
-    /// Ours with malformed records and with batched samples.
+    /// fleetform with malformed records and with batched samples.
     Messages,
 }
 
-/// Who reads the events.
+/// The consumers of the events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Consumer {
     Evaluate,
@@ -70,7 +71,7 @@ impl Consumer {
         }
     }
 
-    /// The limit reads and evaluates nothing, so that only some of its counts mean something.
+    /// The limit only reads and evaluates nothing, so only some of its counts are meaningful.
     const fn evaluates(self) -> bool {
         match self {
             Self::Limit => false,
@@ -78,7 +79,7 @@ impl Consumer {
         }
     }
 
-    /// Passes that take about the same time as those of the others.
+    /// The number of passes that takes about as long as those of the others.
     const fn passes(self, rules: usize) -> u64 {
         match self {
             Self::Evaluate | Self::Commit | Self::Limit => 10,
@@ -135,7 +136,7 @@ fn main() -> Result<(), Failure> {
     }
     if wanted(Cases::Devices) {
         let of = |devices: usize| {
-            // Every device is seen about four times.
+            // Every device appears about four times.
             let size = Size { devices, events: (devices / 250).clamp(40, 400), ..USUAL };
             Setting::new(format!("{devices} devices"), size, 100)
         };
@@ -157,7 +158,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Every consumer on the same events.
+/// Runs every consumer on the same events.
 fn peers(arguments: &Arguments, corpus: &Utf8Path) -> Result<(), Failure> {
     folder::write(corpus.as_std_path(), arguments.seed, USUAL, 1)?;
     let bytes = fs::metadata(corpus.join("events.bin"))?.len() as usize / (USUAL.events * USUAL.records);
@@ -169,7 +170,7 @@ fn peers(arguments: &Arguments, corpus: &Utf8Path) -> Result<(), Failure> {
         folder::write_rules(corpus.as_std_path(), rules)?;
         let mut consumers =
             vec![Consumer::Evaluate, Consumer::Commit, Consumer::Limit, Consumer::Straightforward, Consumer::Node];
-        // Minutes of Python show nothing that its figures at fewer rules do not.
+        // Minutes of Python show nothing new beyond its figures for fewer rules.
         if rules <= 1_000 {
             consumers.push(Consumer::Python);
         }
@@ -195,7 +196,7 @@ fn peers(arguments: &Arguments, corpus: &Utf8Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One column of a table of growth.
+/// One column in a table of growth.
 #[derive(Clone)]
 struct Setting {
     name: String,
@@ -213,7 +214,7 @@ impl Setting {
     }
 }
 
-/// Ours at several sizes, the first of which the others are compared with.
+/// Runs fleetform at several sizes, and compares the others with the first.
 fn growth(
     arguments: &Arguments,
     scratch: &Utf8Path,
@@ -257,7 +258,7 @@ fn growth(
     Ok(())
 }
 
-/// The counts that all consumers came to in all rounds.
+/// The counts, which must be the same for all consumers in all rounds.
 fn agree(consumers: &[Consumer], rounds: &[Vec<Answer>]) -> Result<Tally, Failure> {
     let counts = rounds[0][0].tally;
     for (consumer, answer) in rounds.iter().flat_map(|round| consumers.iter().zip(round)) {
@@ -279,9 +280,9 @@ fn words(counts: &Tally) -> String {
     )
 }
 
-/// What a batch costs beyond its evaluation: its delta packed, hashed and handed over.
+/// The cost of a batch beyond its evaluation: packing, hashing and handing over its delta.
 fn packing(rounds: &[Vec<Answer>]) {
-    // The first two are ours, without and with the commit.
+    // The first two are fleetform, without and with the commit.
     let packing = Spread::of(rounds.iter().map(|round| speed_ratio(&round[0], &round[1]) - 1.0));
     println!("  packing and committing takes {packing} of the time of reading and evaluating");
 }

@@ -8,13 +8,13 @@ use crate::{
     folder::{self, DEFAULT_OUT},
     input::{self, File},
     platform_files::PlatformFiles,
-    terminal::{Stop, print, tell},
+    terminal::{Stop, counted, print, tell, tell_raw},
 };
 
 /// Find every mistake in a platform file
 ///
-/// The files `*.test.toml` beside it are checked in the same run, against the environment of `--env` or the file's default,
-/// as `test` reads them.
+/// The files `*.test.toml` next to it are checked in the same run, against the environment of `--env` or the file's
+/// default environment, as `test` reads them.
 #[derive(Args, Debug)]
 pub(crate) struct Check {
     #[command(flatten)]
@@ -22,22 +22,22 @@ pub(crate) struct Check {
     /// Fail unless the file has this environment; all of them are checked in any case
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
-    /// The folder that was generated before, whose readings keep their types [default: `out` beside the file]
+    /// The folder that was generated before, whose readings keep their types [default: `out` next to the file]
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
     /// How problems are written: `full` and `concise` to standard error, the others to standard output
     #[arg(long, value_enum, default_value_t = FormatName::Full)]
     format: FormatName,
-    /// Let a warning fail the command as an error does
+    /// Treat warnings as errors
     #[arg(long)]
     deny_warnings: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatName {
-    /// With the text around each place
+    /// With the source around each problem
     Full,
-    /// A line each
+    /// One line each
     Concise,
     /// One JSON document
     Json,
@@ -68,7 +68,7 @@ impl Check {
         let report = files.report(&checked, self.format.into());
         match self.format {
             FormatName::Full | FormatName::Concise if report.is_empty() => {}
-            FormatName::Full | FormatName::Concise => tell(report.trim_end()),
+            FormatName::Full | FormatName::Concise => tell_raw(report.trim_end()),
             FormatName::Json | FormatName::Github | FormatName::Sarif => print(&report)?,
         }
         let errors = checked.diagnostics().filter(|diagnostic| diagnostic.is_error()).count();
@@ -82,9 +82,5 @@ impl Check {
 }
 
 fn count(number: usize, what: &str) -> String {
-    match number {
-        0 => format!("no {what}s"),
-        1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
-    }
+    if number == 0 { format!("no {what}s") } else { counted(number, what) }
 }

@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
 use super::Arguments;
-use crate::terminal::{Stop, print};
+use crate::terminal::{Stop, print_raw};
 
 /// Print a script that completes this command's arguments
 ///
@@ -21,6 +21,6 @@ impl Completions {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
-        print(&String::from_utf8_lossy(&script))
+        print_raw(&String::from_utf8_lossy(&script))
     }
 }

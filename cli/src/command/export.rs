@@ -10,7 +10,7 @@ use crate::{
     found::{self, Sought},
     function::Function,
     input::{self, DEFAULT_FILE},
-    terminal::{Stop, tell},
+    terminal::{Stop, counted, tell},
 };
 
 const SOUGHT: Sought = Sought {
@@ -20,22 +20,22 @@ const SOUGHT: Sought = Sought {
     output: "ExportFunctionName",
 };
 
-/// Export days of samples now, which the schedule would export later or has exported
+/// Export days of samples now, ahead of the schedule or again
 ///
-/// A day is exported once more where the table has samples of it that no earlier export has. Days that are not over, or
-/// whose late samples have not had their time, have none. What breaks off can be begun again.
+/// A day is exported again if the table has samples of it that no earlier export contains. Days that are not over, or
+/// whose late samples may still arrive, are not exported. An export that was interrupted can be started again.
 #[derive(Args, Debug)]
 pub(crate) struct Export {
-    /// The first day of UTC, as in 2026-01-31
+    /// The first day, in UTC, as in 2026-01-31
     #[arg(long, value_name = "DAY")]
     from: Date,
-    /// The last day; unless given, the first one
+    /// The last day; defaults to the first
     #[arg(long, value_name = "DAY")]
     to: Option<Date>,
-    /// The function `export`; unless given, the one that the environment's stack made
+    /// The function `export`; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
@@ -50,7 +50,7 @@ struct Event {
     to: String,
 }
 
-/// What the function says it did.
+/// The function's report.
 #[derive(Clone, Copy, Default, Deserialize)]
 struct Done {
     exported: u64,
@@ -69,11 +69,11 @@ impl Export {
         found::wait(async {
             let function = Function::open(platform, &SOUGHT, self.function.as_deref()).await?;
             let mut all = Done::default();
-            // A day at a time: each has the time that an invocation has.
+            // One day per invocation: each has the whole time-out.
             for day in self.from.series(jiff::Span::new().days(1)).take_while(|day| *day <= to) {
                 let done = export(&function, day).await?;
                 if done.exported > 0 {
-                    tell(format_args!("{day}: {} samples", done.samples));
+                    tell(format_args!("{day}: {}", counted(done.samples, "sample")));
                 }
                 all.exported += done.exported;
                 all.samples += done.samples;
@@ -81,7 +81,10 @@ impl Export {
             }
             let Done { exported, samples, removed } = all;
             tell(format_args!(
-                "{samples} samples of {exported} days of zones were exported; {removed} rows left the table"
+                "exported {} of {}; removed {} from the table",
+                counted(samples, "sample"),
+                counted(exported, "zone day"),
+                counted(removed, "row")
             ));
             Ok(())
         })
@@ -93,7 +96,7 @@ async fn export(function: &Function, day: Date) -> Result<Done, Stop> {
     loop {
         match function.invoke::<Done>(&Event { from: day.to_string(), to: day.to_string() }).await? {
             Ok(done) => return Ok(done),
-            // What was done is kept, and the next one goes on.
+            // What was done is kept, and the next invocation continues.
             Err(failure) if failure.kind == "unfinished" => tell(format_args!("{day}: {}", failure.message)),
             Err(failure) => return Err(failure.stop()),
         }

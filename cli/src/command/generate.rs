@@ -7,25 +7,26 @@ use fleetform_generator::{Selection, render};
 use crate::{
     folder::{self, Changes, DEFAULT_OUT},
     input::{self, DEFAULT_FILE, File},
+    out_file,
     platform_files::PlatformFiles,
-    terminal::{Stop, print, tell},
+    terminal::{Stop, counted, print, tell},
 };
 
 /// Write stacks, policies, rule sets, scripts and contracts
 ///
-/// Reads the platform file and the tests beside it as `check` does. Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
+/// Reads the platform file and the tests next to it as `check` does. Prints each file that changes: `[+]` new, `[~]` changed, `[-]` removed. Files that fleetform did not write are never
 /// changed or removed, and a run that is killed or cannot write leaves the folder as it was.
 #[derive(Args, Debug)]
 pub(crate) struct Generate {
     #[command(flatten)]
     file: File,
-    /// Write only this environment, and what all of them share
+    /// Write only this environment, and what all environments share
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The folder to write
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUT, value_parser = out_file::path)]
     out: Utf8PathBuf,
-    /// Write nothing; fail if the folder is not as it would be written
+    /// Write nothing; fail if the folder is not up to date
     #[arg(long)]
     check: bool,
 }
@@ -33,7 +34,7 @@ pub(crate) struct Generate {
 impl Generate {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let files = PlatformFiles::read(&self.file.file)?;
-        let (project, ..) = files.sound(&folder::earlier(&self.out), self.env.as_deref())?;
+        let (project, ..) = files.sound(&folder::earlier(&self.out), self.env.as_deref(), false)?;
         let selection = match &self.env {
             Some(name) => Selection::Only(input::environment(&project, name)?),
             None => Selection::All,
@@ -83,10 +84,11 @@ impl Generate {
             return Ok(());
         }
         tell(format_args!(
-            "{} is not what {} generates: {} files differ",
+            "{} is not what {} generates: {} {}",
             self.out,
             self.file.file,
-            changes.files.len()
+            counted(changes.files.len(), "file"),
+            if changes.files.len() == 1 { "differs" } else { "differ" }
         ));
         let mut command = "fleetform generate".to_owned();
         if self.file.file != DEFAULT_FILE {

@@ -12,7 +12,7 @@ use crate::{
 /// The file to start from.
 const STARTER: &str = include_str!("starter.toml");
 
-/// Write a small platform file to start from
+/// Write a small platform file to start with
 #[derive(Args, Debug)]
 pub(crate) struct Init {
     #[command(flatten)]
@@ -28,11 +28,13 @@ impl Init {
             .open(path)
             .and_then(|mut file| file.write_all(STARTER.as_bytes()));
         written.map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Stop::bad_input(format_args!("`{path}` exists and is left as it is"))
-                .help("name another file: fleetform init FILE"),
+            ErrorKind::AlreadyExists => {
+                Stop::bad_input(format_args!("`{path}` already exists")).help("name another file: fleetform init FILE")
+            }
             _ => Stop::bad_input(format_args!("cannot write `{path}`: {error}")),
         })?;
-        tell(format_args!("wrote {path}\nnext: set the account and the contact in it, then run `fleetform generate`"));
+        tell(format_args!("wrote {path}"));
+        tell("next: set the account and the contact in it, then run `fleetform generate`");
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ use crate::terminal::Stop;
     name = "fleetform",
     version,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 fine, 1 differences or failures were found, 2 an argument or a file cannot be used."
+    after_help = "Exit codes: 0 success, 1 differences or failures were found, 2 an argument or a file cannot be used."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]

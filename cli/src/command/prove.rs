@@ -11,15 +11,15 @@ use crate::{
 
 /// Prove that no device can speak for another
 ///
-/// Makes a table of what a device of each type may do and what it must not, from the platform file alone: connecting as
-/// another, its own topics and those of others, wildcards, shadows, jobs, wills, retained messages, topics of AWS. Each case is
-/// put to the IoT policies as they are generated, by the rules of AWS IoT, and so are the two audits that Device Defender
-/// makes of policies. Fails if a case does not end as it must, and names it.
+/// Derives from the platform file alone what a device of each type may do and what it must not: connecting as another
+/// device, its own topics and those of others, wildcards, shadows, jobs, wills, retained messages, topics of AWS.
+/// Evaluates each case against the generated IoT policies, by the rules of AWS IoT, and runs the two policy audits of
+/// Device Defender. Fails if a case has the wrong outcome, and names it.
 #[derive(Args, Debug)]
 pub(crate) struct Prove {
     #[command(flatten)]
     file: File,
-    /// The environment; unless given, all of them
+    /// The environment; defaults to all of them
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// How the proof is written
@@ -29,7 +29,7 @@ pub(crate) struct Prove {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatName {
-    /// A table for each environment, and a line for each case that does not end as it must
+    /// A table for each environment, and a line for each case with the wrong outcome
     Text,
     /// One JSON document with every case
     Json,
@@ -50,7 +50,7 @@ impl Prove {
         if wrong.is_empty() {
             return Ok(());
         }
-        tell(format_args!("error: not proved for {}", wrong.join(", ")));
+        tell(format_args!("error: the proof fails for {}", wrong.join(", ")));
         Err(Stop::found())
     }
 }

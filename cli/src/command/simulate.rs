@@ -17,59 +17,61 @@ use crate::mqtt;
 use crate::{deployed, live, sender};
 use crate::{
     input::{self, File},
-    terminal::{Stop, tell},
+    out_file::{self, unwritable},
+    terminal::{Stop, counted, tell},
 };
 
-/// When a run begins unless it is said, a Monday: the moment at which tests of rules begin.
+/// The default start of a run, a Monday: the moment at which rule tests start.
 const START: &str = "2026-01-05T12:00:00Z";
 
 /// The longest run.
 const LENGTH_MAX: Millis = Millis::from_secs(365 * 86_400);
 
-/// How often progress is told, as a part of the run.
+/// How many times progress is reported during a run.
 const PROGRESS_STEPS: f64 = 20.0;
 
 /// Write what a fleet of simulated devices would send
 ///
-/// Makes devices as the platform file counts them, and writes the records that the topic rules would put on the telemetry
-/// stream, one a line: first the devices' registrations, then every message in the order in which it arrives. The same
-/// arguments give the same bytes. `fleetform explain --log` reads them. With `--live` they go onto the stream of a deployed
-/// platform instead, as time passes, and with `--mqtt` to a message broker, each from a connection of its own.
+/// Creates as many devices as the platform file states, and writes the records that the topic rules would put on the
+/// telemetry stream, one per line: first the devices' registrations, then every message in the order of arrival. The
+/// same arguments give the same bytes. `fleetform explain --log` reads them. With `--live` the records go onto the
+/// stream of a deployed platform instead, in real time, and with `--mqtt` to a message broker, over one connection per
+/// device.
 #[derive(Args, Debug)]
 pub(crate) struct Simulate {
     #[command(flatten)]
     file: File,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// How long the devices send
     #[arg(long = "for", value_name = "DURATION", default_value = "10m", value_parser = length)]
     length: Millis,
-    /// When they begin; with `--live` and `--mqtt` it is now
+    /// When they start; with `--live` and `--mqtt` it is now
     #[arg(long, value_name = "RFC3339", default_value = START, value_parser = moment)]
     start: Timestamp,
-    /// What all that is left to chance follows from
+    /// Seed for everything random
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-    /// Devices of each type in each zone, in the place of the platform file's `count`
+    /// Devices of each type in each zone, instead of the platform file's `count`
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     per_zone: Option<u32>,
-    /// How the devices behave, with shares: `steady=9,malformed=1`. There are steady, daily, step, drift, stuck, burst,
-    /// silence, skew, duplicates, disorder and malformed; unless given, a mix of all
+    /// How the devices behave, with shares: `steady=9,malformed=1`. The profiles are steady, daily, step, drift, stuck,
+    /// burst, silence, skew, duplicates, disorder and malformed; defaults to a mix of all
     #[arg(long, value_name = "PROFILES")]
     profiles: Option<Mix>,
-    /// What the devices are called, with `{type}`, `{zone}` and the device's number of so many digits or more, `{n:WIDTH}`
+    /// Names of the devices, with `{type}`, `{zone}` and the device's number, padded with zeros to a width: `{n:WIDTH}`
     #[arg(long, value_name = "TEMPLATE", default_value = "sim-{n:5}", value_parser = NameTemplate::parse)]
     name: NameTemplate,
-    /// The file to write; unless given, standard output
-    #[arg(long, value_name = "FILE")]
+    /// The file to write; defaults to standard output
+    #[arg(long, value_name = "FILE", value_parser = out_file::path)]
     out: Option<Utf8PathBuf>,
-    /// Register the devices on the deployed platform's telemetry stream, and put each message there when its time comes
+    /// Register the devices on the deployed platform's telemetry stream, and put each message there at its time
     #[cfg(feature = "aws")]
     #[arg(long, conflicts_with_all = ["out", "start"])]
     #[cfg_attr(feature = "mqtt", arg(conflicts_with = "mqtt"))]
     live: bool,
-    /// The stream; unless given, the one that the environment's stack made
+    /// The stream; defaults to the one of the environment's stack
     #[cfg(feature = "aws")]
     #[arg(long, value_name = "NAME", requires = "live")]
     stream: Option<String>,
@@ -108,7 +110,7 @@ impl Simulate {
         let by_profile = count_profiles(fleet.devices());
         #[cfg(feature = "mqtt")]
         if self.mqtt.is_given() {
-            // The devices are the same whenever they begin.
+            // The devices are the same whenever they start.
             let fleet_at =
                 |start| Fleet::new(&rules, &groups, self.options(platform, start)).expect("names are checked");
             return self.mqtt.run(platform, fleet.devices(), self.seed, fleet_at, &by_profile);
@@ -120,20 +122,20 @@ impl Simulate {
             let records = keys.zip(registrations).map(|(key, data)| sender::Record { key, data }).collect();
             let sent = live::send(platform, self.stream.as_deref(), &mut fleet, records)?;
             tell(format_args!(
-                "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
-                sent.messages, sent.samples, sent.malformed
+                "{} sent {} with {}; {} of the messages are malformed",
+                counted(devices, "device"),
+                counted(sent.messages, "message"),
+                counted(sent.samples, "sample"),
+                sent.malformed
             ));
             tell(format_args!("profiles: {by_profile}"));
             let late = sent.latest_ms as f64 / 1_000.0;
-            tell(format_args!(
-                "records refused and put again: {}; the latest message was {late:.1} s late",
-                sent.retried
-            ));
+            tell(format_args!("records retried: {}; the latest message was {late:.1} s late", sent.retried));
             return Ok(());
         }
         let written = match &self.out {
             None => match write(&mut fleet, &registrations, &mut BufWriter::new(io::stdout().lock())) {
-                // A reader that has gone away wants no more of it.
+                // A reader that has closed the pipe is not a failure.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
                 result => {
                     result.map_err(|error| Stop::failed(format_args!("cannot write to standard output: {error}")))?
@@ -142,8 +144,11 @@ impl Simulate {
             Some(path) => to_file(path, &self.file.file, &mut fleet, &registrations)?,
         };
         tell(format_args!(
-            "{devices} devices sent {} messages with {} samples; {} of the messages are malformed",
-            written.messages, written.samples, written.malformed
+            "{} sent {} with {}; {} of the messages are malformed",
+            counted(devices, "device"),
+            counted(written.messages, "message"),
+            counted(written.samples, "sample"),
+            written.malformed
         ));
         tell(format_args!("profiles: {by_profile}"));
         Ok(())
@@ -160,7 +165,7 @@ impl Simulate {
         }
     }
 
-    /// How many devices there are of which type in which zone.
+    /// The number of devices of each type in each zone.
     fn groups(&self, platform: &Platform) -> Result<Vec<Group>, Stop> {
         let mut groups = Vec::new();
         for (device_type, described) in &platform.device_types {
@@ -173,16 +178,18 @@ impl Simulate {
         let devices: u64 = groups.iter().map(|group| u64::from(group.count)).sum();
         if devices == 0 {
             return Err(Stop::bad_input("no device type has a `count`, so there are no devices to simulate")
-                .help("say how many there are in each zone: fleetform simulate --per-zone 10"));
+                .help("give their number in each zone: fleetform simulate --per-zone 10"));
         }
         if devices > DEVICES_MAX {
-            return Err(Stop::bad_input(format_args!("{devices} devices are too many: there may be {DEVICES_MAX}"))
-                .help("simulate fewer with --per-zone"));
+            return Err(Stop::bad_input(format_args!(
+                "{devices} devices are too many: at most {DEVICES_MAX} can be simulated"
+            ))
+            .help("simulate fewer with --per-zone"));
         }
         Ok(groups)
     }
 
-    /// When the run begins: now, if a deployed platform is to see it.
+    /// When the run starts: now, if a deployed platform sees it.
     fn begin(&self, platform: &Platform) -> Result<Timestamp, Stop> {
         let environment = &platform.environment;
         if self.is_seen() && environment.protect {
@@ -190,7 +197,7 @@ impl Simulate {
                 "environment `{}` is protected, and simulated devices would raise alerts there",
                 environment.id
             ))
-            .help("name an environment that is not, with --env"));
+            .help("choose an unprotected environment with --env"));
         }
         #[cfg(feature = "aws")]
         if self.live {
@@ -199,7 +206,7 @@ impl Simulate {
         Ok(self.start)
     }
 
-    /// Whether what devices send may come to a deployed platform.
+    /// Whether messages may reach a deployed platform.
     fn is_seen(&self) -> bool {
         let seen: &[bool] = &[
             #[cfg(feature = "aws")]
@@ -210,7 +217,7 @@ impl Simulate {
         seen.contains(&true)
     }
 
-    /// The records that register the devices, checked as any device's are.
+    /// The records that register the devices, checked like those of real devices.
     fn registrations(&self, platform: &Platform, fleet: &Fleet<'_>, start: Timestamp) -> Result<Vec<Vec<u8>>, Stop> {
         let revision = u64::try_from(start.0).unwrap_or_default();
         let registrations = fleet.devices().iter().map(|device| {
@@ -219,7 +226,7 @@ impl Simulate {
                 .map(|registration| registration.record(revision, start))
                 .map_err(|errors| {
                     let error = errors.first().expect("there is no failure without an error");
-                    Stop::bad_input(error).help("choose names that fit with --name, such as SN-{n:6}")
+                    Stop::bad_input(error).help("choose matching names with --name, such as SN-{n:6}")
                 })
         });
         registrations.collect()
@@ -235,7 +242,7 @@ fn count_profiles(devices: &[Member]) -> String {
     counts.join(", ")
 }
 
-/// Writes a file whole, or leaves what is there.
+/// Writes a file atomically: an earlier one stays until the new one is complete.
 fn to_file(
     path: &Utf8Path,
     platform: &Utf8Path,
@@ -245,17 +252,11 @@ fn to_file(
     if path.canonicalize().is_ok_and(|path| platform.canonicalize().is_ok_and(|platform| platform == path)) {
         return Err(Stop::bad_input(format_args!("`{path}` is the platform file")).help("name another file to write"));
     }
-    let unwritable = |error: io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
-    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // A log is no secret: it may be read by whoever the user's mask lets read a new file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder).map_err(unwritable)?;
+    let file = out_file::create(path)?;
     let mut output = BufWriter::new(&file);
-    let written = write(fleet, registrations, &mut output).map_err(unwritable)?;
+    let written = write(fleet, registrations, &mut output).map_err(|error| unwritable(path, &error))?;
     drop(output);
-    file.persist(path).map_err(|error| unwritable(error.error))?;
+    file.persist(path).map_err(|error| unwritable(path, &error.error))?;
     Ok(written)
 }
 

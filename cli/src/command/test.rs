@@ -12,13 +12,13 @@ use crate::{
 
 /// Run the tests of the rules
 ///
-/// Runs every `[[tests]]` of the platform file and of the files `*.test.toml` beside it on the engine that evaluates the
-/// stream, in virtual time. A rule without a test is named in a warning.
+/// Runs every `[[tests]]` of the platform file and of the files `*.test.toml` next to it on the engine that evaluates
+/// the stream, in virtual time. Rules without a test are listed in a warning.
 #[derive(Args, Debug)]
 pub(crate) struct Test {
     #[command(flatten)]
     file: File,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// Run only tests whose name or rule contains this text
@@ -34,9 +34,9 @@ pub(crate) struct Test {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum FormatName {
-    /// A line for each test, and the timeline of one that failed
+    /// One line per test, with the timeline of each failed test
     Full,
-    /// One JSON document, with every step of every test
+    /// One JSON document, with every step of every test; of files with errors, the document of `check`
     Json,
     /// JUnit XML
     Junit,
@@ -46,7 +46,8 @@ impl Test {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let environment = self.env.as_deref();
         let files = PlatformFiles::read(&self.file.file)?;
-        let (project, own, beside) = files.sound(&Earlier::default(), environment)?;
+        let (project, own, beside) =
+            files.sound(&Earlier::default(), environment, matches!(self.format, FormatName::Json))?;
         let platform = input::platform(&project, environment)?;
         let own = TestFile { tests: platform.tests.clone(), ..own };
         let files = std::iter::once(own).chain(beside).collect();
@@ -63,7 +64,7 @@ impl Test {
         }
         let untested: Vec<String> = results.untested.iter().map(|rule| format!("`{rule}`")).collect();
         if !untested.is_empty() {
-            tell(format_args!("warning: without a test: {}", untested.join(", ")));
+            tell(format_args!("warning: no test for {}", untested.join(", ")));
         }
         let is_covered = untested.is_empty() || !self.require_coverage;
         if results.is_good() && is_covered { Ok(()) } else { Err(Stop::found()) }

@@ -11,14 +11,17 @@ use fleetform_generator::{MANIFEST, Manifest, Tree, sha256};
 use super::DEFAULT_OUT;
 use crate::terminal::Stop;
 
-/// What is to become of one file.
+/// How the line starts that git puts before the first side of a conflict.
+const CONFLICT: &[u8] = b"<<<<<<< ";
+
+/// What happens to one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It is written for the first time.
     New,
     /// It is written again.
     Changed,
-    /// It is removed: an earlier run wrote it, and it is generated no more.
+    /// It is removed: an earlier run wrote it, and it is no longer generated.
     Removed,
 }
 
@@ -32,14 +35,14 @@ impl fmt::Display for Change {
     }
 }
 
-/// What brings a folder to a rendering.
+/// The changes that turn a folder into a rendering.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// What becomes of each file that does not stay as it is.
+    /// What happens to each file that changes.
     pub(crate) files: BTreeMap<Utf8PathBuf, Change>,
-    /// Files that an earlier run wrote, that are generated no more, and that somebody has changed since.
+    /// Files that an earlier run wrote, that are no longer generated, and that were edited since.
     pub(crate) left: Vec<Utf8PathBuf>,
-    /// Files that an earlier run wrote, that somebody has changed since, and that are written again.
+    /// Files that an earlier run wrote, that were edited since, and that are written again.
     pub(crate) edited: Vec<Utf8PathBuf>,
     /// Names that this or an earlier rendering has directly in the folder.
     pub(super) top_level: BTreeSet<String>,
@@ -52,18 +55,16 @@ impl Changes {
     }
 }
 
-/// Compares a folder with a rendering. Ends the command where something stands in the way: a link, or a file that
-/// fleetform did not write.
+/// Compares a folder with a rendering. Ends the command if something is in the way: a link, or a file that fleetform
+/// did not write.
 pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     let is_there = is_folder(out)?;
     let earlier = manifest(out, Utf8Path::new(MANIFEST))?;
     if earlier.as_ref().is_some_and(|manifest| manifest.rule_set.is_some()) {
         // Taken for what environments share, it would have all of the environment's files removed.
         let above = out.parent().filter(|above| !above.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-        return Err(Stop::bad_input(format_args!(
-            "`{out}` is the folder of one environment, which has a part in `{above}`"
-        ))
-        .help(format_args!("generate with --out {above}, or into another folder")));
+        return Err(Stop::bad_input(format_args!("`{out}` is the folder of one environment, and part of `{above}`"))
+            .help(format_args!("generate with --out {above}, or into another folder")));
     }
     let earlier = earlier.map(|manifest| manifest.environments).unwrap_or_default();
     let top_level: BTreeSet<String> = top_level(tree).map(str::to_owned).chain(earlier).collect();
@@ -72,11 +73,11 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
     }
     let owned = owned(out, tree)?;
     let mut changes = Changes { top_level, ..Changes::default() };
-    // In the order of paths, so that nobody has to look for where each belongs.
+    // In the order of paths, which makes building the map cheap.
     let mut files = Vec::new();
     let mut foreign = Vec::new();
     for (path, bytes) in tree.iter() {
-        // Where there is no folder, nobody need be asked for each of its files.
+        // Without the folder there is no need to look for each of its files.
         match if is_there { content(out, path)? } else { None } {
             None => files.push((path.to_owned(), Change::New)),
             Some(found) if found == bytes => {}
@@ -110,7 +111,7 @@ pub(crate) fn compare(out: &Utf8Path, tree: &Tree) -> Result<Changes, Stop> {
 }
 
 /// What earlier runs wrote, with the hash where the manifest gives one: what environments share, what belongs to the
-/// environments that are rendered now, and what belongs to those that the platform file has no more.
+/// environments that are rendered now, and what belongs to those that the platform file no longer has.
 fn owned(out: &Utf8Path, tree: &Tree) -> Result<BTreeMap<Utf8PathBuf, Option<String>>, Stop> {
     let mut owned = BTreeMap::new();
     let Some(shared) = manifest(out, Utf8Path::new(MANIFEST))? else { return Ok(owned) };
@@ -133,8 +134,20 @@ fn owned(out: &Utf8Path, tree: &Tree) -> Result<BTreeMap<Utf8PathBuf, Option<Str
     Ok(owned)
 }
 
+/// The manifest at a path, or none if there is no file. Ends the command if the file is not a manifest: without one,
+/// everything in the folder would count as foreign.
 fn manifest(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Manifest>, Stop> {
-    Ok(content(out, path)?.as_deref().and_then(Manifest::parse))
+    let Some(bytes) = content(out, path)? else { return Ok(None) };
+    Manifest::parse(&bytes).map(Some).ok_or_else(|| {
+        let path = out.join(path);
+        if bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(CONFLICT)) {
+            Stop::bad_input(format_args!("cannot read `{path}`: it has the conflict markers of a merge"))
+                .help(format_args!("restore it from either side of the merge, or delete `{out}`; then generate again"))
+        } else {
+            Stop::bad_input(format_args!("cannot read `{path}`: it is not a manifest of this version of fleetform"))
+                .help("restore it as it was last committed, or generate into another folder with --out")
+        }
+    })
 }
 
 /// The names that a rendering has directly in its folder.
@@ -142,7 +155,7 @@ fn top_level(tree: &Tree) -> impl Iterator<Item = &str> {
     tree.iter().filter_map(|(path, _)| path.components().next()).map(|component| component.as_str())
 }
 
-/// A file's bytes, or none where there is no file. The way to it has been searched for links.
+/// The bytes of a file, or none if there is no file. The path to it has been checked for links.
 fn content(out: &Utf8Path, path: &Utf8Path) -> Result<Option<Vec<u8>>, Stop> {
     let path = out.join(path);
     match fs::read(&path) {
@@ -158,19 +171,19 @@ fn is_folder(out: &Utf8Path) -> Result<bool, Stop> {
         Ok(found) if found.is_symlink() => Err(is_link(out)),
         Ok(found) if found.is_dir() => Ok(true),
         Ok(_) => Err(Stop::bad_input(format_args!("`{out}` is not a folder"))
-            .help(format_args!("name a folder with --out; without it, `{DEFAULT_OUT}` is written"))),
+            .help(format_args!("give a folder with --out; the default is `{DEFAULT_OUT}`"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Stop::bad_input(format_args!("cannot read `{out}`: {error}"))),
     }
 }
 
 fn is_link(path: &Utf8Path) -> Stop {
-    Stop::bad_input(format_args!("`{path}` is a symbolic link, and nothing is written through one"))
+    Stop::bad_input(format_args!("`{path}` is a symbolic link, and fleetform does not write through links"))
         .help("remove it, or generate into another folder with --out")
 }
 
-/// Ends the command if something directly in a folder, or anywhere below what this or an earlier rendering has directly in
-/// it, is a symbolic link.
+/// Ends the command if something directly in a folder, or anywhere below what this or an earlier rendering has directly
+/// in it, is a symbolic link.
 fn refuse_links(out: &Utf8Path, searched: &BTreeSet<String>) -> Result<(), Stop> {
     let mut folders = vec![out.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -1,4 +1,4 @@
-//! What an output folder says of the tables that were deployed from it.
+//! What an output folder shows of the tables that were deployed from it.
 
 use std::{fs, io};
 
@@ -8,8 +8,8 @@ use fleetform_generator::{Earlier, MANIFEST, RULE_SET};
 
 use crate::terminal::tell;
 
-/// The columns that the environments of a folder have. Where there is no folder, there are none. What cannot be read is
-/// told and left out, since a command that mends it must be able to run; the deployment looks at the table itself.
+/// The columns that the environments of a folder have; none if there is no folder. What cannot be read is reported and
+/// left out, so that the command that fixes it can run; the deployment looks at the table itself.
 pub(crate) fn earlier(out: &Utf8Path) -> Earlier {
     let mut earlier = Earlier::default();
     let Ok(entries) = out.read_dir_utf8() else { return earlier };
@@ -24,10 +24,10 @@ pub(crate) fn earlier(out: &Utf8Path) -> Earlier {
         let added = read.and_then(|bytes| earlier.add(entry.file_name(), &bytes).map_err(|error| error.to_string()));
         if let Err(error) = added {
             tell(format_args!(
-                "warning: cannot read `{path}`: {error}; so readings are not compared with the table of `{}`",
+                "warning: cannot read `{path}`: {error}; readings are not compared with the table of `{}`",
                 entry.file_name()
             ));
-            tell("  help: take the file as it was last committed");
+            tell("  help: restore the file as it was last committed");
         }
     }
     earlier
@@ -41,7 +41,7 @@ fn rule_set(path: &Utf8Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is behind a link"));
     }
     if fs::metadata(path)?.len() > RULE_SET_BYTES_MAX as u64 {
-        return Err(io::Error::other("it is larger than any rule set"));
+        return Err(io::Error::other("it is larger than a rule set can be"));
     }
     fs::read(path)
 }

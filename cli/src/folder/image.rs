@@ -1,9 +1,9 @@
-//! Brings a folder to a rendering in one step, so that a run that is killed leaves it as it was.
+//! Updates a folder to a rendering in one step, so that a run that is killed leaves it as it was.
 //!
-//! The folder as it is to be, files of others included, is put together beside it as an *image*, and then the two
-//! change places by a single call of the operating system. Where the folder itself cannot change places, because it
-//! holds other things, is the working directory or is mounted, each entry directly in it changes places: an
-//! environment's folder is then still all old or all new.
+//! The new folder, with the files of others in it, is built next to the old one as an *image*. Then the two trade
+//! places in a single system call. If the folder itself cannot trade places, because it has other contents, is the
+//! working directory or is mounted, each entry directly in it does: an environment's folder is then still all old or
+//! all new.
 
 use std::{
     collections::BTreeSet,
@@ -18,10 +18,10 @@ use fleetform_generator::Tree;
 use super::change::{Change, Changes};
 use crate::terminal::{Stop, tell};
 
-/// How the folders begin in which images are put together.
+/// Prefix of the folders in which images are built.
 const STAGE_PREFIX: &str = ".fleetform-stage-";
 
-/// File of a stage that its run keeps locked. A stage that nobody keeps was left by a run that was killed.
+/// File of a stage that its run keeps locked. An unlocked stage was left behind by a run that was killed.
 const LOCK: &str = "lock";
 
 /// What could not be written, and why.
@@ -29,11 +29,11 @@ const LOCK: &str = "lock";
 pub(super) struct Unwritten {
     place: Utf8PathBuf,
     error: io::Error,
-    /// Whether some places have the new and others the old, which is then in the image.
+    /// Whether some entries are new and others old, whose counterpart is then in the image.
     is_half_done: bool,
 }
 
-/// Says which place an error is about.
+/// Adds the place to an error.
 fn at(place: &Utf8Path) -> impl FnOnce(io::Error) -> Unwritten {
     move |error| Unwritten { place: place.to_owned(), error, is_half_done: false }
 }
@@ -48,7 +48,7 @@ pub(super) fn write(out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<()
         // Those that hold something are not removed.
         missing.iter().for_each(|folder| drop(fs::remove_dir(folder)));
         let stop = Stop::bad_input(format_args!("cannot write `{place}`: {error}"));
-        if is_half_done { stop } else { stop.help(format_args!("{out} is as it was; mend this and generate again")) }
+        if is_half_done { stop } else { stop.help(format_args!("{out} is unchanged; fix this and generate again")) }
     })
 }
 
@@ -71,7 +71,7 @@ fn put_in_place(out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Un
     in_stage(out, |image| entries(image, out, tree, changes))
 }
 
-/// Puts an image together below a folder and in its place. Nothing is left of one that does not get there.
+/// Builds an image below a folder and trades it in. Nothing is left of an image that does not get there.
 fn in_stage(parent: &Utf8Path, act: impl FnOnce(&Utf8Path) -> Result<(), Unwritten>) -> Result<(), Unwritten> {
     let stage = Stage::new(parent).map_err(at(parent))?;
     let image = stage.image().map_err(at(parent))?;
@@ -82,7 +82,7 @@ fn in_stage(parent: &Utf8Path, act: impl FnOnce(&Utf8Path) -> Result<(), Unwritt
     result
 }
 
-/// Whether everything directly in a folder is of this or an earlier rendering, and nobody stands in it.
+/// Whether everything directly in a folder is of this or an earlier rendering, and it is not a working directory.
 fn is_ours_alone(out: &Utf8Path, changes: &Changes) -> io::Result<bool> {
     let Ok(place) = out.canonicalize_utf8() else { return Ok(true) };
     if std::env::current_dir()?.starts_with(&place) || place.parent().is_none() {
@@ -96,7 +96,7 @@ fn is_ours_alone(out: &Utf8Path, changes: &Changes) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Lets the whole folder and its image change places.
+/// Trades the whole folder for its image.
 fn whole(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Unwritten> {
     let mut old = Old::default();
     if out.try_exists().map_err(at(out))? {
@@ -108,7 +108,7 @@ fn whole(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> Re
     Ok(())
 }
 
-/// Lets each entry directly in the folder and its image change places, the manifest of what is shared last.
+/// Trades each entry directly in the folder for the one in its image, the shared manifest last.
 fn entries(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> Result<(), Unwritten> {
     let mut old = Old::default();
     let (files, inner): (Vec<_>, Vec<_>) = changes.files.keys().partition(|path| path.components().count() == 1);
@@ -130,7 +130,8 @@ fn entries(image: &Utf8Path, out: &Utf8Path, tree: &Tree, changes: &Changes) -> 
     Ok(())
 }
 
-/// Lets everything of these names in an image and in a folder change places. If one cannot, those before it change back.
+/// Trades the entries of these names between an image and a folder. If one cannot be traded, those before it are traded
+/// back.
 pub(super) fn trade_all(image: &Utf8Path, out: &Utf8Path, names: &[&Utf8Path]) -> Result<(), Unwritten> {
     for (index, name) in names.iter().enumerate() {
         let place = out.join(name);
@@ -138,7 +139,7 @@ pub(super) fn trade_all(image: &Utf8Path, out: &Utf8Path, names: &[&Utf8Path]) -
         let mut is_half_done = false;
         for done in names[..index].iter().rev() {
             if let Err(error) = trade(&image.join(done), &out.join(done)) {
-                tell(format_args!("warning: what {} was is kept in {}: {error}", out.join(done), image.join(done)));
+                tell(format_args!("warning: the earlier {} is kept in {}: {error}", out.join(done), image.join(done)));
                 is_half_done = true;
             }
         }
@@ -147,7 +148,7 @@ pub(super) fn trade_all(image: &Utf8Path, out: &Utf8Path, names: &[&Utf8Path]) -
     Ok(())
 }
 
-/// Takes over what stays as it is, by hard links where there are any. A folder that loses its last file is left out.
+/// Takes over unchanged files, by hard links where possible. A folder that loses its last file is left out.
 fn carry_over(
     out: &Utf8Path,
     folder: &Utf8Path,
@@ -213,7 +214,7 @@ fn make_executable(path: &Utf8Path) -> io::Result<()> {
     if path.extension() != Some("sh") {
         return Ok(());
     }
-    // Whoever may read it may run it.
+    // Executable for everyone who can read it.
     let mut permissions = fs::metadata(path)?.permissions();
     permissions.set_mode(permissions.mode() | (permissions.mode() & 0o444) >> 2);
     fs::set_permissions(path, permissions)
@@ -224,7 +225,7 @@ fn make_executable(_: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets an image and a place change what they hold. One of them may hold nothing.
+/// Trades the contents of an image and a place. One of them may be absent.
 fn trade(image: &Utf8Path, place: &Utf8Path) -> io::Result<()> {
     if !place.try_exists()? {
         return fs::rename(image, place);
@@ -234,7 +235,7 @@ fn trade(image: &Utf8Path, place: &Utf8Path) -> io::Result<()> {
     }
     match exchange(image, place) {
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
-            // Not every file system can do both at once.
+            // Not every file system can exchange two entries at once.
             let aside = image.with_extension("old");
             fs::rename(place, &aside)?;
             fs::rename(image, place).or_else(|error| fs::rename(&aside, place).and(Err(error)))?;
@@ -259,7 +260,7 @@ fn exchange(_: &Utf8Path, _: &Utf8Path) -> io::Result<()> {
 #[derive(Default)]
 struct Old {
     files: Vec<Utf8PathBuf>,
-    /// Inner folders before those that hold them.
+    /// Inner folders before outer ones.
     folders: Vec<Utf8PathBuf>,
 }
 
@@ -273,12 +274,12 @@ impl Old {
         }
         let _ = fs::remove_dir(image);
         if image.exists() {
-            tell(format_args!("warning: files that came up while this ran are kept in {image}"));
+            tell(format_args!("warning: files that appeared during this run are kept in {image}"));
         }
     }
 }
 
-/// A folder in which an image is put together.
+/// A folder in which an image is built.
 struct Stage {
     folder: Utf8PathBuf,
     _lock: File,
@@ -294,7 +295,7 @@ impl Stage {
                     let folder = Utf8PathBuf::try_from(folder.keep()).map_err(io::Error::other)?;
                     return Ok(Self { folder, _lock: lock });
                 }
-                // Another run took it for abandoned before it was locked.
+                // Another run considered it abandoned before it was locked.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -311,13 +312,13 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // What could not be discarded stays.
+        // What cannot be discarded stays.
         let _ = fs::remove_file(self.folder.join(LOCK));
         let _ = fs::remove_dir(&self.folder);
     }
 }
 
-/// Locks a new stage, so that no other run takes it for abandoned from here on; not found if one did before.
+/// Locks a new stage, so that no other run considers it abandoned; returns "not found" if one already did.
 fn keep_locked(stage: &Path) -> io::Result<File> {
     let path = stage.join(LOCK);
     let lock = File::create_new(&path)?;
@@ -347,7 +348,7 @@ fn remove_abandoned(parent: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a stage, its lock last: without it nobody would know that the rest may go.
+/// Removes a stage, its lock last: without it, a later run could not tell that the rest may be removed.
 fn clear(stage: &Utf8Path) -> io::Result<()> {
     for entry in stage.read_dir_utf8()? {
         let entry = entry?;
@@ -361,10 +362,10 @@ fn clear(stage: &Utf8Path) -> io::Result<()> {
     fs::remove_dir(stage)
 }
 
-/// Removes a stage without a lock that holds no file. With one it may be what a run could not put back.
+/// Removes a stage without a lock that has no file in it. With one, it may be what a run could not put back.
 fn remove_hollow(stage: &Utf8Path) {
     let mut folders = Vec::new();
-    // A stage has its lock before it holds anything: if there is none behind what was seen, no run keeps it.
+    // A stage has its lock before it has any contents: without a lock after what was seen, no run owns it.
     if matches!(find_hollow(stage, &mut folders), Ok(true)) && !stage.join(LOCK).exists() {
         folders.iter().for_each(|folder| drop(fs::remove_dir(folder)));
     }

@@ -1,4 +1,4 @@
-//! The output folder: what it holds, how it differs from a rendering, and how it is brought to it.
+//! The output folder: its contents, how it differs from a rendering, and how it is updated to it.
 //!
 //! A file belongs to fleetform if the manifest of an earlier run names it. Only such files are overwritten or removed,
 //! and removed only while they are still as they were written. Nothing is read or written through a symbolic link.

@@ -143,6 +143,24 @@ fn a_file_of_somebody_else_is_never_overwritten() {
 }
 
 #[test]
+fn a_manifest_that_cannot_be_read_is_named_with_the_way_out() {
+    let (_folder, out) = place();
+    let tree = tree(&[("dev", "root.yaml", "a\n")]);
+    for (path, text, said) in [
+        ("manifest.json", "{\n<<<<<<< HEAD\n=======\n>>>>>>> topic\n}\n", "conflict markers"),
+        ("dev/manifest.json", "{\n<<<<<<< HEAD\n=======\n>>>>>>> topic\n}\n", "conflict markers"),
+        ("manifest.json", "{}\n", "not a manifest of this version"),
+    ] {
+        generate(&out, &tree).unwrap();
+        let sound = files(&out)[path].clone();
+        put(out.join(path), text);
+        let stop = format!("{:?}", generate(&out, &tree).unwrap_err());
+        assert!(stop.contains(path) && stop.contains(said), "{stop}");
+        put(out.join(path), &sound);
+    }
+}
+
+#[test]
 fn a_stale_file_that_was_changed_by_hand_is_left_and_named() {
     let (_folder, out) = place();
     generate(&out, &tree(&[("dev", "old.yaml", "a\n")])).unwrap();

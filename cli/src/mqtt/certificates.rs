@@ -47,7 +47,7 @@ impl Trust {
         Ok(Self { provider, broker })
     }
 
-    /// TLS with the certificate of a device. `alpn` is the protocol that the broker must be told, if any.
+    /// TLS with the certificate of a device. `alpn` is the protocol to negotiate with the broker, if any.
     pub(crate) fn client(&self, folder: &Utf8Path, device: &str, alpn: Option<&str>) -> Result<ClientConfig, Stop> {
         let (certificate, key) = files(folder, device);
         let chain = certificates(&certificate)?;

@@ -1,4 +1,4 @@
-//! One connection to a broker: TCP, TLS, CONNECT, and packets both ways. It knows nothing of what they mean.
+//! One connection to a broker: TCP, TLS, CONNECT, and packets both ways. Knows nothing of their meaning.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ use tokio_rustls::{
 /// The largest packet, both ways: a message of AWS IoT has at most 128 KiB, and its topic 256 bytes.
 const PACKET_BYTES_MAX: usize = 132 << 10;
 
-/// How long a connection may take to be made. A broker that many devices come to at once is slow.
+/// How long connecting may take. A broker that many devices connect to at once is slow.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
 /// Where a broker is.
@@ -58,7 +58,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects, and says whether the broker kept the client's session. `attempt` picks one of the broker's addresses.
+    /// Connects, and returns whether the broker kept the client's session. `attempt` picks one of the broker's
+    /// addresses.
     pub(crate) async fn open(
         broker: &Broker,
         attempt: usize,
@@ -82,7 +83,7 @@ impl Connection {
         let mut connection = Self { stream, received: BytesMut::new(), written: BytesMut::new() };
         connection.write(&Packet::Connect(connect)).map_err(Refusal::Closed)?;
         connection.flush().await.map_err(Refusal::Closed)?;
-        // A broker that refuses a certificate says so where TLS 1.3 lets the client read it: after the handshake.
+        // With TLS 1.3, the client learns only after the handshake that the broker refuses its certificate.
         match connection.receive().await.map_err(Refusal::Closed)? {
             Packet::ConnAck(answer) if answer.code == ConnectReturnCode::Success => {
                 Ok((connection, answer.session_present))
@@ -92,13 +93,13 @@ impl Connection {
         }
     }
 
-    /// Puts a packet behind those that are to be sent.
+    /// Appends a packet to those that are to be sent.
     pub(crate) fn write(&mut self, packet: &Packet) -> io::Result<()> {
         packet.write(&mut self.written, PACKET_BYTES_MAX).map_err(io::Error::other)?;
         Ok(())
     }
 
-    /// Sends what was written. If it is given up half way, the connection is of no more use.
+    /// Sends what was written. If this is canceled half way, the connection can no longer be used.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
         if !self.written.is_empty() {
             self.stream.write_all_buf(&mut self.written).await?;
@@ -107,7 +108,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The next packet. Nothing is lost if it is given up half way.
+    /// The next packet. Safe to cancel.
     pub(crate) async fn receive(&mut self) -> io::Result<Packet> {
         loop {
             match Packet::read(&mut self.received, PACKET_BYTES_MAX) {

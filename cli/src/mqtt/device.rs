@@ -1,5 +1,5 @@
-//! One device's life on a broker: it connects, says that it is there, sends what it is given, and comes back when its
-//! connection is lost.
+//! One device's life on a broker: it connects, reports that it is online, sends what it is given, and reconnects when
+//! its connection is lost.
 
 use std::{
     io,
@@ -31,30 +31,30 @@ use super::{
 /// How long a connection may be silent before the broker takes the device for gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
-/// After how long a device that sends nothing says that it is still there, and expects an answer within as long again.
+/// After how long a device that sends nothing pings the broker, and how long it then waits for the answer.
 const PING_EVERY: Duration = Duration::from_secs(45);
 
-/// The wait before connecting once more: doubled each time, up to the longest, and a half of it left to chance.
+/// The wait before connecting again: doubled each time, up to the longest, and half of it random.
 const WAIT_FIRST: Duration = Duration::from_secs(1);
 const WAIT_LONGEST: Duration = Duration::from_secs(60);
 
-/// Attempts after which a device that was never connected is counted as failing. It goes on.
+/// Attempts after which a device that was never connected is counted as failing. It keeps trying.
 const FIRST_ATTEMPTS: u32 = 3;
 
 /// Filters in one packet: "Subscriptions per subscribe request" of AWS IoT,
 /// <https://docs.aws.amazon.com/general/latest/gr/iot-core.html>.
 const FILTERS_MAX: usize = 8;
 
-/// What a device is told.
+/// An order to a device.
 #[derive(Debug)]
 pub(crate) enum Order {
-    /// To send what it measured.
+    /// Send a message.
     Send(Vec<u8>),
-    /// To be gone without a word, as by a power cut.
+    /// Disappear without a DISCONNECT, as in a power cut.
     Vanish,
-    /// To be there again.
+    /// Connect again.
     Return,
-    /// To send what it still has, and to say good-bye.
+    /// Send what is left, then disconnect.
     Finish,
 }
 
@@ -79,7 +79,7 @@ pub(crate) struct Device {
     pub(crate) shadows: Vec<OwnShadow>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) chance: fastrand::Rng,
-    /// Whether it was told to finish.
+    /// Whether it was ordered to finish.
     pub(crate) is_finishing: bool,
 }
 
@@ -98,14 +98,14 @@ impl OwnShadow {
 
 /// How a connection ended.
 enum End {
-    /// Nobody meant it.
+    /// Unintentionally.
     Lost(io::Error),
     Vanished,
     Finished,
 }
 
 impl Device {
-    /// Lives until it is told to finish.
+    /// Runs until it is ordered to finish.
     pub(crate) async fn live(mut self, mut orders: mpsc::Receiver<Order>) {
         let shared = self.shared.clone();
         let tally = &shared.tally;
@@ -164,7 +164,7 @@ impl Device {
         connect
     }
 
-    /// How long it waits after this many attempts in vain.
+    /// How long it waits after this many failed attempts.
     fn wait(&mut self, in_vain: u32) -> Duration {
         let longest = WAIT_LONGEST.min(WAIT_FIRST * 2_u32.saturating_pow(in_vain.saturating_sub(1).min(16)));
         longest.mul_f64(0.5 + 0.5 * self.chance.f64())
@@ -201,7 +201,7 @@ impl Device {
             count(&tally.repeated);
             connection.write(&Packet::Publish(publish))?;
         }
-        // What is desired may have changed meanwhile, and the broker have said that the device is gone.
+        // Desired values may have changed meanwhile, and the broker may have published the will.
         for own in self.shadows.iter().rev() {
             count(&tally.own);
             outbox.push_first(own.message(own.shadow.report()));
@@ -229,7 +229,7 @@ impl Device {
                     Some(Order::Return) => {}
                     Some(Order::Finish) | None => {
                         self.is_finishing = true;
-                        // Who says good-bye leaves no will to be published.
+                        // After a DISCONNECT the broker does not publish the will.
                         if shared.last_will {
                             count(&tally.own);
                             outbox.push(self.message_of_status(false));
@@ -272,13 +272,13 @@ impl Device {
         }
     }
 
-    /// Is gone until it is told to be there again, or to finish.
+    /// Stays disconnected until it is ordered to connect again, or to finish.
     async fn away(&mut self, outbox: &mut Outbox, orders: &mut mpsc::Receiver<Order>) -> ControlFlow<()> {
         loop {
             match orders.recv().await {
                 Some(Order::Return) => return ControlFlow::Continue(()),
                 Some(Order::Send(payload)) => {
-                    // What it sends without having come back before: it is there again.
+                    // An order to send while it is disconnected: it connects again.
                     outbox.push(self.message_of_telemetry(payload));
                     return ControlFlow::Continue(());
                 }
@@ -292,7 +292,7 @@ impl Device {
         }
     }
 
-    /// What it subscribes to, in as many packets as that takes.
+    /// Its subscriptions, in as many packets as needed.
     fn subscribe(&self, outbox: &mut Outbox) -> Vec<Subscribe> {
         let deltas = self.shadows.iter().map(|own| &own.topics.delta);
         let filters: Vec<&String> = self.topics.subscribe.iter().chain(deltas).collect();

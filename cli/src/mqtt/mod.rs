@@ -1,7 +1,7 @@
-//! A simulated fleet on a message broker: every device has a connection of its own, with its own certificate.
+//! A simulated fleet on a message broker: every device has its own connection, with its own certificate.
 //!
-//! The fleet says what is sent and when; here it is sent when its time comes. Each device is a task, so that one whose
-//! connection is slow or lost keeps no other waiting.
+//! The fleet decides what is sent and when; this module sends it at its time. Each device is a task, so that a slow or
+//! lost connection does not delay any other device.
 
 mod certificates;
 mod connection;
@@ -39,7 +39,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::{
     clock::now,
     setting::setting,
-    terminal::{Stop, tell},
+    terminal::{Stop, counted, tell},
 };
 use certificates::Trust;
 use connection::Broker;
@@ -48,39 +48,39 @@ use pace::Pace;
 use tally::Tally;
 use test_ca::TestCa;
 
-/// Where MQTT over TLS is served unless another port is named.
+/// The default port of MQTT over TLS.
 const PORT: u16 = 8883;
 
-/// The port on which AWS IoT serves more than MQTT, and what it must be told there.
+/// The port on which AWS IoT serves more than MQTT, and the protocol to negotiate there.
 const SHARED_PORT: u16 = 443;
 const SHARED_PORT_ALPN: &str = "x-amzn-mqtt-ca";
 
 /// The most orders that wait for a device.
 const ORDERS_MAX: usize = 100;
 
-/// Files that are open besides connections.
+/// Files that are open in addition to connections.
 const FILES: u64 = 100;
 
 /// How the fleet is to be sent over MQTT.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Arguments {
-    /// Connect each device to an MQTT broker with its own certificate, and send each message there when its time comes
+    /// Connect each device to an MQTT broker with its own certificate, and send each message there at its time
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with_all = ["out", "start"])]
     mqtt: Option<Address>,
     /// The folder of the devices' certificates, `<device>.crt` and `<device>.key`
     #[arg(long, value_name = "FOLDER", requires = "mqtt")]
     certificates: Option<Utf8PathBuf>,
-    /// The certificate of whoever signed the broker's; unless given, those that this machine trusts
+    /// The certificate of the authority that signed the broker's; defaults to the authorities that this machine trusts
     #[arg(long, value_name = "FILE", requires = "certificates")]
     ca: Option<Utf8PathBuf>,
-    /// A folder for a certificate authority of one's own: what is missing there is made, for the devices and for a broker
-    /// on this machine, with mosquitto's configuration
+    /// A folder for your own test certificate authority: creates what is missing there, for the devices and for a
+    /// broker on this machine, with a configuration of mosquitto
     #[arg(long, value_name = "FOLDER", requires = "mqtt", conflicts_with = "certificates")]
     test_ca: Option<Utf8PathBuf>,
-    /// Make what `--test-ca` makes, and connect to nobody
+    /// Create what `--test-ca` creates, and connect nowhere
     #[arg(long, requires = "test_ca")]
     prepare: bool,
-    /// The most devices that connect in a second
+    /// Maximum number of devices that connect in one second
     #[arg(long, value_name = "NUMBER", requires = "mqtt", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connects_per_second: u32,
 }
@@ -98,7 +98,7 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WRITE: &str = "write the broker's name and, unless it is 8883, its port: localhost:8884";
         let (host, port) = match text.rsplit_once(':') {
-            // An address of IPv6 stands in brackets where a port follows it.
+            // An IPv6 address is in brackets if a port follows.
             Some((host, _)) if host.contains(':') && !host.ends_with(']') => (text, None),
             Some((host, port)) => (host, Some(port)),
             None => (text, None),
@@ -118,17 +118,18 @@ impl fmt::Display for Address {
 }
 
 impl Arguments {
-    /// Whether a broker is named at all.
+    /// Whether a broker is given at all.
     pub(crate) fn is_given(&self) -> bool {
         self.mqtt.is_some()
     }
 
-    /// Whether what is sent may come to a deployed platform: it does not from a bench.
+    /// Whether messages may reach a deployed platform: those of a bench do not.
     pub(crate) fn is_seen(&self) -> bool {
         self.mqtt.is_some() && self.test_ca.is_none()
     }
 
-    /// Connects a fleet, and sends what it sends from then on. `fleet` gives it for the moment at which it begins.
+    /// Connects a fleet, and sends its messages from then on. `fleet` returns the fleet for the moment at which it
+    /// starts.
     pub(crate) fn run<'r>(
         &self,
         platform: &Platform,
@@ -144,11 +145,11 @@ impl Arguments {
                 let made = TestCa::prepare(folder, platform, (&address.host, address.port), devices)?;
                 if self.prepare {
                     tell(format_args!(
-                        "{} devices have certificates in {}\nstart the broker: mosquitto -c {}",
-                        members.len(),
-                        made.devices(),
-                        made.configuration()
+                        "certificates of {} are in {}",
+                        counted(members.len(), "device"),
+                        made.devices()
                     ));
+                    tell(format_args!("start the broker: mosquitto -c {}", made.configuration()));
                     return Ok(());
                 }
                 (made.devices(), Some(made.authority()))
@@ -156,7 +157,7 @@ impl Arguments {
             (None, Some(folder)) => (folder.clone(), self.ca.clone()),
             (None, None) => {
                 return Err(Stop::bad_input("devices need certificates")
-                    .help("name their folder with --certificates, or a folder to make them in with --test-ca"));
+                    .help("give their folder with --certificates, or a folder to create them in with --test-ca"));
             }
         };
         allow_files(members.len() as u64 + FILES)?;
@@ -199,7 +200,7 @@ impl Arguments {
             let took = begin.elapsed();
             let known = shared.tally.known.load(Relaxed);
             tell(format_args!(
-                "{known} devices are connected to {address}, after {:.1} s; they begin to send",
+                "{known} devices are connected to {address} after {:.1} s; they start to send",
                 took.as_secs_f64()
             ));
             let begin = report::Begin::new(&shared.tally);
@@ -251,7 +252,7 @@ fn shadows_of(device_type: &DeviceType) -> ShadowsOfType<'_> {
         .collect()
 }
 
-/// Makes sure that so many files may be open, which connections count as.
+/// Makes sure that this many files may be open; connections count as files.
 #[cfg(unix)]
 fn allow_files(files: u64) -> Result<(), Stop> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -262,7 +263,7 @@ fn allow_files(files: u64) -> Result<(), Stop> {
     }
     let wanted = Rlimit { current: Some(files), maximum: limits.maximum };
     let too_few = || {
-        Stop::failed(format_args!("this process may have no {files} files open, which so many devices need"))
+        Stop::failed(format_args!("this process may not open {files} files, which so many devices need"))
             .help("raise the limit for it (ulimit -Hn), or simulate fewer devices with --per-zone")
     };
     if limits.maximum.is_some_and(|maximum| maximum < files) {

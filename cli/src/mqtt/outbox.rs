@@ -1,6 +1,6 @@
-//! What a device has to send: messages that wait, and those whose PUBACK has not come yet.
+//! The messages of a device: those that wait, and those whose PUBACK is outstanding.
 //!
-//! Messages keep their order, and one that was written stays here until it is acknowledged, whatever becomes of the
+//! Messages keep their order, and one that was written stays here until it is acknowledged, whatever happens to the
 //! connection.
 
 use std::{collections::VecDeque, time::Instant};
@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 use rumqttc::mqttbytes::{QoS, v4::Publish};
 
-/// The most messages without a PUBACK: AWS IoT takes a hundred.
+/// The most messages without a PUBACK: AWS IoT allows a hundred.
 pub(crate) const UNACKNOWLEDGED_MAX: usize = 20;
 
 /// The most messages that wait.
@@ -57,12 +57,12 @@ impl Outbox {
         self.waiting.push_back(message);
     }
 
-    /// Puts a message before all that wait.
+    /// Puts a message ahead of all that wait.
     pub(crate) fn push_first(&mut self, message: Message) {
         self.waiting.push_front(message);
     }
 
-    /// An id for a packet that waits for an answer, which no other packet has that does.
+    /// An id for a packet that waits for an answer, unique among those that wait.
     pub(crate) fn next_id(&mut self) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
@@ -86,7 +86,7 @@ impl Outbox {
         Some(publish)
     }
 
-    /// What is to be written once more on a new connection, in order.
+    /// The messages to write again on a new connection, in order.
     pub(crate) fn again(&self) -> impl Iterator<Item = Publish> {
         self.unacknowledged.iter().map(|written| {
             let mut publish = packet(self.qos, &written.message);
@@ -95,7 +95,7 @@ impl Outbox {
         })
     }
 
-    /// Takes a PUBACK, and gives the moment at which its message was first written.
+    /// Takes a PUBACK, and returns the moment at which its message was first written.
     pub(crate) fn acknowledge(&mut self, id: u16) -> Option<Instant> {
         let at = self.unacknowledged.iter().position(|written| written.id == id)?;
         self.unacknowledged.remove(at).map(|written| written.at)

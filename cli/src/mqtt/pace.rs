@@ -1,4 +1,4 @@
-//! How fast a fleet connects: so many a second, and so many at a time. A broker does most of its work when devices come.
+//! Limits how fast a fleet connects: per second, and at the same time. Connecting is most of a broker's work.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// The most connections that are being made at a time.
+/// The most devices that connect at the same time.
 const CONNECTING_MAX: usize = 200;
 
-/// Gives leave to connect.
+/// Hands out permits to connect.
 pub(crate) struct Pace {
     every: Duration,
     next: Mutex<Instant>,
@@ -26,7 +26,7 @@ impl Pace {
         }
     }
 
-    /// Leave to connect once, for as long as it is held.
+    /// A permit to connect once, for as long as it is held.
     pub(crate) async fn slot(&self) -> SemaphorePermit<'_> {
         let permit = self.room.acquire().await.expect("the semaphore is never closed");
         let at = reserve(&mut *self.next.lock().await, Instant::now(), self.every);
@@ -35,7 +35,7 @@ impl Pace {
     }
 }
 
-/// The next moment that nobody has, which is not before now.
+/// The next free slot, which is not before now.
 fn reserve(next: &mut Instant, now: Instant, every: Duration) -> Instant {
     let at = (*next).max(now);
     *next = at + every;
@@ -53,7 +53,7 @@ mod tests {
         let slots: Vec<_> = (0..300).map(|_| reserve(&mut next, start, every)).collect();
         assert_eq!(slots[0], start);
         assert_eq!(slots[299], start + Duration::from_millis(2_990));
-        // Whoever comes after a pause comes at once, and what was not used is not made up for.
+        // After a pause a device connects at once, and unused slots are not made up for.
         let late = start + Duration::from_secs(60);
         assert_eq!(reserve(&mut next, late, every), late);
         assert_eq!(reserve(&mut next, late, every), late + every);

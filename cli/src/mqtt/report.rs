@@ -1,4 +1,4 @@
-//! What is told of a run over MQTT while it lasts and when it is over.
+//! The reports on a run over MQTT, while it lasts and when it is over.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -6,9 +6,9 @@ use std::{
 };
 
 use super::tally::Tally;
-use crate::terminal::{Stop, tell};
+use crate::terminal::{Stop, counted, tell};
 
-/// What was sent of the fleet itself, beside what the tally counts.
+/// What the fleet itself sent, in addition to what the tally counts.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) messages: u64,
@@ -18,7 +18,7 @@ pub(super) struct Sent {
     pub(super) latest_ms: u64,
 }
 
-/// When a run began. Coming and going is no part of it: it is other work for a broker.
+/// When a run started. Connecting and disconnecting are not part of it: they are other work for a broker.
 pub(super) struct Begin {
     at: Instant,
     written: u64,
@@ -47,7 +47,7 @@ impl Begin {
 pub(super) struct Pace {
     seconds: f64,
     written: u64,
-    /// The latency of a half of all messages, of ninety-nine in a hundred, and the longest.
+    /// The median and the 99th percentile of the latency, and the longest.
     latencies_ms: [f64; 3],
 }
 
@@ -55,14 +55,14 @@ pub(super) struct Pace {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run<'a> {
     pub(super) devices: u64,
-    /// How many devices behaved how.
+    /// The number of devices of each profile.
     pub(super) by_profile: &'a str,
     /// Whether what is sent is acknowledged, as by QoS 1.
     pub(super) is_acknowledged: bool,
     pub(super) pace: Pace,
 }
 
-/// Tells how far a run has come.
+/// Reports the progress of a run.
 pub(super) fn tell_progress(tally: &Tally, share: f64) {
     let get = |counter: &AtomicU64| counter.load(Relaxed);
     tell(format_args!(
@@ -74,30 +74,33 @@ pub(super) fn tell_progress(tally: &Tally, share: f64) {
     ));
 }
 
-/// Tells what came of it. It is a failure if a device was never connected, or a message not acknowledged.
+/// Reports the outcome. A device that never connected is a failure, and so is a message that was not acknowledged.
 pub(super) fn tell_of(sent: &Sent, tally: &Tally, run: Run<'_>) -> Result<(), Stop> {
     let Run { devices, by_profile, is_acknowledged, pace } = run;
     let get = |counter: &AtomicU64| counter.load(Relaxed);
     let (known, written, acknowledged) = (get(&tally.known), get(&tally.sent), get(&tally.acknowledged));
     tell(format_args!(
-        "{known} devices sent {} messages with {} samples; {} of the messages are malformed",
-        sent.messages, sent.samples, sent.malformed
+        "{} sent {} with {}; {} of the messages are malformed",
+        counted(known, "device"),
+        counted(sent.messages, "message"),
+        counted(sent.samples, "sample"),
+        sent.malformed
     ));
     tell(format_args!("profiles: {by_profile}"));
     let Pace { seconds, written: in_run, latencies_ms: [half, most, longest] } = pace;
     tell(format_args!(
-        "with what they said of themselves {written} messages, {acknowledged} acknowledged; written once more: {}",
+        "with status and shadow reports: {written} messages, {acknowledged} acknowledged; sent again: {}",
         get(&tally.repeated)
     ));
     tell(format_args!(
-        "while they were connected: {:.1} messages a second for {seconds:.1} s",
+        "while all were connected: {:.1} messages per second for {seconds:.1} s",
         in_run as f64 / seconds
     ));
     if is_acknowledged {
         tell(format_args!("from PUBLISH to PUBACK: p50 {half:.1} ms, p99 {most:.1} ms, longest {longest:.1} ms"));
     }
     tell(format_args!(
-        "connections lost: {}; messages that devices were sent: {}; the latest message was {:.1} s late",
+        "connections lost: {}; messages received: {}; the latest message was {:.1} s late",
         get(&tally.lost),
         get(&tally.received),
         sent.latest_ms as f64 / 1_000.0
@@ -110,7 +113,7 @@ pub(super) fn tell_of(sent: &Sent, tally: &Tally, run: Run<'_>) -> Result<(), St
     let problems = [
         (devices - known, "devices were never connected"),
         (given - done, if is_acknowledged { "messages were not acknowledged" } else { "messages were not sent" }),
-        (get(&tally.dropped), "messages found no room in their device"),
+        (get(&tally.dropped), "messages did not fit into the queue of their device"),
         (get(&tally.unsubscribed), "subscriptions were refused"),
     ];
     let problems: Vec<String> =

@@ -1,4 +1,4 @@
-//! A run of a connected fleet: it waits for the devices, gives each what it sends when its time comes, and lets them finish.
+//! A run of a connected fleet: waits for the devices, gives each its messages at their times, and lets them finish.
 
 use std::{
     sync::atomic::Ordering::Relaxed,
@@ -22,7 +22,7 @@ use crate::{
     terminal::{Stop, tell},
 };
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 
 /// How long devices may take to send what they have left when the run is over.
@@ -35,7 +35,7 @@ pub(super) async fn connected(tally: &Tally, devices: u64) -> Result<(), Stop> {
         let (known, failing) = (tally.known.load(Relaxed), tally.failing.load(Relaxed));
         if known == 0 && failing == devices {
             let reasons = tally.reasons();
-            let reason = reasons.first().map_or("nobody says why", |(reason, _)| reason.as_str());
+            let reason = reasons.first().map_or("no reason is known", |(reason, _)| reason.as_str());
             return Err(Stop::failed(format_args!("no device could connect: {reason}")));
         }
         // A device that failed at first may have been connected since, and is then counted twice.
@@ -44,13 +44,13 @@ pub(super) async fn connected(tally: &Tally, devices: u64) -> Result<(), Stop> {
         }
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
-            tell(format_args!("{known} of {devices} devices have been connected"));
+            tell(format_args!("{known} of {devices} devices have connected"));
         }
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Gives every device what it sends when its time comes.
+/// Gives every device its messages at their times.
 pub(super) async fn follow(mut fleet: Fleet<'_>, orders: &[Sender<Order>], tally: &Tally) -> Sent {
     let mut sent = Sent::default();
     let mut progress = interval(PROGRESS_EVERY);
@@ -84,7 +84,7 @@ pub(super) async fn follow(mut fleet: Fleet<'_>, orders: &[Sender<Order>], tally
     sent
 }
 
-/// Lets every device send what it still has. Those that cannot are given up after a while.
+/// Lets every device send what is left. Those that cannot are abandoned after a while.
 pub(super) async fn finish(mut devices: JoinSet<()>, orders: &[Sender<Order>]) {
     let all = async {
         for order in orders {

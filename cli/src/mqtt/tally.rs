@@ -1,4 +1,4 @@
-//! What came of a run over MQTT: counts and latencies, told by every device and read by whoever tells of progress.
+//! The outcome of a run over MQTT: counts and latencies, written by every device and read by the reports.
 
 use std::{
     collections::BTreeMap,
@@ -21,19 +21,19 @@ pub(crate) struct Tally {
     pub(crate) known: AtomicU64,
     /// Devices of which the first attempts to connect all failed.
     pub(crate) failing: AtomicU64,
-    /// Connections that ended without anybody's meaning it.
+    /// Connections that ended unintentionally.
     pub(crate) lost: AtomicU64,
-    /// Messages in which devices said that they are there, that they go, or how they are set.
+    /// Status messages and shadow reports of devices.
     pub(crate) own: AtomicU64,
     /// Messages that were written to a connection, each once.
     pub(crate) sent: AtomicU64,
     /// Messages of QoS 1 whose PUBACK has come.
     pub(crate) acknowledged: AtomicU64,
-    /// Messages that were written once more, after a connection was lost.
+    /// Messages that were written again after a connection was lost.
     pub(crate) repeated: AtomicU64,
     /// Messages for which a device had no room.
     pub(crate) dropped: AtomicU64,
-    /// Messages that devices were sent.
+    /// Messages that devices received.
     pub(crate) received: AtomicU64,
     /// Subscriptions that the broker refused.
     pub(crate) unsubscribed: AtomicU64,
@@ -97,7 +97,7 @@ impl Latencies {
         self.buckets.iter().chain([&self.longest_us]).for_each(|counter| counter.store(0, Relaxed));
     }
 
-    /// The latency that this share of all does not exceed, a little more than it is; nothing where there is none.
+    /// The latency that this share of all messages does not exceed, slightly rounded up; none without messages.
     pub(crate) fn quantile(&self, share: f64) -> Option<Duration> {
         let counts: Vec<u64> = self.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
         let all: u64 = counts.iter().sum();

@@ -1,7 +1,7 @@
 //! A certificate authority for a bench: certificates for a broker on this machine and for each device, and the broker's
-//! configuration. Whatever is there already is kept, but for the configuration, which follows the platform file.
+//! configuration. What exists already is kept, except the configuration, which follows the platform file.
 //!
-//! Nobody but the bench should trust it: its key lies beside its certificate.
+//! Only the bench should trust it: its key is stored next to its certificate.
 
 use std::{fs, io::Write as _, net::IpAddr};
 
@@ -76,7 +76,7 @@ impl TestCa {
         Ok(this)
     }
 
-    /// Whoever signs: the authority that is there, or a new one.
+    /// The authority: the one that is there, or a new one.
     fn issuer(&self) -> Result<Issuer<'static, KeyPair>, Stop> {
         let (certificate, key) = files(&self.folder, "ca");
         let params = authority();
@@ -152,7 +152,7 @@ fn server(host: &str) -> CertificateParams {
     params
 }
 
-/// Writes a file whole, to be read by others only where the mode says so.
+/// Writes a file atomically, with the given mode.
 fn write(path: &Utf8Path, text: &str, mode: u32) -> Result<(), Stop> {
     let folder = path.parent().expect("a file has a folder");
     let mut builder = tempfile::Builder::new();

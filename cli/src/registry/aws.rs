@@ -1,4 +1,4 @@
-//! The registry of an environment on AWS: each question and each change as the one call that it is.
+//! The registry of an environment on AWS: one call for each question and each change.
 
 use aws_sdk_kinesis::{Client, primitives::Blob};
 use fleetform_generator::platform::Platform;
@@ -24,8 +24,8 @@ pub(crate) struct Aws {
 }
 
 impl Aws {
-    /// Those of a platform's environment, once it is deployed and the credentials are of its account. The stream is found
-    /// unless it is named.
+    /// Those of a platform's environment, once it is deployed and the credentials are of its account. The stream is
+    /// found unless it is named.
     pub(crate) async fn open(platform: &Platform, stream: Option<&str>) -> Result<Self, Stop> {
         found::check_region(platform)?;
         let (kinesis, stream) = stream::open(platform, stream).await?;
@@ -43,7 +43,7 @@ impl Aws {
         put.map(drop).map_err(|error| CallError {
             call: "put the device record".to_owned(),
             code: String::new(),
-            message: found::in_words(error),
+            message: found::in_words(&error),
         })
     }
 }
@@ -99,13 +99,13 @@ impl Registry for Aws {
 
     async fn create_keys_and_certificate(&self) -> Result<CreatedWithKey, CallError> {
         let (call, path) = ("create keys and certificate", "/keys-and-certificate?setAsActive=false");
-        // Taken apart by hand: what a parser says of an answer may quote it, and a key is in it.
+        // Taken apart by hand: the error of a parser may quote the answer, which contains a key.
         let answer: Value = self.iot.call(call, Method::POST, path, &[], None).await?;
         let text = |value: &Value| {
             value.as_str().map(str::to_owned).ok_or_else(|| CallError {
                 call: call.to_owned(),
                 code: String::new(),
-                message: "the answer is not understood".to_owned(),
+                message: "the answer cannot be read".to_owned(),
             })
         };
         Ok(CreatedWithKey {

@@ -1,6 +1,6 @@
-//! The way to AWS IoT's registry, and the things in it that are an environment's.
+//! Access to AWS IoT's registry, and to the things in it that belong to an environment.
 //!
-//! How AWS IoT is asked is the runtime's to know.
+//! How calls to AWS IoT are made is up to the runtime.
 
 use fleetform_generator::platform::Platform;
 use fleetform_runtime::aws::iot::Patience;
@@ -16,7 +16,8 @@ use crate::{
 /// Things in one answer: <https://docs.aws.amazon.com/iot/latest/apireference/API_ListThings.html>.
 const PAGE_THINGS: usize = 250;
 
-/// Attempts of a call that AWS throttles; the longest first wait between them, in milliseconds, and what sets another one.
+/// Attempts of a call that AWS throttles; the longest first wait between them, in milliseconds, and the variable that
+/// overrides it.
 const ATTEMPTS: u32 = 9;
 const BACKOFF_MS: u64 = 500;
 const BACKOFF_VARIABLE: &str = "FLEETFORM_BACKOFF_MS";
@@ -27,10 +28,10 @@ impl From<CallError> for Stop {
     }
 }
 
-/// The registry that a platform's environment lies in.
+/// The registry of a platform's environment.
 pub(crate) async fn open(platform: &Platform) -> Result<Iot, Stop> {
-    let config = found::config(platform).await;
-    let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no credentials of AWS"))?;
+    let config = found::config(platform).await?;
+    let provider = config.credentials_provider().ok_or_else(|| Stop::failed("there are no AWS credentials"))?;
     let http = http_client().map_err(|error| Stop::failed(format_args!("cannot connect to AWS: {error}")))?;
     let backoff_ms = std::env::var(BACKOFF_VARIABLE).ok().and_then(|value| value.parse().ok());
     let patience = Patience { attempts: ATTEMPTS, backoff_ms: backoff_ms.unwrap_or(BACKOFF_MS) };
@@ -38,7 +39,7 @@ pub(crate) async fn open(platform: &Platform) -> Result<Iot, Stop> {
     Ok(Iot::new(http, provider, region, config.endpoint_url(), patience))
 }
 
-/// The things that a stack's devices have, in the order of their names. `progress` hears how many there are so far.
+/// The things of a stack's devices, in the order of their names. `progress` is called with how many there are so far.
 pub(crate) async fn things_of(
     iot: &Iot,
     platform: &Platform,

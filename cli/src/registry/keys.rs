@@ -1,7 +1,7 @@
-//! The folder in which keys, requests and certificates of devices are kept, as `scripts/devices.sh` keeps them: either takes
-//! up what the other has left. For each device there are `.key`, `.csr`, `.crt` and `.arn`; the same with `.next` before them
-//! for a second certificate; `.pending` while a certificate is not active yet; and `.old` with the ARNs of those that were
-//! taken away.
+//! The folder of keys, requests and certificates of devices, laid out as `scripts/devices.sh` does: either continues
+//! what the other has left. For each device there are `.key`, `.csr`, `.crt` and `.arn`; the same with `.next` before
+//! them for a second certificate; `.pending` while a certificate is not active yet; and `.old` with the ARNs of those
+//! that were withdrawn.
 
 use std::{
     fs,
@@ -34,7 +34,7 @@ impl Keys {
         &self.folder
     }
 
-    /// Makes the folder, for nobody else to look into.
+    /// Creates the folder, which only its owner can open.
     pub(crate) fn make(&self) -> Result<(), Stop> {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -63,7 +63,7 @@ impl Files {
         self.path(end).exists()
     }
 
-    /// What a file holds; nothing if there is none.
+    /// The contents of a file; none if there is no file.
     pub(crate) fn read(&self, end: &str) -> Result<Option<String>, Stop> {
         let path = self.path(end);
         match fs::read_to_string(&path) {
@@ -78,7 +78,7 @@ impl Files {
         Ok(self.read("arn")?.map(|arn| arn.trim().to_owned()))
     }
 
-    /// Writes a file whole, for its owner alone to read.
+    /// Writes a file atomically, readable only by its owner.
     pub(crate) fn write(&self, end: &str, text: &str) -> Result<(), Stop> {
         let path = self.path(end);
         let mut builder = tempfile::Builder::new();
@@ -109,7 +109,7 @@ impl Files {
         }
     }
 
-    /// Gives a file to other files, in the place of theirs.
+    /// Moves a file to another set of files, replacing theirs.
     pub(crate) fn give(&self, end: &str, to: &Self) -> Result<(), Stop> {
         if self.has(end) {
             let path = self.path(end);
@@ -124,7 +124,7 @@ impl Files {
         SystemTime::now().duration_since(written).ok()
     }
 
-    /// Refuses a key that others can read: it may be anybody's.
+    /// Refuses a key that others can read: it may be known to them.
     pub(crate) fn check_key(&self) -> Result<(), Stop> {
         #[cfg(unix)]
         if let Ok(found) = fs::metadata(self.path("key")) {
@@ -133,7 +133,7 @@ impl Files {
                 let key = self.path("key");
                 return Err(Stop::failed(format_args!("{key} can be read by others: its mode is {mode:o}")).help(
                     format_args!(
-                        "chmod 600 {key} if nobody has read it, or delete it, and run this again for a new key"
+                        "chmod 600 {key} if nobody else has read it, or delete it for a new key; then run this again"
                     ),
                 ));
             }

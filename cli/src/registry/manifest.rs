@@ -1,5 +1,5 @@
-//! A manifest: a CSV file with a device on each line. It is read whole, and every wrong line is named, before anything is
-//! done with it. It has no quoting, since no cell needs any.
+//! A manifest: a CSV file with a device on each line. It is read whole, and every wrong line is named, before anything
+//! is done with it. It has no quoting, since no cell needs any.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,8 @@ pub(crate) struct Row {
     pub(crate) request: Option<String>,
 }
 
-/// Reads a manifest's text. `read` gives what a file that it names holds. The problems begin with the number of their line.
+/// Reads the text of a manifest. `read` returns the contents of a file that the manifest names. Each problem comes with
+/// its line number.
 pub(crate) fn rows(
     platform: &Platform,
     text: &str,
@@ -39,7 +40,7 @@ pub(crate) fn rows(
         let mut complain = |problem: String| problems.push((number, problem));
         let cells: Vec<&str> = line.split(',').collect();
         if line.contains('"') {
-            complain("no cell is quoted here".to_owned());
+            complain("cells must not be quoted".to_owned());
             continue;
         }
         if cells.len() > columns.len() {
@@ -55,7 +56,7 @@ pub(crate) fn rows(
             complain(format!("`{device}` is in the file twice"));
             continue;
         }
-        // What a device calls itself before it has a name; most often that is the name.
+        // The serial that a device presents before it has a name; most often the same as its name.
         let serial = Some(cell("serial")).filter(|serial| !serial.is_empty()).unwrap_or(device);
         if !serials.insert(serial) {
             complain(format!("serial `{serial}` is in the file twice"));
@@ -78,7 +79,7 @@ fn header(line: &str) -> Result<Vec<&str>, String> {
         return Err(format!("there is no column `{missing}`; the first line names the columns"));
     }
     if let Some(unknown) = columns.iter().find(|column| !COLUMNS.contains(column)) {
-        return Err(format!("no column is called `{unknown}`; there are {}", COLUMNS.join(", ")));
+        return Err(format!("unknown column `{unknown}`; the columns are {}", COLUMNS.join(", ")));
     }
     match columns.iter().enumerate().find(|(at, column)| columns[..*at].contains(column)) {
         Some((_, twice)) => Err(format!("column `{twice}` is there twice")),
@@ -110,6 +111,6 @@ pub(crate) fn checked_request(path: &str, text: Result<String, String>) -> Resul
     let text = text.map_err(|problem| format!("cannot read {path}: {problem}"))?;
     match request::of_request(&text) {
         Some(_) => Ok(text),
-        None => Err(format!("{path} is no certificate signing request with a valid signature")),
+        None => Err(format!("{path} is not a certificate signing request with a valid signature")),
     }
 }

@@ -1,5 +1,5 @@
-//! A registry in memory, which refuses what AWS IoT refuses and can be made to stop: before a change, or after it with the
-//! answer lost.
+//! A registry in memory that refuses what AWS IoT refuses, and that can be made to stop before a change, or after it
+//! with the answer lost.
 
 use std::{
     cell::{Cell, RefCell},
@@ -40,14 +40,14 @@ pub(super) struct State {
 pub(super) enum Stopped {
     /// Before this change, counted from 1.
     Before(usize),
-    /// After it, and nobody hears that it was made.
+    /// After it, with the answer lost.
     After(usize),
 }
 
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) state: RefCell<State>,
-    /// Every change that was asked for, in words.
+    /// Every requested change, in words.
     pub(super) changes: RefCell<Vec<String>>,
     pub(super) stops: Cell<Option<Stopped>>,
 }
@@ -208,7 +208,7 @@ impl State {
                 assert!(self.attached.remove(&(device, certificate)), "detached twice");
             }
             Change::SetStatus { certificate, status } => {
-                // From here on its device may speak.
+                // From here on its device can connect.
                 if status == Status::Active {
                     let of = self.attached.iter().find(|(_, arn)| *arn == certificate).expect("it speaks for nobody");
                     let told = self.records.iter().any(|record| record["d"] == of.0.as_str());

@@ -1,7 +1,8 @@
-//! What AWS IoT's registry knows of devices: things, with what the stream was told of each kept in their attributes.
+//! What AWS IoT's registry knows about devices: things, whose attributes keep the last record of each that was put on
+//! the stream.
 //!
-//! How it is asked is `iot`'s and `aws`'s to know, what has to change `plan`'s, in which order `registrar`'s, and what a
-//! device is made of the generator's.
+//! `iot` and `aws` make the calls, `plan` decides what has to change, `registrar` in which order, and the generator
+//! what a device consists of.
 
 pub(crate) mod aws;
 pub(crate) mod iot;
@@ -20,10 +21,10 @@ mod stopped_anywhere;
 use fleetform_generator::{Registration, platform::Platform};
 pub(crate) use fleetform_runtime::aws::things::Thing;
 
-/// The device that the stream was told of, checked against a platform as it is now.
+/// The device of the last record on the stream, checked against the current platform.
 pub(crate) fn registration(thing: &Thing, platform: &Platform) -> Result<Registration, String> {
     let (Some(device_type), Some(zone)) = (thing.attribute("type"), thing.attribute("zone")) else {
-        return Err("the stream was never told of it".to_owned());
+        return Err("it has no record on the stream".to_owned());
     };
     let attributes = values(thing.attribute("values").unwrap_or_default());
     let checked = Registration::registered(platform, &thing.name, device_type, zone, &attributes);
@@ -33,7 +34,7 @@ pub(crate) fn registration(thing: &Thing, platform: &Platform) -> Result<Registr
     })
 }
 
-/// Values as an attribute of a thing has them, which takes neither `=` nor `;`: `max_pressure:70/min_flow:2`.
+/// Values as a string for an attribute of a thing, which allows neither `=` nor `;`: `max_pressure:70/min_flow:2`.
 fn values(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('/').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once(':').unwrap_or((pair, ""))).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()
@@ -48,7 +49,7 @@ mod tests {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(values("max_pressure:70/min_flow:-2.5"), [pair("max_pressure", "70"), pair("min_flow", "-2.5")]);
         assert_eq!(values(""), []);
-        // What nobody wrote is no number, and is refused as one.
+        // A missing value is not a number, and is refused as such.
         assert_eq!(values("max_pressure"), [pair("max_pressure", "")]);
     }
 }

@@ -1,5 +1,5 @@
-//! What has to change so that a device is as it is wanted, from what is known of it. Nothing is asked here, and nothing done:
-//! when all is as it is wanted there is nothing to change.
+//! What has to change for a device to become as wanted, derived from what is known about it. Makes no calls: for a
+//! device that is as wanted there is nothing to change.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::found::stack_name;
 
-/// What the elements of a platform are called in AWS IoT, and what else its devices have in common.
+/// The names of a platform's elements in AWS IoT, and what else its devices have in common.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) stack: String,
@@ -27,7 +27,7 @@ pub(crate) struct Names {
     pub(crate) groups: BTreeMap<String, String>,
     /// Policies that every device has.
     policies: Vec<String>,
-    /// Those that devices of a type have besides.
+    /// Additional policies of the devices of a type.
     type_policies: BTreeMap<String, String>,
     /// The kind of keys that are made for its devices.
     pub(crate) key: Key,
@@ -62,13 +62,13 @@ impl Names {
     }
 }
 
-/// A device as it is wanted.
+/// A device as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) device: String,
     pub(crate) device_type: String,
     pub(crate) zone: String,
-    /// Numbers as they were written: what was told is compared by its text.
+    /// Numbers as they were written: they are compared as strings with those of the last record.
     values: BTreeMap<String, String>,
     retired: bool,
 }
@@ -102,7 +102,7 @@ impl Wanted {
         })
     }
 
-    /// What the stream was told of a thing; nothing if it was never told.
+    /// The last record of a thing on the stream; none if there never was one.
     pub(crate) fn told(thing: &Thing) -> Option<Self> {
         Some(Self {
             device: thing.name.clone(),
@@ -128,7 +128,7 @@ impl Wanted {
         Self { retired: true, ..self }
     }
 
-    /// The part of its record that it is known by.
+    /// The part of its record that identifies it.
     fn fields(&self) -> String {
         let Self { device_type, zone, values, retired, .. } = self;
         let values: Vec<String> = values.iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
@@ -148,7 +148,7 @@ fn is_plain_number(text: &str) -> bool {
     digits(whole) && (whole == "0" || !whole.starts_with('0')) && part.is_none_or(digits)
 }
 
-/// What the registry lacks and the stream has not been told, in this order.
+/// What is missing in the registry and then on the stream, in this order.
 pub(crate) fn register(
     names: &Names,
     stream: &str,
@@ -175,15 +175,15 @@ pub(crate) fn register(
     changes.into_iter().map(Step::from).chain(tell(names, stream, wanted, thing, now_ms)).collect()
 }
 
-/// Tells the stream what a device is, unless it has been told, and keeps with the thing that it was.
+/// Puts the record of a device on the stream, unless it is there, and notes on the thing that it was put.
 pub(crate) fn tell(names: &Names, stream: &str, wanted: &Wanted, thing: Option<&Thing>, now_ms: u64) -> Vec<Step> {
     let fields = wanted.fields();
-    // Another stream has to be told again.
+    // A different stream needs the record again.
     let told = sha256(format!("{stream} {fields}").as_bytes());
     if thing.and_then(|thing| thing.attribute("told")) == Some(&told) {
         return Vec::new();
     }
-    // Revisions rise whatever the clock says.
+    // Revisions increase even if the clock goes back.
     let known = thing.and_then(Thing::revision).unwrap_or(0);
     let revision = now_ms.max(known + 1);
     let device = &wanted.device;
@@ -205,7 +205,7 @@ pub(crate) fn tell(names: &Names, stream: &str, wanted: &Wanted, thing: Option<&
     ]
 }
 
-/// A certificate with what it may do and for whom it speaks.
+/// A certificate with its policies and its things.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) arn: String,
@@ -214,14 +214,14 @@ pub(crate) struct Held {
     pub(crate) is_attached: bool,
 }
 
-/// Lets a certificate speak for a device: its policies, the thing, and only then its activation.
+/// Puts a certificate into service for a device: its policies, the thing, and only then its activation.
 pub(crate) fn speak(names: &Names, device: &str, device_type: &str, held: &Held) -> Vec<Change> {
     let wanted = names.policies_of(device_type);
     let certificate = || held.arn.clone();
     let missing = wanted.iter().filter(|policy| !held.policies.contains(policy));
     let mut changes: Vec<Change> =
         missing.map(|policy| Change::AttachPolicy { policy: policy.clone(), certificate: certificate() }).collect();
-    // What devices of another type have. Whatever a person attached besides is left.
+    // Policies of another device type. Policies that a person attached are left.
     let others =
         names.type_policies.values().filter(|policy| held.policies.contains(policy) && !wanted.contains(policy));
     changes.extend(others.map(|policy| Change::DetachPolicy { policy: policy.clone(), certificate: certificate() }));
@@ -234,7 +234,7 @@ pub(crate) fn speak(names: &Names, device: &str, device_type: &str, held: &Held)
     changes
 }
 
-/// Takes a certificate away from a device, whatever of that is left to do.
+/// Withdraws a certificate from a device, from whichever step is left to do.
 pub(crate) fn silence(device: &str, held: &Held) -> Vec<Change> {
     let certificate = || held.arn.clone();
     let mut changes = Vec::new();
@@ -250,8 +250,8 @@ pub(crate) fn silence(device: &str, held: &Held) -> Vec<Change> {
     changes
 }
 
-/// Deletes a certificate for good. One of an authority of one's own is revoked and stays: AWS IoT would register it once more
-/// when its holder connects.
+/// Deletes a certificate for good. One of the customer's own authority is revoked and stays: AWS IoT would register it
+/// again when its holder connects.
 pub(crate) fn discard(found: &Certificate) -> Vec<Change> {
     let certificate = || found.arn.clone();
     let mut changes = Vec::new();
@@ -268,7 +268,7 @@ pub(crate) fn discard(found: &Certificate) -> Vec<Change> {
 mod tests {
     use super::*;
 
-    /// Whoever holds it connects and is registered again, if it is deleted.
+    /// If it were deleted, its holder would connect and be registered again.
     #[test]
     fn a_certificate_of_ones_own_authority_is_revoked_and_stays() {
         let found = |authority: Option<&str>, status| Certificate {

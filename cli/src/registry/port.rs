@@ -1,4 +1,4 @@
-//! What is asked of a registry of devices, and what it is told to change.
+//! The questions and changes that a registry of devices answers and makes.
 
 use std::fmt::{self, Display};
 
@@ -13,13 +13,13 @@ pub(crate) struct Created {
     pub(crate) pem: String,
 }
 
-/// A certificate that was made with a private key, which nobody may be shown.
+/// A certificate that was made with a private key, which must never be shown.
 pub(crate) struct CreatedWithKey {
     pub(crate) created: Created,
     pub(crate) key: String,
 }
 
-/// One step towards a device that is as it is wanted.
+/// One step towards the wanted device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     TellStream { device: String, record: String },
@@ -41,13 +41,13 @@ impl Display for Step {
     }
 }
 
-/// A registry of devices, and the stream that is told of them.
+/// A registry of devices, and the stream that their records are put on.
 pub(crate) trait Registry {
     /// The thing of a device, if there is one.
     async fn thing(&self, device: &str) -> Result<Option<Thing>, CallError>;
     /// The groups that a thing is in.
     async fn groups(&self, device: &str) -> Result<Vec<String>, CallError>;
-    /// The certificates that speak for a thing.
+    /// The certificates attached to a thing.
     async fn certificates(&self, device: &str) -> Result<Vec<String>, CallError>;
     /// A certificate, if there is one.
     async fn certificate(&self, arn: &str) -> Result<Option<Certificate>, CallError>;
@@ -57,7 +57,7 @@ pub(crate) trait Registry {
     async fn policies(&self, arn: &str) -> Result<Vec<String>, CallError>;
     /// Makes a certificate for a request, which is inactive.
     async fn create_certificate(&self, request: &str) -> Result<Created, CallError>;
-    /// Makes a private key and a certificate of it, which is inactive. The key is given once: who loses the answer loses it.
+    /// Makes a private key and a certificate of it, which is inactive. The key is in this answer only: if the answer is lost, so is the key.
     async fn create_keys_and_certificate(&self) -> Result<CreatedWithKey, CallError>;
     /// Takes one step.
     async fn take(&self, step: &Step) -> Result<(), CallError>;

@@ -1,8 +1,8 @@
-//! Devices are registered, moved, given other certificates and taken out of service: in which order registry, stream and the
-//! folder of keys are changed, so that a run that is stopped anywhere is taken up by the next.
+//! Registers devices, moves them, changes their certificates and takes them out of service: changes registry, stream
+//! and the folder of keys in such an order that the next run continues one that was interrupted anywhere.
 //!
-//! The stream knows a device before it can speak; a certificate is made active last, and inactive first. What has to change
-//! is `plan`'s to say.
+//! The stream knows a device before the device can connect; a certificate is activated last, and deactivated first.
+//! `plan` decides what has to change.
 
 use fleetform_generator::platform::Platform;
 
@@ -15,22 +15,22 @@ use super::{
 };
 use crate::terminal::Stop;
 
-/// How long a certificate that was taken away is kept, inactive.
+/// How long a withdrawn certificate is kept, inactive.
 const OLD_CERTIFICATE_DAYS: u64 = 7;
 
 /// Who makes the key of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum KeyMaker<'r> {
-    /// Whoever runs this, unless it is here already.
+    /// This command, unless the key is here already.
     Here,
     /// The device, which made this request.
     Device(&'r str),
-    /// AWS, for laboratories.
+    /// AWS, for labs.
     Aws,
 }
 
 impl<'r> KeyMaker<'r> {
-    /// By what was asked for: a request of the device's own, or that AWS make the key.
+    /// Chosen by the arguments: the device's own request, or a key made by AWS.
     pub(crate) fn of(request: Option<&'r str>, is_aws: bool) -> Self {
         match request {
             Some(request) => Self::Device(request),
@@ -40,12 +40,12 @@ impl<'r> KeyMaker<'r> {
     }
 }
 
-/// Whoever registers devices of one environment.
+/// Registers devices of one environment.
 pub(crate) struct Registrar<R> {
     pub(crate) registry: R,
     pub(crate) keys: Keys,
     pub(crate) names: Names,
-    /// The telemetry stream's name: another one has to be told again.
+    /// The telemetry stream's name: a different one needs every record again.
     pub(crate) stream: String,
     /// Whether nothing is to be changed.
     pub(crate) dry_run: bool,
@@ -54,8 +54,8 @@ pub(crate) struct Registrar<R> {
 }
 
 impl<R: Registry> Registrar<R> {
-    /// Registers a device, or changes its type, zone or attributes, and gives it a certificate unless it has one. One that was
-    /// revoked is taken back only with `reinstate`.
+    /// Registers a device, or changes its type, zone or attributes, and gives it a certificate unless it has one. One
+    /// that was revoked is put back into service only with `reinstate`.
     pub(crate) async fn add(&self, wanted: &Wanted, maker: KeyMaker<'_>, reinstate: bool) -> Result<(), Stop> {
         let device = wanted.device.as_str();
         self.keys.of(device).check_key()?;
@@ -67,10 +67,10 @@ impl<R: Registry> Registrar<R> {
         self.check_certificate(device, &files).await?;
         if thing.is_some() && !files.has("arn") && !self.registry.certificates(device).await?.is_empty() {
             return Err(Stop::failed(format_args!(
-                "{device} has a certificate already, and it is not in {}",
+                "{device} already has a certificate, which is not in {}",
                 self.keys.folder()
             ))
-            .help("name its folder with --keys, give it another with `rotate`, or change its zone with `move`"));
+            .help("give its folder with --keys, add another with `rotate`, or change the zone with `move`"));
         }
         let groups = self.groups(device, thing.as_ref()).await?;
         let now = (self.now_ms)();
@@ -78,7 +78,7 @@ impl<R: Registry> Registrar<R> {
         self.certify(device, &wanted.device_type, &files, maker).await
     }
 
-    /// Puts a device into another zone. Its certificate stays.
+    /// Moves a device to another zone. Its certificate stays.
     pub(crate) async fn relocate(&self, platform: &Platform, device: &str, zone: &str) -> Result<(), Stop> {
         let thing = self.registered(device).await?;
         self.check_in_service(device, Some(&thing))?;
@@ -99,7 +99,7 @@ impl<R: Registry> Registrar<R> {
         let count = self.registry.certificates(device).await?.len();
         let next = self.keys.next(device);
         if !next.has("arn") && count > 1 {
-            return Err(Stop::failed(format_args!("{device} has {count} certificates already"))
+            return Err(Stop::failed(format_args!("{device} already has {count} certificates"))
                 .help("rotate it with --finish once it has connected with the newer one"));
         }
         self.check_certificate(device, &next).await?;
@@ -112,7 +112,7 @@ impl<R: Registry> Registrar<R> {
         Ok(())
     }
 
-    /// Takes the first certificate away from a device that has two; a week later, deletes it.
+    /// Withdraws the first certificate of a device that has two; a week later, deletes it.
     pub(crate) async fn finish(&self, device: &str) -> Result<(), Stop> {
         let thing = self.registered(device).await?;
         self.check_in_service(device, Some(&thing))?;
@@ -121,7 +121,7 @@ impl<R: Registry> Registrar<R> {
         let all = self.registry.certificates(device).await?;
         if next.has("pending") || !all.contains(&arn) {
             return Err(Stop::failed(format_args!("{device} does not have the certificate {}", next.path("crt")))
-                .help("rotate it without --finish to the end first"));
+                .help("first complete the rotation without --finish"));
         }
         let old: Vec<String> = all.into_iter().filter(|other| *other != arn).collect();
         self.keep_old(&files, &old)?;
@@ -134,24 +134,24 @@ impl<R: Registry> Registrar<R> {
         for end in ["key", "csr", "crt"] {
             next.give(end, &files)?;
         }
-        // Last: as long as it is there, a stopped run begins here again.
+        // Last: as long as it is there, an interrupted run starts here again.
         next.give("arn", &files)?;
         self.conclude(format!(
-            "{device} has one certificate; run this once more in {OLD_CERTIFICATE_DAYS} days, and the inactive one is deleted"
+            "{device} has one certificate; run this again in {OLD_CERTIFICATE_DAYS} days to delete the inactive one"
         ));
         Ok(())
     }
 
-    /// Takes all certificates away from a device, and ends its alerts. Gives those that it had, if it is registered.
+    /// Withdraws all certificates of a device, and ends its alerts. Returns those that it had, if it is registered.
     pub(crate) async fn revoke(&self, device: &str) -> Result<Option<Vec<String>>, Stop> {
         let Some(thing) = self.thing(device).await? else {
-            (self.say)(format!("{device} is not registered: there is nothing to revoke"));
+            (self.say)(format!("{device} is not registered: nothing to revoke"));
             return Ok(None);
         };
         let held = self.registry.certificates(device).await?;
         let files = self.keys.of(device);
         if !self.dry_run {
-            // Whatever was under way is over.
+            // A rotation in progress is over.
             files.remove("pending")?;
             self.keys.next(device).remove("pending")?;
         }
@@ -159,7 +159,7 @@ impl<R: Registry> Registrar<R> {
         for arn in &held {
             self.silence(device, arn).await?;
         }
-        // Of one that the stream never heard of there is nothing to say.
+        // There is nothing to retract for a device without a record on the stream.
         if let Some(told) = Wanted::told(&thing) {
             let now = (self.now_ms)();
             self.make(plan::tell(&self.names, &self.stream, &told.retired(), Some(&thing), now)).await?;
@@ -199,11 +199,11 @@ impl<R: Registry> Registrar<R> {
         thing.ok_or_else(|| Stop::failed(format_args!("{device} is not registered")).help("add it first"))
     }
 
-    /// A device that was revoked stays so until somebody says otherwise.
+    /// A revoked device stays revoked unless `reinstate` is given.
     fn check_in_service(&self, device: &str, thing: Option<&Thing>) -> Result<(), Stop> {
         if thing.is_some_and(Thing::is_retired) {
             return Err(Stop::failed(format_args!("{device} was revoked"))
-                .help("if it may speak again: `fleetform devices add` with --reinstate"));
+                .help("to put it back into service: `fleetform devices add` with --reinstate"));
         }
         Ok(())
     }
@@ -215,19 +215,19 @@ impl<R: Registry> Registrar<R> {
         }
     }
 
-    /// A certificate that was taken away is not given back by chance: whoever took it had a reason. Nor is one taken for
-    /// a key's that it is not of.
+    /// A withdrawn certificate is never put back by accident: it was withdrawn for a reason. Nor is a certificate
+    /// accepted that belongs to another key.
     async fn check_certificate(&self, device: &str, files: &Files) -> Result<(), Stop> {
         let (Some(pem), Some(arn)) = (files.read("crt")?, files.arn()?) else { return Ok(()) };
         if let Some(key) = files.read("key")? {
             let of_key = request::of_key(&key).map_err(|error| unusable_key(files, &error))?;
             if request::of_certificate(&pem) != Some(of_key) {
                 return Err(Stop::failed(format_args!(
-                    "the key {} is not the one of the certificate {}",
+                    "the key {} does not belong to the certificate {}",
                     files.path("key"),
                     files.path("crt")
                 ))
-                .help("put the right files there, or name another folder with --keys"));
+                .help("put the right files there, or give another folder with --keys"));
             }
         }
         let status = self.registry.certificate(&arn).await?.map(|certificate| certificate.status);
@@ -236,22 +236,22 @@ impl<R: Registry> Registrar<R> {
             Some(Status::Inactive) if files.has("pending") => Ok(()),
             Some(Status::Inactive | Status::Revoked | Status::Waiting | Status::Elsewhere) | None => {
                 let [crt, arn, key, csr] = ["crt", "arn", "key", "csr"].map(|end| files.path(end));
-                Err(Stop::failed(format_args!("the certificate of {device} in {crt} was taken away")).help(
+                Err(Stop::failed(format_args!("the certificate of {device} in {crt} was withdrawn")).help(
                     format_args!(
-                        "delete {crt} and {arn}, and {key} with {csr} if the key may be known, and run this again for a new one"
+                        "delete {crt} and {arn}, and also {key} and {csr} if the key may be known to others; then run this again for a new one"
                     ),
                 ))
             }
         }
     }
 
-    /// Request, certificate and ARN in their files, and the key unless the device made it; then the certificate may speak.
+    /// Request, certificate and ARN in their files, and the key unless the device made it; then the certificate is put into service.
     async fn certify(&self, device: &str, device_type: &str, files: &Files, maker: KeyMaker<'_>) -> Result<(), Stop> {
         let is_made = files.has("crt") && files.has("arn");
         if self.dry_run {
             if !is_made || files.has("pending") {
                 (self.say)(format!(
-                    "would make a certificate for {device} in {}, attach {} and the thing, and make it active",
+                    "would make a certificate for {device} in {}, attach {} and the thing, and activate it",
                     files.path("crt"),
                     self.names.policies_of(device_type).join(" ")
                 ));
@@ -269,7 +269,7 @@ impl<R: Registry> Registrar<R> {
 
     async fn create(&self, device: &str, files: &Files, maker: KeyMaker<'_>) -> Result<(), Stop> {
         self.keys.make()?;
-        // Before the request is another one.
+        // While the request is still the one of the interrupted run.
         if files.has("pending") {
             self.remove_orphans(files).await?;
         }
@@ -286,7 +286,7 @@ impl<R: Registry> Registrar<R> {
 
     /// A certificate of a key that AWS makes. The key is in its file first: it does not come twice.
     async fn create_with_key(&self, files: &Files) -> Result<Created, Stop> {
-        // A request that is here is of another key.
+        // A request that is here belongs to another key.
         files.remove("csr")?;
         files.write("pending", "")?;
         let CreatedWithKey { created, key } = self.registry.create_keys_and_certificate().await?;
@@ -297,7 +297,7 @@ impl<R: Registry> Registrar<R> {
         Ok(created)
     }
 
-    /// A certificate for a request, the device's own or one of the key that is here.
+    /// A certificate for a request: the device's own, or one made of the key that is here.
     async fn create_for_request(&self, device: &str, files: &Files, own: Option<&str>) -> Result<Created, Stop> {
         if let Some(own) = own {
             files.write("csr", own)?;
@@ -314,7 +314,7 @@ impl<R: Registry> Registrar<R> {
             files.write("csr", &request)?;
         }
         let request = files.read("csr")?.unwrap_or_default();
-        // Until it is active, a file says that it is to be.
+        // Until it is active, a file marks it as pending.
         files.write("pending", "")?;
         let created = self.registry.create_certificate(&request).await?;
         if request::of_certificate(&created.pem) != request::of_request(&request) {
@@ -323,15 +323,15 @@ impl<R: Registry> Registrar<R> {
         Ok(created)
     }
 
-    /// Certificates that a stopped run made of this key and that nobody knows: they are deleted.
+    /// Deletes certificates of this key that an interrupted run made and did not record.
     async fn remove_orphans(&self, files: &Files) -> Result<(), Stop> {
         let key = match (files.read("csr")?, files.read("key")?) {
             (Some(request), _) => request::of_request(&request),
-            // One that AWS made, and that came here before the run was stopped.
+            // A key that AWS made, and that was stored here before the run was interrupted.
             (None, Some(key)) => request::of_key(&key).ok(),
             (None, None) => {
-                let lost = "a stopped run may have left an inactive certificate behind, of a key that AWS made and that never \
-                            came here: it cannot be told from others, and nobody can use it";
+                let lost = "an interrupted run may have left behind an inactive certificate of a key that AWS made and that was \
+                            never stored here: it cannot be told from others, and cannot be used";
                 (self.say)(lost.to_owned());
                 None
             }
@@ -341,7 +341,7 @@ impl<R: Registry> Registrar<R> {
             let found = self.registry.certificate(&arn).await?;
             if found.and_then(|found| request::of_certificate(&found.pem)).as_ref() == Some(&key) {
                 self.registry.take(&Change::DeleteCertificate { certificate: arn.clone() }.into()).await?;
-                (self.say)(format!("certificate {}, which a stopped run has left behind, is deleted", id_of(&arn)));
+                (self.say)(format!("certificate {}, left behind by an interrupted run, is deleted", id_of(&arn)));
             }
         }
         Ok(())
@@ -361,7 +361,7 @@ impl<R: Registry> Registrar<R> {
         Ok(())
     }
 
-    /// Keeps the ARNs of certificates before they are taken away: nobody else knows them once they are.
+    /// Keeps the ARNs of certificates before they are withdrawn: afterwards they are recorded nowhere else.
     fn keep_old(&self, files: &Files, arns: &[String]) -> Result<(), Stop> {
         let known = files.read("old")?.unwrap_or_default();
         let new: Vec<String> = arns.iter().filter(|arn| !known.lines().any(|line| line == *arn)).cloned().collect();
@@ -372,15 +372,15 @@ impl<R: Registry> Registrar<R> {
         files.add_lines("old", &new)
     }
 
-    /// Deletes certificates that a rotation took away, once nobody can want them back.
+    /// Deletes certificates that a rotation withdrew, once they can no longer be needed.
     async fn delete_old(&self, device: &str, files: &Files) -> Result<(), Stop> {
         let Some(old) = files.read("old")? else {
-            (self.say)(format!("{device} has no second certificate: nothing is to be finished"));
+            (self.say)(format!("{device} has no second certificate: nothing to finish"));
             return Ok(());
         };
         if files.age("old").is_none_or(|age| age.as_secs() < OLD_CERTIFICATE_DAYS * 86_400) {
             (self.say)(format!(
-                "the certificate that {device} had before is inactive, and is deleted by this command after {OLD_CERTIFICATE_DAYS} days"
+                "the previous certificate of {device} is inactive; this command deletes it after {OLD_CERTIFICATE_DAYS} days"
             ));
             return Ok(());
         }
@@ -388,7 +388,7 @@ impl<R: Registry> Registrar<R> {
         if self.dry_run { Ok(()) } else { files.remove("old") }
     }
 
-    /// Deletes those certificates that are there.
+    /// Deletes those of the certificates that still exist.
     async fn discard(&self, mut arns: Vec<String>) -> Result<(), Stop> {
         arns.sort_unstable();
         arns.dedup();
@@ -420,7 +420,7 @@ impl<R: Registry> Registrar<R> {
 }
 
 fn never_told(device: &str) -> Stop {
-    Stop::failed(format_args!("the stream was never told of {device}")).help("add it once more")
+    Stop::failed(format_args!("{device} has no record on the stream")).help("add it again")
 }
 
 fn unusable_key(files: &Files, error: &str) -> Stop {

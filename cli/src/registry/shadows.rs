@@ -1,6 +1,6 @@
-//! Shadows of devices: what is desired of their settings and what they report, by AWS IoT's data plane.
+//! Shadows of devices: the desired and reported values of their settings, through AWS IoT's data plane.
 //!
-//! Which values a setting takes is known where it is declared.
+//! Does not know which values a setting accepts.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Shadows {
 /// A device's shadow; all empty where it has none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Shadow {
-    /// What a change must be of, so that nobody's is lost.
+    /// The version that a change must be based on, so that no other change is lost.
     version: Option<u64>,
     pub(crate) desired: Map<String, Value>,
     pub(crate) reported: Map<String, Value>,
@@ -46,8 +46,8 @@ impl Shadows {
         }
     }
 
-    /// Sets what is desired of some settings in a shadow; null takes one away. Nothing is done if it has changed since it
-    /// was read, which AWS IoT says with a conflict: each shadow has versions of its own.
+    /// Sets desired values in a shadow; null removes one. Changes nothing if the shadow has changed since it was read,
+    /// which AWS IoT reports as a conflict: each shadow has its own versions.
     pub(crate) async fn desire(
         &self,
         device: &str,

@@ -1,5 +1,5 @@
-//! Every operation is stopped before and after each of its changes, and run again: it ends as if it had never been stopped,
-//! and once more changes nothing.
+//! Interrupts every operation before and after each of its changes, and runs it again: it ends as if it had never been
+//! interrupted, and another run changes nothing.
 
 use std::{cell::RefCell, fs, rc::Rc};
 
@@ -199,7 +199,7 @@ const KEYS_AND_CERTIFICATE: &str = "create keys and certificate";
 
 const ALL: [&str; 3] = ["my-water-dev-commands-pressure-logger", "my-water-dev-core", "my-water-dev-shadow"];
 
-/// Stops an operation before and after each of its changes, runs it again, and looks.
+/// Interrupts an operation before and after each of its changes, runs it again, and checks the end.
 fn stopped_anywhere(before: &[Operation], operation: Operation, check: impl Fn(&Place, &str)) {
     let begun = Place::new();
     for earlier in before {
@@ -222,13 +222,13 @@ fn stopped_anywhere(before: &[Operation], operation: Operation, check: impl Fn(&
             check(&place, &when);
             let certificates = place.registrar.registry.state.borrow().certificates.len();
             let expected = whole.registrar.registry.state.borrow().certificates.len();
-            // A key that AWS made came with the answer, and its certificate cannot be told without it.
+            // The key that AWS made was in the lost answer, and its certificate cannot be identified without it.
             let is_lost = change == KEYS_AND_CERTIFICATE && stops == Stopped::After(at + 1);
             assert_eq!(certificates, expected + usize::from(is_lost), "{when}: nothing is left behind");
             let said = place.said.borrow().join("\n");
             assert!(!said.contains("PRIVATE KEY"), "{when}");
             if is_lost {
-                assert!(said.contains("may have left an inactive certificate behind"), "{when}: {said}");
+                assert!(said.contains("may have left behind an inactive certificate"), "{when}: {said}");
                 let state = place.registrar.registry.state.borrow();
                 let left = |arn: &String| !state.attached.iter().any(|(_, attached)| attached == arn);
                 let mut left = state.certificates.iter().filter(|(arn, _)| left(arn)).map(|(_, kept)| kept);
@@ -260,7 +260,7 @@ fn a_key_that_aws_makes_is_kept_once_wherever_it_was_stopped() {
     });
 }
 
-/// Whoever is stopped with the key in its file and nothing else finds the certificate by it.
+/// A run that was interrupted with only the key in its file finds the certificate by the key.
 #[test]
 fn a_certificate_is_found_by_the_key_that_aws_made() {
     let place = Place::new();
@@ -273,11 +273,11 @@ fn a_certificate_is_found_by_the_key_that_aws_made() {
     for end in ["arn", "crt"] {
         files.remove(end).expect("it can be deleted");
     }
-    // By a key of one's own or by another of AWS's: the one that is left behind is of neither.
+    // With the device's own key or another one of AWS's: the certificate left behind belongs to neither.
     place.done(Operation::AddByAws);
     place.assert_registered("north", &ALL, "found");
     assert_eq!(place.registrar.registry.state.borrow().certificates.len(), 1);
-    assert!(place.said.borrow().join("\n").contains("which a stopped run has left behind, is deleted"));
+    assert!(place.said.borrow().join("\n").contains("left behind by an interrupted run, is deleted"));
 }
 
 #[test]
@@ -344,7 +344,7 @@ fn a_certificate_that_a_stopped_run_left_behind_is_reported() {
     place.registrar.registry.stops.set(None);
     place.done(Operation::Add);
     let said = place.said.borrow().join("\n");
-    assert!(said.contains("which a stopped run has left behind, is deleted"), "{said}");
+    assert!(said.contains("left behind by an interrupted run, is deleted"), "{said}");
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn what_was_revoked_is_given_back_only_when_somebody_says_so() {
     for operation in [Operation::Add, Operation::Move, Operation::Rotate, Operation::Finish] {
         assert!(place.refused(operation).contains("was revoked"), "{operation:?}");
     }
-    assert!(place.refused(Operation::Reinstate).contains("was taken away"));
+    assert!(place.refused(Operation::Reinstate).contains("was withdrawn"));
     for end in ["key", "csr", "crt", "arn"] {
         place.registrar.keys.of(DEVICE).remove(end).expect("it can be deleted");
     }
@@ -389,10 +389,10 @@ fn a_device_gets_no_second_certificate_by_chance() {
     let place = Place::new();
     place.done(Operation::Add);
     let elsewhere = Place::of(place.registrar.registry.state.borrow().clone(), None);
-    assert!(elsewhere.refused(Operation::Add).contains("has a certificate already"));
+    assert!(elsewhere.refused(Operation::Add).contains("already has a certificate"));
     place.done(Operation::Rotate);
     let elsewhere = Place::of(place.registrar.registry.state.borrow().clone(), None);
-    assert!(elsewhere.refused(Operation::Rotate).contains("has 2 certificates already"));
+    assert!(elsewhere.refused(Operation::Rotate).contains("already has 2 certificates"));
 }
 
 #[test]
@@ -428,7 +428,7 @@ fn a_key_of_another_certificate_is_not_used() {
     let place = Place::new();
     place.done(Operation::Add);
     place.registrar.keys.of(DEVICE).write("key", &request::new_key(Key::EcP256).expect("a key")).expect("a file");
-    assert!(place.refused(Operation::Add).contains("is not the one of the certificate"));
+    assert!(place.refused(Operation::Add).contains("does not belong to the certificate"));
 }
 
 #[test]

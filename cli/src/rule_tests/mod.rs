@@ -1,4 +1,4 @@
-//! The rule tests of a platform: those in its file and in the files `*.test.toml` beside it, run and reported.
+//! The rule tests of a platform: those in its file and in the files `*.test.toml` next to it, run and reported.
 
 pub(crate) mod report;
 mod run;
@@ -32,7 +32,7 @@ pub(crate) struct Results {
 pub(crate) struct Tested {
     /// Its file.
     pub(crate) file: String,
-    /// The line at which it begins.
+    /// Its first line.
     pub(crate) line: usize,
     /// The test.
     pub(crate) test: RuleTest,
@@ -41,7 +41,7 @@ pub(crate) struct Tested {
 }
 
 impl Results {
-    /// How many tests ended in a way.
+    /// The number of tests with such an end.
     pub(crate) fn count(&self, is: impl Fn(&End) -> bool) -> usize {
         self.tests.iter().filter(|tested| is(&tested.ran.end)).count()
     }
@@ -75,7 +75,7 @@ pub(crate) fn run(files: Vec<TestFile>, platform: &Platform, filter: Option<&str
     Results { environment: platform.environment.id.to_string(), tests, untested }
 }
 
-/// The rule set of a test: its device sends what the series say and nothing else, so no reading is required.
+/// The rule set of a test. Its device sends only what the series state, so no reading is required.
 fn relaxed(mut set: RuleSet) -> RuleSet {
     let readings = set.device_types.values_mut().flat_map(|device_type| device_type.readings.values_mut());
     readings.for_each(|reading| reading.required = false);

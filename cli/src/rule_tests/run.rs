@@ -1,5 +1,5 @@
-//! One test on the engine: its samples one after the other, time passing in between, and every expectation held
-//! against where the rule stands at its time.
+//! Runs one test on the engine: its samples one after the other, time passing in between, and every expectation
+//! compared with the state of the rule at its time.
 
 use std::{collections::BTreeMap, iter::Peekable, sync::Arc};
 
@@ -15,7 +15,10 @@ use fleetform_engine::{
 };
 use fleetform_generator::platform::rule_test::{ALARM_OFF, ALARM_ON, Expectation, ExpectedState, RuleTest, Series};
 
-use crate::timeline::{self, Clock, Reason, Row};
+use crate::{
+    gap::Gaps,
+    timeline::{self, Clock, Reason, Row},
+};
 
 /// The first device of every test; others have a number behind this.
 const DEVICE: &str = "test-device";
@@ -46,13 +49,13 @@ pub(crate) struct Failure {
     pub(crate) text: String,
 }
 
-/// What the world has heard of the rule so far.
+/// The alert and notices of the rule so far.
 #[derive(Default)]
 struct Heard {
     alert: Option<Alert>,
-    /// Somebody was told of that alert.
+    /// Whether a notice of that alert was sent.
     told: bool,
-    /// Somebody was told that it is over.
+    /// Whether a notice of its end was sent.
     told_of_end: bool,
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn run(set: &RuleSet, rules: &Arc<Compiled>, test: &RuleTest) -> Ran 
         test,
         device: devices[0].0.clone(),
         is_fleet: set.rules.get(&test.rule).is_some_and(|rule| matches!(rule.condition, Condition::Fleet { .. })),
+        gaps: Gaps::new(&set.rules[&test.rule], set.device_types.get(&test.device_type)),
         heard: Heard::default(),
         rows: Vec::new(),
         failures: Vec::new(),
@@ -110,7 +114,7 @@ pub(crate) fn run(set: &RuleSet, rules: &Arc<Compiled>, test: &RuleTest) -> Ran 
         trial.step(at, &samples, &changes);
         trial.expect_at(&mut expected, at);
     }
-    // A time behind the last sample is at most one `every` away: the check has seen to it.
+    // A time after the last sample is at most one `every` away: the check guarantees it.
     trial.expect_before(&mut expected, Millis(u64::MAX));
     let end = if trial.failures.is_empty() { End::Passed } else { End::Failed(trial.failures) };
     Ran { rows: trial.rows, end }
@@ -128,8 +132,9 @@ struct Trial<'t> {
     session: Session<'t>,
     test: &'t RuleTest,
     device: DeviceId,
-    /// The rule stands in a zone and not on a device.
+    /// Whether the rule is evaluated for a zone instead of a device.
     is_fleet: bool,
+    gaps: Gaps,
     heard: Heard,
     rows: Vec<Row>,
     failures: Vec<Failure>,
@@ -172,7 +177,7 @@ impl<'t> Trial<'t> {
         self.follow(moment, said.join(" "), is_time_alone, answer);
     }
 
-    /// Where the rule stands: on the device, or in its zone.
+    /// The state of the rule: on the device, or in its zone.
     fn place(&self) -> Option<Place> {
         if self.is_fleet {
             self.session.fleet(&self.test.zone, &self.test.rule)
@@ -181,7 +186,7 @@ impl<'t> Trial<'t> {
         }
     }
 
-    /// Holds everything that is expected before a time against where the rule stands when it comes.
+    /// Checks every expectation before a time against the state of the rule at its own time.
     fn expect_before(&mut self, expected: &mut Peekable<std::slice::Iter<'t, Expectation>>, before: Millis) {
         while let Some(next) = expected.next_if(|next| next.at < before) {
             self.step(next.at, &[], &[]);
@@ -198,6 +203,9 @@ impl<'t> Trial<'t> {
 
     /// Notes what a record did to the rule.
     fn follow(&mut self, at: Timestamp, came: String, is_time_alone: bool, answer: Answer) {
+        let is_here = |judgement: &&Judgement| judgement.rule == self.test.rule && judgement.device == self.device;
+        let gaps = answer.judgements.iter().filter(is_here).filter_map(|judgement| self.gaps.take(judgement));
+        let gaps: Vec<String> = gaps.collect();
         let (by_timer, by_sample): (Vec<&Judgement>, Vec<&Judgement>) = (answer.judgements.iter())
             .filter(|judgement| judgement.rule == self.test.rule)
             .filter(|judgement| judgement.zone().is_none_or(|zone| zone == self.test.zone))
@@ -209,6 +217,7 @@ impl<'t> Trial<'t> {
                 came: timeline::TIME_ALONE.to_owned(),
                 standing: Some(judgement.standing),
                 reason: Reason::Judged(judgement.verdict),
+                notes: Vec::new(),
                 marks: Vec::new(),
             });
         }
@@ -218,15 +227,15 @@ impl<'t> Trial<'t> {
                 word: "set_aside",
                 text: format!("set aside as {}: {}", row.reason, row.detail),
             }),
-            // A timer has said already what time did.
+            // A row of the timer already shows what time did.
             (None, None) if is_time_alone && !by_timer.is_empty() => None,
             (None, None) => Some(Reason::Unjudged { word: "not_evaluated", text: String::new() }),
         };
         if let Some(reason) = reason {
             let standing = self.place().map(|place| place.standing);
-            self.rows.push(Row { at, line: None, came, standing, reason, marks: Vec::new() });
+            self.rows.push(Row { at, line: None, came, standing, reason, notes: gaps, marks: Vec::new() });
         }
-        // A fleet rule stands in the zones around the test's, too.
+        // A fleet rule is evaluated for the zones around the test's as well.
         let is_here = |alert: &Alert| alert.rule == self.test.rule && alert.zone == self.test.zone;
         for alert in answer.effects.alerts.into_iter().filter(is_here) {
             if alert.state == AlertState::Firing {
@@ -259,7 +268,7 @@ impl<'t> Trial<'t> {
         self.failures.push(Failure { at: expected.at, text });
     }
 
-    /// In what way the rule does not stand where it must.
+    /// How the state of the rule differs from what is expected.
     fn differences(&self, expected: &Expectation) -> Vec<String> {
         let clock = Clock::From(self.test.start);
         let place = self.place();
@@ -282,7 +291,7 @@ impl<'t> Trial<'t> {
         if !same {
             let since = place.as_ref().and_then(|place| timeline::since(&place.standing));
             let since = since.map(|since| format!(" since {}", clock.time(since))).unwrap_or_default();
-            return vec![format!("expected {}, but it is {}{since}", expected.state.as_str(), state.as_str())];
+            return vec![format!("expected {}, but the rule is {}{since}", expected.state.as_str(), state.as_str())];
         }
         let mut differences = Vec::new();
         let mut differ = |what: &str, expected: String, found: String| {
@@ -302,8 +311,9 @@ impl<'t> Trial<'t> {
         if let Some(expected) = expected.notified
             && expected != told
         {
-            let words = |told: bool| if told { "somebody was told" } else { "nobody was told" };
-            differences.push(format!("expected that {}, but {}", words(expected), words(told)));
+            let difference =
+                if expected { "expected a notice, but none was sent" } else { "expected no notice, but one was sent" };
+            differences.push(difference.to_owned());
         }
         differences
     }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::broken::Broken;
 use crate::{
     diagnostic::{Code, Diagnostic},
+    printable::printable,
     schema::{raw::Unreadable, types::Name},
     source::{At, Document, Step},
 };
@@ -253,13 +254,11 @@ pub(crate) fn nearest<'n>(name: &str, candidates: impl Iterator<Item = &'n str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// Formats a text for a message: short and without control characters.
+/// Formats a text for a message: short, and with control characters escaped.
 pub(crate) fn shown(text: &str) -> String {
-    let mut out: String = text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(80).is_some() {
-        out.push('…');
-    }
-    out
+    let end = text.char_indices().nth(80).map_or(text.len(), |(end, _)| end);
+    let ellipsis = if end < text.len() { "…" } else { "" };
+    format!("{}{ellipsis}", printable(&text[..end]))
 }
 
 /// Formats a number for a message: without the zeros of a very large or a very small one.

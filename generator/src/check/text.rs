@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::context::Context;
 use crate::{
     diagnostic::{Code, Diagnostic},
+    printable::misleads,
     source::{At, Step},
 };
 
@@ -86,8 +87,7 @@ fn problem(text: &str, prose: bool) -> Option<&'static str> {
     if text.chars().any(control) {
         return Some("it has a control character");
     }
-    let misleading = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{061c}');
-    text.chars().any(misleading).then_some("it has an invisible character or one that turns the direction of text")
+    text.chars().any(misleads).then_some("it has an invisible character or one that turns the direction of text")
 }
 
 fn report(problem: &str, span: std::ops::Range<usize>, context: &Context<'_>) {

@@ -141,7 +141,7 @@ codes! {
     SparseInterval = "P081" Warning "sparse-interval" "an interval that holds one sample at most",
     NotText = "P082" Error "not-text" "the file is not UTF-8 text",
     UnknownRegion = "P083" Warning "unknown-region" "a region that is not known",
-    SharedTraffic = "P084" Warning "shared-traffic" "two environments that take each other's messages",
+    SharedTraffic = "P084" Warning "shared-traffic" "two environments that receive each other's messages",
 }
 
 impl Code {

@@ -318,7 +318,7 @@ read_manifest() {
     serials+=$serial$'\n'
     ROWS+=("$device$COLUMN$type$COLUMN$zone$COLUMN$attributes$COLUMN$csr$COLUMN$serial")
   done < <(tail -n +2 -- "$file")
-  ((wrong == 0)) || fail "$wrong lines of $file are wrong: nothing was done" 'mend them and run this again'
+  ((wrong == 0)) || fail "$file has $wrong wrong line$( ((wrong == 1)) || echo s): nothing was done" 'fix what is reported and run this again'
 }
 
 

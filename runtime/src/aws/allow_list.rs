@@ -1,4 +1,4 @@
-//! The allow-list in DynamoDB and the telemetry stream in Kinesis, for whoever provisions devices.
+//! The allow-list in DynamoDB and the telemetry stream in Kinesis, as provisioning uses them.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::{
     provision::{AllowList, Claim, Records, Row},
 };
 
-/// The table of the serials that may be provisioned.
+/// The DynamoDB table of the serials that may be provisioned.
 #[derive(Debug)]
 pub struct DynamoAllowList {
     client: aws_sdk_dynamodb::Client,
@@ -23,7 +23,7 @@ pub struct DynamoAllowList {
 }
 
 impl DynamoAllowList {
-    /// The list in this table.
+    /// Uses the list in this table.
     pub fn new(client: aws_sdk_dynamodb::Client, table: String) -> Self {
         Self { client, table }
     }
@@ -37,7 +37,8 @@ impl AllowList for DynamoAllowList {
             .table_name(&self.table)
             .key("serial", AttributeValue::S(serial.to_owned()))
             .update_expression("SET #used_by = :certificate, #used_at = if_not_exists(#used_at, :now)")
-            // Of all that try, one finds the row unused. A request that comes again finds its own certificate there.
+            // Of all concurrent requests, exactly one finds the row unused. A repeated request finds its own
+            // certificate there.
             .condition_expression(
                 "attribute_exists(#serial) AND (attribute_not_exists(#used_by) OR #used_by = :certificate)",
             )
@@ -63,7 +64,7 @@ impl AllowList for DynamoAllowList {
     }
 }
 
-/// A row; what it does not have is empty, which is not usable where it is needed.
+/// Reads a row. Missing attributes become empty strings, which are rejected where a value is required.
 fn row(item: &HashMap<String, AttributeValue>) -> Row {
     let text = |name| item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     let used_at = item.get("used_at").and_then(|value| value.as_n().ok()).and_then(|number| number.parse().ok());
@@ -79,7 +80,7 @@ fn row(item: &HashMap<String, AttributeValue>) -> Row {
     }
 }
 
-/// The telemetry stream, as records of devices go to it.
+/// The telemetry stream, as a destination for device records.
 #[derive(Debug)]
 pub struct KinesisRecords {
     client: aws_sdk_kinesis::Client,

@@ -1,4 +1,4 @@
-//! Amazon Athena, in one workgroup, which says where results stay and how much a query may scan.
+//! Amazon Athena in one workgroup, which sets where results are stored and how much a query may scan.
 
 use fleetform_engine::drive::PortError;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use crate::{
     results::{AskError, Page},
 };
 
-/// How Athena is spoken to.
+/// Athena's protocol.
 pub const PROTOCOL: Protocol = Protocol { service: "AmazonAthena", content_type: "application/x-amz-json-1.1" };
 
 /// Athena in a workgroup.
@@ -18,12 +18,12 @@ pub const PROTOCOL: Protocol = Protocol { service: "AmazonAthena", content_type:
 pub struct Workgroup {
     client: JsonClient,
     name: String,
-    /// The database of a question that names none.
+    /// The database for queries that name none.
     database: String,
 }
 
 impl Workgroup {
-    /// By the workgroup's name, with the database of a question that names none.
+    /// Uses the workgroup of this name, with the database for queries that name none.
     pub fn new(client: JsonClient, name: String, database: String) -> Self {
         Self { client, name, database }
     }
@@ -64,10 +64,10 @@ struct Trouble {
     error_category: Option<u8>,
 }
 
-/// The category of what is wrong with the service itself ("AthenaError", Amazon Athena API).
+/// The category of errors of the service itself ("AthenaError", Amazon Athena API).
 const SYSTEM: u8 = 1;
 
-/// What Athena says where the function lacks a right, which no question can mend.
+/// Phrases in Athena's messages when the function lacks a permission, which no other query can fix.
 const NO_RIGHT: [&str; 5] =
     ["AccessDenied", "Access Denied", "not authorized", "Insufficient permissions", "Insufficient Lake Formation"];
 
@@ -149,17 +149,17 @@ impl Athena for Workgroup {
         let Results { result_set: ResultSet { rows, result_set_metadata }, next_token: next } = results;
         let columns = result_set_metadata.column_info.into_iter().map(|info| (info.name, info.r#type)).collect();
         let rows = rows.into_iter().map(|row| row.data.into_iter().map(|datum| datum.var_char_value).collect());
-        // The first page begins with the names of the columns.
+        // The first page starts with a row of column names.
         Ok(Page { columns, rows: rows.skip(usize::from(page.is_none())).collect(), next })
     }
 }
 
-/// How a query stands that is in a state.
+/// The status of a query in a given state.
 fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AskError> {
     match status.state.as_str() {
         "QUEUED" | "RUNNING" => Ok(Standing::Running),
         "SUCCEEDED" => Ok(Standing::Done { scanned_bytes }),
-        // One that scans more than the workgroup allows is cancelled.
+        // A query that scans more than the workgroup allows is canceled.
         state => {
             let reason = status.state_change_reason.unwrap_or_else(|| format!("the query is {state}"));
             let category = status.athena_error.and_then(|trouble| trouble.error_category);
@@ -171,7 +171,7 @@ fn standing(status: Status, scanned_bytes: u64) -> Result<Standing, AskError> {
     }
 }
 
-/// Athena's refusals are about the question, but for those that say to come back.
+/// Athena's refusals concern the query, except for those that ask to come back later.
 fn refused(error: CallError) -> AskError {
     match error {
         CallError::Refused { code, message, .. } if code == "InvalidRequestException" => AskError::Refused(message),

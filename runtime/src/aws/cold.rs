@@ -11,22 +11,22 @@ use crate::{
     export::Cold,
 };
 
-/// Time for one object, of a few hundred megabytes at most.
+/// The timeout for writing one object, of a few hundred megabytes at most.
 const PUT_TIMEOUT: Duration = Duration::from_secs(120);
-/// Keys of one request that deletes ("DeleteObjects", Amazon S3 API).
+/// The maximum keys in one delete request ("DeleteObjects", Amazon S3 API).
 const DELETED_AT_ONCE: usize = 1_000;
 
 /// A bucket of exports.
 #[derive(Debug)]
 pub struct S3Cold {
-    /// Small objects, which are listed and created as states are.
+    /// Small objects, which are listed and created in the same way as states.
     objects: S3StateLog,
     client: Client,
     bucket: String,
 }
 
 impl S3Cold {
-    /// With this client, in this bucket.
+    /// Uses this client and bucket.
     pub fn new(client: Client, bucket: String) -> Self {
         Self { objects: S3StateLog::new(client.clone(), bucket.clone()), client, bucket }
     }

@@ -1,5 +1,5 @@
-//! What is known about deliveries, in DynamoDB: a row for each notice and target, and one for each webhook that wants
-//! nothing more. A row is only ever changed on a condition, so of two senders one has the claim.
+//! The state of deliveries in DynamoDB: a row for each notice and target, and one for each disabled webhook. Every
+//! change to a row is conditional, so only one of two senders gets the claim.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -30,11 +30,11 @@ use crate::{
     outbox::{OPEN, TOUCHED_AT},
 };
 
-/// How long a row lives: longer than its notice may be delivered again.
+/// How long a row is kept: longer than its notice may be delivered again.
 const ROW_LIFE: Millis = Millis::from_days(35);
-/// The name of the claim that a row is held by.
+/// The attribute with the name of the claim that holds a row.
 const CLAIM: &str = "claim";
-/// Partition key of the rows of webhooks that want nothing more. No notice has it: theirs are hashes.
+/// The partition key of the rows of disabled webhooks. No notice has this key: those of notices are hashes.
 const DISABLED: &str = "disabled";
 
 /// The tables of deliveries, of notices and of alerts.
@@ -44,17 +44,17 @@ pub struct DynamoDeliveries {
     deliveries: String,
     outbox: String,
     alerts: String,
-    /// Webhooks that are known not to be disabled are asked about again only when one answers 410.
+    /// Webhooks known not to be disabled. They are looked up again only when one answers 410.
     enabled: Mutex<HashSet<String>>,
 }
 
 impl DynamoDeliveries {
-    /// Keeps deliveries in one table, marks notices as settled in the next, and reads alerts in the last.
+    /// Keeps deliveries in the first table, marks notices as settled in the second, and reads alerts from the third.
     pub fn new(client: Client, deliveries: String, outbox: String, alerts: String) -> Self {
         Self { client, deliveries, outbox, alerts, enabled: Mutex::default() }
     }
 
-    /// Opens a connection, so that the first notice need not wait for it. Any answer of the service will do.
+    /// Opens a connection, so that the first notice does not wait for it. Any answer from the service is enough.
     pub async fn connect(&self) -> Result<(), PortError> {
         let row = self.client.get_item().table_name(&self.deliveries);
         match row.key("notification", text(DISABLED)).key("target", text("-")).send().await {
@@ -63,7 +63,7 @@ impl DynamoDeliveries {
         }
     }
 
-    /// A row of the outbox that is still there: one that was deleted is not made again.
+    /// An update of an existing outbox row; a deleted row is not created again.
     fn notice(&self, notification: &str) -> UpdateItemFluentBuilder {
         self.client
             .update_item()
@@ -126,7 +126,7 @@ impl Deliveries for DynamoDeliveries {
     async fn settle(&self, notification: &str, target: &Target, attempt: u32, ending: Ending) -> Result<(), PortError> {
         let row = self.row(notification, &key(target));
         let update = match ending {
-            // Whoever holds the claim by now: the other side has it.
+            // Whichever sender holds the claim by now: the target has the notice.
             Ending::Sent => row
                 .update_expression("SET #status = :status REMOVE not_before")
                 .expression_attribute_values(":status", text("sent")),
@@ -134,7 +134,7 @@ impl Deliveries for DynamoDeliveries {
                 .update_expression("SET #status = :status, not_before = :not_before")
                 .expression_attribute_values(":status", text("failed"))
                 .expression_attribute_values(":not_before", number(not_before.0)),
-            // Without a time for the next attempt there is none.
+            // Without a time for the next attempt there will be none.
             Ending::GivenUp => row
                 .update_expression("SET #status = :status REMOVE not_before")
                 .expression_attribute_values(":status", text("failed")),
@@ -187,7 +187,7 @@ impl Outbox for DynamoDeliveries {
         let update = self
             .notice(notification)
             .update_expression("SET #status = :status REMOVE #open")
-            // An image may come after its row was settled.
+            // A stream record with an old image of the row may arrive after the row was settled.
             .condition_expression("attribute_exists(id) AND #status = :new")
             .expression_attribute_values(":new", text("new"))
             .expression_attribute_names("#status", "status")
@@ -222,7 +222,7 @@ impl Fleets for DynamoDeliveries {
             .key("episode", text(&format!("{FLEET}{rule}")))
             .consistent_read(true);
         let found = row.send().await.map_err(|error| PortError(describe("GetItem alerts", &error)))?;
-        // One that nobody is told of speaks for nobody.
+        // A muted fleet alert notifies no one, so it does not hold back other notices.
         Ok(found.item.is_some_and(|row| status(&row, "state") == Some("firing") && !row.contains_key("muted")))
     }
 
@@ -259,7 +259,7 @@ impl Fleets for DynamoDeliveries {
 
 type Row = HashMap<String, AttributeValue>;
 
-/// Sends an update: the new attributes, or the row as it is where the condition does not hold.
+/// Sends an update. Returns the new attributes, or the current row if the condition does not hold.
 async fn conditional(call: &str, update: UpdateItemFluentBuilder) -> Result<Result<Row, Row>, PortError> {
     let update = update.return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     match update.send().await {
@@ -274,15 +274,15 @@ async fn conditional(call: &str, update: UpdateItemFluentBuilder) -> Result<Resu
     }
 }
 
-/// A name that no other claim has.
+/// A unique name for a claim.
 fn claim_name() -> Result<String, PortError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| PortError(format!("no random numbers: {error}")))?;
     Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
 }
 
-/// What a claim came to that was not granted, from the row as it is: where the row has its name, an answer was lost and
-/// the client asked again.
+/// The result of a claim that was not granted, from the current row. If the row has this claim's name, the client lost
+/// an answer and sent the request again.
 fn refused(row: &Row, claim: &str) -> Claim {
     let until = |name| Timestamp(field(row, name).unwrap_or(0));
     match status(row, "status") {
@@ -304,7 +304,7 @@ fn key(target: &Target) -> String {
     format!("{}#{}", target.contact, target.channel.as_str())
 }
 
-/// A webhook at another address is another webhook: changing the address in the platform file enables it again.
+/// A webhook at a different address is a different webhook: changing the address in the platform file enables it again.
 fn disabled_key(target: &Target, address: &str) -> String {
     let hash: String = Sha256::digest(address).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("{}#{hash}", key(target))

@@ -1,4 +1,4 @@
-//! The telemetry stream in Kinesis, for whoever has something to tell to each of its shards.
+//! The telemetry stream in Kinesis, as a destination for records that every shard gets.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::{
     every_shard::{Shard, Stream},
 };
 
-/// Records in one request ("PutRecords", Amazon Kinesis Data Streams API).
+/// The maximum records in one request ("PutRecords", Amazon Kinesis Data Streams API).
 const PUT_RECORDS_MAX: usize = 500;
 
 /// The telemetry stream.
@@ -37,7 +37,7 @@ impl Stream for KinesisStream {
                 shards.push(shard(found)?);
             }
             match page.next_token {
-                // A token stands for the stream, which must not be named again.
+                // A token identifies the stream, which must not be named again.
                 Some(token) => call = self.client.list_shards().next_token(token),
                 None => return Ok(shards),
             }
@@ -67,7 +67,7 @@ impl Stream for KinesisStream {
             if put.records.len() != keys.len() {
                 return Err(PortError("PutRecords: not every record has an answer".to_owned()));
             }
-            // Answers come in the order of the records.
+            // Answers are in the order of the records.
             let answers = keys.iter().zip(&put.records);
             refused.extend(answers.filter(|(_, answer)| answer.error_code.is_some()).map(|(key, _)| *key));
         }
@@ -84,7 +84,7 @@ fn shard(found: &aws_sdk_kinesis::types::Shard) -> Result<Shard, PortError> {
             first: range.starting_hash_key().parse().map_err(|_| malformed("first hash key"))?,
             last: range.ending_hash_key().parse().map_err(|_| malformed("last hash key"))?,
         },
-        // "SequenceNumberRange", Amazon Kinesis Data Streams API: shards that are open have no last number.
+        // "SequenceNumberRange", Amazon Kinesis Data Streams API: an open shard has no ending sequence number.
         is_open: found.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_none()),
     })
 }

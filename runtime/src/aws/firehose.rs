@@ -1,4 +1,4 @@
-//! Rows into a Firehose stream, which writes them to the table of samples.
+//! Puts rows into a Firehose stream, which writes them to the table of samples.
 
 use aws_sdk_firehose::{Client, primitives::Blob, types::Record};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ pub struct FirehoseRows {
 }
 
 impl FirehoseRows {
-    /// By the stream's name.
+    /// Uses the Firehose stream of this name.
     pub fn new(client: Client, delivery_stream: String) -> Self {
         Self { client, delivery_stream }
     }

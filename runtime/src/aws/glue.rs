@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::json::{JsonClient, Protocol};
 use crate::data_catalog::{DataCatalog, Exported};
 
-/// How AWS Glue is spoken to.
+/// AWS Glue's protocol.
 pub const PROTOCOL: Protocol = Protocol { service: "AWSGlue", content_type: "application/x-amz-json-1.1" };
 
 /// The data catalog of the account and region.
@@ -27,7 +27,7 @@ impl DataCatalog for Glue {
         let mut input = json!({ "DatabaseName": exported.database, "TableInput": table });
         let operation = if there { "UpdateTable" } else { "CreateTable" };
         if there {
-            // Its older versions would only count against a quota.
+            // Archived versions of the table would only count against a quota.
             input["SkipArchive"] = true.into();
         }
         Ok(self.0.call::<Value>(operation, &input).await.map(drop)?)

@@ -21,7 +21,7 @@ pub struct DynamoHotRows {
 }
 
 impl DynamoHotRows {
-    /// By the table's name.
+    /// Uses the table of this name.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }

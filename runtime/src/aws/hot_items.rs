@@ -1,4 +1,4 @@
-//! The hot table as it is read.
+//! The hot table, for reading.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ pub struct DynamoHotTable {
 }
 
 impl DynamoHotTable {
-    /// By the table's name.
+    /// Uses the table of this name.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
@@ -63,7 +63,7 @@ impl HotTable for DynamoHotTable {
     }
 }
 
-/// What the keys of all items from a moment on are not less than: they go on with a mark and the record.
+/// The lower bound of the keys of all items from this time on. Keys continue with a separator and the record.
 fn key(at: Timestamp) -> String {
     format!("{:015}", at.0.max(0))
 }

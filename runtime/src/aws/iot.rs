@@ -1,6 +1,6 @@
-//! AWS IoT over HTTPS: one signed request for each call, asked again when AWS asks to slow down.
+//! AWS IoT over HTTPS: one signed request for each call, repeated when AWS asks to slow down.
 //!
-//! What is asked for, and in which order, is not known here.
+//! Does not know which calls are made, or in which order.
 
 use std::{
     fmt::{self, Display, Write as _},
@@ -23,15 +23,15 @@ use super::{
 /// The name of AWS IoT's registry in addresses and signatures.
 const SERVICE: &str = "iot";
 
-/// What asks for another page of a list, and what says that there is one.
+/// The query parameter and the response field of a page token.
 pub const TOKEN: (&str, &str) = ("nextToken", "nextToken");
-/// The same for older calls.
+/// The same pair for older calls.
 pub const MARKER: (&str, &str) = ("marker", "nextMarker");
 
 /// The longest wait between two attempts of a call.
 const BACKOFF_MAX_MS: u64 = 20_000;
 
-/// Credentials are asked for anew when they end within this time.
+/// Credentials are renewed when they expire within this time.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(300);
 
 /// AWS IoT of one account in one region.
@@ -41,45 +41,45 @@ pub struct Iot {
     provider: SharedCredentialsProvider,
     credentials: Mutex<Option<Credentials>>,
     region: String,
-    /// The name by which signatures know the service.
+    /// The service's name in signatures.
     service: &'static str,
     endpoint: String,
     has_own_endpoint: bool,
     patience: Patience,
 }
 
-/// How long a call is made again that AWS throttles.
+/// How long a throttled call is retried.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Attempts, the first one included.
+    /// The number of attempts, the first one included.
     pub attempts: u32,
-    /// The longest wait after the first one, in milliseconds; each further one may be twice as long.
+    /// The longest wait after the first attempt, in milliseconds; this limit doubles with each further one.
     pub backoff_ms: u64,
 }
 
 /// A call that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallError {
-    /// What was asked for.
+    /// The name of the call.
     pub call: String,
-    /// The code of AWS's refusal; empty if there was no answer.
+    /// AWS's error code; empty if there was no answer.
     pub code: String,
-    /// In AWS's words, or why there was no answer.
+    /// AWS's message, or the reason why there was no answer.
     pub message: String,
 }
 
 impl CallError {
-    /// Whether there is no such thing.
+    /// Whether the requested resource does not exist.
     pub fn is_missing(&self) -> bool {
         self.code == "ResourceNotFoundException"
     }
 
-    /// Whether what was to be made is there already.
+    /// Whether the resource to create already exists.
     pub fn is_there_already(&self) -> bool {
         self.code == "ResourceAlreadyExistsException"
     }
 
-    /// Whether what was to be changed is no longer as it was.
+    /// Whether the resource to change is no longer in the expected state.
     pub fn is_conflict(&self) -> bool {
         ["ConflictException", "VersionConflictException"].contains(&self.code.as_str())
     }
@@ -102,7 +102,7 @@ impl Display for CallError {
 }
 
 impl Iot {
-    /// The registry of an account in a region, at an endpoint of one's own if there is one.
+    /// The registry of an account in a region, at a custom endpoint if there is one.
     pub fn new(
         http: Client,
         provider: SharedCredentialsProvider,
@@ -123,7 +123,7 @@ impl Iot {
         }
     }
 
-    /// The data plane of the same account and region, whose address the registry says.
+    /// The data plane of the same account and region, whose address the registry returns.
     pub async fn into_data_plane(self) -> Result<Self, CallError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -140,7 +140,7 @@ impl Iot {
         Ok(Self { service: "iotdata", endpoint, ..self })
     }
 
-    /// What an address has, if there is anything.
+    /// Reads the resource at a path; `None` if it does not exist.
     pub async fn get<T: DeserializeOwned>(&self, call: &str, path: &str) -> Result<Option<T>, CallError> {
         match self.call(call, Method::GET, path, &[], None).await {
             Ok(answer) => Ok(Some(answer)),
@@ -149,7 +149,7 @@ impl Iot {
         }
     }
 
-    /// Everything of a list that comes in pages. `progress` hears how much there is so far.
+    /// Reads all pages of a list. `progress` receives the number of entries so far.
     pub async fn pages<T: DeserializeOwned>(
         &self,
         call: &str,
@@ -181,7 +181,7 @@ impl Iot {
         }
     }
 
-    /// Makes a call, with a body if it has one, until AWS does not ask to slow down.
+    /// Makes a call, with a body if given, and repeats it while AWS asks to slow down.
     pub async fn call<T: DeserializeOwned>(
         &self,
         call: &str,
@@ -193,7 +193,7 @@ impl Iot {
         self.call_until(call, method, path, headers, body, &[]).await
     }
 
-    /// The same, and until AWS no longer refuses it with one of these codes.
+    /// Does the same, and also repeats the call while AWS refuses it with one of these codes.
     pub async fn call_until<T: DeserializeOwned>(
         &self,
         call: &str,
@@ -249,7 +249,7 @@ impl Iot {
     }
 }
 
-/// Reads an answer, or what AWS said instead.
+/// Parses an answer, or the error in it.
 fn understand<T: DeserializeOwned>(call: &str, answer: &Answer) -> Result<T, CallError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let failed = |code: String, message: String| CallError { call: call.to_owned(), code, message };
@@ -268,7 +268,7 @@ fn understand<T: DeserializeOwned>(call: &str, answer: &Answer) -> Result<T, Cal
     Err(failed(code, text("message").or_else(|| text("Message")).unwrap_or_else(|| "no reason is given".to_owned())))
 }
 
-/// An error with what caused it.
+/// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
@@ -284,7 +284,7 @@ fn not_understood(call: &str, error: &serde_json::Error) -> CallError {
     CallError { call: call.to_owned(), code: String::new(), message }
 }
 
-/// A part of a path or of a query.
+/// Encodes a part of a path or of a query string.
 pub fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -1,5 +1,5 @@
-//! Services that speak AWS's JSON protocol: every operation is a POST to one address, named by a header
-//! ("AWS JSON 1.1 protocol", Smithy).
+//! Services that use AWS's JSON protocol: every operation is a POST to one address, and is named by a header ("AWS JSON
+//! 1.1 protocol", Smithy).
 
 use fleetform_engine::drive::PortError;
 use reqwest::Method;
@@ -12,47 +12,47 @@ use super::signed::SignedClient;
 #[derive(Debug)]
 pub struct JsonClient {
     client: SignedClient,
-    /// Its address, without a slash at its end.
+    /// The service's address, without a trailing slash.
     endpoint: String,
     protocol: Protocol,
 }
 
-/// How a service is spoken to.
+/// What distinguishes a service's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol {
-    /// What stands before an operation in its header, as in `AmazonAthena`.
+    /// The prefix of an operation in its header, such as `AmazonAthena`.
     pub service: &'static str,
-    /// The media type of its bodies.
+    /// The media type of request bodies.
     pub content_type: &'static str,
 }
 
 /// A call that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The service refuses it.
+    /// The service refuses the call.
     #[error("{operation}: {code}: {message}")]
     Refused {
-        /// What was called.
+        /// The name of the operation.
         operation: &'static str,
-        /// The code of the error, without its namespace; the status where the service says none.
+        /// The error code, without its namespace; the HTTP status if the service gives none.
         code: String,
-        /// In the service's words.
+        /// The service's message.
         message: String,
-        /// All that it said.
+        /// The complete body of the response.
         body: Value,
     },
-    /// There is no answer, or none that can be read.
+    /// There is no answer, or it cannot be parsed.
     #[error("{operation}: {error}")]
     Unanswered {
-        /// What was called.
+        /// The name of the operation.
         operation: &'static str,
-        /// Why.
+        /// The reason.
         error: PortError,
     },
 }
 
 impl CallError {
-    /// Whether the service refuses it by this code.
+    /// Whether the service refuses the call with this code.
     pub fn is(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { code, .. } if code == wanted)
     }
@@ -65,7 +65,7 @@ impl From<CallError> for PortError {
 }
 
 impl JsonClient {
-    /// At this endpoint, without a slash at its end.
+    /// Uses this endpoint, which has no trailing slash.
     pub fn new(client: SignedClient, endpoint: String, protocol: Protocol) -> Self {
         Self { client, endpoint, protocol }
     }
@@ -73,7 +73,7 @@ impl JsonClient {
     /// Calls an operation.
     ///
     /// # Errors
-    /// If it is refused, or not answered.
+    /// If it is refused, or if there is no answer.
     pub async fn call<A: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -87,7 +87,7 @@ impl JsonClient {
         let answer = self.client.send_with(Method::POST, &format!("{}/", self.endpoint), &headers, body).await;
         let answer = answer.map_err(unanswered)?;
         if answer.status.is_success() {
-            // An operation that has nothing to say may say just that.
+            // An operation without a result may answer with an empty body.
             let body = if answer.body.is_empty() { b"{}" } else { answer.body.as_slice() };
             return serde_json::from_slice(body)
                 .map_err(|error| unanswered(PortError(format!("the answer cannot be read: {error}"))));
@@ -96,7 +96,7 @@ impl JsonClient {
     }
 }
 
-/// What a service says when it refuses. The code may have a namespace before it, and a URI after it.
+/// Parses a refusal. The code may be preceded by a namespace and followed by a URI.
 fn refusal(operation: &'static str, status: &str, header: &str, body: &[u8]) -> CallError {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |names: [&str; 2]| names.into_iter().find_map(|name| body[name].as_str());

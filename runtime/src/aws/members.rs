@@ -1,7 +1,7 @@
-//! What devices say to fleets, as records on the telemetry stream, and everything that `evaluate` publishes taken
-//! together.
+//! Devices' member records for fleets, put on the telemetry stream; and a publisher for everything that `evaluate`
+//! publishes.
 //!
-//! A record that is put twice is known by its number, so whatever was not seen accepted is put again.
+//! A record that is put twice is recognized by its number, so every record that was not seen accepted is put again.
 
 use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
 use fleetform_engine::{
@@ -15,15 +15,15 @@ use crate::{
     leftovers::{pause, put_all},
 };
 
-/// The most records of one call: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>.
+/// The maximum records of one call: <https://docs.aws.amazon.com/kinesis/latest/APIReference/API_PutRecords.html>.
 const RECORDS_MAX: usize = 500;
 
-/// Rows to the tables, records to the stream.
+/// Publishes rows to the tables, and records to the stream.
 #[derive(Debug)]
 pub struct AwsPublisher {
-    /// Where rows go.
+    /// The publisher of rows.
     pub rows: DynamoPublisher,
-    /// Where records go.
+    /// The publisher of member records.
     pub members: KinesisMembers,
 }
 
@@ -46,7 +46,7 @@ impl KinesisMembers {
         Self { client, stream_arn }
     }
 
-    /// Puts every record. `Ok` only when the stream has taken them all.
+    /// Puts every record. `Ok` only if the stream has accepted all of them.
     async fn put(&self, members: &[Member]) -> Result<(), PortError> {
         for some in members.chunks(RECORDS_MAX) {
             let entries = some.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
@@ -55,7 +55,7 @@ impl KinesisMembers {
         Ok(())
     }
 
-    /// One call: for each record, why the stream did not take it.
+    /// Makes one call; returns for each record why the stream rejected it, if it did.
     async fn put_once(&self, entries: Vec<PutRecordsRequestEntry>) -> Result<Vec<Option<String>>, PortError> {
         let call = self.client.put_records().stream_arn(&self.stream_arn).set_records(Some(entries));
         let done = call.send().await.map_err(|error| PortError(describe("PutRecords", &error)))?;

@@ -1,7 +1,7 @@
-//! The ports' AWS side, and how its clients are set up.
+//! The AWS implementations of the ports, and the setup of their clients.
 //!
-//! Region and credentials come from the environment that Lambda sets; profiles, metadata services and their code stay
-//! out of the binaries.
+//! Region and credentials come from the environment that Lambda sets. Profiles, metadata services and the code for them
+//! stay out of the binaries.
 
 #[cfg(feature = "jobs")]
 pub mod allow_list;
@@ -68,25 +68,26 @@ use crate::{
     tls,
 };
 
-/// How long a call is made again that AWS IoT throttles: twelve calls fit into a minute.
+/// How long a call that AWS IoT throttles is retried: twelve calls fit into a minute.
 #[cfg(feature = "jobs")]
 const IOT_PATIENCE: iot::Patience = iot::Patience { attempts: 4, backoff_ms: 250 };
-/// What stands before a fleet rule where an alert's row has its episode: the row of its newest transition in a zone.
+/// The prefix that a fleet rule's row in the alerts table has in place of an episode: the row of the rule's newest
+/// transition in a zone.
 #[cfg(any(feature = "evaluate", feature = "deliver"))]
 const FLEET: &str = "rule/";
-/// Time for a connection with TLS.
+/// The timeout for opening a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Time for one attempt of a call.
+/// The timeout for one attempt of a call.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(4);
-/// Time for a call with all its attempts.
+/// The timeout for a call with all its attempts.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Attempts of a call, the first one included.
+/// The number of attempts of a call, the first one included.
 const ATTEMPTS_MAX: u32 = 3;
-/// Calls to one service that are under way at once: enough to hide the latency, too few to trip a throttle by itself.
+/// Concurrent calls to one service: enough to hide the latency, too few to trip a throttle on their own.
 #[cfg(any(feature = "evaluate", feature = "store"))]
 const CALLS_AT_ONCE: usize = 24;
 
-/// Credentials, region and endpoint: what every client needs, from the environment of a function.
+/// Credentials, region and endpoint, which every client needs, read from the environment of a function.
 #[derive(Clone, Debug)]
 pub struct Access {
     config: SdkConfig,
@@ -94,12 +95,12 @@ pub struct Access {
     credentials: Credentials,
     #[cfg(feature = "signed")]
     region: String,
-    /// An endpoint of one's own serves buckets by path; bucket names are no host names there.
+    /// A custom endpoint serves buckets by path, where bucket names are not host names.
     own_endpoint: bool,
 }
 
 impl Access {
-    /// Reads what Lambda sets, and `AWS_ENDPOINT_URL` where it is set.
+    /// Reads the variables that Lambda sets, and `AWS_ENDPOINT_URL` if set.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         let credentials = Credentials::new(
             variables.required("AWS_ACCESS_KEY_ID")?,
@@ -135,13 +136,13 @@ impl Access {
         })
     }
 
-    /// Whether everything goes to an endpoint of one's own.
+    /// Whether all calls go to a custom endpoint.
     #[cfg(feature = "store")]
     pub fn has_own_endpoint(&self) -> bool {
         self.own_endpoint
     }
 
-    /// A client of a service by its name, and the address of the service, without a slash at its end.
+    /// A client for a service by name, and the service's address without a trailing slash.
     #[cfg(feature = "signed")]
     pub fn signed(&self, http: reqwest::Client, service: &'static str) -> (signed::SignedClient, String) {
         let own = self.config.endpoint_url().map(|url| url.trim_end_matches('/').to_owned());
@@ -149,7 +150,7 @@ impl Access {
         (signed::SignedClient::new(http, self.credentials.clone(), self.region.clone(), service), endpoint)
     }
 
-    /// A client of one half of Timestream.
+    /// A client for one half of Timestream.
     #[cfg(feature = "iceberg")]
     pub fn timestream(&self, http: reqwest::Client, half: timestream::Half) -> timestream::Timestream {
         let (client, _) = self.signed(http, timestream::SERVICE);
@@ -158,50 +159,50 @@ impl Access {
         timestream::Timestream::new(client, regional, !self.own_endpoint)
     }
 
-    /// AWS IoT's registry. Whoever invokes the function does so again, so that no call is made again for long.
+    /// A client for AWS IoT's registry. A failed function is invoked again, so no call is retried for long.
     #[cfg(feature = "jobs")]
     pub fn iot(&self, http: reqwest::Client) -> iot::Iot {
         let provider = SharedCredentialsProvider::new(self.credentials.clone());
         iot::Iot::new(http, provider, self.region.clone(), self.config.endpoint_url(), IOT_PATIENCE)
     }
 
-    /// A client of DynamoDB.
+    /// A client for DynamoDB.
     #[cfg(feature = "lambda")]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.config)
     }
 
-    /// A client of S3.
+    /// A client for S3.
     pub fn s3(&self) -> aws_sdk_s3::Client {
         let config = aws_sdk_s3::config::Builder::from(&self.config).force_path_style(self.own_endpoint);
         aws_sdk_s3::Client::from_conf(config.build())
     }
 
-    /// A client of Kinesis.
+    /// A client for Kinesis.
     #[cfg(feature = "state")]
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
         aws_sdk_kinesis::Client::new(&self.config)
     }
 
-    /// A client of Firehose.
+    /// A client for Firehose.
     #[cfg(feature = "store")]
     pub fn firehose(&self) -> aws_sdk_firehose::Client {
         aws_sdk_firehose::Client::new(&self.config)
     }
 
-    /// A client of SNS.
+    /// A client for SNS.
     #[cfg(feature = "deliver")]
     pub fn sns(&self) -> aws_sdk_sns::Client {
         aws_sdk_sns::Client::new(&self.config)
     }
 
-    /// A client of Secrets Manager.
+    /// A client for Secrets Manager.
     #[cfg(feature = "deliver")]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.config)
     }
 
-    /// A client of the parameter store.
+    /// A client for the parameter store.
     #[cfg(feature = "deliver")]
     pub fn ssm(&self) -> aws_sdk_ssm::Client {
         aws_sdk_ssm::Client::new(&self.config)
@@ -215,7 +216,7 @@ fn address(service: &str, region: &str) -> String {
     format!("https://{service}.{region}.{domain}")
 }
 
-/// A failed call in words for an operator. The service's own message is left out where it may quote an item.
+/// Describes a failed call to an operator. The service's own message is left out where it may quote an item.
 fn describe<E, R>(call: &str, error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,

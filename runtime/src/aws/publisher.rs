@@ -1,6 +1,6 @@
-//! Effects as rows in DynamoDB. Every write is conditional, so a row that is there already is as good as a row put.
+//! Effects as rows in DynamoDB. Every write is conditional, so an existing row counts as written.
 //!
-//! It refuses to know why an effect came about, and does not order rows: each stands for itself.
+//! Does not know why an effect occurred, and does not order rows: each is independent.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ use crate::{
     outbox::{OPEN, PUT_AT, TOUCHED_AT, shelf},
 };
 
-/// How long outbox and quarantine rows live. Redelivery may come 30 days later; the rest is for the way there.
+/// How long outbox and quarantine rows are kept. Redelivery may come 30 days later; the rest is margin.
 const ROW_LIFE: Millis = Millis::from_days(35);
 
 /// The three tables that effects go to.
@@ -40,7 +40,7 @@ pub struct DynamoPublisher {
 }
 
 impl DynamoPublisher {
-    /// Puts rows into these tables; a row of the alert history lives for `alert_retention` after its last transition.
+    /// Puts rows into these tables; a row of the alert history is kept for `alert_retention` after its last transition.
     pub fn new(
         client: Client,
         outbox: String,
@@ -52,8 +52,9 @@ impl DynamoPublisher {
         Self { client, outbox, alerts, quarantine, alert_retention, clock }
     }
 
-    /// Opens a connection, so that the first transition need not wait for it. It asks for what the function may do, a
-    /// put, under a condition that no row can meet, so that nothing is written; any answer of the service will do.
+    /// Opens a connection, so that the first transition does not wait for it. It makes a call that the function is
+    /// allowed to make: a put, under a condition that no row can meet, so nothing is written. Any answer from the
+    /// service is enough.
     pub async fn connect(&self) -> Result<(), PortError> {
         let put = self.client.put_item().table_name(&self.outbox).item("id", AttributeValue::S("-".to_owned()));
         match put.condition_expression("attribute_exists(id) AND attribute_not_exists(id)").send().await {
@@ -117,14 +118,14 @@ impl DynamoPublisher {
 }
 
 impl DynamoPublisher {
-    /// Puts every row. `Ok` only when all of them are there.
+    /// Puts every row. `Ok` only if all of them exist.
     pub(super) async fn put(&self, effects: &Effects) -> Result<(), PortError> {
         let mut puts =
             Vec::with_capacity(effects.notifications.len() + effects.alerts.len() + effects.quarantined.len());
         for notification in &effects.notifications {
             puts.push(self.notification(notification)?);
         }
-        // Of one episode's transitions only the last is a row in the end: the condition would see to that as well.
+        // Of an episode's transitions, only the last one remains in its row. The condition would ensure that as well.
         let mut last: HashMap<(SmolStr, &str), &Alert> = HashMap::new();
         for alert in &effects.alerts {
             last.insert((alert.subject(), alert.episode.as_str()), alert);
@@ -132,7 +133,7 @@ impl DynamoPublisher {
         for alert in last.into_values() {
             puts.push(self.alert(alert, &alert.episode)?);
         }
-        // Whether a fleet fires is asked for by its rule and zone, so its newest transition has a row of its own.
+        // Whether a fleet rule fires is looked up by rule and zone, so its newest transition has a row of its own.
         let mut newest: HashMap<(&ZoneId, &RuleId), &Alert> = HashMap::new();
         for alert in effects.alerts.iter().filter(|alert| alert.device.is_none()) {
             newest.insert((&alert.zone, &alert.rule), alert);
@@ -172,7 +173,7 @@ fn json(value: &impl Serialize) -> Result<AttributeValue, PortError> {
     }
 }
 
-/// Seconds since 1970, as DynamoDB's time to live wants them.
+/// An expiry time in seconds since 1970, as DynamoDB's time to live requires.
 fn expiry(from: Timestamp, life: Millis) -> AttributeValue {
     number(from.after(life).0 / 1_000)
 }

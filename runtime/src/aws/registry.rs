@@ -1,4 +1,4 @@
-//! What devices were, in DynamoDB: an item for each device, and one for each shard that counts its changes.
+//! The histories of devices in DynamoDB: an item for each device, and one for each shard that counts its changes.
 
 use std::collections::HashMap;
 
@@ -18,15 +18,15 @@ use crate::{
     store::{Part, Registry, history::History},
 };
 
-/// The most items of one call ("BatchGetItem", Amazon DynamoDB API).
+/// The maximum items of one call ("BatchGetItem", Amazon DynamoDB API).
 const ITEMS_MAX: usize = 100;
 
-/// Nothing is known of the device.
+/// The condition that nothing is known of the device.
 const UNKNOWN: &str = "attribute_not_exists(#revision)";
-/// Less is known of the device: an environment that was thought dead knows less than what is there.
+/// The condition that less is known of the device. It fails for an environment that was presumed dead and is behind.
 const NEWER: &str = "attribute_not_exists(#revision) OR #revision < :revision";
 
-/// The table of what devices were, for one generation of the stream.
+/// The table of device histories, for one generation of the stream.
 #[derive(Debug)]
 pub struct DynamoRegistry {
     client: Client,
@@ -35,7 +35,7 @@ pub struct DynamoRegistry {
 }
 
 impl DynamoRegistry {
-    /// In this table.
+    /// Uses this table.
     pub fn new(client: Client, table: String, generation: u32) -> Self {
         Self { client, table, generation }
     }
@@ -77,7 +77,7 @@ impl DynamoRegistry {
         Ok(found)
     }
 
-    /// Puts a device's item under a condition. Where that does not hold, more is known of the device.
+    /// Puts a device's item under a condition. If it does not hold, more is already known of the device.
     async fn put(&self, (device, history): &(SmolStr, History), condition: &str) -> Result<(), PortError> {
         let text = serde_json::to_string(history)
             .map_err(|error| PortError(format!("what a device was cannot be written: {error}")))?;

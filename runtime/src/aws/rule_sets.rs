@@ -1,5 +1,5 @@
-//! Rule sets in the artifact bucket, under the SHA-256 of their bytes. Since a name can only ever mean one content, a
-//! set that was read once is kept; it refuses to interpret what it reads.
+//! Rule sets in the artifact bucket, named by the SHA-256 of their bytes. A name can only ever stand for one content,
+//! so a set that has been read is kept in memory. Does not interpret what it reads.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use fleetform_engine::{
 
 use crate::{aws::describe, config::is_sha256};
 
-/// Sets kept in memory: the one in force, its successor while it is rolled out, and one to go back to.
+/// The maximum sets kept in memory: the one in force, its successor during a rollout, and one for a rollback.
 const KEPT_MAX: usize = 3;
 
 /// The artifact bucket.
@@ -31,7 +31,7 @@ impl RuleSets {
         Self { client, bucket, kept: Mutex::default() }
     }
 
-    /// The bytes of a set, or none if there is no such set: bytes that do not have the hash are not it.
+    /// The bytes of a set; `None` if it does not exist, or if the stored bytes do not have this hash.
     pub async fn bytes(&self, sha256: &str) -> Result<Option<Arc<[u8]>>, PortError> {
         if !is_sha256(sha256) {
             return Ok(None);

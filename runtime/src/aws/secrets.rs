@@ -1,4 +1,4 @@
-//! Secrets by reference: `secretsmanager:NAME` or `ssm:NAME`. A secret's text goes to the caller and nowhere else.
+//! Secrets by reference: `secretsmanager:NAME` or `ssm:NAME`. A secret's value goes to the caller and nowhere else.
 
 use fleetform_engine::drive::PortError;
 
@@ -12,7 +12,7 @@ pub struct AwsSecrets {
 }
 
 impl AwsSecrets {
-    /// Fetches with these clients.
+    /// Reads secrets with these clients.
     pub fn new(secrets_manager: aws_sdk_secretsmanager::Client, parameters: aws_sdk_ssm::Client) -> Self {
         Self { secrets_manager, parameters }
     }

@@ -1,4 +1,5 @@
-//! The shards of the telemetry stream, as Kinesis lists them and reads them back. Only a shard that has no state asks.
+//! The shards of the telemetry stream, as Kinesis lists them and reads them back. Only used for a shard without a
+//! state.
 
 use aws_sdk_kinesis::{
     Client,
@@ -14,7 +15,7 @@ use fleetform_engine::{
 
 use crate::aws::describe;
 
-/// Records in one page: about the size of a batch.
+/// Records per page, about the size of a batch.
 const PAGE_RECORDS: i32 = 1_000;
 
 /// The telemetry stream.
@@ -30,7 +31,7 @@ impl KinesisShards {
         Self { client, stream_arn }
     }
 
-    /// Where to begin; none once the stream does not list the shard.
+    /// An iterator for this starting point; `None` once the stream no longer lists the shard.
     async fn iterator(&self, shard: &str, from: &ReadFrom) -> Result<Option<String>, PortError> {
         let (kind, sequence) = match from {
             ReadFrom::Token(token) => return Ok(Some(token.clone())),
@@ -49,7 +50,7 @@ impl KinesisShards {
 
 impl Shards for KinesisShards {
     async fn lineage(&self, shard: &str) -> Result<Option<Lineage>, PortError> {
-        // Without a filter the list holds every shard that may still have a record, closed ones too.
+        // Without a filter, the list includes every shard that may still have a record, even a closed one.
         let mut call = self.client.list_shards().stream_arn(&self.stream_arn);
         loop {
             let page = call.send().await.map_err(|error| PortError(describe("ListShards", &error)))?;
@@ -57,7 +58,7 @@ impl Shards for KinesisShards {
                 return lineage(found).map(Some);
             }
             match page.next_token {
-                // A token stands for the stream, which must not be named again.
+                // A token identifies the stream, which must not be named again.
                 Some(token) => call = self.client.list_shards().next_token(token),
                 None => return Ok(None),
             }
@@ -71,7 +72,7 @@ impl Shards for KinesisShards {
         let records = page.records.into_iter().map(record).collect::<Result<Vec<_>, _>>()?;
         let next = match page.next_shard_iterator {
             None => Next::End,
-            // An empty page says nothing by itself: the service looks at a stretch of the stream in each call.
+            // An empty page alone proves nothing: each call covers only a stretch of the stream.
             Some(_) if records.is_empty() && page.millis_behind_latest == Some(0) => Next::Newest,
             Some(token) => Next::More(token),
         };

@@ -1,4 +1,4 @@
-//! Requests to services of AWS that have no client here, signed as the clients sign theirs.
+//! Signed requests to AWS services for which there is no SDK client here.
 
 use std::time::{Duration, SystemTime};
 
@@ -13,14 +13,14 @@ use reqwest::{header, redirect};
 
 use crate::tls;
 
-/// Time for one request, with its answer.
+/// The timeout for one request, including its answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where a service says which error it is:
+/// The header with a service's error code:
 /// <https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization>.
 const ERROR_HEADER: &str = "x-amzn-errortype";
 
-/// A client of one service.
+/// A signing client for one service.
 #[derive(Clone, Debug)]
 pub struct SignedClient {
     http: Client,
@@ -30,12 +30,12 @@ pub struct SignedClient {
 }
 
 impl SignedClient {
-    /// A client of a service by the name under which it knows signatures.
+    /// A client for a service, by the service's name in signatures.
     pub fn new(http: Client, credentials: Credentials, region: String, service: &'static str) -> Self {
         Self { http, credentials, region, service }
     }
 
-    /// Sends a request with a body of JSON, and gives the answer's status and body.
+    /// Sends a request with a JSON body; returns the status and body of the answer.
     ///
     /// # Errors
     /// If there is no answer.
@@ -44,7 +44,7 @@ impl SignedClient {
         Ok((answer.status, answer.body))
     }
 
-    /// Sends a request with headers of its own besides, which are signed as well. Its body is JSON, unless they say another
+    /// Sends a request with additional headers, which are signed as well. The body is JSON, unless they give another
     /// type.
     ///
     /// # Errors
@@ -80,29 +80,29 @@ impl SignedClient {
         for (name, value) in headers.iter().copied().chain(instructions.headers()) {
             request = request.header(name, value);
         }
-        // The URL stays out of the words: it is known, and long.
+        // The URL is left out of the message: it is known, and long.
         let failed = |error: reqwest::Error| PortError(format!("{service}: no answer: {}", error.without_url()));
         let answer = request.body(body).send().await.map_err(failed)?;
         let status = answer.status();
-        // It may be followed by more, after a colon.
+        // The code may be followed by a colon and more text.
         let error = answer.headers().get(ERROR_HEADER).and_then(|code| code.to_str().ok());
         let error = error.and_then(|code| code.split(':').next()).unwrap_or_default().to_owned();
         Ok(Answer { status, error, body: answer.bytes().await.map_err(failed)?.to_vec() })
     }
 }
 
-/// What a service answered.
+/// A service's answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// Its status.
+    /// The HTTP status.
     pub status: StatusCode,
-    /// The code of its error; empty where it sent none.
+    /// The error code; empty if there is none.
     pub error: String,
-    /// Its body.
+    /// The response body.
     pub body: Vec<u8>,
 }
 
-/// A client that keeps to the address it is given.
+/// An HTTP client without redirects and proxies.
 ///
 /// # Errors
 /// If there are no trust anchors.
@@ -110,7 +110,7 @@ pub fn http_client() -> Result<Client, reqwest::Error> {
     patient_http_client(REQUEST_TIMEOUT)
 }
 
-/// The same for answers that may be as long in coming.
+/// The same, for answers that may take this long.
 ///
 /// # Errors
 /// If there are no trust anchors.

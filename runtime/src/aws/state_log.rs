@@ -1,5 +1,5 @@
-//! The state log in S3. One call of the port is one attempt of one request: whether to try again, and what an outcome
-//! means, is for the driver alone.
+//! The state log in S3. One call of the port is one attempt of one request; the driver decides whether to retry, and
+//! what an outcome means.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use fleetform_engine::{
 
 use crate::aws::describe;
 
-/// Time for the create of one delta: 8 MB, at the slowest that a small function sends.
+/// The timeout for creating one delta: 8 MB, at the slowest rate at which a small function sends.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(8);
-/// Keys in one answer of a list (`ListObjectsV2`, parameter `MaxKeys`).
+/// The maximum keys in one list response (`ListObjectsV2`, parameter `MaxKeys`).
 const LIST_KEYS_MAX: usize = 1_000;
 
 /// The state bucket.
@@ -37,12 +37,12 @@ impl S3StateLog {
         Self { client, bucket, create_timeout: CREATE_TIMEOUT }
     }
 
-    /// Waits for so long until an object is created: one that holds a whole state, over a line slower than a function's.
+    /// Sets the timeout for creating an object, for one that holds a whole state, over a line slower than a function's.
     pub fn with_create_timeout(self, create_timeout: Duration) -> Self {
         Self { create_timeout, ..self }
     }
 
-    /// Opens a connection, so that the first batch need not wait for it.
+    /// Opens a connection, so that the first batch does not wait for it.
     pub async fn connect(&self) -> Result<(), PortError> {
         self.list("log/", None, 1).await.map(drop)
     }
@@ -131,7 +131,7 @@ impl Clearing for S3StateLog {
     async fn delete(&self, keys: &[String]) -> Result<(), PortError> {
         let identified = keys.iter().map(|key| ObjectIdentifier::builder().key(key).build());
         let objects = identified.collect::<Result<Vec<_>, _>>().and_then(|objects| {
-            // Only what failed is told.
+            // Only failures are reported.
             Delete::builder().set_objects(Some(objects)).quiet(true).build()
         });
         let objects = objects.map_err(|error| PortError(format!("DeleteObjects: {error}")))?;

@@ -1,4 +1,5 @@
-//! The files of a table of S3 Tables, which are read and written as objects of S3 are ("s3tables:GetTableData", Amazon S3 user guide).
+//! The files of a table in S3 Tables, which are read and written as S3 objects ("s3tables:GetTableData", Amazon S3 user
+//! guide).
 
 use aws_sdk_s3::Client;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ pub struct S3Files {
 }
 
 impl S3Files {
-    /// With this client.
+    /// Uses this client.
     pub fn new(client: Client) -> Self {
         Self { client }
     }

@@ -1,6 +1,6 @@
-//! AWS IoT's registry of devices as values: what it says of a certificate, and each change as the one call that it is.
+//! AWS IoT's device registry as values: what it holds about a certificate, and each change as a single call.
 //!
-//! What has to change, and in which order, is whoever asks to know.
+//! The caller knows what has to change, and in which order.
 
 use std::{
     collections::BTreeMap,
@@ -22,37 +22,38 @@ use crate::provision::{
     just_in_time::{Made, ThingRegistry},
 };
 
-/// The header that names a certificate where a thing is in the path.
+/// The header with a certificate's ARN in calls whose path names a thing.
 const PRINCIPAL: &str = "x-amzn-principal";
 
-/// What AWS IoT says of something that it deletes as soon as a certificate is detached, which takes it some seconds.
+/// The error codes for deleting something from which a certificate has just been detached, which takes AWS IoT some
+/// seconds.
 const STILL_ATTACHED: [&str; 2] = ["DeleteConflictException", "InvalidRequestException"];
 
 /// A thing, as the registry has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Thing {
-    /// Its name, which is the device's id.
+    /// The thing's name, which is the device's id.
     #[serde(rename = "thingName")]
     pub name: String,
-    /// Its ARN.
+    /// The thing's ARN.
     #[serde(rename = "thingArn", default)]
     pub arn: String,
-    /// The name of its type.
+    /// The name of its thing type.
     #[serde(rename = "thingTypeName")]
     pub thing_type: Option<String>,
-    /// What was told of it, under the names that `scripts/devices.sh` gives them.
+    /// What was recorded about it, under the names that `scripts/devices.sh` uses.
     #[serde(default)]
     pub attributes: BTreeMap<String, String>,
 }
 
 impl Thing {
-    /// An attribute that has a value.
+    /// The value of an attribute, if it is not empty.
     pub fn attribute(&self, name: &str) -> Option<&str> {
         self.attributes.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// The revision of the record that the stream was told last; none if it was never told.
+    /// The revision of the record that was last put on the stream; `None` if there was none.
     pub fn revision(&self) -> Option<u64> {
         self.attribute("revision")?.parse().ok()
     }
@@ -66,33 +67,33 @@ impl Thing {
 /// A certificate, as the registry has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// Its ARN.
+    /// The certificate's ARN.
     pub arn: String,
-    /// Whether devices may speak with it.
+    /// Whether devices may connect with it.
     pub status: Status,
-    /// Itself.
+    /// The certificate itself, as PEM.
     pub pem: String,
-    /// Id of the certificate of one's own authority that signed it, if one did.
+    /// The certificate id of the private authority that signed it, if one did.
     pub authority: Option<String>,
 }
 
-/// Whether devices may speak with a certificate.
+/// Whether devices may connect with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// They may.
+    /// Devices may connect.
     Active,
-    /// They may not.
+    /// Devices may not connect.
     Inactive,
-    /// They never may again.
+    /// Devices may never connect again.
     Revoked,
-    /// Registered when its device connected, and nobody has said yet whether it may.
+    /// Registered when its device connected, and not activated or rejected yet.
     Waiting,
-    /// On its way to another account, or from one.
+    /// Being transferred to another account, or from one.
     Elsewhere,
 }
 
 impl Status {
-    /// As AWS IoT spells it; what it has besides is none of ours.
+    /// Parses AWS IoT's spelling; its remaining values do not concern the platform.
     pub fn of(text: &str) -> Self {
         match text {
             "ACTIVE" => Self::Active,
@@ -116,48 +117,48 @@ impl Display for Status {
     }
 }
 
-/// Everything in the registry that is changed without an answer. Certificates are named by their ARNs.
+/// Every change to the registry that returns no result. Certificates are named by their ARNs.
 #[expect(missing_docs, reason = "each field is the name or the value that its variant speaks of")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A thing that is not there.
+    /// Creates a thing.
     CreateThing { device: String, thing_type: String },
-    /// Another type for a thing.
+    /// Changes a thing's type.
     SetThingType { device: String, thing_type: String },
-    /// Attributes beside those that it has; an empty value takes one away.
+    /// Adds attributes to those that the thing has; an empty value removes one.
     SetAttributes { device: String, attributes: Vec<(&'static str, String)> },
-    /// A thing that has no certificate any more.
+    /// Deletes a thing that has no certificate.
     DeleteThing { device: String },
-    /// A thing into a group.
+    /// Adds a thing to a group.
     JoinGroup { device: String, group: String },
-    /// A thing out of a group.
+    /// Removes a thing from a group.
     LeaveGroup { device: String, group: String },
-    /// What may be done with a certificate.
+    /// Attaches a policy to a certificate.
     AttachPolicy { policy: String, certificate: String },
-    /// What may no longer be done with it.
+    /// Detaches a policy from a certificate.
     DetachPolicy { policy: String, certificate: String },
-    /// Whom a certificate speaks for.
+    /// Attaches a certificate to a thing.
     AttachThing { device: String, certificate: String },
-    /// Whom it no longer speaks for.
+    /// Detaches a certificate from a thing.
     DetachThing { device: String, certificate: String },
-    /// Whether devices may speak with a certificate.
+    /// Sets whether devices may connect with a certificate.
     SetStatus { certificate: String, status: Status },
-    /// With its policies, where it has some.
+    /// Deletes a certificate, and detaches any policies it has.
     DeleteCertificate { certificate: String },
 }
 
-/// The thing of a device, if there is one.
+/// Reads a device's thing, if there is one.
 ///
 /// # Errors
-/// If AWS IoT refuses to say, or does not answer.
+/// If AWS IoT refuses, or does not answer.
 pub async fn thing(iot: &Iot, device: &str) -> Result<Option<Thing>, CallError> {
     iot.get("describe the thing", &format!("/things/{}", encode(device))).await
 }
 
-/// A certificate by its id, if there is one.
+/// Reads a certificate by its id, if there is one.
 ///
 /// # Errors
-/// If AWS IoT refuses to say, or does not answer.
+/// If AWS IoT refuses, or does not answer.
 pub async fn certificate(iot: &Iot, id: &str) -> Result<Option<Certificate>, CallError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -183,10 +184,10 @@ pub async fn certificate(iot: &Iot, id: &str) -> Result<Option<Certificate>, Cal
     }))
 }
 
-/// The groups that a thing is in.
+/// Lists the groups that a thing is in.
 ///
 /// # Errors
-/// If AWS IoT refuses to say, or does not answer.
+/// If AWS IoT refuses, or does not answer.
 pub async fn groups(iot: &Iot, thing: &str) -> Result<Vec<String>, CallError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -199,10 +200,10 @@ pub async fn groups(iot: &Iot, thing: &str) -> Result<Vec<String>, CallError> {
     Ok(groups.into_iter().map(|group| group.group_name).collect())
 }
 
-/// The policies of a certificate.
+/// Lists the policies of a certificate.
 ///
 /// # Errors
-/// If AWS IoT refuses to say, or does not answer.
+/// If AWS IoT refuses, or does not answer.
 pub async fn policies(iot: &Iot, certificate: &str) -> Result<Vec<String>, CallError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -308,17 +309,17 @@ impl Display for Change {
     }
 }
 
-/// The id of a certificate, which its ARN ends with.
+/// The id of a certificate, which is the end of its ARN.
 pub fn id_of(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }
 
-/// What a change is asked for with.
+/// The request for a change.
 #[derive(Debug, PartialEq)]
 struct Asked {
     method: Method,
     path: String,
-    /// A certificate that is named in a header.
+    /// The certificate that goes into a header.
     principal: Option<String>,
     body: Option<Value>,
 }
@@ -347,7 +348,7 @@ impl ThingRegistry for Iot {
     async fn change(&self, change: &Change) -> Result<Made, PortError> {
         match change.make(self).await {
             Ok(()) => Ok(Made::Done),
-            // Of two that are told of one certificate at once, the other has made the thing.
+            // Of two invocations for the same certificate, the other one has created the thing.
             Err(error) if error.is_there_already() && matches!(change, Change::CreateThing { .. }) => Ok(Made::Done),
             Err(error) if error.is_missing() => Ok(Made::Missing),
             Err(error) => Err(failed(error)),

@@ -1,5 +1,5 @@
-//! Amazon Timestream for LiveAnalytics. Each account has endpoints of its own, which the service tells whoever asks at its
-//! regional address ("How the endpoint discovery pattern works", Amazon Timestream developer guide).
+//! Amazon Timestream for LiveAnalytics. Each account has its own endpoints, which the service returns at its regional
+//! address ("How the endpoint discovery pattern works", Amazon Timestream developer guide).
 
 use std::{
     sync::Arc,
@@ -16,26 +16,26 @@ use super::{
     signed::SignedClient,
 };
 
-/// The name under which the service knows signatures.
+/// The service's name in signatures.
 pub const SERVICE: &str = "timestream";
 
-/// How it is spoken to.
+/// The service's protocol.
 const PROTOCOL: Protocol = Protocol { service: "Timestream_20181101", content_type: "application/x-amz-json-1.0" };
 
-/// What it answers where an endpoint is not the account's any more.
+/// The error code of an endpoint that no longer serves the account.
 const OTHER_ENDPOINT: &str = "InvalidEndpointException";
 
 /// One of the service's two halves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Half {
-    /// What takes records.
+    /// The half that takes records.
     Write,
-    /// What answers queries.
+    /// The half that answers queries.
     Query,
 }
 
 impl Half {
-    /// The first part of its regional address.
+    /// The first part of the half's regional host name.
     pub const fn host(self) -> &'static str {
         match self {
             Self::Write => "ingest.timestream",
@@ -48,13 +48,13 @@ impl Half {
 #[derive(Debug)]
 pub struct Timestream {
     client: SignedClient,
-    /// Where it is asked for endpoints, without a slash at its end.
+    /// The address for endpoint discovery, without a trailing slash.
     regional: String,
     discovers: bool,
     found: Mutex<Option<Found>>,
 }
 
-/// An endpoint, for as long as the service says.
+/// An endpoint, and how long it is valid.
 #[derive(Debug)]
 struct Found {
     client: Arc<JsonClient>,
@@ -75,15 +75,15 @@ struct Endpoint {
 }
 
 impl Timestream {
-    /// At a regional address, or, where nothing is to be discovered, at an endpoint of one's own.
+    /// Uses a regional address, or a custom endpoint if none is to be discovered.
     pub fn new(client: SignedClient, regional: String, discovers: bool) -> Self {
         Self { client, regional, discovers, found: Mutex::default() }
     }
 
-    /// Calls an operation, wherever the service takes it now.
+    /// Calls an operation at the current endpoint.
     ///
     /// # Errors
-    /// If it is refused, or not answered.
+    /// If it is refused, or if there is no answer.
     pub async fn call<A: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -98,7 +98,7 @@ impl Timestream {
         }
     }
 
-    /// The endpoint that is known, or another once its time is over.
+    /// The known endpoint, or a new one once that has expired.
     async fn endpoint(&self) -> Result<Arc<JsonClient>, CallError> {
         let mut found = self.found.lock().await;
         if let Some(known) = found.as_ref().filter(|known| Instant::now() < known.until) {

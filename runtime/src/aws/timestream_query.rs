@@ -1,4 +1,4 @@
-//! Queries of Timestream, a page at a time.
+//! Queries of Timestream, one page at a time.
 
 use fleetform_engine::drive::PortError;
 use serde::{Deserialize, Serialize};
@@ -10,14 +10,14 @@ use crate::{
     timestream::{Metered, Queries},
 };
 
-/// What answers queries.
+/// Runs queries of Timestream.
 #[derive(Debug)]
 pub struct TimestreamQueries {
     timestream: Timestream,
 }
 
 impl TimestreamQueries {
-    /// By the client of what answers queries.
+    /// Uses the client for the half that answers queries.
     pub fn new(timestream: Timestream) -> Self {
         Self { timestream }
     }
@@ -33,7 +33,7 @@ struct Input<'a> {
     client_token: Option<String>,
 }
 
-/// What is read of an answer ("Query", Amazon Timestream developer guide).
+/// The needed part of an answer ("Query", Amazon Timestream developer guide).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Output {
@@ -54,7 +54,7 @@ struct ColumnInfo {
     r#type: Type,
 }
 
-/// A scalar's type. Others are said at length.
+/// The type of a scalar. Other types are given as structures.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Type {
@@ -79,7 +79,8 @@ struct Row {
 struct Datum(serde_json::Map<String, serde_json::Value>);
 
 impl Datum {
-    /// As a text: what is no scalar, such as an array, as the service says it; none for what is null.
+    /// The value as a string; `None` for null. A value that is not a scalar, such as an array, keeps the service's
+    /// form.
     fn into_text(self) -> Option<String> {
         match self.0.get("ScalarValue") {
             Some(serde_json::Value::String(text)) => Some(text.clone()),
@@ -103,7 +104,8 @@ impl Queries for TimestreamQueries {
     }
 }
 
-/// Which refusals are about the question, and which say to come back ("Errors" of "Query", Amazon Timestream API).
+/// Separates refusals that concern the query from those that ask to come back later ("Errors" of "Query", Amazon
+/// Timestream API).
 fn refused(error: CallError) -> AskError {
     match error {
         CallError::Refused { code, message, .. } if code == "ValidationException" => AskError::Refused(message),
@@ -112,8 +114,8 @@ fn refused(error: CallError) -> AskError {
     }
 }
 
-/// A query that writes is begun once, also if its answer is lost: by its token the service knows that it has begun. It
-/// remembers answers by it as well, which is why no other query has one.
+/// The input of a query. A query that writes is started only once, even if its answer is lost: the service recognizes
+/// it by its token. The service also remembers answers by token, which is why no other query has one.
 fn input<'a>(statement: &'a str, token: Option<&'a str>) -> Input<'a> {
     let hash = || Sha256::digest(statement).iter().map(|byte| format!("{byte:02x}")).collect();
     let client_token = (token.is_none() && statement.starts_with("UNLOAD")).then(hash);
@@ -137,7 +139,7 @@ mod tests {
 
     type Asked = Arc<Mutex<Vec<Value>>>;
 
-    /// Says nothing yet, then a row, and then another one.
+    /// Answers first with an empty page, then with one row, and then with another.
     async fn answer(State(asked): State<Asked>, body: String) -> String {
         let body: Value = serde_json::from_str(&body).unwrap();
         let token = body["NextToken"].as_str().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! Rows into a table of Timestream, and what it refuses into a bucket.
+//! Puts rows into a table of Timestream, and rows that it refuses into a bucket.
 
 use aws_sdk_s3::Client;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ pub struct TimestreamTable {
 }
 
 impl TimestreamTable {
-    /// By the client of what takes records.
+    /// Uses the client for the half that takes records.
     pub fn new(timestream: Timestream, database: String, table: String) -> Self {
         Self { timestream, database, table }
     }
@@ -43,7 +43,7 @@ impl Records for TimestreamTable {
     }
 }
 
-/// What a failed call means for its records.
+/// What a failed call means for the records in it.
 fn refusal(error: CallError) -> Result<Written, PortError> {
     let (code, body) = match &error {
         CallError::Unanswered { .. } => return Ok(Written::Later(error.to_string())),
@@ -52,14 +52,14 @@ fn refusal(error: CallError) -> Result<Written, PortError> {
     match code {
         "RejectedRecordsException" => rejected(body).map(Written::Taken),
         "ThrottlingException" | "InternalServerException" => Ok(Written::Later(error.to_string())),
-        // Where no service said what is wrong, but something before it.
+        // The error comes from something in front of the service.
         code if code.starts_with('5') => Ok(Written::Later(error.to_string())),
         "ValidationException" => Ok(Written::Invalid(error.to_string())),
         _ => Err(error.into()),
     }
 }
 
-/// The records that were rejected: all others were taken ("WriteRecords", Amazon Timestream developer guide).
+/// The rejected records; all others were accepted ("WriteRecords", Amazon Timestream developer guide).
 fn rejected(body: &Value) -> Result<Vec<Refused>, PortError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -79,7 +79,7 @@ fn rejected(body: &Value) -> Result<Vec<Refused>, PortError> {
     Ok(refused.collect())
 }
 
-/// The bucket of what no table takes.
+/// The bucket for rows that no table takes.
 #[derive(Debug)]
 pub struct S3Aside {
     client: Client,
@@ -87,7 +87,7 @@ pub struct S3Aside {
 }
 
 impl S3Aside {
-    /// By the bucket's name.
+    /// Uses the bucket of this name.
     pub fn new(client: Client, bucket: String) -> Self {
         Self { client, bucket }
     }
@@ -125,7 +125,7 @@ mod tests {
             assert!(matches!(refused(code, Value::Null), Ok(Written::Later(_))), "{code}");
         }
         assert!(matches!(refused("ValidationException", Value::Null), Ok(Written::Invalid(_))));
-        // Nobody may guess which were taken.
+        // There is no way to know which records were accepted.
         assert!(refused("RejectedRecordsException", Value::Null).is_err());
         for code in ["AccessDeniedException", "ResourceNotFoundException"] {
             assert_eq!(refused(code, Value::Null), Err(PortError(format!("WriteRecords: {code}: words"))));

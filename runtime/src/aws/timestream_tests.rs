@@ -1,4 +1,4 @@
-//! The client against a server that answers as the service does: where it calls, and for how long.
+//! The client against a server that answers like the service: which endpoint it calls, and for how long.
 
 use std::sync::{
     Mutex as Lock,
@@ -13,12 +13,12 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::aws::signed::http_client;
 
-/// What the server was asked, and what it answers.
+/// The calls that the server has received, and its answers.
 #[derive(Default)]
 struct Server {
     address: Lock<String>,
     asked: Lock<Vec<String>>,
-    /// How many calls it says are at the wrong endpoint.
+    /// The number of calls that it still reports as sent to the wrong endpoint.
     moved: AtomicUsize,
     minutes: AtomicUsize,
 }

@@ -1,4 +1,4 @@
-//! The outbox in DynamoDB, for whoever looks after notices that nobody has delivered.
+//! The outbox in DynamoDB, as the sweep uses it to find undelivered notices.
 
 use aws_sdk_dynamodb::{Client, error::SdkError, operation::update_item::UpdateItemError, types::AttributeValue};
 use fleetform_engine::{drive::PortError, units::Timestamp};
@@ -19,14 +19,14 @@ pub struct DynamoOutbox {
 }
 
 impl DynamoOutbox {
-    /// Looks after the notices of this table.
+    /// Uses this table.
     pub fn new(client: Client, table: String) -> Self {
         Self { client, table }
     }
 
-    /// Those of one shelf, by the time at which they were touched.
+    /// The notices of one shelf, by the time at which they were last touched.
     async fn on_shelf(&self, shelf: &str, before: Timestamp, limit: usize) -> Result<Vec<Waiting>, PortError> {
-        // One page: what is beyond it is found by the next sweep.
+        // One page only: the next sweep finds the rest.
         let page = self
             .client
             .query()
@@ -62,7 +62,7 @@ impl Outbox for DynamoOutbox {
     }
 
     async fn touch(&self, waiting: &Waiting, now: Timestamp) -> Result<bool, PortError> {
-        // An index is a little behind its table: the row itself says whether it is still open, and as it was.
+        // An index lags behind its table, so the row itself decides whether the notice is still open and unchanged.
         let touched = self
             .client
             .update_item()

@@ -1,4 +1,4 @@
-//! The binary that delivers. Handler: `notify`.
+//! The binary for delivery. Handler: `notify`.
 
 use std::process::ExitCode;
 

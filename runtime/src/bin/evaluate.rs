@@ -1,4 +1,4 @@
-//! The binary that evaluates. Handler: `evaluate`.
+//! The binary for evaluation. Handler: `evaluate`.
 
 use std::process::ExitCode;
 
@@ -54,8 +54,8 @@ async fn evaluate() -> Result<(), StartError> {
     let publisher = AwsPublisher { rows, members };
     let rule_sets = RuleSets::new(s3, config.artifact_bucket);
 
-    // Connections, and the set that most shards are on, while Lambda still gives a full core. What fails here is asked
-    // again when it is needed, where there is an answer to give.
+    // Opens connections, and reads the rule set that most shards use, while Lambda still provides a full core. A
+    // failure is ignored here: the call is made again when its result is needed, and is reported there.
     let (state, rows, rules) =
         futures_util::join!(log.connect(), publisher.rows.connect(), rule_sets.bytes(&config.rule_set_sha256));
     for error in [state.err(), rows.err(), rules.err()].into_iter().flatten() {

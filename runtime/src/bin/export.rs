@@ -1,4 +1,4 @@
-//! The binary that exports. Handler: `export`.
+//! The binary for exports. Handler: `export`.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -30,14 +30,14 @@ fn main() -> ExitCode {
 async fn serve() -> Result<(), StartError> {
     let variables = Variables::new(&config::process);
     match variables.required("_HANDLER")? {
-        // In a box: the compiler will not lay out so deep a future within another.
+        // Boxed: the compiler does not lay out a future this deep within another.
         handler if handler == "export" => Box::pin(export(&variables)).await,
         handler => Err(UnknownHandler::new(handler, "export").into()),
     }
 }
 
-/// Time for a page of a query: the service itself gives up after 60 seconds ("Query", Amazon Timestream API), and is the one
-/// to say so.
+/// The timeout for a page of a query. The service itself gives up after 60 seconds ("Query", Amazon Timestream API),
+/// and should be the one to report it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(75);
 
 async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
@@ -67,7 +67,7 @@ async fn export(variables: &Variables<'_>) -> Result<(), StartError> {
                 catalog: TimestreamQueries::new(timestream),
                 files: S3Files::new(access.s3()),
                 cold: S3Cold::new(access.s3(), config.cold_bucket.clone()),
-                // Nothing stands above a database.
+                // Timestream has no level above a database.
                 table: TableName { bucket_arn: String::new(), namespace: database, table },
                 after: config.after,
                 keep: config.keep,

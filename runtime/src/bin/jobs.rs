@@ -1,4 +1,4 @@
-//! The binary that does what comes from time to time. Handlers: `sweep`, `relay`, `provision` and `register`.
+//! The binary for occasional work. Handlers: `sweep`, `relay`, `provision` and `register`.
 
 use std::process::ExitCode;
 
@@ -71,7 +71,7 @@ async fn register(variables: &Variables<'_>) -> Result<(), StartError> {
     host::serve(register, &provision.common).await
 }
 
-/// The allow-list, the telemetry stream and its name.
+/// The allow-list, the telemetry stream, and the stream's name.
 fn admission(access: &Access, config: &config::Provision) -> (DynamoAllowList, KinesisRecords, String) {
     let stream = config.stream_arn.rsplit('/').next().unwrap_or_default().to_owned();
     let allow_list = DynamoAllowList::new(access.dynamodb(), config.allow_list_table.clone());

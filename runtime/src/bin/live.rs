@@ -1,4 +1,4 @@
-//! The binary that answers people who wait. Handler: `query`.
+//! The binary for interactive requests. Handler: `query`.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -26,12 +26,12 @@ use fleetform_runtime::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Time for a call of Athena and what it answers, with some to spare.
+/// Time reserved for a call of Athena and its answer, with some margin.
 const PAGE_TIME: Millis = Millis::from_secs(12);
-/// Time for a page of a query: the service itself gives up after 60 seconds ("Query", Amazon Timestream API), and is the one
-/// to say so.
+/// The timeout for a page of a query. The service itself gives up after 60 seconds ("Query", Amazon Timestream API),
+/// and should be the one to report it.
 const TIMESTREAM_TIMEOUT: Duration = Duration::from_secs(70);
-/// The same, with some to spare.
+/// Time reserved for such a page, with some margin.
 const TIMESTREAM_PAGE_TIME: Millis = Millis::from_secs(72);
 
 fn main() -> ExitCode {

@@ -1,4 +1,4 @@
-//! The binary that stores. Handlers: `store` and `columns`.
+//! The binary for storage. Handlers: `store` and `columns`.
 
 use std::process::ExitCode;
 
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 async fn serve() -> Result<(), StartError> {
     let variables = Variables::new(&config::process);
     match variables.required("_HANDLER")? {
-        // In a box: the compiler will not lay out so deep a future within another.
+        // Boxed: the compiler does not lay out a future this deep within another.
         handler if handler == "store" => Box::pin(store(&variables)).await,
         handler if handler == "columns" => columns(&variables).await,
         handler => Err(UnknownHandler::new(handler, "store and columns").into()),
@@ -53,7 +53,7 @@ async fn store(variables: &Variables<'_>) -> Result<(), StartError> {
     let chains = StateChains {
         log: S3StateLog::new(access.s3(), config.state_bucket),
         rule_sets: rule_sets(),
-        // Nothing is written with these, so when something would be does not matter.
+        // These settings are never used for writing, so the times do not matter.
         settings: ChainSettings {
             generation: config.stream_generation,
             repair: config.state_repair,

@@ -1,4 +1,4 @@
-//! The same of the functions that keep samples, write them out and ask for them.
+//! The configuration of the functions that store, export and query samples.
 
 use fleetform_engine::units::Millis;
 
@@ -9,18 +9,18 @@ use crate::iceberg::TableName;
 /// Where `store` puts rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowsGo {
-    /// Into a Firehose stream, to a table of Amazon S3 Tables.
+    /// A Firehose stream, which delivers to a table of Amazon S3 Tables.
     Firehose {
-        /// Its name.
+        /// The name of the Firehose stream.
         delivery_stream: String,
     },
-    /// Into Timestream.
+    /// Timestream.
     Timestream {
-        /// The database.
+        /// The name of the database.
         database: String,
-        /// The table.
+        /// The name of the table.
         table: String,
-        /// The bucket of what it refuses.
+        /// The name of the bucket for rows that Timestream refuses.
         undelivered_bucket: String,
     },
 }
@@ -38,36 +38,36 @@ impl RowsGo {
     }
 }
 
-/// Where samples are in Timestream, its database.
+/// The variable with the name of the database, if samples are in Timestream.
 const TIMESTREAM_DATABASE: &str = "FLEETFORM_TIMESTREAM_DATABASE";
 
-/// What the `store` handler knows.
+/// The configuration of the `store` handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// The bucket with the rule sets.
+    /// The name of the bucket with the rule sets.
     pub artifact_bucket: String,
-    /// The rule set that says how messages are read: SHA-256 in hexadecimal.
+    /// The rule set for parsing messages: its SHA-256 in hexadecimal.
     pub rule_set_sha256: String,
-    /// The bucket of the state log.
+    /// The name of the bucket with the state log.
     pub state_bucket: String,
-    /// ARN of the telemetry stream.
+    /// The ARN of the telemetry stream.
     pub stream_arn: String,
-    /// Its generation.
+    /// The stream's generation.
     pub stream_generation: u32,
-    /// Which chain of the state log is in force.
+    /// The number of the repair whose chains of the state log are in use.
     pub state_repair: u32,
-    /// Where rows go.
+    /// The destination of rows.
     pub rows: RowsGo,
-    /// The table of what devices were.
+    /// The name of the table with the histories of devices.
     pub registrations_table: String,
-    /// The hot table, and how long it keeps rows; none where the platform has none.
+    /// The name of the hot table, and how long it keeps rows; `None` if the platform has none.
     pub hot: Option<(String, Millis)>,
 }
 
 impl Store {
-    /// Reads what the `store` handler knows.
+    /// Reads the configuration of the `store` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,
@@ -92,11 +92,11 @@ pub enum DaysFrom {
     Iceberg(TableName),
     /// A table of Timestream.
     Timestream {
-        /// The database.
+        /// The name of the database.
         database: String,
-        /// The table.
+        /// The name of the table.
         table: String,
-        /// ARN of the key that encrypts what Timestream writes.
+        /// The ARN of the KMS key that encrypts what Timestream writes.
         key_arn: String,
     },
 }
@@ -115,36 +115,36 @@ impl DaysFrom {
     }
 }
 
-/// What the `export` handler knows.
+/// The configuration of the `export` handler.
 #[cfg(feature = "export")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Export {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
     /// The table of samples.
     pub days_from: DaysFrom,
-    /// The bucket of exports.
+    /// The name of the bucket for exports.
     pub cold_bucket: String,
-    /// How keys are made.
+    /// How object keys are built.
     pub layout: crate::export::manifest::Layout,
     /// How long after its end a day is exported.
     pub after: Millis,
     /// How long after its end a day stays in the table.
     pub keep: Millis,
-    /// Rows that are held at once, at most.
+    /// Maximum rows that are held at once.
     pub group_rows: u64,
     /// How objects are compressed.
     pub codec: crate::frame::parquet::Codec,
-    /// Which aggregates are made beside.
+    /// Which aggregates are exported alongside; `None` for no aggregates.
     pub downsample: Option<crate::export::downsample::Downsample>,
 }
 
 #[cfg(feature = "export")]
 impl Export {
-    /// Rows that are held at once where nothing is said: what a function's memory holds beside an object.
+    /// The default for rows held at once: what fits into a function's memory in addition to an object.
     pub(super) const GROUP_ROWS: u64 = 2_000_000;
 
-    /// Reads what the `export` handler knows.
+    /// Reads the configuration of the `export` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         let rows = "FLEETFORM_EXPORT_GROUP_ROWS";
         Ok(Self {
@@ -180,22 +180,22 @@ impl Export {
     }
 }
 
-/// Where `query` looks for samples besides exported files.
+/// Where `query` finds samples apart from exported files.
 #[cfg(feature = "live")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskedIn {
     /// A table of Amazon S3 Tables.
     Iceberg {
-        /// Its name.
+        /// The full name of the table.
         table: TableName,
-        /// The hot table, and how long it keeps rows; none where the platform has none.
+        /// The name of the hot table, and how long it keeps rows; `None` if the platform has none.
         hot: Option<(String, Millis)>,
     },
     /// Timestream.
     Timestream {
-        /// The database.
+        /// The name of the database.
         database: String,
-        /// The table.
+        /// The name of the table.
         table: String,
     },
 }
@@ -210,27 +210,27 @@ impl AskedIn {
     }
 }
 
-/// What the `query` handler knows.
+/// The configuration of the `query` handler.
 #[cfg(feature = "live")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
-    /// What every function knows.
+    /// The configuration that every function has.
     pub common: Common,
-    /// Where samples are besides exported files.
+    /// Where samples are found apart from exported files.
     pub asked_in: AskedIn,
     /// How long after its end a day stays in the table.
     pub keep: Millis,
-    /// The exported files, as the data catalog knows them: its database, and its table.
+    /// The names of the database and of the table of exported files in the data catalog.
     pub exported: (String, String),
-    /// Aggregates of them, as a table of the same database; none where the platform makes none.
+    /// The name of the table of their aggregates in the same database; `None` if the platform has none.
     pub aggregates: Option<String>,
-    /// The workgroup of Athena.
+    /// The name of the Athena workgroup.
     pub workgroup: String,
 }
 
 #[cfg(feature = "live")]
 impl Query {
-    /// Reads what the `query` handler knows.
+    /// Reads the configuration of the `query` handler.
     pub fn read(variables: &Variables<'_>) -> Result<Self, ConfigError> {
         Ok(Self {
             common: Common::read(variables)?,

@@ -1,14 +1,14 @@
-//! Batches of a DynamoDB stream, as far as the outbox's rows need them.
+//! Batches of a DynamoDB stream, with the parts that the outbox's rows need.
 
 use std::borrow::Cow;
 
 use fleetform_engine::units::Timestamp;
 use serde::Deserialize;
 
-/// A batch, in the stream's order.
+/// A batch, in stream order.
 #[derive(Debug, Deserialize)]
 pub struct Event<'a> {
-    /// Its records.
+    /// The batch's records.
     #[serde(borrow, rename = "Records")]
     pub records: Vec<Record<'a>>,
 }
@@ -16,7 +16,7 @@ pub struct Event<'a> {
 /// One change of one row.
 #[derive(Debug, Deserialize)]
 pub struct Record<'a> {
-    /// The change.
+    /// The change that it describes.
     #[serde(borrow, rename = "dynamodb")]
     pub change: Change<'a>,
 }
@@ -24,10 +24,10 @@ pub struct Record<'a> {
 /// The change of a row.
 #[derive(Debug, Deserialize)]
 pub struct Change<'a> {
-    /// Its place in the stream's shard.
+    /// The change's sequence number in the stream's shard.
     #[serde(borrow, rename = "SequenceNumber")]
     pub sequence: Cow<'a, str>,
-    /// The row as it is now; none where it was deleted.
+    /// The row after the change; `None` if it was deleted.
     #[serde(borrow, rename = "NewImage")]
     pub row: Option<OutboxRow<'a>>,
 }
@@ -38,7 +38,7 @@ pub struct OutboxRow<'a> {
     /// The notice's id.
     #[serde(borrow)]
     pub id: Text<'a>,
-    /// The notice as JSON.
+    /// The notice, as JSON.
     #[serde(borrow)]
     pub notification: Text<'a>,
     /// `new` until every target is settled.
@@ -51,7 +51,7 @@ pub struct OutboxRow<'a> {
 }
 
 impl OutboxRow<'_> {
-    /// How often the notice went round because a target could not be reached.
+    /// How often the notice was put back because a target could not be reached.
     pub fn requeued(&self) -> u64 {
         self.requeued.as_ref().and_then(|number| number.text.parse().ok()).unwrap_or(0)
     }
@@ -62,10 +62,10 @@ impl OutboxRow<'_> {
     }
 }
 
-/// A text attribute.
+/// A string attribute.
 #[derive(Debug, Deserialize)]
 pub struct Text<'a> {
-    /// The text.
+    /// The attribute's value.
     #[serde(borrow, rename = "S")]
     pub text: Cow<'a, str>,
 }
@@ -76,7 +76,7 @@ struct Number<'a> {
     text: Cow<'a, str>,
 }
 
-/// Reads a batch.
+/// Parses a batch.
 pub fn parse(body: &[u8]) -> Result<Event<'_>, serde_json::Error> {
     serde_json::from_slice(body)
 }

@@ -1,5 +1,5 @@
-//! The events of functions: those of Lambda's event sources, read from their bytes without copying what is passed on, and
-//! questions.
+//! The events that functions receive: those of Lambda's event sources, parsed from their bytes without copying what is
+//! passed on, and questions.
 
 #[cfg(feature = "deliver")]
 pub mod dynamodb;

@@ -1,54 +1,54 @@
-//! What the function `query` is asked, and what it answers, as JSON.
+//! The input and the output of the function `query`, as JSON.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A question, or what is to follow of one. Which parts belong together is checked by whoever answers.
+/// A question, or a request for the next page. The handler checks which fields belong together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// A question in SQL about `samples`.
+    /// A SQL query of `samples`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
-    /// A device whose samples are wanted, in place of SQL.
+    /// The device whose samples are requested, in place of SQL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// Readings that are wanted of the device; all of them where none is named.
+    /// The requested readings of the device; empty for all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub readings: Vec<String>,
-    /// The zone whose samples are asked for in SQL; all zones where none is named.
+    /// The zone whose samples the SQL query covers; `None` for all zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// When the first sample was taken, at the earliest, as RFC 3339 writes it.
+    /// The time of the earliest sample, inclusive, in RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Before when the last sample was taken; now, where it is not said.
+    /// The end of the time range, exclusive, in RFC 3339; `None` for now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
-    /// Whether exported files are read of all days, and not only of those that have left the table by now.
+    /// Whether exported files are read for all days, and not only for those that have already left the table.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub files: bool,
-    /// What the last answer said is to follow, and nothing else.
+    /// The token from the last answer; no other field is set with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// Rows, and what is to follow.
+/// Rows, and a token for the next page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
-    /// The columns of the rows; none while there are no rows yet.
+    /// The columns of the rows; empty while there are no rows yet.
     pub columns: Vec<Column>,
-    /// Rows, each with a value for every column: a number, a truth or a text, and null where there is none. Moments are
-    /// texts as RFC 3339 writes them.
+    /// Rows, each with a value for every column: a number, a boolean, a string, or null for none. Times are strings in
+    /// RFC 3339.
     pub rows: Vec<Vec<Value>>,
-    /// What was read for this answer.
+    /// The amount of data read for this answer.
     pub read: Read,
-    /// What to ask for the rows that follow; none after the last ones. An answer without rows may have it: then the rows
-    /// are being looked for.
+    /// The token for the next page; `None` after the last one. A page without rows can have one, while the results are
+    /// not ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// What is wrong with the question, where it cannot be answered: then there is nothing else. It is no failure of the
-    /// function, so that nobody is woken by it.
+    /// Why the question cannot be answered; no other field is set with it. This does not count as a failure of the
+    /// function, so it raises no alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -56,23 +56,24 @@ pub struct Answer {
 /// A column of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Its name.
+    /// The column's name.
     pub name: String,
-    /// What it holds: `string`, `double`, `long`, `boolean` or `timestamptz`; or what the service calls it, as texts.
+    /// The column's type: `string`, `double`, `long`, `boolean` or `timestamptz`, or the service's own name for a type
+    /// whose values are strings.
     #[serde(rename = "type")]
     pub column_type: String,
 }
 
-/// What was read, and its list price.
+/// The amount of data read, and its list price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Read {
-    /// Bytes that Athena scanned, and those that Timestream says are paid for.
+    /// Bytes that Athena scanned, or that Timestream metered.
     pub scanned_bytes: u64,
-    /// Requests of the hot table.
+    /// The number of requests to the hot table.
     pub hot_requests: u64,
     /// Read request units of the hot table.
     pub hot_read_units: f64,
-    /// What both cost, in US dollars.
+    /// The cost of both, in US dollars.
     pub cost_usd: f64,
 }
 

@@ -1,5 +1,5 @@
-//! What files of aggregates say, read row by row by another reader than exports have; and what it should be, computed from
-//! samples one by one.
+//! The contents of aggregate files, read row by row by a different reader than the exporter's; and the expected
+//! contents, computed from samples one by one.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use parquet::{
 
 use crate::frame::fixture::Row;
 
-/// Zone, device, begin of the interval in microseconds, and reading.
+/// Zone, device, start of the interval in microseconds, and reading.
 pub(super) type Name = (String, String, i64, String);
 
 /// An aggregate.
@@ -22,7 +22,7 @@ pub(super) struct Aggregate {
     pub(super) count: i64,
     pub(super) minimum: f64,
     pub(super) maximum: f64,
-    /// None where no double holds it.
+    /// `None` if no double can represent it.
     pub(super) sum: Option<f64>,
     pub(super) last: f64,
 }
@@ -59,7 +59,8 @@ pub(super) fn rows(file: &Bytes) -> Vec<(Name, i64, Aggregate)> {
     rows.collect()
 }
 
-/// What all files say together: of rows of one name that of the greatest export counts, and no export has one twice.
+/// The combined contents of all files. Of rows with the same name, the one of the greatest export counts; no export has
+/// a name twice.
 pub(super) fn newest<'f>(files: impl Iterator<Item = &'f Bytes>) -> BTreeMap<Name, Aggregate> {
     let mut newest: BTreeMap<Name, (i64, Aggregate)> = BTreeMap::new();
     for (name, number, aggregate) in files.flat_map(rows) {
@@ -72,7 +73,7 @@ pub(super) fn newest<'f>(files: impl Iterator<Item = &'f Bytes>) -> BTreeMap<Nam
     newest.into_iter().map(|(name, (_, aggregate))| (name, aggregate)).collect()
 }
 
-/// What whole samples of a zone come to.
+/// The aggregates expected from whole samples of a zone.
 pub(super) fn meant<'r>(zone: &str, samples: impl Iterator<Item = &'r Row>, every_s: i64) -> BTreeMap<Name, Aggregate> {
     let mut values: BTreeMap<Name, BTreeMap<i64, f64>> = BTreeMap::new();
     for row in samples {

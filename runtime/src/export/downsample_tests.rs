@@ -1,4 +1,4 @@
-//! Aggregates against sums of the samples themselves: whatever comes late, breaks off, or is asked for otherwise meanwhile.
+//! Aggregates checked against sums over the samples themselves, with late rows, interrupted runs and changed settings.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::{
 
 const HOUR_S: i64 = 3_600;
 
-/// What exports, with aggregates of such intervals, of days that ended less than a hundred days ago.
+/// An exporter with aggregates over intervals of this length, for days that ended less than a hundred days ago.
 fn exporter(world: &World, group_rows: u64, every_s: i64) -> Memory {
     let until = Millis(100 * DAY_MS);
     let downsample = Some(Downsample { every: Millis::from_secs(every_s.cast_unsigned()), until });
@@ -31,7 +31,7 @@ fn found(world: &World) -> BTreeMap<Name, Aggregate> {
     newest(files(world).values())
 }
 
-/// What files say is what the samples of one zone come to.
+/// The files contain the aggregates of the samples of one zone.
 fn assert_aggregated(world: &World, all: &[Row], every_s: i64) {
     let samples = tests::meant(all);
     assert_eq!(found(world), meant("zone-a", samples.values(), every_s));
@@ -84,7 +84,7 @@ fn late_samples_change_their_own_intervals_and_no_others() {
     let mut all = some_hours();
     world.append("zone-a", DAY, &all);
     done(&exporter, soon);
-    // A correction in the first hour, a part of a known sample in the third, and a new device.
+    // A correction in the first hour, a further part of a known sample in the third, and a new device.
     let more = [
         Row { flow: Some(99.0), ..row(1, 250, 2) },
         Row { count: Some(-5), ..row(2, 7_250, 2) },
@@ -102,12 +102,12 @@ fn late_samples_change_their_own_intervals_and_no_others() {
     distinct.dedup();
     let wanted = [("dev-001", hour(0)), ("dev-002", hour(2)), ("dev-003", hour(22))];
     assert_eq!(distinct, wanted.map(|(device, start)| (device.to_owned(), start)));
-    // What came once more as it was changes nothing.
+    // A repeated message that is unchanged has no effect.
     world.append("zone-a", DAY, &some_hours());
     done(&exporter, soon);
     assert!(!files(&world).keys().any(|key| key.contains("/000003-")));
     assert_aggregated(&world, &all, HOUR_S);
-    // What comes after the rows have left the table is added up with what exports have.
+    // Rows that arrive after the others have left the table are combined with what exports have.
     assert!(done(&exporter, late).removed > 0);
     let last = Row { open: Some(true), ..row(1, 500, 9) };
     world.append("zone-a", DAY, std::slice::from_ref(&last));
@@ -166,11 +166,11 @@ fn the_intervals_of_a_day_stay_as_long_as_they_are() {
     };
     come(&some_hours());
     done(&exporter(&world, 1_000, HOUR_S), soon);
-    // Another length is for days that come.
+    // Another length only applies to new days.
     let all = come(&[Row { flow: Some(3.0), ..row(1, 10, 4) }]);
     done(&exporter(&world, 1_000, 900), soon);
     assert_aggregated(&world, &all, HOUR_S);
-    // What changed while nobody asked for aggregates is in them when somebody asks again.
+    // What changed while aggregates were switched off is included when they are switched on again.
     come(&[Row { flow: Some(4.0), ..row(2, 20, 5) }]);
     done(&tests::exporter(&world, 1_000), soon);
     done(&exporter(&world, 1_000, 900), soon);
@@ -191,7 +191,7 @@ fn a_day_whose_files_may_have_expired_keeps_the_aggregates_that_it_has() {
     assert_eq!(done(&exporter, end).exported.len(), 1);
     assert_aggregated(&world, &all, HOUR_S);
     assert_eq!(manifests(&world)[1].aggregates, None);
-    // A millisecond earlier it would have changed them.
+    // A millisecond earlier, it would have changed them.
     assert_eq!(exporter.every_s(&[], DAY, Timestamp(end().0 - 1)), Some(3_600));
     assert_eq!(exporter.every_s(&[], DAY, end()), None);
 }
@@ -220,10 +220,10 @@ fn a_large_day_that_was_begun_with_aggregates_ends_without_them_once_nobody_asks
     let before = files(&world);
     assert!(!before.is_empty() && manifests(&world).is_empty());
     done(&tests::exporter(&world, 10), soon);
-    // Nobody has the right to write or delete any by now.
+    // By now, the function has no permission to write or delete aggregates.
     assert_eq!((files(&world), &manifests(&world)[0].aggregates), (before, &None));
     tests::assert_exported(&world, &all);
-    // Asked for again, they are made of all samples.
+    // When they are wanted again, they are made from all samples.
     done(&exporter(&world, 10, HOUR_S), soon);
     assert_aggregated(&world, &all, HOUR_S);
 }
@@ -254,7 +254,7 @@ fn a_large_day_has_its_aggregates_object_by_object() {
         let more = Row { count: Some(runs), ..row(u32::try_from(runs).unwrap() * 3, 3, 900 + runs as u32) };
         world.append("zone-a", DAY, std::slice::from_ref(&more));
         all.push(more);
-        // A turn, and before the first one all files are read.
+        // One check for the turn; in the first run, all files are read before that.
         run_for(&exporter, soon, 1 + 1 + 6 + if runs == 0 { 3 } else { 0 });
         runs += 1;
         assert!(runs < 20, "it comes to an end");
@@ -265,7 +265,7 @@ fn a_large_day_has_its_aggregates_object_by_object() {
     assert_aggregated(&world, &all, HOUR_S);
 }
 
-/// What the whole matrix is run on: a day without aggregates, one that gets them, late rows, and a day that leaves.
+/// The scenario for the whole matrix: a day without aggregates, one that gets them, late rows, and a day that leaves.
 fn story(world: &World, step: &mut dyn FnMut(&Memory, Clock)) {
     let rows = some_hours();
     let changed = rows.iter().take(9).map(|row| Row { flow: Some(8.0), record: 2, ..row.clone() });
@@ -278,8 +278,8 @@ fn story(world: &World, step: &mut dyn FnMut(&Memory, Clock)) {
     step(&exporter(world, 12, HOUR_S), late);
 }
 
-/// Whichever call fails, in whichever way, and however long: the objects are the same in the end, and none has a manifest
-/// before it is there.
+/// Whichever calls fail, in whichever way and however many: the objects are the same in the end, and none has a
+/// manifest before it exists.
 #[test]
 fn a_run_that_breaks_off_anywhere_is_followed_by_the_same_aggregates() {
     let objects = |world: &World| -> Vec<(String, Bytes)> {
@@ -314,7 +314,7 @@ fn a_run_that_breaks_off_anywhere_is_followed_by_the_same_aggregates() {
     }
 }
 
-/// Rows at random, in batches at random, exported and removed in between.
+/// Random rows in random batches, exported and removed in between.
 #[test]
 fn whatever_comes_whenever_every_aggregate_is_of_all_its_samples() {
     for seed in 0..60 {

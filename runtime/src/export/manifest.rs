@@ -1,4 +1,4 @@
-//! What an export consists of, and where everything lies.
+//! The contents of an export, and the keys of everything in it.
 
 use fleetform_engine::rows::columns::{DAY, ZONE};
 use serde::{Deserialize, Serialize};
@@ -7,75 +7,76 @@ use smol_str::SmolStr;
 
 use crate::iceberg::{catalog::encoded, snapshot::Partition};
 
-/// The version of what is below.
+/// The version of the manifest's format.
 const FORMAT: u32 = 1;
 
-/// An export: what it is made of, and its objects.
+/// An export: what it was made from, and its objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// What was exported.
+    /// The partition that was exported.
     #[serde(flatten)]
     pub partition: Exported,
-    /// Which of the exports of the partition it is, from 1.
+    /// The number of this export among those of the partition, starting at 1.
     pub export_number: u32,
-    /// How many rows the table had of it, doubles and what was exported earlier included; none once they leave it.
+    /// The number of rows that the table had of the partition, including duplicates and rows exported earlier; 0 once
+    /// they leave it.
     pub table_rows: u64,
     /// The sequence number of the table's snapshot that it was made from.
     pub sequence_number: i64,
     /// The objects with the samples that are new or have changed since the last export.
     pub objects: Vec<Object>,
-    /// What the samples come to in intervals; none where nobody asked for it.
+    /// The aggregates over intervals; `None` if none were wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aggregates: Option<Aggregates>,
 }
 
-/// What samples come to in intervals, for each device and reading: of those intervals in which samples are new or have
-/// changed, or of all where an earlier export has none.
+/// Aggregates over intervals, for each device and reading. They cover the intervals with new or changed samples, or all
+/// intervals if an earlier export has no aggregates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Aggregates {
-    /// How long the intervals are, in seconds: all that are made of a day are of one length.
+    /// The length of the intervals in seconds, the same for all aggregates of a day.
     pub every_s: u64,
-    /// The objects; what they call samples are aggregates.
+    /// The objects; their `samples` count aggregates.
     pub objects: Vec<Object>,
 }
 
-/// A partition as a manifest says it.
+/// A partition in a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exported {
-    /// The version of the manifest.
+    /// The version of the manifest's format.
     pub format: u32,
-    /// The zone.
+    /// The zone's id.
     pub zone: SmolStr,
-    /// The day of UTC, as in 2026-01-31.
+    /// The UTC day, as in 2026-01-31.
     pub day: String,
 }
 
 /// A Parquet file of an export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Object {
-    /// Its key.
+    /// The object's key.
     pub key: String,
-    /// Samples in it.
+    /// The number of samples in it.
     pub samples: u64,
-    /// Its size.
+    /// The object's size in bytes.
     pub bytes: u64,
-    /// SHA-256 of its bytes in hexadecimal.
+    /// The SHA-256 of the object's bytes, in hexadecimal.
     pub sha256: String,
-    /// The first of its devices and the last; none in exports from before this was written.
+    /// The first and the last device id in it; `None` if the manifest does not record them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub devices: Option<[SmolStr; 2]>,
 }
 
 impl Manifest {
-    /// As it is stored.
+    /// The bytes that are stored.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("keys are texts, and numbers whole")
     }
 
-    /// As it was stored.
+    /// Parses stored bytes.
     ///
     /// # Errors
-    /// If the bytes are no manifest, or one of another format.
+    /// If the bytes are not a manifest, or have another format.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         match manifest.partition.format {
@@ -84,17 +85,17 @@ impl Manifest {
         }
     }
 
-    /// Whether it says that the rows leave the table, and no export.
+    /// Whether it notes that the rows leave the table, instead of an export.
     pub fn is_removal(&self) -> bool {
         self.table_rows == 0
     }
 
-    /// All of its objects, those of aggregates included.
+    /// All of its objects, including those with aggregates.
     pub fn all_objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.iter().chain(self.aggregates.iter().flat_map(|aggregates| &aggregates.objects))
     }
 
-    /// How many samples it has.
+    /// The total number of samples.
     pub fn samples(&self) -> u64 {
         self.objects.iter().map(|object| object.samples).sum()
     }
@@ -106,22 +107,22 @@ impl From<&Partition> for Exported {
     }
 }
 
-/// Bytes in hexadecimal.
+/// Formats bytes in hexadecimal.
 pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// By what the keys of exports are in order, the first part first (`export.partition_by`).
+/// The order of the parts in the keys of exports (`export.partition_by`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// A zone's days are side by side.
+    /// The days of a zone are next to each other.
     ZoneDay,
-    /// A day's zones are side by side.
+    /// The zones of a day are next to each other.
     DayZone,
 }
 
 impl Layout {
-    /// As the environment of a function names it.
+    /// Parses the name used in a function's environment.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "zone,day" => Some(Self::ZoneDay),
@@ -130,7 +131,7 @@ impl Layout {
         }
     }
 
-    /// What the keys of all manifests of a partition begin with.
+    /// The common prefix of the keys of all manifests of a partition.
     pub fn manifests(self, partition: &Partition) -> String {
         format!("manifests/{}", self.folder(partition))
     }
@@ -140,23 +141,23 @@ impl Layout {
         format!("{}{number:06}.json", self.manifests(partition))
     }
 
-    /// What the keys of all objects of an export begin with.
+    /// The common prefix of the keys of all objects of an export.
     pub fn objects(self, partition: &Partition, number: u32) -> String {
         format!("samples/{}{number:06}-", self.folder(partition))
     }
 
-    /// The key of the note about an export that is on its way. Athena passes over files whose names begin so ("Create
-    /// tables in Athena", Amazon Athena user guide), and would take any other for one of samples.
+    /// The key of the note about an export in progress. Athena ignores files whose names start with `_`
+    /// ("Create tables in Athena", Amazon Athena user guide); it would read any other file as samples.
     pub(super) fn begun(self, partition: &Partition, number: u32) -> String {
         format!("samples/{}_{number:06}-begun.json", self.folder(partition))
     }
 
-    /// What the keys of all objects of an export's aggregates begin with.
+    /// The common prefix of the keys of all objects of an export's aggregates.
     pub fn aggregates(self, partition: &Partition, number: u32) -> String {
         format!("aggregates/{}{number:06}-", self.folder(partition))
     }
 
-    /// An object by its bytes, and by what the keys of its like begin with: others have another key.
+    /// Describes an object. The key has the prefix of its kind, and depends on the bytes: other bytes have another key.
     pub fn object(prefix: &str, part: usize, samples: usize, bytes: &[u8]) -> Object {
         let sha256 = hexadecimal(&Sha256::digest(bytes));
         Object {

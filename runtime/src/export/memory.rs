@@ -1,5 +1,5 @@
-//! A table of samples and a cold bucket in memory, with faults on demand: the table as Iceberg has it, its files and
-//! manifests included.
+//! A table of samples and a cold bucket in memory, with faults on demand. The table is in Iceberg's form, including its
+//! files and manifests.
 
 use std::{
     collections::BTreeMap,
@@ -36,13 +36,13 @@ use crate::{
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused, and nothing of it done.
+    /// The call is refused, and has no effect.
     Refused,
-    /// It is done, and its answer lost.
+    /// The call takes effect, and its answer is lost.
     Unanswered,
 }
 
-/// All of it, shared by whoever clones it.
+/// The complete state, shared between clones.
 #[derive(Clone, Debug)]
 pub struct World(Arc<Inner>);
 
@@ -52,11 +52,11 @@ struct Inner {
     cold: Mutex<BTreeMap<String, Bytes>>,
     metadata: Mutex<Json>,
     calls: AtomicUsize,
-    /// From which call on, how many calls, and what happens to them.
+    /// The first failing call, the number of failing calls, and the fault.
     faults: Mutex<Option<(usize, usize, Fault)>>,
-    /// How often each file of the table was read.
+    /// The number of reads of each file of the table.
     reads: Mutex<BTreeMap<String, usize>>,
-    /// Rows that somebody appends before the next commit.
+    /// Rows that another writer appends before the next commit.
     meanwhile: Mutex<Option<(Partition, Vec<Row>)>>,
 }
 
@@ -67,7 +67,7 @@ impl Default for World {
 }
 
 impl World {
-    /// A table of the readings that a [`Row`] has, without rows.
+    /// A table with the readings of a [`Row`], without rows.
     pub fn new() -> Self {
         let readings = [
             ("flow", ColumnType::Float),
@@ -79,7 +79,7 @@ impl World {
         Self::with_columns(&FIXED.into_iter().chain(readings).collect::<Vec<_>>())
     }
 
-    /// A table of these columns, without rows.
+    /// A table with these columns, without rows.
     pub fn with_columns(columns: &[Column]) -> Self {
         let fields: Vec<_> = (1..)
             .zip(columns)
@@ -104,55 +104,55 @@ impl World {
         }))
     }
 
-    /// Lets calls fail.
+    /// Makes calls fail.
     pub fn fail(&self, from: usize, calls: usize, fault: Fault) {
         *self.0.faults.lock().unwrap() = Some((from, calls, fault));
     }
 
-    /// Lets no more calls fail.
+    /// Stops all faults.
     pub fn mend(&self) {
         *self.0.faults.lock().unwrap() = None;
         self.0.calls.store(0, Ordering::Relaxed);
     }
 
-    /// How many calls there were.
+    /// The number of calls so far.
     pub fn calls(&self) -> usize {
         self.0.calls.load(Ordering::Relaxed)
     }
 
-    /// Everything in the cold bucket.
+    /// All objects in the cold bucket.
     pub fn cold(&self) -> BTreeMap<String, Bytes> {
         self.0.cold.lock().unwrap().clone()
     }
 
-    /// Lets objects of the cold bucket below a folder expire.
+    /// Expires the objects below a folder of the cold bucket.
     pub fn expire(&self, folder: &str) {
         self.0.cold.lock().unwrap().retain(|key, _| !key.starts_with(folder));
     }
 
-    /// How often files of rows were read, all together, since the last time.
+    /// The number of reads of row files since the last call of this function.
     pub fn take_reads(&self) -> usize {
         let reads = std::mem::take(&mut *self.0.reads.lock().unwrap());
         reads.iter().filter(|(path, _)| path.ends_with(".parquet")).map(|(_, reads)| reads).sum()
     }
 
-    /// Lets somebody append rows just before the next commit.
+    /// Makes another writer append rows just before the next commit.
     pub fn append_meanwhile(&self, zone: &str, day: Day, rows: Vec<Row>) {
         *self.0.meanwhile.lock().unwrap() = Some((Partition { day, zone: zone.into() }, rows));
     }
 
-    /// The table's metadata as it is now.
+    /// The table's current metadata.
     pub fn metadata(&self) -> Metadata {
         serde_json::from_value(self.0.metadata.lock().unwrap().clone()).expect("metadata")
     }
 
-    /// Appends a file of rows, as a delivery does. No two of them have one device and time.
+    /// Appends a file of rows, as a delivery does. No two rows have the same device and time.
     pub fn append(&self, zone: &str, day: Day, rows: &[Row]) {
         let fields = self.metadata().columns().expect("columns");
         self.append_frame(zone, day, &fixture::frame(fields, zone, rows));
     }
 
-    /// The same for rows of a frame.
+    /// The same for the rows of a frame.
     pub fn append_frame(&self, zone: &str, day: Day, frame: &Frame) {
         let samples = Samples::new(frame, frame.len(), false);
         assert_eq!(samples.len(), frame.len(), "a file has a device and time once");
@@ -163,7 +163,7 @@ impl World {
         self.add_manifest((0, devices), zone, day, frame.len() as i64, Some(bytes));
     }
 
-    /// Adds a file that says which rows are gone, as a deletion by hand does.
+    /// Adds a delete file, as a manual deletion does.
     pub fn delete_rows(&self, zone: &str, day: Day) {
         self.add_manifest((1, None), zone, day, 1, None);
     }
@@ -281,7 +281,7 @@ impl Catalog for World {
     }
 }
 
-/// An entry of a manifest ("Manifests", Apache Iceberg table spec), of version 2, with the fields that are asked for.
+/// A manifest entry ("Manifests", Apache Iceberg table spec), in version 2, with the fields that are read.
 const ENTRY: &str = r#"{"type":"record","name":"manifest_entry","fields":[
   {"name":"status","type":"int","field-id":0},
   {"name":"snapshot_id","type":["null","long"],"default":null,"field-id":1},
@@ -303,7 +303,7 @@ const ENTRY: &str = r#"{"type":"record","name":"manifest_entry","fields":[
       {"type":"record","name":"k129_v130","fields":[
         {"name":"key","type":"int","field-id":129},{"name":"value","type":"bytes","field-id":130}]}}]}]}}]}"#;
 
-/// An entry of a list of manifests ("Manifest Lists", Apache Iceberg table spec), of version 2.
+/// An entry of a manifest list ("Manifest Lists", Apache Iceberg table spec), in version 2.
 const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
   {"name":"manifest_path","type":"string","field-id":500},
   {"name":"manifest_length","type":"long","field-id":501},
@@ -319,16 +319,16 @@ const LIST: &str = r#"{"type":"record","name":"manifest_file","fields":[
   {"name":"existing_rows_count","type":"long","field-id":513},
   {"name":"deleted_rows_count","type":"long","field-id":514}]}"#;
 
-/// A column by its id, and the least and the greatest of its texts.
+/// A column's id, with the least and the greatest of its strings.
 type Bounds = (i32, [Vec<u8>; 2]);
 
-/// Bytes of a bound.
+/// The number of bytes of a bound.
 const BOUND_BYTES: usize = 6;
 
 fn entry(path: &str, zone: &str, day: Day, rows: i64, devices: Option<Bounds>) -> Value {
     let nothing = || Value::Union(0, Value::Null.into());
     let some = |value: Value| Value::Union(1, value.into());
-    // Texts are cut short, as writers do: the least is less then, and the greatest greater.
+    // Strings are truncated, as writers do: the least becomes less, and the greatest greater.
     let bound = |which: usize| {
         let Some((id, bounds)) = &devices else { return nothing() };
         let cut = bounds[which].iter().take(BOUND_BYTES).copied();

@@ -1,11 +1,11 @@
 //! Days of the table of samples as plain Parquet files, for as long as `retention.cold` says.
 //!
-//! A day of a zone is exported once it is over and late samples have had their time, and once more whenever the table has
-//! got rows of it since. An export is a number of objects and, last of all, a manifest that names them: without it there
-//! was no export. What an export is made of, the table's rows and earlier exports, says which bytes it has, so that
-//! whoever breaks off is followed by the same.
+//! A day of a zone is exported once it is over and late samples have had time to arrive, and again whenever the table
+//! has received rows of that day since. An export consists of objects and a manifest that names them. The manifest is
+//! written last: without it there is no export. An export's bytes depend only on the table's rows and earlier exports,
+//! so a resumed run writes identical objects.
 //!
-//! What is exported leaves the table when `retention.warm` is over. It refuses to know who asks for all that.
+//! Exported rows leave the table when `retention.warm` is over. This module does not know what triggers a run.
 
 #[cfg(test)]
 mod aggregated;
@@ -51,45 +51,45 @@ use objects::Source;
 pub use report::{ExportError, Report};
 use report::{Outcome, Turn};
 
-/// Manifests of the table that are read at once.
+/// Manifests of the table that are read concurrently.
 const MANIFESTS_AT_ONCE: usize = 24;
-/// Files that are fetched ahead of the one that is read.
+/// Files that are fetched ahead of the one being read.
 const FETCHED_AHEAD: usize = 2;
-/// Bytes of an object, at most, unless what is held at once makes more: what Parquet's readers like best, and what a
-/// function holds beside the rows that it writes.
+/// Maximum bytes of an object, unless the rows held at once exceed it. This is the size that Parquet's readers prefer,
+/// and what a function can hold in addition to the rows that it writes.
 pub const OBJECT_BYTES: u64 = 128 << 20;
 
 /// The files of the table of samples.
 pub trait Files: Sync {
-    /// A file by its path.
+    /// Reads a file by its path.
     fn get(&self, path: &str) -> impl Future<Output = Result<Bytes, PortError>> + Send;
 
     /// Writes a file of metadata.
     fn put(&self, path: &str, bytes: Vec<u8>) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// Where exports stay.
+/// The storage for exports.
 pub trait Cold: Sync {
-    /// All keys that begin so, in their order.
+    /// All keys with this prefix, in order.
     fn list(&self, prefix: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
 
-    /// An object; none if there is none.
+    /// Reads an object; `None` if it does not exist.
     fn get(&self, key: &str) -> impl Future<Output = Result<Option<Bytes>, PortError>> + Send;
 
-    /// Writes an object, over one of its key.
+    /// Writes an object, and overwrites one with the same key.
     fn put(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Writes an object unless there is one. `false` if there is.
+    /// Writes an object unless one with this key exists; returns `false` if it does.
     fn create(&self, key: &str, bytes: Vec<u8>) -> impl Future<Output = Result<bool, PortError>> + Send;
 
     /// Deletes objects.
     fn delete(&self, keys: &[String]) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// What exports days of a table, whichever that is.
+/// Exports days of a table, whatever kind of table it is.
 pub trait Exports: Sync {
-    /// Exports what is due of these days, the oldest first, for as long as there is time. One part that fails keeps no
-    /// other back.
+    /// Exports what is due of these days, the oldest first, while there is time. A part that fails does not hold up the
+    /// others.
     ///
     /// # Errors
     /// If the table cannot be read.
@@ -101,47 +101,47 @@ pub trait Exports: Sync {
     ) -> impl Future<Output = Result<Report, ExportError>>;
 }
 
-/// What exports, with its ports.
+/// Exports the table of samples through its ports.
 #[derive(Debug)]
 pub struct Exporter<C, F, K> {
-    /// Where the table's metadata is.
+    /// The catalog with the table's metadata.
     pub catalog: C,
-    /// Where its files are.
+    /// The table's files.
     pub files: F,
-    /// Where exports go.
+    /// The destination of exports.
     pub cold: K,
-    /// The table.
+    /// The table's name.
     pub table: TableName,
     /// How long after its end a day is exported.
     pub after: Millis,
-    /// How long after its end a day stays in the table, once it is exported.
+    /// How long after its end a day stays in the table once it is exported.
     pub keep: Millis,
-    /// How keys are made.
+    /// How object keys are built.
     pub layout: Layout,
-    /// Rows that are held at once, and make a row group, at most, unless a single device has more in a day.
+    /// Maximum rows held at once, and so in a row group, unless a single device has more in a day.
     pub group_rows: u64,
-    /// Bytes of an object, at most, unless one row group has more: [`OBJECT_BYTES`].
+    /// Maximum bytes of an object, unless one row group has more: [`OBJECT_BYTES`].
     pub object_bytes: u64,
     /// How objects are compressed.
     pub codec: Codec,
-    /// Which aggregates are made beside; none where nobody asks for them.
+    /// Which aggregates are written alongside; `None` if the platform wants none.
     pub downsample: Option<Downsample>,
 }
 
-/// The table as it is at a time.
+/// The table as of one moment.
 struct Table {
     now: Timestamp,
     metadata: Metadata,
     fields: Vec<Field>,
     snapshot: Snapshot,
-    /// The list of its manifests, as it is written.
+    /// The manifest list, as stored.
     list: Bytes,
     parts: BTreeMap<Partition, Part>,
-    /// Partitions that have files of deletes; none if all may have them.
+    /// Partitions that have delete files; `None` if any partition may have them.
     deleting: Option<BTreeSet<Partition>>,
 }
 
-/// What the table has of a partition.
+/// The table's contents of one partition.
 #[derive(Default)]
 struct Part {
     files: Vec<DataFile>,
@@ -168,14 +168,14 @@ impl<C: Catalog + Send, F: Files + Send, K: Cold + Send> Exports for Exporter<C,
         clock: fn() -> Timestamp,
         has_time: impl Fn() -> bool,
     ) -> Result<Report, ExportError> {
-        // In a box: the compiler will not lay out so deep a future within another.
+        // Boxed: the compiler does not lay out a future this deep within another.
         Box::pin(self.run(days, clock, has_time)).await
     }
 }
 
 impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
-    /// Exports what is due of these days, the oldest first, for as long as there is time, and takes out of the table what
-    /// has been there for long enough. One part that fails keeps no other back.
+    /// Exports what is due of these days, the oldest first, while there is time, and then removes from the table what
+    /// has been there long enough. A part that fails does not hold up the others.
     ///
     /// # Errors
     /// If the table cannot be read.
@@ -192,8 +192,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         let mut due = stream::iter(table.parts.iter().filter(|(partition, _)| is_due(partition.day)))
             .map(async |(partition, part)| (partition, part, self.earlier(partition).await))
             .buffered(MANIFESTS_AT_ONCE);
-        // Large ones come after all others, and then take turns: they keep nobody back. Of these the ones come last of
-        // which somebody tried in vain to find the parts, for that may take all the time that there is.
+        // Large partitions follow all others and then take turns, so they hold up nothing else. Among them, those whose
+        // parts were searched for without success come last, because the search may take all the time there is.
         let mut large: BTreeMap<u32, VecDeque<_>> = BTreeMap::new();
         while let Some((partition, part, earlier)) = due.next().await {
             if !has_time() {
@@ -236,7 +236,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(report)
     }
 
-    /// The table as it is now; none while it never had a row.
+    /// Reads the current table; `None` while it has never had a row.
     async fn table(&self, now: Timestamp) -> Result<Option<Table>, ExportError> {
         let damaged = |path: &str| {
             let path = path.to_owned();
@@ -268,7 +268,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(Some(Table { now, metadata, fields, snapshot, list, parts, deleting }))
     }
 
-    /// Exports a partition, unless all that the table has of it is exported; of a large one, as much as is made in a turn.
+    /// Exports a partition, unless all of its rows in the table are exported. For a large one, makes as much as fits
+    /// into one turn.
     async fn export(
         &self,
         table: &Table,
@@ -279,7 +280,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         has_time: &impl Fn() -> bool,
     ) -> Result<Outcome, ExportError> {
         let (table_rows, sequence_number) = (part.rows(), table.snapshot.sequence_number);
-        // Rows are only ever added, and compaction changes no number of them. Who has looked at the table later knows more.
+        // Rows are only ever added, and compaction does not change their number. A manifest with a higher sequence
+        // number has seen a later state of the table.
         let is_done = |last: &Manifest| {
             last.sequence_number > sequence_number
                 || (last.table_rows == table_rows && !self.lacks_aggregates(&earlier, partition.day, table.now))
@@ -302,7 +304,7 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             false => new(vec![Devices::default()]),
         };
         if self.downsample.is_none() {
-            // Nobody asks for aggregates any more, and the function may write none.
+            // Aggregates are no longer wanted, and the function may not be allowed to write them.
             begun = begun.without_aggregates();
         }
         if !begun.is_parted() || !self.turn(&source, &mut begun, has_time).await? {
@@ -313,8 +315,8 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
 }
 
 impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
-    /// Writes what files of a partition have and no earlier export has: objects, and then a manifest. None if somebody else
-    /// was faster.
+    /// Writes what files of a partition have and no earlier export has: objects, and then a manifest. `None` if another
+    /// run was faster.
     async fn publish(
         &self,
         partition: &Partition,
@@ -333,7 +335,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         self.finish(partition, number, begun).await
     }
 
-    /// Says what an export is, once all of its objects are there. None if somebody else was faster.
+    /// Writes the manifest of an export once all of its objects exist. `None` if another run was faster.
     async fn finish(&self, partition: &Partition, number: u32, begun: Begun) -> Result<Option<Manifest>, ExportError> {
         let Begun { table_rows, sequence_number, objects, every_s, aggregates, .. } = begun;
         let manifest = Manifest {
@@ -347,19 +349,19 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         let written = manifest.all_objects().map(|object| object.key.clone()).collect();
         let key = self.layout.manifest(partition, number);
         let is_ours = self.cold.create(&key, manifest.to_bytes()).await?;
-        // Who came first has said what the export is.
+        // The manifest that was written first is the valid one.
         let valid = if is_ours { manifest.clone() } else { read_manifest(&self.cold, &key).await? };
         self.clear(partition, number, written, &valid).await?;
         Ok(is_ours.then_some(manifest))
     }
 
-    /// The exports that there are of a partition, the oldest first.
+    /// The existing exports of a partition, the oldest first.
     async fn earlier(&self, partition: &Partition) -> Result<Vec<Manifest>, ExportError> {
         exports(&self.cold, self.layout, partition).await
     }
 
-    /// Deletes objects of an export that its manifest does not name: somebody broke off, or came second, and had seen
-    /// other rows.
+    /// Deletes objects of an export that its manifest does not name: those of a run that was interrupted, or that came
+    /// second and had seen other rows.
     async fn clear(
         &self,
         partition: &Partition,
@@ -369,7 +371,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     ) -> Result<(), ExportError> {
         let there = self.cold.list(&self.layout.objects(partition, number)).await?;
         let note = self.cold.list(&self.layout.begun(partition, number)).await?;
-        // Those that no manifest knows any more are all that is left of a day whose samples have expired.
+        // Aggregates that no manifest names any more are all that is left of a day whose samples have expired.
         let aggregates = match self.downsample.is_some() && manifest.aggregates.is_some() {
             true => self.cold.list(&self.layout.aggregates(partition, number)).await?,
             false => Vec::new(),
@@ -384,7 +386,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
     }
 }
 
-/// The exports that there are of a partition, the oldest first, with notes that its rows left the table.
+/// The existing exports of a partition, the oldest first, including notes that its rows have left the table.
 pub(crate) async fn exports(
     cold: &impl Cold,
     layout: Layout,

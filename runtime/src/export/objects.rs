@@ -1,9 +1,9 @@
-//! The objects of one export: rows of the table and of earlier exports in, samples that are new or have changed out, and
-//! what all samples come to in the intervals of those.
+//! The objects of one export. They are made from rows of the table and of earlier exports, and contain the new and
+//! changed samples, and the aggregates over the intervals of these samples.
 //!
-//! However large a partition is, its devices are taken in turn: so many rows are held at once as make one row group, beside
-//! the compressed bytes of the object that it is written to. Where an object ends is said by what it is made of alone, so
-//! that one which is begun again has the same bytes.
+//! The devices of a partition are processed in turn, however large it is. At any time, only the rows of one row group
+//! are held, along with the compressed bytes of the object that they go to. Where an object ends depends only on its
+//! input, so an object that is started again has the same bytes.
 
 use std::fmt;
 
@@ -28,21 +28,21 @@ use crate::{
     iceberg::{files::DataFile, snapshot::Partition},
 };
 
-/// Values that are read for one object, in rows and columns, until no more parts come to it. Files that have all devices
-/// are read for each part, and an object that takes too long is never done.
+/// The number of values, in rows and columns, that are read for one object before it takes no further parts. Files that
+/// contain all devices are read for each part, and an object that takes too long would never be finished.
 const CELLS_READ_MAX: u64 = if cfg!(test) { 40_000 } else { 100 * CELLS_MAX };
 
-/// Parts of a large export that are made in one turn, unless the last of them are those of one object.
+/// The number of parts of a large export after which a turn ends. Its last object may take it beyond that.
 const SPANS_A_TURN: usize = 4;
 
-/// What an export is made of, and which it is.
+/// The input of an export, and its identity.
 pub(super) struct Source<'a> {
     pub(super) partition: &'a Partition,
     pub(super) number: u32,
     pub(super) files: &'a [DataFile],
     pub(super) earlier: &'a [Manifest],
     pub(super) fields: &'a [Field],
-    /// Whether another run finds the same files, and may go on where this one stops.
+    /// Whether another run finds the same files, and can continue where this one stops.
     pub(super) lasts: bool,
 }
 
@@ -51,18 +51,18 @@ impl Source<'_> {
         self.earlier.iter().flat_map(|manifest| &manifest.objects)
     }
 
-    /// Rows that are read, at most.
+    /// The maximum number of rows to be read.
     pub(super) fn rows(&self) -> u64 {
         let files = self.files.iter().map(|file| file.rows).sum::<u64>();
         files + self.known().map(|object| object.samples).sum::<u64>()
     }
 }
 
-/// An object that is being made, and beside it the one of what its samples come to.
+/// An object in progress, along with the object for the aggregates of its samples.
 struct Open {
     samples: Growing,
     aggregates: Growing,
-    /// The most bytes that one part has added to it.
+    /// The most bytes that a single part has added.
     largest: usize,
     cells_read: u64,
 }
@@ -72,20 +72,20 @@ impl Open {
         Self { samples: Growing::new(codec), aggregates: Growing::new(codec), largest: 0, cells_read: 0 }
     }
 
-    /// The size of the larger one.
+    /// The size of the larger of the two.
     fn bytes(&self) -> usize {
         self.samples.bytes().max(self.aggregates.bytes())
     }
 
-    /// Whether it would pass so many bytes if another part added as many as the largest did, or has taken long enough.
+    /// Whether it would exceed this size if another part added as much as the largest, or has taken long enough.
     fn is_full(&self, object_bytes: u64) -> bool {
         (self.bytes() + self.largest) as u64 > object_bytes || self.cells_read >= CELLS_READ_MAX
     }
 }
 
 impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
-    /// Writes what is new in a partition, as much of it as is made in one turn and while there is time. `false` if that
-    /// was not all.
+    /// Writes the new samples of a partition, as many as fit into one turn and while there is time. Returns `false` if
+    /// some are left.
     pub(super) async fn turn(
         &self,
         source: &Source<'_>,
@@ -95,7 +95,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         assert!(begun.is_parted(), "an export without parts would say that nothing is new");
         let first = begun.done;
         while begun.done < begun.spans.len() && begun.done - first < SPANS_A_TURN {
-            // There was time for the first one.
+            // There was time for the first object.
             if begun.done > first && !has_time() {
                 break;
             }
@@ -109,8 +109,8 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(begun.done == begun.spans.len())
     }
 
-    /// Writes the next object, of as many parts as it takes; none if nothing is new in them. `false` if time was over
-    /// before it was whole: whoever comes next makes it from its begin.
+    /// Writes the next object, of as many parts as it takes, unless they contain nothing new. Returns `false` if time
+    /// ran out before it was complete; the next run makes it again from its beginning.
     async fn object(
         &self,
         source: &Source<'_>,
@@ -138,7 +138,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(true)
     }
 
-    /// Adds what is new of some devices to an object, if anything is.
+    /// Adds the new samples of some devices to an object.
     async fn add(
         &self,
         source: &Source<'_>,
@@ -185,7 +185,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(())
     }
 
-    /// Writes an object, by its place among others.
+    /// Writes an object, which is the n-th under its prefix.
     async fn put(&self, prefix: &str, place: usize, file: File) -> Result<Object, ExportError> {
         let object = Layout::object(prefix, place, file.rows, &file.bytes);
         self.cold.put(&object.key, file.bytes).await?;
@@ -193,13 +193,13 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(Object { devices: Some(devices), ..object })
     }
 
-    /// An object of an earlier export.
+    /// Reads an object of an earlier export.
     pub(super) async fn known(&self, object: &Object) -> Result<Bytes, ExportError> {
         self.cold.get(&object.key).await?.ok_or_else(|| damaged(object, &"it is gone"))
     }
 }
 
-/// Adds what a file has of some devices.
+/// Adds a file's rows of some devices.
 fn read(frame: &mut Frame, file: Bytes, devices: &Devices) -> Result<(), ReadError> {
     let Devices { from, to } = devices;
     if from.is_none() && to.is_none() {

@@ -1,7 +1,7 @@
-//! In which parts a partition is made: devices beside each other that have no more rows together than are held at once.
+//! How a partition is split: into ranges of devices that have no more rows together than may be held at once.
 //!
-//! To know how many rows a device has, all files are read once. That may take longer than a run has, so a note says first
-//! that somebody tries: the next run sees to all other days before this one.
+//! To find out how many rows each device has, all files are read once. That may take longer than a run lasts, so the
+//! attempt is recorded first: the next run handles all other days before this one.
 
 use std::collections::BTreeMap;
 
@@ -19,22 +19,22 @@ use crate::{
     iceberg::files::DataFile,
 };
 
-/// Values that are held at once, in rows and columns: each takes 16 bytes at least, and texts more.
+/// Maximum values held at once, in rows and columns. Each takes at least 16 bytes, and strings take more.
 pub(super) const CELLS_MAX: u64 = 24_000_000;
 
 impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
-    /// The most rows that are held at once.
+    /// The maximum number of rows held at once.
     fn group_rows(&self, fields: &[Field]) -> u64 {
         self.group_rows.min(CELLS_MAX / fields.len().max(1) as u64).max(1)
     }
 
-    /// Whether an export is made in more than one part.
+    /// Whether an export has more than one part.
     pub(super) fn is_large(&self, source: &Source<'_>) -> bool {
         source.rows() > self.group_rows(source.fields)
     }
 
-    /// How far a large export is: as its note says, or just `begun`, with its parts. These it has not if there was no time
-    /// to find them.
+    /// The state of a large export: from its note, or newly `begun` with its parts. The parts are missing if there was
+    /// no time to determine them.
     pub(super) async fn parted(
         &self,
         source: &Source<'_>,
@@ -55,7 +55,7 @@ impl<C: Sync, F: Files, K: Cold> Exporter<C, F, K> {
         Ok(begun)
     }
 
-    /// All devices in parts that have no more rows than are held at once, in the order of their ids. None if there was no
+    /// All devices in ranges that have no more rows than may be held at once, ordered by id. `None` if there was no
     /// time to read all files.
     pub(super) async fn spans(
         &self,

@@ -1,4 +1,4 @@
-//! Days whose time in the table is over leave it, once all that the table has of them is exported.
+//! Removes days from the table when their time there is over, and once all of their rows are exported.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,13 +8,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Cold, ExportError, Exporter, Files, MANIFESTS_AT_ONCE, Part, Table, Turn, manifest::Manifest};
 use crate::iceberg::{catalog::Catalog, snapshot::Partition};
 
-/// How often a commit is made anew when another one came before it. Rows are delivered every minute.
+/// Maximum attempts at a commit that others come before. Rows are delivered every minute.
 const TRIES_MAX: u32 = 6;
-/// Time before the second try; each later one waits longer by this.
+/// The wait before the second attempt; each later wait is longer by this.
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
-    /// Takes what is old enough and exported out of the table, and says how many rows that were.
+    /// Removes what is old enough and exported from the table, and returns the number of rows removed.
     pub(super) async fn remove(&self, now: Timestamp, has_time: &impl Fn() -> bool) -> Result<u64, ExportError> {
         for tried in 0..TRIES_MAX {
             tokio::time::sleep(PAUSE * tried).await;
@@ -42,10 +42,11 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
         Err(ExportError::Contended)
     }
 
-    /// Whether all rows of a partition are exported, and whether that they leave is noted beside the exports: from there
-    /// on the table's rows are not all that a sample was made of, and are counted anew.
+    /// Whether all rows of a partition are exported and their removal has been noted next to the exports. From then on
+    /// the table's rows are not all of a sample's sources, and are counted from scratch.
     ///
-    /// The note comes before the commit. Where that fails, the next export finds nothing new, and the note is made again.
+    /// The note is written before the commit. If the commit fails, the next export finds nothing new, and the note is
+    /// written again.
     async fn may_leave(
         &self,
         table: &Table,
@@ -75,11 +76,11 @@ impl<C: Catalog, F: Files, K: Cold> Exporter<C, F, K> {
             objects: Vec::new(),
             aggregates: None,
         };
-        // Who has exported late samples meanwhile has the number, and then the partition does not leave.
+        // If another run has exported late samples meanwhile, the number is taken and the partition stays.
         Ok(self.cold.create(&self.layout.manifest(partition, number), note.to_bytes()).await?)
     }
 
-    /// Makes the table one without these partitions. `false` if somebody has changed it meanwhile.
+    /// Commits the table without these partitions. Returns `false` if it has been changed in the meantime.
     async fn commit(&self, table: &Table, leaving: &[&Partition], now: Timestamp) -> Result<bool, ExportError> {
         let partitions: BTreeSet<Partition> = leaving.iter().map(|partition| (*partition).clone()).collect();
         let paths: BTreeSet<&str> =

@@ -1,4 +1,4 @@
-//! What a run of the exporter did, and why not more.
+//! The outcome of a run of the exporter, and the reasons for what was not done.
 
 use parquet::errors::ParquetError;
 
@@ -14,10 +14,10 @@ use crate::{
 };
 use fleetform_engine::drive::PortError;
 
-/// Why something was not exported.
+/// Why a partition was not exported.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// There is no table.
+    /// The table does not exist.
     #[error("there is no table of samples")]
     NoTable,
     /// The table is not one of samples.
@@ -32,17 +32,17 @@ pub enum ExportError {
     /// A file of the table's metadata is damaged.
     #[error("{path}: {reason}")]
     Metadata {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it.
+        /// The damage.
         reason: Unreadable,
     },
     /// A file of samples is damaged.
     #[error("{path}: {reason}")]
     File {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it.
+        /// The damage.
         reason: ReadError,
     },
     /// Samples cannot be written.
@@ -51,67 +51,67 @@ pub enum ExportError {
     /// A manifest is damaged, or an object that it names is gone.
     #[error("{key}: {reason}")]
     Earlier {
-        /// The key.
+        /// The object's key.
         key: String,
-        /// What is wrong with it.
+        /// The damage.
         reason: String,
     },
-    /// Somebody deletes rows of the table, and its files do not say yet which are left.
+    /// Rows of the table are being deleted, and its files do not show yet which rows remain.
     #[error("rows of it were deleted, and compaction has not yet taken them out of its files")]
     Deleting,
-    /// What is exported cannot leave the table.
+    /// Exported rows cannot be removed from the table.
     #[error("exported days cannot leave the table: {0}")]
     Unremovable(#[from] Unremovable),
-    /// Somebody else changes the table all the time.
+    /// Other writers keep changing the table.
     #[error("exported days cannot leave the table: it changes all the time")]
     Contended,
 }
 
-/// What a run did.
+/// The outcome of a run.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Days of zones that were exported, with the number of samples.
+    /// The partitions that were exported, with their numbers of samples.
     pub exported: Vec<(Partition, u64)>,
-    /// Bytes of the objects that were written.
+    /// The total bytes of the objects that were written.
     pub bytes: u64,
-    /// How many are exported with all that the table has of them.
+    /// The number of partitions that were already exported completely.
     pub unchanged: usize,
-    /// Those that could not be.
+    /// The partitions that failed.
     pub failed: Vec<(Partition, ExportError)>,
-    /// Those that there was no time for.
+    /// The partitions for which there was no time.
     pub left: Vec<Partition>,
-    /// Rows that have left the table.
+    /// The number of rows removed from the table.
     pub removed: u64,
-    /// Why no rows could leave it.
+    /// Why no rows could be removed.
     pub not_removed: Option<ExportError>,
 }
 
-/// What became of an export.
+/// The outcome for one partition.
 pub(super) enum Outcome {
-    /// The table has nothing that is not exported.
+    /// All of the table's rows are exported already.
     Unchanged,
-    /// It is made.
+    /// The export is complete.
     Exported(Manifest),
-    /// It is large, and not all of it is made. Its parts may be unknown still, though somebody tried to find them.
+    /// The export is large, and not complete yet. Its parts may still be unknown even though they were searched for.
     Begun { tried: u32 },
 }
 
-/// Which time a run comes to a partition.
+/// How often a run has come to a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// The first: a large one waits until all others had theirs.
+    /// For the first time: a large one waits until all others have had their turn.
     First,
-    /// Another one.
+    /// Again.
     Next,
 }
 
 impl Report {
-    /// The oldest day that is not exported and should be.
+    /// The oldest day that should be exported and is not.
     pub fn behind(&self) -> Option<Day> {
         self.left.iter().chain(self.failed.iter().map(|(partition, _)| partition)).map(|partition| partition.day).min()
     }
 
-    /// Adds what became of a partition. If there is more to do, it says how often somebody tried to find its parts.
+    /// Adds the outcome for a partition. If there is more to do, returns how often its parts were searched for.
     pub(super) fn add(&mut self, partition: &Partition, exported: Result<Outcome, ExportError>) -> Option<u32> {
         let Partition { zone, day } = partition;
         match exported {

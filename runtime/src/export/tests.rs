@@ -1,5 +1,5 @@
-//! Exports against a table in memory, and against what the rows say by themselves: which sample each device and time has,
-//! and whether it is found once, whatever fails.
+//! Exports against a table in memory, checked against the rows themselves: which sample each device and time has, and
+//! that it is found exactly once, whatever fails.
 
 mod large;
 
@@ -38,14 +38,14 @@ pub(super) fn exporter(world: &World, group_rows: u64) -> Memory {
         keep: Millis(30 * DAY_MS),
         layout: Layout::ZoneDay,
         group_rows,
-        // Each part is an object of its own.
+        // Each part becomes an object of its own.
         object_bytes: 1,
         codec: crate::frame::parquet::Codec::default(),
         downsample: None,
     }
 }
 
-/// The day after the one that is exported, and the day by which it leaves the table.
+/// One day after the end of the exported day. `late` is the time at which that day leaves the table.
 pub(super) fn soon() -> Timestamp {
     Timestamp(DAY.end().0 + DAY_MS.cast_signed())
 }
@@ -59,14 +59,14 @@ pub(super) fn run(exporter: &Memory, clock: Clock) -> Result<Report, ExportError
     runtime.block_on(exporter.run(&ALL, clock, || true))
 }
 
-/// A run that does all it should.
+/// A run that does everything it should.
 pub(super) fn done(exporter: &Memory, clock: Clock) -> Report {
     let report = run(exporter, clock).expect("a run");
     assert!(report.failed.is_empty() && report.not_removed.is_none(), "{report:?}");
     report
 }
 
-/// A row of device `device` at second `at`, which came as record `record`.
+/// A row of device `device` at second `at`, from record `record`.
 pub(super) fn row(device: u32, at: i64, record: u32) -> Row {
     let sampled_at = (i64::from(DAY.0) * 86_400 + at) * 1_000_000;
     Row {
@@ -78,7 +78,7 @@ pub(super) fn row(device: u32, at: i64, record: u32) -> Row {
     }
 }
 
-/// What exported files say of each device and time: the row of the greatest export.
+/// The contents of exported files for each device and time: the row of the greatest export.
 fn exported(world: &World) -> BTreeMap<(String, i64), Vec<(String, String)>> {
     let mut fields = world.metadata().columns().unwrap();
     fields.push(export_number());
@@ -102,7 +102,8 @@ fn exported(world: &World) -> BTreeMap<(String, i64), Vec<(String, String)>> {
     samples.into_iter().map(|(name, (_, row))| (name, row)).collect()
 }
 
-/// What rows say of each device and time, computed another way: column by column from the least row to the greatest.
+/// The contents of rows for each device and time, computed differently: column by column, from the least row to the
+/// greatest.
 pub(super) fn meant(all: &[Row]) -> BTreeMap<(String, i64), Row> {
     let mut sorted: Vec<&Row> = all.iter().collect();
     sorted.sort_by_key(|row| (row.ingested_at, row.record));
@@ -139,13 +140,13 @@ pub(super) fn manifests(world: &World) -> Vec<Manifest> {
     cold.map(|(_, bytes)| Manifest::from_bytes(&bytes).unwrap()).collect()
 }
 
-/// Two files of one day, where rows are there twice and parts of samples come in several rows.
+/// Two files of one day, with duplicate rows and with samples split over several rows.
 pub(super) fn two_files() -> [Vec<Row>; 2] {
     let first = (0..20).map(|at| Row { flow: Some(at as f64), open: Some(at % 2 == 0), ..row(1, at, 1) });
     let second = (10..30).map(|at| match at {
         // The same record, stored again.
         10..15 => Row { flow: Some(at as f64), open: Some(at % 2 == 0), ..row(1, at, 1) },
-        // Another part of the sample, and a correction.
+        // A different part of the sample, and a correction.
         15..20 => Row { flow: (at > 17).then_some(-1.0), mode: Some("auto"), ..row(1, at, 2) },
         _ => Row { count: Some(at), ..row(2, at, 3) },
     });
@@ -181,7 +182,7 @@ fn late_samples_go_to_a_later_export_and_nothing_else_does() {
     done(&exporter, soon);
     world.append("zone-a", DAY, &second);
     let report = done(&exporter, soon);
-    // Five changed, ten are new, and five came once more as they were.
+    // Five changed, ten are new, and five came again unchanged.
     assert_eq!(report.exported[0].1, 15);
     assert_exported(&world, &[first.clone(), second].concat());
     world.append("zone-a", DAY, &first);
@@ -220,7 +221,7 @@ fn what_is_exported_leaves_the_table_and_what_is_not_stays() {
     let report = done(&exporter, late);
     assert_eq!((report.unchanged, report.removed), (1, 0), "only the day after is left");
     assert_eq!(exported, self::exported(&world));
-    // What comes still is exported with what was, and leaves too.
+    // A row that still arrives is exported with the others, and is removed too.
     let late_row = Row { mode: Some("auto"), ..row(1, 3, 9) };
     world.append("zone-a", DAY, std::slice::from_ref(&late_row));
     let report = done(&exporter, late);
@@ -237,7 +238,7 @@ fn a_row_that_comes_while_others_leave_stays() {
     world.append("zone-a", DAY, &first);
     done(&exporter, soon);
     world.append_meanwhile("zone-a", DAY, second.clone());
-    // The first commit is refused. Then what has come is exported, and all of it leaves.
+    // The first commit is refused. Then the new rows are exported, and all rows are removed.
     assert_eq!(done(&exporter, late).removed, 40);
     assert_exported(&world, &[first, second].concat());
 }
@@ -292,7 +293,7 @@ fn a_day_without_time_is_left_for_the_next_run() {
     assert!(world.cold().is_empty());
 }
 
-/// What the whole matrix is run on: two zones, late rows, and a day that leaves the table.
+/// The scenario for the whole matrix: two zones, late rows, and a day that leaves the table.
 fn story(world: &World, object_bytes: u64, step: &mut dyn FnMut(&Memory, Clock)) {
     let exporter = Memory { object_bytes, ..exporter(world, 12) };
     let [first, second] = two_files();
@@ -304,14 +305,14 @@ fn story(world: &World, object_bytes: u64, step: &mut dyn FnMut(&Memory, Clock))
     step(&exporter, late);
 }
 
-/// Case 43, and more: whichever call fails, in whichever way, and however long, the exports are the same in the end, and
-/// none has a manifest before it has its objects.
+/// Case 43, and more: whichever calls fail, in whichever way and however many, the exports are the same in the end, and
+/// none has a manifest before its objects.
 #[test]
 fn case_43_a_run_that_breaks_off_anywhere_is_followed_by_the_same_exports() {
     breaks_off_anywhere(1);
 }
 
-/// The same where objects have several row groups: one that is broken off within is begun again.
+/// The same for objects with several row groups: an object that was interrupted is started again.
 #[test]
 fn a_run_that_breaks_off_within_an_object_is_followed_by_the_same_one() {
     breaks_off_anywhere(OBJECT_BYTES);
@@ -350,7 +351,7 @@ fn breaks_off_anywhere(object_bytes: u64) {
     }
 }
 
-/// Every object that a manifest names is there, as it says.
+/// Every object that a manifest names exists, with the properties stated there.
 pub(super) fn assert_named(world: &World) {
     let cold = world.cold();
     for object in manifests(world).iter().flat_map(Manifest::all_objects) {
@@ -359,7 +360,7 @@ pub(super) fn assert_named(world: &World) {
     }
 }
 
-/// Of each row group of an object the first device and the last, as its statistics say, and its rows.
+/// For each row group of an object, the first and last device from its statistics, and the number of rows.
 fn groups(object: &bytes::Bytes) -> Vec<([String; 2], i64)> {
     let reader = SerializedFileReader::new(object.clone()).unwrap();
     let groups = reader.metadata().row_groups().iter().map(|group| {
@@ -371,12 +372,12 @@ fn groups(object: &bytes::Bytes) -> Vec<([String; 2], i64)> {
     groups.collect()
 }
 
-/// Keys and bytes of all objects: named by what is in them.
+/// The keys and bytes of all objects, whose keys depend on their contents.
 fn objects(world: &World) -> Vec<(String, bytes::Bytes)> {
     world.cold().into_iter().filter(|(key, _)| key.starts_with("samples/")).collect()
 }
 
-/// Rows at random, in batches at random, exported and removed in between: every sample is found as its rows say.
+/// Random rows in random batches, exported and removed in between: every sample is found as its rows define it.
 #[test]
 fn whatever_comes_whenever_every_sample_is_found_once() {
     for seed in 0..60 {
@@ -415,7 +416,7 @@ fn whatever_comes_whenever_every_sample_is_found_once() {
     }
 }
 
-/// A run that has time for so many questions whether there is any.
+/// A run that has time for this many checks of the remaining time.
 pub(super) fn run_for(exporter: &Memory, clock: Clock, questions: usize) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let left = std::cell::Cell::new(questions);
@@ -423,7 +424,7 @@ pub(super) fn run_for(exporter: &Memory, clock: Clock, questions: usize) -> Repo
     runtime.block_on(exporter.run(&ALL, clock, has_time)).expect("a run")
 }
 
-/// Rows of thirty devices, in files of five devices each, as compaction leaves them.
+/// Rows of thirty devices, in files of five devices each, as after compaction.
 pub(super) fn compacted(world: &World, zone: &str, day: Day) -> Vec<Row> {
     let begin = (i64::from(day.0) - i64::from(DAY.0)) * 86_400;
     let rows = |n: u32| Row { flow: Some(f64::from(n)), ..row(n / 10, begin + i64::from(n % 10), n) };

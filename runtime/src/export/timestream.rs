@@ -1,12 +1,12 @@
-//! Days of a table of Timestream as the files that days of the other table become.
+//! Exports days of a table of Timestream as the same files as those of the Iceberg table.
 //!
-//! Timestream writes what it has of a day into a folder of the cold bucket by `UNLOAD`; from there on a day is exported as
-//! any other: what no earlier export has, or has otherwise, in objects and last of all a manifest. Then the folder is
-//! emptied.
+//! With `UNLOAD`, Timestream writes its rows of a day into a folder of the cold bucket. From there, the day is exported
+//! like any other: the samples that are new or changed since earlier exports go into objects, and a manifest is written
+//! last. Then the folder is emptied.
 //!
-//! A row there is only ever replaced by one whose message came later, so of each day the times at which its rows came add
-//! up to a number that grows with every change. That number says whether there is anything to export. Rows leave by the
-//! service's own retention, which asks nobody.
+//! In Timestream, a row is only ever replaced by one whose message came later. So for each day, the sum over the
+//! arrival times of its rows grows with every change, and shows whether there is anything to export. Rows are removed
+//! by the service's own retention, on its own schedule.
 
 use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
@@ -31,29 +31,29 @@ use crate::{
     timestream::{self, Metered, Queries},
 };
 
-/// How often a page is asked for that fails, and how much longer each pause before it is than the one before.
+/// How often a failing page is requested; each pause between attempts is longer than the last by a fixed step.
 const TRIES_MAX: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(2);
-/// Time before a query that has nothing to say yet is asked again.
+/// The wait before a query without results so far is polled again.
 const POLL: Duration = Duration::from_secs(1);
-/// About how large the files are that Timestream writes: each is held at once.
+/// The approximate size of the files that Timestream writes; each is held in memory as a whole.
 const FILE_SIZE: &str = "128MB";
 
-/// What exports from Timestream. The table's namespace is the database.
+/// Exports from Timestream. The table's namespace is the database.
 #[derive(Debug)]
 pub struct TimestreamExporter<Q, F, K> {
-    /// The queries, and where files are and go.
+    /// The queries, and the storage for files and exports.
     pub exporter: Exporter<Q, F, K>,
-    /// Name of the bucket in which Timestream writes what it has, and where that is found then.
+    /// The name of the bucket into which Timestream writes its rows, and from which they are read.
     pub bucket: String,
-    /// ARN of the key that encrypts it.
+    /// The ARN of the KMS key that encrypts the bucket.
     pub key_arn: String,
 }
 
-/// What the table has of a partition.
+/// The table's contents of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Told {
-    /// Grows with every row that comes, and with every one that takes another's place.
+    /// A sum that grows with every new row, and with every row that replaces another.
     sum: i64,
 }
 
@@ -69,7 +69,7 @@ impl<Q: Queries + Send, F: Files + Send, K: Cold + Send> Exports for TimestreamE
         let Some(due) = self.due(days, now) else { return Ok(report) };
         let columns = self.columns(&has_time).await?;
         if !columns.iter().any(|column| column.name == INGESTED_AT) {
-            // A table that never had a row has no columns.
+            // A table that has never had a row has no such columns.
             return Ok(report);
         }
         let fields = fields(&columns)?;
@@ -79,7 +79,7 @@ impl<Q: Queries + Send, F: Files + Send, K: Cold + Send> Exports for TimestreamE
                 continue;
             }
             let Partition { zone, day } = &partition;
-            // In a box: the compiler will not lay out so deep a future within another.
+            // Boxed: the compiler does not lay out a future this deep within another.
             match Box::pin(self.export(&partition, told, (&columns, &fields), now, &has_time)).await {
                 Ok(None) => report.unchanged += 1,
                 Ok(Some(manifest)) => {
@@ -99,7 +99,8 @@ impl<Q: Queries + Send, F: Files + Send, K: Cold + Send> Exports for TimestreamE
 }
 
 impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
-    /// The days that are over and whose late samples had their time, and of which Timestream has deleted nothing yet.
+    /// The days that are over, whose late samples have had their time, and from which Timestream has not deleted
+    /// anything yet.
     fn due(&self, days: &RangeInclusive<Day>, now: Timestamp) -> Option<RangeInclusive<Day>> {
         let whole_since = now.before(self.exporter.keep);
         let first = match Day::of(whole_since) {
@@ -111,21 +112,21 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         (due.start() <= due.end()).then_some(due)
     }
 
-    /// The columns of samples that the table has.
+    /// The table's columns of samples.
     async fn columns(&self, has_time: &impl Fn() -> bool) -> Result<Vec<Column>, ExportError> {
         let table = &self.exporter.table;
         let rows = self.query(&timestream::describe(&table.namespace, &table.table), has_time).await?;
         Ok(timestream::columns(rows))
     }
 
-    /// What the table has of these days, by zone and day.
+    /// The table's contents of these days, by zone and day.
     async fn parts(
         &self,
         days: &RangeInclusive<Day>,
         has_time: &impl Fn() -> bool,
     ) -> Result<BTreeMap<Partition, Told>, ExportError> {
         let (day, day_ms) = ("to_milliseconds(bin(time, 1d))", Millis::from_days(1).0);
-        // A day more, so that each row counts, also of a clock that is ahead.
+        // One day is added, so that each row counts, even from a clock that is ahead.
         let statement = format!(
             "SELECT \"{ZONE}\", {day} AS day, sum(\"{INGESTED_AT}\" - {day} + {day_ms}) AS told FROM {} WHERE {} \
              GROUP BY \"{ZONE}\", bin(time, 1d)",
@@ -144,7 +145,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         Ok(parts?)
     }
 
-    /// Exports a partition, unless all that the table has of it is exported.
+    /// Exports a partition, unless all of its rows in the table are exported.
     async fn export(
         &self,
         partition: &Partition,
@@ -155,7 +156,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
     ) -> Result<Option<Manifest>, ExportError> {
         let earlier = self.exporter.earlier(partition).await?;
         let staging = self.staging(partition);
-        // What somebody has left there who broke off.
+        // Removes the leftovers of an interrupted run.
         self.empty(&staging).await?;
         let lacks = self.exporter.lacks_aggregates(&earlier, partition.day, now);
         if earlier.last().is_some_and(|last| last.sequence_number >= told.sum && !lacks) {
@@ -164,7 +165,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         let folder = format!("{staging}{}/", now.0);
         let files = self.unload(partition, columns, &folder, has_time).await?;
         if files.iter().all(|file| file.rows == 0) {
-            // All of it has expired meanwhile. A manifest of no rows would say that they were taken out.
+            // All of its rows have expired meanwhile. A manifest for no rows would mean that they were removed.
             self.empty(&staging).await?;
             return Ok(None);
         }
@@ -174,7 +175,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         Ok(manifest)
     }
 
-    /// Has Timestream write all it has of a partition, and says into which files it did.
+    /// Makes Timestream write all of its rows of a partition, and returns the files.
     async fn unload(
         &self,
         partition: &Partition,
@@ -200,7 +201,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         );
         self.query(&statement, has_time).await?;
         let keys = self.exporter.cold.list(folder).await?;
-        // Only who has written all of it writes a manifest. One is as good as another.
+        // A manifest is only written once all files are. If there are several, any will do.
         let manifest = keys.iter().find(|key| key.ends_with("manifest.json"));
         let none = || PortError(format!("UNLOAD: there is no manifest below {folder}"));
         let key = manifest.ok_or_else(none)?;
@@ -221,7 +222,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         Ok(unloaded.result_files.into_iter().map(file).collect())
     }
 
-    /// All rows that a statement gives.
+    /// All rows that a statement returns.
     async fn query(
         &self,
         statement: &str,
@@ -259,7 +260,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
         if keys.is_empty() { Ok(()) } else { self.exporter.cold.delete(&keys).await }
     }
 
-    /// Where Timestream writes what it has of a partition.
+    /// The folder into which Timestream writes its rows of a partition.
     fn staging(&self, partition: &Partition) -> String {
         self.exporter.layout.manifests(partition).replacen("manifests/", "staging/", 1)
     }
@@ -269,7 +270,7 @@ impl<Q: Queries, F: Files, K: Cold> TimestreamExporter<Q, F, K> {
     }
 }
 
-/// What `UNLOAD` says of what it has written ("UNLOAD concepts", Amazon Timestream developer guide).
+/// The manifest of an `UNLOAD` ("UNLOAD concepts", Amazon Timestream developer guide).
 #[derive(Deserialize)]
 struct Unloaded {
     result_files: Vec<ResultFile>,
@@ -292,8 +293,8 @@ struct QueryMetadata {
     total_row_count: u64,
 }
 
-/// The columns of exported files. The table numbers none, so a number is made of the name, and stays the same whatever
-/// other columns come; those that every row has are numbered as in the other table.
+/// The columns of exported files. The table does not number columns, so a number is derived from each name and stays
+/// the same when other columns are added. The columns that every row has are numbered as in the Iceberg table.
 fn fields(columns: &[Column]) -> Result<Vec<Field>, ExportError> {
     const OWN_IDS: u32 = 1_000;
     let mut fields: Vec<Field> = (1..).zip(FIXED).map(|(id, column)| Field { id, column }).collect();
@@ -301,7 +302,7 @@ fn fields(columns: &[Column]) -> Result<Vec<Field>, ExportError> {
         columns.iter().filter(|column| !FIXED.iter().any(|fixed| fixed.name == column.name)).collect();
     own.sort_by(|one, other| one.name.cmp(&other.name));
     for column in own {
-        // FNV-1a, which is the same for ever.
+        // FNV-1a, which is stable forever.
         let hash =
             column.name.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         let id = i32::try_from(OWN_IDS + hash % (i32::MAX.unsigned_abs() - OWN_IDS)).unwrap_or(i32::MAX);
@@ -314,7 +315,7 @@ fn fields(columns: &[Column]) -> Result<Vec<Field>, ExportError> {
     Ok(fields)
 }
 
-/// The moments from the begin of a day to the end of another.
+/// The condition for times from the start of one day to the end of another.
 fn between(first: Day, last: Day) -> String {
     dialect::between(first.begin(), last.end())
 }

@@ -1,5 +1,5 @@
-//! A table of Timestream in memory, with the statements that exports ask it, and the bucket that it writes to. Statements
-//! are taken apart as they are made: SQL is understood by nobody here.
+//! A table of Timestream in memory, with the statements that exports use, and the bucket that it writes to. It takes
+//! statements apart by the form in which they are built, without understanding SQL.
 
 use std::{
     collections::BTreeMap,
@@ -34,16 +34,16 @@ pub(crate) const BUCKET: &str = "cold-bucket";
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is refused, and nothing of it done but what somebody who writes a lot has done by then.
+    /// The call is refused, and has no effect except that a large write may be partly done.
     Refused,
-    /// It is done, and its answer lost.
+    /// The call takes effect, and its answer is lost.
     Unanswered,
 }
 
-/// Who, when, where, and which readings it has.
+/// Device, time, zone, and which readings are present.
 type Name = (String, i64, String, [bool; 4]);
 
-/// All of it, shared by whoever clones it.
+/// The complete state, shared between clones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World(Arc<Inner>);
 
@@ -54,12 +54,12 @@ struct Inner {
     statements: Mutex<Vec<String>>,
     unloads: AtomicUsize,
     calls: AtomicUsize,
-    /// From which call on, how many calls, and what happens to them.
+    /// The first failing call, the number of failing calls, and the fault.
     faults: Mutex<Option<(usize, usize, Fault)>>,
 }
 
 impl World {
-    /// Writes rows as the service does: one takes the place of an older one of its name.
+    /// Writes rows as the service does: a row replaces an older one of the same name.
     pub(crate) fn write(&self, zone: &str, rows: &[Row]) {
         let mut table = self.0.rows.lock().unwrap();
         for row in rows {
@@ -72,7 +72,7 @@ impl World {
         }
     }
 
-    /// Takes rows away that are older, as the service's retention does.
+    /// Removes older rows, as the service's retention does.
     pub(crate) fn expire(&self, before_ms: i64) {
         self.0.rows.lock().unwrap().retain(|(_, sampled_at, ..), _| *sampled_at >= before_ms * 1_000);
     }
@@ -81,7 +81,7 @@ impl World {
         *self.0.faults.lock().unwrap() = Some((from, calls, fault));
     }
 
-    /// Lets no more calls fail.
+    /// Stops all faults.
     pub(crate) fn mend(&self) {
         *self.0.faults.lock().unwrap() = None;
         self.0.calls.store(0, Ordering::Relaxed);
@@ -95,18 +95,18 @@ impl World {
         self.0.unloads.load(Ordering::Relaxed)
     }
 
-    /// Objects below a prefix.
+    /// The objects below a prefix.
     pub(crate) fn objects(&self, prefix: &str) -> BTreeMap<String, Bytes> {
         let objects = self.0.objects.lock().unwrap();
         objects.iter().filter(|(key, _)| key.starts_with(prefix)).map(|(key, one)| (key.clone(), one.clone())).collect()
     }
 
-    /// Every statement that was asked.
+    /// All statements so far.
     pub(crate) fn statements(&self) -> Vec<String> {
         self.0.statements.lock().unwrap().clone()
     }
 
-    /// Counts a call, and says what happens to it.
+    /// Counts a call, and returns its fault.
     fn call(&self) -> Option<Fault> {
         let number = self.0.calls.fetch_add(1, Ordering::Relaxed);
         let (from, calls, fault) = (*self.0.faults.lock().unwrap())?;
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// The rows whose time lies within what a statement says, with their zones.
+    /// The rows in the time range of a statement, with their zones.
     fn within(&self, statement: &str) -> Vec<(String, Row)> {
         let bound = |after: &str| -> i64 {
             let rest = statement.split(after).nth(1).expect(after);
@@ -151,7 +151,7 @@ impl World {
             ("flow", "double"),
             ("mode", "varchar"),
         ];
-        // A table that never had a row has two columns.
+        // A table that has never had a row has two columns.
         let is_empty = self.0.rows.lock().unwrap().is_empty();
         let columns = columns.into_iter().filter(|(name, _)| !is_empty || ["measure_name", "time"].contains(name));
         columns.map(|(name, kind)| vec![Some(name.to_owned()), Some(kind.to_owned())]).collect()
@@ -169,7 +169,7 @@ impl World {
         told.into_iter().map(row).collect()
     }
 
-    /// Writes what a statement selects, in files of seven rows; the manifest only if it is not to break off.
+    /// Writes what a statement selects, in files of seven rows, with a manifest only if `whole`.
     fn unload(&self, statement: &str, whole: bool) {
         self.0.unloads.fetch_add(1, Ordering::Relaxed);
         let number = self.unloads();
@@ -215,7 +215,7 @@ impl Queries for World {
             return lost();
         }
         let rows = if statement.starts_with("DESCRIBE") { self.columns() } else { self.told(statement) };
-        // A row a page, and an empty page before the first.
+        // One row per page, and an empty page before the first.
         let place: usize = token.map_or(0, |token| token.parse().expect("a token"));
         let next = (place < rows.len()).then(|| (place + 1).to_string());
         let rows = rows.into_iter().skip(place.wrapping_sub(1)).take(1).collect();
@@ -264,7 +264,7 @@ impl Cold for World {
     }
 }
 
-/// Rows as a file of the service: no column has a number, each may be empty, and times are whole numbers.
+/// Rows as a file of the service: columns have no numbers, all are nullable, and times are integers.
 fn file(zone: &str, rows: &[Row]) -> Bytes {
     let leaf = |name: &str, physical| {
         let text = (physical == Physical::BYTE_ARRAY).then_some(LogicalType::String);

@@ -1,4 +1,5 @@
-//! Exports against a table of Timestream in memory: what exported files say of each device and time, whatever fails.
+//! Exports against a table of Timestream in memory: the contents of exported files for each device and time, whatever
+//! fails.
 
 use std::{
     collections::BTreeMap,
@@ -53,7 +54,7 @@ fn exporter(world: &World) -> Memory {
     }
 }
 
-/// When the day is due.
+/// The time at which the day is due.
 fn soon() -> Timestamp {
     Timestamp(DAY.end().0 + MS.cast_signed())
 }
@@ -63,21 +64,21 @@ fn run(exporter: &Memory, clock: Clock) -> Result<Report, ExportError> {
     runtime.block_on(exporter.run(&ALL, clock, || true))
 }
 
-/// A run that does all it should.
+/// A run that does everything it should.
 fn done(exporter: &Memory, clock: Clock) -> Report {
     let report = run(exporter, clock).expect("a run");
     assert!(report.failed.is_empty() && report.left.is_empty(), "{report:?}");
     report
 }
 
-/// A row of device `device` at second `at`, which came as record `record`.
+/// A row of device `device` at second `at`, from record `record`.
 fn row(device: u32, at: i64, record: u32) -> Row {
     let sampled_at = (i64::from(DAY.0) * 86_400 + at) * 1_000_000;
     let ingested_at = sampled_at + i64::from(record) * 1_000;
     Row { device: format!("dev-{device:03}"), sampled_at, ingested_at, record, ..Row::default() }
 }
 
-/// Two loads of one day, the later one with parts and corrections of samples of the first.
+/// Two batches of rows of one day; the later one has parts and corrections of samples of the first.
 fn two_loads() -> [Vec<Row>; 2] {
     let first = (0..20).map(|at| Row { flow: Some(at as f64), open: Some(at % 2 == 0), ..row(1, at, 1) });
     let second = (10..30).map(|at| match at {
@@ -91,7 +92,7 @@ fn two_loads() -> [Vec<Row>; 2] {
     [first.collect(), second.collect()]
 }
 
-/// What exported files say of each device and time: the row of the greatest export, without what it does not hold.
+/// The contents of exported files for each device and time: the row of the greatest export, without missing values.
 fn exported(world: &World) -> BTreeMap<(String, String), BTreeMap<String, String>> {
     let kinds = [
         ("flow", ColumnType::Float),
@@ -119,7 +120,7 @@ fn exported(world: &World) -> BTreeMap<(String, String), BTreeMap<String, String
     samples.into_iter().map(|(name, (_, cells))| (name, cells)).collect()
 }
 
-/// What rows say by themselves, from the oldest to the newest.
+/// The contents of the rows themselves, from the oldest to the newest.
 fn meant(all: &[Row]) -> BTreeMap<(String, String), BTreeMap<String, String>> {
     let mut sorted: Vec<&Row> = all.iter().collect();
     sorted.sort_by_key(|row| (row.ingested_at, row.record));
@@ -160,7 +161,7 @@ fn a_day_is_exported_once_it_is_due_and_again_when_something_came() {
     assert_eq!((done(&exporter, soon).unchanged, world.unloads()), (1, 1));
     assert_eq!(world.objects(""), before);
     world.write("zone-a", &second);
-    // Three were corrected, two have another part, ten are new, and five came once more as they were.
+    // Three were corrected, two have a further part, ten are new, and five came again unchanged.
     assert_eq!(done(&exporter, soon).exported[0].1, 15);
     assert_eq!(exported(&world), meant(&[first, second].concat()));
     assert!(world.objects("staging/").is_empty());
@@ -179,12 +180,12 @@ fn a_correction_alone_is_seen() {
     let rows = [row(1, 0, 1), row(2, 0, 9)].map(|row| Row { flow: Some(1.0), ..row });
     world.write("zone-a", &rows);
     done(&exporter, soon);
-    // It is neither one row more, nor newer than all others.
+    // This neither adds a row, nor is it newer than all others.
     world.write("zone-a", &[Row { flow: Some(2.0), ..row(1, 0, 2) }]);
     assert_eq!(done(&exporter, soon).exported[0].1, 1);
 }
 
-/// Of a day of which the service has deleted anything, what was exported stays as it is.
+/// If the service has deleted anything of a day, its export stays unchanged.
 #[test]
 fn a_day_that_expires_is_left_alone() {
     let world = World::default();
@@ -198,7 +199,7 @@ fn a_day_that_expires_is_left_alone() {
     let report = done(&exporter, late);
     assert_eq!((report.exported.len(), report.unchanged), (0, 0));
     assert_eq!(world.objects(""), before);
-    // A millisecond before the first of its samples goes it is still whole.
+    // One millisecond before the first of its samples expires, it is still complete.
     assert_eq!(done(&exporter, || Timestamp(DAY.end().0 + 29 * MS.cast_signed())).unchanged, 1);
 }
 
@@ -225,7 +226,7 @@ fn a_statement_has_what_the_service_needs() {
     assert_eq!(statements[2], unload);
 }
 
-/// What exports, with aggregates of hours.
+/// An exporter with hourly aggregates.
 fn hourly(world: &World) -> Memory {
     let mut hourly = exporter(world);
     let until = Millis(100 * MS);
@@ -233,7 +234,7 @@ fn hourly(world: &World) -> Memory {
     hourly
 }
 
-/// Rows at random, in batches at random.
+/// Random rows in random batches.
 #[test]
 fn aggregates_are_of_all_samples_whenever_these_come() {
     for seed in 0..40 {
@@ -246,7 +247,7 @@ fn aggregates_are_of_all_samples_whenever_these_come() {
                 row.flow = random.bool().then(|| random.f64() - 0.5);
                 row.count = random.bool().then(|| random.i64(-1_000..1_000));
                 row.open = random.bool().then(|| random.bool());
-                // Of two that come in one millisecond with the same measures the first counts.
+                // Of two rows that come in the same millisecond with the same measures, the first counts.
                 let is_same =
                     |one: &Row| (&one.device, one.sampled_at, one.record) == (&row.device, row.sampled_at, record);
                 if !all.iter().any(is_same) {
@@ -276,8 +277,8 @@ fn story(exporter: &Memory, world: &World, step: &mut dyn FnMut(&Memory)) {
     step(exporter);
 }
 
-/// Case 43, and more: whichever call fails, in whichever way, and however long, the objects are the same in the end, none
-/// has a manifest before it is there, and nothing is left over.
+/// Case 43, and more: whichever calls fail, in whichever way and however many, the objects are the same in the end,
+/// none has a manifest before it exists, and nothing is left over.
 #[test]
 fn case_43_whatever_call_fails_the_same_objects_are_there_in_the_end() {
     whatever_call_fails(exporter);
@@ -322,7 +323,7 @@ fn whatever_call_fails(exporter: fn(&World) -> Memory) {
 
 #[test]
 fn a_day_without_time_is_left_for_the_next_run() {
-    // Time for what is asked of the table; the same, and for the begin of a day.
+    // Time for the queries of the table only; then also for starting a day.
     for (often, left, failed) in [(12, 1, 0), (13, 0, 1)] {
         let world = World::default();
         world.write("zone-a", &two_loads()[0]);

@@ -1,16 +1,16 @@
-//! Exported files as records again: what a backtest replays.
+//! Exported files turned back into records, for a backtest to replay.
 //!
-//! Days of zones are read one after the other. Each sample is told once, as the newest export of its day has it, in the
-//! order in which samples reached the platform: as a message that a device could have sent, with what the device was then.
+//! Days of zones are read one after the other. Each sample is passed on once, as the newest export of its day has it,
+//! in the order in which samples reached the platform. It takes the form of a message that a device could have sent,
+//! with the device's zone and type at that time.
 //!
-//! One object is held at once, and a row group of it. How many samples are is bounded, and how many names are is not: of
-//! all zones of one day the names of those samples that later exports than the first have, some 60 bytes each and more
-//! where ids are longer than 22. Samples are told in the order of their ingest, in which a zone and a device come at any
-//! time, so no part of the names can be left for later. They are few where late samples are; a day of which a later export
-//! has ten million takes most of a gigabyte.
+//! One object and one of its row groups are held at a time. Samples in memory are bounded. The index of superseded
+//! samples is not: about 60 bytes for each sample of a day that a later export rewrote, over all zones of that day, and
+//! more where ids are longer than 22 bytes. Samples are passed on in the order of their ingest, in which any zone and
+//! device can appear at any time, so the index cannot be read in parts. It is small where late samples are few; a day
+//! of which a later export has ten million samples takes most of a gigabyte.
 //!
-//! Where exports lie and how they are read is no business of who replays them, and what rules make of records is none of
-//! this module's.
+//! Where exports are stored and how they are read is hidden from the caller, and this module knows nothing about rules.
 
 mod spelling;
 
@@ -35,31 +35,31 @@ use crate::{
 };
 use spelling::Plan;
 
-/// Zones whose manifests are asked for at once.
+/// Zones whose manifests are requested concurrently.
 const ZONES_AT_ONCE: usize = 24;
-/// Samples that are held at once, unless more came within one minute. One is a message of some 300 bytes.
+/// Maximum samples held at once, unless more arrived within one minute. One is a message of about 300 bytes.
 pub const HELD_MAX: usize = 2_000_000;
 
 const MINUTE_US: i64 = 60_000_000;
 const MICROS: i64 = 1_000;
 
-/// A sample as a record of the stream: a plain one, whose partition key is the device, and that arrives at the time of its
+/// A sample as a plain record of the stream. Its partition key is the device, and its arrival time is the time of
 /// ingest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
-    /// When it reached the platform.
+    /// When the sample reached the platform.
     pub ingested_at: Timestamp,
-    /// The record that it came in, by its sequence number; samples of one message have one.
+    /// The sequence number of the original record; samples of one message share it.
     pub record: SmolStr,
-    /// Who sent it.
+    /// The id of the device that sent it.
     pub device: SmolStr,
-    /// When it was taken.
+    /// When the sample was taken.
     pub sampled_at: Timestamp,
-    /// Where the device was then.
+    /// The device's zone at that time.
     pub zone: SmolStr,
-    /// What the device was then.
+    /// The device's type at that time.
     pub device_type: SmolStr,
-    /// The sample as a message, spelled as the rule set says.
+    /// The sample as a message, in the form that the rule set expects.
     pub message: Vec<u8>,
 }
 
@@ -72,28 +72,29 @@ impl Replayed {
 /// Reads exports.
 #[derive(Debug)]
 pub struct Reader<'r, K> {
-    /// Where they are.
+    /// The storage that holds them.
     pub cold: K,
-    /// How their keys are made.
+    /// How their keys are built.
     pub layout: Layout,
-    /// How messages are spelled.
+    /// The rule set that determines the form of messages.
     pub rules: &'r RuleSet,
-    /// Samples held at once, at most: see [`HELD_MAX`].
+    /// Maximum samples held at once: see [`HELD_MAX`].
     pub held_max: usize,
 }
 
-/// What was read.
+/// Counts of what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Samples that were told.
+    /// Samples that were passed on.
     pub samples: u64,
-    /// Those that a later export has otherwise, and that were not told.
+    /// Samples that a later export replaces, and that were not passed on.
     pub superseded: u64,
-    /// Those that were not told because the rule set does not have their device type.
+    /// Samples that were not passed on because the rule set lacks their device type.
     pub unknown_types: u64,
-    /// Values that are in no message, because the rule set has no place for them.
+    /// Values that are in no message because the rule set has no place for them.
     pub left_out: u64,
-    /// Samples that were told before others that had come earlier: more came late, and by more, than is held.
+    /// Samples that were passed on before others that had arrived earlier: more came late, and by more, than can be
+    /// held.
     pub early: u64,
 }
 
@@ -109,14 +110,14 @@ impl Part {
     }
 }
 
-/// Which export has the newest of a sample, by zone, device and time; no entry where only the first one has it.
+/// Which export has the newest version of a sample, by zone, device and time; no entry if only the first one has it.
 type Newest = HashMap<(usize, SmolStr, i64), u32>;
 
 impl<K: Cold> Reader<'_, K> {
-    /// Tells every sample of some zones and days. A day that was not exported has none.
+    /// Passes every sample of these zones and days to `tell`. A day that was not exported has none.
     ///
     /// # Errors
-    /// If an export cannot be read, or is not what its manifest says. What was told until then is right.
+    /// If an export cannot be read or does not match its manifest. The samples passed on until then are valid.
     pub async fn each(
         &self,
         zones: &[SmolStr],
@@ -140,7 +141,7 @@ impl<K: Cold> Reader<'_, K> {
         Ok(Part { zone: zone.clone(), exports })
     }
 
-    /// Tells what is known of a day that no later day comes before, and leaves the rest `waiting`.
+    /// Passes on the samples of a day that no sample of a later day can precede, and leaves the rest in `waiting`.
     async fn day(
         &self,
         day: Day,
@@ -150,7 +151,7 @@ impl<K: Cold> Reader<'_, K> {
         tell: &mut impl FnMut(Replayed),
     ) -> Result<(), ExportError> {
         let newest = self.newest(parts).await?;
-        // Nothing is ingested earlier than the skew before it is sampled.
+        // A sample is ingested no earlier than its own time less the maximum future skew.
         let skew = i64::try_from(self.rules.message.max_future_skew_ms.0).unwrap_or(i64::MAX);
         let certain = day.end().0.saturating_sub(skew).saturating_mul(MICROS);
         for (turn, window) in self.windows(parts).await?.into_iter().enumerate() {
@@ -188,10 +189,10 @@ impl<K: Cold> Reader<'_, K> {
         Ok(())
     }
 
-    /// Times of ingest of which no one has more samples than may be held, in their order.
+    /// Splits the times of ingest, in order, into windows none of which has more samples than may be held.
     async fn windows(&self, parts: &[Part]) -> Result<Vec<Range<i64>>, ExportError> {
         let all: u64 = parts.iter().flat_map(Part::objects).map(|(_, object)| object.samples).sum();
-        // As many again may be waiting.
+        // The same number may be waiting.
         let at_once = (self.held_max / 2).max(1);
         match usize::try_from(all) {
             Ok(0) => return Ok(Vec::new()),
@@ -219,7 +220,7 @@ impl<K: Cold> Reader<'_, K> {
         Ok(windows)
     }
 
-    /// The samples that later exports than the first have.
+    /// The samples that are in exports after the first.
     async fn newest(&self, parts: &[Part]) -> Result<Newest, ExportError> {
         let mut newest = Newest::new();
         for (place, part) in parts.iter().enumerate() {
@@ -238,7 +239,7 @@ impl<K: Cold> Reader<'_, K> {
         Ok(newest)
     }
 
-    /// Tells the rows of an object without their readings, a row group at a time.
+    /// Passes on the rows of an object without their readings, one row group at a time.
     async fn each_name(
         &self,
         object: &Object,
@@ -256,7 +257,7 @@ impl<K: Cold> Reader<'_, K> {
         Ok(())
     }
 
-    /// An object's bytes, if they are those that its manifest names.
+    /// Reads an object, and checks its bytes against the manifest.
     async fn object(&self, object: &Object, whole: bool) -> Result<Bytes, ExportError> {
         let bytes = self.cold.get(&object.key).await?.ok_or_else(|| damaged(object, &"it is gone"))?;
         if bytes.len() as u64 != object.bytes || (whole && hexadecimal(&Sha256::digest(&bytes)) != object.sha256) {
@@ -266,7 +267,7 @@ impl<K: Cold> Reader<'_, K> {
     }
 }
 
-/// Tells, in their order, those that came before a time in microseconds.
+/// Passes on, in order, the samples that arrived before a time in microseconds.
 fn tell_before(time: i64, waiting: &mut Vec<Replayed>, report: &mut Report, tell: &mut impl FnMut(Replayed)) {
     waiting.sort_by(|one, other| one.order().cmp(&other.order()));
     let until = waiting.partition_point(|sample| sample.ingested_at.0.saturating_mul(MICROS) < time);

@@ -1,6 +1,6 @@
-//! Forty days of a platform in virtual time, from the events of its stream to what is left in each tier: as production
-//! stores, exports and removes, with the services in memory. `FORTY_DAYS_SAMPLES=1000000` says how many samples come; by
-//! default there are as many as a test may take.
+//! Forty days of a platform in virtual time, from the events of its stream to what is left in each tier. Samples are
+//! stored, exported and removed as in production, with the services in memory. `FORTY_DAYS_SAMPLES=1000000` sets the
+//! number of samples; the default is as many as a test may take.
 
 use std::{
     cell::Cell,
@@ -35,7 +35,7 @@ const SHARD: &str = "shardId-000000000000";
 const DAY_MS: i64 = Millis::from_days(1).0.cast_signed();
 const FIRST: Day = Day(20_000);
 const DAYS: i64 = 40;
-/// When the schedule exports, after the begin of a day.
+/// The time of the scheduled export, in milliseconds after the start of a day.
 const EXPORT_MS: i64 = 9_000_000;
 const DEVICES: u64 = 40;
 const ZONES: [&str; 2] = ["north", "south"];
@@ -44,7 +44,7 @@ const RECORDS: usize = 500;
 /// The retention of each tier.
 const HOT: Millis = Millis::from_days(1);
 const WARM: Millis = Millis::from_days(30);
-/// `message.max_past`, which a day is exported after.
+/// `message.max_past`, after which a day is exported.
 const LATE: Millis = Millis::from_days(1);
 
 thread_local! {
@@ -55,19 +55,19 @@ fn now() -> Timestamp {
     Timestamp(NOW.get())
 }
 
-/// A sample by its device, zone and time in microseconds, and its value.
+/// The value of a sample, by device, zone and time in microseconds.
 type Accepted = BTreeMap<(String, String, i64), f64>;
 
-/// What is left after forty days.
+/// What remains after forty days.
 struct Left {
     accepted: Accepted,
     services: Services,
     table: World,
-    /// Rows that were handed over, doubles included.
+    /// The number of rows that were handed over, including duplicates.
     rows: usize,
 }
 
-/// Lets samples come for forty days, in batches of so many records, and exports every night.
+/// Sends samples for forty days, in batches of this many records, and exports every night.
 fn forty_days(samples: usize, records: usize) -> Left {
     let (services, mut random, mut accepted) = (Services::default(), Rng::with_seed(40), Accepted::new());
     let columns = Rows::from_bytes(RULES).expect("a rule set").columns().to_vec();
@@ -99,7 +99,7 @@ fn forty_days(samples: usize, records: usize) -> Left {
     for place in 0..samples as i64 {
         let at = begin + place * step;
         let device = place as u64 % DEVICES;
-        // One in two hundred was held back for up to two days, and another one comes twice.
+        // One in two hundred is held back for up to two days, and another one comes twice.
         let sampled_at = at - if random.u32(0..200) == 0 { random.i64(0..2 * DAY_MS) } else { 250 };
         let vibration = f64::from(random.u32(0..500)) / 10.0;
         let (id, zone) = (format!("pump-{device}"), ZONES[device as usize % ZONES.len()]);
@@ -142,7 +142,7 @@ fn handle(store: &Store<Services, Services, Services, Services, Services>, recor
     assert_eq!(answer.expect("a batch").failures.len(), 0, "all of it is taken");
 }
 
-/// Takes what was handed over to the table.
+/// Moves rows that were handed over into the table.
 fn firehose(services: &Services, table: &World) -> usize {
     let rows = services.take_rows();
     deliver(table, &rows);
@@ -168,7 +168,7 @@ fn export(table: &World) {
 }
 
 impl Left {
-    /// The accepted samples of a tier, by how long ago they were taken, and how long ago their day ended.
+    /// The accepted samples of a tier, by the time since they were taken and since their day ended.
     fn due(&self, is_due: impl Fn(Millis, Millis) -> bool) -> BTreeSet<(String, String, i64)> {
         let is_due = |at: i64| {
             let at = Timestamp(at.div_euclid(MICROS));
@@ -177,14 +177,14 @@ impl Left {
         self.accepted.keys().filter(|(_, _, at)| is_due(*at)).cloned().collect()
     }
 
-    /// What the hot table has and does not expire.
+    /// The unexpired contents of the hot table.
     fn hot(&self) -> BTreeSet<(String, String, i64)> {
         let items = self.services.items().into_iter().filter(|item| item.expires_at > now().0.div_euclid(1_000));
         let rows = items.flat_map(|item| serde_json::from_str::<Vec<Value>>(&item.rows).expect("rows"));
         rows.map(|row| owned(&row)).filter(|(_, _, at)| now().0 * MICROS - at < HOT.0 as i64 * MICROS).collect()
     }
 
-    /// What the table has.
+    /// The contents of the table.
     fn warm(&self) -> BTreeSet<(String, String, i64)> {
         let metadata = self.table.metadata();
         let read = |path: &str| block_on(crate::export::Files::get(&self.table, path)).expect("a file");
@@ -203,7 +203,7 @@ impl Left {
         names
     }
 
-    /// What exports have, each sample once.
+    /// The contents of all exports, each sample once.
     fn cold(&self) -> Accepted {
         let rules = RuleSet::from_bytes(RULES).expect("a rule set");
         let reader = Reader { cold: self.table.clone(), layout: Layout::ZoneDay, rules: &rules, held_max: HELD_MAX };
@@ -220,7 +220,7 @@ impl Left {
         found
     }
 
-    /// Keys of exported files, which are made of their bytes, with their checksums.
+    /// The keys of exported files, which depend on their bytes, with their checksums.
     fn checksums(&self) -> BTreeMap<String, String> {
         let cold = self.table.cold().into_iter().filter(|(key, _)| key.starts_with("samples/"));
         cold.map(|(key, bytes)| (key, hexadecimal(&Sha256::digest(&bytes)))).collect()
@@ -255,6 +255,6 @@ fn after_forty_days_every_sample_is_in_the_tiers_that_its_age_says() {
     assert_eq!(cold.len(), exported.len());
     assert!(cold == exported, "what was exported is what was sent");
     assert!(left.accepted.keys().all(|name| warm.contains(name) || cold.contains_key(name)), "nothing is lost");
-    // Batches are cut otherwise in another run, and the files are the same.
+    // Another run cuts batches differently, and the files are the same.
     assert_eq!(left.checksums(), forty_days(samples, RECORDS * 7 / 5).checksums());
 }

@@ -1,5 +1,5 @@
-//! A row as the message that a device would have sent: one sample, with each value where the rule set says that such a
-//! device has it.
+//! Converts a row to the message that a device would have sent: one sample, with each value where the rule set expects
+//! it for such a device.
 
 use std::collections::HashMap;
 
@@ -15,23 +15,23 @@ use smol_str::SmolStr;
 use super::{MICROS, Replayed};
 use crate::frame::{Frame, Values};
 
-/// The columns by which rows are told apart.
+/// The columns that identify a row.
 pub(super) const NAMES: [&str; 4] = [DEVICE_ID, SAMPLED_AT, INGESTED_AT, RECORD];
 
-/// A file has not what every exported file has.
+/// A file lacks something that every exported file has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its column `{0}` is not there, or has a value that no sample has")]
 pub(super) struct Lacking(&'static str);
 
-/// Where the values of a file's rows go.
+/// Where the values of a file's rows go in messages.
 pub(super) struct Plan<'a> {
     frame: &'a Frame,
     format: &'a MessageFormat,
     device_type: usize,
     other_readings: Option<usize>,
-    /// The columns of readings and health values.
+    /// The indices of the columns with readings and health values.
     columns: Vec<usize>,
-    /// For each device type, where each of them goes; nowhere if the type has no such reading.
+    /// The place of each of them in messages, by device type; `None` if the type has no such reading.
     spots: HashMap<&'a str, Vec<Option<Spot<'a>>>>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Plan<'a> {
 enum Spot<'a> {
     /// A key of the object of readings.
     Reading(&'a str),
-    /// A path from the message's root.
+    /// A path from the root of the message.
     Health(&'a str),
 }
 
@@ -67,12 +67,12 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Who a row is of.
+    /// The device of a row.
     pub(super) fn device(&self, row: usize) -> Result<SmolStr, Lacking> {
         text(self.frame.device_of(row), DEVICE_ID).map(SmolStr::new)
     }
 
-    /// A row as a record; none if the rule set does not have its device type. What has no place is counted.
+    /// Converts a row to a record; `None` if the rule set lacks its device type. Values without a place are counted.
     pub(super) fn spell(
         &self,
         row: usize,
@@ -121,7 +121,7 @@ impl<'a> Plan<'a> {
         }))
     }
 
-    /// Readings that the device type did not declare.
+    /// The readings that the device type does not declare.
     fn others(&self, row: usize) -> Result<Map<String, Value>, Lacking> {
         let others = self.other_readings.map(|place| value(&self.frame.values()[place], row, OTHER_READINGS));
         match others.transpose()?.flatten() {
@@ -141,7 +141,7 @@ fn text<'t>(bytes: &'t [u8], column: &'static str) -> Result<&'t str, Lacking> {
     std::str::from_utf8(bytes).map_err(|_| Lacking(column))
 }
 
-/// A value of a column as JSON; none where the row has none.
+/// The value of a column as JSON; `None` if the row has none.
 fn value(values: &Values, row: usize, column: &'static str) -> Result<Option<Value>, Lacking> {
     Ok(match values {
         Values::Text(values) => match &values[row] {

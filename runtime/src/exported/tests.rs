@@ -1,5 +1,5 @@
-//! There and back: records become rows, rows a table, the table exports, exports records again, and those the same rows.
-//! What the rows should be is computed from what `store` made of the first records, column by column.
+//! Round trips: records become rows, rows a table, the table exports, exports records again, and those the same rows.
+//! The expected rows are computed from what `store` made of the first records, column by column.
 
 use std::{
     cell::Cell,
@@ -39,8 +39,8 @@ thread_local! {
     static NOW: Cell<i64> = const { Cell::new(0) };
 }
 
-/// The example with messages that are spelled in one of several ways, and with a reading that two types share as another
-/// kind of number.
+/// The example with one of several message formats, and with a reading that two types share with different number
+/// types.
 fn rule_set(variant: u64) -> RuleSet {
     let mut set: Value = serde_json::from_slice(EXAMPLE).expect("JSON");
     let message = match variant % 4 {
@@ -62,7 +62,7 @@ fn rule_set(variant: u64) -> RuleSet {
     RuleSet::from_bytes(&serde_json::to_vec(&set).expect("JSON")).expect("a rule set")
 }
 
-/// A platform with all that lies between its devices and the reader.
+/// A platform with everything between its devices and the reader.
 struct Platform {
     rules: RuleSet,
     reader: Rows,
@@ -70,9 +70,9 @@ struct Platform {
     known: HashMap<SmolStr, History>,
     random: Rng,
     sequence: u64,
-    /// Every row, doubles included.
+    /// All rows, including duplicates.
     rows: Vec<Value>,
-    /// The messages of devices, for those that are sent again.
+    /// The devices' messages, for those that are sent again.
     sent: Vec<(String, Vec<u8>)>,
 }
 
@@ -86,7 +86,7 @@ impl Platform {
         Self { rules, reader, world, known, random, sequence: 7_000_000, rows, sent }
     }
 
-    /// Lets devices register and speak, for a while from a time on.
+    /// Makes devices register and publish, for a while from this time on.
     fn batch(&mut self, from: i64, records: usize) {
         let mut batch = Vec::new();
         for place in 0..records {
@@ -115,7 +115,7 @@ impl Platform {
         self.store(&batch);
     }
 
-    /// Stores records, as Lambda delivers them and Firehose what comes of them.
+    /// Stores records in the way that Lambda and Firehose deliver them.
     fn store(&mut self, batch: &[(String, i64, Vec<u8>)]) {
         let records = batch.iter().map(|(device, at, data)| {
             self.sequence += 1;
@@ -150,7 +150,7 @@ impl Platform {
         Reader { cold: self.world.clone(), layout: Layout::ZoneDay, rules: &self.rules, held_max }
     }
 
-    /// The row that a record comes to when it is stored once more.
+    /// The row that results from storing a replayed record.
     fn row(&mut self, sample: &Replayed) -> Value {
         let telemetry = Telemetry {
             device: sample.device.clone(),
@@ -221,7 +221,7 @@ pub(super) fn name(row: &Value) -> (&str, &str, i64) {
     (text("device_id"), text("zone"), row["sampled_at"].as_i64().expect("a time"))
 }
 
-/// What rows come to: one for each device, zone and time, with the last value of each column.
+/// The samples in these rows: one for each device, zone and time, with the last value of each column.
 pub(super) fn meant(rows: &[Value]) -> BTreeMap<(String, String, i64), Value> {
     let mut sorted: Vec<&Value> = rows.iter().collect();
     sorted.sort_by_key(|row| (row["ingested_at"].as_i64(), row["record"].as_str()));
@@ -236,7 +236,7 @@ pub(super) fn meant(rows: &[Value]) -> BTreeMap<(String, String, i64), Value> {
     samples
 }
 
-/// A message of a device: a sample, a batch at its path, or an array.
+/// A message from a device: a sample, a batch at its path, or an array.
 fn message(random: &mut Rng, rules: &RuleSet, device: &str, device_type: &str, at: i64) -> Vec<u8> {
     let format = &rules.message;
     let mut root = Map::new();
@@ -279,7 +279,7 @@ fn sample(random: &mut Rng, rules: &RuleSet, device_type: &str, at: i64) -> Map<
                 readings.insert(key.to_owned(), random.choice(&others).expect("values").clone());
             }
         }
-        // What is not declared does not stand for what is required.
+        // An undeclared value does not replace a required one.
         if rules.device_types[device_type].readings.values().all(|reading| !readings.contains_key(&*reading.key)) {
             readings.retain(|_, _| device_type == "pump");
         }
@@ -288,14 +288,14 @@ fn sample(random: &mut Rng, rules: &RuleSet, device_type: &str, at: i64) -> Map<
     sample
 }
 
-/// Some time before `at`, or days before, or none, or one that nobody believes.
+/// A time shortly before `at`, or days before, or none, or one that is not plausible.
 fn time(random: &mut Rng, format: &MessageFormat, sample: &mut Map<String, Value>, at: i64) {
     let before = match random.u32(0..12) {
         0 => return,
         1 => -DAY_MS,
         2 => random.i64(0..4) * DAY_MS + random.i64(0..100),
         3 => -random.i64(0..100_000),
-        // Many have one time, so that samples come in parts and are corrected.
+        // Many share a time, so that samples come in parts and are corrected.
         _ => at.rem_euclid(20_000),
     };
     let time = fleetform_engine::session::write_time(Timestamp(at - before), format.timestamp_format);
@@ -326,7 +326,7 @@ fn value(random: &mut Rng, kind: &ValueType) -> Value {
     }
 }
 
-/// A platform that has sent for some days, with exports and removals in between.
+/// A platform that has been sending for some days, with exports and removals in between.
 fn history(seed: u64) -> Platform {
     let mut platform = Platform::new(seed);
     let begin = i64::from(FIRST.0) * DAY_MS;

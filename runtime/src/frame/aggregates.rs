@@ -1,6 +1,6 @@
-//! What samples come to in intervals, for each device and reading, as row groups of a file of Parquet.
+//! Aggregates of samples over intervals, for each device and reading, as row groups of a Parquet file.
 //!
-//! Values are added up in the order of time, so the same samples make the same bytes, however they came.
+//! Values are added up in order of time, so the same samples give the same bytes, in whatever order they arrived.
 
 use fleetform_engine::{
     rows::{
@@ -22,13 +22,13 @@ use super::{
     parquet::{leaf, next},
 };
 
-/// Rows of a row group, at most: so many are held beside the samples. Tests make several of few.
+/// Maximum rows of a row group, which are held in addition to the samples. Tests make several groups of few rows.
 const GROUP_ROWS: usize = if cfg!(test) { 7 } else { 1 << 20 };
 
 const MICROS: u64 = 1_000;
 
-/// Adds aggregates of whole samples over intervals of `every` to a file: of those intervals in which one of the `changed`
-/// samples is, or of all where nobody has any yet.
+/// Adds the aggregates of whole samples over intervals of `every` to a file. They cover the intervals with one of the
+/// `changed` samples, or all intervals if none have been aggregated yet.
 ///
 /// # Errors
 /// If they cannot be written.
@@ -59,13 +59,13 @@ pub fn add(
     }
 }
 
-/// A column of numbers or truths, by the name of what was measured.
+/// A column of numbers or booleans, with the name of the reading.
 struct Reading<'a> {
     name: ByteArray,
     values: &'a Values,
 }
 
-/// The columns that come to something, by name.
+/// The columns that are aggregated, by name.
 fn readings(frame: &Frame) -> Vec<Reading<'_>> {
     let is_own = |name: &str| FIXED.iter().all(|fixed| fixed.name != name);
     let is_number = |column_type| matches!(column_type, ColumnType::Float | ColumnType::Int | ColumnType::Bool);
@@ -80,17 +80,17 @@ fn readings(frame: &Frame) -> Vec<Reading<'_>> {
     columns.into_iter().map(|(column, values)| Reading { name: (&*column.name).into(), values }).collect()
 }
 
-/// Samples of one device in one interval, side by side.
+/// The samples of one device in one interval, which are adjacent.
 struct Interval {
     first: usize,
     end: usize,
     start_us: i64,
-    /// The row that names the last of them.
+    /// The row that names the last sample.
     last_row: usize,
 }
 
 impl Interval {
-    /// What their values of a column come to.
+    /// The aggregate of the values of one column.
     fn sum(&self, samples: &Samples<'_>, values: &Values) -> Sum {
         fn add<T: Copy>(each: impl Iterator<Item = usize>, values: &[Option<T>], number: impl Fn(T) -> f64) -> Sum {
             let mut sum = Sum::default();
@@ -103,7 +103,7 @@ impl Interval {
         let each = (self.first..self.end).map(|sample| samples.row(sample, values));
         match values {
             Values::Float(values) => add(each, values, |value| value),
-            // Beyond 2^53 the nearest double.
+            // Above 2^53, the nearest double is used.
             Values::Int(values) => add(each, values, |value| value as f64),
             Values::Bool(values) => add(each, values, |value| f64::from(u8::from(value))),
             Values::Text(_) => Sum::default(),
@@ -111,7 +111,7 @@ impl Interval {
     }
 }
 
-/// The intervals of samples that are by device and time, one after the other.
+/// The intervals of samples that are sorted by device and time.
 struct Intervals<'a> {
     whole: &'a Samples<'a>,
     changed: Option<&'a Samples<'a>>,
@@ -126,13 +126,13 @@ impl<'a> Intervals<'a> {
         Self { whole, changed, every_us, next: 0, next_changed: 0 }
     }
 
-    /// Who a sample is of, and when its interval begins.
+    /// The device of a sample, and the start of its interval.
     fn name(&self, samples: &Samples<'a>, sample: usize) -> (&'a [u8], i64) {
         let (device, at) = samples.name(sample);
         (device, at.div_euclid(self.every_us).saturating_mul(self.every_us))
     }
 
-    /// The samples from one on that have its name, up to the one that is returned.
+    /// The end of the run of samples from `first` on that have this name.
     fn end(&self, samples: &Samples<'a>, first: usize, name: (&[u8], i64)) -> usize {
         (first..samples.len()).find(|sample| self.name(samples, *sample) != name).unwrap_or(samples.len())
     }
@@ -149,7 +149,7 @@ impl Iterator for Intervals<'_> {
             let is_wanted = match self.changed {
                 None => true,
                 Some(changed) => {
-                    // Those that changed are some of the whole, in the same order.
+                    // The changed samples are a subset of the whole, in the same order.
                     let known = self.next_changed;
                     self.next_changed = self.end(changed, known, name);
                     self.next_changed > known
@@ -164,7 +164,7 @@ impl Iterator for Intervals<'_> {
     }
 }
 
-/// What values come to.
+/// The aggregate of some values.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     count: i64,
@@ -180,7 +180,7 @@ impl Sum {
             (self.minimum, self.maximum) = (value, value);
         }
         self.count += 1;
-        // As they came: which of two zeros is the lesser one, processors see otherwise.
+        // Not by `f64::min`: processors differ on which of two zeros is the lesser.
         if value < self.minimum {
             self.minimum = value;
         }
@@ -194,10 +194,10 @@ impl Sum {
 
 /// A row of a file.
 struct Row {
-    /// The row of the frame that says of whom it is.
+    /// The row of the frame that identifies the device.
     of: usize,
     start_us: i64,
-    /// The place of its reading.
+    /// The index of the reading.
     reading: usize,
     sum: Sum,
 }
@@ -207,7 +207,7 @@ fn fields() -> Result<Vec<parquet::schema::types::TypePtr>, ParquetError> {
     own.chain([leaf(EXPORT_NUMBER, ColumnType::Int, true, None)]).collect()
 }
 
-/// What rows are written with.
+/// What is needed to write rows.
 struct Plan<'a> {
     frame: &'a Frame,
     readings: &'a [Reading<'a>],
@@ -216,7 +216,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Writes rows as a row group, in the order of [`COLUMNS`], unless there are none.
+    /// Writes rows as one row group with the columns in the order of [`COLUMNS`], unless there are none.
     fn write(&self, file: &mut Growing, rows: &[Row]) -> Result<(), ParquetError> {
         let ([first, ..], [.., last]) = (rows, rows) else { return Ok(()) };
         let mut group = file.writer("aggregates", fields)?.next_row_group()?;

@@ -1,4 +1,4 @@
-//! Rows as tests write them.
+//! Rows in the form in which tests write them.
 
 use fleetform_engine::rows::columns::{ColumnType, DEVICE_ID, DEVICE_TYPE, INGESTED_AT, RECORD, SAMPLED_AT, ZONE};
 
@@ -6,24 +6,24 @@ use serde_json::{Map, Value};
 
 use super::{Field, Frame, Values};
 
-/// A row: who, when, when it came and by which record, and its readings.
+/// A row: its device and time, its arrival and record, and its readings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
-    /// Who it is of.
+    /// The device's id.
     pub device: String,
     /// When it was sampled, in microseconds.
     pub sampled_at: i64,
     /// When it reached the platform, in microseconds.
     pub ingested_at: i64,
-    /// The record that it came in.
+    /// The number of the record that it came in.
     pub record: u32,
-    /// A double.
+    /// A reading of doubles.
     pub flow: Option<f64>,
-    /// A text.
+    /// A reading of strings.
     pub mode: Option<&'static str>,
-    /// A whole number.
+    /// A reading of integers.
     pub count: Option<i64>,
-    /// A truth.
+    /// A reading of booleans.
     pub open: Option<bool>,
 }
 
@@ -58,7 +58,7 @@ pub fn frame(fields: Vec<Field>, zone: &str, rows: &[Row]) -> Frame {
     frame
 }
 
-/// A frame of rows as `store` hands them over, each an object by column.
+/// A frame of rows in the form in which `store` hands them over, each an object by column.
 pub fn from_json<'r>(fields: Vec<Field>, rows: impl IntoIterator<Item = &'r Value>) -> Frame {
     let mut frame = Frame::new(fields).expect("columns of samples");
     for row in rows {
@@ -80,7 +80,7 @@ pub fn from_json<'r>(fields: Vec<Field>, rows: impl IntoIterator<Item = &'r Valu
     frame
 }
 
-/// The rows of a frame, texts of readings as debug output.
+/// The rows of a frame, with readings in debug format.
 pub fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
     (0..frame.rows)
         .map(|row| {
@@ -98,9 +98,9 @@ pub fn rows(frame: &Frame) -> Vec<Vec<(String, String)>> {
         .collect()
 }
 
-/// The column that says by which export a row was written.
+/// The column with the number of the export that wrote a row.
 pub fn export_number() -> Field {
     use fleetform_engine::rows::columns::{Column, EXPORT_NUMBER};
-    // Files have it without an id, and so it is found by its name.
+    // Files have it without an id, so it is found by its name.
     Field { id: 0, column: Column { name: EXPORT_NUMBER.into(), column_type: ColumnType::Int, required: true } }
 }

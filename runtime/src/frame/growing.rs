@@ -1,27 +1,27 @@
-//! A Parquet file that is written a row group at a time, and what has to be known of it meanwhile. Its compressed bytes are
-//! held, and the rows that were written are not.
+//! A Parquet file that is written one row group at a time, with what has to be known about it meanwhile. Its compressed
+//! bytes are held in memory; rows that have been written are not.
 
 use parquet::{errors::ParquetError, file::writer::SerializedFileWriter, schema::types::TypePtr};
 
 use super::parquet::{Codec, begin};
 
-/// A file that rows are added to, by device: each addition has no device before those of the one before it.
+/// A file that rows are added to in order of devices: no addition has a device before those of the previous one.
 pub struct Growing {
     codec: Codec,
-    /// None while no row came.
+    /// `None` until the first row.
     writer: Option<SerializedFileWriter<Vec<u8>>>,
     rows: usize,
     devices: Option<[Vec<u8>; 2]>,
 }
 
-/// A file that is whole.
+/// A complete file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Its bytes.
+    /// The file's bytes.
     pub bytes: Vec<u8>,
-    /// Its rows.
+    /// The number of rows.
     pub rows: usize,
-    /// The first of its devices and the last.
+    /// The first and the last device id.
     pub devices: [Vec<u8>; 2],
 }
 
@@ -31,12 +31,12 @@ impl Growing {
         Self { codec, writer: None, rows: 0, devices: None }
     }
 
-    /// Bytes that are written so far.
+    /// The number of bytes written so far.
     pub fn bytes(&self) -> usize {
         self.writer.as_ref().map_or(0, SerializedFileWriter::bytes_written)
     }
 
-    /// The file with its end; none if it has no rows. The same additions make the same bytes.
+    /// Completes the file; `None` if it has no rows. The same additions give the same bytes.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -45,7 +45,7 @@ impl Growing {
         Ok(Some(File { bytes: writer.into_inner()?, rows: self.rows, devices }))
     }
 
-    /// What the next row groups are written with. The columns are those that the first of them has.
+    /// The writer for the next row groups. The columns are those of the first one.
     pub(super) fn writer(
         &mut self,
         name: &str,
@@ -58,7 +58,7 @@ impl Growing {
         Ok(self.writer.insert(writer))
     }
 
-    /// Counts rows that were written, and says of which devices they are: the first and the last.
+    /// Counts rows that were written, and records their first and last device.
     pub(super) fn count(&mut self, rows: usize, [first, last]: [&[u8]; 2]) {
         self.rows += rows;
         match &mut self.devices {

@@ -1,6 +1,7 @@
-//! Rows of one device and time as the one sample that they are, and which samples are new to whoever has some already.
+//! Merges rows of one device and time into a single sample, and finds the samples that are new compared with known
+//! ones.
 //!
-//! In each column the value of the row with the greatest `(ingested_at, record)` counts, of those that have one
+//! In each column, the value of the row with the greatest `(ingested_at, record)` is used, among the rows that have one
 //! (docs/decisions/0030-rows-are-appended-and-readers-choose.md).
 
 use std::{collections::HashMap, ops::Range};
@@ -11,23 +12,23 @@ use super::{Frame, Places, Values};
 #[derive(Debug)]
 pub struct Samples<'a> {
     frame: &'a Frame,
-    /// The rows that make samples, those of one sample side by side and the greatest last.
+    /// The rows of the samples; those of one sample are adjacent, with the greatest last.
     rows: Vec<u32>,
-    /// Where each sample begins in `rows`, and where the last one ends.
+    /// Where each sample starts in `rows`, and where the last one ends.
     bounds: Vec<u32>,
 }
 
 impl<'a> Samples<'a> {
-    /// The samples of a frame whose rows from `known` on are samples that somebody has already: the last of one name is
-    /// what they have. Those that are new to them, or look different now, are told.
+    /// The new and changed samples of a frame. Its rows from index `known` on are samples from earlier exports; of
+    /// those with the same device and time, the last is the known sample.
     ///
-    /// Rows that have left their table are `gone`, and only the known samples say what they said. As long as none has, all
-    /// rows of a known sample are there with the one by which it goes, and the sample itself says nothing.
+    /// If rows have left the table (`gone`), only the known samples hold their values. Otherwise, the table still has
+    /// all rows of a known sample, including the one that the sample is named by, and the known sample adds nothing.
     pub fn new(frame: &'a Frame, known: usize, gone: bool) -> Self {
         Self::gathered(frame, known, gone, false)
     }
 
-    /// All samples of such a frame, those too that are known as they are.
+    /// All samples of such a frame, including those that are known and unchanged.
     pub fn whole(frame: &'a Frame, known: usize, gone: bool) -> Self {
         Self::gathered(frame, known, gone, true)
     }
@@ -45,49 +46,49 @@ impl<'a> Samples<'a> {
         samples
     }
 
-    /// How many samples there are.
+    /// The number of samples.
     pub fn len(&self) -> usize {
         self.bounds.len() - 1
     }
 
-    /// Whether there are none.
+    /// Whether there are no samples.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The first of their devices and the last; none where there are no samples.
+    /// The first and the last device id; `None` if there are no samples.
     pub fn devices(&self) -> Option<[&'a [u8]; 2]> {
         let of = |row: &u32| self.frame.device_of(*row as usize);
         Some([of(self.rows.first()?), of(self.rows.last()?)])
     }
 
-    /// The rows by which a column is filled, one for each sample.
+    /// For each sample, the row that provides the value of a column.
     pub(super) fn picks(&self, values: &Values) -> impl Iterator<Item = usize> {
         self.bounds.windows(2).map(move |bounds| self.pick(values, bounds[0]..bounds[1]) as usize)
     }
 
-    /// The row by which one of them is filled in a column.
+    /// The row that provides a sample's value of a column.
     pub(super) fn row(&self, sample: usize, values: &Values) -> usize {
         self.pick(values, self.bounds[sample]..self.bounds[sample + 1]) as usize
     }
 
-    /// The row that names one of them, which is the greatest.
+    /// The row that names a sample, which is its greatest.
     pub(super) fn last_row(&self, sample: usize) -> usize {
         self.rows[self.bounds[sample + 1] as usize - 1] as usize
     }
 
-    /// Who one of them is of, and when it was sampled, in microseconds.
+    /// A sample's device, and its time in microseconds.
     pub(super) fn name(&self, sample: usize) -> (&'a [u8], i64) {
         let row = self.rows[self.bounds[sample] as usize] as usize;
         (self.frame.device_of(row), self.frame.times_of(row).0)
     }
 
-    /// The frame that they are of.
+    /// The frame that the samples belong to.
     pub fn frame(&self) -> &'a Frame {
         self.frame
     }
 
-    /// Adds a sample by its rows, unless it is known as it is and not `all` are wanted.
+    /// Adds a sample by its rows, unless it is known and unchanged, and not `all` are wanted.
     fn add(&mut self, rows: &[Row], known: usize, gone: bool, all: bool) {
         let is_known = |row: &&Row| row.index as usize >= known;
         let begin = self.rows.len();
@@ -116,7 +117,7 @@ impl<'a> Samples<'a> {
         }
     }
 
-    /// The greatest row of a sample that has a value; the greatest of all where none has.
+    /// The greatest row of a sample that has a value; the greatest of all if none has.
     fn pick(&self, values: &Values, sample: Range<u32>) -> u32 {
         let rows = &self.rows[sample.start as usize..sample.end as usize];
         let with_value = rows.iter().rev().find(|row| values.has(**row));
@@ -124,10 +125,10 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// A row by what it is sorted by.
+/// A row's sort key.
 #[derive(Clone, Copy)]
 struct Row {
-    /// The device's place among the devices of the frame.
+    /// The device's rank among the devices of the frame.
     device: u32,
     index: u32,
     sampled_at: i64,
@@ -140,8 +141,7 @@ impl Row {
     }
 }
 
-/// All rows by device, time, and the order in which they count. Rows that are the same in all of that are in the order of
-/// the frame.
+/// All rows, sorted by device, time and precedence. Rows that are equal in all of these keep the order of the frame.
 fn sorted(frame: &Frame) -> Vec<Row> {
     let Places { device: _, sampled_at, ingested_at, record } = frame.places;
     let ranks = ranks(frame);
@@ -162,7 +162,7 @@ fn sorted(frame: &Frame) -> Vec<Row> {
     rows
 }
 
-/// For each row the place of its device among all devices.
+/// For each row, its device's rank among all devices.
 fn ranks(frame: &Frame) -> Vec<u32> {
     let mut numbers: HashMap<&[u8], u32> = HashMap::new();
     let mut devices: Vec<u32> = Vec::with_capacity(frame.rows);

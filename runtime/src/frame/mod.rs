@@ -1,6 +1,6 @@
-//! Rows of the table of samples, column by column, as Parquet files hold them.
+//! Rows of the table of samples in columns, as in Parquet files.
 //!
-//! It refuses to know where the files come from, and which rows are wanted.
+//! Does not know where the files come from or which rows are wanted.
 
 pub mod aggregates;
 #[cfg(any(test, feature = "memory"))]
@@ -12,35 +12,35 @@ pub mod parquet;
 use ::parquet::data_type::ByteArray;
 use fleetform_engine::rows::columns::{Column, ColumnType, DEVICE_ID, INGESTED_AT, RECORD, SAMPLED_AT};
 
-/// A column as a file has it.
+/// A column of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// Its id in the table's schema, by which files find it under whatever name.
+    /// The column's id in the table's schema, by which it is found whatever its name in the file.
     pub id: i32,
-    /// Its name, its type, and whether every row has a value.
+    /// The column's name, its type, and whether every row has a value.
     pub column: Column,
 }
 
 /// The values of a column, one for each row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
-    /// Of texts.
+    /// Strings.
     Text(Vec<Option<ByteArray>>),
-    /// Of doubles.
+    /// Doubles.
     Float(Vec<Option<f64>>),
-    /// Of whole numbers, and of moments in microseconds.
+    /// Integers, and times in microseconds.
     Int(Vec<Option<i64>>),
-    /// Of truths.
+    /// Booleans.
     Bool(Vec<Option<bool>>),
 }
 
-/// Rows by column.
+/// Rows in columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Frame {
     fields: Vec<Field>,
     values: Vec<Values>,
     rows: usize,
-    /// Where the columns are that name a row, and by which rows of one name are told apart.
+    /// The positions of the columns that name a row and that rank rows of the same name.
     places: Places,
 }
 
@@ -52,16 +52,16 @@ struct Places {
     record: usize,
 }
 
-/// The columns lack one that every table of samples has.
+/// A column is missing that every table of samples has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the table has no column `{0}` of the type that samples have")]
 pub struct NoColumn(pub &'static str);
 
 impl Frame {
-    /// No rows of these columns.
+    /// An empty frame with these columns.
     ///
     /// # Errors
-    /// If they are not those of a table of samples.
+    /// If they are not the columns of a table of samples.
     pub fn new(fields: Vec<Field>) -> Result<Self, NoColumn> {
         let place = |name: &'static str, column_type| {
             let is_it = |field: &Field| field.column.name == name && field.column.column_type == column_type;
@@ -77,17 +77,17 @@ impl Frame {
         Ok(Self { fields, values, rows: 0, places })
     }
 
-    /// Its columns.
+    /// The frame's columns.
     pub fn fields(&self) -> &[Field] {
         &self.fields
     }
 
-    /// The column of devices.
+    /// The device column.
     pub fn device(&self) -> &Field {
         &self.fields[self.places.device]
     }
 
-    /// The values of each column.
+    /// The values, column by column.
     pub fn values(&self) -> &[Values] {
         &self.values
     }
@@ -97,22 +97,22 @@ impl Frame {
         self.rows
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// Who a row is of.
+    /// The device of a row.
     pub fn device_of(&self, row: usize) -> &[u8] {
         self.text(self.places.device, row)
     }
 
-    /// When a row was sampled, and when it reached the platform, in microseconds.
+    /// When a row was sampled and when it reached the platform, both in microseconds.
     pub fn times_of(&self, row: usize) -> (i64, i64) {
         (self.time(self.places.sampled_at, row), self.time(self.places.ingested_at, row))
     }
 
-    /// The record that a row came in.
+    /// The sequence number of the record that a row came in.
     pub fn record_of(&self, row: usize) -> &[u8] {
         self.text(self.places.record, row)
     }
@@ -156,7 +156,7 @@ impl Values {
         let (one, other) = (one as usize, other as usize);
         match self {
             Self::Text(values) => values[one] == values[other],
-            // As bits, so that nothing is unlike itself.
+            // Compared as bits, so that every value equals itself.
             Self::Float(values) => values[one].map(f64::to_bits) == values[other].map(f64::to_bits),
             Self::Int(values) => values[one] == values[other],
             Self::Bool(values) => values[one] == values[other],

@@ -1,4 +1,4 @@
-//! Parquet files of samples, read and written.
+//! Reads and writes Parquet files of samples.
 
 use std::ops::Range;
 
@@ -20,29 +20,29 @@ use parquet::{
 
 use super::{Field, Frame, Values, growing::Growing, merge::Samples};
 
-/// Why a file is not one of samples.
+/// Why a file is not a file of samples.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It is no Parquet file, or a damaged one.
+    /// It is not a Parquet file, or is damaged.
     #[error("it cannot be read: {0}")]
     Parquet(#[from] ParquetError),
-    /// A column holds something else than the table says.
+    /// A column has a different type than in the table.
     #[error("its column `{0}` holds values of another type")]
     OtherType(String),
-    /// It says which rows it has, and has others.
+    /// It has a different number of rows than it states.
     #[error("its column `{0}` has fewer rows than the file")]
     Short(String),
 }
 
 impl Frame {
-    /// Adds the rows of a file whose device is not before `from` and before `to`. Row groups that have no such device are passed over, where
-    /// their statistics say so.
+    /// Adds the rows of a file whose device is at or after `from` and before `to`. Row groups without such a device are
+    /// skipped if their statistics show it.
     ///
     /// # Errors
     /// As [`read_all`](Self::read_all).
     pub fn read_devices(&mut self, file: Bytes, from: Option<&[u8]>, to: Option<&[u8]>) -> Result<(), ReadError> {
         let device = self.places.device;
-        // Of one device, and of all between a first and a last one.
+        // Applies to one device, and to all devices between a first and a last one.
         let wants = |first: &[u8], last: &[u8]| from.is_none_or(|from| last >= from) && to.is_none_or(|to| first < to);
         self.read_where(file, |group, places| match places[device] {
             Some(place) if bounds(group, place).is_none_or(|[first, last]| wants(first, last)) => {
@@ -52,16 +52,16 @@ impl Frame {
         })
     }
 
-    /// Adds all rows of a file. A column that the file lacks has no values there.
+    /// Adds all rows of a file. A column that the file lacks has no values for them.
     ///
     /// # Errors
-    /// If the file cannot be read. Then rows may have been added for some columns and not for others, and the frame is
-    /// of no use any more.
+    /// If the file cannot be read. Rows may then have been added to some columns and not to others, and the frame must
+    /// not be used any more.
     pub fn read_all(&mut self, file: Bytes) -> Result<(), ReadError> {
         self.read_where(file, |group, _| Ok(vec![true; rows_of(group)?]))
     }
 
-    /// Adds the rows of a file that reached the platform within a time, in microseconds.
+    /// Adds the rows of a file that reached the platform within a time range in microseconds.
     ///
     /// # Errors
     /// As [`read_all`](Self::read_all).
@@ -76,7 +76,7 @@ impl Frame {
         })
     }
 
-    /// The rows of a file, a row group at a time, each in a frame of this one's columns.
+    /// Reads a file one row group at a time, each into a frame with this one's columns.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -93,7 +93,8 @@ impl Frame {
         Ok((0..groups).map(group))
     }
 
-    /// Adds the rows of which `wanted` says so, for each row group by where it has the frame's columns; nothing said is no row.
+    /// Adds the rows that `wanted` selects in each row group, given the indices of the frame's columns in it. An empty
+    /// selection adds none.
     fn read_where(
         &mut self,
         file: Bytes,
@@ -109,13 +110,13 @@ impl Frame {
         Ok(())
     }
 
-    /// Where a file has the columns.
+    /// The indices of the frame's columns in a file.
     fn found_in(&self, reader: &SerializedFileReader<Bytes>) -> Vec<Option<usize>> {
         let root = reader.metadata().file_metadata().schema_descr().root_schema_ptr();
         self.fields.iter().map(|field| place(&root, field.id, &field.column.name)).collect()
     }
 
-    /// Adds the wanted rows of a row group.
+    /// Adds the selected rows of a row group.
     fn add(&mut self, group: &dyn RowGroupReader, places: &[Option<usize>], wanted: &[bool]) -> Result<(), ReadError> {
         let kept = wanted.iter().filter(|wanted| **wanted).count();
         if kept == 0 {
@@ -129,10 +130,10 @@ impl Frame {
     }
 }
 
-/// The columns of an exported file, but the number of its export.
+/// The columns of an exported file, except for the export number.
 ///
 /// # Errors
-/// If it is no Parquet file, or has a column that no table of samples has.
+/// If it is not a Parquet file, or has a column that tables of samples do not have.
 pub fn fields(file: &Bytes) -> Result<Vec<Field>, ReadError> {
     let reader = SerializedFileReader::new(file.clone())?;
     let columns = reader.metadata().file_metadata().schema_descr().columns();
@@ -154,7 +155,7 @@ pub fn fields(file: &Bytes) -> Result<Vec<Field>, ReadError> {
     .collect()
 }
 
-/// The devices of all rows of a file, in their order.
+/// Passes on the device of each row of a file, in order.
 ///
 /// # Errors
 /// If the file cannot be read.
@@ -168,7 +169,7 @@ pub fn each_device(file: Bytes, id: i32, name: &str, mut tell: impl FnMut(&[u8])
     Ok(())
 }
 
-/// Where a file has a column: by its id where the file says ids, by its name otherwise.
+/// The index of a column in a file: by id if the file has ids, otherwise by name.
 fn place(root: &TypePtr, id: i32, name: &str) -> Option<usize> {
     let is_it = |field: &TypePtr| {
         let info = field.get_basic_info();
@@ -181,12 +182,12 @@ fn rows_of(group: &dyn RowGroupReader) -> Result<usize, ReadError> {
     usize::try_from(group.metadata().num_rows()).map_err(|_| ReadError::Short("of no name".to_owned()))
 }
 
-/// What no device of a row group is before and after, as far as its statistics say. Bounds of texts may be cut short, and
-/// are bounds all the same.
+/// The lower and upper bound of the devices of a row group, if its statistics have them. Bounds of strings may be
+/// truncated, and are still valid bounds.
 fn bounds(group: &dyn RowGroupReader, place: usize) -> Option<[&[u8]; 2]> {
     let column = group.metadata().column(place);
     let statistics = column.statistics().filter(|statistics| !statistics.is_min_max_deprecated())?;
-    // A row without a device has one without a name.
+    // A row without a device is not covered by the bounds.
     let all_have_one = column.column_descr().max_def_level() == 0 || statistics.null_count_opt() == Some(0);
     Some([statistics.min_bytes_opt()?, statistics.max_bytes_opt()?]).filter(|_| all_have_one)
 }
@@ -219,7 +220,7 @@ fn column<T: DataType>(group: &dyn RowGroupReader, place: usize) -> Result<Vec<O
 }
 
 impl Values {
-    /// Adds the wanted rows of a column, which are so many.
+    /// Adds the `kept` selected rows of a column.
     fn read(
         &mut self,
         group: &dyn RowGroupReader,
@@ -250,7 +251,7 @@ impl Values {
             Self::Text(values) => {
                 let from = values.len();
                 add::<ByteArrayType>(values, group, place, wanted, kept)?;
-                // A text is a part of its page, which would stay for the few that are wanted of it.
+                // A string borrows from its page, which would stay in memory for the few that are selected.
                 if kept < wanted.len() / 4 {
                     values[from..].iter_mut().flatten().for_each(|text| *text = text.data().to_vec().into());
                 }
@@ -263,20 +264,20 @@ impl Values {
     }
 }
 
-/// How the columns of a file are compressed.
+/// The compression of a file's columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Codec {
-    /// Zstandard: the smallest.
+    /// Zstandard, which gives the smallest files.
     #[default]
     Zstd,
-    /// Snappy: what every reader has had for longest.
+    /// Snappy, which readers have supported for longest.
     Snappy,
     /// Gzip.
     Gzip,
 }
 
 impl Codec {
-    /// As the environment of a function names it.
+    /// Parses the name used in a function's environment.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "zstd" => Some(Self::Zstd),
@@ -295,7 +296,7 @@ impl Codec {
     }
 }
 
-/// Adds samples to a file as a row group, unless there are none. The same samples make the same bytes.
+/// Adds samples to a file as one row group, unless there are none. The same samples give the same bytes.
 ///
 /// # Errors
 /// If they cannot be written.
@@ -320,7 +321,7 @@ pub fn add(file: &mut Growing, samples: &Samples<'_>, export_number: i64) -> Res
     Ok(())
 }
 
-/// A file without row groups.
+/// Starts a file without row groups.
 pub(super) fn begin(
     name: &str,
     fields: Vec<TypePtr>,
@@ -335,7 +336,7 @@ pub(super) fn begin(
     SerializedFileWriter::new(Vec::new(), schema.into(), properties.into())
 }
 
-/// How hard zstd tries: beyond it files get hardly smaller, and writing slower.
+/// The compression level of zstd: higher levels hardly make files smaller, and are slower.
 const ZSTD_LEVEL: i32 = 3;
 
 pub(super) fn leaf(

@@ -1,7 +1,7 @@
-//! `columns`: a custom resource of CloudFormation that gives the table of samples the columns that it lacks, and tells the
-//! data catalog which columns exported files have.
+//! `columns`: a CloudFormation custom resource that adds missing columns to the table of samples, and keeps the data
+//! catalog's columns of exported files up to date.
 //!
-//! CloudFormation waits until the answer is put where the request says, so every request is answered, a wrong one too
+//! CloudFormation waits for an answer at the URL in the request, so every request is answered, even an invalid one
 //! ("Custom resource request and response reference", AWS CloudFormation template reference).
 
 use std::time::Duration;
@@ -20,33 +20,33 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// What the resource is called in all its life, so that a change of it never replaces it.
+/// The resource's physical id, which never changes, so an update never replaces the resource.
 const PHYSICAL_ID: &str = "sample-columns";
-/// How often something is tried: a commit that another one came before, a call that was not answered, or one that a role
-/// may not make yet, since rights take a while to be known everywhere.
+/// Maximum attempts: for a commit that another one came before, for a call without an answer, and for one that a role
+/// may not make yet, since permissions take time to propagate.
 const TRIES_MAX: u32 = 12;
-/// Time before the second try. Each later one waits longer by this, up to the longest.
+/// The wait before the second attempt. Each later wait is longer by this, up to a maximum.
 const PAUSE: Duration = Duration::from_millis(700);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Time that is left for the answer: nobody else tells CloudFormation what is wrong.
+/// Time reserved for the answer: CloudFormation learns of a problem from nothing else.
 const ANSWER_TIME: Millis = Millis(30_000);
 
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Columns<C, D, A> {
-    /// Where the table is.
+    /// The catalog of the table of samples.
     pub catalog: C,
-    /// Where exported files are known.
+    /// The data catalog that describes the exported files.
     pub data_catalog: D,
-    /// Where answers go.
+    /// The destination of answers.
     pub answers: A,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
-/// Where CloudFormation waits for an answer.
+/// The destination at which CloudFormation waits for an answer.
 pub trait Answers: Sync {
-    /// Puts an answer at a URL that the request has given.
+    /// Puts an answer at the URL given in the request.
     fn put(&self, url: &str, answer: Vec<u8>) -> impl Future<Output = Result<(), String>> + Send;
 }
 
@@ -71,7 +71,7 @@ enum RequestType {
 
 #[derive(Deserialize)]
 struct Properties {
-    /// None where samples are in Timestream, which takes whatever columns come.
+    /// `None` if samples are in Timestream, which accepts new columns as they come.
     #[serde(flatten)]
     table: Option<TableName>,
     #[serde(rename = "Columns")]
@@ -102,7 +102,7 @@ impl<C: Catalog + Send, D: DataCatalog + Send, A: Answers + Send> Handler for Co
         })?;
         let done = match request.request_type {
             RequestType::Create | RequestType::Update => self.add(&request.resource_properties, deadline).await,
-            // Columns go with their table, which stays.
+            // The columns are removed with their table, which stays.
             RequestType::Delete => Ok(0),
         };
         match &done {
@@ -121,14 +121,14 @@ impl<C: Catalog + Send, D: DataCatalog + Send, A: Answers + Send> Handler for Co
             logical_resource_id: &request.logical_resource_id,
         };
         let answer = serde_json::to_vec(&answer).unwrap_or_default();
-        // Lambda invokes the function again, which does again what is done already.
+        // If this fails, Lambda invokes the function again, and everything in it can safely be repeated.
         let put = self.answers.put(&request.response_url, answer).await;
         put.map_err(|reason| Failure { kind: "unanswered", message: format!("CloudFormation has no answer: {reason}") })
     }
 }
 
 impl<C: Catalog, D: DataCatalog, A> Columns<C, D, A> {
-    /// Adds what is lacking, and says how many columns that were.
+    /// Adds the missing columns, and returns how many there were.
     async fn add(&self, properties: &serde_json::Value, deadline: Deadline) -> Result<usize, String> {
         let Properties { table, columns, exported } = Properties::deserialize(properties)
             .map_err(|error| format!("the properties of the resource cannot be read: {error}"))?;
@@ -159,17 +159,17 @@ impl<C: Catalog, D: DataCatalog, A> Columns<C, D, A> {
                 continue;
             };
             match self.catalog.commit(&table, &commit).await {
-                // The next look shows them, with those of readings that are gone.
+                // The next read of the table shows them, along with those of removed readings.
                 Ok(true) => added = lacking,
                 Ok(false) => problem = "it changes all the time".to_owned(),
-                // It may have been done all the same, which the next look shows.
+                // The commit may have succeeded all the same, which the next read shows.
                 Err(error) => problem = error.to_string(),
             }
         }
         Err(format!("{name}: {problem}"))
     }
 
-    /// Adds what the data catalog does not know yet, where nothing else knows columns.
+    /// Adds columns to the data catalog where it is the only place that keeps them.
     async fn grow(&self, exported: &Exported, columns: &[Wanted], deadline: Deadline) -> Result<usize, String> {
         let unknown = |column: &Wanted| format!("`{}` is `{}`, which no column is", column.name, column.column_type);
         let column = |wanted: &Wanted| {
@@ -192,21 +192,21 @@ impl<C: Catalog, D: DataCatalog, A> Columns<C, D, A> {
     }
 }
 
-/// Waits before a try, after so many.
+/// Waits before an attempt, after this many others.
 async fn pause(tried: u32) {
     tokio::time::sleep((PAUSE * tried).min(PAUSE_MAX)).await;
 }
 
-/// Answers over HTTP.
+/// Sends answers over HTTP.
 #[derive(Debug)]
 pub struct HttpAnswers {
     client: reqwest::Client,
-    /// Whether an answer may go without TLS, as to an endpoint of one's own.
+    /// Whether an answer may be sent without TLS, as for a custom endpoint.
     plain: bool,
 }
 
 impl HttpAnswers {
-    /// Over TLS, unless `plain`.
+    /// Uses TLS unless `plain`.
     pub fn new(client: reqwest::Client, plain: bool) -> Self {
         Self { client, plain }
     }
@@ -220,11 +220,11 @@ impl Answers for HttpAnswers {
         let mut reason = String::new();
         for tried in 0..TRIES_MAX {
             pause(tried).await;
-            // The address is signed for a request without a content type.
+            // The URL is signed for a request without a content type.
             match self.client.put(url).body(answer.clone()).send().await {
                 Ok(answered) if answered.status().is_success() => return Ok(()),
                 Ok(answered) => reason = answered.status().to_string(),
-                // The address holds a signature.
+                // The URL contains a signature.
                 Err(error) => reason = error.without_url().to_string(),
             }
         }

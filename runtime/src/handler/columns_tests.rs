@@ -1,4 +1,4 @@
-//! The handler over a table in memory: requests of CloudFormation in, commits and answers out.
+//! The handler over a table in memory: CloudFormation requests as input, commits and answers as output.
 
 use std::sync::Mutex;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{data_catalog, iceberg::Metadata};
 
-/// A table, and how often commits to it are refused.
+/// A table, and how many commits to it are refused.
 #[derive(Debug, Default)]
 struct Table {
     metadata: Mutex<Value>,
@@ -64,7 +64,7 @@ impl Catalog for &Table {
     }
 }
 
-/// Answers as they are put.
+/// The answers that were put.
 #[derive(Debug, Default)]
 struct Kept(Mutex<Vec<(String, Value)>>);
 
@@ -126,7 +126,7 @@ async fn columns_are_added_and_none_is_taken_away() {
     assert_eq!(answered(&table, &request("Update", properties(&[("pressure", "double")]))).await, done);
     assert_eq!(answered(&table, &request("Delete", json!({}))).await, done);
     assert_eq!((table.columns().len(), *table.commits.lock().unwrap()), (3, 2));
-    // Exported files have a column whose reading is gone as well.
+    // Exported files also have a column whose reading has been removed.
     let (exported, written) = table.exported.0.lock().unwrap().clone();
     let names: Vec<Value> = exported.expect("a table")["StorageDescriptor"]["Columns"]
         .as_array()

@@ -1,7 +1,8 @@
-//! `evaluate`: a batch of the telemetry stream through the engine's driver, and its outcome as Lambda wants it.
+//! `evaluate`: runs a batch of the telemetry stream through the engine's driver, and returns its outcome in Lambda's
+//! form.
 //!
-//! What to load, commit, publish and try again is the driver's to decide; here its ports and its clock are handed to
-//! it, and its numbers become metrics.
+//! The driver decides what to load, commit, publish and retry. This module gives it ports and a clock, and turns its
+//! numbers into metrics.
 
 use std::time::Duration;
 
@@ -23,25 +24,25 @@ use crate::{
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Evaluate<L, P, R, S, C> {
-    /// Where states are kept.
+    /// The storage of states.
     pub log: L,
-    /// Where effects go.
+    /// The destination of effects.
     pub publisher: P,
-    /// Where rule sets are kept.
+    /// The storage of rule sets.
     pub rule_sets: R,
     /// The stream's shards.
     pub shards: S,
     /// What outlives this process.
     pub crumbs: C,
-    /// ARN of the stream whose states these are.
+    /// The ARN of the stream whose states these are.
     pub stream_arn: String,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
     driver: Mutex<Driver>,
 }
 
 impl<L, P, R, S, C> Evaluate<L, P, R, S, C> {
-    /// A handler that has seen nothing yet.
+    /// A handler that has not seen a record yet.
     pub fn new(
         settings: drive::Settings,
         (log, publisher, rule_sets, shards, crumbs): (L, P, R, S, C),
@@ -88,8 +89,8 @@ where
     }
 }
 
-/// A failure that passes by itself is one sequence number in the answer, so that what lies before it stays done. One
-/// that somebody must look at fails the invocation, which Lambda counts and the platform alarms on.
+/// A transient failure becomes one sequence number in the answer, so what precedes it stays done. A failure that needs
+/// attention fails the invocation, which Lambda counts and the platform alarms on.
 fn answer(shard: &str, outcome: Outcome, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
     let Outcome { failed_from, failure, counts } = outcome;
     tracing::info!(
@@ -136,7 +137,7 @@ fn note(metrics: &mut Metrics, counts: &Counts, now: Timestamp) {
         ("UnusableOverrides", counts.unusable_overrides),
         ("UnusableRuleSets", counts.unusable_rule_sets),
     ] {
-        // Nothing to see is nothing to pay for: alarms on these treat missing data as good.
+        // Zeros are left out to save cost: alarms on these metrics treat missing data as good.
         if value > 0 {
             metrics.put(name, Unit::Count, count(value));
         }

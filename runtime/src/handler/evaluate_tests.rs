@@ -1,4 +1,4 @@
-//! The handler over the engine's ports in memory: events of the stream in, rows and answers out.
+//! The handler over the engine's ports in memory: events of the stream as input, rows and answers as output.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{
@@ -153,7 +153,7 @@ fn case_24_a_batch_that_comes_ten_times_leaves_one_row() {
     let memory = memory();
     let body = event(&[(1, registered()), (2, sample(65.0)), (3, json!("not a message"))]);
     for _ in 0..10 {
-        // Each time in another environment, which knows nothing of the others.
+        // Each run is in another environment, which knows nothing of the others.
         let (answer, _) = run(&handler(memory), body.clone(), Millis(60_000));
         assert_eq!(answer, Ok(BatchResponse::default()));
     }

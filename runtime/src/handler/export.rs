@@ -1,5 +1,5 @@
-//! `export`: writes days of the table of samples out as Parquet files, those that are over, or those that an event names,
-//! and takes what has been in the table for long enough out of it.
+//! `export`: exports days of the table of samples as Parquet files, those that are over or those that an event names,
+//! and removes days from the table that have been there long enough.
 
 use std::ops::RangeInclusive;
 
@@ -14,35 +14,35 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// Time that must be left for another day of a zone to be begun.
+/// Time that must be left to start another day of a zone.
 const BEGIN_TIME: Millis = Millis(90_000);
 
 /// The handler.
 #[derive(Debug)]
 pub struct Export<E> {
-    /// What exports.
+    /// The exporter.
     pub exporter: E,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
-/// The days that are asked for. A schedule asks for none, and so for all.
+/// The requested days. A schedule requests none, which means all.
 #[derive(Debug, Default, Deserialize)]
 struct Event {
     from: Option<String>,
     to: Option<String>,
 }
 
-/// What whoever invoked the function is told.
+/// The answer to the caller.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
-    /// Days of zones that were exported.
+    /// The number of days of zones that were exported.
     pub exported: usize,
-    /// Samples in them.
+    /// The number of samples in them.
     pub samples: u64,
-    /// Days of zones that were exported before, with all that the table has of them.
+    /// The number of days of zones that were already exported completely.
     pub unchanged: usize,
-    /// Rows that have left the table.
+    /// The number of rows removed from the table.
     pub removed: u64,
 }
 
@@ -74,7 +74,7 @@ impl<E: Exports + Send> Handler for Export<E> {
     }
 }
 
-/// What is not done. Lambda invokes the function again, which goes on where it stopped.
+/// A failure for what is not done. Lambda invokes the function again, which continues where it stopped.
 fn failure(report: &Report) -> Option<Failure> {
     if let Some((partition, error)) = report.failed.first() {
         let (day, zone, more) = (partition.day, &partition.zone, report.failed.len() - 1);

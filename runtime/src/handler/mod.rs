@@ -1,5 +1,5 @@
-//! The handlers, a file for each. A handler turns an event into work on the ports and the ports' answers into
-//! Lambda's.
+//! The handlers, one file for each. A handler turns an event into calls on the ports, and the ports' answers into a
+//! response for Lambda.
 
 #[cfg(feature = "store")]
 pub mod columns;

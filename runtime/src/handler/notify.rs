@@ -1,8 +1,7 @@
-//! `notify`: rows of the outbox, from their table's stream, to the people and systems that are told.
+//! `notify`: delivers rows of the outbox, from their table's stream, to people and systems.
 //!
-//! A notice that is not settled in the end goes to the end of the line: its row is changed, which puts it into the
-//! stream once more, behind everything that came since. So a receiver that is down for an hour delays its own notices
-//! and nobody else's.
+//! A notice that cannot be settled goes to the end of the line: its row is changed, which puts it into the stream
+//! again, behind everything that came since. So a receiver that is down for an hour delays only its own notices.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -29,20 +28,20 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// Episodes whose notices are delivered at once.
+/// Episodes whose notices are delivered concurrently.
 const EPISODES_AT_ONCE: usize = 16;
 
-/// The longest rest of an invocation that finds nothing but notices whose time has not come. It bounds how often
-/// those go round, and how long a new notice behind them waits.
+/// The longest pause of an invocation in which every notice has to wait for its next attempt. It limits how often those
+/// go round, and how long a new notice behind them waits.
 const REST_MAX: Millis = Millis(5_000);
 
 /// The port to the outbox itself.
 pub trait Outbox: Sync {
-    /// Marks a notice as settled: every target has it, or one at least was given up.
+    /// Marks a notice as settled: each target has received it or was given up.
     fn close(&self, notification: &str, all_sent: bool) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Puts an open notice into the stream once more, unless somebody has since its row was read: `requeued` is how
-    /// often it had gone round by then. So however often a batch is delivered, one image of a row goes round.
+    /// Puts an open notice into the stream again, unless that has happened since its row was read: `requeued` is how
+    /// often it had gone round by then. So however often a batch is delivered, only one image of a row goes round.
     fn requeue(
         &self,
         notification: &str,
@@ -54,39 +53,39 @@ pub trait Outbox: Sync {
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Notify<D, G, R> {
-    /// What is known about deliveries, and the outbox.
+    /// The state of deliveries, and the outbox.
     pub deliveries: D,
-    /// Where notices leave.
+    /// The way out for notices.
     pub gateway: G,
-    /// Where rule sets are kept.
+    /// The storage of rule sets.
     pub rule_sets: R,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
-/// A row that is to be delivered.
+/// A row to deliver.
 struct Row<'a> {
-    /// Where it lies in the stream.
+    /// The row's sequence number in the stream.
     sequence: &'a str,
-    /// How often it went round.
+    /// How often it has gone round.
     requeued: u64,
-    /// The key of its row.
+    /// The row's key.
     id: &'a str,
-    /// When it was put; without that, when its notice was made.
+    /// When it was put; `None` if the row does not record it, and then its notice's time counts.
     put_at: Option<Timestamp>,
-    /// The notice; none if this code cannot read it.
+    /// The notice; `None` if this version cannot parse it.
     notification: Option<Notification>,
 }
 
-/// What became of a row.
+/// The outcome for a row.
 enum Done {
     /// Nothing is left to do.
     Settled(Delivered),
-    /// It is to be delivered again.
+    /// The row must be delivered again.
     Open(Delivered),
-    /// Nobody is told: a fleet's alert speaks for it.
+    /// No one is notified: a fleet's alert covers it.
     Held,
-    /// Nobody is told: this code cannot read it, or it went round for too long.
+    /// No one is notified: this version cannot parse it, or it has gone round for too long.
     GivenUp,
 }
 
@@ -184,7 +183,7 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
                 ..Delivered::default()
             });
         };
-        // One that has gone round has been tried.
+        // A notice that has gone round was already tried.
         if row.requeued == 0 && self.is_held(rules, notification).await {
             return Done::Held;
         }
@@ -200,11 +199,12 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
         Done::Settled(delivered)
     }
 
-    /// Whether a fleet's alert speaks for a notice, which is then kept from being told. Where nobody can say, it is told.
+    /// Whether a fleet's alert covers a notice, which is then held. If that cannot be determined, the notice is
+    /// delivered.
     async fn is_held(&self, rules: &RuleSet, notification: &Notification) -> bool {
         let held = async || {
             let Some(held_for) = fleet::held_for(&self.deliveries, rules, notification).await? else { return Ok(None) };
-            // Its image comes again where a run ended before the row could go round.
+            // The same image comes again if a run ended before the row could go round.
             for target in routing::notice_targets(rules, notification) {
                 if self.deliveries.is_begun(&notification.id, &target).await? {
                     return Ok(None);
@@ -226,7 +226,7 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
         }
     }
 
-    /// Puts open notices to the end of the line. Where that fails the stream has to deliver them again from here: the
+    /// Puts open notices at the end of the line. If that fails, the stream has to deliver them again: returns the
     /// sequence number of the first that could not be moved.
     async fn send_round<'a>(&self, rows: &'a [Row<'_>], open: Vec<usize>) -> Option<&'a str> {
         let requeue = async |index: usize| {
@@ -243,7 +243,7 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
         stuck.into_iter().flatten().min().map(|index| rows[index].sequence)
     }
 
-    /// Every rule set that the notices name, loaded once. One that cannot be had fails its own notices only.
+    /// Loads every rule set that the notices name once. A set that cannot be loaded fails only its own notices.
     async fn rule_sets(
         &self,
         notifications: impl Iterator<Item = &Notification>,
@@ -268,7 +268,7 @@ impl<D: Deliveries + Outbox + Fleets, G: Gateway, R: drive::RuleSets> Notify<D, 
     }
 }
 
-/// The rows of an event that are not settled, each notice once: of several images of a row the last counts.
+/// The unsettled rows of an event, each notice once: of several images of a row, the last counts.
 fn new_rows<'a>(event: &'a Event<'_>) -> Vec<Row<'a>> {
     let mut last: HashMap<&str, usize> = HashMap::new();
     let images: Vec<(&str, &OutboxRow<'_>)> = event
@@ -295,7 +295,7 @@ fn new_rows<'a>(event: &'a Event<'_>) -> Vec<Row<'a>> {
         .collect()
 }
 
-/// Notices of one episode go out in their order, others beside them.
+/// Groups notices by episode. Those of one episode are sent in order, and episodes concurrently.
 fn episodes(rows: &[Row<'_>]) -> Vec<Vec<usize>> {
     let mut episodes: Vec<Vec<usize>> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();

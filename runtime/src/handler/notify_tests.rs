@@ -1,4 +1,4 @@
-//! The handler over ports in memory: events of the outbox's stream in, deliveries and answers out.
+//! The handler over ports in memory: events of the outbox's stream as input, deliveries and answers as output.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -102,7 +102,7 @@ impl Fleets for Tables {
     }
 }
 
-/// A gateway whose webhook is down for some notices, and which notes what it was given.
+/// A gateway whose webhook is down for some notices, and which records its parcels.
 #[derive(Default)]
 struct Receivers {
     down_for: BTreeSet<&'static str>,
@@ -211,7 +211,7 @@ fn a_notice_whose_webhook_is_down_goes_round_and_holds_up_nobody() {
     assert_eq!(*handler.deliveries.requeued.lock().unwrap(), [("a".to_owned(), 0)]);
     assert_eq!(*handler.deliveries.closed.lock().unwrap(), [("b".to_owned(), true)]);
 
-    // It comes back in an image of its own, and what was sent is not sent again.
+    // It comes back as an image of its own, and what was sent is not sent again.
     let again = image(3, "a", &notice("a", "a", "set"), "new", Some(1));
     handle(&handler, &[again]);
     assert_eq!(handler.deliveries.requeued.lock().unwrap().last(), Some(&("a".to_owned(), 1)));
@@ -252,7 +252,7 @@ fn a_row_that_cannot_be_read_or_is_too_old_does_not_go_round() {
 #[test]
 fn a_notice_goes_round_for_a_day_from_when_its_row_was_put() {
     let handler = handler(&[], &[]);
-    // Its record waited for two days until somebody evaluated it.
+    // Its record waited for two days to be evaluated.
     let mut waited = notice("waited", "w", "set");
     waited["created_at"] = json!(NOW.0 - 2 * 86_400_000);
     let put = |age: i64| {
@@ -286,7 +286,7 @@ fn an_event_of_another_kind_fails_as_a_whole() {
     assert!(!failure.message.contains("payload"));
 }
 
-/// The handler under a set whose fleet rule `many` counts devices of type `t` on which `r` fires.
+/// The handler with a rule set whose fleet rule `many` counts devices of type `t` on which `r` fires.
 fn with_fleet() -> Notify<Tables, Receivers, OneSet> {
     let mut set: Value = serde_json::from_slice(&handler(&[], &[]).rule_sets.0).unwrap();
     set["device_types"]["t"] = json!({
@@ -309,7 +309,7 @@ fn with_fleet() -> Notify<Tables, Receivers, OneSet> {
     with(&serde_json::from_value(set).expect("a rule set"), &[], &[])
 }
 
-/// A notice of the episode `e`, as the outbox has it.
+/// A notice of the episode `e`, as it is in the outbox.
 fn of_kind(sequence: u32, kind: NoticeKind, n: u32) -> Value {
     let id = Notification::id_of("e", kind, n);
     let mut notification = notice(&id, "e", "set");
@@ -330,7 +330,8 @@ fn while_a_fleet_fires_its_devices_own_notices_are_held_with_its_name() {
     let firing = Notification::id_of("e", NoticeKind::Firing, 0);
     assert_eq!(handler.deliveries.held.lock().unwrap()[firing.as_str()], "zone/z/many");
     assert!(handler.deliveries.closed.lock().unwrap().is_empty());
-    // Who was not told of the beginning is not told of the end, whatever the fleet does by then.
+    // A recipient that was not notified of the beginning is not notified of the end, whatever the fleet alert does by
+    // then.
     handler.deliveries.firing.lock().unwrap().clear();
     handle(&handler, &[of_kind(2, NoticeKind::Resolved, 0)]);
     assert_eq!(sent(&handler), 0);

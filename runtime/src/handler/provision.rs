@@ -1,4 +1,4 @@
-//! `provision`: AWS IoT asks it before it makes a device of whoever holds a claim certificate.
+//! `provision`: the hook that AWS IoT calls before it provisions a device with a claim certificate.
 //!
 //! One serial, one use: the allow-list says which certificate has it, and the same request asked again is answered again.
 //! The stream knows the device before AWS IoT hears that it may be. Name, type and zone come from the list, and of what the
@@ -17,7 +17,7 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// The parameter of the template in which a device says its serial.
+/// The template parameter with a device's serial.
 const SERIAL: &str = "SerialNumber";
 
 /// The handler with its ports.
@@ -33,11 +33,11 @@ pub struct Provision<L, R, T> {
     pub stack: String,
     /// The stream's name, which is part of what a thing says it was told to.
     pub stream: String,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
-/// What AWS IoT asks. Whatever else it sends is not looked at.
+/// The needed part of AWS IoT's request.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Request {
@@ -48,7 +48,7 @@ struct Request {
     parameters: BTreeMap<String, serde_json::Value>,
 }
 
-/// What AWS IoT is answered.
+/// The answer to AWS IoT.
 ///
 /// <https://docs.aws.amazon.com/iot/latest/developerguide/pre-provisioning-hook.html>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,7 +69,7 @@ impl<L: AllowList + Send, R: Records + Send, T: Things + Send> Handler for Provi
     async fn handle(&self, body: Bytes, _: Deadline, metrics: &mut Metrics) -> Result<Answer, Failure> {
         let request: Request = serde_json::from_slice(&body).map_err(|error| Failure {
             kind: "bad_event",
-            // The error's own words may quote the request.
+            // The error's own message may quote the request.
             message: format!("the event is no request of AWS IoT for provisioning (column {})", error.column()),
         })?;
         let serial = request.parameters.get(SERIAL).and_then(serde_json::Value::as_str);

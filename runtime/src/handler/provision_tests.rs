@@ -1,4 +1,4 @@
-//! The handler over an allow-list and a stream in memory, which fail or end the program at any call.
+//! The handler over an allow-list and a stream in memory, which can fail or end the program at any call.
 
 use std::sync::atomic::Ordering;
 
@@ -27,13 +27,13 @@ fn request(serial: &Value, certificate: &str) -> Bytes {
         "certificatePem": "-----BEGIN CERTIFICATE-----",
         "templateArn": "arn:aws:iot:us-east-1:111111111111:provisioningtemplate/water-dev",
         "clientId": "water-dev/1",
-        // What a device would like to be is its own affair.
+        // What a device asks to be is ignored.
         "parameters": { "SerialNumber": serial, "ThingName": "pump-2", "Zone": "zone-b", "DeviceType": "valve" },
     });
     Bytes::from(request.to_string())
 }
 
-/// Asks once: nothing if the program ended meanwhile.
+/// Sends one request; `None` if the program ended in the meantime.
 fn ask(world: &World, serial: &Value, certificate: &str, fate: Fate) -> (Option<Result<Value, Failure>>, Vec<String>) {
     world.calls.store(0, Ordering::Relaxed);
     *world.fate.lock().unwrap() = fate;
@@ -122,8 +122,8 @@ fn what_is_not_on_the_list_is_refused() {
     assert!(world.told().is_empty());
 }
 
-/// Wherever the first try ends, the device is not provisioned by it, and its next try is: with one record, however often
-/// it was put, and for nobody else.
+/// Wherever the first attempt ends, it does not provision the device, and the next attempt does: with a single record,
+/// however often it was put, and for no other device.
 #[test]
 fn killed_or_failed_at_any_call_the_next_try_ends_well() {
     for number in 0..3 {
@@ -146,7 +146,7 @@ fn killed_or_failed_at_any_call_the_next_try_ends_well() {
 #[test]
 fn of_two_that_race_for_a_serial_one_has_it() {
     let world = World::new();
-    // The first has the serial and is slow: it ends before it has told the stream.
+    // The first one claims the serial and is slow: it ends before it has put the record on the stream.
     assert_eq!(ask(&world, &json!(SERIAL_NUMBER), "first", Fate::KilledAfter(0)).0, None);
     refused(&world, &json!(SERIAL_NUMBER), "second", "used_serial");
     assert_eq!(answered(&world, SERIAL_NUMBER, "first")["allowProvisioning"], true);

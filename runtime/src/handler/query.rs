@@ -13,11 +13,11 @@ use crate::{
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Query<A> {
-    /// What answers.
+    /// Answers the questions.
     pub answers: A,
-    /// Time that must be left to look once more whether a service is done, and to fetch a page.
+    /// Time that must be left to poll a service again and to fetch a page.
     pub page_time: Millis,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 

@@ -1,8 +1,8 @@
-//! `register`: AWS IoT has registered a certificate of one of the platform's authorities, whose holder has just connected for
-//! the first time; it becomes the device that the allow-list says.
+//! `register`: handles a certificate that AWS IoT has registered when its device connected for the first time, signed
+//! by one of the platform's authorities. The certificate becomes that of the device that the allow-list assigns.
 //!
-//! Its serial is the name in its subject. Until the certificate is active nobody may speak with it, and AWS IoT tells of it
-//! again whenever its holder tries: what was refused, or was stopped on the way, is taken up then.
+//! The serial is the common name in the certificate's subject. Until the certificate is active it cannot be used, and
+//! AWS IoT sends the event again whenever its holder tries to connect. What was refused or interrupted is resumed then.
 
 use bytes::Bytes;
 use fleetform_engine::{drive::PortError, units::Timestamp};
@@ -22,21 +22,21 @@ use crate::{
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Register<L, R, T> {
-    /// Which serials may become devices.
+    /// The list of the serials that may become devices.
     pub allow_list: L,
     /// The telemetry stream.
     pub records: R,
     /// AWS IoT's registry.
     pub things: T,
-    /// What things are called there.
+    /// The names of things in the registry.
     pub names: Names,
-    /// Ids of the certificates of the platform's authorities.
+    /// The ids of the CA certificates of the platform's authorities.
     pub authorities: Vec<String>,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
-/// What AWS IoT says of a certificate that it has registered. Whatever else it says is looked up.
+/// AWS IoT's event for a registered certificate. Everything else in it is looked up.
 ///
 /// "Register a client certificate when the client connects to AWS IoT just-in-time registration (JITR)", AWS IoT Core
 /// developer guide.
@@ -46,11 +46,11 @@ struct Registered {
     certificate_id: String,
 }
 
-/// What became of a certificate.
+/// The outcome for a certificate.
 enum Outcome {
     Provisioned(Registration),
     Refused(Refusal),
-    /// Nobody waits for an answer: it is active, was taken away, or is gone.
+    /// Nothing is left to do: it is active, was deactivated, revoked or transferred, or is gone.
     Settled,
 }
 
@@ -102,7 +102,7 @@ impl<L: AllowList, R: Records, T: ThingRegistry> Register<L, R, T> {
             return Ok(Outcome::Refused(refusal));
         }
         let groups = if thing.is_some() { self.things.groups(device).await? } else { Vec::new() };
-        // The stream knows a device before it can speak.
+        // The stream knows a device before the device can publish.
         tell(&self.records, &registration).await?;
         let mut changes = register(&self.names, &registration, (thing.as_ref(), &groups));
         let held = self.things.policies(&certificate.arn).await?;
@@ -116,7 +116,7 @@ impl<L: AllowList, R: Records, T: ThingRegistry> Register<L, R, T> {
         self.activate(id, registration).await
     }
 
-    /// Lets the holder of a certificate in, unless somebody has decided otherwise meanwhile.
+    /// Activates a certificate, unless its status has been changed in the meantime.
     async fn activate(&self, id: &str, registration: Registration) -> Result<Outcome, PortError> {
         let certificate = self.things.certificate(id).await?;
         let Some(certificate) = certificate.filter(|found| found.status == Status::Waiting) else {

@@ -1,4 +1,4 @@
-//! The handler over an allow-list, a stream and a registry in memory, which fail or end the program at any call.
+//! The handler over an allow-list, a stream and a registry in memory, which can fail or end the program at any call.
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const AUTHORITY: &str = "aaaa";
 
-/// A certificate that an authority of one's own has signed, for names in its subject.
+/// A certificate signed by a private authority, with these names in its subject.
 fn pem(names: &[&str]) -> String {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -23,7 +23,7 @@ fn pem(names: &[&str]) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "Riverton");
-    // The same kind of name twice is kept once, unless it goes by its number.
+    // A second name of the same kind would replace the first, unless it is given by its number.
     let by_number = DnType::CustomDnType(vec![2, 5, 4, 3]);
     for (name, kind) in names.iter().zip([DnType::CommonName, by_number]) {
         params.distinguished_name.push(kind, *name);
@@ -31,7 +31,7 @@ fn pem(names: &[&str]) -> String {
     params.signed_by(&KeyPair::generate().expect("a key"), &issuer).expect("a certificate").pem()
 }
 
-/// Somebody has connected with a certificate, which AWS IoT has registered.
+/// A device has connected with a certificate, which AWS IoT has registered.
 fn connect(world: &World, id: &str, authority: Option<&str>, pem: String) {
     let certificate = Certificate {
         arn: format!("arn:aws:iot:us-east-1:111111111111:cert/{id}"),
@@ -52,7 +52,7 @@ fn handler(world: &World) -> Register<&World, &World, &World> {
     Register { allow_list: world, records: world, things: world, names, authorities, clock }
 }
 
-/// Tells the function once: nothing if the program ended meanwhile. Gives the metrics as well.
+/// Invokes the function once, and returns its metrics as well; `None` if the program ended in the meantime.
 fn tell(world: &World, id: &str, fate: Fate) -> (Option<Result<(), Failure>>, Vec<Value>) {
     world.calls.store(0, Ordering::Relaxed);
     *world.fate.lock().unwrap() = fate;
@@ -81,7 +81,7 @@ fn refused_again(world: &World, id: &str, reason: &str) {
     assert_eq!(registry.certificates[id].status, Status::Waiting, "it waits");
 }
 
-/// The certificate is active, with its policies, and speaks for the thing that the list says.
+/// The certificate is active, has its policies, and is attached to the thing that the list assigns.
 #[track_caller]
 fn assert_provisioned(world: &World, id: &str, when: &str) {
     let registry = world.registry.lock().unwrap();
@@ -113,13 +113,14 @@ fn whoever_connects_with_a_serial_of_the_list_becomes_its_device() {
     assert_eq!(answer, Some(Ok(())));
     assert!(metrics.iter().any(|line| line["Provisioned"] == 1), "{metrics:?}");
     assert_provisioned(&world, "first", "at once");
-    // It is told of once more: it is active, and nothing is done.
+    // The event comes again: the certificate is active, and nothing is done.
     tell(&world, "first", Fate::Well);
     assert_eq!(world.calls.load(Ordering::Relaxed), 1);
     assert_eq!(world.told().len(), 1);
 }
 
-/// Wherever the first try ends, the certificate is active only if all else is done, and the next try ends well.
+/// Wherever the first attempt ends, the certificate is active only if everything else is done, and the next attempt
+/// succeeds.
 #[test]
 fn killed_or_failed_at_any_call_the_next_try_ends_well() {
     let calls = {
@@ -221,7 +222,7 @@ fn a_device_that_was_somewhere_else_is_in_its_zone_s_group_alone() {
     assert_provisioned(&world, "first", "moved");
 }
 
-/// Moved or revoked since its serial was used: what was said last is what holds.
+/// The device was moved or revoked after its serial was used: the latest change stays.
 #[test]
 fn what_was_said_of_a_device_later_stays() {
     let world = connected();

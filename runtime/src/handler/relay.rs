@@ -1,7 +1,7 @@
-//! `relay`: what operators set in the alert configuration table, told to every open shard of the telemetry stream.
+//! `relay`: passes changes in the alert configuration table on to every open shard of the telemetry stream.
 //!
-//! A row comes to every shard in the order of its changes; a batch that is delivered again tells shards what they know,
-//! which its revision shows them.
+//! The changes of a row reach every shard in order. A batch that is delivered again brings shards nothing new, which
+//! they see by the revision.
 
 use bytes::Bytes;
 use fleetform_engine::units::Timestamp;
@@ -13,7 +13,7 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// The partition key of the records, which says nothing: they go by their hash key.
+/// The partition key of the records, which has no effect: they are assigned by their hash key.
 const PARTITION_KEY: &str = "override";
 
 /// The handler with its ports.
@@ -21,7 +21,7 @@ const PARTITION_KEY: &str = "override";
 pub struct Relay<S> {
     /// The telemetry stream.
     pub stream: S,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
@@ -79,7 +79,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_769_855_400_000);
 
-    /// Two open shards, which take everything but the n-th record.
+    /// Two open shards, which accept everything but the n-th record.
     struct Two {
         taken: Mutex<Vec<(u128, Value)>>,
         calls: AtomicUsize,

@@ -1,8 +1,7 @@
-//! `store`: a batch of the telemetry stream as rows of the tables.
+//! `store`: writes a batch of the telemetry stream as rows of the tables.
 //!
-//! What was stored of a batch that comes again may be stored twice, and readers take it once; so an answer that names
-//! the first record that was left is always right. Nothing here stands in the way of alerts, which another function
-//! makes.
+//! A batch that comes again may be stored twice, and readers count it once, so the answer can always be the first
+//! record that was left. Nothing here can delay alerts, which another function handles.
 
 use std::collections::BTreeMap;
 
@@ -30,52 +29,52 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// Time that a call with all its tries may take.
+/// Maximum time of a call with all its attempts.
 const CALL_TIME: Millis = Millis(12_000);
 
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Store<G, C, S, W, H> {
-    /// What devices were.
+    /// The histories of devices.
     pub registry: G,
-    /// What states know of devices.
+    /// What shards' states know of devices.
     pub chains: C,
-    /// Where rule sets are kept.
+    /// The storage of rule sets.
     pub rule_sets: S,
-    /// Where rows go to stay.
+    /// The permanent store for rows.
     pub rows: W,
-    /// Where the newest are found fast, and for how long.
+    /// The store for fast access to the newest rows, and how long it keeps them.
     pub hot: Option<(H, Millis)>,
-    /// What it stores, and of which stream.
+    /// The stream and the settings for storing it.
     pub settings: Settings,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
     memory: Mutex<Memory>,
 }
 
-/// What is stored, and of which stream.
+/// The stream and the settings for storing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// ARN of the stream.
+    /// The ARN of the stream.
     pub stream_arn: String,
-    /// Its generation.
+    /// The stream's generation.
     pub generation: u32,
-    /// The rule set that says how messages are read: SHA-256 in hexadecimal.
+    /// The rule set for parsing messages: its SHA-256 in hexadecimal.
     pub rule_set_sha256: String,
 }
 
-/// What one environment remembers.
+/// What one environment keeps in memory.
 #[derive(Debug, Default)]
 struct Memory {
     reader: Option<Reader>,
     known: Known,
-    /// For each shard the last record whose rows were taken to stay, so that they are not handed over again and again
-    /// while the hot table takes nothing.
+    /// For each shard, the last record whose rows are in the permanent store, so that they are not handed over
+    /// repeatedly while the hot table accepts nothing.
     taken: BTreeMap<String, SequenceNumber>,
 }
 
 impl<G, C, S, W, H> Store<G, C, S, W, H> {
-    /// A handler that has seen nothing yet.
+    /// A handler that has not seen a record yet.
     pub fn new(
         settings: Settings,
         (registry, chains, rule_sets, rows): (G, C, S, W),
@@ -125,7 +124,7 @@ where
         if let Some(newest) = newest {
             metrics.put("StoreLagMs", Unit::Milliseconds, (self.clock)().since(newest).0 as i64);
         }
-        // What comes after comes again, and is counted then.
+        // Later records come again, and are counted then.
         let done_until = first.map_or(usize::MAX, |left| stored.rows[left.first].record);
         let unstored: Vec<_> = stored.unstored.iter().filter(|(record, _)| *record < done_until).collect();
         unstored.iter().for_each(|(_, reason)| metrics.count_by_reason("Unstored", reason.as_str(), 1));
@@ -138,11 +137,11 @@ where
     }
 }
 
-/// Why no rows were made of a batch.
+/// Why a batch was not turned into rows.
 enum Stop {
-    /// Something could not be had; it comes again.
+    /// Something could not be loaded; the batch comes again.
     ForNow(PortError),
-    /// Somebody must look at it.
+    /// The failure needs attention.
     Failure(Failure),
 }
 
@@ -153,7 +152,7 @@ impl From<PortError> for Stop {
 }
 
 impl<G: Registry, C: Chains, S: RuleSets, W: Keeping, H: HotRows> Store<G, C, S, W, H> {
-    /// The rows of a batch. What it says of devices is kept before.
+    /// The rows of a batch. Its changes to devices are saved first.
     async fn rows_of(&self, batch: &Batch<'_>) -> Result<Stored, Stop> {
         let mut memory = self.memory.lock().await;
         let Memory { reader, known, .. } = &mut *memory;
@@ -201,7 +200,7 @@ impl<G: Registry, C: Chains, S: RuleSets, W: Keeping, H: HotRows> Store<G, C, S,
     }
 }
 
-/// The answer that has a batch come again, from a record on or as a whole.
+/// The answer that makes a batch come again, from a record on or as a whole.
 fn again(batch: &Batch<'_>, from: Option<SequenceNumber>, why: &PortError, metrics: &mut Metrics) -> BatchResponse {
     metrics.put("StoreRetries", Unit::Count, 1);
     let from = from.or_else(|| batch.records.first().map(|record| record.sequence));

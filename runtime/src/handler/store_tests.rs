@@ -1,4 +1,4 @@
-//! The handler over ports in memory: events of the stream in, rows and answers out.
+//! The handler over ports in memory: events of the stream as input, rows and answers as output.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ fn environment(world: &World) -> Handlers {
     Store::new(settings, ports, Some((world.clone(), DAY)), || NOW)
 }
 
-/// A record: its number, its partition key and its data.
+/// A record: its sequence number, its partition key and its data.
 type Record = (u64, String, Vec<u8>);
 
 /// A device as states know it.
@@ -47,7 +47,7 @@ fn device(sequence: u64, device: &str, revision: u64, zone: &str) -> Record {
     (sequence, device.to_owned(), record.to_string().into_bytes())
 }
 
-/// Readings of so many seconds ago.
+/// Readings from this many seconds ago.
 fn readings(sequence: u64, device: &str, before_s: i64, vibration: f64) -> Record {
     let time = Timestamp(NOW.0 - before_s * 1_000).to_rfc3339();
     let message = json!({ "deviceId": device, "timestamp": time, "readings": { "vibration": vibration } });
@@ -65,8 +65,8 @@ fn event(shard: &str, records: &[Record]) -> Bytes {
     json!({ "Records": records.collect::<Vec<_>>() }).to_string().into()
 }
 
-/// Delivers a batch as Lambda does, until the function has taken it. `renewed` says whether each time is another
-/// environment's.
+/// Delivers a batch as Lambda does, until the function has accepted it. `renewed` determines whether each attempt runs
+/// in a new environment.
 async fn deliver(store: &mut Handlers, world: &World, mut records: Vec<Record>, renewed: bool) {
     for _ in 0..40 {
         let body = event("shard-0", &records);
@@ -145,7 +145,7 @@ async fn rows_say_what_the_device_was_when_the_message_came() {
     assert_eq!(rows[0]["ingested_at"], json!(NOW.0 * 1_000));
     assert_eq!(rows[0]["device_type"], "pump");
     assert_eq!(distinct(&hot_rows(&world)), distinct(&rows));
-    // The same once more, long after: every row is what it was.
+    // The same batches again, long after: every row is unchanged.
     deliver_all(&world, true).await;
     assert_eq!(world.rows().len(), 2 * rows.len());
     assert_eq!(distinct(&world.rows()), distinct(&rows));
@@ -170,7 +170,7 @@ async fn what_holds_readings_and_is_not_stored_is_counted() {
     assert!(lines.contains(r#""Stored":3"#), "{lines}");
 }
 
-/// Every call of two batches fails in every way, alone and for a while, and the function's environment lives on or dies.
+/// Every call of two batches fails in every way, once and for a while, and the function's environment survives or dies.
 #[tokio::test(start_paused = true)]
 async fn whatever_call_fails_the_same_rows_are_found_in_the_end() {
     let sound = World::default();
@@ -244,13 +244,13 @@ async fn devices_from_before_there_was_a_store_are_known_by_their_states() {
     let batch = vec![readings(1, "pump-1", 50, 1.0), readings(2, "pump-9", 50, 1.0), device(3, "pump-1", 5, "zone-b")];
     deliver(&mut store, &world, batch, false).await;
     deliver(&mut store, &world, vec![readings(4, "pump-1", 40, 2.0), readings(5, "pump-9", 40, 2.0)], false).await;
-    // What a record says counts more than what states knew, and a device sends while it is in service.
+    // Records take precedence over what states know, and a device is in service when it sends.
     let zones: Vec<_> = world.rows().iter().map(|row| row["zone"].clone()).collect();
     assert_eq!(zones, ["zone-a", "zone-a", "zone-b", "zone-a"]);
     assert_eq!(world.counts()["ListObjectsV2"], 1);
 }
 
-/// After a split the states of a new shard are asked, and evaluation may be ahead of what is stored.
+/// After a split, the new shard's states are read, and evaluation may be ahead of what is stored.
 #[tokio::test]
 async fn what_states_know_takes_the_place_of_nothing_that_was_stored() {
     let world = World::default();
@@ -303,7 +303,7 @@ async fn what_somebody_must_look_at_fails_the_invocation() {
     assert_eq!(world.rows().len(), 0);
 }
 
-/// What storing costs in calls: a thousand devices that report once a minute, in batches of five hundred.
+/// The number of calls for storing: a thousand devices that report once a minute, in batches of five hundred.
 #[tokio::test]
 async fn a_thousand_messages_cost_few_calls() {
     let world = World::default();
@@ -364,6 +364,6 @@ async fn a_batch_ends_before_its_time_is_over() {
     let answer = store.handle(event("shard-0", &first), late, &mut metrics).await;
     assert_eq!(answer, Ok(BatchResponse::again_from("3")));
     assert_eq!(world.rows().len(), 0);
-    // The bad records come again too, and are counted then.
+    // The malformed records come again too, and are counted then.
     assert!(!metrics.lines(&common(), NOW).join("").contains("Unstored"));
 }

@@ -1,13 +1,13 @@
-//! What every handler of the telemetry stream refuses.
+//! The check that every handler of the telemetry stream makes first.
 
 use fleetform_engine::drive::Batch;
 
 use crate::{event::kinesis::KinesisEvent, host::BatchResponse, telemetry::Metrics};
 
-/// The answer to a batch of another stream than this; none where it is of this one.
+/// The answer to a batch of a different stream; `None` if it comes from this one.
 ///
-/// Shards of two streams have the same names, and a stream that was replaced is read until its event source is gone:
-/// nothing of it may be taken for the new one's.
+/// Shards of two streams have the same names, and a replaced stream is still read until its event source is gone. Its
+/// records must not be taken for the new stream's.
 pub(super) fn refuse_other(
     stream_arn: &str,
     event: &KinesisEvent<'_>,

@@ -1,8 +1,8 @@
-//! `sweep`: from time to time it tells every open shard the time, clears away what nobody needs of the shards' chains,
-//! and puts notices that nobody has delivered into the stream once more.
+//! `sweep`: periodically sends every open shard the time, deletes what is no longer needed of the shards' chains, and
+//! puts undelivered notices into the stream again.
 //!
-//! The three have nothing to do with each other: one that fails keeps none of the others back. What has expired of a
-//! chain, and when a silent device is missed, is the engine's to say.
+//! The three tasks are independent: one that fails does not hold up the others. The engine decides what has expired in
+//! a chain, and when a silent device is missed.
 
 use std::{
     collections::HashMap,
@@ -23,31 +23,31 @@ use crate::{
     telemetry::{Metrics, Unit},
 };
 
-/// Chains that are looked at at once.
+/// Chains that are examined concurrently.
 const CHAINS_AT_ONCE: usize = 8;
-/// A chain is looked at so often by one environment. It takes four lists, which are paid for.
+/// How often one environment examines a chain. It takes four list requests, which are charged.
 const CHAIN_EVERY: Millis = Millis::from_secs(50 * 60);
 
 /// The handler with its ports.
 #[derive(Debug)]
 pub struct Sweep<L, S, O> {
-    /// Where states are kept.
+    /// The storage of states.
     pub log: L,
     /// The telemetry stream.
     pub stream: S,
-    /// The notices.
+    /// The outbox with its notices.
     pub outbox: O,
-    /// `stream.generation`, whose chains are in force.
+    /// `stream.generation`, which is the current generation of chains.
     pub generation: u32,
-    /// The repair whose chains are in force.
+    /// The current repair, whose chains are in use.
     pub repair: u32,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
     looked_at: Mutex<HashMap<Chain, Timestamp>>,
 }
 
 impl<L, S, O> Sweep<L, S, O> {
-    /// A handler that has looked at no chain yet.
+    /// A handler that has not examined any chain yet.
     pub fn new((log, stream, outbox): (L, S, O), (generation, repair): (u32, u32), clock: fn() -> Timestamp) -> Self {
         Self { log, stream, outbox, generation, repair, clock, looked_at: Mutex::default() }
     }
@@ -62,7 +62,7 @@ where
     type Answer = BatchResponse;
 
     async fn handle(&self, _: Bytes, deadline: Deadline, metrics: &mut Metrics) -> Result<BatchResponse, Failure> {
-        // Ticks first: people wait for what depends on them.
+        // Ticks come first: people wait for what depends on them.
         let ticked = every_shard::tell(&self.stream, "tick", || tick((self.clock)())).await;
         let redriven = redrive::redrive(&self.outbox, (self.clock)()).await;
         let cleared = self.clear(deadline).await;
@@ -93,8 +93,8 @@ where
 }
 
 impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
-    /// Looks at the chains whose time has come, those that were given up for others included: the sum of what was
-    /// deleted, and the farthest that a newest base is behind in a chain that is in force. None if no chain was looked at.
+    /// Examines the chains that are due, including those that newer chains have replaced. Returns the total of deleted
+    /// objects, and the farthest that a newest base is behind in a chain in use; `None` if no chain was examined.
     async fn clear(&self, deadline: Deadline) -> Result<Option<Expired>, drive::Failure> {
         let chains = drive::chains(&self.log).await?;
         let now = (self.clock)();
@@ -135,7 +135,7 @@ impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
         looked_at.get(chain).is_none_or(|looked_at| now.since(*looked_at) >= CHAIN_EVERY)
     }
 
-    /// Clears one chain, a thousand objects at a time, for as long as there is anything to clear.
+    /// Clears one chain, a thousand objects at a time, while there is anything to delete.
     async fn clear_one(&self, chain: &Chain, deadline: Deadline) -> Result<Expired, drive::Failure> {
         let mut sum = Expired::default();
         loop {
@@ -155,8 +155,8 @@ impl<L: StateLog + Clearing, S, O> Sweep<L, S, O> {
     }
 }
 
-/// A record that says nothing but the time: a shard's time moves with its records, and what is due on its devices waits
-/// for that.
+/// A record that holds only the time. A shard's time advances with its records, and whatever is due on its devices
+/// waits for that.
 fn tick(now: Timestamp) -> Vec<u8> {
     format!(r#"{{"ff":1,"k":"tick","t":{}}}"#, now.0).into_bytes()
 }

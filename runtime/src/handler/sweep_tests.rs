@@ -22,7 +22,7 @@ const START: Timestamp = Timestamp(1_769_855_400_000);
 const DAY_MS: i64 = Millis::from_days(1).0.cast_signed();
 const SHARD: &str = "shardId-000000000000";
 
-/// The store of a test.
+/// The state log of a test.
 #[derive(Clone, Copy)]
 struct Store(&'static Memory);
 
@@ -51,7 +51,7 @@ impl Clearing for Store {
     }
 }
 
-/// One open shard, if the stream is well, and what was put on it.
+/// One open shard, whose stream may fail, and the records put on it.
 #[derive(Default)]
 struct OneShard {
     fails: bool,
@@ -78,7 +78,7 @@ impl Stream for OneShard {
     }
 }
 
-/// One notice that waits, if the outbox is well.
+/// One open notice, whose outbox may fail.
 #[derive(Default)]
 struct OneNotice {
     fails: bool,
@@ -103,7 +103,7 @@ fn sweep(memory: &'static Memory, clock: fn() -> Timestamp) -> Sweep<Store, OneS
     Sweep::new((Store(memory), OneShard::default(), OneNotice::default()), (1, 0), clock)
 }
 
-/// Metrics by name.
+/// Runs the handler; returns its metrics by name.
 async fn run(sweep: &Sweep<Store, OneShard, OneNotice>) -> (Result<BatchResponse, Failure>, HashMap<String, i64>) {
     let mut metrics = Metrics::default();
     let deadline = Deadline::at((sweep.clock)().after(Millis::from_secs(60)));
@@ -206,7 +206,7 @@ async fn the_newest_base_and_what_follows_it_stay_however_old_they_are() {
         assert_eq!((chain.count("base/"), chain.count("start/")), (1, 1), "after {hours} hours");
         let expired = usize::try_from(metrics["ExpiredObjects"]).unwrap();
         assert_eq!(expired, deltas + bases - chain.count("log/") - chain.count("base/"));
-        // A cold environment reads what is left, and goes on from there.
+        // A cold environment reads what is left, and continues from there.
         chain.driver = Hourly { hours, ..Hourly::new(memory) }.driver;
         chain.go_on(3).await;
     }

@@ -1,4 +1,4 @@
-//! Where an Iceberg table's metadata is read and committed to.
+//! Access to the metadata of an Iceberg table, for reading and committing.
 
 #[cfg(feature = "iceberg")]
 mod rest;
@@ -11,16 +11,16 @@ use super::{Metadata, TableName};
 #[cfg(feature = "iceberg")]
 pub use rest::RestCatalog;
 
-/// Where a table's metadata is read and committed to.
+/// The port to a table's metadata.
 pub trait Catalog: Sync {
-    /// A table's metadata; none if there is no such table.
+    /// Reads a table's metadata; `None` if the table does not exist.
     fn load(&self, table: &TableName) -> impl Future<Output = Result<Option<Metadata>, PortError>> + Send;
 
-    /// Commits. `false` if the table has changed since its metadata was read.
+    /// Commits. Returns `false` if the table has changed since its metadata was read.
     fn commit(&self, table: &TableName, commit: &Value) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 
-/// A part of a path with everything encoded but what never needs it.
+/// A part of a path, with every character encoded except those that never need it.
 pub(crate) fn encoded(part: &str) -> String {
     part.bytes().fold(String::new(), |text, byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {

@@ -1,6 +1,7 @@
-//! The files of a snapshot: its list of manifests, and what they say ("Manifests", Apache Iceberg table spec).
+//! The files of a snapshot: its manifest list, and the contents of the manifests ("Manifests", Apache Iceberg table
+//! spec).
 //!
-//! A field is found by its name, as the spec gives it. What else there is does not matter here.
+//! Fields are found by their names in the spec. All others are ignored.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +10,16 @@ use fleetform_engine::rows::columns::{SAMPLED_ON, ZONE};
 
 use super::snapshot::{Day, Partition};
 
-/// The status of an entry whose file is gone.
+/// The status of an entry whose file was deleted.
 pub(super) const DELETED: i64 = 2;
 
-/// Why a list or a manifest cannot be used.
+/// Why a manifest list or a manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// It is no Avro file, or a damaged one.
+    /// It is not an Avro file, or is damaged.
     #[error("it cannot be read: {0}")]
     Avro(#[from] Box<apache_avro::Error>),
-    /// It lacks something.
+    /// A required field is missing.
     #[error("`{0}` is not there, or not of the kind that the spec says")]
     Lacks(&'static str),
     /// A data file is not Parquet.
@@ -32,61 +33,60 @@ impl From<apache_avro::Error> for Unreadable {
     }
 }
 
-/// A manifest, as the list of a snapshot has it.
+/// A manifest, as in a snapshot's manifest list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
-    /// Where it is.
+    /// The path of the manifest.
     pub path: String,
-    /// Whether it has files that say which rows are gone, and no data.
+    /// Whether it lists delete files instead of data files.
     pub deletes: bool,
 }
 
-/// A file of rows of one partition.
+/// A data file with rows of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFile {
-    /// Where it is.
+    /// The path of the file.
     pub path: String,
-    /// Whose rows they are.
+    /// The partition of its rows.
     pub partition: Partition,
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
-    /// For columns of texts, by their ids, a text that none is before and one that none is after.
+    /// The lower and the upper bound of string columns, by column id.
     pub(crate) bounds: Vec<(i32, Vec<u8>, Vec<u8>)>,
 }
 
 impl DataFile {
-    /// A text of a column that none in the file is before and one that none is after; none if the file's manifest does not
-    /// say so.
+    /// The lower and the upper bound of a string column in this file; `None` if the file's manifest does not have them.
     pub fn bounds(&self, column: i32) -> Option<(&[u8], &[u8])> {
         let (_, first, last) = self.bounds.iter().find(|(id, ..)| *id == column)?;
         Some((first, last))
     }
 }
 
-/// The manifests of a list.
+/// The manifests in a manifest list.
 ///
 /// # Errors
-/// If the bytes are no list of manifests.
+/// If the bytes are not a manifest list.
 pub fn manifests(list: &[u8]) -> Result<Vec<Manifest>, Unreadable> {
     Reader::new(list)?
         .map(|entry| {
             let entry = entry?;
-            // Version 1 has no manifests but those of data.
+            // Version 1 only has data manifests.
             let deletes = field(&entry, "content").and_then(number).is_some_and(|content| content != 0);
             Ok(Manifest { path: text(&entry, "manifest_path")?, deletes })
         })
         .collect()
 }
 
-/// The data files that a manifest has and that are not gone.
+/// The data files in a manifest, except for deleted ones.
 ///
 /// # Errors
-/// If the bytes are no manifest of data.
+/// If the bytes are not a data manifest.
 pub fn data_files(manifest: &[u8]) -> Result<Vec<DataFile>, Unreadable> {
     living(manifest)?.iter().map(data_file).collect()
 }
 
-/// A data file by its record in a manifest.
+/// Reads a data file's record in a manifest.
 pub(super) fn data_file(file: &Value) -> Result<DataFile, Unreadable> {
     if !text(file, "file_format")?.eq_ignore_ascii_case("parquet") {
         return Err(Unreadable::OtherFormat);
@@ -100,8 +100,8 @@ pub(super) fn data_file(file: &Value) -> Result<DataFile, Unreadable> {
     })
 }
 
-/// The least and the greatest value of each column, as far as both are said. Texts may be cut short, so that the least is
-/// less and the greatest greater than any. Those of other columns than texts are of no use here, and do no harm.
+/// The lower and the upper bound of each column that has both. Strings may be truncated, so the lower bound can be
+/// less, and the upper bound greater, than any value. Bounds of other types are not needed here, and do no harm.
 fn bounds(file: &Value) -> Vec<(i32, Vec<u8>, Vec<u8>)> {
     let of = |name| -> Vec<(i32, Vec<u8>)> {
         let Some(Value::Array(entries)) = field(file, name) else { return Vec::new() };
@@ -120,15 +120,15 @@ fn bounds(file: &Value) -> Vec<(i32, Vec<u8>, Vec<u8>)> {
     of("lower_bounds").into_iter().filter_map(both).collect()
 }
 
-/// The partitions of which a manifest of deletes says that rows are gone; none in place of them if that is about all.
+/// The partitions in which a delete manifest deletes rows; `None` if it applies to all of them.
 ///
 /// # Errors
-/// If the bytes are no manifest.
+/// If the bytes are not a manifest.
 pub fn deleting(manifest: &[u8]) -> Result<Option<BTreeSet<Partition>>, Unreadable> {
     Ok(living(manifest)?.iter().map(|file| partition(file).ok()).collect())
 }
 
-/// The files of a manifest that are not gone.
+/// The files of a manifest, except for deleted ones.
 fn living(manifest: &[u8]) -> Result<Vec<Value>, Unreadable> {
     let mut files = Vec::new();
     for entry in Reader::new(manifest)? {
@@ -147,7 +147,7 @@ fn partition(file: &Value) -> Result<Partition, Unreadable> {
     Ok(Partition { day: Day(day.ok_or(Unreadable::Lacks(SAMPLED_ON))?), zone: text(values, ZONE)?.into() })
 }
 
-/// A field of a record, out of the union that it may be in.
+/// A field of a record, unwrapped from a union.
 pub(super) fn field<'a>(record: &'a Value, name: &str) -> Option<&'a Value> {
     let Value::Record(fields) = record else { return None };
     let (_, value) = fields.iter().find(|(field, _)| field == name)?;

@@ -1,7 +1,7 @@
-//! The table of samples as an Iceberg table: what its schema lacks, and the commit that adds it.
+//! The table of samples as an Iceberg table: which columns its schema lacks, and the commit that adds them.
 //!
-//! A column is added and nothing else: adding needs no data to be rewritten, a column whose reading is gone keeps what it
-//! holds, and one whose type would change is refused.
+//! Columns are only ever added. Adding one rewrites no data, a column whose reading is gone keeps its values, and a
+//! change of a column's type is refused.
 
 pub mod catalog;
 #[cfg(feature = "tables")]
@@ -16,16 +16,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use smol_str::SmolStr;
 
-/// A table by its names.
+/// The full name of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TableName {
     /// ARN of the table bucket.
     #[serde(rename = "TableBucketArn")]
     pub bucket_arn: String,
-    /// The namespace in it.
+    /// The table's namespace.
     pub namespace: String,
-    /// The table in that.
+    /// The table's name within the namespace.
     pub table: String,
 }
 
@@ -33,14 +33,14 @@ pub struct TableName {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Wanted {
-    /// Its name.
+    /// The column's name.
     pub name: SmolStr,
-    /// Its type, as an Iceberg schema spells it.
+    /// The column's type, as an Iceberg schema spells it.
     #[serde(rename = "Type")]
     pub column_type: SmolStr,
 }
 
-/// What is needed of a table's metadata ("Table Metadata Fields", Apache Iceberg table spec).
+/// The needed part of a table's metadata ("Table Metadata Fields", Apache Iceberg table spec).
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Metadata {
@@ -64,7 +64,7 @@ pub struct Metadata {
     snapshots: Vec<snapshot::Snapshot>,
 }
 
-/// A schema. What it has besides is handed back as it is.
+/// A schema. Any other fields are passed through unchanged.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Schema {
@@ -79,7 +79,7 @@ struct Field {
     id: u64,
     name: SmolStr,
     required: bool,
-    /// A name, or the tree of a nested type.
+    /// The name of a primitive type, or the tree of a nested one.
     #[serde(rename = "type")]
     field_type: Value,
     #[serde(flatten)]
@@ -89,28 +89,28 @@ struct Field {
 /// Why a table cannot have the columns.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
-    /// A column is there with another type.
+    /// A column exists with another type.
     #[error(
         "the column `{name}` holds `{found}`, and its reading is now `{wanted}`: stored rows cannot change their type; \
          give the reading another id, and leave `key` as devices send it"
     )]
     OtherType {
-        /// The column.
+        /// The column's name.
         name: SmolStr,
-        /// What it holds.
+        /// The type that it has.
         found: String,
-        /// What it should hold.
+        /// The type that it should have.
         wanted: SmolStr,
     },
-    /// There is a column that no table of samples has.
+    /// There is a column that tables of samples do not have.
     #[error("the column `{name}` holds `{found}`, which no reading is")]
     Strange {
-        /// The column.
+        /// The column's name.
         name: SmolStr,
-        /// What it holds.
+        /// The type that it has.
         found: SmolStr,
     },
-    /// The metadata names a schema that it does not have.
+    /// The metadata refers to a schema that it does not contain.
     #[error("the table's metadata has no current schema")]
     NoSchema,
 }
@@ -119,7 +119,7 @@ impl Metadata {
     /// The columns of the current schema, with their ids.
     ///
     /// # Errors
-    /// If there is no current schema, or a column in it that no table of samples has.
+    /// If there is no current schema, or if it has a column that tables of samples do not have.
     pub fn schema(&self) -> Result<Vec<(i32, Column)>, Unfit> {
         let schema = self.schemas.iter().find(|schema| schema.schema_id == self.current_schema_id);
         let fields = schema.ok_or(Unfit::NoSchema)?.fields.iter();
@@ -135,10 +135,10 @@ impl Metadata {
             .collect()
     }
 
-    /// The commit that adds the columns that the table lacks, and how many those are; none where it has them all.
+    /// The commit that adds the missing columns, and their number; `None` if the table has them all.
     ///
     /// # Errors
-    /// If one of them is there with another type.
+    /// If one of them exists with another type.
     pub fn adding(&self, wanted: &[Wanted]) -> Result<Option<(Value, usize)>, Unfit> {
         let current = self.schemas.iter().find(|schema| schema.schema_id == self.current_schema_id);
         let Schema { fields, identifier_field_ids, .. } = current.ok_or(Unfit::NoSchema)?;
@@ -174,7 +174,7 @@ impl Metadata {
             schema["identifier-field-ids"] = json!(identifier_field_ids);
         }
         let commit = json!({
-            // Whoever commits meanwhile has this one refused, and made anew from what is there then.
+            // If another writer commits in the meantime, this commit is refused and built again from the new metadata.
             "requirements": [
                 { "type": "assert-table-uuid", "uuid": self.table_uuid },
                 { "type": "assert-current-schema-id", "current-schema-id": self.current_schema_id },
@@ -182,7 +182,7 @@ impl Metadata {
             ],
             "updates": [
                 { "action": "add-schema", "schema": schema, "last-column-id": last_id },
-                // The one that was just added.
+                // The schema that was just added.
                 { "action": "set-current-schema", "schema-id": -1 },
             ],
         });

@@ -1,8 +1,8 @@
-//! The snapshot in which whole partitions are gone: manifests without their files, a list of manifests, and the commit
-//! ("Manifests", "Snapshots" and "Commit Conflict Resolution and Retry", Apache Iceberg table spec).
+//! A snapshot without whole partitions: manifests without their files, a manifest list, and the commit ("Manifests",
+//! "Snapshots" and "Commit Conflict Resolution and Retry", Apache Iceberg table spec).
 //!
-//! Nothing is rewritten but metadata. The commit holds only for the snapshot that it was made from, so a row that came
-//! meanwhile is never among those that go.
+//! Only metadata is rewritten. The commit is only valid on the snapshot that it was made from, so a row that arrives in
+//! the meantime is never removed.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use super::{
     snapshot::{Partition, Snapshot},
 };
 
-/// The one version of the format that this writes. Version 3 numbers rows, which is not done here.
+/// The only version of the format that this writes. Version 3 numbers rows, which is not implemented here.
 const FORMAT_VERSION: u8 = 2;
-/// The status of an entry whose file was there before.
+/// The status of an entry whose file already existed.
 const EXISTING: i32 = 0;
 
-/// Counts of files in a list of manifests, by the name of the spec and by the one that writers before it gave them.
+/// The counts of files in a manifest list, by their name in the spec and by the name that older writers use.
 const ADDED_FILES: [&str; 2] = ["added_files_count", "added_data_files_count"];
 const EXISTING_FILES: [&str; 2] = ["existing_files_count", "existing_data_files_count"];
 const DELETED_FILES: [&str; 2] = ["deleted_files_count", "deleted_data_files_count"];
@@ -31,39 +31,39 @@ const DELETED_FILES: [&str; 2] = ["deleted_files_count", "deleted_data_files_cou
 /// Why partitions cannot be removed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unremovable {
-    /// The table is of another version of the format.
+    /// The table has another version of the format.
     #[error(
         "the table is of version {0} of Iceberg's format, and rows are removed from tables of version {FORMAT_VERSION}"
     )]
     OtherFormat(u8),
-    /// A file of metadata is damaged.
+    /// A metadata file is damaged.
     #[error("{path}: {reason}")]
     Damaged {
-        /// Where it is.
+        /// The path of the file.
         path: String,
-        /// What is wrong with it.
+        /// The damage.
         reason: Unreadable,
     },
 }
 
-/// What is to be written, and committed then.
+/// What has to be written, and then committed.
 #[derive(Debug)]
 pub struct Removal {
-    /// New files by their paths.
+    /// New files, as path and contents.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The commit that makes them the table.
+    /// The commit that adds the snapshot.
     pub commit: Json,
 }
 
-/// A file of metadata with its path.
+/// A metadata file, as path and contents.
 pub type Read = (String, Bytes);
 
 impl Metadata {
-    /// A snapshot without these partitions, made from the newest, its list of manifests, and those manifests of data of
-    /// which files go; none if no file does.
+    /// A snapshot without these partitions. It is made from the newest snapshot, its manifest list, and the data
+    /// manifests that files are removed from. `None` if no file is removed.
     ///
     /// # Errors
-    /// If the table is of another format, or its files are damaged.
+    /// If the table has another format, or its files are damaged.
     pub fn removing(
         &self,
         (from, list): (&Snapshot, &Bytes),
@@ -100,7 +100,7 @@ impl Metadata {
         if all_gone.files == 0 {
             return Ok(None);
         }
-        // What has no file any more, and lost none now, says nothing.
+        // A manifest that has no files, and has not lost any now, is not listed any more.
         listed.values.retain(|entry| {
             let count =
                 |names: [&str; 2]| names.iter().find_map(|name| field(entry, name)).and_then(number).unwrap_or(1);
@@ -119,7 +119,7 @@ impl Metadata {
             "snapshot-id": place.id,
             "parent-snapshot-id": from.snapshot_id,
             "sequence-number": sequence_number,
-            // The spec lets no snapshot be older than the metadata before it.
+            // The spec requires that a snapshot is not older than the previous metadata.
             "timestamp-ms": now.0.max(self.last_updated_ms),
             "manifest-list": list_path,
             "summary": all_gone.summary(from),
@@ -138,8 +138,8 @@ impl Metadata {
         Ok(Some(Removal { files: written, commit }))
     }
 
-    /// An id for the snapshot that comes after one without these partitions. Whoever makes the same snapshot gives it the
-    /// same, and so writes the same files; whoever makes another one writes others.
+    /// The id of the new snapshot, derived from the previous one and the partitions to remove. Another run that makes
+    /// the same snapshot gives it the same id, and so writes the same files; a different snapshot gets different files.
     fn next_id(&self, from: &Snapshot, partitions: &BTreeSet<Partition>) -> i64 {
         let mut digest = Sha256::new_with_prefix(format!("{}/{}", self.table_uuid, from.snapshot_id));
         for Partition { day, zone } in partitions {
@@ -152,14 +152,14 @@ impl Metadata {
     }
 }
 
-/// The snapshot that is made.
+/// The snapshot to be made.
 #[derive(Clone, Copy)]
 struct Place {
     id: i64,
     sequence_number: i64,
 }
 
-/// What goes with a manifest.
+/// The totals of what is removed with a manifest.
 #[derive(Clone, Copy, Default)]
 struct Gone {
     files: u64,
@@ -167,7 +167,7 @@ struct Gone {
 }
 
 impl Gone {
-    /// The summary of the snapshot, with the totals that the one before has.
+    /// The snapshot's summary, based on the totals of the previous one.
     fn summary(self, from: &Snapshot) -> Json {
         let mut summary = json!({
             "operation": "delete",
@@ -185,7 +185,8 @@ impl Gone {
 }
 
 impl Place {
-    /// A manifest in which files of these partitions are gone, and its entry of the list told so; none if it has none.
+    /// A manifest without the files of these partitions, with its entry in the list updated; `None` if it has no such
+    /// files.
     fn without(
         self,
         manifest: &[u8],
@@ -241,7 +242,7 @@ impl Place {
     }
 }
 
-/// An Avro file: what is in it, and how it is written.
+/// An Avro file: its contents and its encoding.
 struct Avro {
     schema: Schema,
     metadata: Vec<(String, Vec<u8>)>,
@@ -269,13 +270,13 @@ impl Avro {
     }
 }
 
-/// Fills a field that a record has by one of these names, inside of its union where it may be empty.
+/// Sets the field that a record has under one of these names, inside a union if the field is optional.
 fn set(record: &mut Value, names: &[&'static str], value: Value) -> Result<(), Unreadable> {
     let lacks = || Unreadable::Lacks(names[0]);
     let Value::Record(fields) = record else { return Err(lacks()) };
     let (_, old) = fields.iter_mut().find(|(field, _)| names.contains(&field.as_str())).ok_or_else(lacks)?;
     *old = match old {
-        // A union of nothing and one kind of value: the other branch.
+        // A union of null and one other type: the other branch.
         Value::Union(branch, nothing) if **nothing == Value::Null => Value::Union(1 - *branch, value.into()),
         Value::Union(branch, _) => Value::Union(*branch, value.into()),
         _ => value,

@@ -1,4 +1,4 @@
-//! What a table's metadata says about its rows: the columns as they are now, and where the newest snapshot is.
+//! What a table's metadata holds about its rows: the current columns, and the newest snapshot.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
@@ -10,24 +10,24 @@ use smol_str::SmolStr;
 use super::{Metadata, Unfit};
 use crate::frame;
 
-/// A table as it was at a time.
+/// The table at one point in time.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Snapshot {
-    /// Its id.
+    /// The snapshot's id.
     pub snapshot_id: i64,
-    /// Its place among all snapshots.
+    /// The snapshot's position in the order of all snapshots.
     #[serde(default)]
     pub sequence_number: i64,
-    /// Where the list of its manifests is.
+    /// The path of its manifest list.
     pub manifest_list: String,
-    /// What was done, and how much there is then.
+    /// The operation, and the totals after it.
     #[serde(default)]
     pub summary: BTreeMap<String, String>,
 }
 
 impl Metadata {
-    /// The newest snapshot; none while the table never had a row.
+    /// The newest snapshot; `None` while the table has never had a row.
     pub fn snapshot(&self) -> Option<&Snapshot> {
         self.snapshots.iter().find(|snapshot| Some(snapshot.snapshot_id) == self.current_snapshot_id)
     }
@@ -35,38 +35,38 @@ impl Metadata {
     /// The columns of the current schema.
     ///
     /// # Errors
-    /// If there is no current schema, or a column in it that no table of samples has.
+    /// If there is no current schema, or if it has a column that tables of samples do not have.
     pub fn columns(&self) -> Result<Vec<frame::Field>, Unfit> {
         Ok(self.schema()?.into_iter().map(|(id, column)| frame::Field { id, column }).collect())
     }
 }
 
-/// A part of the table: what its devices sampled in a zone on a day of UTC.
+/// A partition of the table: the samples of a zone's devices on a UTC day.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition {
-    /// The day, by which partitions are in order.
+    /// The day, which comes first in the order of partitions.
     pub day: Day,
-    /// The zone.
+    /// The zone's id.
     pub zone: SmolStr,
 }
 
-/// A day of UTC, in days since 1970-01-01.
+/// A UTC day, in days since 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(pub i32);
 
 impl Day {
-    /// The day of a moment.
+    /// The day of a point in time.
     pub fn of(at: Timestamp) -> Self {
         let days = at.0.div_euclid(DAY_MS).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
         Self(i32::try_from(days).unwrap_or(i32::MAX))
     }
 
-    /// When it begins.
+    /// The start of the day.
     pub fn begin(self) -> Timestamp {
         Timestamp(i64::from(self.0) * DAY_MS)
     }
 
-    /// When it is over.
+    /// The end of the day, which is the start of the next.
     pub fn end(self) -> Timestamp {
         self.begin().after(Millis::from_days(1))
     }
@@ -93,7 +93,7 @@ impl FromStr for Day {
     }
 }
 
-/// A text is no day.
+/// A string is not a valid day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a day is written as in 2026-01-31")]
 pub struct NoDay;

@@ -1,8 +1,8 @@
-//! Which addresses a webhook may be sent to. A URL comes from a file that many may edit, and the function that calls
-//! it sits inside the account's trust: only addresses of the public internet are let through.
+//! Which addresses a webhook may be sent to. The URL comes from a file that many people may edit, and the function that
+//! calls it runs inside the account's trust boundary, so only addresses of the public internet are allowed.
 //!
-//! A name is resolved once, every answer is checked, and the connection goes to the checked answer: a name that
-//! resolves differently a moment later gains nothing.
+//! A name is resolved once, every address in the answer is checked, and the connection goes to a checked address. A
+//! name that resolves differently a moment later gains nothing.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -16,9 +16,9 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{address} is {kind}, and webhooks go to public addresses only")]
 pub struct Refused {
-    /// The address.
+    /// The address itself.
     pub address: IpAddr,
-    /// What it is, in words.
+    /// A description of its kind.
     pub kind: &'static str,
 }
 
@@ -30,12 +30,12 @@ impl AddressPolicy {
     /// Public addresses only.
     pub const PUBLIC: Self = Self(not_public);
 
-    /// A policy that refuses an address by saying what it is.
+    /// A policy from a function that returns the kind of an address if it is refused.
     pub const fn new(refuses: fn(IpAddr) -> Option<&'static str>) -> Self {
         Self(refuses)
     }
 
-    /// Passes an address on or refuses it.
+    /// Checks an address.
     pub fn check(self, address: IpAddr) -> Result<(), Refused> {
         match (self.0)(address) {
             None => Ok(()),
@@ -44,7 +44,7 @@ impl AddressPolicy {
     }
 }
 
-/// Resolves names by the operating system and passes on only what the policy lets through.
+/// Resolves names with the operating system, and returns only what the policy allows.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckedResolver(pub AddressPolicy);
 
@@ -52,14 +52,14 @@ impl Resolve for CheckedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let policy = self.0;
         Box::pin(async move {
-            // The port is the URL's: the client sets it over this one.
+            // The client replaces this port by that of the URL.
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             Ok(checked(policy, found.collect())?)
         })
     }
 }
 
-/// All of the answers, or none: a name that mixes public and private addresses is not to be trusted with either.
+/// All addresses, or none: a name with both public and private addresses is not trusted at all.
 fn checked(policy: AddressPolicy, found: Vec<SocketAddr>) -> Result<Addrs, Refused> {
     for address in &found {
         policy.check(address.ip())?;

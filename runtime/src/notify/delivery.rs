@@ -1,8 +1,8 @@
-//! One notice to all of its targets: each is claimed, sent to and settled by itself, so that one channel's failure
-//! hides none of the others and a retry sends only what failed.
+//! Delivers one notice to all of its targets. Each target is claimed, sent to and settled separately, so a failure of
+//! one channel does not affect the others, and a retry sends only what failed.
 //!
-//! It promises at least one delivery to every target, and at most one more for every sender that dies between
-//! sending and writing down that it did.
+//! Every target gets at least one delivery, and at most one more for every sender that dies between sending and
+//! recording it.
 
 use std::collections::BTreeMap;
 
@@ -24,27 +24,27 @@ use crate::{
     },
 };
 
-/// With less time than this left nothing is begun: a send that is cut off may have arrived.
+/// Nothing is started with less time than this left: a send that is cut off may have arrived.
 const BUDGET_MIN: Millis = Millis(1_500);
 /// How much longer than its invocation a claim lasts.
 const LEASE_BEYOND: Millis = Millis(2_000);
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It is ours; this is the n-th attempt.
+    /// The claim is granted, for the n-th attempt.
     Granted {
-        /// 1 for the first.
+        /// The number of the attempt, starting at 1.
         attempt: u32,
     },
-    /// The delivery is over: it was made, or given up.
+    /// The delivery is over: it succeeded, or was given up.
     Settled {
-        /// Whether it was made.
+        /// Whether it succeeded.
         sent: bool,
     },
-    /// Another sender holds it, or the receiver asked to be left alone.
+    /// Another sender holds the claim, or the receiver asked for a pause.
     Held {
-        /// Until when.
+        /// When it can be claimed again.
         until: Timestamp,
     },
 }
@@ -52,21 +52,21 @@ pub enum Claim {
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The other side has it.
+    /// The target has received the notice.
     Sent,
-    /// It failed, and the next attempt comes no earlier than this.
+    /// It failed, and the next attempt must not be earlier than this.
     Failed {
-        /// The earliest moment of the next attempt.
+        /// The earliest time of the next attempt.
         not_before: Timestamp,
     },
-    /// It failed for good.
+    /// It failed permanently.
     GivenUp,
 }
 
-/// The port to what is known about deliveries, by notice and target.
+/// The port to the state of deliveries, by notice and target.
 pub trait Deliveries: Sync {
-    /// Claims a delivery until `lease_until`, if nobody else holds it and its time has come. A claim whose answer was lost
-    /// is still that of whoever made it.
+    /// Claims a delivery until `lease_until`, if no other sender holds it and its time has come. If the answer was
+    /// lost, the claim still belongs to its sender.
     fn claim(
         &self,
         notification: &str,
@@ -75,10 +75,10 @@ pub trait Deliveries: Sync {
         lease_until: Timestamp,
     ) -> impl Future<Output = Result<Claim, PortError>> + Send;
 
-    /// Whether a delivery was ever claimed, so that somebody may have it.
+    /// Whether a delivery was ever claimed, so the target may have it.
     fn is_begun(&self, notification: &str, target: &Target) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Writes down how attempt `attempt` ended. A failure is not written over a later attempt's claim or success.
+    /// Records the outcome of attempt `attempt`. A failure does not overwrite a later attempt's claim or success.
     fn settle(
         &self,
         notification: &str,
@@ -87,25 +87,25 @@ pub trait Deliveries: Sync {
         ending: Ending,
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Whether the receiver at this address has said that it wants nothing more.
+    /// Whether the receiver at this address has asked for no more messages.
     fn is_disabled(&self, target: &Target, address: &str) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Writes down that the receiver at this address wants nothing more.
+    /// Records that the receiver at this address has asked for no more messages.
     fn disable(&self, target: &Target, address: &str) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// What became of a notice.
+/// The state of a notice after a delivery run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
-    /// Targets that have it, from now or before.
+    /// The number of targets that have it, from this run or an earlier one.
     pub sent: usize,
-    /// Attempts that failed just now, by channel; those given up are among them.
+    /// The number of attempts that failed in this run, by channel, including targets that were given up.
     pub failed: BTreeMap<&'static str, i64>,
-    /// Targets that were given up, now or before.
+    /// The number of targets that were given up, in this run or an earlier one.
     pub given_up: usize,
-    /// Targets that are to be tried again.
+    /// The number of targets that need another attempt.
     pub open: usize,
-    /// When the first of them may be tried, where that is known.
+    /// The earliest time of the next attempt, if known.
     pub not_before: Option<Timestamp>,
 }
 
@@ -124,21 +124,21 @@ impl Delivered {
     }
 }
 
-/// What a delivery needs to know besides the notice.
+/// Everything that a delivery needs apart from the notice.
 #[derive(Debug)]
 pub struct Courier<'a, D, G> {
-    /// What is known about deliveries.
+    /// The state of deliveries.
     pub deliveries: &'a D,
-    /// Where notices leave.
+    /// The way out for notices.
     pub gateway: &'a G,
-    /// When this invocation ends.
+    /// The end of this invocation.
     pub deadline: Deadline,
-    /// The time now.
+    /// Returns the current time.
     pub clock: fn() -> Timestamp,
 }
 
 impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
-    /// Delivers a notice to every target that does not have it yet, to all of them at once.
+    /// Delivers a notice concurrently to every target that does not have it yet.
     pub async fn deliver(&self, rules: &RuleSet, notification: &Notification) -> Delivered {
         let message = message(rules, notification);
         let targets = routing::notice_targets(rules, notification);
@@ -261,7 +261,7 @@ impl<D: Deliveries, G: Gateway> Courier<'_, D, G> {
     }
 }
 
-/// What became of one target.
+/// The outcome for one target.
 enum Outcome {
     Sent,
     GivenUpBefore,
@@ -269,7 +269,7 @@ enum Outcome {
     Failed { retry: Retry },
 }
 
-/// Whether a failed delivery is tried again, and from when.
+/// Whether a failed delivery is retried, and when.
 #[derive(PartialEq)]
 enum Retry {
     From(Option<Timestamp>),

@@ -1,4 +1,4 @@
-//! Deliveries over ports in memory: a receiver that fails as a script says, and the table's rules as they are.
+//! Deliveries over ports in memory: a receiver that fails according to a script, and a table with the real rules.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +14,11 @@ use super::*;
 struct Table {
     rows: Mutex<BTreeMap<String, Row>>,
     disabled: Mutex<BTreeSet<String>>,
-    /// How long it takes to say whether a receiver is disabled.
+    /// How long a look-up of disabled receivers takes.
     slow_ms: i64,
 }
 
-// Each test runs in a process or thread of its own; the clock is only asked on this thread.
+// Each test runs in a process or thread of its own, and the clock is only read on this thread.
 thread_local!(static CLOCK: std::cell::Cell<i64> = const { std::cell::Cell::new(0) });
 
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl Deliveries for Table {
     }
 }
 
-/// A gateway that answers as it is told, and remembers who received what.
+/// A gateway that answers as scripted, and records which target received what.
 #[derive(Default)]
 struct Receivers {
     answers: Mutex<BTreeMap<String, Vec<Result<(), NotDelivered>>>>,
@@ -150,7 +150,7 @@ fn notice(id: &str) -> Notification {
     .expect("a notice")
 }
 
-/// One invocation, `at` this moment, with half a minute of time.
+/// One invocation at the time `at`, with half a minute left.
 fn deliver(table: &Table, receivers: &Receivers, at: i64, id: &str) -> Delivered {
     deliver_until(table, receivers, at, at + 30_000, id)
 }
@@ -258,8 +258,8 @@ fn nothing_is_sent_when_the_questions_before_it_have_taken_the_time() {
 }
 
 proptest::proptest! {
-    /// Whatever fails, and in whatever order: every target receives the notice exactly once, and no invocation tries
-    /// a target that has it.
+    /// Whatever fails, in whatever order: every target receives the notice exactly once, and no invocation tries a
+    /// target that already has it.
     #[test]
     fn a_retry_sends_only_what_failed(failures in proptest::collection::vec(0usize..5, 3)) {
         let (table, receivers) = (Table::default(), Receivers::default());

@@ -1,5 +1,5 @@
-//! Whose place a fleet's alert takes: while it fires, the alerts of its devices that it counts are recorded and not told
-//! one by one. Which fleets those are is the engine's to say (`engine::routing`).
+//! Fleet alerts in place of device alerts: while a fleet alert fires, the alerts of the devices that it counts are
+//! recorded without separate notices. The engine decides which fleet rules these are (`engine::routing`).
 
 use fleetform_engine::{
     drive::PortError,
@@ -9,23 +9,23 @@ use fleetform_engine::{
     rule_set::RuleSet,
 };
 
-/// The port to what fleets and their devices' notices have come to.
+/// The port to the alerts of fleets, and to the notices held for them.
 pub trait Fleets: Sync {
     /// Whether the newest alert of a fleet rule in a zone is firing, and not muted.
     fn is_firing(&self, rule: &RuleId, zone: &ZoneId) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// Keeps a new notice from being told, and the alert that it is held for.
+    /// Holds a new notice back, and records the alert that it is held for.
     fn hold(&self, notification: &str, held_for: &str) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Whether a notice was kept from being told.
+    /// Whether a notice was held back.
     fn was_held(&self, notification: &str) -> impl Future<Output = Result<bool, PortError>> + Send;
 
-    /// The episode of a notice that was held is told of after all.
+    /// Records that a held notice's episode is notified after all.
     fn speak(&self, notification: &str) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// The alert that a notice is held for, as `zone/<zone>/<rule>`; none if it is to be told. An end is told to those who
-/// were told of the beginning.
+/// The alert that a notice is held for, as `zone/<zone>/<rule>`; `None` if it is to be delivered. The end of an episode
+/// is delivered if its beginning was.
 pub async fn held_for<F: Fleets>(
     fleets: &F,
     rules: &RuleSet,

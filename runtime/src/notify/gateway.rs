@@ -1,5 +1,5 @@
-//! The port through which a notice leaves: one call, one target, one outcome. Behind it lie SNS and webhooks here, and
-//! an inbox wherever the same notifier runs without AWS.
+//! The port through which notices leave: one call, one target, one outcome. It is implemented by SNS and webhooks here,
+//! and by an inbox where the same notifier runs without AWS.
 
 use fleetform_engine::{
     effect::Notification,
@@ -17,62 +17,62 @@ use crate::notify::{
 /// One notice to one target.
 #[derive(Clone, Copy, Debug)]
 pub struct Parcel<'a> {
-    /// To whom, and how.
+    /// The recipient and the channel.
     pub target: &'a Target,
     /// The notice.
     pub notification: &'a Notification,
-    /// The notice in words.
+    /// The notice as text.
     pub message: &'a Message,
-    /// What routed it.
+    /// The rule set that routed it.
     pub rules: &'a RuleSet,
-    /// Time that may be spent on it.
+    /// Maximum time to spend on it.
     pub budget: Millis,
 }
 
-/// Why a parcel was not delivered. The reason is for an operator: no address of a person, no payload, no secret.
+/// Why a parcel was not delivered. The reason is for operators: no personal address, no payload, no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotDelivered {
-    /// It may work later, and not before `after` where the receiver said so.
+    /// A later attempt may succeed, not before `after` if the receiver gave one.
     #[error("{reason}")]
     Later {
-        /// Why.
+        /// The reason.
         reason: String,
-        /// How long the receiver asked to be left alone.
+        /// The pause that the receiver asked for.
         after: Option<Millis>,
     },
-    /// Trying again cannot help.
+    /// Another attempt cannot succeed.
     #[error("{reason}")]
     Never {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The receiver wants nothing more at this address, this notice or another.
+    /// The receiver wants no more messages at this address, neither this one nor others.
     #[error("{reason}")]
     Gone {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl NotDelivered {
-    /// It may work later.
+    /// A failure that a later attempt may overcome.
     pub fn later(reason: impl Into<String>) -> Self {
         Self::Later { reason: reason.into(), after: None }
     }
 }
 
-/// Where parcels leave.
+/// The way out for parcels.
 pub trait Gateway: Sync {
-    /// Delivers a parcel. `Ok` only when the other side has accepted it.
+    /// Delivers a parcel. `Ok` only if the receiver has accepted it.
     fn send(&self, parcel: Parcel<'_>) -> impl Future<Output = Result<(), NotDelivered>> + Send;
 }
 
 /// SNS for text messages and e-mail, HTTPS for webhooks.
 #[derive(Debug)]
 pub struct AwsGateway<S> {
-    /// Text messages and e-mail.
+    /// The sender of text messages and e-mail.
     pub sns: SnsSender,
-    /// Webhooks.
+    /// The sender of webhooks.
     pub webhooks: WebhookSender<S>,
 }
 

@@ -1,5 +1,5 @@
-//! What a notice says, in the words of each channel. A pure function of the rule set and the notice: the same notice
-//! sent again reads the same.
+//! The text of a notice for each channel. It depends only on the rule set and the notice, so the same notice sent again
+//! reads the same.
 
 use std::fmt::Write as _;
 
@@ -10,28 +10,28 @@ use fleetform_engine::{
 };
 use jiff::tz::TimeZone;
 
-/// The most septets of a text message's body. One message carries 160; the rest is for what a carrier adds.
+/// Maximum septets of a text message's body. One message has room for 160; the rest is for what a carrier adds.
 pub const SMS_SEPTETS_MAX: usize = 140;
-/// The most characters of an e-mail's subject (SNS, parameter `Subject`: under 100 characters).
+/// Maximum characters of an e-mail's subject (SNS, parameter `Subject`: under 100 characters).
 pub const SUBJECT_CHARACTERS_MAX: usize = 99;
 
-/// What is said of a firing whose rule has no `summary`.
+/// The summary of a firing alert whose rule has no `summary`.
 const DEFAULT_SUMMARY: &str = "{device} in {zone}: {metric} is {value}";
 
-/// A notice in words.
+/// A notice as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// One sentence: the rule's summary with its gaps filled, or that the alert ended.
+    /// One sentence: the rule's summary with its placeholders filled, or that the alert ended.
     pub summary: String,
-    /// A text message: one part, and only characters that every phone has.
+    /// The text message: a single part, with only characters that every phone supports.
     pub sms: String,
-    /// Subject of an e-mail: printable ASCII, on one line.
+    /// The subject of the e-mail: printable ASCII, on one line.
     pub subject: String,
-    /// Body of an e-mail.
+    /// The body of the e-mail.
     pub email: String,
 }
 
-/// Puts a notice into words.
+/// Formats a notice for all channels.
 pub fn message(rules: &RuleSet, notification: &Notification) -> Message {
     let alert = &notification.alert;
     let rule = rules.rules.get(&alert.rule);
@@ -129,7 +129,7 @@ fn email(
     text
 }
 
-/// What explains an alert's value, and what that is called.
+/// The evidence for an alert's value, with its label.
 fn explained(evidence: &Evidence, words: &Words<'_>) -> (&'static str, String) {
     match evidence {
         Evidence::Anomaly { mean, sigma, score, n } => {
@@ -144,17 +144,17 @@ fn explained(evidence: &Evidence, words: &Words<'_>) -> (&'static str, String) {
     }
 }
 
-/// The words that a summary may ask for.
+/// The values of the placeholders that a summary may use.
 struct Words<'a> {
     alert: &'a Alert,
-    /// The device, or the fleet of a zone.
+    /// The device, or the fleet in a zone.
     subject: &'a str,
     zone: &'a str,
     timezone: &'a str,
     value: String,
-    /// Of the value, with a space before it; empty where it has none.
+    /// The unit of the value, with a leading space; empty if it has none.
     unit: String,
-    /// Of the limit, which is not always a value.
+    /// The unit of the limit, which may differ from that of the value.
     limit_unit: String,
     since: String,
 }
@@ -177,7 +177,7 @@ impl<'a> Words<'a> {
                 FleetLimit::Percent(_) => " % of devices",
             });
         }
-        // Deviations and samples are no values, and the limit of a fleet has its unit.
+        // Deviations and counts of samples lack the value's unit, and the limit of a fleet already has its own.
         let counts = matches!(
             rule.map(|rule| &rule.condition),
             Some(Condition::Anomaly { .. } | Condition::Count { .. } | Condition::Fleet { .. })
@@ -194,7 +194,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Fills a summary's gaps. What is no gap of ours stays as it is: a brace may be meant.
+    /// Fills a summary's placeholders. Unknown ones stay unchanged: the brace may be intended.
     fn fill(&self, template: &str) -> String {
         let mut filled = String::with_capacity(template.len() * 2);
         let mut rest = template;
@@ -235,7 +235,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// A value as people read it.
+/// A value formatted for people.
 fn value(value: &Observed) -> String {
     match value {
         Observed::Number(number) => rounded(*number),
@@ -244,7 +244,7 @@ fn value(value: &Observed) -> String {
     }
 }
 
-/// A number with at most three decimals, unless it is smaller than they could show.
+/// A number with at most three decimals, unless it is too small for them.
 fn rounded(number: Finite) -> String {
     if number.get().abs() < 0.001 {
         return number.to_string();
@@ -253,7 +253,7 @@ fn rounded(number: Finite) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A unit as people say it: UCUM brackets what is customary and abbreviates degrees.
+/// A unit as people write it: UCUM puts customary units in brackets, and abbreviates degrees.
 fn spoken(unit: &str) -> &str {
     match unit {
         "Cel" => "°C",
@@ -262,7 +262,7 @@ fn spoken(unit: &str) -> &str {
     }
 }
 
-/// A length of time in the platform file's own notation, as in `1h30m`.
+/// A duration in the notation of the platform file, as in `1h30m`.
 fn length(length: Millis) -> String {
     let mut left = length.0;
     let mut text = String::new();
@@ -275,7 +275,7 @@ fn length(length: Millis) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
-/// A moment by the clocks of a zone.
+/// A point in time in local time.
 fn moment(at: Timestamp, timezone: &str) -> String {
     let timezone = TimeZone::get(timezone).unwrap_or(TimeZone::UTC);
     match jiff::Timestamp::from_millisecond(at.0) {
@@ -284,7 +284,7 @@ fn moment(at: Timestamp, timezone: &str) -> String {
     }
 }
 
-/// Printable ASCII on one line: what SNS takes as a subject.
+/// Printable ASCII on one line, as SNS requires for a subject.
 fn ascii_line(text: &str, characters_max: usize) -> String {
     let plain: String =
         text.chars().map(|c| if matches!(c, ' '..='~') { c } else { plain(c).unwrap_or('?') }).collect();
@@ -296,11 +296,11 @@ fn ascii_line(text: &str, characters_max: usize) -> String {
 
 /// The characters of the GSM 7-bit alphabet beyond ASCII's letters and digits (3GPP TS 23.038, section 6.2.1).
 const GSM_BASIC: &str = "@£$¥èéùìòÇØøÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./:;<=>?¡ÄÖÑÜ§¿äöñüà\n";
-/// Those that take two septets.
+/// Characters that take two septets.
 const GSM_EXTENDED: &str = "^{}\\[~]|€";
 
-/// A text that every phone shows, cut to a number of septets. Without this one `°` would turn the whole message into
-/// UCS-2, of which 70 characters fit a part.
+/// A text that every phone can display, truncated to a number of septets. Without this, a single `°` would turn the
+/// whole message into UCS-2, of which 70 characters fit into a part.
 fn gsm(text: &str, septets_max: usize) -> String {
     let letters: Vec<(char, usize)> = text
         .chars()
@@ -323,7 +323,7 @@ fn gsm(text: &str, septets_max: usize) -> String {
     cut
 }
 
-/// The nearest plain character of what editors like to put into prose.
+/// The closest plain character for those that editors tend to put into prose.
 fn plain(c: char) -> Option<char> {
     Some(match c {
         '\u{2018}' | '\u{2019}' | '`' => '\'',

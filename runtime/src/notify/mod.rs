@@ -1,5 +1,5 @@
-//! From a notice to the people and systems that are told: what is said, who has been told already, and each way to
-//! tell them. Who is meant is the engine's to say (`engine::routing`).
+//! From a notice to the people and systems that receive it: the message, the record of who has already received it, and
+//! each delivery channel. The engine chooses the recipients (`engine::routing`).
 
 pub mod address;
 pub mod delivery;

@@ -1,32 +1,32 @@
-//! When to try again. Pure: the caller waits, or writes the moment down for a later invocation.
+//! When to retry. Pure functions: the caller waits, or records the time for a later invocation.
 
 use fleetform_engine::units::{Millis, Timestamp};
 
-/// Tries of one webhook within one invocation.
+/// Maximum tries of one webhook within one invocation.
 pub const TRIES_MAX: u32 = 3;
-/// The first wait between two of them is at most this long; the next at most twice that, and so on.
+/// Upper limit of the first wait between two tries; it doubles with each further one.
 const TRY_WAIT: Millis = Millis(250);
-/// The longest wait within an invocation, asked for or not: a longer one is left to a later invocation.
+/// The longest wait within an invocation, requested or not. A longer one is left to a later invocation.
 pub const TRY_WAIT_MAX: Millis = Millis(2_000);
 
-/// Invocations that try a target before it is given up.
+/// The number of invocations that try a target before it is given up.
 pub const ATTEMPTS_MAX: u32 = 10;
-/// Wait after the first invocation that failed; the next is twice as long, and so on.
+/// The wait after the first failed invocation; it doubles with each further one.
 const ATTEMPT_WAIT: Millis = Millis(5_000);
-/// The longest wait that is not asked for.
+/// The longest wait that was not requested.
 const ATTEMPT_WAIT_MAX: Millis = Millis(300_000);
-/// The longest wait that a receiver may ask for.
+/// The longest wait that a receiver may request.
 const ASKED_WAIT_MAX: Millis = Millis(60 * 60 * 1_000);
 
-/// The wait after try `n` (1 is the first) within an invocation: full jitter, so that those who failed together do
-/// not come back together. `chance` lies in 0 … 1.
+/// The wait after try `n` (starting at 1) within an invocation, with full jitter, so that senders that failed together
+/// do not all retry at the same time. `chance` is between 0 and 1.
 pub fn try_wait(n: u32, chance: f64) -> Millis {
     let longest = (TRY_WAIT.0 << n.saturating_sub(1).min(8)).min(TRY_WAIT_MAX.0);
     Millis((longest as f64 * chance.clamp(0.0, 1.0)) as u64)
 }
 
-/// The earliest moment of the next attempt after attempt `n` failed at `now`; none when it was the last one. A wait
-/// that the receiver asked for is never cut short, save at an hour.
+/// The earliest time of the next attempt after attempt `n` failed at `now`; `None` if it was the last. A wait that the
+/// receiver requested is not shortened, except to one hour.
 pub fn next_attempt(n: u32, now: Timestamp, asked: Option<Millis>) -> Option<Timestamp> {
     if n >= ATTEMPTS_MAX {
         return None;
@@ -35,7 +35,7 @@ pub fn next_attempt(n: u32, now: Timestamp, asked: Option<Millis>) -> Option<Tim
     Some(now.after(asked.map_or(own, |asked| own.max(asked.min(ASKED_WAIT_MAX)))))
 }
 
-/// What `Retry-After` asks for: seconds, or a date.
+/// Parses `Retry-After`: seconds, or a date.
 pub fn retry_after(value: &str, now: Timestamp) -> Option<Millis> {
     let value = value.trim();
     if let Ok(seconds) = value.parse::<u64>() {

@@ -12,18 +12,18 @@ use sha2::Sha256;
 /// Why a secret cannot sign. The secret is not repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSecret {
-    /// Nothing, or white space.
+    /// It is empty, or white space.
     #[error("the secret is empty")]
     Empty,
-    /// `whsec_`, and then something else.
+    /// It is `whsec_` followed by something other than base64.
     #[error("the secret begins with `whsec_` but is not base64 after it")]
     NotBase64,
-    /// A JSON object, but not of the form that holds secrets.
+    /// It is a JSON object, but not one that holds secrets.
     #[error("the secret is a JSON object without a text `current`, or with more than `current` and `previous`")]
     NotAPair,
 }
 
-/// The keys that sign a webhook's messages: one, or two while a secret is being changed.
+/// The keys that sign a webhook's messages: one, or two during a rotation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningKeys(Vec<Vec<u8>>);
 
@@ -41,8 +41,8 @@ struct Pair {
 }
 
 impl SigningKeys {
-    /// Reads a secret: `whsec_` and base64, or any other text for its own bytes; or, while it is being changed, a JSON
-    /// object of two such texts, `current` and `previous`.
+    /// Parses a secret: `whsec_` and base64, or any other string, which stands for its own bytes; or, during a
+    /// rotation, a JSON object with two such strings, `current` and `previous`.
     pub fn parse(secret: &str) -> Result<Self, InvalidSecret> {
         let secret = secret.trim();
         if !secret.starts_with('{') {
@@ -56,7 +56,7 @@ impl SigningKeys {
         Ok(Self(keys))
     }
 
-    /// The value of `webhook-signature`: one signature for each key, with a space between them.
+    /// The value of `webhook-signature`: one signature for each key, separated by spaces.
     pub fn sign(&self, id: &str, timestamp_s: i64, body: &[u8]) -> String {
         let signatures: Vec<String> = self
             .0

@@ -1,5 +1,5 @@
-//! Text messages and e-mail through a contact's SNS topics. Addresses are the topics' subscriptions: they are never
-//! seen here.
+//! Text messages and e-mail through a contact's SNS topics. The addresses are the topics' subscriptions, which this
+//! module never sees.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::notify::gateway::{NotDelivered, Parcel};
 
-/// The longest that an answer is waited for.
+/// The longest wait for an answer.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The publisher of topics.
@@ -27,12 +27,13 @@ pub struct SnsSender {
 }
 
 impl SnsSender {
-    /// Publishes to topics whose ARNs are the prefix and `<contact>-<channel>`.
+    /// Publishes to topics whose ARNs are the prefix followed by `<contact>-<channel>`.
     pub fn new(client: Client, topic_arn_prefix: String, sms_origination: Option<String>) -> Self {
         Self { client, topic_arn_prefix, sms_origination }
     }
 
-    /// Publishes to the topic of the parcel's contact and channel, once: one that nobody answered may have been sent.
+    /// Publishes to the topic of the parcel's contact and channel, once: a message without an answer may have been
+    /// sent.
     pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), NotDelivered> {
         let (target, message) = (parcel.target, parcel.message);
         let bodies = json!({ "default": message.summary, "sms": message.sms, "email": message.email });
@@ -74,12 +75,12 @@ fn origination_key(origination: &str) -> &'static str {
 }
 
 fn attribute(value: &str) -> MessageAttributeValue {
-    // Both are set, which is all that building asks for.
+    // Both are set, which is all that the builder requires.
     MessageAttributeValue::builder().data_type("String").string_value(value).build().expect("a complete attribute")
 }
 
-/// A missing topic or permission is mended by a deploy, so it is tried again; only a message that SNS cannot take is
-/// given up.
+/// A missing topic or permission can be fixed by a deployment, so the parcel is retried. Only a message that SNS cannot
+/// accept is given up.
 fn classify(error: &SdkError<PublishError>) -> NotDelivered {
     match error {
         SdkError::ServiceError(refusal) => {

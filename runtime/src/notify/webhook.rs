@@ -1,6 +1,6 @@
 //! Webhooks: a signed JSON message over HTTPS, as Standard Webhooks describes it (`docs/webhooks.md`).
 //!
-//! It refuses to follow redirects, to use a proxy, and to connect to an address that its policy does not let through.
+//! Never follows redirects, uses a proxy, or connects to an address that its policy refuses.
 
 use std::{
     collections::HashMap,
@@ -29,18 +29,18 @@ use crate::{
     telemetry,
 };
 
-/// Time for a connection with TLS.
+/// The timeout for opening a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Time for one request, from the resolving of the name to the end of the answer.
+/// The timeout for one request, from resolving the name to the end of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most of an answer that is read. It decides nothing; reading it lets the connection be used again.
+/// Maximum bytes of an answer that are read. The content has no effect; reading it allows the connection to be reused.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How long a secret is kept. A changed one is used at the latest after this time.
+/// How long a secret is cached. A changed secret is in use after this time at the latest.
 const SECRET_KEPT: Duration = Duration::from_secs(5 * 60);
 
-/// Where secrets are kept, by reference (`secretsmanager:NAME` or `ssm:NAME`).
+/// The storage of secrets, by reference (`secretsmanager:NAME` or `ssm:NAME`).
 pub trait Secrets: Sync {
-    /// The secret's text. An error names the reference, never the text.
+    /// Fetches the secret's text. An error names the reference, never the text.
     fn fetch(&self, reference: &str) -> impl Future<Output = Result<String, PortError>> + Send;
 }
 
@@ -54,7 +54,8 @@ pub struct WebhookSender<S> {
 }
 
 impl<S: Secrets> WebhookSender<S> {
-    /// Builds the client. `builder` brings trust anchors; all that guards the network around us is set here.
+    /// Builds the client. `builder` provides the trust anchors; everything that protects the surrounding network is set
+    /// here.
     pub fn new(builder: ClientBuilder, policy: AddressPolicy, secrets: S) -> Result<Self, reqwest::Error> {
         let client = builder
             .https_only(true)
@@ -69,7 +70,7 @@ impl<S: Secrets> WebhookSender<S> {
         Ok(Self { client, policy, secrets, keys: Mutex::default() })
     }
 
-    /// Sends a parcel, and again after a short wait while the budget lasts.
+    /// Sends a parcel, and retries after a short wait while the budget lasts.
     pub async fn send(&self, parcel: Parcel<'_>) -> Result<(), NotDelivered> {
         let until = Instant::now() + Duration::from_millis(parcel.budget.0);
         let contact = &parcel.target.contact;
@@ -104,7 +105,7 @@ impl<S: Secrets> WebhookSender<S> {
         }
     }
 
-    /// Checks what the resolver will not see: the scheme, and an address written out.
+    /// Checks what the resolver does not see: the scheme, and a literal address.
     fn admit(&self, url: &str) -> Result<Url, NotDelivered> {
         let never = |reason: String| NotDelivered::Never { reason };
         let url = Url::parse(url).map_err(|error| never(format!("the webhook's URL cannot be read: {error}")))?;
@@ -180,13 +181,13 @@ async fn drain(mut answer: Response) {
     while let Ok(Some(chunk)) = answer.chunk().await {
         left = match left.checked_sub(chunk.len()) {
             Some(left) => left,
-            // More than anyone need say: the connection goes with the answer.
+            // The answer is unreasonably long, so the connection is dropped with it.
             None => return,
         };
     }
 }
 
-/// Why a request got no answer. The innermost cause says most: the address that was refused, the certificate.
+/// Why a request got no answer. The innermost cause is the most specific one: the refused address, or the certificate.
 fn unreachable_because(error: &reqwest::Error) -> NotDelivered {
     if error.is_timeout() {
         return NotDelivered::later("the webhook did not answer in time");
@@ -198,7 +199,7 @@ fn unreachable_because(error: &reqwest::Error) -> NotDelivered {
     NotDelivered::later(format!("the webhook could not be reached: {cause}"))
 }
 
-/// The message. Equal notices have equal bytes, whenever they are sent.
+/// The message body. Equal notices have equal bytes, whenever they are sent.
 fn body(rules: &RuleSet, notification: &Notification, summary: &str) -> Vec<u8> {
     let alert = &notification.alert;
     let rule = rules.rules.get(&alert.rule);

@@ -1,4 +1,4 @@
-//! Webhooks against a real HTTPS server on loopback, through the client that ships.
+//! Webhooks against a real HTTPS server on loopback, using the client that ships.
 
 use std::{
     collections::VecDeque,
@@ -19,14 +19,14 @@ use serde_json::json;
 use super::*;
 use crate::{notify::message::message, tls, tls_server};
 
-/// What the server answers, one after another, and what it was sent.
+/// The server's answers in order, and the requests that it has received.
 #[derive(Default)]
 struct Server {
     answers: Mutex<VecDeque<(u16, &'static str, &'static str)>>,
     received: Mutex<Vec<(HeaderMap, Bytes)>>,
 }
 
-/// Starts a server on loopback with a certificate of an authority of its own.
+/// Starts a server on loopback with a certificate from its own authority.
 async fn serve(server: Arc<Server>) -> (SocketAddr, reqwest::Certificate) {
     let (address, authority) = tls_server::serve(Router::new().route("/hook", post(receive)).with_state(server)).await;
     (address, reqwest::Certificate::from_pem(authority.as_bytes()).expect("a certificate"))
@@ -84,7 +84,7 @@ fn rules(url: &str, secret: Option<&str>) -> RuleSet {
     .expect("a rule set")
 }
 
-/// Time for a parcel.
+/// The time budget for a parcel.
 const BUDGET: Millis = Millis(20_000);
 
 async fn send(sender: &WebhookSender<Vault>, url: &str, secret: Option<&str>) -> Result<(), NotDelivered> {

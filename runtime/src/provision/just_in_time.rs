@@ -1,5 +1,5 @@
-//! Devices with certificates of one's own authority, which AWS IoT registers when they first connect: what is read from such
-//! a certificate, and what has to change so that it may speak for its device. Nothing is asked here, and nothing done.
+//! Devices with certificates of a private authority, which AWS IoT registers when they first connect: what is read from
+//! such a certificate, and what has to change so that it identifies its device. This module makes no calls itself.
 
 use fleetform_engine::drive::PortError;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -26,33 +26,33 @@ pub trait ThingRegistry: Things {
     fn groups(&self, device: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
     /// The policies of a certificate, by its ARN.
     fn policies(&self, certificate: &str) -> impl Future<Output = Result<Vec<String>, PortError>> + Send;
-    /// Changes one thing. A thing that is there already is one that another call has made meanwhile.
+    /// Makes a change. A thing that already exists was created by a concurrent call.
     fn change(&self, change: &Change) -> impl Future<Output = Result<Made, PortError>> + Send;
 }
 
-/// What came of a change.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// It is made.
+    /// The change is made.
     Done,
-    /// It names something that is not there: a type, a group or a policy.
+    /// The change refers to a type, a group or a policy that does not exist.
     Missing,
 }
 
-/// What the elements of a platform are called in AWS IoT.
+/// The names of a platform's elements in AWS IoT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The stack, which is what the names of groups and policies begin with.
+    /// The stack's name, which is the prefix of the names of groups and policies.
     pub stack: String,
-    /// The telemetry stream.
+    /// The name of the telemetry stream.
     pub stream: String,
-    /// The policies that every device has.
+    /// The names of the policies that every device has.
     pub policies: Vec<String>,
 }
 
 impl Names {
-    /// Whether a name is one that the platform gives. Another platform's may begin with the same words, so this is asked only
-    /// about what a thing or a certificate of the platform's own has.
+    /// Whether the platform assigns names of this form. Another platform's names may have the same prefix, so this is
+    /// only used for what a thing or a certificate of this platform has.
     fn is_own(&self, name: &str) -> bool {
         name.strip_prefix(&self.stack).is_some_and(|rest| rest.starts_with('-'))
     }
@@ -64,7 +64,7 @@ pub fn common_name(pem: &str) -> Option<String> {
     let subject = Signed::from_der(&der).ok()?.tbs_certificate.subject;
     let mut names = subject.0.iter().flat_map(|part| part.0.iter()).filter(|part| part.oid == COMMON_NAME);
     let name = names.next().and_then(text)?;
-    // Which of two is meant is for nobody to guess.
+    // If there are two, it is not clear which one is intended.
     names.next().is_none().then_some(name)
 }
 
@@ -79,8 +79,8 @@ fn text(part: &AttributeTypeAndValue) -> Option<String> {
     Some(text)
 }
 
-/// What the registry lacks of a device whose serial is claimed: the thing with its group and what the stream was told of it.
-/// What it was told later, by whoever moved the device, stays.
+/// The changes that the registry needs for a device whose serial is claimed: the thing, its group, and the attributes
+/// with what the stream knows of it. Later changes, such as moving the device, are kept.
 pub fn register(
     names: &Names,
     registration: &Registration,
@@ -100,7 +100,7 @@ pub fn register(
         }
         Some(_) => {}
     }
-    // Out before in: a thing may be in one group of a hierarchy only.
+    // Removed before added: a thing can only be in one group of a hierarchy.
     let group = &registration.thing_group;
     let others = groups.iter().filter(|held| *held != group && names.is_own(held));
     changes.extend(others.map(|other| Change::LeaveGroup { device: device(), group: other.clone() }));
@@ -126,10 +126,10 @@ pub fn register(
     changes
 }
 
-/// What a certificate lacks that may soon speak for its device; what devices of another type have, it loses.
+/// The changes that a certificate needs to identify its device. It loses the policies of other device types.
 pub fn empower(names: &Names, registration: &Registration, certificate: &str, held: &[String]) -> Vec<Change> {
     let certificate = || certificate.to_owned();
-    // Of a type without a policy of its own it is one that every device has.
+    // For a type without its own policy, this is one that every device has.
     let wanted: Vec<&String> = names.policies.iter().chain([&registration.policy]).collect();
     let others = held.iter().filter(|policy| names.is_own(policy) && !wanted.contains(policy));
     let mut changes: Vec<Change> =

@@ -1,4 +1,4 @@
-//! An allow-list, a stream and a registry in memory, which fail or end the program at any call.
+//! An allow-list, a stream and a registry in memory, whose calls can fail or end the program.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,16 +20,16 @@ use crate::aws::things::{Certificate, Change, Status, Thing};
 pub(crate) const SERIAL_NUMBER: &str = "RW-000123";
 pub(crate) const START: Timestamp = Timestamp(1_769_855_400_000);
 
-/// Where a call goes wrong.
+/// Where something goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// It is done, and the program ends before it hears so.
+    /// The call takes effect, and the program ends before it learns of that.
     KilledAfter(usize),
-    /// The program ends before it is done.
+    /// The program ends before the call takes effect.
     KilledBefore(usize),
-    /// It is not done, which the program hears.
+    /// The call has no effect, and returns an error.
     Fails(usize),
-    /// None does.
+    /// Nothing goes wrong.
     Well,
 }
 
@@ -42,13 +42,13 @@ pub(crate) struct World {
     pub(crate) registry: Mutex<Registry>,
 }
 
-/// What AWS IoT's registry has.
+/// The contents of AWS IoT's registry.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     pub(crate) certificates: BTreeMap<String, Certificate>,
     pub(crate) things: BTreeMap<String, Thing>,
     pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
-    /// Certificates with their policies, and with the things that they speak for.
+    /// The policies of certificates, and the things they are attached to.
     pub(crate) policies: BTreeMap<String, BTreeSet<String>>,
     pub(crate) attached: BTreeMap<String, String>,
 }
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// Does what a call does, unless the call goes wrong.
+    /// Makes a call, unless it goes wrong.
     async fn call<T>(&self, done: impl FnOnce() -> T) -> Result<T, PortError> {
         let number = self.calls.fetch_add(1, Ordering::Relaxed);
         let fate = *self.fate.lock().unwrap();
@@ -131,7 +131,7 @@ impl AllowList for &World {
 
 impl Records for &World {
     async fn put(&self, device: &str, record: &[u8]) -> Result<(), PortError> {
-        // A device that is on the stream may be provisioned, so its serial must be taken by then.
+        // A device that is on the stream may be provisioned, so its serial must be claimed by then.
         let is_taken =
             self.rows.lock().unwrap().values().any(|(row, used_by)| row.device == device && used_by.is_some());
         assert!(is_taken, "nobody has the serial of {device}");
@@ -139,7 +139,7 @@ impl Records for &World {
     }
 }
 
-/// Each look at the clock finds it a second later.
+/// A clock that advances by a second with each reading.
 pub(crate) fn clock() -> Timestamp {
     static NOW: AtomicI64 = AtomicI64::new(START.0);
     Timestamp(NOW.fetch_add(1_000, Ordering::Relaxed))
@@ -206,7 +206,7 @@ impl Registry {
             }
             Change::SetStatus { certificate, status } => {
                 let id = id(&certificate);
-                // From here on its device may speak.
+                // From here on its device may publish.
                 let device = self.attached.get(&id).expect("it speaks for nobody");
                 assert!(told.iter().any(|record| record["d"] == device.as_str()), "the stream does not know {device}");
                 assert!(self.things[device].attribute("told").is_some() && !self.policies[&id].is_empty());

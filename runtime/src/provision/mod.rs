@@ -1,8 +1,8 @@
-//! The allow-list: which serials may become devices, which device each becomes, and who has used it. Everything that a
-//! device becomes is said here; what it asks for itself is not asked.
+//! The allow-list: which serials may become devices, which device each becomes, and which certificate has used it. The
+//! allow-list alone determines what a device becomes; nothing that the device claims about itself is used.
 //!
-//! One serial, one use, and the stream knows a device before it can speak. How a device comes to say its serial is not
-//! known here.
+//! A serial can be used once, and the stream knows a device before the device can publish. How a device presents its
+//! serial is outside this module.
 
 pub mod just_in_time;
 #[cfg(test)]
@@ -23,39 +23,40 @@ use crate::aws::things::Thing;
 /// A serial's row, as its owner wrote it and as it was first used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Row {
-    /// The thing's name.
+    /// The thing's name, which is the device's id.
     pub device: String,
-    /// Id of its device type.
+    /// The id of its device type.
     pub device_type: String,
-    /// Id of its zone.
+    /// The id of its zone.
     pub zone: String,
-    /// Values of its own, as in `max_pressure=70;min_flow=2`.
+    /// The device's own attribute values, in the form `max_pressure=70;min_flow=2`.
     pub attributes: String,
-    /// What its device type is called in AWS IoT.
+    /// The name of its thing type in AWS IoT.
     pub thing_type: String,
-    /// What its zone is called in AWS IoT.
+    /// The name of its zone's thing group in AWS IoT.
     pub thing_group: String,
-    /// What devices of its type may do besides, as AWS IoT calls that policy; one that every device has where there is none.
+    /// The name of the AWS IoT policy with the additional permissions of its device type, or of a policy that every
+    /// device has if there are none.
     pub policy: String,
-    /// When it was first used, which a replay does not change.
+    /// When the serial was first used; a replay does not change it.
     pub used_at: Timestamp,
 }
 
-/// What came of claiming a serial.
+/// The result of claiming a serial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// It is this certificate's, now or since an earlier request.
+    /// The serial belongs to this certificate, as of now or of an earlier request.
     Granted(Row),
-    /// Another certificate has used it.
+    /// Another certificate has used the serial.
     Used,
-    /// It is not on the list.
+    /// The serial is not on the list.
     Unknown,
 }
 
 /// The port to the allow-list.
 pub trait AllowList: Sync {
-    /// Marks a serial as used by a certificate, in one step: of all certificates that try, one has it, and has it again
-    /// whenever it asks.
+    /// Marks a serial as used by a certificate, in one step. Of all certificates that try, exactly one gets it, and
+    /// gets it again each time it asks.
     fn claim(
         &self,
         serial: &str,
@@ -66,7 +67,7 @@ pub trait AllowList: Sync {
 
 /// The port to the telemetry stream.
 pub trait Records: Sync {
-    /// Puts the record of a device, by which it goes. It is on the stream once this has returned.
+    /// Puts a device's record, with the device as partition key. The record is on the stream once this returns.
     fn put(&self, device: &str, record: &[u8]) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
@@ -79,27 +80,27 @@ pub trait Things: Sync {
 /// Longest serial, in characters.
 pub(crate) const SERIAL_CHARS_MAX: usize = 128;
 
-/// Why somebody does not become a device.
+/// Why a registration is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No serial is named, or something that is none.
+    /// No serial is given, or a string that is not a valid serial.
     MalformedSerial,
     /// The serial is not on the list.
     UnknownSerial,
     /// Another certificate has used the serial.
     UsedSerial,
-    /// The serial's row is not as it must be.
+    /// The serial's row is invalid.
     UnusableRow,
-    /// The certificate was signed by an authority that is none of the platform's.
+    /// The certificate was signed by an authority that is not one of the platform's.
     UnknownAuthority,
-    /// The thing of the device's name belongs to something else.
+    /// A thing of the device's name exists and belongs to something else.
     ForeignThing,
     /// The device was revoked after its serial was used.
     RevokedDevice,
 }
 
 impl Refusal {
-    /// Its word in logs and metrics.
+    /// The reason as a label for logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MalformedSerial => "malformed_serial",
@@ -113,10 +114,10 @@ impl Refusal {
     }
 }
 
-/// Lets a certificate use a serial, and says which device it becomes. The same again ends as before.
+/// Claims a serial for a certificate, and returns the device that it becomes. Repeating a claim has the same result.
 ///
 /// # Errors
-/// If the list does not do its part.
+/// If the allow-list fails.
 pub async fn claim<L: AllowList>(
     allow_list: &L,
     serial: Option<&str>,
@@ -137,10 +138,10 @@ pub async fn claim<L: AllowList>(
     }))
 }
 
-/// Tells the stream of a device, which it has to know before the device can speak. The same again puts the same bytes.
+/// Announces a device to the stream, which must know it before it can publish. Repeating it puts the same bytes.
 ///
 /// # Errors
-/// If the stream does not take the record.
+/// If the stream rejects the record.
 pub async fn tell<R: Records>(records: &R, registration: &Registration) -> Result<(), PortError> {
     records.put(registration.device().as_str(), &registration.record()).await
 }
@@ -165,18 +166,18 @@ fn is_serial(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'_' | b'-'))
 }
 
-/// What in a row is not as it must be.
+/// The column of a row that is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its `{0}` is not usable")]
 pub struct Unusable(pub &'static str);
 
-/// A row of which every part was understood.
+/// A row that was parsed completely.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
     device: DeviceId,
     device_type: DeviceTypeId,
     zone: ZoneId,
-    /// Each value as its owner wrote it: a number is another text after it was read.
+    /// Each value as its owner wrote it: parsing it as a number could change the text.
     attributes: BTreeMap<AttributeId, String>,
     thing_type: String,
     thing_group: String,
@@ -185,7 +186,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Reads a row.
+    /// Parses a row.
     pub fn read(row: Row) -> Result<Self, Unusable> {
         let mut attributes = BTreeMap::new();
         for pair in row.attributes.split(';').filter(|pair| !pair.is_empty()) {
@@ -210,7 +211,7 @@ impl Registration {
         })
     }
 
-    /// The device, which is the record's partition key.
+    /// The device, whose id is the record's partition key.
     pub fn device(&self) -> &DeviceId {
         &self.device
     }
@@ -226,7 +227,8 @@ impl Registration {
         format!(r#"{{"ff":1,"k":"device","d":"{device}","rev":{revision},{fields},"t":{revision}}}"#).into_bytes()
     }
 
-    /// What a stream was told, in the words in which the script for devices asks: it then finds nothing to tell.
+    /// A hash of what the stream knows of the device, computed as in the script for devices, which then finds nothing
+    /// left to announce.
     fn told(&self, stream: &str) -> String {
         let told = Sha256::digest(format!("{stream} {}", self.fields()));
         told.iter().fold(String::new(), |mut text, byte| {
@@ -235,14 +237,14 @@ impl Registration {
         })
     }
 
-    /// Its values as an attribute of a thing has them. Never empty, since a template's parameter must not be: no pair
-    /// stands before or after the only separator.
+    /// The attribute values in the form of a thing attribute. Never empty, since a template parameter must not be:
+    /// without any pairs, only the separator is left.
     fn values(&self) -> String {
         let values: Vec<String> = self.attributes.iter().map(|(name, value)| format!("{name}:{value}")).collect();
         if values.is_empty() { "/".to_owned() } else { values.join("/") }
     }
 
-    /// The parameters of the provisioning template.
+    /// The parameters for the provisioning template.
     pub fn parameters(&self, stream: &str) -> BTreeMap<&'static str, String> {
         BTreeMap::from([
             ("ThingName", self.device.to_string()),

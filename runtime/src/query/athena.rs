@@ -1,4 +1,4 @@
-//! Questions that Amazon Athena answers.
+//! Questions answered by Amazon Athena.
 
 use fleetform_engine::units::Timestamp;
 use serde_json::Value;
@@ -14,42 +14,43 @@ use crate::{
     results::{AskError, Page},
 };
 
-/// Rows of a page of Athena, at most ("GetQueryResults", Amazon Athena API).
+/// Maximum rows in a page from Athena ("GetQueryResults", Amazon Athena API).
 const PAGE_ROWS_MAX: usize = 1_000;
-/// Values of an answer, about: Lambda takes answers of 6 MB ("Lambda quotas", AWS Lambda developer guide).
+/// The approximate number of values in an answer: Lambda allows answers of 6 MB ("Lambda quotas", AWS Lambda developer
+/// guide).
 const ANSWER_VALUES: usize = 60_000;
-/// Columns that a result is taken to have until its first page is there.
+/// The number of columns that is assumed until the first page of a result is read.
 const COLUMNS_GUESSED: usize = 60;
-/// Bytes of the rows of an answer, at most.
+/// Maximum bytes of the rows in an answer.
 const ANSWER_BYTES_MAX: usize = 5_000_000;
 
-/// Amazon Athena.
+/// The port to Amazon Athena.
 pub trait Athena: Sync {
-    /// Starts a query, and gives its id. A second start by the same `name` is the first one.
+    /// Starts a query, and returns its id. Starting again with the same `name` returns the first query.
     fn start(&self, sql: &str, name: &str) -> impl Future<Output = Result<String, AskError>> + Send;
 
-    /// How a query stands.
+    /// The status of a query.
     fn standing(&self, id: &str) -> impl Future<Output = Result<Standing, AskError>> + Send;
 
-    /// A page of a query's result, the first one where none is named.
+    /// A page of a query's result: the first, or the one that a token stands for.
     fn page(&self, id: &str, page: Option<&str>, rows: usize) -> impl Future<Output = Result<Page, AskError>> + Send;
 }
 
-/// How a query stands.
+/// The status of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It waits, or runs.
+    /// It is queued or running.
     Running,
-    /// Its result is there.
+    /// Its result is available.
     Done {
-        /// Bytes that it scanned.
+        /// The number of bytes scanned.
         scanned_bytes: u64,
     },
-    /// It has failed, in Athena's words.
+    /// It failed; the message is Athena's.
     Failed(String),
 }
 
-/// Starts a query. What is to follow is its result, and then newer samples of a device.
+/// Starts a query. Its result follows, and then newer samples of a device.
 pub(super) async fn begin(
     athena: &impl Athena,
     sql: &str,
@@ -68,7 +69,7 @@ pub(super) async fn begin(
     }
 }
 
-/// Waits for a query, and gives the first rows of its result.
+/// Waits for a query, and returns the first rows of its result.
 pub(super) async fn wait(
     athena: &impl Athena,
     id: String,
@@ -91,7 +92,7 @@ pub(super) async fn wait(
     }
 }
 
-/// Rows of a query's result, as many as fit into an answer.
+/// Returns rows of a query's result, as many as fit into an answer.
 pub(super) async fn rows(
     athena: &impl Athena,
     id: String,
@@ -101,7 +102,7 @@ pub(super) async fn rows(
     read: Read,
     has_time: impl Fn() -> bool,
 ) -> Result<Answer, QueryError> {
-    // Nobody knows before the first page how wide its rows are.
+    // The width of the rows is not known before the first page.
     let mut count = (ANSWER_VALUES / columns.max(COLUMNS_GUESSED)).clamp(1, PAGE_ROWS_MAX);
     let mut pauses = Pauses::default();
     loop {

@@ -1,4 +1,4 @@
-//! What is asked of one device, and the columns of the answer.
+//! Questions about one device, and the columns of their answers.
 
 use fleetform_engine::{
     rows::columns::{Column as TableColumn, ColumnType, DEVICE_ID, FIXED, SAMPLED_AT},
@@ -9,27 +9,27 @@ use serde::{Deserialize, Serialize};
 use super::QueryError;
 use crate::event::query::Column;
 
-/// What is asked of a device.
+/// A question about one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Device {
-    /// Its id.
+    /// The device's id.
     pub(super) id: String,
-    /// Columns that are wanted; all that a sample says where none is named.
+    /// The names of the requested columns; empty for all.
     pub(super) readings: Vec<String>,
-    /// The first moment.
+    /// The start of the time range, inclusive.
     pub(super) from: Timestamp,
-    /// The moment after the last one.
+    /// The end of the time range, exclusive.
     pub(super) to: Timestamp,
 }
 
 impl Device {
-    /// The columns that every answer about a device begins with.
+    /// The first columns of every answer about a device.
     pub(super) fn head(&self) -> [Column; 2] {
         [(DEVICE_ID, ColumnType::Text), (SAMPLED_AT, ColumnType::Time)]
             .map(|(name, column_type)| Column { name: name.to_owned(), column_type: column_type.as_str().to_owned() })
     }
 
-    /// Those that follow: what is asked for, or everything that a sample says.
+    /// The other columns: the requested ones, or everything that a sample holds.
     pub(super) fn wanted(&self, known: &[TableColumn]) -> Vec<TableColumn> {
         let find = |name: &String| known.iter().find(|column| column.name == name.as_str()).cloned();
         if self.readings.is_empty() {
@@ -39,7 +39,7 @@ impl Device {
         self.readings.iter().filter_map(find).collect()
     }
 
-    /// Makes sure that there is what is asked for.
+    /// Checks that the requested columns exist.
     pub(super) fn check(&mut self, known: &[TableColumn]) -> Result<(), QueryError> {
         let mut seen = std::collections::BTreeSet::new();
         self.readings.retain(|name| name != DEVICE_ID && name != SAMPLED_AT && seen.insert(name.clone()));

@@ -1,8 +1,7 @@
-//! Questions about samples, wherever these are by their age: in the hot table, in the table of samples, or in exported
-//! files.
+//! Questions about samples, wherever these are by age: in the hot table, in the table of samples, or in exported files.
 //!
-//! A question is answered page by page. What is to follow is handed out with each page and comes back with the next
-//! request, so that nothing is kept between two of them. It refuses to know which services answer.
+//! A question is answered page by page. Each page carries a token for the rest, which comes back with the next request,
+//! so no state is kept between requests. Does not know which services answer.
 
 mod athena;
 mod cost;
@@ -31,16 +30,16 @@ use crate::{
 pub use athena::{Athena, Standing};
 use question::Question;
 
-/// Time before it is asked again whether a service is done. Each later wait is longer by this, up to the longest.
+/// The wait before a service is polled again. Each later wait is longer by this, up to a maximum.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// What answers questions.
+/// Answers questions.
 pub trait Answers: Sync {
-    /// Answers a request at `now`. While `has_time`, it waits for what is being looked for.
+    /// Answers a request at `now`. While `has_time`, it waits for results that are not ready yet.
     ///
     /// # Errors
-    /// If the request is wrong, or a service does not answer.
+    /// If the request is invalid, or a service does not answer.
     fn answer(
         &self,
         request: Request,
@@ -49,24 +48,24 @@ pub trait Answers: Sync {
     ) -> impl Future<Output = Result<Answer, QueryError>>;
 }
 
-/// The exported files, and which days are asked for there.
+/// The exported files, and for which days they are queried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// The files as a question spells them.
+    /// The name of the exported files in a query.
     pub exported: String,
-    /// Aggregates of them; none where the platform makes none.
+    /// The name of the aggregates of them; `None` if the platform has none.
     pub aggregates: Option<String>,
-    /// How long after its end a day stays where it was before.
+    /// How long after its end a day stays in its previous place.
     pub keep: Millis,
 }
 
 impl Files {
-    /// Whether a question is about aggregates, which are in files alone.
+    /// Whether a question is about aggregates, which exist only in files.
     fn is_about_aggregates(&self, question: &Question) -> bool {
         matches!(question, Question::Sql { sql, .. } if self.aggregates.is_some() && aggregates::are_named(sql))
     }
 
-    /// What Athena says is wrong, with the next step where it finds no aggregates.
+    /// Athena's error, with the next step added if it finds no aggregates.
     fn explained(&self, error: QueryError) -> QueryError {
         match error {
             QueryError::Bad(reason) if self.aggregates.is_none() && reason.to_lowercase().contains(AGGREGATES) => {
@@ -87,7 +86,7 @@ pub enum QueryError {
     /// A service does not answer.
     #[error(transparent)]
     Port(#[from] PortError),
-    /// A service has no room for another query.
+    /// A service has no capacity for another query.
     #[error("as many queries run as the account may have at once")]
     Busy,
 }
@@ -102,7 +101,7 @@ impl From<AskError> for QueryError {
     }
 }
 
-/// Waits that grow.
+/// Waits of increasing length.
 #[derive(Debug, Default)]
 struct Pauses {
     count: u32,

@@ -1,4 +1,4 @@
-//! Samples made of the rows of the hot table, of which some may be there twice.
+//! Samples merged from the rows of the hot table, which may contain duplicates.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// Microseconds to milliseconds.
 const MICROS: i64 = 1_000;
 
-/// Rows of one device that are being read.
+/// The rows of one device that have been read so far.
 #[derive(Debug, Default)]
 pub(super) struct Newest {
     rows: BTreeMap<Timestamp, Vec<Row>>,
@@ -24,13 +24,13 @@ struct Row {
     values: Map<String, Value>,
 }
 
-/// An item that holds something else than rows.
+/// An item does not hold rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an item of the hot table holds no rows")]
 pub(super) struct NoRows;
 
 impl Newest {
-    /// Adds the rows of an item that were sampled from a moment on and before another.
+    /// Adds the rows of an item that were sampled from one time, inclusive, to another, exclusive.
     pub(super) fn add(&mut self, item: &str, from: Timestamp, to: Timestamp) -> Result<(), NoRows> {
         let rows: Vec<Map<String, Value>> = serde_json::from_str(item).map_err(|_| NoRows)?;
         for values in rows {
@@ -45,7 +45,7 @@ impl Newest {
         Ok(())
     }
 
-    /// The samples before a moment, by time, each with a value for every column: the one that came last.
+    /// The samples before a point in time, in order of time. Each column has the value that came last.
     pub(super) fn samples(
         self,
         before: Timestamp,
@@ -60,7 +60,7 @@ impl Newest {
     }
 }
 
-/// A value as answers have it.
+/// A value in the form of answers.
 fn said(column: &Column, value: Option<&Value>) -> Value {
     match (column.column_type, value) {
         (ColumnType::Time, Some(value)) => {

@@ -1,4 +1,4 @@
-//! A question as it was read, what is to follow of one, and the SQL of both.
+//! A parsed question or continuation, and the SQL for both.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use fleetform_engine::{
@@ -15,48 +15,48 @@ use sha2::{Digest as _, Sha256};
 use super::{Files, QueryError, device::Device};
 use crate::event::query::Request;
 
-/// The bytes of a question with what stands before it, at most ("StartQueryExecution", Amazon Athena API; "Quotas", Amazon
+/// Maximum bytes of a query, including what is prepended ("StartQueryExecution", Amazon Athena API; "Quotas", Amazon
 /// Timestream developer guide).
 const SQL_BYTES_MAX: usize = 262_144;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// In SQL, about samples from one moment on and before another.
+    /// A SQL query of samples from one time, inclusive, to another, exclusive.
     Sql { sql: String, zone: Option<String>, from: Timestamp, to: Timestamp },
-    /// About one device.
+    /// A question about one device.
     Device(Device),
 }
 
-/// What is to follow of an answer.
+/// What follows an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Left {
-    /// The result of a query of Athena that runs, and newer samples of the device after it.
+    /// The result of a running Athena query, and then newer samples of the device.
     Running { id: String, then: Option<Device> },
-    /// A page of a result that is there, whose rows have so many columns.
+    /// A page of an available result with this many columns.
     Rows { id: String, page: String, columns: usize, then: Option<Device> },
-    /// The newest samples of a device, wherever these are.
+    /// The newest samples of a device, from whichever table has them.
     Newest(Device),
-    /// A page of what Timestream answers, or the first, and how many bytes were paid for up to there.
+    /// A page from Timestream, or the first one, with the number of bytes charged so far.
     Timestream { sql: String, token: Option<String>, metered: u64 },
 }
 
-/// Where samples are asked for.
+/// Where samples are found.
 #[derive(Debug)]
 pub(super) struct Place<'a> {
-    /// The table, as a question spells it; none where samples are looked for in files alone.
+    /// The name of the table in a query; `None` if samples are only in files.
     pub(super) table: Option<&'a str>,
     /// The exported files.
     pub(super) files: &'a Files,
-    /// Whether files are read of days that should still be in the table.
+    /// Whether files are also read for days that should still be in the table.
     pub(super) all_days: bool,
-    /// The time now.
+    /// The current time.
     pub(super) now: Timestamp,
 }
 
 impl Question {
-    /// Reads what is asked at `now`.
+    /// Parses a request at `now`.
     pub(super) fn read(request: Request, now: Timestamp) -> Result<Self, QueryError> {
         let moment = |name: &str, text: &Option<String>| match text {
             None => Ok(None),
@@ -82,7 +82,7 @@ impl Question {
 }
 
 impl Left {
-    /// Reads what an answer said is to follow.
+    /// Parses the continuation of an earlier answer.
     pub(super) fn read(request: &Request, next: &str) -> Result<Self, QueryError> {
         let alone = Request { next: Some(next.to_owned()), ..Request::default() };
         if *request != alone {
@@ -92,19 +92,19 @@ impl Left {
         left.ok_or_else(Self::unknown)
     }
 
-    /// Says that something was never handed out.
+    /// The error for a token that was never issued.
     pub(super) fn unknown() -> QueryError {
         QueryError::Bad("`next` is not what an answer of this function says".to_owned())
     }
 
-    /// As it is handed out.
+    /// The token for this continuation.
     pub(super) fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).expect("keys are texts"))
     }
 }
 
 impl Place<'_> {
-    /// A question in SQL with the samples that it is about.
+    /// A SQL query, with the samples that it selects from.
     pub(super) fn sql(
         &self,
         columns: &[Column],
@@ -118,7 +118,7 @@ impl Place<'_> {
             return about(&[(sql::SAMPLES, &samples()?)], question, columns);
         };
         let aggregates = aggregates_of(table, zone.clone(), window)?;
-        // Samples of a thousand columns leave no room for much else.
+        // The definition of samples with a thousand columns leaves little room for anything else.
         if sql::is_named(question, sql::SAMPLES) {
             about(&[(sql::SAMPLES, &samples()?), (AGGREGATES, &aggregates)], question, columns)
         } else {
@@ -126,7 +126,7 @@ impl Place<'_> {
         }
     }
 
-    /// A question about a device.
+    /// The query for a question about a device.
     pub(super) fn device(&self, columns: &[Column], device: &Device) -> Result<String, QueryError> {
         let condition = format!("{DEVICE_ID} = {}", sql::text(&device.id));
         let wanted = device.wanted(columns);
@@ -137,7 +137,7 @@ impl Place<'_> {
         Ok(sql::ask(&samples, &all_of(&wanted)))
     }
 
-    /// The samples of a window. Days that have left the table are in files; others are in the table alone.
+    /// The samples of a time range. Days that have left the table are in files; all others are only in the table.
     fn samples(
         &self,
         columns: &[Column],
@@ -151,12 +151,12 @@ impl Place<'_> {
         ];
         let conditions: Vec<String> = window.into_iter().chain(condition.clone()).collect();
         let mut rows: Vec<String> = self.table.iter().map(|table| sql::table(table, columns, &conditions)).collect();
-        // The last day that may have left: the one that ended so long ago.
+        // The end of the last day that may have left the table.
         let left_until = match self.table {
             Some(_) if !self.all_days => self.now.before(self.files.keep).day_begin().0 - 1,
             _ => self.now.0,
         };
-        // A question is about something, also where nothing can be there yet.
+        // A query needs something to select from, even if there can be no rows yet.
         if from.0 <= left_until || rows.is_empty() {
             let last = Timestamp((to.0 - 1).min(left_until.max(from.0)));
             let [first, last] = [sql::day(from).ok_or_else(no_day)?, sql::day(last).ok_or_else(no_day)?];
@@ -168,7 +168,7 @@ impl Place<'_> {
     }
 }
 
-/// The aggregates of intervals that begin in a window.
+/// The aggregates of intervals that start in a time range.
 fn aggregates_of(table: &str, zone: Option<String>, (from, to): (Timestamp, Timestamp)) -> Result<String, QueryError> {
     let last = Timestamp(to.0 - 1);
     let [Some(first), Some(end)] = [sql::moment(from), sql::moment(to)] else { return Err(no_day()) };
@@ -183,7 +183,7 @@ fn no_day() -> QueryError {
     QueryError::Bad("no calendar has these days".to_owned())
 }
 
-/// A question in SQL with what it is about, by name.
+/// A SQL query, preceded by definitions of the names that it uses.
 pub(super) fn about(named: &[(&str, &str)], question: &str, columns: &[Column]) -> Result<String, QueryError> {
     let sql = sql::ask_of(named, question);
     if sql.len() > SQL_BYTES_MAX {
@@ -197,14 +197,14 @@ pub(super) fn about(named: &[(&str, &str)], question: &str, columns: &[Column]) 
     Ok(sql)
 }
 
-/// The question for these columns of all samples, which are those of one device.
+/// The query that selects these columns from all samples, which are those of one device.
 pub(super) fn all_of(wanted: &[Column]) -> String {
     let names: String = wanted.iter().map(|column| format!(", {}", sql::name(&column.name))).collect();
     format!("SELECT {DEVICE_ID}, {SAMPLED_AT}{names} FROM {} ORDER BY {SAMPLED_AT}", sql::SAMPLES)
 }
 
-/// What a query is started by, so that one that is started twice runs once: 32 to 128 characters ("StartQueryExecution",
-/// Amazon Athena API).
+/// The client request token of a query, so that a query that is started twice runs once: 32 to 128 characters
+/// ("StartQueryExecution", Amazon Athena API).
 pub(super) fn start_name(sql: &str, now: Timestamp) -> String {
     let digest = Sha256::new().chain_update(now.0.to_be_bytes()).chain_update(sql).finalize();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

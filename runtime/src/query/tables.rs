@@ -1,4 +1,4 @@
-//! Samples that are in a table of Iceberg, in exported files, and the newest in a hot table as well.
+//! Samples in an Iceberg table, in exported files, and the newest also in a hot table.
 
 use fleetform_engine::{
     drive::PortError,
@@ -20,17 +20,17 @@ use crate::{
     iceberg::{TableName, catalog::Catalog},
 };
 
-/// Bytes of the rows of an answer that is made of the hot table, about.
+/// The approximate maximum of bytes in the rows of an answer from the hot table.
 const ANSWER_BYTES: usize = 3_000_000;
-/// Bytes of items that are read for one answer, about: they are held at once.
+/// The approximate maximum of bytes of items that are read for one answer: they are held in memory together.
 const HOT_BYTES: usize = 12_000_000;
-/// Rows of an hour are in items of that hour.
+/// An item only has rows of a single hour.
 const HOUR: Millis = Millis::from_secs(3_600);
 
-/// The hot table.
+/// The port to the hot table.
 pub trait HotTable: Sync {
-    /// Items of a device from one moment on and before another, by time: as many as one request gives, from after the
-    /// last one of the request before.
+    /// Reads items of a device from one time, inclusive, to another, exclusive, in order of time: as many as one
+    /// request returns, after the last one of the previous request.
     fn items(
         &self,
         device: &str,
@@ -39,27 +39,27 @@ pub trait HotTable: Sync {
     ) -> impl Future<Output = Result<Items, PortError>> + Send;
 }
 
-/// What one request of the hot table gives.
+/// The result of one request to the hot table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Items {
-    /// The rows of each item, as a JSON array, with the moment of the first one.
+    /// The rows of each item as a JSON array, with the time of the first row.
     pub items: Vec<(Timestamp, String)>,
-    /// The key of the last one, where there may be more.
+    /// The key of the last item, if there may be more.
     pub last: Option<String>,
-    /// Read request units.
+    /// The read request units used.
     pub read_units: f64,
 }
 
-/// What answers, with its ports.
+/// Answers questions through its ports.
 #[derive(Debug)]
 pub struct Tables<C, A, H> {
-    /// Where the table's columns are known.
+    /// The catalog with the table's columns.
     pub catalog: C,
-    /// What answers in SQL.
+    /// Runs SQL queries.
     pub athena: A,
-    /// The hot table, and how long it keeps rows; none where the platform has none.
+    /// The hot table, and how long it keeps rows; `None` if the platform has none.
     pub hot: Option<(H, Millis)>,
-    /// The table.
+    /// The table's name.
     pub table: TableName,
     /// The exported files.
     pub files: Files,
@@ -93,7 +93,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Answers for Tables<C, A, H> {
 }
 
 impl<C: Catalog, A: Athena, H: HotTable> Tables<C, A, H> {
-    /// Begins to answer a question.
+    /// Starts answering a question.
     async fn begin(
         &self,
         question: Question,
@@ -121,7 +121,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Tables<C, A, H> {
         athena::begin(&self.athena, &sql, then, now, has_time).await
     }
 
-    /// The newest samples of a device, out of the hot table.
+    /// Reads the newest samples of a device from the hot table.
     async fn newest(&self, device: Device) -> Result<Answer, QueryError> {
         let known = self.columns().await?;
         let (columns, head) = (device.wanted(&known), device.head());
@@ -129,7 +129,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Tables<C, A, H> {
             return Err(QueryError::Bad("there is no hot table any more: ask again".to_owned()));
         };
         let (mut newest, mut read, mut bytes, mut last) = (Newest::default(), Read::default(), 0, None);
-        // An item has rows of one hour, so the first ones may be in an item that begins up to an hour earlier.
+        // An item holds rows of one hour, so the first rows may be in an item that starts up to an hour earlier.
         let begin = Timestamp(device.from.0.saturating_sub(device.from.0.rem_euclid(HOUR.0 as i64)));
         let mut until = device.from;
         let complete = loop {
@@ -138,7 +138,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Tables<C, A, H> {
             for (at, rows) in &items {
                 newest.add(rows, device.from, device.to).map_err(|error| PortError(error.to_string()))?;
                 bytes += rows.len();
-                // Hours before this item's are read to their end.
+                // All hours before this item's have been read completely.
                 until = Timestamp(at.0 - at.0.rem_euclid(HOUR.0 as i64));
             }
             match more {
@@ -172,7 +172,7 @@ impl<C: Catalog, A: Athena, H: HotTable> Tables<C, A, H> {
         Ok(schema.into_iter().map(|(_, column)| column).collect())
     }
 
-    /// The table as a question spells it.
+    /// The table's name in a query.
     fn table_name(&self) -> String {
         let TableName { bucket_arn, namespace, table } = &self.table;
         let bucket = bucket_arn.rsplit('/').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Questions in, answers out, over an Athena and a hot table in memory.
+//! Questions and answers, over an Athena and a hot table in memory.
 
 use std::{collections::VecDeque, sync::Mutex};
 
@@ -42,7 +42,7 @@ impl Catalog for Catalogue {
     }
 }
 
-/// What Athena was asked, and what it says next.
+/// The calls that Athena has received, and its next answers.
 #[derive(Debug, Default)]
 struct Script {
     asked: Mutex<Vec<String>>,
@@ -78,7 +78,7 @@ impl Athena for &Script {
     }
 }
 
-/// A hot table that gives so many items with each request.
+/// A hot table that returns this many items per request.
 #[derive(Debug)]
 struct Hot {
     items: Vec<Item>,
@@ -110,7 +110,7 @@ impl HotTable for Hot {
     }
 }
 
-/// Rows of the device so many seconds before now, each in a record of its own, and what more each says.
+/// Rows of the device at these seconds before now, each in a record of its own, with additional values.
 fn items(batches: &[&[(i64, u32, Value)]]) -> Vec<Item> {
     let mut all = Vec::new();
     for batch in batches {
@@ -190,7 +190,7 @@ async fn a_day_of_a_device_is_one_request_of_the_hot_table() {
         (0..2_880).map(|n| (86_390 - n * 30, n as u32, json!({ "pressure": n }))).collect();
     let batches: Vec<&[_]> = day.chunks(2).collect();
     let items = items(&batches);
-    // Queries of DynamoDB end at 1 MB, of names and values ("Query", Amazon DynamoDB API).
+    // Queries of DynamoDB end at 1 MB, names and values included ("Query", Amazon DynamoDB API).
     let size: usize = items.iter().map(|item| item.device.len() + item.sample.len() + item.rows.len() + 46).sum();
     assert!(size < 1_048_576, "{size}");
     let athena = Script::default();

@@ -1,7 +1,7 @@
-//! Samples that are in Timestream, and older ones in exported files.
+//! Samples in Timestream, and older ones in exported files.
 //!
-//! Every row of Timestream leaves it at its own moment, and days are exported whole. So what lies before the first day that
-//! is all there is looked for in files, and everything since in Timestream.
+//! Every row expires from Timestream at its own time, while days are exported as a whole. So everything before the
+//! first day that is still complete is read from files, and everything from that day on from Timestream.
 
 use fleetform_engine::{
     rows::{
@@ -27,21 +27,21 @@ use crate::{
     timestream::{self, Metered, Queries},
 };
 
-/// How long a day is still asked of Timestream at least, from when it is decided to.
+/// How long a day must still be complete in Timestream for it to be queried there.
 const MARGIN: Millis = Millis::from_secs(3_600);
 
-/// What answers, with its ports.
+/// Answers questions through its ports.
 #[derive(Debug)]
 pub struct Timestream<D, Q, A> {
-    /// Where the columns are known that there ever were.
+    /// The catalog with all columns that have ever existed.
     pub data_catalog: D,
     /// Timestream.
     pub queries: Q,
-    /// What answers questions about files.
+    /// Runs queries of files.
     pub athena: A,
-    /// The database, and the table in it.
+    /// The names of the database and of the table in it.
     pub table: (String, String),
-    /// The exported files as the data catalog knows them: its database, and its table.
+    /// The names of the database and of the table of exported files in the data catalog.
     pub exported: (String, String),
     /// The exported files, and how long a row stays in Timestream.
     pub files: Files,
@@ -80,7 +80,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Answers for Timestream<D, Q, A> {
 }
 
 impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
-    /// Begins to answer a question.
+    /// Starts answering a question.
     async fn begin(
         &self,
         question: Question,
@@ -122,12 +122,12 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         athena::begin(&self.athena, &sql, then, now, has_time).await
     }
 
-    /// Begin of the first day that Timestream has all of, and will for a while.
+    /// The start of the first day that Timestream has completely, and still will for a while.
     fn whole_since(&self, now: Timestamp) -> Timestamp {
         now.after(MARGIN).before(self.files.keep).day_begin().after(Millis::from_days(1))
     }
 
-    /// A question about a device.
+    /// The query for a question about a device.
     async fn device(
         &self,
         columns: &[TableColumn],
@@ -140,7 +140,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         Ok(sql::ask(&samples, &question::all_of(&wanted)))
     }
 
-    /// The samples of a window.
+    /// The samples of a time range.
     async fn samples(
         &self,
         columns: &[TableColumn],
@@ -154,7 +154,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         Ok(dialect::samples(&dialect::table(database, table), columns, &stored, &conditions))
     }
 
-    /// All rows of a short answer.
+    /// Reads all rows of a short answer.
     async fn all(&self, statement: &str, has_time: &impl Fn() -> bool) -> Result<Vec<Vec<Option<String>>>, QueryError> {
         let (mut rows, mut token) = (Vec::new(), None);
         loop {
@@ -167,7 +167,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         }
     }
 
-    /// A page of an answer, or the first. One without rows follows while Timestream computes.
+    /// Returns the first or a later page of an answer. Pages without rows come while Timestream is computing.
     async fn page(
         &self,
         sql: String,
@@ -176,7 +176,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         has_time: impl Fn() -> bool,
     ) -> Result<Answer, QueryError> {
         let mut pauses = Pauses::default();
-        // What has gone before may have taken long, and a page may too.
+        // The previous steps may have taken long, and so may a page.
         if token.is_none() && !has_time() {
             let left = Left::Timestream { sql, token, metered };
             return Ok(Answer { next: Some(left.to_text()), ..Answer::default() });
@@ -199,7 +199,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
             let typed = |row: Vec<Option<String>>| -> Vec<Value> {
                 columns.iter().zip(row).map(|(column, text)| value::value(column, text)).collect()
             };
-            // A page has a megabyte at most ("Query", Amazon Timestream API), which an answer has room for.
+            // A page has at most one megabyte ("Query", Amazon Timestream API), which fits into an answer.
             let rows: Vec<Vec<Value>> = page.rows.into_iter().map(typed).collect();
             let is_running = rows.is_empty() && page.next.is_some();
             let next = page.next.map(|token| Left::Timestream { sql, token: Some(token), metered: bytes }.to_text());
@@ -214,7 +214,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         }
     }
 
-    /// Asks, and waits while Timestream has no room and there is time.
+    /// Runs a query, and waits while Timestream has no capacity and there is time.
     async fn ask(&self, sql: &str, token: Option<&str>, has_time: &impl Fn() -> bool) -> Result<Metered, QueryError> {
         let mut pauses = Pauses::default();
         loop {
@@ -225,7 +225,7 @@ impl<D: DataCatalog, Q: Queries, A: Athena> Timestream<D, Q, A> {
         }
     }
 
-    /// The columns that there ever were.
+    /// All columns that have ever existed.
     async fn columns(&self) -> Result<Vec<TableColumn>, QueryError> {
         let (database, table) = &self.exported;
         let none = || fleetform_engine::drive::PortError(format!("there is no table `{table}` in `{database}`"));

@@ -1,5 +1,5 @@
-//! Questions in, answers out, over a Timestream, an Athena and a data catalog in memory. What their SQL means is tried
-//! elsewhere, by an engine that understands it.
+//! Questions and answers, over a Timestream, an Athena and a data catalog in memory. What their SQL means is tested
+//! elsewhere, with an engine that understands it.
 
 use std::{collections::VecDeque, sync::Mutex};
 
@@ -21,16 +21,16 @@ const NOW: Timestamp = Timestamp(1_769_855_400_000);
 const DAY: u64 = 86_400_000;
 const DEVICE: &str = "meter-1";
 
-/// Both services, and what they were asked.
+/// Both services, and the calls that they have received.
 #[derive(Debug, Default)]
 struct Services {
     in_timestream: Mutex<Vec<(String, Option<String>)>>,
     in_athena: Mutex<Vec<String>>,
-    /// What Timestream says before it answers.
+    /// The errors that Timestream returns before it answers.
     troubles: Mutex<VecDeque<AskError>>,
-    /// Pages of the answer about samples: how many rows each has.
+    /// The pages of the answer with samples: the number of rows of each.
     pages: Vec<usize>,
-    /// Columns that Timestream has besides those of every row.
+    /// The columns of Timestream in addition to those that every row has.
     stored: Vec<(&'static str, &'static str)>,
 }
 
@@ -89,7 +89,7 @@ impl Athena for &Services {
 
 type Answerer<'a> = Timestream<&'a Table, &'a Services, &'a Services>;
 
-/// An answerer of a platform that keeps samples for ninety days and whose readings are `flow` and `mode`.
+/// A handler for a platform that keeps samples for ninety days and whose readings are `flow` and `mode`.
 async fn answerer<'a>(services: &'a Services, catalog: &'a Table) -> Answerer<'a> {
     let [database, table, bucket, partition_by] = ["water_dev", "exported", "cold", "zone,day"].map(str::to_owned);
     let exported = Exported { database, table, bucket, partition_by, zones: vec!["a".into()], aggregates: None };
@@ -145,7 +145,7 @@ async fn what_timestream_has_is_asked_there_page_by_page() {
     let catalog = Table::default();
     let answers = all(&answerer(&services, &catalog).await, device(80.0)).await.expect("answers");
     let rows: Vec<usize> = answers.iter().map(|answer| answer.rows.len()).collect();
-    // What has no rows yet is waited for.
+    // A page without rows is waited for.
     assert_eq!(rows, [2, 1]);
     assert_eq!(answers[0].rows[0], [json!(DEVICE), json!("2026-01-31T10:00:00.25Z"), json!(1.5)]);
     let mut read = Read::default();
@@ -164,7 +164,7 @@ async fn older_samples_of_a_device_are_asked_of_files_and_no_moment_of_both() {
     let services = Services { stored: stored(), ..Services::default() };
     let catalog = Table::default();
     let answers = all(&answerer(&services, &catalog).await, device(120.0)).await.expect("answers");
-    // Ninety days before now are 2025-11-02T10:30:00Z: the first day of which nothing has left is the next one.
+    // Ninety days before now is 2025-11-02T10:30:00Z: the first day from which nothing has expired is the next one.
     let border = Timestamp::parse_rfc3339("2025-11-03T00:00:00Z").unwrap();
     let in_athena = services.in_athena.lock().unwrap().clone();
     assert_eq!(in_athena.len(), 1);

@@ -1,4 +1,4 @@
-//! Values of Athena's results, which are texts, as what they say.
+//! Converts the values of Athena's results, which are strings.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub(super) fn column(name: &str, athena: &str) -> Column {
     Column { name: name.to_owned(), column_type: column_type.to_owned() }
 }
 
-/// A value of a column. What cannot be read as what the column holds stays the text that it is.
+/// A value of a column. A value that does not match the column's type stays a string.
 pub(super) fn value(column: &Column, text: Option<String>) -> Value {
     let Some(text) = text else { return Value::Null };
     let read = match column.column_type.as_str() {
@@ -30,7 +30,7 @@ pub(super) fn value(column: &Column, text: Option<String>) -> Value {
     read.unwrap_or(Value::String(text))
 }
 
-/// A moment as RFC 3339 writes it: Athena writes `2026-01-31 10:30:00.250 UTC`, and without a zone where the type has none.
+/// A point in time in RFC 3339. Athena writes `2026-01-31 10:30:00.250 UTC`, without a zone for types that have none.
 fn moment(text: &str) -> Option<String> {
     let text = text.strip_suffix(" UTC").unwrap_or(text);
     let moment: jiff::Timestamp = format!("{}Z", text.replacen(' ', "T", 1)).parse().ok()?;

@@ -1,4 +1,4 @@
-//! A batch of the stream as rows, once it is known what its devices were.
+//! Converts a batch of the stream to rows, given the histories of its devices.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -18,47 +18,47 @@ use super::{
     row::{Source, Whole},
 };
 
-/// A batch with its records opened.
+/// A batch with its records parsed.
 #[derive(Debug)]
 pub struct Opened {
-    /// For each record that says anything: its place in the batch, its number, and what it says.
+    /// The records that matter: index in the batch, sequence number, and content.
     heard: Vec<(usize, SequenceNumber, Heard)>,
-    /// Records that evaluation sets aside, by their place, and why.
+    /// The records that evaluation quarantines: index and reason.
     unstored: Vec<(usize, Reason)>,
 }
 
-/// What a batch comes to.
+/// The result for a batch.
 #[derive(Debug, Default)]
 pub struct Stored {
-    /// Its rows, in the order of the records.
+    /// The rows, in the order of the records.
     pub rows: Vec<StoredRow>,
-    /// Devices of which more is known than before.
+    /// The devices whose history has grown.
     pub changed: BTreeSet<SmolStr>,
-    /// Records that no row was made of though they hold readings, by their place, and why.
+    /// The records with readings that no row was made of: index and reason.
     pub unstored: Vec<(usize, Reason)>,
 }
 
-/// A row on its way.
+/// A row to be stored.
 #[derive(Clone, Debug)]
 pub struct StoredRow {
-    /// Place of its record in the batch.
+    /// The index of its record in the batch.
     pub record: usize,
-    /// Number of that record.
+    /// The sequence number of that record.
     pub sequence: SequenceNumber,
-    /// Whose row it is.
+    /// The device's id.
     pub device: SmolStr,
     /// When it was sampled.
     pub sampled_at: Timestamp,
     /// When its message reached the platform.
     pub ingested_at: Timestamp,
-    /// What is handed over.
+    /// The bytes to hand over.
     pub json: Bytes,
-    /// All of it, where some cannot be handed over.
+    /// The complete row, if part of it cannot be handed over.
     pub whole: Option<Bytes>,
 }
 
 impl Opened {
-    /// Opens the records of a batch.
+    /// Parses the records of a batch.
     pub fn new(reader: &mut Reader, batch: &Batch<'_>) -> Self {
         let (mut heard, mut unstored) = (Vec::new(), Vec::new());
         for (place, record) in batch.records.iter().enumerate() {
@@ -71,7 +71,7 @@ impl Opened {
         Self { heard, unstored }
     }
 
-    /// The devices that its records are about.
+    /// The devices that the records concern.
     pub fn devices(&self) -> BTreeSet<SmolStr> {
         let devices = self.heard.iter().filter_map(|(_, _, heard)| match heard {
             Heard::Registration(registration, _) => Some(registration.id.as_str().into()),
@@ -81,8 +81,8 @@ impl Opened {
         devices.collect()
     }
 
-    /// The rows of the batch, on a stream of this generation. `known` is what its devices were, and learns what the batch
-    /// says of them. `encode` makes of a row what is handed over.
+    /// Makes the rows of the batch, for a stream of this generation. `known` holds the histories of its devices, and is
+    /// extended with what the batch adds. `encode` converts a row to the bytes to hand over.
     pub fn rows(
         self,
         reader: &mut Reader,

@@ -1,4 +1,4 @@
-//! What the chains of states know of devices.
+//! What shards' chains of states know of devices.
 
 use fleetform_engine::{
     drive::{self, PortError, RuleSets, Settings, StateLog},
@@ -7,14 +7,14 @@ use fleetform_engine::{
 
 use super::Chains;
 
-/// The chains of a stream's generation.
+/// The chains of one generation of the stream.
 #[derive(Debug)]
 pub struct StateChains<L, R> {
-    /// Where states are kept.
+    /// The storage of states.
     pub log: L,
-    /// Where rule sets are kept.
+    /// The storage of rule sets.
     pub rule_sets: R,
-    /// Which states.
+    /// Which chains to read.
     pub settings: Settings,
 }
 

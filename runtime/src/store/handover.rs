@@ -1,4 +1,4 @@
-//! Rows on their way to the tables: in calls as large as the services take, until all are taken.
+//! Sends rows to the tables, in calls as large as the services take, until all are accepted.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use fleetform_engine::drive::PortError;
 use super::{HotRows, Rows, batch::StoredRow, hot::Item};
 use crate::leftovers::{Left, pause, put_all};
 
-/// The most rows and bytes of one call ("PutRecordBatch", Amazon Data Firehose API).
+/// Maximum rows in one call ("PutRecordBatch", Amazon Data Firehose API).
 pub const ROWS_MAX: usize = 500;
-/// The most bytes of one call.
+/// Maximum bytes in one call.
 pub const ROWS_BYTES_MAX: usize = 4 << 20;
-/// The most items of one call ("BatchWriteItem", Amazon DynamoDB API).
+/// Maximum items in one call ("BatchWriteItem", Amazon DynamoDB API).
 pub const ITEMS_MAX: usize = 25;
 
-/// Hands rows over while there is time. [`Left::first`] is the place of a row.
+/// Hands over rows while there is time. [`Left::first`] is the index of a row.
 pub async fn rows(port: &impl Rows, rows: &[StoredRow], has_time: &impl Fn() -> bool) -> Result<(), Left> {
     let mut from = 0;
     while from < rows.len() {
@@ -31,19 +31,18 @@ pub async fn rows(port: &impl Rows, rows: &[StoredRow], has_time: &impl Fn() -> 
     Ok(())
 }
 
-/// How many rows one call takes.
+/// The number of rows that fit into one call.
 fn fitting(rows: &[StoredRow]) -> usize {
     let mut bytes = 0;
     let fits = |row: &&StoredRow| {
         bytes += row.json.len();
         bytes <= ROWS_BYTES_MAX
     };
-    // A row is smaller than a message, which is smaller than a call.
+    // A single row always fits: it is smaller than a message, which is smaller than a call.
     rows.iter().take(ROWS_MAX).take_while(fits).count().max(1)
 }
 
-/// Hands items over while there is time. [`Left::first`] is the place of a row: of the first that lies in an item that was
-/// left.
+/// Hands over items while there is time. [`Left::first`] is the index of the first row in an item that was left.
 pub async fn items(port: &impl HotRows, mut items: Vec<Item>, has_time: &impl Fn() -> bool) -> Result<(), Left> {
     items.sort_by_key(|item| item.first);
     let items: Vec<Arc<Item>> = items.into_iter().map(Arc::new).collect();
@@ -58,7 +57,7 @@ pub async fn items(port: &impl HotRows, mut items: Vec<Item>, has_time: &impl Fn
     Ok(())
 }
 
-/// Waits before the next call, if there is time for one.
+/// Waits before the next call; returns `false` if there is no time for one.
 pub(super) async fn wait(fruitless: u32, has_time: &impl Fn() -> bool) -> bool {
     has_time() && pause(fruitless).await
 }

@@ -1,4 +1,4 @@
-//! What a device was from which record of the stream on. A row says what its device was when the message came, also when
+//! A device's type and zone, from which record of the stream on. A row has those from when the message came, even if
 //! the message is stored again after the device has moved.
 
 use fleetform_engine::{
@@ -10,33 +10,33 @@ use fleetform_engine::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Registrations that are kept of a device. A batch is stored again within days, and devices move rarely.
+/// Maximum registrations kept for a device. A batch is stored again within days, and devices rarely move.
 const KEPT_MAX: usize = 16;
 
-/// A place in all streams that the platform has had: by the stream's generation, then the record's number.
+/// A position in all streams that the platform has had: the stream's generation, then the record's sequence number.
 ///
-/// The record of a device and its messages come in one order, since they share a partition key.
+/// A device's registrations and messages are in one order, since they share a partition key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// The stream's generation.
     pub generation: u32,
-    /// The record's number.
+    /// The record's sequence number.
     pub sequence: SequenceNumber,
 }
 
-/// What a device is from a record on.
+/// What a device is from one record on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registered {
-    /// The record; none where it was so before anything was stored.
+    /// The record; `None` if this was known before anything was stored.
     pub from: Option<Place>,
-    /// When that reached the platform.
+    /// When the record reached the platform.
     pub at: Timestamp,
-    /// One that is not above the one before says nothing.
+    /// The revision. A registration whose revision is not greater than the previous one is ignored.
     pub revision: u64,
-    /// Its type.
+    /// The id of the device type.
     #[serde(rename = "type")]
     pub device_type: DeviceTypeId,
-    /// Its zone.
+    /// The zone's id.
     pub zone: ZoneId,
     /// Whether it is out of service.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -44,12 +44,12 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// By a record of the stream and its time.
+    /// A registration from a record of the stream, with the record's time.
     pub fn by_record(registration: &Registration, place: Place, at: Timestamp) -> Self {
         Self { from: Some(place), at, ..Self::before(registration) }
     }
 
-    /// By what was known before anything was stored.
+    /// A registration that was known before anything was stored.
     pub fn before(registration: &Registration) -> Self {
         Self {
             from: None,
@@ -62,31 +62,31 @@ impl Registered {
     }
 }
 
-/// What a device was. What was known before anything was stored comes first, and is a guess: it is what the device was
-/// when its states were asked, and records that lie before in the stream may say otherwise. So every record counts for
-/// itself, and the guess where there is none.
+/// The history of a device. What was known before anything was stored comes first, and is a guess: it is the device's
+/// state at the time when the shard's chain was read, and earlier records of the stream may contradict it. So every
+/// record takes precedence, and the guess applies where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct History(Vec<Registered>);
 
 impl History {
-    /// A history that begins so.
+    /// A history that starts with this registration.
     pub fn beginning(registered: Registered) -> Self {
         Self(vec![registered])
     }
 
-    /// The newest revision that a record has said; zero where none has.
+    /// The newest revision from a record; zero if there is none.
     pub fn revision(&self) -> u64 {
         self.by_records().last().map_or(0, |last| last.revision)
     }
 
-    /// By rising place and revision.
+    /// The registrations from records, in order of position and revision.
     fn by_records(&self) -> &[Registered] {
         let guesses = self.0.iter().take_while(|registered| registered.from.is_none()).count();
         &self.0[guesses..]
     }
 
-    /// Adds what a record says. `false` if that was known, or is older than what a record has said.
+    /// Adds a registration from a record. Returns `false` if it is known, or older than one that is.
     pub fn add(&mut self, registered: Registered) -> bool {
         if registered.revision <= self.revision() {
             return false;
@@ -102,12 +102,12 @@ impl History {
     /// What the device was when a record came.
     ///
     /// # Errors
-    /// If it was nothing then: never registered, or out of service.
+    /// If it was not registered then, or out of service.
     pub fn at(&self, place: &Place) -> Result<&Registered, Reason> {
         self.newest(|registered| registered.from.is_some_and(|from| from <= *place))
     }
 
-    /// What the device was at a time, for a message that comes once more: its place in the stream is another one.
+    /// What the device was at a point in time, for a message that comes again: its position in the stream has changed.
     ///
     /// # Errors
     /// As [`at`](Self::at).
@@ -119,7 +119,7 @@ impl History {
         if let Some(registered) = self.by_records().iter().rev().find(|registered| is_before(registered)) {
             return if registered.retired { Err(Reason::RetiredDevice) } else { Ok(registered) };
         }
-        // Whether it was in service then is not known: it was when it sent this.
+        // It is not known whether it was in service then, but it was when it sent this message.
         self.0.first().filter(|registered| registered.from.is_none()).ok_or(Reason::UnknownDevice)
     }
 }
@@ -151,9 +151,9 @@ mod tests {
         assert_eq!(zone_at(&history, place(1, "100")), Ok("zone-a".to_owned()));
         assert_eq!(zone_at(&history, place(1, "999")), Ok("zone-a".to_owned()));
         assert_eq!(zone_at(&history, place(1, "1001")), Ok("zone-b".to_owned()));
-        // Another stream counts from the beginning, and comes later all the same.
+        // Another stream starts numbering from the beginning, and still comes later.
         assert_eq!(zone_at(&history, place(2, "1")), Ok("zone-b".to_owned()));
-        // A message that comes once more goes by its first time.
+        // A message that comes again counts by its original time.
         let zone_then = |time| history.at_time(Timestamp(time)).map(|registered| registered.zone.to_string());
         assert_eq!(zone_then(999), Ok("zone-a".to_owned()));
         assert_eq!(zone_then(1_000), Ok("zone-b".to_owned()));
@@ -164,7 +164,7 @@ mod tests {
     fn what_states_know_counts_where_no_record_says_anything() {
         let mut history = History::beginning(registered(None, 7, "zone-c"));
         assert_eq!((history.revision(), zone_at(&history, place(1, "1"))), (0, Ok("zone-c".to_owned())));
-        // The stream still holds the records that made it what it is.
+        // The stream still holds the records that led to this state.
         assert!(history.add(registered(Some(place(1, "100")), 6, "zone-a")));
         assert!(history.add(registered(Some(place(1, "200")), 7, "zone-c")));
         assert!(!history.add(registered(Some(place(1, "300")), 7, "zone-b")));
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_device_out_of_service_sends_nothing_that_is_stored() {
         let retired = |from| Registered { retired: true, ..registered(from, 2, "zone-a") };
-        // It was in service when it sent what lies before the record of its end.
+        // It was in service when it sent the messages before the record that retired it.
         let mut history = History::beginning(retired(None));
         history.add(retired(Some(place(1, "10"))));
         assert_eq!(zone_at(&history, place(1, "9")), Ok("zone-a".to_owned()));

@@ -1,8 +1,8 @@
-//! Rows as items of the hot table: all rows of a device and hour that one batch holds are one item, so that a device that
-//! reports every few seconds costs one write a batch.
+//! Rows as items of the hot table. All rows of a device and hour in one batch form one item, so that a device that
+//! reports every few seconds costs one write per batch.
 //!
-//! An item's key is made of its first row, so that a batch that is stored again overwrites what it stored before. Where
-//! it is cut otherwise then, rows are there twice, and readers take each once, as they do of the other tables.
+//! An item's key is made from its first row, so storing a batch again overwrites the same items. If the batch is cut
+//! differently then, there are duplicate rows, which readers remove as they do in the other tables.
 
 use std::collections::BTreeMap;
 
@@ -11,56 +11,56 @@ use fleetform_engine::{
     units::{Millis, Timestamp},
 };
 
-/// The most bytes of rows in an item: DynamoDB takes items of 400 KB, names and keys included ("Quotas in Amazon
+/// Maximum bytes of rows in an item: DynamoDB allows items of 400 KB, including names and keys ("Quotas in Amazon
 /// DynamoDB", Amazon DynamoDB developer guide).
 const ROWS_BYTES_MAX: usize = 350_000;
 const HOUR_MS: i64 = 3_600_000;
-/// Seconds that an item is kept for longer: who asks for a day of samples may be asking still when the first of them is a
-/// day old.
+/// Extra seconds for which an item is kept: a query for a day of samples may still be reading when the first of them is
+/// a day old.
 const SPARE_S: i64 = 3_600;
 
 /// An item of the hot table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
-    /// Whose rows they are.
+    /// The device's id.
     pub device: String,
     /// The first row's time and record: its sort key.
     pub sample: String,
-    /// The rows, as a JSON array by rising time.
+    /// The rows, as a JSON array in order of time.
     pub rows: String,
-    /// When DynamoDB may delete it, in whole seconds: after the last of its rows has been kept for as long as the
-    /// platform says.
+    /// When DynamoDB may delete it, in seconds since 1970: after the last of its rows has been kept for the configured
+    /// time.
     pub expires_at: i64,
-    /// The row of the batch that it begins with.
+    /// The index in the batch of its first row.
     pub first: usize,
 }
 
-/// Rows of a batch on their way into items.
+/// Collects rows of a batch into items.
 #[derive(Debug)]
 pub struct Items {
     retention: Millis,
     now: Timestamp,
-    /// By device and hour.
+    /// The rows by device and hour.
     rows: BTreeMap<(String, i64), Vec<Row>>,
 }
 
-/// A row on its way into an item.
+/// A row to be put into an item.
 #[derive(Debug)]
 struct Row {
     sampled_at: Timestamp,
     sequence: SequenceNumber,
-    /// Its place in the batch.
+    /// The row's index in the batch.
     place: usize,
     json: Vec<u8>,
 }
 
 impl Items {
-    /// No rows yet. What is older than `retention` at `now` is taken by none.
+    /// Starts without rows. Rows older than `retention` at `now` are ignored.
     pub fn new(retention: Millis, now: Timestamp) -> Self {
         Self { retention, now, rows: BTreeMap::new() }
     }
 
-    /// Adds the row at a place of the batch.
+    /// Adds the row at this index in the batch.
     pub fn add(&mut self, device: &str, sampled_at: Timestamp, sequence: SequenceNumber, place: usize, json: &[u8]) {
         if self.now.since(sampled_at) < self.retention {
             let hour = sampled_at.0.div_euclid(HOUR_MS);
@@ -69,7 +69,7 @@ impl Items {
         }
     }
 
-    /// The items.
+    /// Builds the items.
     pub fn finish(self) -> Vec<Item> {
         let mut items = Vec::new();
         for ((device, _), mut rows) in self.rows {
@@ -97,7 +97,7 @@ impl Items {
     }
 }
 
-/// A sort key: text order is the order of times, which no row has before 1970.
+/// A sort key. Its string order is the order of time, and no row is from before 1970.
 fn key(at: Timestamp, sequence: &SequenceNumber) -> String {
     format!("{:015}#{sequence}", at.0.max(0))
 }

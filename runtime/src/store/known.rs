@@ -1,5 +1,5 @@
-//! What an environment knows of the devices of its shards. It is loaded once, and again when another environment has
-//! changed it: of every batch the shard's version is asked, and nothing else while all is as it was.
+//! What an environment knows of its shards' devices. It is loaded once, and again when another environment has changed
+//! it. For each batch, only the shard's version is read while nothing has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,10 +11,10 @@ use super::{
     history::{History, Registered},
 };
 
-/// Devices that an environment remembers before it forgets them all: with what they were they take some forty megabytes.
+/// Maximum devices held in memory before all are dropped. With their histories, they take about forty megabytes.
 const DEVICES_MAX: usize = 100_000;
 
-/// Everything that is known, by shard.
+/// Everything that is known, by shard id.
 #[derive(Debug, Default)]
 pub struct Known(BTreeMap<String, Shard>);
 
@@ -26,8 +26,8 @@ struct Shard {
 }
 
 impl Known {
-    /// What these devices of a shard were. The shard's chain of states is asked once, which knows devices from before there
-    /// was anything that stores.
+    /// The histories of these devices of a shard. The shard's chain of states is read once, since it knows devices from
+    /// before anything was stored.
     pub async fn of<'k>(
         &'k mut self,
         registry: &impl Registry,
@@ -38,7 +38,7 @@ impl Known {
         let mut part = registry.part(shard).await?;
         if !part.begun {
             let registered = chains.registered(shard).await?;
-            // A chain that has not begun knows of no device, and may do so later.
+            // A chain that has not started knows no device yet.
             if !registered.is_empty() {
                 tracing::info!(shard, devices = registered.len(), "what the shard's states know of devices");
                 let named = registered
@@ -63,7 +63,7 @@ impl Known {
         Ok(&mut known.devices)
     }
 
-    /// Keeps what a shard's batch has changed of these devices, before anything of the batch is handed over.
+    /// Saves what a shard's batch has changed of these devices, before anything of the batch is handed over.
     pub async fn save(
         &mut self,
         registry: &impl Registry,
@@ -73,7 +73,7 @@ impl Known {
         if changed.is_empty() {
             return Ok(());
         }
-        // If this breaks off, what is known here may be more than what is kept.
+        // The entry is removed first: after a failure, memory could hold more than what was saved.
         let Some(mut known) = self.0.remove(shard) else { return Ok(()) };
         let history = |device: &SmolStr| Some((device.clone(), known.devices.get(device)?.clone()));
         registry.save(&changed.iter().filter_map(history).collect::<Vec<_>>()).await?;

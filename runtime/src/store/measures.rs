@@ -1,4 +1,4 @@
-//! A row as a record of Timestream, with several measures: JSON as `WriteRecords` takes it.
+//! A row as a multi-measure record of Timestream, in the JSON of `WriteRecords`.
 
 use std::fmt::Write as _;
 
@@ -11,15 +11,15 @@ use serde::Serialize;
 
 use super::{Encoded, row::Whole};
 
-/// The most bytes of a text ("MeasureValue", Amazon Timestream developer guide), which has one at least.
+/// Maximum bytes of a string ("MeasureValue", Amazon Timestream developer guide); the minimum is one.
 pub const TEXT_BYTES_MAX: usize = 2_048;
 
-/// What stands behind the name of a record, which is who, what and where, which measures, and when. No text in it has a
-/// quote that is not escaped.
+/// What follows the name of a record. The name consists of the dimensions, the measure name, and the time. No string in
+/// it has an unescaped quote.
 const AFTER_NAME: &[u8] = br#","Version":"#;
 
-/// Different names of measures, at most. A table has 8,192 ("Quotas", Amazon Timestream developer guide), and devices may
-/// send any of their readings without the others.
+/// Maximum distinct measure names. A table allows 8,192 ("Quotas", Amazon Timestream developer guide), and devices may
+/// send any subset of their readings.
 const MEASURE_NAMES: u32 = 4_096;
 
 #[derive(Serialize)]
@@ -48,7 +48,8 @@ struct Measure<'a> {
     r#type: &'static str,
 }
 
-/// A row as a record. Where a text is longer than a measure may be, the record is without it, and the whole is told too.
+/// Encodes a row as a record. If a string is longer than a measure may be, the record omits it, and the complete row is
+/// returned as well.
 pub fn encode(row: &Whole<'_>) -> Encoded {
     let source = &row.source;
     let text = |name, value: &str| Measure { name, value: value.to_owned(), r#type: "VARCHAR" };
@@ -62,7 +63,7 @@ pub fn encode(row: &Whole<'_>) -> Encoded {
         let Some(column) = row.columns.get(usize::from(*index)) else { continue };
         let name = column.name.as_str();
         measures.push(match (cell, column.column_type) {
-            // Values of a reading reach ±1e15, which both kinds of number hold to the last digit.
+            // Readings are within ±1e15, which both number types represent exactly.
             (Cell::Number(number), ColumnType::Int) => {
                 Measure { name, value: (*number as i64).to_string(), r#type: "BIGINT" }
             }
@@ -98,13 +99,13 @@ fn write(row: &Whole<'_>, measures: &[Measure<'_>]) -> Bytes {
     serde_json::to_vec(&record).expect("keys are texts").into()
 }
 
-/// A number that stands for the names of measures: that of FNV-1a, which is the same for ever.
+/// A number that stands for a set of measures: FNV-1a, which is stable forever.
 fn hash(measures: &[Measure<'_>]) -> u32 {
     let bytes = measures.iter().flat_map(|measure| measure.name.bytes().chain([0]));
     bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The part of a record that names it: of two that are the same there, one takes the other's place.
+/// The part of a record that identifies it: of two records with the same name, one replaces the other.
 pub fn name(record: &[u8]) -> &[u8] {
     memchr::memmem::find(record, AFTER_NAME).map_or(record, |end| &record[..end])
 }

@@ -1,4 +1,4 @@
-//! The ports in memory, counting calls, with faults on demand.
+//! The ports in memory, with call counts, and with faults on demand.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -31,15 +31,15 @@ pub(crate) const RULES: &[u8] = include_bytes!("../../../engine/tests/fixtures/r
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is refused, and nothing of it done.
+    /// The call is refused, and has no effect.
     Refused,
-    /// It is done, and its answer lost.
+    /// The call takes effect, and its answer is lost.
     Unanswered,
-    /// Every second part of it is done.
+    /// Every second part of the call takes effect.
     Half,
 }
 
-/// Everything that is stored, shared by whoever clones it.
+/// Everything that is stored, shared between clones.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World(Arc<Inner>);
 
@@ -54,29 +54,29 @@ struct Inner {
     items: Mutex<BTreeMap<(String, String), Item>>,
     calls: AtomicUsize,
     counts: Mutex<BTreeMap<&'static str, usize>>,
-    /// From which call on, how many calls, and what happens to them.
+    /// The first failing call, the number of failing calls, and the fault.
     faults: Mutex<Option<(usize, usize, Fault)>>,
     /// An operation that is refused, and how often.
     refused: Mutex<Option<(&'static str, usize)>>,
 }
 
 impl World {
-    /// Lets calls fail.
+    /// Makes calls fail.
     pub(crate) fn fail(&self, from: usize, calls: usize, fault: Fault) {
         *self.0.faults.lock().unwrap() = Some((from, calls, fault));
     }
 
-    /// Lets an operation be refused so many times.
+    /// Makes an operation fail this many times.
     pub(crate) fn refuse(&self, operation: &'static str, times: usize) {
         *self.0.refused.lock().unwrap() = Some((operation, times));
     }
 
-    /// What a shard's chain knows.
+    /// Sets what a shard's chain knows.
     pub(crate) fn chain(&self, devices: Vec<Registration>) {
         *self.0.chain.lock().unwrap() = devices;
     }
 
-    /// Every row that was ever taken, with the doubles.
+    /// All rows that were ever accepted, including duplicates.
     pub(crate) fn rows(&self) -> Vec<Value> {
         self.0.rows.lock().unwrap().clone()
     }
@@ -86,32 +86,32 @@ impl World {
         self.0.table.lock().unwrap()
     }
 
-    /// What was set aside, by its key.
+    /// The objects that were set aside, by key.
     pub(crate) fn aside(&self) -> BTreeMap<String, Vec<u8>> {
         self.0.aside.lock().unwrap().clone()
     }
 
-    /// Takes every row that was taken since the last time.
+    /// Removes and returns the rows that were accepted since the last time.
     pub(crate) fn take_rows(&self) -> Vec<Value> {
         std::mem::take(&mut *self.0.rows.lock().unwrap())
     }
 
-    /// Every item.
+    /// All items.
     pub(crate) fn items(&self) -> Vec<Item> {
         self.0.items.lock().unwrap().values().cloned().collect()
     }
 
-    /// How many calls of each operation there were.
+    /// The number of calls of each operation.
     pub(crate) fn counts(&self) -> BTreeMap<&'static str, usize> {
         self.0.counts.lock().unwrap().clone()
     }
 
-    /// How many calls there were.
+    /// The total number of calls.
     pub(crate) fn calls(&self) -> usize {
         self.0.calls.load(Ordering::Relaxed)
     }
 
-    /// Counts a call and says what happens to it.
+    /// Counts a call, and returns its fault.
     fn call(&self, operation: &'static str) -> Option<Fault> {
         let number = self.0.calls.fetch_add(1, Ordering::Relaxed);
         *self.0.counts.lock().unwrap().entry(operation).or_default() += 1;
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// A call that takes some of several things.
+    /// A call that accepts some of several items.
     fn some<T>(
         &self,
         operation: &'static str,

@@ -1,6 +1,7 @@
-//! What is stored of a batch: which device was what at which record, and rows as the tables take them.
+//! What is stored of a batch: which device had which type and zone at which record, and rows in the form that the
+//! tables take.
 //!
-//! Ports stand between it and the services; it refuses to know those, and what is evaluated.
+//! Ports separate it from the services. It does not know the services, or what is evaluated.
 
 pub mod batch;
 pub mod chains;
@@ -29,50 +30,50 @@ use row::Whole;
 
 use crate::leftovers::Left;
 
-/// What devices were, and how far each shard's part of that has changed.
+/// The devices' histories, and a version for each shard's part of them.
 pub trait Registry: Sync {
-    /// How a shard's part stands.
+    /// The state of a shard's part.
     fn part(&self, shard: &str) -> impl Future<Output = Result<Part, PortError>> + Send;
 
-    /// What these devices were. One that is not known has no entry.
+    /// Loads these devices' histories. An unknown device has no entry.
     fn load(&self, devices: &[SmolStr]) -> impl Future<Output = Result<Vec<(SmolStr, History)>, PortError>> + Send;
 
-    /// Keeps what devices were before anything was stored, unless anything is known of one. Doing it twice changes nothing.
+    /// Saves the histories from before anything was stored, except for devices that already have one. Idempotent.
     fn begin(&self, devices: &[(SmolStr, History)]) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Keeps what devices were, unless as much is known of one by now. Doing it twice changes nothing.
+    /// Saves histories, except for devices whose saved history is at least as recent. Idempotent.
     fn save(&self, devices: &[(SmolStr, History)]) -> impl Future<Output = Result<(), PortError>> + Send;
 
-    /// Counts a change of a shard's part, and gives its version from here on. Whoever has an older one loads again.
-    /// `begun` says that its states have been asked, if they had not been before.
+    /// Counts a change of a shard's part and returns its version from here on; a reader with an older version loads
+    /// again. `begun` marks the shard's states as having been read, if they were not already.
     fn change(&self, shard: &str, begun: bool) -> impl Future<Output = Result<u64, PortError>> + Send;
 }
 
-/// How a shard's part of what devices were stands.
+/// The state of a shard's part of the devices' histories.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// How often it has changed.
+    /// The number of changes so far.
     pub version: u64,
-    /// Whether what states know of the shard's devices is in it.
+    /// Whether it includes what the shard's states know of its devices.
     pub begun: bool,
 }
 
-/// What a shard's chain of states knows of its devices: more than the stream where they were registered before anything
-/// was stored.
+/// What a shard's chain of states knows of its devices. It knows more than the stream if devices were registered before
+/// anything was stored.
 pub trait Chains: Sync {
-    /// The shard's devices; none while the chain knows of none.
+    /// The shard's devices; empty while the chain knows of none.
     ///
     /// # Errors
-    /// If a part of the chain cannot be read: what it does not say would be lost for good.
+    /// If a part of the chain cannot be read: whatever it holds would be lost for good.
     fn registered(&self, shard: &str) -> impl Future<Output = Result<Vec<Registration>, PortError>> + Send;
 }
 
-/// Where rows go to stay, in whatever calls.
+/// The permanent store for rows, whatever calls it takes.
 pub trait Keeping: Sync {
-    /// A row as it goes there.
+    /// Encodes a row for this store.
     fn encode(&self, row: &Whole<'_>) -> Encoded;
 
-    /// Hands the rows of a shard over while there is time. [`Left::first`] is the place of a row.
+    /// Hands over a shard's rows while there is time. [`Left::first`] is the index of a row.
     fn hand_over(
         &self,
         shard: &str,
@@ -81,28 +82,28 @@ pub trait Keeping: Sync {
     ) -> impl Future<Output = Handed> + Send;
 }
 
-/// A row as it goes to where it stays.
+/// A row encoded for its permanent store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// What is handed over.
+    /// The bytes to hand over.
     pub bytes: Bytes,
-    /// All of it, where some cannot be handed over.
+    /// The complete row, if part of it cannot be handed over.
     pub whole: Option<Bytes>,
 }
 
 impl Encoded {
-    /// As JSON by column, which holds all of it.
+    /// Encodes a row as JSON by column, which is complete.
     pub fn json(row: &Whole<'_>) -> Self {
         Self { bytes: row.to_json().into(), whole: None }
     }
 }
 
-/// What became of rows.
+/// The result of handing rows over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Handed {
-    /// The first that was left, if any was.
+    /// The first row that was left, if any.
     pub left: Option<Left>,
-    /// How many will never be taken, and lie where those lie.
+    /// The number of rows that the store will never take, and that have been set aside.
     pub refused: usize,
 }
 
@@ -118,13 +119,14 @@ impl<R: Rows> Keeping for R {
 
 /// A table that rows are appended to.
 pub trait Rows: Sync {
-    /// One call, of [`handover::ROWS_MAX`] rows and [`handover::ROWS_BYTES_MAX`] bytes at most: for each row why it was
-    /// not taken.
+    /// Makes one call, with at most [`handover::ROWS_MAX`] rows and [`handover::ROWS_BYTES_MAX`] bytes. Returns for
+    /// each row the reason why it was rejected, if it was.
     fn put(&self, rows: Vec<Bytes>) -> impl Future<Output = Result<Vec<Option<String>>, PortError>> + Send;
 }
 
-/// Where the newest rows are found fast.
+/// A store for fast access to the newest rows.
 pub trait HotRows: Sync {
-    /// One call, of [`handover::ITEMS_MAX`] items at most: for each item why it was not taken.
+    /// Makes one call, with at most [`handover::ITEMS_MAX`] items. Returns for each item the reason why it was
+    /// rejected, if it was.
     fn put(&self, items: Vec<Arc<Item>>) -> impl Future<Output = Result<Vec<Option<String>>, PortError>> + Send;
 }

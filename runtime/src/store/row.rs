@@ -1,5 +1,5 @@
-//! A row as JSON, one object by column. Times are whole microseconds, as Firehose takes them ("Understand supported data
-//! types", Amazon Data Firehose developer guide).
+//! A row as JSON, one object by column. Times are in whole microseconds, as Firehose requires ("Understand supported
+//! data types", Amazon Data Firehose developer guide).
 
 use fleetform_engine::{
     position::SequenceNumber,
@@ -16,25 +16,25 @@ use super::history::Registered;
 /// Milliseconds to microseconds.
 const MICROS: i64 = 1_000;
 
-/// What the rows of one message have in common.
+/// What all rows of one message have in common.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Who sent it.
+    /// The id of the device that sent it.
     pub device: &'a str,
-    /// What the device was then.
+    /// What the device was at that time.
     pub registered: &'a Registered,
     /// When it reached the platform.
     pub ingested_at: Timestamp,
-    /// The record that it came in.
+    /// The sequence number of its record.
     pub sequence: SequenceNumber,
 }
 
-/// A row with all that its columns say.
+/// A row with the values of all its columns.
 #[derive(Clone, Copy, Debug)]
 pub struct Whole<'a> {
-    /// What it shares with its message.
+    /// What it shares with the other rows of its message.
     pub source: Source<'a>,
-    /// What is its own.
+    /// The row's own values.
     pub row: &'a Row,
     /// The table's columns.
     pub columns: &'a [Column],
@@ -64,7 +64,7 @@ impl Serialize for Whole<'_> {
         for (index, cell) in &row.cells {
             let Some(column) = columns.get(usize::from(*index)) else { continue };
             match (cell, column.column_type) {
-                // Values of a reading reach ±1e15, which both kinds of number hold to the last digit.
+                // Readings are within ±1e15, which both number types represent exactly.
                 (Cell::Number(number), ColumnType::Int) => map.serialize_entry(&column.name, &(*number as i64))?,
                 (Cell::Number(number), _) => map.serialize_entry(&column.name, number)?,
                 (Cell::Bool(truth), _) => map.serialize_entry(&column.name, truth)?,

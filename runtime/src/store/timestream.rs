@@ -1,7 +1,7 @@
-//! Rows on their way into Timestream. What it refuses is set aside with its reason, and everything else of a call is taken.
+//! Writes rows to Timestream. Refused rows are set aside with their reasons, and all others of a call are accepted.
 //!
-//! A record has the time at which its message came as its version, so that one that is written again changes nothing, and
-//! one that corrects another takes its place, in whatever order they come.
+//! A record's version is the time at which its message came. So writing a record again changes nothing, and a
+//! correction replaces an earlier record, in whatever order they are written.
 
 use std::collections::HashMap;
 
@@ -20,54 +20,54 @@ use super::{
 };
 use crate::leftovers::{FRUITLESS_MAX, Left};
 
-/// The most records of one call ("WriteRecords", Amazon Timestream developer guide).
+/// Maximum records in one call ("WriteRecords", Amazon Timestream developer guide).
 pub const RECORDS_MAX: usize = 100;
-/// The most bytes of one call: what goes over within the time that a call has.
+/// Maximum bytes in one call, which can be sent within its timeout.
 pub const CALL_BYTES_MAX: usize = 1 << 20;
 
 /// A table of Timestream.
 pub trait Records: Sync {
-    /// One call, of [`RECORDS_MAX`] records at most.
+    /// Makes one call, with at most [`RECORDS_MAX`] records.
     ///
     /// # Errors
-    /// If the table takes none, and will take none until somebody has looked.
+    /// If the table accepts none, and will not until someone has intervened.
     fn write(&self, records: &[Bytes]) -> impl Future<Output = Result<Written, PortError>> + Send;
 }
 
-/// What became of the records of a call.
+/// The result for the records of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// All were taken but these.
+    /// All were accepted except for these.
     Taken(Vec<Refused>),
-    /// None was taken, or nobody knows, and why: they may be written again.
+    /// None was accepted, or it is not known which; the reason. They may be written again.
     Later(String),
-    /// None was taken, since one at least is not as the service would have it.
+    /// None was accepted, since at least one is invalid.
     Invalid(String),
 }
 
-/// A record that was not taken.
+/// A record that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Its place in the call.
+    /// The record's index in the call.
     pub index: usize,
-    /// Why, in the service's words.
+    /// The service's reason.
     pub reason: String,
-    /// The version of the record that is in its place.
+    /// The version of the record that is stored instead.
     pub existing_version: Option<i64>,
 }
 
-/// Where lies what was refused.
+/// The storage for refused rows.
 pub trait Aside: Sync {
-    /// Keeps lines of JSON. The same key has the same lines.
+    /// Stores lines of JSON. The same key always has the same lines.
     fn keep(&self, key: &str, lines: Vec<u8>) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// A table of Timestream, and where lies what it refuses.
+/// A table of Timestream, with storage for the rows that it refuses.
 #[derive(Debug)]
 pub struct TimestreamRows<R, A> {
-    /// The table.
+    /// The table that records go to.
     pub records: R,
-    /// The place for what it refuses.
+    /// The storage for refused rows.
     pub aside: A,
 }
 
@@ -111,8 +111,8 @@ impl<R: Records + Send, A: Aside + Send> Keeping for TimestreamRows<R, A> {
 }
 
 impl<R: Records, A: Aside> TimestreamRows<R, A> {
-    /// Writes the rows at some places until all are taken or refused. A record for which the service refuses its whole call
-    /// is found by halves.
+    /// Writes the rows at these indices until each is accepted or refused. If the service refuses a whole call because
+    /// of one record, that record is found by bisection.
     async fn put(
         &self,
         rows: &[StoredRow],
@@ -150,7 +150,7 @@ impl<R: Records, A: Aside> TimestreamRows<R, A> {
                     if let [place] = part {
                         invalid += 1;
                         if invalid == call.len() && call.len() > 1 {
-                            // It is not the records that are wrong.
+                            // All of them fail, so the records are not the cause.
                             return Err(PortError(reason));
                         }
                         refused.push((*place, Refused { index: 0, reason, existing_version: None }));
@@ -181,8 +181,8 @@ impl<R: Records, A: Aside> TimestreamRows<R, A> {
     }
 }
 
-/// The places of the rows that count: of rows of one name the one whose message came last, and the last of those. The same
-/// name has the same measures, so nothing of the others is missed.
+/// The indices of the rows to write: of rows with the same name, the one whose message came last, and the last of
+/// those. The same name implies the same measures, so the others add nothing.
 fn newest(rows: &[StoredRow]) -> Vec<usize> {
     let mut newest: HashMap<&[u8], usize> = HashMap::with_capacity(rows.len());
     for (place, row) in rows.iter().enumerate() {
@@ -196,7 +196,7 @@ fn newest(rows: &[StoredRow]) -> Vec<usize> {
     places
 }
 
-/// How many of the rows at these places one call takes.
+/// The number of rows at these indices that fit into one call.
 fn fitting(rows: &[StoredRow], places: &[usize]) -> usize {
     let mut bytes = 0;
     let fits = |place: &&usize| {
@@ -206,7 +206,8 @@ fn fitting(rows: &[StoredRow], places: &[usize]) -> usize {
     places.iter().take(RECORDS_MAX).take_while(fits).count().max(1)
 }
 
-/// What is set aside of a call. A row in whose place there is as new a one is not: that one counts.
+/// The rows of a call to be set aside. A row whose place is taken by one at least as new is left out, since that one is
+/// used.
 fn unwanted<'a>(rows: &'a [StoredRow], call: &[usize], refused: Vec<(usize, Refused)>) -> Vec<Unwanted<'a>> {
     let mut unwanted: Vec<(usize, Unwanted<'_>)> = Vec::new();
     for (place, Refused { reason, existing_version, .. }) in refused {
@@ -221,7 +222,7 @@ fn unwanted<'a>(rows: &'a [StoredRow], call: &[usize], refused: Vec<(usize, Refu
             unwanted.push((*place, Unwanted { record: whole, reason }));
         }
     }
-    // In the order of the stream, so that what is done again has the same lines.
+    // In stream order, so that a repeated call has the same lines.
     unwanted.sort_by_key(|(place, _)| *place);
     unwanted.into_iter().map(|(_, unwanted)| unwanted).collect()
 }

@@ -1,5 +1,5 @@
-//! A table of Timestream in memory, with what the service refuses ("WriteRecords", "Record" and "MeasureValue", Amazon
-//! Timestream developer guide).
+//! A table of Timestream in memory, which rejects what the service rejects ("WriteRecords", "Record" and
+//! "MeasureValue", Amazon Timestream developer guide).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use super::timestream::{Refused, Written};
 
-/// Records by their name, with their version and their measures.
+/// The records by name, with version and measures.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     records: BTreeMap<String, (i64, BTreeMap<String, String>)>,
-    /// What each measure holds.
+    /// The type of each measure.
     types: BTreeMap<String, String>,
-    /// Records of earlier times are too old, in milliseconds.
+    /// The earliest accepted time in milliseconds.
     pub(crate) oldest: i64,
-    /// A device that makes its whole call invalid.
+    /// A device whose records make their whole call invalid.
     pub(crate) invalid: Option<String>,
 }
 
 impl Table {
-    /// What is there: for each record its device, its time and its measures.
+    /// The stored records: device, time and measures of each.
     pub(crate) fn records(&self) -> Vec<Value> {
         let records = self.records.iter().map(|(name, (version, measures))| {
             let name: Value = serde_json::from_str(name).expect("a name");
@@ -33,7 +33,7 @@ impl Table {
         records.collect()
     }
 
-    /// One call.
+    /// Makes one call.
     pub(crate) fn write(&mut self, records: &[Value]) -> Written {
         assert!((1..=100).contains(&records.len()), "{} records", records.len());
         let texts: fn(&Value, &str) -> String = |value, name| value[name].as_str().expect(name).to_owned();

@@ -1,4 +1,4 @@
-//! Rows into a table of Timestream in memory: what is there in the end, what is set aside, and in how many calls.
+//! Rows into a table of Timestream in memory: what it holds in the end, what is set aside, and in how many calls.
 
 use fleetform_engine::{
     ids::DeviceId,
@@ -27,7 +27,7 @@ fn columns() -> Vec<Column> {
     kinds.map(|(name, column_type)| Column { name: name.into(), column_type, required: false }).into()
 }
 
-/// A row of a device, sampled at a second and told later by some milliseconds.
+/// A row of a device, sampled `at` seconds and received `told` milliseconds after `NOW`.
 fn row(place: usize, device: &str, at: i64, told: i64, cells: Vec<(u16, Cell)>) -> StoredRow {
     let registration = Registration {
         id: DeviceId::new(device).unwrap(),
@@ -54,7 +54,7 @@ async fn hand_over(world: &World, rows: &[StoredRow]) -> Handed {
     rows_of(world).hand_over("shard-0", rows, &|| true).await
 }
 
-/// A device's measures, without those by which the platform knows where they are from.
+/// A device's measures, except for those that the platform adds about their origin.
 fn measured(world: &World, device: &str) -> Vec<Value> {
     let mut records = world.table().records();
     records.retain(|record| record["device_id"] == device);
@@ -90,7 +90,7 @@ fn a_record_is_what_the_service_takes() {
         })
     );
     assert!(record["MeasureName"].as_str().unwrap().starts_with("sample-"), "{record}");
-    // The same measures have the same name for ever.
+    // The same measures have the same name forever.
     assert_eq!(
         [flow(1.0), flow(2.0), vec![(1, Cell::Number(1.0))]].map(|cells| serde_json::from_slice::<Value>(
             &row(0, "a", 0, 0, cells).json
@@ -132,7 +132,7 @@ async fn a_correction_takes_the_place_of_what_it_corrects_and_another_part_does_
             assert_eq!(sorted(&world), all, "{order:?}, at once: {at_once}");
         }
     }
-    // Again and again.
+    // Once more, and then again.
     for _ in 0..2 {
         assert_eq!(hand_over(&world, &rows).await, Handed::default());
         assert_eq!(sorted(&world), all);
@@ -156,7 +156,7 @@ async fn what_is_refused_is_set_aside_with_its_reason_and_the_rest_is_there() {
     assert_eq!(shown, ["dev-20", "dev-120"]);
     assert!(lines[0]["reason"].as_str().unwrap().contains("outside the time range"), "{lines:?}");
     assert!(aside.keys().all(|key| key.starts_with("refused/shard-0/")), "{:?}", aside.keys());
-    // A batch that comes again sets nothing else aside.
+    // Storing a batch again sets nothing else aside.
     hand_over(&world, &rows).await;
     assert_eq!(world.aside(), aside);
 }
@@ -204,7 +204,7 @@ async fn a_record_that_makes_its_call_invalid_is_found_among_the_others() {
     assert_eq!((handed.left, handed.refused), (None, 1));
     assert_eq!(world.table().records().len(), 99);
     assert!(world.counts()["WriteRecords"] < 20, "{:?}", world.counts());
-    // Where each is invalid, it is not they that are wrong, and nothing is set aside for good.
+    // If every record is invalid, the records are not the cause, and nothing is set aside for good.
     let world = World::default();
     world.table().invalid = Some("dev-1".to_owned());
     let rows = [row(0, "dev-1", 0, 0, flow(1.0)), row(1, "dev-1", 1, 0, flow(1.0))];
@@ -212,8 +212,8 @@ async fn a_record_that_makes_its_call_invalid_is_found_among_the_others() {
     assert_eq!((handed.left.map(|left| left.first), world.aside().len()), (Some(0), 0));
 }
 
-/// Every call fails in every way, alone and for good, and whoever comes next begins where this one stopped: what is there
-/// in the end is the same, and so is what was set aside.
+/// Every call fails in every way, once and permanently, and the next run starts where this one stopped: the stored
+/// records are the same in the end, and so are those that were set aside.
 #[tokio::test(start_paused = true)]
 async fn whatever_call_fails_the_same_is_there_in_the_end() {
     let rows: Vec<StoredRow> = (0..250)
@@ -261,7 +261,7 @@ async fn calls_end_before_their_time_is_over() {
     assert_eq!((handed.left.map(|left| left.first), world.calls()), (Some(0), 0));
 }
 
-/// What storing costs in calls.
+/// The number of calls for storing.
 #[tokio::test]
 async fn a_thousand_rows_are_ten_calls() {
     let world = World::default();

@@ -1,3 +1,4 @@
-//! What must be done from time to time and by nobody in particular: looking after notices that were not delivered. What a shard makes of the time is the engine's to say.
+//! Periodic work that belongs to no other function: looking after notices that were not delivered. What the passing of
+//! time means for a shard is decided by the engine.
 
 pub mod redrive;

@@ -1,6 +1,6 @@
-//! Notices that are open and that nobody has touched for a while: whoever was to deliver them has lost them. Their rows
-//! are changed, which puts them into their table's stream once more, and the deliverer claims what it sends as always.
-//! So a notice that is looked at twice is still sent once.
+//! Open notices that have not been touched for a while, because the function that should have delivered them lost them.
+//! Their rows are changed, which puts them into their table's stream again, and the notifier claims what it sends as
+//! usual. So a notice that is redriven twice is still sent once.
 
 use fleetform_engine::{drive::PortError, units::Timestamp};
 use futures_util::{StreamExt as _, stream};
@@ -8,36 +8,37 @@ use smol_str::SmolStr;
 
 use crate::outbox::REDRIVE_AFTER;
 
-/// Notices in one sweep: the oldest first, the others in the next.
+/// Maximum notices in one sweep: the oldest first, the others in the next.
 pub const REDRIVEN_MAX: usize = 1_000;
-/// Rows that are changed at once.
+/// Rows that are changed concurrently.
 const AT_ONCE: usize = 16;
 
-/// A notice that nobody has touched for a while.
+/// An open notice that has not been touched for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Its id.
+    /// The notice's id.
     pub notification: SmolStr,
     /// When its row was last put into the stream.
     pub touched_at: Timestamp,
 }
 
-/// The port to the outbox, for whoever looks after it.
+/// The port to the outbox, for the sweep.
 pub trait Outbox: Sync {
-    /// Open notices that were last touched before a moment, at most so many.
+    /// Open notices that were last touched before this time, up to `limit`.
     fn waiting(&self, before: Timestamp, limit: usize) -> impl Future<Output = Result<Vec<Waiting>, PortError>> + Send;
 
-    /// Puts a notice into the stream once more, unless it was settled or touched meanwhile: whether it was put.
+    /// Puts a notice into the stream again, unless it was settled or touched in the meantime; returns whether it was
+    /// put.
     fn touch(&self, waiting: &Waiting, now: Timestamp) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 
-/// Puts notices that nobody has touched for two minutes into the stream once more, and says how many. One that is too old
-/// to be told goes round as well: whoever delivers settles it.
+/// Puts notices that have not been touched for two minutes into the stream again, and returns their number. A notice
+/// that is too old to be delivered is included: the notifier settles it.
 pub async fn redrive<O: Outbox>(outbox: &O, now: Timestamp) -> Result<usize, PortError> {
     let waiting = outbox.waiting(now.before(REDRIVE_AFTER), REDRIVEN_MAX).await?;
     let touched = stream::iter(&waiting).map(|waiting| outbox.touch(waiting, now)).buffer_unordered(AT_ONCE);
     let touched: Vec<Result<bool, PortError>> = touched.collect().await;
-    // One that cannot be changed keeps none of the others back.
+    // One that cannot be changed does not hold up the others.
     touched.into_iter().try_fold(0, |sum, touched| Ok(sum + usize::from(touched?)))
 }
 
@@ -51,7 +52,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000_000_000);
 
-    /// A row: whether it is open, and when it was touched.
+    /// A row: whether it is open, and when it was last touched.
     type Row = (bool, Timestamp);
 
     struct Table(Mutex<BTreeMap<SmolStr, Row>>);
@@ -69,7 +70,7 @@ mod tests {
             }
             let mut rows = self.0.lock().unwrap();
             let row = rows.get_mut(&waiting.notification).unwrap();
-            // What happened between the look and the touch.
+            // What happens between reading and touching.
             if waiting.notification == "settled-meanwhile" {
                 row.0 = false;
             }

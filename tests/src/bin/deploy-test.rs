@@ -1,4 +1,4 @@
-//! Runs the deploy test. `cargo xtask test` starts it in a network of its own, with everything it needs prepared.
+//! Runs the deploy test. `cargo xtask test` starts it in its own network, with everything it needs prepared.
 
 use std::process::ExitCode;
 

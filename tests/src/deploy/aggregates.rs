@@ -1,5 +1,6 @@
-//! What exported samples come to by the hour: files of the deployed program of `export`, read by another reader of Parquet,
-//! and the same asked for by the command. Both are compared with what is computed here of the samples that were put in.
+//! Hourly aggregates of exported samples: files from the deployed binary of `export`, read with a different Parquet
+//! reader, and the same data queried by the command. Both are compared with aggregates that are computed here from the
+//! input.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +8,20 @@ use serde_json::Value;
 
 use super::{Failure, Test, export::Rows};
 
-/// Microseconds of an hour.
+/// The number of microseconds in an hour.
 const HOUR_MICROS: i64 = 3_600_000_000;
 
-/// What every row has that is no reading.
+/// The columns of every row that are not readings.
 const FIXED: [&str; 7] = ["device_id", "sampled_at", "ingested_at", "zone", "device_type", "record", "other_readings"];
 
-/// Zone, device, begin of the hour in microseconds, and reading.
+/// Zone, device, start of the hour in microseconds, and reading.
 type Name = (String, String, i64, String);
 
-/// Count, minimum, maximum, mean and last value, in words.
+/// Count, minimum, maximum, mean and last value, as text.
 type Said = BTreeMap<Name, String>;
 
 impl Test {
-    /// Reads the files of aggregates, and asks for them.
+    /// Reads the files with aggregates, and queries them.
     pub(super) fn samples_are_aggregated(&mut self, samples: &Rows) -> Result<(), Failure> {
         self.transcript.part("what samples come to by the hour");
         let wanted = by_hour(samples)?;
@@ -67,7 +68,7 @@ fn in_words([count, minimum, maximum, mean, last]: [f64; 5]) -> String {
     format!("{count} {minimum} {maximum} {mean:.9} {last}")
 }
 
-/// What samples come to.
+/// The aggregates of these samples.
 fn by_hour(samples: &Rows) -> Result<Said, Failure> {
     let mut values: BTreeMap<Name, Vec<f64>> = BTreeMap::new();
     for ((device, at), row) in samples {

@@ -1,5 +1,5 @@
-//! A record in, an alert out: telemetry is put on the deployed stream, the deployed programs are run on it as Lambda
-//! would run them, and what they leave in the services is asserted.
+//! From a record to an alert: telemetry is put on the deployed stream, the deployed programs are run on it as Lambda
+//! would run them, and their output in the services is asserted.
 
 use std::{
     process::Command,
@@ -14,13 +14,13 @@ use crate::webhook;
 
 pub(super) const DEVICE: &str = "sensor-001";
 
-/// What goes on from one part of the test to the next.
+/// What one part of the test passes on to the next.
 pub(super) struct Raised {
     pub(super) evaluate: Consumer,
     pub(super) notify: Consumer,
     pub(super) stream: String,
     pub(super) outbox: String,
-    /// A queue that is subscribed to the contact's e-mail topic, since nobody reads e-mails here.
+    /// A queue that is subscribed to the contact's e-mail topic, since no one reads e-mail here.
     queue: String,
 }
 
@@ -35,16 +35,16 @@ impl Test {
             queue: self.subscribe_queue()?,
         };
         self.register_device(DEVICE)?;
-        // One plain record, as a producer without MQTT puts it; the others as the topic rule wraps what a device sends.
+        // One plain record, as from a producer without MQTT; the others as the topic rule wraps a device's messages.
         self.put_record(&raised.stream, &message(360, json!(45.2)))?;
         for age_s in [300, 240, 180, 120, 60, 0] {
             self.put_record(&raised.stream, &wrapped(&message(age_s, json!(65.0))))?;
         }
-        // Through the deployed topic rule, but by HTTPS: without a client id nobody vouches for the device.
+        // Through the deployed topic rule, but over HTTPS: without a client id, the device is not authenticated.
         self.publish(&message(0, json!(99.0)))?;
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
         let count: usize = records.values().map(Vec::len).sum();
-        // One for each shard tells of the rule set, and one registers the device.
+        // One for each shard with the rule set, and one that registers the device.
         self.transcript.equal("records on the stream", count, 2 + 1 + 7 + 1);
         let delivery = raised.evaluate.deliver(&records).await?;
         self.transcript.equal("evaluate took all of them", delivery.failures, Vec::<String>::new());
@@ -138,7 +138,7 @@ impl Test {
 
     pub(super) async fn adopt_rules(&mut self, raised: &mut Raised) -> Result<(), Failure> {
         self.transcript.part("the changed rule, told to the running shards by a record");
-        // A new sample makes the device's shard look at its alerts by the new rules.
+        // A new sample makes the device's shard evaluate its alerts with the new rules.
         self.put_record(&raised.stream, &wrapped(&message(0, json!(57.0))))?;
         raised.evaluate = self.renewed(raised).await?;
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
@@ -153,13 +153,13 @@ impl Test {
         Ok(())
     }
 
-    /// The function as the update left it, at the place in the stream where the one before stopped.
+    /// The function after the update, at the position in the stream where the previous one stopped.
     pub(super) async fn renewed(&self, raised: &Raised) -> Result<Consumer, Failure> {
         let consumer = self.consumer("EvaluateFunctionName", "EvaluateCodeKey").await?;
         Ok(consumer.continuing(&raised.evaluate))
     }
 
-    /// By the stream's name: the emulator folds the names that it makes to lower case, so the command cannot find it.
+    /// Uses the stream's name: the emulator converts generated names to lower case, so the command cannot find it.
     pub(super) fn register_device(&mut self, device: &str) -> Result<(), Failure> {
         let stream = self.output("TelemetryStreamName")?;
         let output = Command::new(&self.setup.fleetform)
@@ -173,7 +173,7 @@ impl Test {
         if output.status.success() { Ok(()) } else { Err(printed.into()) }
     }
 
-    /// Publishes as the device does; the deployed topic rule does the rest.
+    /// Publishes as the device would; the deployed topic rule does the rest.
     fn publish(&self, payload: &[u8]) -> Result<(), Failure> {
         let file = self.setup.work.join("payload.json");
         std::fs::write(&file, payload)?;
@@ -225,7 +225,7 @@ impl Test {
         Ok(queue)
     }
 
-    /// Texts that SNS put on the queue since the last look.
+    /// The texts that SNS has put on the queue since the last call.
     fn received_by_queue(&self, queue: &str) -> Result<Vec<String>, Failure> {
         let mut texts = Vec::new();
         loop {
@@ -249,7 +249,7 @@ pub(super) fn notification(row: Option<&Value>) -> Result<Value, Failure> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// A message of a device whose clock was right, sent so many seconds ago.
+/// A message from a device with a correct clock, sent this many seconds ago.
 pub(super) fn message(age_s: u64, pressure: Value) -> Vec<u8> {
     json!({
         "deviceId": DEVICE,
@@ -262,7 +262,7 @@ pub(super) fn message(age_s: u64, pressure: Value) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A record as the topic rule makes it of a message that a device published over MQTT.
+/// A record as the topic rule makes it from a message that a device published over MQTT.
 fn wrapped(payload: &[u8]) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_millis();
     let now = u64::try_from(now).expect("a time of our days");
@@ -272,7 +272,7 @@ fn wrapped(payload: &[u8]) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The moment so many seconds ago.
+/// The time this many seconds ago.
 pub(super) fn rfc3339_ago(age_s: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
     rfc3339(now - age_s)

@@ -1,5 +1,5 @@
-//! Devices with certificates of one's own authority: one connects to the emulator's broker over mutual TLS, as it would to
-//! AWS IoT, and what follows is left to the deployed rule and the deployed function.
+//! Devices with certificates from a private authority: one of them connects to the emulator's broker over mutual TLS,
+//! as it would to AWS IoT, and the rest is left to the deployed rule and the deployed function.
 
 use std::{
     fs,
@@ -13,21 +13,21 @@ use serde_json::{Value, json};
 
 use super::{Failure, Test, alert::Raised, platform::Variant, provisioning::device_record};
 
-/// The serial of the device, which is in its certificate, and what it becomes.
+/// The device's serial, which is in its certificate, and the device that it becomes.
 const SERIAL: &str = "RW-000777";
 const DEVICE: &str = "own-1";
 
-/// Where the emulator's broker takes devices.
+/// The address of the emulator's broker for devices.
 const BROKER: &str = "127.0.0.1:8883";
 
 /// Seconds after which a connection is given up.
 const CONNECTION_S: &str = "20";
 
-/// How often AWS IoT is asked what became of a certificate, and how long it waits between.
+/// How often AWS IoT is polled for the status of a certificate, and the wait in between.
 const TRIES: u32 = 60;
 const WAIT: Duration = Duration::from_millis(500);
 
-/// The answer of a broker that lets a client in.
+/// The answer of a broker that accepts a client.
 const CONNACK: [u8; 4] = [0x20, 0x02, 0x00, 0x00];
 
 impl Test {
@@ -102,7 +102,7 @@ impl Test {
         Ok(())
     }
 
-    /// The id of the only certificate that an authority has signed.
+    /// The id of the only certificate signed by an authority.
     fn certificate_of(&self, authority: &str) -> Result<String, Failure> {
         let call = ["iot", "list-certificates-by-ca", "--ca-certificate-id", authority];
         let listed = self.aws.list(&call, "certificates")?;
@@ -132,7 +132,7 @@ impl Test {
         Ok(())
     }
 
-    /// Connects as the device, and gives what the broker answers first; nothing if it closes the connection.
+    /// Connects as the device, and returns the broker's first answer; empty if it closes the connection.
     fn connect(&self) -> Result<Vec<u8>, Failure> {
         let file = |end: &str| self.setup.work.join(format!("own.{end}"));
         let mut client = Command::new("timeout")
@@ -142,7 +142,7 @@ impl Test {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        // A connection that was closed already takes nothing more.
+        // A connection that is already closed accepts no more data.
         let _sent = client.stdin.as_mut().ok_or("no input")?.write_all(&connect_packet(DEVICE));
         let mut answer = Vec::new();
         let output = client.stdout.take().ok_or("no output")?;
@@ -153,7 +153,7 @@ impl Test {
     }
 }
 
-/// The packet with which a client begins, of version 3.1.1 of MQTT, with a clean session and a minute to keep alive.
+/// The packet that a client sends first, for MQTT 3.1.1, with a clean session and a keep-alive of one minute.
 fn connect_packet(client: &str) -> Vec<u8> {
     let mut rest = b"\x00\x04MQTT\x04\x02\x00\x3c\x00".to_vec();
     rest.push(u8::try_from(client.len()).expect("a short name"));
@@ -163,7 +163,7 @@ fn connect_packet(client: &str) -> Vec<u8> {
     packet
 }
 
-/// An authority of the test's own.
+/// An authority created by the test.
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,

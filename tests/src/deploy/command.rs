@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{Failure, REGION, Test};
 
-/// What a run of the command came to.
+/// The result of a run of the command.
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
     pub(super) printed: String,
@@ -12,12 +12,12 @@ pub(super) struct Ran {
 }
 
 impl Test {
-    /// By the function's name: the emulator makes names of its own, by which the command cannot find it.
+    /// Runs the command with the function's name: the emulator generates names by which the command cannot find it.
     pub(super) fn command(&self, words: &[&str]) -> Result<Ran, Failure> {
         self.command_on(words, ["--function", &self.output("EvaluateFunctionName")?])
     }
 
-    /// The same on something else that is named.
+    /// Does the same with another named resource.
     pub(super) fn command_on(&self, words: &[&str], named: [&str; 2]) -> Result<Ran, Failure> {
         let output = Command::new(&self.setup.fleetform)
             .args(words)

@@ -1,5 +1,5 @@
-//! Programs that are killed and programs that fight over a shard: whatever happens to them, the outbox must hold exactly
-//! one row for each alert.
+//! Programs that are killed, and programs that compete for a shard: whatever happens to them, the outbox must hold
+//! exactly one row for each alert.
 
 use std::{
     collections::BTreeMap,
@@ -15,23 +15,24 @@ use super::{
     alert::{Raised, notification, rfc3339},
 };
 
-/// Devices of one part; each raises one alert.
+/// The number of devices in one part; each raises one alert.
 const DEVICES: usize = 100;
-/// Samples of a device at whose end it breaches its rule, a minute apart: enough to fire, within the alert's time.
+/// The number of samples, a minute apart, with which a device finally breaches its rule: enough to fire within the
+/// alert's time.
 const BREACHES: usize = 9;
-/// Records in one call (`PutRecords`).
+/// Maximum records in one call (`PutRecords`).
 const PUT_RECORDS_MAX: usize = 500;
-/// Of so many invocations one is killed: fewer tries of a batch than would make its records suspects.
+/// One in this many invocations is killed: less often than would make the records of a batch suspects.
 const KILL_EVERY: u32 = 3;
-/// When it is killed, in parts of the time that the one before it took.
+/// When it is killed, as a fraction of the duration of the previous invocation.
 const KILLED_AT: [f64; 6] = [0.15, 0.3, 0.45, 0.6, 0.75, 0.9];
-/// Records of a batch where two programs fight: many small batches, so that they meet often.
+/// The records per batch when two programs compete: many small batches, so that they often collide.
 const FOUGHT_BATCH: usize = 50;
 
 impl Test {
     pub(super) async fn programs_are_killed_in_mid_batch(&mut self, raised: &mut Raised) -> Result<(), Failure> {
         self.transcript.part("kill -9 in the middle of ten thousand records");
-        // With the registration it is a hundred records a device.
+        // Together with the registration, that makes a hundred records per device.
         self.put_fleet(&raised.stream, "killed", 99)?;
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
         let count: usize = records.values().map(Vec::len).sum();
@@ -74,7 +75,7 @@ impl Test {
         self.assert_one_row_each(raised, "fought-over")
     }
 
-    /// Each device of a part has one notice and one alert, and nothing of it is in quarantine.
+    /// Each device of a part has one notice and one alert, and none of its records is in quarantine.
     fn assert_one_row_each(&mut self, raised: &Raised, part: &str) -> Result<(), Failure> {
         let mut notices = BTreeMap::new();
         for row in self.rows(&raised.outbox)? {
@@ -95,7 +96,7 @@ impl Test {
         Ok(())
     }
 
-    /// Registers the devices of a part and sends so many samples of each; the last ones breach the rule.
+    /// Registers the devices of a part, and sends this many samples from each; the last ones breach the rule.
     fn put_fleet(&self, stream: &str, part: &str, samples: usize) -> Result<(), Failure> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut records: Vec<Value> = (0..DEVICES).map(|number| registration(&device(part, number), now)).collect();
@@ -126,7 +127,7 @@ fn registration(device: &str, now: Duration) -> Value {
     entry(device, &record)
 }
 
-/// A sample of so many minutes ago, as the topic rule wraps it.
+/// A sample from this many minutes ago, as the topic rule wraps it.
 fn telemetry(device: &str, age_min: usize, now: Duration) -> Value {
     let pressure = if age_min < BREACHES { 65.0 } else { 45.0 };
     let payload = json!({
@@ -141,7 +142,7 @@ fn telemetry(device: &str, age_min: usize, now: Duration) -> Value {
     entry(device, &record)
 }
 
-/// The first version of the AWS command takes the data of a record as it is.
+/// Version 1 of the AWS CLI takes the data of a record unencoded.
 fn entry(device: &str, record: &Value) -> Value {
     json!({ "PartitionKey": device, "Data": record.to_string() })
 }

@@ -1,5 +1,5 @@
-//! From deployed streams to deployed functions: reads streams by their interfaces, makes the events that Lambda would
-//! make of them, and runs the program that lies in the artifact bucket.
+//! From deployed streams to deployed functions: reads streams through their interfaces, builds the events that Lambda
+//! would build, and runs the program in the artifact bucket.
 
 use std::{collections::BTreeMap, fs, io, os::unix::fs::PermissionsExt as _, time::Duration};
 
@@ -12,12 +12,12 @@ use crate::{
     lambda_host::{Function, LambdaHost, Outcome},
 };
 
-/// Rounds of reading after which a shard must have been read to its end.
+/// Maximum reads until a shard must have been read to its end.
 const READS_MAX: usize = 20;
-/// Tries after which the test stops waiting for a function to recover; the mapping goes on for hours.
+/// Retries after which the test stops waiting for a function to recover; the real mapping continues for hours.
 const RETRIES_MAX: u32 = 3;
 
-/// A deployed function with the stream that it reads, and how far it has come.
+/// A deployed function with the stream that it reads, and its position.
 pub(super) struct Consumer {
     host: LambdaHost,
     mapping: Mapping,
@@ -26,11 +26,11 @@ pub(super) struct Consumer {
     positions: BTreeMap<String, String>,
 }
 
-/// Records of one shard as Lambda hands them to a function.
+/// The records of each shard, as Lambda passes them to a function.
 pub(super) type Shards = BTreeMap<String, Vec<Value>>;
 
 impl Test {
-    /// The function whose name is this output of the root stack, with the zip that its parameter names.
+    /// The function whose name is this output of the root stack, with the zip named by this parameter.
     pub(super) async fn function(&self, name_output: &str, key_parameter: &str) -> Result<LambdaHost, Failure> {
         let name = self.output(name_output)?;
         let found = self.aws.call(&["lambda", "get-function-configuration", "--function-name", &name])?;
@@ -57,7 +57,7 @@ impl Test {
         Ok(LambdaHost::new(function).await?)
     }
 
-    /// Such a function with the stream that feeds it.
+    /// The same function, with the stream that it reads.
     pub(super) async fn consumer(&self, name_output: &str, key_parameter: &str) -> Result<Consumer, Failure> {
         let name = self.output(name_output)?;
         let listed = ["lambda", "list-event-source-mappings", "--function-name", &name];
@@ -73,12 +73,12 @@ impl Test {
         Ok(Consumer { host, mapping, filters, positions: BTreeMap::new() })
     }
 
-    /// The program in a zip of the artifact bucket, unpacked.
+    /// Unpacks the program from a zip in the artifact bucket.
     fn bootstrap(&self, key: &str) -> Result<Utf8PathBuf, Failure> {
         let folder = self.setup.work.join("functions").join(key.replace('/', "-"));
         fs::create_dir_all(&folder)?;
         let (zip, program) = (folder.join("code.zip"), folder.join("bootstrap"));
-        // The key names the content, and a program that runs cannot be written over.
+        // The key identifies the content, and a running program cannot be overwritten.
         if program.exists() {
             return Ok(program);
         }
@@ -91,14 +91,14 @@ impl Test {
         Ok(program)
     }
 
-    /// The certificate of the authority that signed the webhook receiver's.
+    /// The certificate of the authority that signed the webhook receiver's certificate.
     fn authority_file(&self) -> Result<Utf8PathBuf, Failure> {
         let path = self.setup.work.join("authority.pem");
         fs::write(&path, self.webhook.authority())?;
         Ok(path)
     }
 
-    /// What a consumer has not seen of a Kinesis stream.
+    /// The records of a Kinesis stream that a consumer has not seen.
     pub(super) fn stream_records(&self, consumer: &Consumer, stream: &str) -> Result<Shards, Failure> {
         let mut shards = Shards::new();
         let arn = format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{stream}");
@@ -112,7 +112,7 @@ impl Test {
         Ok(shards)
     }
 
-    /// What a consumer has not seen of a table's stream.
+    /// The records of a table's stream that a consumer has not seen.
     pub(super) fn table_records(&self, consumer: &Consumer, table: &str) -> Result<Shards, Failure> {
         let answer = self.aws.call(&["dynamodb", "describe-table", "--table-name", table])?;
         let arn = answer["Table"]["LatestStreamArn"].as_str().ok_or("the table has no stream")?;
@@ -147,7 +147,7 @@ impl Test {
 }
 
 impl Consumer {
-    /// Where to read a shard from. Each service has an option of its own for the number.
+    /// The starting position in a shard. Each service has its own option for the sequence number.
     fn from<'a>(&'a self, shard: &str, option: &'a str) -> Vec<&'a str> {
         match self.positions.get(shard) {
             Some(position) => vec!["--shard-iterator-type", "AFTER_SEQUENCE_NUMBER", option, position],
@@ -155,12 +155,12 @@ impl Consumer {
         }
     }
 
-    /// Runs the function on records, as its mapping says, shard after shard.
+    /// Runs the function on records, in the way that its mapping defines, one shard after the other.
     pub(super) async fn deliver(&mut self, shards: &Shards) -> Result<Delivery, Failure> {
         self.deliver_with(shards, async |host, event| host.invoke(event).await).await
     }
 
-    /// The same, with a way of one's own to run the function on an event.
+    /// Does the same, with a custom way to run the function on an event.
     pub(super) async fn deliver_with(
         &mut self,
         shards: &Shards,
@@ -192,7 +192,7 @@ impl Consumer {
         Ok(all)
     }
 
-    /// Loses records, as an event source does that gave them up.
+    /// Skips records, like an event source that gave them up.
     pub(super) fn lose(&mut self, shards: &Shards) {
         for (shard, records) in shards {
             if let Some(last) = records.last().and_then(event_source::sequence_number) {
@@ -201,7 +201,7 @@ impl Consumer {
         }
     }
 
-    /// Takes over at the place in the stream where another one stopped.
+    /// Continues at the position in the stream where another consumer stopped.
     pub(super) fn continuing(self, other: &Self) -> Self {
         Self { positions: other.positions.clone(), ..self }
     }
@@ -211,7 +211,7 @@ impl Consumer {
         Self { mapping: Mapping { batch_records_max: records_max, ..self.mapping }, ..self }
     }
 
-    /// Ends the function's program, as when its host is lost.
+    /// Ends the function's program, as if its host were lost.
     pub(super) async fn kill(&mut self) -> Result<(), Failure> {
         Ok(self.host.kill().await?)
     }

@@ -1,10 +1,10 @@
-//! Devices come and go by the generated script, with the real AWS command: what is asserted is what AWS IoT says of them.
+//! Devices are added and removed by the generated script, with the real AWS CLI. The state in AWS IoT is asserted.
 
 use std::fs;
 
 use super::{Failure, Test, script::Run};
 
-/// Devices of the manifest, all in one zone.
+/// The devices in the manifest, all in one zone.
 const DEVICES: [&str; 4] = ["line-1", "line-2", "line-3", "line-4"];
 
 impl Test {
@@ -71,7 +71,7 @@ impl Test {
         Ok(names.filter_map(|name| name.rsplit_once("-zone-")).map(|(_, zone)| zone.to_owned()).collect())
     }
 
-    /// The states of the certificates of a thing.
+    /// The statuses of a thing's certificates.
     pub(super) fn certificates(&self, device: &str) -> Result<Vec<String>, Failure> {
         let principals = self.aws.list(&["iot", "list-thing-principals", "--thing-name", device], "principals")?;
         let mut states = Vec::new();

@@ -1,5 +1,5 @@
-//! Days of samples exported: rows are put into the table of samples by another writer of Iceberg, as Firehose would put
-//! them, and the deployed program of `export` writes them out. What it writes is read by another reader of Parquet.
+//! Exporting days of samples: a different Iceberg writer puts rows into the table of samples, as Firehose would, and
+//! the deployed binary of `export` exports them. The files are read with a different Parquet reader.
 
 use std::{
     collections::BTreeMap,
@@ -12,21 +12,21 @@ use serde_json::{Value, json};
 use super::{ACCOUNT, EMULATOR_PORT, Failure, REGION, Test};
 use crate::lambda_host::{LambdaHost, Outcome};
 
-/// Microseconds of a day.
+/// The number of microseconds in a day.
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Rows by device and time.
 pub(super) type Rows = BTreeMap<(String, i64), Value>;
 
 impl Test {
-    /// Exports what `store` has stored, as if it had been stored some days earlier.
+    /// Exports what `store` has stored, as if that had happened some days earlier.
     pub(super) async fn samples_are_exported(&mut self) -> Result<(), Failure> {
         self.transcript.part("days of samples exported, and taken out of their table");
         let stored = self.hot_rows()?;
         let recent = days_ago(&stored, 3);
         let old = days_ago(&stored, 40);
         self.append(&recent)?;
-        // Delivered again, as a batch is that was not answered.
+        // Delivered again, like a batch whose answer was lost.
         self.append(&recent)?;
         let mut export = self.function("ExportFunctionName", "ExportCodeKey").await?;
         let answer = asked(&mut export).await?;
@@ -57,8 +57,7 @@ impl Test {
         let ran = self.command_on(&["export", "--from", "2026-01-01", "--to", "2026-01-02"], ["--function", &name])?;
         self.note(&ran);
         self.transcript.equal("days are exported by the command", ran.code, Some(0));
-        self.transcript
-            .check("which says what was done", ran.told.contains("0 samples of 0 days of zones were exported"));
+        self.transcript.check("which says what was done", ran.told.contains("exported 0 samples of 0 zone days"));
         Ok(())
     }
 
@@ -68,7 +67,7 @@ impl Test {
         Ok(())
     }
 
-    /// What the cold bucket has, without the number of its export.
+    /// The contents of the cold bucket, without the export number.
     fn exported(&self) -> Result<Rows, Failure> {
         let mut rows = self.parquet(&self.cold_files("samples")?)?;
         for row in rows.values_mut() {
@@ -77,7 +76,7 @@ impl Test {
         Ok(rows)
     }
 
-    /// Copies of what is below a folder of the cold bucket.
+    /// Copies the objects below a folder of the cold bucket.
     pub(super) fn cold_files(&self, below: &str) -> Result<Vec<String>, Failure> {
         let bucket = self.output("ColdBucketName")?;
         let folder = self.setup.work.join("cold").join(below);
@@ -94,12 +93,12 @@ impl Test {
         Ok(files)
     }
 
-    /// Samples of Parquet files, as another reader finds them.
+    /// Reads the samples in Parquet files with the other reader.
     pub(super) fn parquet(&self, files: &[String]) -> Result<Rows, Failure> {
         self.parquet_rows(files)?.into_iter().map(|row| Ok((name(&row)?, row))).collect()
     }
 
-    /// Rows of any Parquet files, as another reader finds them.
+    /// Reads the rows in any Parquet files with the other reader.
     pub(super) fn parquet_rows(&self, files: &[String]) -> Result<Vec<Value>, Failure> {
         let arguments: Vec<&str> = ["parquet"].into_iter().chain(files.iter().map(String::as_str)).collect();
         let lines = run(&self.setup.iceberg, &arguments, "")?;
@@ -133,7 +132,7 @@ async fn asked(export: &mut LambdaHost) -> Result<Value, Failure> {
     }
 }
 
-/// Rows as they would be if all had happened some days earlier.
+/// These rows, with all times moved some days back.
 fn days_ago(rows: &Rows, days: i64) -> Rows {
     let earlier = |row: &Value| {
         let mut row = row.clone();

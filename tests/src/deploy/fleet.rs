@@ -1,5 +1,6 @@
-//! A hundred devices of one manifest: registered, some rotated, moved and revoked, everything twice, and told to the stream
-//! once more. A part goes by the generated script, the rest by the command, over the same files and the same registry.
+//! A hundred devices in one manifest: registered, some of them rotated, moved and revoked, everything twice, and put on
+//! the stream again. A part goes through the generated script and the rest through the command, with the same files and
+//! the same registry.
 
 use std::{collections::BTreeMap, fs};
 
@@ -8,7 +9,8 @@ use serde_json::Value;
 
 use super::{Failure, Test, alert::Raised, delivery::Shards};
 
-/// Devices in all, and how many of them the script registers: a call of the AWS command takes as long as thirty of ours.
+/// The number of devices, and how many of them the script registers: one call of the AWS CLI takes as long as thirty of
+/// the command's.
 const DEVICES: usize = 100;
 const BY_SCRIPT: usize = 4;
 
@@ -16,15 +18,15 @@ const ROTATED: usize = 10;
 const MOVED: usize = 5;
 const REVOKED: usize = 5;
 
-/// Who does something.
+/// The tool in use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     Script,
     Command,
 }
 
-/// What AWS says of the fleet: each thing, each certificate with its state, who is in which group, and how many records
-/// nobody has taken from the stream.
+/// The state of the fleet in AWS: each thing, each certificate with its status, the members of the groups, and the
+/// number of unread records on the stream.
 #[derive(Debug, PartialEq)]
 struct Fleet {
     things: Vec<Value>,
@@ -110,7 +112,7 @@ impl Test {
         self.take_records(raised).await
     }
 
-    /// `devices sync`: each device once, in the words and under the revision that the stream was told last.
+    /// `devices sync`: each device once, with the contents and the revision of the last record on the stream.
     async fn fleet_is_told_again(&mut self, raised: &mut Raised) -> Result<(), Failure> {
         self.transcript.part("devices sync: the fleet is told to the stream again");
         let told = last_told(&self.stream_records(&raised.evaluate, &raised.stream)?);
@@ -125,7 +127,7 @@ impl Test {
         self.take_records(raised).await
     }
 
-    /// Writes a manifest, and gives its path.
+    /// Writes a manifest, and returns its path.
     fn manifest<'n>(&self, name: &str, devices: impl Iterator<Item = (&'n str, &'n str)>) -> Result<String, Failure> {
         let path = self.setup.work.join(name);
         let rows: String = devices.map(|(device, zone)| format!("{device},pressure-logger,{zone}\n")).collect();
@@ -152,7 +154,7 @@ impl Test {
         Ok(())
     }
 
-    /// Does something that was done. The calls of the script are looked at here, what the command does by
+    /// Repeats an action. The script's calls are checked here, and the effects of the command by
     /// [`Self::is_as_it_was`].
     fn again(&mut self, raised: &Raised, by: By, arguments: &[&str]) -> Result<(), Failure> {
         match by {
@@ -161,7 +163,7 @@ impl Test {
         }
     }
 
-    /// AWS says of everything what it said before; each thing has a version, which grows when it is changed.
+    /// Everything in AWS is unchanged; each thing has a version, which increases with every change.
     fn is_as_it_was(&mut self, raised: &Raised, before: Fleet) -> Result<(), Failure> {
         let after = self.fleet(raised)?;
         self.transcript.equal("things, certificates, groups and stream are as they were", after, before);
@@ -187,7 +189,7 @@ impl Test {
         Ok(Fleet { things, certificates: certificates.collect(), groups, records })
     }
 
-    /// Lets the deployed program take what waits on the stream.
+    /// Makes the deployed program read the records that are waiting on the stream.
     async fn take_records(&mut self, raised: &mut Raised) -> Result<(), Failure> {
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
         let delivery = raised.evaluate.deliver(&records).await?;
@@ -196,7 +198,7 @@ impl Test {
     }
 }
 
-/// What was told last of each device, but for its time.
+/// The last record of each device, without its time.
 fn last_told(records: &Shards) -> BTreeMap<String, Value> {
     let record = |record: &Value| {
         let data = STANDARD.decode(record["kinesis"]["data"].as_str()?).ok()?;

@@ -1,5 +1,5 @@
-//! The deploy test: generated stacks are deployed by their own script, records go in at one end, and an alert comes
-//! out at the other. Each part is asserted through the services' own interfaces.
+//! The deploy test: generated stacks are deployed by their own script, records are sent, and alerts come out. Each part
+//! is asserted through the services' own interfaces.
 
 mod aggregates;
 mod alert;
@@ -31,44 +31,44 @@ use camino::Utf8PathBuf;
 
 use crate::{aws::Aws, emulator::Emulator, transcript::Transcript, webhook::Receiver};
 
-/// What the test needs of the machine.
+/// What the test needs on this machine.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// The `fleetform` command.
     pub fleetform: Utf8PathBuf,
-    /// The folder that holds `evaluate.zip`, `deliver.zip`, `jobs.zip`, `store.zip`, `export.zip` and `live.zip`.
+    /// The folder with `evaluate.zip`, `deliver.zip`, `jobs.zip`, `store.zip`, `export.zip` and `live.zip`.
     pub artifacts: Utf8PathBuf,
-    /// The Python that the emulator is installed for.
+    /// The Python environment with the emulator.
     pub python: Utf8PathBuf,
-    /// A Python with another reader and writer of Iceberg and Parquet.
+    /// A Python environment with a different reader and writer of Iceberg and Parquet.
     pub iceberg: Utf8PathBuf,
-    /// The AWS command.
+    /// The AWS CLI.
     pub aws: Utf8PathBuf,
-    /// A folder of the test's own, which is emptied first.
+    /// The test's own folder, which is emptied first.
     pub work: Utf8PathBuf,
 }
 
-/// The account of `tests/deploy/platform.toml`.
+/// The account in `tests/deploy/platform.toml`.
 const ACCOUNT: &str = "111111111111";
 const REGION: &str = "us-east-1";
-/// The webhook's address: public by its number, and on this machine's loopback by the test's own network.
+/// The webhook's address: a public IP address, which the test's own network has on the loopback interface.
 const WEBHOOK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(203, 0, 113, 10)), 8443);
 const EMULATOR_PORT: u16 = 4566;
 
 /// Anything that ends the test early.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Everything that runs while the test does.
+/// Everything that runs during the test.
 struct Test {
     setup: Setup,
     aws: Aws,
-    /// Kept running: the services live in it.
+    /// Kept alive: the services run in it.
     _emulator: Emulator,
     webhook: Receiver,
     transcript: Transcript,
 }
 
-/// Runs the whole test. True if all held.
+/// Runs the whole test. Returns whether all checks passed.
 pub async fn run(setup: Setup) -> Result<bool, Failure> {
     if setup.work.exists() {
         std::fs::remove_dir_all(&setup.work)?;

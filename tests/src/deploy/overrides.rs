@@ -1,4 +1,4 @@
-//! Operators set something for a rule: a row of the deployed table, told to the shards by the deployed program of `relay`.
+//! Overrides by operators: a row in the deployed table, which the deployed binary of `relay` passes on to the shards.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::{
     delivery::Consumer,
 };
 
-/// A device of this part's own.
+/// A device for this part only.
 const DEVICE: &str = "sensor-003";
 const RULE: &str = "high-pressure";
 
@@ -48,7 +48,7 @@ impl Test {
         Ok(())
     }
 
-    /// The table's stream through `relay`, and what that puts through `evaluate`.
+    /// Delivers the table's stream to `relay`, and the records that it puts to `evaluate`.
     async fn relay(&mut self, relay: &mut Consumer, raised: &mut Raised, table: &str) -> Result<(), Failure> {
         let changes = self.table_records(relay, table)?;
         let delivery = relay.deliver(&changes).await?;
@@ -81,7 +81,7 @@ fn is_override(record: &&Value) -> bool {
     serde_json::from_slice::<Value>(&data).is_ok_and(|record| record["k"] == "override")
 }
 
-/// A plain record of the device, taken so many seconds ago.
+/// A plain record of the device, from this many seconds ago.
 fn reading(age_s: u64, pressure: f64) -> Vec<u8> {
     let readings = json!({ "pressure": pressure, "temperature": 18.3 });
     json!({ "deviceId": DEVICE, "timestamp": rfc3339_ago(age_s), "readings": readings }).to_string().into_bytes()

@@ -1,4 +1,4 @@
-//! The platform file that is deployed, its variants, and what is generated from them.
+//! The deployed platform file, its variants, and the output generated from them.
 
 use std::process::Command;
 
@@ -6,17 +6,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{Failure, Test};
 
-/// The platform of the test, at first and after a change of its rule.
+/// The platform of the test, and its variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variant {
     First,
-    /// The rule's threshold is another one, and nothing else.
+    /// Only the threshold of the rule is different.
     ChangedRule,
-    /// Devices come with certificates of an authority that the test has made.
+    /// Devices have certificates from an authority that the test has created.
     OwnAuthority,
 }
 
-/// The secret that signs webhook messages, as its owner puts it into Secrets Manager.
+/// The secret that signs webhook messages, as its owner stores it in Secrets Manager.
 pub(super) const SECRET_NAME: &str = "deploy-test/hook";
 pub(super) const SECRET_KEY: &[u8] = b"a key of thirty-two bytes or so!";
 

@@ -1,5 +1,5 @@
-//! Provisioning by claim: the script fills the allow-list and makes a claim certificate, and the deployed program answers as
-//! AWS IoT would ask it. What it answers is held against the deployed template.
+//! Provisioning by claim: the script fills the allow-list and creates a claim certificate, and the deployed program is
+//! called in the same way as by AWS IoT. Its answer is compared with the deployed template.
 
 use std::{collections::BTreeSet, fs};
 
@@ -78,7 +78,7 @@ impl Test {
         Ok(())
     }
 
-    /// Each parameter of the template but the device's own is answered, and nothing else.
+    /// Each parameter of the template except for the device's own is in the answer, and nothing else.
     fn answer_fits_the_template(&mut self, said: &Value) -> Result<(), Failure> {
         let call = ["iot", "describe-provisioning-template", "--template-name", TEMPLATE];
         let template = self.aws.call(&call)?;
@@ -115,7 +115,7 @@ impl Test {
     }
 }
 
-/// What AWS IoT sends to a hook.
+/// AWS IoT's request to a hook.
 fn request(serial: &str, certificate: &str) -> Value {
     json!({
         "claimCertificateId": "claim",
@@ -127,7 +127,7 @@ fn request(serial: &str, certificate: &str) -> Value {
     })
 }
 
-/// The device record of a device, if a record is one.
+/// The device record of a device, if this record is one.
 pub(super) fn device_record(record: &Value, device: &str) -> Option<Value> {
     let data = STANDARD.decode(record["kinesis"]["data"].as_str()?).ok()?;
     let record: Value = serde_json::from_slice(&data).ok()?;

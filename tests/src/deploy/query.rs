@@ -1,5 +1,5 @@
-//! Questions asked by the command of the deployed function `query`, of samples in the hot table, in the table of samples and
-//! in exported files; and the questions that the stack saves. What they answer is compared with what was put in.
+//! The command asks the deployed function `query` about samples in the hot table, in the table of samples and in
+//! exported files, and runs the queries that the stack saves. The answers are compared with the input.
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::{Failure, Test, alert::DEVICE, export::Rows};
 
-/// Microseconds of an hour.
+/// The number of microseconds in an hour.
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 impl Test {
-    /// Asks for what is in files and in the table alone, in both, and in the hot table.
+    /// Queries samples that are only in files, only in the table, in both, and in the hot table.
     pub(super) fn samples_are_asked_for(&mut self, exported: &Rows, newest: &Rows) -> Result<(), Failure> {
         self.transcript.part("samples asked for, wherever they are");
         self.transcript.check("some were exported", !exported.is_empty());
@@ -41,7 +41,7 @@ impl Test {
         self.saved_questions(newest)
     }
 
-    /// What the command prints, as JSON.
+    /// The output of the command, as JSON.
     pub(super) fn asked(&mut self, words: &[&str]) -> Result<Vec<Value>, Failure> {
         let ran = self.command_on(words, self.query_function()?.each())?;
         self.transcript.note(format!("| {}", ran.told.trim_end()));
@@ -64,7 +64,7 @@ impl Test {
         Ok(())
     }
 
-    /// The questions that people find in the console, answered, and computed by other means.
+    /// The saved queries in the console, compared with results that are computed by other means.
     fn saved_questions(&mut self, newest: &Rows) -> Result<(), Failure> {
         self.append(newest)?;
         let workgroup = self.output("WorkgroupName")?;
@@ -115,7 +115,7 @@ impl Test {
         Ok(())
     }
 
-    /// What Athena answers, as rows by the names of their columns.
+    /// Athena's answer, as rows by column name.
     fn athena(&self, workgroup: &str, question: &str) -> Result<Vec<BTreeMap<String, String>>, Failure> {
         let start = ["athena", "start-query-execution", "--work-group", workgroup, "--query-string", question];
         let started = self.aws.call(&start)?;
@@ -148,7 +148,7 @@ impl Named {
     }
 }
 
-/// Times in microseconds, and pressures, as the command says them.
+/// Times in microseconds, and pressures, from the command's output.
 fn pressures(found: &[Value]) -> Result<Vec<(i64, Value)>, Failure> {
     let row = |row: &Value| {
         let at = row["sampled_at"].as_str()?.parse::<jiff::Timestamp>().ok()?;
@@ -157,7 +157,7 @@ fn pressures(found: &[Value]) -> Result<Vec<(i64, Value)>, Failure> {
     found.iter().map(row).collect::<Option<_>>().ok_or_else(|| "a row without a time".into())
 }
 
-/// Devices with two numbers, in the order of the rows; rows without the numbers are left out.
+/// Devices with two numbers, in the order of the rows; rows without these numbers are left out.
 fn said(found: &[BTreeMap<String, String>], names: &[&str; 2]) -> Vec<String> {
     let line = |row: &BTreeMap<String, String>| {
         let number = |name: &str| row.get(name)?.parse::<f64>().ok();

@@ -1,4 +1,4 @@
-//! Records that were set aside or given up, put on the stream once more by the command.
+//! The command puts quarantined records, and records that were given up, on the stream again.
 
 use std::{fs, time::SystemTime};
 
@@ -21,7 +21,7 @@ impl Test {
         let counted = |count: usize, what: &str| format!("{count:>9}  {what}\n");
         self.transcript.check("it counts by reason", plan.printed.contains(&counted(2, "wrong_type")));
         self.transcript.check("with what was given up", plan.printed.contains(&counted(1, "given_up")));
-        self.transcript.check("and all of it", plan.printed.contains(&counted(before + 1, "to put")));
+        self.transcript.check("and all of it", plan.printed.contains(&counted(before + 1, "to put back")));
         let records = self.stream_records(&raised.evaluate, &raised.stream)?;
         self.transcript.equal("nothing was put", records.values().map(Vec::len).sum::<usize>(), 0);
 
@@ -38,13 +38,13 @@ impl Test {
         let after = self.rows(&self.output("QuarantineTableName")?)?.len();
         self.transcript.equal("what is still wrong is set aside again, the other is not", after, 2 * before);
         let again = self.command(&["redrive", "--dry-run"])?;
-        let left = counted(before, "left: put again before");
+        let left = counted(before, "left: put back before");
         self.transcript.check("what was put is marked", again.printed.contains(&left));
-        self.transcript.check("the object, too", again.printed.contains("left: an object put again before"));
+        self.transcript.check("the object, too", again.printed.contains("left: an object put back before"));
         Ok(())
     }
 
-    /// Puts what Lambda writes of a batch that it gave up.
+    /// Puts the object that Lambda writes for a batch that it gave up.
     fn give_up(&self) -> Result<(), Failure> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
         let event = json!({ "Records": [{ "kinesis": {

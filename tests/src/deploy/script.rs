@@ -1,4 +1,4 @@
-//! Runs the generated scripts with the real AWS command behind a recorder, and knows which calls change something.
+//! Runs the generated scripts with the real AWS CLI behind a recorder, which shows the calls that change something.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 
 use super::{Failure, Test};
 
-/// What a run of the script did.
+/// The result of a run of the script.
 pub(super) struct Run {
     pub(super) succeeded: bool,
     pub(super) printed: String,
@@ -15,7 +15,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// The calls that may change something: all but those that ask.
+    /// The calls that may change something: all except for read-only ones.
     pub(super) fn mutating_calls(&self) -> Vec<&str> {
         self.calls.iter().map(String::as_str).filter(|call| !asks(call)).collect()
     }
@@ -61,7 +61,7 @@ impl Test {
         Ok(run)
     }
 
-    /// A folder with an `aws` that notes its call and then becomes the real one.
+    /// A folder with an `aws` that records its call and then executes the real one.
     fn recorder(&self, log: &Utf8PathBuf) -> Result<Utf8PathBuf, Failure> {
         let folder = self.setup.work.join("recorder");
         fs::create_dir_all(&folder)?;

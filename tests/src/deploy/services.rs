@@ -1,4 +1,4 @@
-//! What each service says of the resources that were deployed. A stack's status is not believed.
+//! What each service reports about the deployed resources, instead of relying on the status of a stack.
 
 use super::{Failure, Test};
 
@@ -140,7 +140,7 @@ impl Test {
             let answer = self.aws.call(&["iot", "get-policy", "--policy-name", name])?;
             let document = answer["policyDocument"].as_str().unwrap_or_default();
             let size = document.chars().filter(|character| !character.is_whitespace()).count();
-            // A claim certificate is no thing's.
+            // A claim certificate is not attached to a thing.
             let bound_to = if name.ends_with("-claim") {
                 "client/${iot:Certificate.Subject.CommonName}/*"
             } else {

@@ -1,4 +1,4 @@
-//! What the stacks make: created, found again by each service's own interface, updated in part, and deleted.
+//! The stacks: created, checked through each service's own interface, partly updated, and deleted.
 
 use std::collections::BTreeMap;
 
@@ -63,7 +63,7 @@ impl Test {
             .filter(|(name, stack)| before.get(*name) != Some(stack))
             .map(|(name, _)| name.as_str())
             .collect();
-        // The stack of the alarms takes the functions' names from the one that changed: CloudFormation looks at it again
+        // The stack with the alarms takes the functions' names from the one that changed: CloudFormation visits it too,
         // and finds nothing to do.
         self.transcript.check("the processing stack was updated", moved.contains(&"Processing"));
         self.transcript.check(
@@ -93,7 +93,7 @@ impl Test {
         Ok(())
     }
 
-    /// Names of everything that holds data.
+    /// The names of everything that holds data.
     fn retained(&self) -> Result<Vec<String>, Failure> {
         let names = |list: Vec<Value>, key: Option<&'static str>| {
             list.into_iter().filter_map(move |item| key.map_or(&item, |key| &item[key]).as_str().map(str::to_owned))
@@ -130,7 +130,7 @@ impl Test {
         stacks.pop().ok_or_else(|| format!("no stack {stack}").into())
     }
 
-    /// The nested stacks by logical id, with what changes when one is updated.
+    /// The nested stacks by logical id, with the properties that change when one is updated.
     fn nested_stacks(&self) -> Result<BTreeMap<String, Nested>, Failure> {
         let listed = ["cloudformation", "describe-stack-resources", "--stack-name", ROOT];
         let mut nested = BTreeMap::new();
@@ -166,7 +166,7 @@ impl Test {
     }
 }
 
-/// A nested stack as it stands.
+/// The current state of a nested stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Nested {
     id: String,

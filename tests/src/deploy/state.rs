@@ -1,4 +1,4 @@
-//! The command that looks at states, on the chains that the deployed programs have written.
+//! The command for states, on the chains that the deployed programs have written.
 
 use std::fs;
 
@@ -35,8 +35,8 @@ impl Test {
         let refused = self.state(&["repair"])?;
         self.transcript.equal("it refuses while the event source may run", refused.code, Some(1));
         self.transcript.check("and says how to disable it", refused.told.contains("--no-enabled"));
-        // The emulator orders sequence numbers as texts and finds nothing by one without its leading zeros, so that the
-        // stream seems to have lost what is missing. What is evaluated again is shown by the engine's own tests.
+        // The emulator orders sequence numbers as strings, and finds no record by a number without its leading zeros,
+        // so the stream seems to have lost the missing records. The engine's own tests show what is evaluated again.
         let refused = self.state(&["repair", "--dry-run"])?;
         self.transcript.equal("it refuses to lose records unasked", refused.code, Some(1));
         self.transcript.check("and says how to go on", refused.told.contains("--accept-loss"));
@@ -52,8 +52,8 @@ impl Test {
         Ok(())
     }
 
-    /// The key of a delta that no base has made needless. A base that is due takes in the delta just written, so the next
-    /// batch makes one that stays.
+    /// The key of a delta that no base has made redundant. When a base is due, it includes the delta just written, so
+    /// the next batch makes one that stays.
     async fn newest_delta(&mut self, raised: &mut Raised, bucket: &str) -> Result<String, Failure> {
         for _ in 0..3 {
             let shown = self.state(&["show"])?.printed;
@@ -72,7 +72,7 @@ impl Test {
         Err("every delta is taken in by a base".into())
     }
 
-    /// Read from the same chains.
+    /// Reads from the same chains.
     fn devices_are_listed(&mut self) -> Result<(), Failure> {
         self.transcript.part("fleetform devices list, and show of one");
         let listed = self.command(&["devices", "list"])?;

@@ -1,4 +1,4 @@
-//! Samples stored: the deployed program of `store` reads the stream that `evaluate` has read, and what it leaves in the
+//! Storing samples: the deployed binary of `store` reads the stream that `evaluate` has read, and its output in the
 //! tables is asserted. What Firehose makes of the rows is not: no emulator delivers to Iceberg tables offline.
 
 use std::{
@@ -15,7 +15,7 @@ use super::{
 };
 
 impl Test {
-    /// The columns of the table of samples, which the custom resource has added as the emulator deployed it.
+    /// The columns of the table of samples, which the custom resource added when the emulator deployed it.
     pub(super) fn sample_columns(&mut self, wanted: &[&str]) -> Result<(), Failure> {
         let bucket = self.output("TableBucketArn")?.replace(':', "%3A").replace('/', "%2F");
         let path = format!("/iceberg/v1/{bucket}/namespaces/telemetry/tables/samples");
@@ -66,7 +66,7 @@ impl Test {
         Ok(())
     }
 
-    /// The rows of the hot table, as readers take them: one for each device and time.
+    /// The rows of the hot table, as readers see them: one for each device and time.
     pub(super) fn hot_rows(&self) -> Result<BTreeMap<(String, i64), Value>, Failure> {
         let items = self.rows(&self.output("HotTableName")?)?;
         let mut found = BTreeMap::new();
@@ -81,10 +81,10 @@ impl Test {
     }
 }
 
-/// Asks the emulator for JSON.
+/// Requests JSON from the emulator.
 fn get(path: &str) -> Result<Value, Failure> {
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, EMULATOR_PORT))?;
-    // The emulator takes account and region from here, and looks at no signature.
+    // The emulator reads account and region from here, and does not check signatures.
     let credential = format!("AWS4-HMAC-SHA256 Credential={ACCOUNT}/20260101/{REGION}/s3tables/aws4_request");
     write!(connection, "GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: {credential}\r\n\r\n")?;
     let mut answer = String::new();

@@ -1,4 +1,4 @@
-//! Silence: the deployed program of `sweep` tells the shards the time, and puts a lost notice into the stream once more.
+//! Silence: the deployed binary of `sweep` sends the shards the time, and puts a lost notice into the stream again.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::lambda_host::Outcome;
 
-/// A device that was heard of once.
+/// A device that has sent a single message.
 const SILENT_DEVICE: &str = "sensor-002";
 
 impl Test {
@@ -49,7 +49,8 @@ impl Test {
         Ok(())
     }
 
-    /// The one open notice, with everything in its table's stream given up and nobody having touched it for minutes.
+    /// Makes the only open notice look untouched for minutes, with all records of its table's stream given up; returns
+    /// its id.
     fn lose_a_notice(&mut self, raised: &mut Raised) -> Result<String, Failure> {
         let rows = self.rows(&raised.outbox)?;
         let open: Vec<&str> =
@@ -76,7 +77,7 @@ impl Test {
     }
 }
 
-/// A message of the silent device, as the topic rule wrapped it twenty minutes ago.
+/// A message from the silent device, as the topic rule wrapped it twenty minutes ago.
 fn twenty_minutes_ago() -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let at = u64::try_from((now - Duration::from_secs(1_200)).as_millis()).expect("a time of our days");
@@ -85,7 +86,7 @@ fn twenty_minutes_ago() -> Vec<u8> {
     json!({ "ff": 1, "k": "message", "p": p, "d": d, "ch": "telemetry", "c": d, "t": at }).to_string().into_bytes()
 }
 
-/// How many records of each shard say nothing but the time.
+/// The number of records in each shard that hold only the time.
 fn ticks(shards: &Shards) -> Vec<usize> {
     let is_tick = |record: &&Value| {
         let data = STANDARD.decode(record["kinesis"]["data"].as_str().unwrap_or_default()).unwrap_or_default();

@@ -1,6 +1,6 @@
-//! What it costs to store and to export: processor time of batches of the stream on their way into rows, and of the rows
-//! of a day on their way into a Parquet file, with ports in memory. A first round is not counted. What was made is checked
-//! in every round, and a time never is.
+//! The cost of storing and exporting: processor time for converting batches of the stream to rows, and the rows of a
+//! day to a Parquet file, with ports in memory. The first round is not counted. The output is checked in every round;
+//! times never are.
 
 use std::{
     collections::HashMap,
@@ -47,9 +47,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SEED: u64 = 20_260_131;
 const DAY: Day = Day(20_000);
 const DAY_US: i64 = 86_400_000_000;
-/// Rows of a file of the table.
+/// The number of rows in a file of the table.
 const FILE_ROWS: usize = 100_000;
-/// Devices that a day's rows are of.
+/// The number of devices in a day's rows.
 const DEVICES: usize = 2_000;
 
 /// Measures storing and exporting.
@@ -58,21 +58,21 @@ struct Arguments {
     /// Counted rounds.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Rows of the day that is exported.
+    /// The number of rows in the exported day.
     #[arg(long, default_value_t = 1_000_000)]
     rows: usize,
-    /// What is measured; all if nothing is named.
+    /// What to measure; everything by default.
     #[arg(long, value_delimiter = ',')]
     cases: Vec<Case>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Case {
-    /// Events of the stream into rows of JSON, handed over in calls of Firehose.
+    /// Events of the stream as JSON rows, handed over in the calls that Firehose takes.
     Store,
-    /// A day of a zone out of the table's files into an object.
+    /// A day of a zone, from the table's files to an object.
     Export,
-    /// The same with what its samples come to in hours, in another object.
+    /// The same, with hourly aggregates in another object.
     Downsample,
 }
 
@@ -101,7 +101,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// What a round took and made.
+/// The time and the output of a round.
 struct Round {
     cpu_s: f64,
     rows: usize,
@@ -109,7 +109,7 @@ struct Round {
     objects: usize,
 }
 
-/// Rounds that all made the same.
+/// Runs rounds, whose output must all be the same.
 fn rounds(count: usize, mut pass: impl FnMut() -> Result<Round, Failure>) -> Result<(Round, Vec<f64>), Failure> {
     let first = pass()?;
     let mut seconds = Vec::new();
@@ -123,7 +123,7 @@ fn rounds(count: usize, mut pass: impl FnMut() -> Result<Round, Failure>) -> Res
     Ok((first, seconds))
 }
 
-/// Takes rows, and counts them.
+/// Accepts rows, and counts them.
 #[derive(Default)]
 struct Taken {
     rows: AtomicUsize,
@@ -178,7 +178,7 @@ fn store(count: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The columns of three readings and two health values, as docs/storage.md counts what storing costs.
+/// The columns of three readings and two health values, on which docs/storage.md bases the cost of storing.
 fn columns() -> Vec<Column> {
     let column = |(name, column_type): (&str, _)| Column { name: name.into(), column_type, required: false };
     let own = [
@@ -191,7 +191,7 @@ fn columns() -> Vec<Column> {
     FIXED.into_iter().chain(own.map(column)).collect()
 }
 
-/// A table with a day of a zone, as Firehose leaves one: files that each have all devices for a while.
+/// A table with a day of a zone, as Firehose leaves it: each file has all devices for a while.
 fn table(rows: usize) -> Result<World, Failure> {
     let world = World::with_columns(&columns());
     let fields = world.metadata().columns()?;
@@ -253,7 +253,7 @@ fn export(count: usize, rows: usize, downsample: Option<Downsample>) -> Result<(
     Ok(())
 }
 
-/// Processor time of this process, in seconds.
+/// The processor time of this process, in seconds.
 fn cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9

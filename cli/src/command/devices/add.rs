@@ -14,7 +14,7 @@ use crate::{
 
 /// Register a device, or change its type, zone or attributes, and give it a certificate
 ///
-/// The stream is told of it before its certificate becomes active. A run that was stopped is taken up by the next, and one that was finished changes nothing.
+/// The device's record is on the stream before its certificate becomes active. A run that was interrupted is continued by the next; running a finished one again changes nothing.
 #[derive(Args, Debug)]
 pub(crate) struct Add {
     /// The device's id, which is its thing name and the device level of its topics
@@ -26,21 +26,22 @@ pub(crate) struct Add {
     /// Its zone
     #[arg(long, value_name = "ZONE")]
     zone: String,
-    /// A value of its own for an attribute of its device type; may be given for each attribute
+    /// The device's own value for an attribute of its type; may be given several times
     #[arg(long = "attribute", value_name = "NAME=VALUE", value_parser = name_and_value)]
     attributes: Vec<(String, String)>,
-    /// A request that the device made itself; unless given, its key is made here
+    /// A certificate signing request that the device made itself; without it, the key is made here
     #[arg(long, value_name = "FILE", conflicts_with = "insecure_server_keys")]
     csr: Option<Utf8PathBuf>,
     #[command(flatten)]
     server_keys: ServerKeys,
-    /// Let a device speak again that was revoked
+    /// Put a revoked device back into service
     #[arg(long)]
     reinstate: bool,
     /// Put the record on the stream and do nothing else: no thing, no certificate
     #[arg(long, conflicts_with_all = ["csr", "insecure_server_keys", "reinstate", "keys"])]
     record_only: bool,
-    /// The record's revision: of two records the higher one holds; unless given, milliseconds since 1970
+    /// The record's revision: of two records the one with the higher revision counts; defaults to the milliseconds
+    /// since 1970
     #[arg(long, value_name = "NUMBER", requires = "record_only")]
     revision: Option<u64>,
     #[command(flatten)]

@@ -18,52 +18,52 @@ use crate::{
         shadows::{Shadow, Shadows},
     },
     setting::setting,
-    terminal::{Stop, print, tell},
+    terminal::{Stop, counted, print, tell},
 };
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY_MS: i64 = 5_000;
 
-/// How often a shadow that others change meanwhile is read again.
+/// How often a shadow is read again because of concurrent changes.
 const CONFLICTS_MAX: u32 = 5;
 
-/// Show what is desired of devices' settings and what they report, or set what is desired
+/// Show or change the desired settings of devices
 ///
-/// Of one device, or of all of a zone or a type. Without `--set` and `--unset` every setting is listed where the two differ, or with `--all` every setting, with the time at which it was reported: of a device that is offline it is its last known state. A value is checked against the type's `desired` in the platform file before the first device. A setting is read and set in the shadow that it lives in. Devices of which it is desired already are passed over, so a run that was stopped is taken up by the next.
+/// For one device, or for all devices of a zone or a type. Without `--set` and `--unset`, lists the settings whose desired and reported values differ, or with `--all` every setting, and when each was reported: for a device that is offline, the last known value. A value is checked against the type's `desired` in the platform file before the first device is changed. A setting is read and written in the shadow that it belongs to. Devices that already have the desired value are skipped, so a run that was interrupted is continued by the next.
 #[derive(Args, Debug)]
 #[command(group(clap::ArgGroup::new("whom").required(true).multiple(true).args(["device", "zone", "device_type"])))]
 pub(crate) struct Desired {
     /// The device
     #[arg(value_name = "DEVICE", conflicts_with_all = ["zone", "device_type"])]
     device: Option<String>,
-    /// The devices of this zone; those of zones in it are not meant
+    /// The devices of this zone, without those of the zones in it
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
     /// The devices of this type
     #[arg(long = "type", value_name = "TYPE")]
     device_type: Option<String>,
-    /// Set a setting; may be given for several
+    /// Set the desired value of a setting; may be given several times
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
     set: Vec<(String, String)>,
-    /// Desire nothing of a setting any more; may be given for several
+    /// Remove the desired value of a setting; may be given several times
     #[arg(long = "unset", value_name = "NAME")]
     unset: Vec<String>,
-    /// How many devices are meant: needed to set something of more than one, and must be right
+    /// Number of devices you expect to change; required, and checked, when more than one matches
     #[arg(long, value_name = "NUMBER")]
     count: Option<usize>,
-    /// The most devices in a second
+    /// Maximum number of devices per second
     #[arg(long, value_name = "NUMBER", default_value = "10")]
     rate: NonZeroU32,
-    /// List settings of which the device reports what is desired as well
+    /// Also list settings whose reported value is the desired one
     #[arg(long, conflicts_with_all = ["set", "unset"])]
     all: bool,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     file: camino::Utf8PathBuf,
-    /// Print what would be set, and set nothing
+    /// Print what would be changed, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -73,7 +73,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// A device that is meant, with what is to be desired of it.
+/// A selected device, with its new desired values.
 struct Meant<'p> {
     device: String,
     device_type: &'p DeviceType,
@@ -91,7 +91,7 @@ impl Desired {
             return Err(Stop::bad_input(format_args!("there is no zone `{zone}`")));
         }
         if let Some(of_type) = self.device_type.as_deref() {
-            // What is wrong with a value is said before anything is asked.
+            // A wrong value is reported before any call.
             self.values(platform, of_type).map_err(Stop::bad_input)?;
         }
         check_region(platform)?;
@@ -112,7 +112,7 @@ impl Desired {
         };
         let meant = self.meant(platform, &things)?;
         if meant.is_empty() {
-            return Err(Stop::failed(format_args!("{stack} has no such device in service")));
+            return Err(Stop::failed(format_args!("{stack} has no matching device in service")));
         }
         let shadows = Shadows::of(registry).await?;
         if !self.changes() {
@@ -120,13 +120,13 @@ impl Desired {
         }
         let count = meant.len();
         if count > 1 && self.count != Some(count) && !self.dry_run {
-            return Err(Stop::bad_input(format_args!("{count} devices are meant"))
-                .help(format_args!("look at what would be set with --dry-run, and say --count {count} if they are")));
+            return Err(Stop::bad_input(format_args!("this would change {count} devices"))
+                .help(format_args!("preview with --dry-run, then confirm with --count {count}")));
         }
         self.set(&shadows, &meant).await
     }
 
-    /// The devices in service that are asked for, each with what is to be desired of it. All problems are told.
+    /// The selected devices in service, each with its new desired values. Reports all problems.
     fn meant<'p>(&self, platform: &'p Platform, things: &[Thing]) -> Result<Vec<Meant<'p>>, Stop> {
         let is_meant = |thing: &&Thing| {
             let is = |asked: Option<&str>, name| asked.is_none_or(|asked| thing.attribute(name) == Some(asked));
@@ -151,15 +151,15 @@ impl Desired {
         }
         let says = if self.changes() { "error" } else { "warning" };
         for (problem, count) in &problems {
-            tell(format_args!("{says}: {count} devices: {problem}"));
+            tell(format_args!("{says}: {}: {problem}", counted(*count, "device")));
         }
         if !self.changes() {
             return Ok(meant);
         }
-        Err(Stop::bad_input("nothing was set").help("name a type whose devices have the setting with --type"))
+        Err(Stop::bad_input("nothing was changed").help("choose the type whose devices have the setting with --type"))
     }
 
-    /// What is to be desired of devices of a type.
+    /// The new desired values of devices of a type.
     fn values<'p>(&self, platform: &'p Platform, device_type: &str) -> Result<Values<'p>, String> {
         let Some(declared) = platform.device_types.get(device_type) else {
             return Err(format!("there is no device type `{device_type}`"));
@@ -168,7 +168,7 @@ impl Desired {
             let known: Vec<&str> = declared.desired.keys().map(|id| id.as_str()).collect();
             declared.desired.get_key_value(name).ok_or_else(|| {
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                format!("device type `{device_type}` has no setting `{name}`; there are: {known}")
+                format!("device type `{device_type}` has no setting `{name}`; its settings: {known}")
             })
         };
         let mut values = Values::new();
@@ -207,7 +207,7 @@ impl Desired {
             differ += usize::from(!differences(device, device_type, &found, false, now()).is_empty());
             print(&lines)?;
         }
-        tell(format_args!("{differ} of {} devices do not report what is desired of them", meant.len()));
+        tell(format_args!("{differ} of {} differ from what is desired", counted(meant.len(), "device")));
         Ok(())
     }
 
@@ -220,12 +220,12 @@ impl Desired {
                 tell(format_args!("{done} of {count}; next is {device}"));
             }
             let is_set = self.set_one(shadows, device, values).await.map_err(|stop| {
-                stop.help(format_args!("{done} of {count} devices are done: run this again to go on"))
+                stop.help(format_args!("{done} of {count} devices are done: run this again to continue"))
             })?;
             set += usize::from(is_set);
         }
-        let would = if self.dry_run { "would be" } else { "is" };
-        tell(format_args!("it {would} set for {set} of {count} devices; it was desired of {} already", count - set));
+        let would = if self.dry_run { "would be " } else { "" };
+        tell(format_args!("{would}set on {set} of {}; {} already had it", counted(count, "device"), count - set));
         Ok(())
     }
 
@@ -262,7 +262,7 @@ impl Desired {
                 return Ok(true);
             }
             match shadows.desire(device, name, &new, &shadow).await {
-                // Somebody changed it between the two, the device itself perhaps.
+                // It was changed between the two calls, perhaps by the device itself.
                 Err(error) if error.is_conflict() && conflicts < CONFLICTS_MAX => conflicts += 1,
                 done => {
                     done?;
@@ -274,7 +274,7 @@ impl Desired {
     }
 }
 
-/// A value as it is typed.
+/// A value as given on the command line.
 fn read(value: &ValueType, text: &str) -> Value {
     match value {
         ValueType::Float { .. } | ValueType::Int { .. } | ValueType::Bool => {
@@ -284,7 +284,7 @@ fn read(value: &ValueType, text: &str) -> Value {
     }
 }
 
-/// Whether two values are one: a whole number may be written with a point.
+/// Whether two values are equal: a whole number may be written with a point.
 fn are_same(one: &Value, other: &Value) -> bool {
     match (one.as_f64(), other.as_f64()) {
         (Some(one), Some(other)) => one == other,
@@ -292,12 +292,12 @@ fn are_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Where settings are, where that is not the classic shadow.
+/// The shadow of settings, if it is not the classic one.
 fn in_shadow(name: Option<&ShadowName>) -> String {
     name.map_or_else(String::new, |name| format!(" in shadow {name}"))
 }
 
-/// A line for each setting: what is desired of the device and what it reports.
+/// One line per setting: its desired and its reported value.
 fn differences(
     device: &str,
     device_type: &DeviceType,
@@ -322,7 +322,7 @@ fn differences(
     lines
 }
 
-/// At most so many devices in a second.
+/// Limits the number of devices per second.
 struct Pace {
     every: Duration,
     next: tokio::time::Instant,
@@ -348,7 +348,7 @@ mod tests {
         assert_eq!(read(&ValueType::Float { min: None, max: None }, "-2.5"), json!(-2.5));
         assert_eq!(read(&ValueType::Bool, "true"), json!(true));
         assert_eq!(read(&ValueType::Bool, "yes"), Value::Null);
-        // A text that looks like a number is a text.
+        // A string that looks like a number is a string.
         assert_eq!(read(&ValueType::String, "60"), json!("60"));
     }
 

@@ -14,10 +14,10 @@ use crate::{
 
 /// Register every device of a CSV file, and give each a certificate
 ///
-/// The first line names the columns: device, type and zone, and if wanted csr, attributes (as in `max_pressure=70;min_flow=2`) and serial. The whole file is checked before the first device. A run that was stopped is taken up by the next, and one that was finished changes nothing.
+/// The first line names the columns: device, type and zone, and optionally csr, attributes (as in `max_pressure=70;min_flow=2`) and serial. The whole file is checked before the first device. A run that was interrupted is continued by the next; running a finished one again changes nothing.
 #[derive(Args, Debug)]
 pub(crate) struct Import {
-    /// The file
+    /// The CSV file
     #[arg(value_name = "MANIFEST")]
     manifest: Utf8PathBuf,
     #[command(flatten)]
@@ -38,12 +38,17 @@ impl Import {
             for (line, problem) in &problems {
                 tell(format_args!("error: {manifest}:{line}: {problem}"));
             }
-            Stop::bad_input(format_args!("{manifest} has {} problems: nothing was done", problems.len()))
-                .help("mend them and run this again")
+            let (count, s) = (problems.len(), if problems.len() == 1 { "" } else { "s" });
+            Stop::bad_input(format_args!("{manifest} has {count} problem{s}: nothing was done"))
+                .help("fix what is reported and run this again")
         })?;
         if let Some(row) = rows.iter().find(|row| server_keys && row.request.is_some()) {
-            return Err(Stop::bad_input(format_args!("{} made a request of its own", row.wanted.device)).help(
-                "with --insecure-server-keys AWS would make its key: leave the column `csr` out, or the option",
+            return Err(Stop::bad_input(format_args!(
+                "{} has a certificate signing request of its own",
+                row.wanted.device
+            ))
+            .help(
+                "with --insecure-server-keys AWS would generate its key: leave out the column `csr`, or the option",
             ));
         }
         self.registering.with(platform, async |registrar| {
@@ -53,7 +58,7 @@ impl Import {
                 registrar.add(wanted, KeyMaker::of(request.as_deref(), server_keys), false).await?;
             }
             if !registrar.dry_run {
-                tell(format_args!("{count} devices are as {manifest} says"));
+                tell(format_args!("all devices of {manifest} are registered: {count}"));
             }
             Ok(())
         })

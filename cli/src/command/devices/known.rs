@@ -12,7 +12,8 @@ use crate::{
     terminal::{Stop, tell},
 };
 
-/// All of them, in the order of their ids. What cannot be read is said, and the rest is listed as it was before.
+/// All of them, in the order of their ids. What cannot be read is reported, and devices are listed as they were before
+/// it.
 pub(super) async fn known(deployed: &Deployed) -> Result<Vec<KnownDevice>, Stop> {
     let Deployed { log, rule_sets, settings, .. } = deployed;
     let mut all = Vec::new();
@@ -33,7 +34,7 @@ pub(super) async fn known(deployed: &Deployed) -> Result<Vec<KnownDevice>, Stop>
     Ok(all)
 }
 
-/// Whether it is there, in a word.
+/// Its presence, in one word.
 pub(super) fn presence(device: &KnownDevice) -> &'static str {
     match device {
         KnownDevice { registration, .. } if registration.retired => "retired",
@@ -43,7 +44,7 @@ pub(super) fn presence(device: &KnownDevice) -> &'static str {
     }
 }
 
-/// How long ago a moment was, in the largest unit of which there are two.
+/// How long ago a moment was, in the largest unit that counts at least two.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.since(at).as_secs();
     match seconds {

@@ -8,12 +8,12 @@ use fleetform_engine::{drive::KnownDevice, units::Timestamp};
 use super::known::{ago, json_of, known, presence};
 use crate::{
     deployed::{Deployed, Target, now},
-    terminal::{Stop, print, tell},
+    terminal::{Stop, counted, print, tell},
 };
 
-/// List the devices that a deployed platform knows, with what was last heard of them
+/// List the devices that a deployed platform knows, with when each was last heard from
 ///
-/// They are read from the states of the stream's shards: what is listed is what rules are evaluated with.
+/// They are read from the states of the stream's shards, which the rules are evaluated with.
 #[derive(Args, Debug)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -21,7 +21,7 @@ pub(crate) struct List {
     /// Only devices of this type
     #[arg(long = "type", value_name = "TYPE")]
     device_type: Option<String>,
-    /// Only devices of this zone; those of zones in it are not listed
+    /// Only devices of this zone, without those of the zones in it
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
     /// Only devices that are offline
@@ -30,7 +30,7 @@ pub(crate) struct List {
     /// Only devices with a running alert
     #[arg(long)]
     alerting: bool,
-    /// Devices that were taken out of service as well
+    /// Also devices that were taken out of service
     #[arg(long)]
     retired: bool,
     /// How they are printed
@@ -42,7 +42,7 @@ pub(crate) struct List {
 enum ListFormat {
     /// A table
     Text,
-    /// A JSON document for each device, with all that is known of it
+    /// One JSON document per device, with everything known about it
     Json,
 }
 
@@ -60,7 +60,7 @@ impl List {
                     }
                 }
             }
-            tell(format_args!("{} of {count} devices", listed.len()));
+            tell(format_args!("{} of {}", listed.len(), counted(count, "device")));
             Ok(())
         })
     }

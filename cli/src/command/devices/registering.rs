@@ -1,5 +1,4 @@
-//! What the commands that register devices have in common: the environment, the folder of keys, and whether anything is
-//! done at all.
+//! What the commands that register devices have in common: the environment, the folder of keys, and `--dry-run`.
 
 use std::fs;
 
@@ -18,13 +17,13 @@ use crate::{
 /// Where devices are registered.
 #[derive(Args, Debug)]
 pub(super) struct Registering {
-    /// Where keys, requests and certificates are kept; unless given, `devices/` and the environment
+    /// The folder of keys, requests and certificates; defaults to `devices/<environment>`
     #[arg(long, value_name = "DIR")]
     keys: Option<Utf8PathBuf>,
-    /// The stream; unless given, the one that the environment's stack made
+    /// The stream; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     pub(super) stream: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
@@ -62,7 +61,7 @@ impl Registering {
                 names: Names::of(platform),
                 dry_run: self.dry_run,
                 now_ms: || now().0.unsigned_abs(),
-                // Whoever no longer reads does not stop a device halfway.
+                // A reader that has closed the pipe must not stop a device halfway.
                 say: Box::new(|line| drop(print(&format!("{line}\n")))),
             })
             .await
@@ -70,23 +69,23 @@ impl Registering {
     }
 }
 
-/// Whether AWS is to make keys.
+/// Whether AWS generates keys.
 #[derive(Args, Debug)]
 pub(super) struct ServerKeys {
-    /// Let AWS make the key, where `identity.provisioning` is `server_keys`, for laboratories: it travels and is known to more than the device
+    /// Let AWS generate the private key (only with `identity.provisioning = "server_keys"`; for labs: the key is sent over the network and AWS has seen it)
     #[arg(long)]
     insecure_server_keys: bool,
 }
 
 impl ServerKeys {
-    /// Whether it was asked for; refused where the platform does not have it so.
+    /// Whether it was requested; an error if the platform does not allow it.
     pub(super) fn of(&self, platform: &Platform) -> Result<bool, Stop> {
         if self.insecure_server_keys && !platform.identity.provisioning.has_server_keys() {
             return Err(Stop::bad_input(format_args!(
-                "--insecure-server-keys is for laboratories, and environment `{}` is none",
+                "--insecure-server-keys is for labs, and environment `{}` does not allow it",
                 platform.environment.id
             ))
-            .help("write it into the platform file: identity.provisioning = \"server_keys\""));
+            .help("to allow it, set this in the platform file: identity.provisioning = \"server_keys\""));
         }
         Ok(self.insecure_server_keys)
     }
@@ -103,7 +102,7 @@ pub(super) fn text(path: &Utf8Path) -> Result<String, String> {
     fs::read_to_string(path).map_err(|error| error.to_string())
 }
 
-/// Tells all problems of an input, and ends the command with the last.
+/// Reports all problems of an input, and ends the command with the last.
 pub(super) fn wrong(device: &str, problems: &[String]) -> Stop {
     let (last, others) = problems.split_last().expect("there is no failure without a problem");
     for problem in others {

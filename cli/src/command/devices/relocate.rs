@@ -5,9 +5,10 @@ use clap::Args;
 use super::registering::Registering;
 use crate::terminal::Stop;
 
-/// Put a device into another zone
+/// Move a device to another zone
 ///
-/// Its attributes and its certificate stay. The stream is told, and the thing is put into the zone's thing group.
+/// Its attributes and its certificate stay. A record on the stream states the new zone, and the thing moves to the
+/// zone's thing group.
 #[derive(Args, Debug)]
 pub(crate) struct Move {
     /// The device

@@ -7,7 +7,7 @@ use crate::terminal::Stop;
 
 /// Revoke a device, and delete its certificates and its entry in the registry
 ///
-/// Its files stay in the folder of keys.
+/// Its files stay in the folder of `--keys`.
 #[derive(Args, Debug)]
 pub(crate) struct Remove {
     /// The device

@@ -5,9 +5,9 @@ use clap::Args;
 use super::registering::Registering;
 use crate::terminal::Stop;
 
-/// Take all certificates away from a device, and end its alerts
+/// Withdraw all certificates of a device, and end its alerts
 ///
-/// A connection that is open ends within minutes. The certificates stay, inactive, until the device is removed.
+/// An open connection ends within minutes. The certificates stay, inactive, until the device is removed.
 #[derive(Args, Debug)]
 pub(crate) struct Revoke {
     /// The device

@@ -6,20 +6,20 @@ use clap::Args;
 use super::registering::{Registering, ServerKeys, request};
 use crate::{registry::registrar::KeyMaker, terminal::Stop};
 
-/// Give a device a second certificate; with `--finish`, once it has connected with it, take the first one away
+/// Give a device a second certificate; with `--finish`, once it has connected with it, withdraw the first one
 ///
-/// The first one is inactive from then on, and is deleted by the same command a week later.
+/// The first one is then inactive. The same command deletes it a week later.
 #[derive(Args, Debug)]
 pub(crate) struct Rotate {
     /// The device
     #[arg(value_name = "DEVICE")]
     device: String,
-    /// A request that the device made itself; unless given, its key is made here
+    /// A certificate signing request that the device made itself; without it, the key is made here
     #[arg(long, value_name = "FILE", conflicts_with_all = ["finish", "insecure_server_keys"])]
     csr: Option<Utf8PathBuf>,
     #[command(flatten)]
     server_keys: ServerKeys,
-    /// Take the first certificate away
+    /// Withdraw the first certificate
     #[arg(long, conflicts_with = "insecure_server_keys")]
     finish: bool,
     #[command(flatten)]

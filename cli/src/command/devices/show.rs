@@ -11,9 +11,9 @@ use crate::{
     terminal::{Stop, print},
 };
 
-/// Show what a deployed platform knows of one device: registration, presence, newest values, running alerts
+/// Show what a deployed platform knows about one device: registration, presence, newest values, running alerts
 ///
-/// Ends with 1 if it knows no such device.
+/// Exits with 1 if the device is not known.
 #[derive(Args, Debug)]
 pub(crate) struct Show {
     /// The device
@@ -31,8 +31,8 @@ impl Show {
         self.target.with(async |deployed: Deployed| {
             let all = known(&deployed).await?;
             let Some(device) = all.into_iter().find(|device| device.registration.id.as_str() == self.device) else {
-                return Err(Stop::failed(format_args!("no shard knows a device `{}`", self.device)).help(
-                    "`fleetform devices list` prints those that are known; register it with scripts/devices.sh add",
+                return Err(Stop::failed(format_args!("device `{}` is not known to any shard", self.device)).help(
+                    "`fleetform devices list` lists the known devices; register this one with scripts/devices.sh add",
                 ));
             };
             if self.json { print(&format!("{:#}\n", json_of(&device))) } else { print(&text(&device, now())) }

@@ -9,30 +9,30 @@ use crate::{
     input::{self, DEFAULT_FILE},
     registry::{self, Thing, iot},
     sender::{Record, Sender},
-    terminal::{Stop, print, tell},
+    terminal::{Stop, counted, print, tell},
 };
 
-/// How often progress is told.
+/// How often progress is reported.
 const PROGRESS_EVERY_MS: i64 = 5_000;
 
 /// Put the records of all registered devices onto the stream again, as the registry has them
 ///
-/// For a stream whose states were lost or begun anew. Each record has the revision that it had: a platform that knows the device takes no notice of it. The registry is read and never changed. Ends with 1 if a device was left out.
+/// For a stream whose states were lost or started from scratch. Each record keeps its revision: a platform that knows the device already ignores it. The registry is only read. Exits with 1 if a device was left out.
 #[derive(Args, Debug)]
 pub(crate) struct Sync {
-    /// Begin with this device, in the order of their names: where a run that was stopped says that it was
+    /// Start with this device, in the order of names: where an interrupted run says to continue
     #[arg(long, value_name = "DEVICE")]
     from: Option<String>,
-    /// The stream; unless given, the one that the environment's stack made
+    /// The stream; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     file: camino::Utf8PathBuf,
-    /// Print the records and put them nowhere
+    /// Print the records, and put none on the stream
     #[arg(long)]
     dry_run: bool,
 }
@@ -50,7 +50,7 @@ impl Sync {
         let mut progress = |count| {
             if now().0 - told >= PROGRESS_EVERY_MS {
                 told = now().0;
-                tell(format_args!("{count} things so far"));
+                tell(format_args!("{} so far", counted(count, "thing")));
             }
         };
         let registry = iot::open(platform).await?;
@@ -72,29 +72,29 @@ impl Sync {
             for Record { data, .. } in records {
                 print(&format!("{}\n", String::from_utf8_lossy(&data)))?;
             }
-            tell(format_args!("{put} of the {count} devices of {stack} would be told to the stream"));
+            tell(format_args!("the records of {put} of the {count} devices of {stack} would be put on the stream"));
         } else {
             let mut sender = Sender::open(platform, self.stream.as_deref()).await?;
             sender.take(records);
             put_all(&mut sender, put).await?;
-            tell(format_args!("{} was told of {put} of the {count} devices of {stack}", sender.stream()));
+            tell(format_args!("the records of {put} of the {count} devices of {stack} are on {}", sender.stream()));
         }
         if left_out > 0 {
-            return Err(Stop::failed(format_args!("{left_out} devices were left out"))
-                .help("register them anew with scripts/devices.sh add, or remove them"));
+            return Err(Stop::failed(format_args!("{} left out", counted(left_out, "device")))
+                .help("register them again with scripts/devices.sh add, or remove them"));
         }
         Ok(())
     }
 }
 
-/// The record that the stream was told last, but for its time.
+/// The last record on the stream, with a new time.
 fn record(platform: &Platform, thing: &Thing) -> Result<Vec<u8>, String> {
     let registration = registry::registration(thing, platform)?;
     let revision = thing.revision().ok_or("its thing has no revision")?;
     Ok(registration.record(revision, now()))
 }
 
-/// Puts all that waits. Whatever stops it, it is said where another run goes on.
+/// Puts all records that wait. An error comes with where another run continues.
 async fn put_all(sender: &mut Sender, all: usize) -> Result<(), Stop> {
     let mut told = now().0;
     while let Some(next) = sender.next().map(|record| record.key.clone()) {
@@ -103,9 +103,12 @@ async fn put_all(sender: &mut Sender, all: usize) -> Result<(), Stop> {
             tell(format_args!("{} of {all}; next is {next}", all - sender.waiting()));
         }
         sender.put().await.map_err(|stop| {
-            // What was refused waits before the rest.
+            // Refused records wait ahead of the rest.
             let next = sender.next().map_or(next.as_str(), |record| &record.key);
-            stop.help(format_args!("{} of {all} are put: go on with --from {next}", all - sender.waiting()))
+            stop.help(format_args!(
+                "{} of {all} records are on the stream: continue with --from {next}",
+                all - sender.waiting()
+            ))
         })?;
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::{
     terminal::{Stop, print, tell},
 };
 
-/// List what is set for rules apart from the file
+/// List the overrides of rules
 #[derive(Args, Debug)]
 pub(crate) struct List {
     #[command(flatten)]
@@ -29,7 +29,7 @@ impl List {
         })?;
         lines.sort();
         if lines.is_empty() {
-            tell(format_args!("every rule of {} is as in the file", platform.environment.id));
+            tell(format_args!("no rule of {} is overridden", platform.environment.id));
         }
         print(&lines.into_iter().map(|line| line + "\n").collect::<String>())
     }

@@ -23,7 +23,7 @@ const SOUGHT: Sought = Sought {
     output: "AlertConfigurationTableName",
 };
 
-/// Turn a rule off, mute it, or give it another threshold or other contacts while the platform runs
+/// Disable or mute a rule, or change its threshold or contacts, while the platform runs
 #[derive(Args, Debug)]
 pub(crate) struct Override {
     #[command(subcommand)]
@@ -50,10 +50,10 @@ impl Override {
 /// Whose alert configuration.
 #[derive(Args, Debug)]
 struct Target {
-    /// The table; unless given, the one that the environment's stack made
+    /// The table; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
@@ -77,7 +77,7 @@ impl Target {
     /// Does something with the deployed table.
     fn with<T>(&self, platform: &Platform, act: impl AsyncFnOnce(Table) -> Result<T, Stop>) -> Result<T, Stop> {
         wait(async {
-            let client = Client::new(&config(platform).await);
+            let client = Client::new(&config(platform).await?);
             let name = match &self.table {
                 Some(name) => name.clone(),
                 None => find(&client, platform).await?,

@@ -58,7 +58,7 @@ pub(super) fn line(attributes: &Attributes) -> String {
         let _ = write!(line, " muted until {}", text("muted_until"));
     }
     if let Some(contacts) = attributes.get("contacts").and_then(|value| value.as_ss().ok()) {
-        let _ = write!(line, " tells {}", contacts.join(", "));
+        let _ = write!(line, " notifies {}", contacts.join(", "));
     }
     if line.ends_with(':') {
         line.push_str(" as in the file");
@@ -93,7 +93,7 @@ mod tests {
         let set = Set { author: "anna", reason: "the valve is under repair", at: Timestamp(1_769_855_400_000) };
         let attributes = attributes("high-pressure", &row, &set);
         assert_eq!(revision(&attributes), Some(7));
-        let expected = "high-pressure: on threshold 70.5 muted until 2026-01-31T10:30:00Z tells crew \
+        let expected = "high-pressure: on threshold 70.5 muted until 2026-01-31T10:30:00Z notifies crew \
                         (2026-01-31T10:30:00Z, anna: the valve is under repair)";
         assert_eq!(line(&attributes), expected);
     }

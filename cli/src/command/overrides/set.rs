@@ -1,4 +1,4 @@
-//! `fleetform override set` and `clear`: a row of the table, which the platform's shards are told of.
+//! `fleetform override set` and `clear`: write a row of the table, which reaches the platform's shards.
 
 use aws_sdk_dynamodb::{operation::put_item::PutItemError, types::AttributeValue};
 use clap::Args;
@@ -19,35 +19,35 @@ use crate::{
     terminal::{Stop, print, tell},
 };
 
-/// Set what a rule is until further notice, in place of all that was set for it before
+/// Override a rule until further notice, replacing any earlier override of it
 ///
-/// What is not given is as in the platform file. Shards are told within seconds; alerts that fire under another
-/// threshold end.
+/// Whatever is not given stays as in the platform file. The override takes effect within seconds; alerts that fire
+/// under another threshold end.
 #[derive(Args, Debug)]
 pub(crate) struct Set {
     /// The rule
     #[arg(value_name = "RULE")]
     rule: String,
-    /// Whether it is evaluated
+    /// Whether the rule is evaluated
     #[arg(long, value_name = "BOOL")]
     enabled: Option<bool>,
-    /// What a value, or a rate of change, is compared with
+    /// The threshold that a value, or a rate of change, is compared with
     #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
     threshold: Option<f64>,
-    /// Tell nobody of its firings for so long, as in `2h`, or until a moment, as in `2026-02-01T08:00:00Z`
+    /// Send no notices for this long, as in `2h`, or until this moment, as in `2026-02-01T08:00:00Z`
     #[arg(long, value_name = "TIME", value_parser = until)]
     mute: Option<Timestamp>,
-    /// Tell this contact in place of those that the routes name; may be given several times
+    /// Notify this contact instead of those of the routes; may be given several times
     #[arg(long = "contact", value_name = "CONTACT")]
     contacts: Vec<String>,
-    /// End all this after so long, or at a moment
+    /// End the override after this long, or at this moment
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<Timestamp>,
     #[command(flatten)]
     write: Write,
 }
 
-/// Set nothing for a rule any more: it is as in the platform file
+/// Remove the override of a rule, which is then as in the platform file
 #[derive(Args, Debug)]
 pub(crate) struct Clear {
     /// The rule
@@ -59,15 +59,15 @@ pub(crate) struct Clear {
 
 #[derive(Args, Debug)]
 struct Write {
-    /// Why, for whoever finds it later
+    /// The reason, for later readers
     #[arg(long, value_name = "TEXT")]
     reason: String,
-    /// Who sets it; unless given, the user who runs the command
+    /// The author; defaults to the user who runs the command
     #[arg(long, value_name = "NAME")]
     author: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// Print the row and write nothing
+    /// Print the row, and write nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -80,7 +80,7 @@ fn until(text: &str) -> Result<Timestamp, String> {
     let length: jiff::SignedDuration =
         text.parse().map_err(|_| "write a length as in `2h` or a moment as in `2026-02-01T08:00:00Z`".to_owned())?;
     if length.is_negative() || length.is_zero() {
-        return Err("the length is not above nought".to_owned());
+        return Err("the length must be above zero".to_owned());
     }
     let length = i64::try_from(length.as_millis()).map_err(|_| "the length is too long".to_owned())?;
     Ok(Timestamp(now().0.saturating_add(length)))
@@ -90,7 +90,9 @@ impl Set {
     pub(crate) fn run(self) -> Result<(), Stop> {
         let Self { rule, enabled, threshold, mute, contacts, until, write } = self;
         let threshold = match threshold {
-            Some(value) => Some(Finite::new(value).ok_or_else(|| Stop::bad_input("--threshold is no finite number"))?),
+            Some(value) => {
+                Some(Finite::new(value).ok_or_else(|| Stop::bad_input("--threshold is not a finite number"))?)
+            }
             None => None,
         };
         let contacts = contacts.iter().map(|id| ContactId::new(id)).collect::<Result<Vec<_>, _>>();
@@ -104,8 +106,8 @@ impl Set {
             until,
         };
         if (Override { until: None, ..row.clone() }) == Override::default() {
-            return Err(Stop::bad_input("nothing is set").help(
-                "give --enabled, --threshold, --mute or --contact; `fleetform override clear` takes everything back",
+            return Err(Stop::bad_input("nothing to override").help(
+                "give --enabled, --threshold, --mute or --contact; to remove an override: `fleetform override clear`",
             ));
         }
         write.run(&rule, row)
@@ -124,7 +126,7 @@ impl Write {
         let id = RuleId::new(rule).map_err(Stop::bad_input)?;
         row.check(&id, &rule_set(&platform)).map_err(|error| Stop::bad_input(format_args!("`{rule}`: {error}")))?;
         let author = self.author.clone().or_else(|| std::env::var("USER").ok()).filter(|name| !name.is_empty());
-        let author = author.ok_or_else(|| Stop::bad_input("nobody sets it").help("say who with --author"))?;
+        let author = author.ok_or_else(|| Stop::bad_input("no author is known").help("pass one with --author NAME"))?;
         let by = SetBy { author: &author, reason: &self.reason, at: now() };
         row.revision = now().0.unsigned_abs();
         if self.dry_run {
@@ -132,19 +134,19 @@ impl Write {
         }
         let line = self.target.with(&platform, async |table| put(&table, rule, row, &by).await)?;
         print(&format!("{line}\n"))?;
-        tell(format_args!("{} is told within seconds", platform.environment.id));
+        tell(format_args!("it takes effect in {} within seconds", platform.environment.id));
         Ok(())
     }
 }
 
-/// Writes the row over the one that is there, unless somebody else does so meanwhile.
+/// Replaces the row, unless it was changed meanwhile.
 async fn put(table: &Table, rule: &str, mut row: Override, by: &SetBy<'_>) -> Result<String, Stop> {
     let Table { client, name } = table;
     let key = AttributeValue::S(rule.to_owned());
     let found = client.get_item().table_name(name).key("rule", key).consistent_read(true).send().await;
     let found = found.map_err(|error| failed(&format!("read table `{name}`"), error))?;
     let known = found.item.as_ref().and_then(row::revision);
-    // A clock that has gone back must not make a row that every shard ignores.
+    // A clock that was set back must not result in a row that every shard ignores.
     row.revision = row.revision.max(known.map_or(0, |known| known.saturating_add(1)));
     let attributes = row::attributes(rule, &row, by);
     let line = row::line(&attributes);
@@ -158,8 +160,8 @@ async fn put(table: &Table, rule: &str, mut row: Override, by: &SetBy<'_>) -> Re
     match put.send().await {
         Ok(_) => Ok(line),
         Err(error) if matches!(error.as_service_error(), Some(PutItemError::ConditionalCheckFailedException(_))) => {
-            Err(Stop::failed(format_args!("somebody else has just set something for `{rule}`"))
-                .help("look at it with `fleetform override list`, and try again"))
+            Err(Stop::failed(format_args!("another override of `{rule}` was written at the same time"))
+                .help("check it with `fleetform override list`, then try again"))
         }
         Err(error) => Err(failed(&format!("write to table `{name}`"), error)),
     }

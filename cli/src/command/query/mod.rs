@@ -16,7 +16,8 @@ use crate::{
     found::{self, Sought},
     function::Function,
     input::{self, DEFAULT_FILE},
-    terminal::{Stop, tell},
+    out_file,
+    terminal::{Stop, counted, tell},
 };
 use output::Output;
 
@@ -27,11 +28,11 @@ const SOUGHT: Sought = Sought {
     output: "QueryFunctionName",
 };
 
-/// Ask for samples, wherever they are by their age
+/// Query samples, wherever they are stored by their age
 ///
-/// In SQL about the table `samples`, and about `aggregates` where the platform makes them; or by device. The SQL is that of
-/// Amazon Athena, or of Timestream where it keeps samples. Samples of the hot table, of the table of samples and of exported
-/// files look the same. What was read and its list price is said at the end.
+/// In SQL on the table `samples`, and on `aggregates` if the platform makes them; or by device. The SQL is that of
+/// Amazon Athena, or of Timestream if it stores the samples. Samples of the hot table, of the table of samples and of
+/// exported files look the same. Ends with what was read and its list price.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   fleetform query --device flow-meter-17 --metric pressure --last 6h
@@ -39,41 +40,41 @@ const SOUGHT: Sought = Sought {
   fleetform query --zone zone-a --last 24h @out/dev/queries/hourly.sql
   fleetform query --from 2026-01-01T00:00:00Z --to 2026-02-01T00:00:00Z \"SELECT * FROM samples\" --format parquet --output january.parquet")]
 pub(crate) struct Query {
-    /// The question, about samples of the time that is asked for; or the file that it is in, as @FILE
+    /// The SQL query, which sees the samples of the chosen time; or the file that it is in, as @FILE
     #[arg(required_unless_present = "device", conflicts_with = "device")]
     sql: Option<String>,
-    /// A device, for all that it measured
+    /// The samples of one device
     #[arg(long, value_name = "DEVICE", conflicts_with = "zone")]
     device: Option<String>,
-    /// A reading of the device; may be given several times; unless given, all of them
+    /// A reading of the device; may be given several times; defaults to all of them
     #[arg(long = "metric", value_name = "READING", requires = "device")]
     metrics: Vec<String>,
     /// Only samples of this zone
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// Samples of so long until now [default: 24h]
+    /// Samples of this long until now [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = length, conflicts_with_all = ["from", "to"])]
     last: Option<Millis>,
     /// Samples from this moment on
     #[arg(long, value_name = "RFC3339", value_parser = moment)]
     from: Option<Timestamp>,
-    /// Samples before this moment; unless given, until now
+    /// Samples before this moment; defaults to now
     #[arg(long, value_name = "RFC3339", value_parser = moment, requires = "from")]
     to: Option<Timestamp>,
     /// Read exported files of all days, and not only of those that have left the table: for days that left it before
-    /// `retention.warm` was made longer. Where Timestream keeps samples, read nothing else
+    /// `retention.warm` was extended. If Timestream stores the samples, read nothing else
     #[arg(long)]
     files: bool,
     /// How rows are written
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     format: Format,
-    /// The file to write; unless given, standard output
-    #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
+    /// The file to write; defaults to standard output
+    #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"), value_parser = out_file::path)]
     output: Option<Utf8PathBuf>,
-    /// The function `query`; unless given, the one that the environment's stack made
+    /// The function `query`; defaults to the one of the environment's stack
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
-    /// The environment; unless given, the file's default
+    /// The environment; defaults to the file's default environment
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// The platform file
@@ -86,15 +87,15 @@ pub(crate) struct Query {
 pub(crate) enum Format {
     /// Columns for people
     Table,
-    /// Comma-separated values with a head
+    /// Comma-separated values with a header line
     Csv,
-    /// An array of objects, one a line
+    /// An array of objects, one per line
     Json,
     /// A Parquet file
     Parquet,
 }
 
-/// What is asked for unless the command says otherwise.
+/// The default of `--last`.
 const LAST: Millis = Millis::from_secs(86_400);
 
 impl Query {
@@ -133,34 +134,33 @@ impl Query {
             }
             let rows = output.finish()?;
             let [from, to] = [from, to].map(|at| at.to_rfc3339().unwrap_or_default());
-            tell(format_args!("{rows} rows of samples from {from} to {to}; {}", in_words(&read)));
+            tell(format_args!("{} from {from} to {to}; {}", counted(rows, "row"), in_words(&read)));
             Ok(())
         })
     }
 
-    /// From when and until when samples are asked for.
+    /// The start and the end of the queried time.
     fn window(&self, now: Timestamp) -> Result<(Timestamp, Timestamp), Stop> {
         let to = self.to.unwrap_or(now);
         let from = self.from.unwrap_or_else(|| Timestamp(now.0 - self.last.unwrap_or(LAST).0 as i64));
         if from < to {
             return Ok((from, to));
         }
-        Err(Stop::bad_input("--from is not before --to, or lies in the future"))
+        Err(Stop::bad_input("--from must be before --to, and not in the future"))
     }
 }
 
-/// A question, or what the file says that it names.
+/// A query, or the contents of the file that it names.
 fn question(text: &str) -> Result<String, Stop> {
     let Some(file) = text.strip_prefix('@') else { return Ok(text.to_owned()) };
-    fs::read_to_string(file).map_err(|error| Stop::bad_input(format!("the question in {file} cannot be read: {error}")))
+    fs::read_to_string(file).map_err(|error| Stop::bad_input(format!("cannot read the query in {file}: {error}")))
 }
 
-/// What was read, as people read it.
+/// What was read, for people.
 fn in_words(read: &Read) -> String {
     let mut parts = Vec::new();
     if read.hot_requests > 0 {
-        let s = if read.hot_requests == 1 { "" } else { "s" };
-        parts.push(format!("{} request{s} of the hot table", read.hot_requests));
+        parts.push(format!("{} to the hot table", counted(read.hot_requests, "request")));
     }
     if read.scanned_bytes > 0 || parts.is_empty() {
         parts.push(format!("{} bytes scanned", read.scanned_bytes));
@@ -168,7 +168,7 @@ fn in_words(read: &Read) -> String {
     format!("{}: ${} at list prices", parts.join(", "), cost(read.cost_usd))
 }
 
-/// US dollars with two digits that say something.
+/// US dollars with two significant digits.
 fn cost(usd: f64) -> String {
     if usd <= 0.0 {
         return "0".to_owned();

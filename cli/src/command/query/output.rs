@@ -1,14 +1,18 @@
-//! Rows as they are written, page by page: to standard output, or to a file that is there when it is whole.
+//! Writes rows, page by page: to standard output, or to a file that appears when it is complete.
 
 use std::io::{self, BufWriter, Write};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use fleetform_generator::printable;
 use fleetform_runtime::event::query::Column;
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::{Format, parquet};
-use crate::terminal::Stop;
+use crate::{
+    out_file::{self, unwritable},
+    terminal::Stop,
+};
 
 /// Spaces between two columns of a table.
 const GAP: &str = "  ";
@@ -27,7 +31,7 @@ enum Place {
     File(BufWriter<NamedTempFile>, Utf8PathBuf),
 }
 
-/// How rows are written, with what the first page has said.
+/// How rows are written, with what the first page has set.
 enum Form {
     /// The widths of the columns.
     Table(Vec<usize>),
@@ -37,20 +41,11 @@ enum Form {
 }
 
 impl Output {
-    /// Opens it. Nothing is at the file's place until all rows are.
+    /// Opens it. The file does not appear before all rows are written.
     pub(super) fn open(format: Format, path: Option<&Utf8Path>) -> Result<Self, Stop> {
         let place = match path {
             None => Place::Standard(BufWriter::new(io::stdout())),
-            Some(path) => {
-                let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-                let mut builder = tempfile::Builder::new();
-                // Readings are no secret: the user's mask says who may read the file.
-                #[cfg(unix)]
-                builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-                let file = builder.tempfile_in(folder);
-                let file = file.map_err(|error| Stop::failed(format_args!("cannot write `{path}`: {error}")))?;
-                Place::File(BufWriter::new(file), path.to_owned())
-            }
+            Some(path) => Place::File(BufWriter::new(out_file::create(path)?), path.to_owned()),
         };
         let form = match format {
             Format::Table => Form::Table(Vec::new()),
@@ -61,9 +56,9 @@ impl Output {
         Ok(Self { place, rows: 0, begun: false, form })
     }
 
-    /// Writes rows. `false` if whoever reads wants no more of them.
+    /// Writes rows. Returns `false` if the reader has closed the pipe.
     pub(super) fn write(&mut self, columns: &[Column], rows: &[Vec<Value>]) -> Result<bool, Stop> {
-        // The first rows say how wide a table is, and the first columns are the head of everything else.
+        // The first rows set the widths of a table, and the first columns the header of everything else.
         let waits = rows.is_empty() && matches!(self.form, Form::Table(_));
         let is_first = !std::mem::replace(&mut self.begun, true);
         let written = match &mut self.form {
@@ -81,7 +76,7 @@ impl Output {
         }
     }
 
-    /// Ends the output, and says how many rows it has.
+    /// Ends the output, and returns the number of its rows.
     pub(super) fn finish(mut self) -> Result<u64, Stop> {
         let is_empty = self.rows == 0;
         let ended = match self.form {
@@ -95,9 +90,8 @@ impl Output {
             _ => {}
         }
         if let Place::File(file, path) = self.place {
-            let unwritable = |error: &io::Error| Stop::failed(format_args!("cannot write `{path}`: {error}"));
-            let file = file.into_inner().map_err(|error| unwritable(error.error()))?;
-            file.persist(&path).map_err(|error| unwritable(&error.error))?;
+            let file = file.into_inner().map_err(|error| unwritable(&path, error.error()))?;
+            file.persist(&path).map_err(|error| unwritable(&path, &error.error))?;
         }
         Ok(self.rows)
     }
@@ -114,16 +108,16 @@ impl Place {
     fn unwritable(&self, error: &io::Error) -> Stop {
         match self {
             Self::Standard(_) => Stop::failed(format_args!("cannot write to standard output: {error}")),
-            Self::File(_, path) => Stop::failed(format_args!("cannot write `{path}`: {error}")),
+            Self::File(_, path) => unwritable(path, error),
         }
     }
 }
 
-/// Rows below a head. The first rows say how wide the columns are.
+/// Rows below a header. The first rows set the widths of the columns.
 fn table(output: &mut dyn Write, widths: &mut Vec<usize>, columns: &[Column], rows: &[Vec<Value>]) -> io::Result<()> {
-    let mut lines: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(text).collect()).collect();
+    let mut lines: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     if widths.is_empty() {
-        lines.insert(0, columns.iter().map(|column| column.name.clone()).collect());
+        lines.insert(0, columns.iter().map(|column| printable(&column.name).into_owned()).collect());
         let width = |at: usize| lines.iter().filter_map(|line| line.get(at)).map(|text| text.chars().count()).max();
         *widths = (0..columns.len()).map(|at| width(at).unwrap_or_default()).collect();
     }
@@ -158,14 +152,20 @@ fn json(output: &mut dyn Write, is_first: bool, columns: &[Column], rows: &[Vec<
         output.write_all(b"{")?;
         for (at, (column, value)) in columns.iter().zip(row).enumerate() {
             let comma = if at == 0 { "" } else { "," };
-            write!(output, "{comma}{}:{value}", Value::from(column.name.as_str()))?;
+            let member = format!("{}:{value}", Value::from(column.name.as_str()));
+            write!(output, "{comma}{}", printable(&member))?;
         }
         output.write_all(b"}")?;
     }
     Ok(())
 }
 
-/// A value without the quotes of JSON; nothing where there is none.
+/// A value as a table shows it.
+fn cell(value: &Value) -> String {
+    printable(&text(value)).into_owned()
+}
+
+/// A value without the quotes of JSON; empty for null.
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -193,6 +193,19 @@ mod tests {
         table(&mut output, &mut widths, &columns(), &[vec![json!("much-longer"), json!(12)]]).unwrap();
         let expected = "device_id  pressure\na               1.5\nb\nmuch-longer        12\n";
         assert_eq!(String::from_utf8(output).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_a_device_sent_does_not_act_on_a_terminal() {
+        let hostile = [vec![json!("\u{1b}[31mRED\u{9b}\na\u{202e}b"), Value::Null]];
+        let (mut rows, mut document) = (Vec::new(), Vec::new());
+        table(&mut rows, &mut Vec::new(), &columns(), &hostile).unwrap();
+        assert!(String::from_utf8(rows).unwrap().ends_with("\n\\u001b[31mRED\\u009b\\na\\u202eb\n"));
+        json(&mut document, true, &columns(), &hostile).unwrap();
+        document.extend(b"\n]\n");
+        assert!(document.is_ascii());
+        let read: Vec<Value> = serde_json::from_slice(&document).unwrap();
+        assert_eq!(read[0]["device_id"], hostile[0][0]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn leaf(column: &Column) -> Result<TypePtr, ParquetError> {
     Ok(leaf.with_repetition(Repetition::OPTIONAL).build()?.into())
 }
 
-/// A moment in microseconds; none where it is no moment of a calendar.
+/// A moment in microseconds; none if it is not a calendar time.
 fn micros(value: &Value) -> Option<i64> {
     value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond)
 }

@@ -1,4 +1,4 @@
-//! A record that may be put on the stream once more, and the form that it has then.
+//! A record that may be put back on the stream, and its form there.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fleetform_engine::{position::SequenceNumber, units::Timestamp};
@@ -20,7 +20,7 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Records are put in the order in which they first came: what a device said last is believed.
+    /// Records are put back in the order of their first arrival: the last word of a device counts.
     pub(super) fn order(&self) -> (Timestamp, Option<SequenceNumber>) {
         (self.record.came_at, self.sequence)
     }
@@ -36,7 +36,7 @@ impl Entry for Candidate {
     }
 }
 
-/// A record as it goes on the stream once more.
+/// A record as it is put back on the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Again {
     /// The bytes to put.
@@ -45,7 +45,7 @@ pub(super) struct Again {
     pub(super) came_at: Timestamp,
 }
 
-/// Where a record was found, and is marked once it has been put.
+/// Where a record was found, and where it is marked once it has been put back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     /// A row of the quarantine.
@@ -60,8 +60,8 @@ pub(super) enum Origin {
     },
 }
 
-/// A record as it goes on the stream once more, with the time at which it first came. Nothing for what the platform
-/// itself put there and makes again: ticks, news of rule sets, overrides.
+/// A record as it is put back on the stream, with the time of its first arrival. None for what the platform itself put
+/// there and makes again: ticks, news of rule sets, overrides.
 pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
     #[derive(Deserialize)]
     struct Envelope {
@@ -70,7 +70,7 @@ pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
         #[serde(default)]
         t: Value,
     }
-    // What wrapped a record may have had it before the stream.
+    // The wrapper may have received the record before the stream did.
     let first = |t: &Value| t.as_i64().map_or(ingested_at, |t| Timestamp(t).min(ingested_at));
     let mut came_at = ingested_at;
     match serde_json::from_slice::<Envelope>(original) {
@@ -81,7 +81,7 @@ pub(super) fn again(original: &[u8], ingested_at: Timestamp) -> Option<Again> {
             return None;
         }
         Ok(Envelope { ff: 1, t, .. }) => came_at = first(&t),
-        // A device's message, or none at all: the engine says which.
+        // A device's message, or not a message at all: the engine decides.
         Ok(_) | Err(_) => {}
     }
     let record = json!({ "ff": 1, "k": "redrive", "p": STANDARD.encode(original), "t": ingested_at.0 });

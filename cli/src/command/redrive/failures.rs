@@ -1,4 +1,4 @@
-//! Records that the event source gave up: objects of the failure bucket, as Lambda writes them (AWS Lambda Developer
+//! Records that the event source gave up on: objects of the failure bucket, as Lambda writes them (AWS Lambda Developer
 //! Guide, "Retain discarded batch records for a Kinesis Data Streams event source in Lambda").
 
 use aws_sdk_s3::Client;
@@ -12,19 +12,19 @@ use super::{
 };
 use crate::{found::failed, terminal::Stop};
 
-/// The tag of an object whose records were put again.
+/// The tag of an object whose records were put back.
 pub(super) const TAG: &str = "redriven-at";
-/// What is left where it is.
+/// Objects that are left.
 const NOT_OF_LAMBDA: &str = "an object that Lambda did not write";
-const OF_TABLE: &str = "a batch of a table's stream: an override in it is to be set again, a notice comes by itself";
-/// The word for what was given up, beside the reasons of what was set aside.
+const OF_TABLE: &str = "a batch of a table's stream: set an override in it again; notices are retried without help";
+/// The word for these records, in place of a reason for quarantine.
 const REASON: &str = "given_up";
 
-/// What Lambda writes of a batch. With S3 as the destination the event is there as text.
+/// What Lambda writes about a batch. With S3 as the destination the event is in it as a string.
 #[derive(Deserialize)]
 struct GivenUp {
     payload: Option<Payload>,
-    /// Only there if the batch was one of a table's stream.
+    /// Present only if the batch was one of a table's stream.
     #[serde(rename = "DDBStreamBatchInfo")]
     of_table: Option<IgnoredAny>,
 }
@@ -57,7 +57,7 @@ struct Kinesis {
     approximate_arrival_timestamp: f64,
 }
 
-/// Reads every object that was not put again before.
+/// Reads every object that was not put back before.
 pub(super) async fn find(client: &Client, bucket: &str, found: &mut Found) -> Result<(), Stop> {
     let mut pages = client.list_objects_v2().bucket(bucket).into_paginator().send();
     while let Some(page) = pages.next().await {
@@ -66,7 +66,7 @@ pub(super) async fn find(client: &Client, bucket: &str, found: &mut Found) -> Re
             let tags = client.get_object_tagging().bucket(bucket).key(&key).send().await;
             let tags = tags.map_err(|error| failed(&format!("read the tags of `{key}`"), error))?;
             if tags.tag_set().iter().any(|tag| tag.key() == TAG) {
-                found.leave("an object put again before");
+                found.leave("an object put back before");
                 continue;
             }
             let object = client.get_object().bucket(bucket).key(&key).send().await;

@@ -15,35 +15,35 @@ use crate::{
 };
 use candidate::Candidate;
 
-/// Put records on the stream once more that were set aside or given up
+/// Put quarantined or failed records back on the stream
 ///
-/// They go with the time at which they first came. What is late by then is kept in history and nobody is told of it.
-/// What was put again once is marked, and not put another time.
+/// They keep the time at which they first arrived. Samples that are late by then are kept in history without notices.
+/// Records that were put back are marked, and not put back a second time.
 #[derive(Args, Debug)]
 pub(crate) struct Redrive {
     #[command(flatten)]
     target: Target,
-    /// From where; may be given twice; unless given, from both
+    /// Where the records are; may be given twice; defaults to both
     #[arg(long, value_name = "PLACE")]
     from: Vec<Place>,
-    /// Only records that were set aside for this reason; may be given for each reason
+    /// Only records that were quarantined for this reason; may be given several times
     #[arg(long, value_name = "REASON")]
     reason: Vec<String>,
-    /// Say what would be put, and put nothing
+    /// Print what would be put back, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Where records wait that were not evaluated.
+/// Where records are kept that were not evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Place {
-    /// The table of records that were set aside
+    /// The table of quarantined records
     Quarantine,
-    /// The bucket of records that the event source gave up
+    /// The bucket of records that the event source gave up on
     Failures,
 }
 
-/// Records that are to be put, and those that are not, counted by why.
+/// Records to put back, and the number of those that are not, by reason.
 #[derive(Debug, Default)]
 struct Found {
     candidates: Vec<Candidate>,
@@ -64,7 +64,7 @@ impl Redrive {
                 let client = aws_sdk_dynamodb::Client::new(&deployed.config);
                 quarantine::find(&client, &deployed.quarantine_table, &self.reason, &mut found).await?;
             }
-            // What was given up has no reason of its own.
+            // Records that the event source gave up on have no reason.
             if self.is_from(Place::Failures)
                 && self.reason.is_empty()
                 && let Some(bucket) = &deployed.mapping.failure_bucket
@@ -73,7 +73,7 @@ impl Redrive {
             }
             print(&text(&found))?;
             if self.dry_run {
-                tell("nothing was put");
+                tell("dry run: nothing was put back");
                 return Ok(());
             }
             put::put(&deployed, found.candidates).await
@@ -85,7 +85,7 @@ impl Redrive {
     }
 }
 
-/// How many records there are for each reason, and what stays where it is.
+/// The number of records for each reason, and of those that stay.
 fn text(found: &Found) -> String {
     let mut reasons = BTreeMap::<&str, usize>::new();
     for candidate in &found.candidates {
@@ -95,7 +95,7 @@ fn text(found: &Found) -> String {
     for (reason, count) in reasons {
         text.push_str(&format!("{count:>9}  {reason}\n"));
     }
-    text.push_str(&format!("{:>9}  to put\n", found.candidates.len()));
+    text.push_str(&format!("{:>9}  to put back\n", found.candidates.len()));
     for (why, count) in &found.left {
         text.push_str(&format!("{count:>9}  left: {why}\n"));
     }
@@ -122,10 +122,10 @@ mod tests {
         };
         let mut found = Found::default();
         found.candidates.extend([candidate("wrong_type"), candidate("given_up"), candidate("wrong_type")]);
-        found.leave("put again before");
+        found.leave("put back before");
         assert_eq!(
             text(&found),
-            "        1  given_up\n        2  wrong_type\n        3  to put\n        1  left: put again before\n"
+            "        1  given_up\n        2  wrong_type\n        3  to put back\n        1  left: put back before\n"
         );
     }
 }

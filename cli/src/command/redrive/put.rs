@@ -1,4 +1,4 @@
-//! Puts records on the stream, in the order in which they first came, and marks where they were found.
+//! Puts records back on the stream, in the order of their first arrival, and marks them where they were found.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,17 @@ use crate::{
     terminal::{Stop, tell},
 };
 
-/// How many records are put between two words about it.
+/// The number of records between two reports of progress.
 const TOLD_EVERY: usize = 500;
 
-/// Puts all of them. What was put and not marked is put again by the next run, which changes nothing in the state.
+/// Puts all of them back. A record that was put back and not marked is put back again by the next run, which does not
+/// change the state.
 pub(super) async fn put(deployed: &Deployed, mut candidates: Vec<Candidate>) -> Result<(), Stop> {
     let stream = deployed.stream_arn.rsplit('/').next().unwrap_or_default();
     let mut sender = Sender::new(aws_sdk_kinesis::Client::new(&deployed.config), stream.to_owned());
     let marker = Marker::new(deployed);
     let (all, mut told) = (candidates.len(), 0);
-    // An object is marked once the last of its records was put.
+    // An object is marked after the last of its records.
     let mut waiting = BTreeMap::<Origin, usize>::new();
     for candidate in &candidates {
         *waiting.entry(candidate.origin.clone()).or_default() += 1;
@@ -35,7 +36,7 @@ pub(super) async fn put(deployed: &Deployed, mut candidates: Vec<Candidate>) -> 
     sender.take(candidates);
     while sender.waiting() > 0 {
         let put = sender.put().await;
-        for candidate in put.map_err(|stop| stop.help("run it again: what was put so far is marked"))? {
+        for candidate in put.map_err(|stop| stop.help("run it again: what was put back so far is marked"))? {
             if let Some(left) = waiting.get_mut(&candidate.origin) {
                 *left -= 1;
                 if *left == 0 {
@@ -46,13 +47,13 @@ pub(super) async fn put(deployed: &Deployed, mut candidates: Vec<Candidate>) -> 
         let done = all - sender.waiting();
         if done >= told + TOLD_EVERY || done == all {
             told = done;
-            tell(format_args!("{done} of {all} put"));
+            tell(format_args!("{done} of {all} put back"));
         }
     }
     Ok(())
 }
 
-/// Marks what was put, where it was found.
+/// Marks records that were put back, where they were found.
 struct Marker<'a> {
     deployed: &'a Deployed,
     dynamodb: aws_sdk_dynamodb::Client,
@@ -77,7 +78,7 @@ impl<'a> Marker<'a> {
         let update = update.key("id", AttributeValue::S(id.to_owned()));
         let update = update.update_expression(format!("SET {MARK} = :at"));
         let update = update.expression_attribute_values(":at", AttributeValue::N(now().0.to_string()));
-        // A row that has expired meanwhile is not made again.
+        // A row that has expired meanwhile is not created again.
         match update.condition_expression("attribute_exists(id)").send().await {
             Err(error)
                 if !error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>

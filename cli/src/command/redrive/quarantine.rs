@@ -1,4 +1,4 @@
-//! Records that the engine set aside: rows of the quarantine.
+//! Records that the engine quarantined: rows of the table.
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{found::failed, terminal::Stop};
 
-/// The attribute of a row that was put again.
+/// The attribute of a row that was put back.
 pub(super) const MARK: &str = "redriven_at";
 
 type Row = std::collections::HashMap<String, AttributeValue>;
@@ -32,11 +32,11 @@ pub(super) async fn find(client: &Client, table: &str, reasons: &[String], found
     Ok(())
 }
 
-/// A row as a record to put, or why it stays where it is.
+/// A row as a record to put back, or why it stays.
 fn candidate(row: &Row) -> Result<Candidate, &'static str> {
     const MALFORMED: &str = "the row lacks what a record needs";
     if row.contains_key(MARK) {
-        return Err("put again before");
+        return Err("put back before");
     }
     let data = STANDARD.decode(text(row, "data").ok_or(MALFORMED)?).map_err(|_| MALFORMED)?;
     if data.len() >= QUARANTINE_BYTES_MAX {
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(found.order(), (Timestamp(7), SequenceNumber::new("1").ok()));
         assert_eq!(found.origin, Origin::Quarantine { id: "shardId-0#0001".to_owned() });
         let put = [(MARK, AttributeValue::N("9".to_owned()))];
-        assert_eq!(candidate(&row(&put)), Err("put again before"));
+        assert_eq!(candidate(&row(&put)), Err("put back before"));
         let cut = STANDARD.encode(vec![b'x'; QUARANTINE_BYTES_MAX]);
         assert!(candidate(&row(&[("data", AttributeValue::S(cut))])).is_err());
         let mut lacking = row(&[]);

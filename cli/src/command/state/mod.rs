@@ -8,7 +8,7 @@ use fleetform_engine::drive::{self, Broken};
 
 use crate::terminal::Stop;
 
-/// Look at the state of a deployed platform, or make it good
+/// Inspect or repair the state of a deployed platform
 #[derive(Args, Debug)]
 pub(crate) struct State {
     #[command(subcommand)]

@@ -9,24 +9,24 @@ use fleetform_engine::{
 use super::{line, stopped};
 use crate::{
     deployed::{Deployed, Mapping, Target, now},
-    terminal::{Stop, print, tell},
+    terminal::{Stop, print, tell, tell_raw},
 };
 
-/// How long after the last run of a function may have ended its event source counts as quiet.
+/// How long after the last possible end of a function's run its event source counts as quiet.
 const QUIET: Millis = Millis::from_secs(600);
 
-/// Write the chains of all shards again, from what can be read and from the stream
+/// Rebuild the chains of all shards from what can be read and from the stream
 ///
-/// Nothing is deleted or overwritten: the new chains have a repair number of their own, which the functions use once a
-/// deployment says so. The event source must have been disabled for the function's time-out and ten minutes.
+/// Nothing is deleted or overwritten: the new chains have their own repair number, which the functions use after a
+/// deployment that sets it. The event source must have been disabled for the function's time-out plus ten minutes.
 #[derive(Args, Debug)]
 pub(crate) struct Repair {
     #[command(flatten)]
     target: Target,
-    /// Go on where the stream no longer holds every record that is missing
+    /// Continue even if the stream no longer has every missing record
     #[arg(long)]
     accept_loss: bool,
-    /// Say what would be done, and write nothing
+    /// Print what would be done, and write nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -41,7 +41,7 @@ impl Repair {
                 if !self.dry_run {
                     return Err(stop);
                 }
-                tell("the event source is not quiet: this is how the chains stand while they may still grow");
+                tell("note: the event source is not quiet, so the chains may still grow");
             }
             let number = drive::next_repair(&log, settings.generation, settings.repair).await.map_err(stopped)?;
             let plan = drive::Repair {
@@ -57,13 +57,13 @@ impl Repair {
                     drive::repair((&log, &rule_sets, &stream), &settings, shard, &plan).await.map_err(refused)?;
                 print(&text(&done))?;
             }
-            tell(next_step(&mapping, number, self.dry_run));
+            tell_raw(&next_step(&mapping, number, self.dry_run));
             Ok(())
         })
     }
 }
 
-/// Whether no run of the function can be under way.
+/// Whether no run of the function can be in progress.
 fn is_quiet(mapping: &Mapping, time_out: Millis, now: Timestamp) -> Result<(), String> {
     if mapping.state != "Disabled" {
         return Err(format!("event source {} is {}: it must be disabled first", mapping.id, mapping.state));
@@ -74,7 +74,7 @@ fn is_quiet(mapping: &Mapping, time_out: Millis, now: Timestamp) -> Result<(), S
         return Ok(());
     }
     let left = (wanted.0 - disabled.0) / 1_000 + 1;
-    Err(format!("event source {} was disabled {} s ago: wait {left} s more", mapping.id, disabled.0 / 1_000))
+    Err(format!("event source {} was disabled {} s ago: wait another {left} s", mapping.id, disabled.0 / 1_000))
 }
 
 /// What was done for a shard, in words.
@@ -85,7 +85,7 @@ fn text(done: &Repaired) -> String {
     text.push_str(&format!("  kept       the base at {base} and {deltas} deltas, up to {sound}\n"));
     text.push_str(&format!("  evaluated  {records} records again, up to {position}\n"));
     if *loss {
-        text.push_str("  lost       what the stream no longer holds in between\n");
+        text.push_str("  lost       what the stream no longer has in between\n");
     }
     if *sealed {
         text.push_str("  sealed     as it was\n");
@@ -113,15 +113,15 @@ fn refused(error: RepairError) -> Stop {
         RepairError::NoBase { .. } => {
             stop.help("an earlier repair number, or a version of a base in the bucket, may have one")
         }
-        RepairError::Loss { .. } => stop.help("--accept-loss goes on with what the stream still holds"),
+        RepairError::Loss { .. } => stop.help("--accept-loss continues with what the stream still has"),
         RepairError::Taken { .. } => stop.help("run it again: it takes the next free number"),
     }
 }
 
-/// The token of what is evaluated again: no other bytes have it.
+/// The token of what is evaluated again, which identifies its bytes.
 fn seed() -> Result<[u8; 16], Stop> {
     let mut seed = [0; 16];
-    getrandom::fill(&mut seed).map_err(|error| Stop::failed(format_args!("no randomness: {error}")))?;
+    getrandom::fill(&mut seed).map_err(|error| Stop::failed(format_args!("cannot get random bytes: {error}")))?;
     Ok(seed)
 }
 
@@ -141,7 +141,7 @@ mod tests {
             assert!(is_quiet(&mapping(state), time_out, after(86_400)).is_err());
         }
         let told = is_quiet(&mapping("Disabled"), time_out, after(700)).expect_err("too early");
-        assert_eq!(told, "event source 11 was disabled 700 s ago: wait 21 s more");
+        assert_eq!(told, "event source 11 was disabled 700 s ago: wait another 21 s");
         assert!(is_quiet(&mapping("Disabled"), time_out, after(720)).is_err());
         assert!(is_quiet(&mapping("Disabled"), time_out, after(721)).is_ok());
     }

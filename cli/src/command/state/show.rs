@@ -13,17 +13,17 @@ use crate::{
     terminal::{Stop, print, tell},
 };
 
-/// Show how the chain of states of each shard stands, and what of it cannot be read
+/// Show the chain of states of each shard, and what of it cannot be read
 ///
-/// Ends with 1 if anything cannot be read.
+/// Exits with 1 if anything cannot be read.
 #[derive(Args, Debug)]
 pub(crate) struct Show {
     #[command(flatten)]
     target: Target,
-    /// The repair number whose chains are shown; unless given, the one that the functions use
+    /// The repair number whose chains are shown; defaults to the one that the functions use
     #[arg(long, value_name = "NUMBER")]
     repair: Option<u32>,
-    /// One shard; unless given, all of them
+    /// Only this shard; defaults to all of them
     #[arg(long, value_name = "SHARD")]
     shard: Option<String>,
 }
@@ -63,7 +63,11 @@ fn text(survey: &Survey, now: Timestamp) -> String {
             for (rule, row) in &survey.overrides {
                 text.push_str(&format!("  override   {rule} at revision {}: {}\n", row.revision, set(row)));
             }
-            text.push_str(if survey.sealed { "  sealed     yes: its children go on\n" } else { "  sealed     no\n" });
+            text.push_str(if survey.sealed {
+                "  sealed     yes: its children continue\n"
+            } else {
+                "  sealed     no\n"
+            });
         }
         _ => text.push_str(&format!("  base       none of {} can be read\n", survey.bases)),
     }
@@ -80,7 +84,7 @@ fn set(row: &Override) -> String {
         enabled.map(|enabled| if enabled { "on" } else { "off" }.to_owned()),
         threshold.map(|threshold| format!("threshold {threshold}")),
         muted_until.map(|until| format!("muted until {}", moment(until))),
-        contacts.as_ref().map(|contacts| format!("tells {} contacts", contacts.len())),
+        contacts.as_ref().map(|contacts| format!("notifies {} contacts", contacts.len())),
         until.map(|until| format!("ends {}", moment(until))),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();

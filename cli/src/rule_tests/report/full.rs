@@ -1,4 +1,4 @@
-//! Results for people: a line for each test, and the timeline of one that failed with its expectations beside it.
+//! Results for people: a line for each test, and the timeline of one that failed with its failed expectations.
 
 use std::fmt::Write as _;
 

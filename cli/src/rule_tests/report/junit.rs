@@ -71,7 +71,7 @@ fn attribute(text: &str) -> String {
     content(text).replace('\t', "&#9;").replace('\n', "&#10;")
 }
 
-/// Text between tags. What XML 1.0 cannot say at all becomes U+FFFD.
+/// Text between tags. What XML 1.0 cannot represent becomes U+FFFD.
 fn content(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -187,7 +187,7 @@ mod tests {
         fn any_text_comes_back_out_of_the_document(name in any::<String>(), said in any::<String>()) {
             let text = junit(&results(vec![tested("platform.toml", &name, failed(&said))]));
             prop_assert!(text.chars().all(is_xml));
-            // Nothing that the texts hold opens or closes a tag or an attribute.
+            // Nothing in the strings opens or closes a tag or an attribute.
             let bare = junit(&results(vec![tested("platform.toml", "", failed(""))]));
             for mark in ['<', '>', '"'] {
                 prop_assert_eq!(text.matches(mark).count(), bare.matches(mark).count());

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use super::Findings;
-use crate::diagnostic::position::Lines;
+use crate::{diagnostic::position::Lines, printable::printable};
 
 pub(super) fn render(&Findings { name, text, diagnostics }: &Findings<'_>) -> String {
-    let lines = Lines::new(text);
+    let (lines, name) = (Lines::new(text), printable(name));
     let mut out = String::new();
     for diagnostic in diagnostics {
         let (line, column) = lines.position(diagnostic.span.start);

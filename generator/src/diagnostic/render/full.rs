@@ -6,7 +6,10 @@ use std::ops::Range;
 use annotate_snippets::{Annotation, AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use super::Findings;
-use crate::diagnostic::{Diagnostic, Severity, position::Lines};
+use crate::{
+    diagnostic::{Diagnostic, Severity, position::Lines},
+    printable::printable,
+};
 
 /// Longest line that is shown; a longer one would obscure the message.
 const LINE_BYTES_MAX: usize = 400;
@@ -25,9 +28,10 @@ pub(super) fn render(&Findings { name, text, diagnostics }: &Findings<'_>) -> St
     let lines = Lines::new(text);
     let pasted = diagnostics.iter().filter(|diagnostic| diagnostic.code.hides_source());
     let secrets: Vec<Range<usize>> = pasted.map(|diagnostic| diagnostic.span.clone()).chain(keys(text)).collect();
+    let name = printable(name);
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&one(&renderer, name, &lines, diagnostic, &secrets));
+        out.push_str(&one(&renderer, &name, &lines, diagnostic, &secrets));
         out.push_str("\n\n");
     }
     out

@@ -1,4 +1,4 @@
-//! Batches of a Kinesis stream: the event's texts are borrowed, and the records' data is decoded into one buffer.
+//! Batches of a Kinesis stream. The event's strings are borrowed, and the records' data is decoded into one buffer.
 
 mod parse;
 mod scan;
@@ -11,35 +11,35 @@ use fleetform_engine::{
     units::Timestamp,
 };
 
-/// Why an event is no batch of a stream.
+/// Why an event is not a batch of a stream.
 #[derive(Debug, thiserror::Error)]
 pub enum BadEvent {
-    /// It is not JSON of that form.
+    /// It is not JSON of the expected form.
     #[error("the event is no batch of a stream: {0}")]
     Form(#[from] serde_json::Error),
     /// It has no records.
     #[error("the event has no records")]
     Empty,
-    /// Its records come from more than one shard, or do not say from which.
+    /// Its records come from more than one shard, or do not name their shard.
     #[error("the records are not of one shard: {0}")]
     Shard(String),
-    /// Something that only Lambda or Kinesis can have written wrong.
+    /// A record is malformed in a way that only Lambda or Kinesis can have caused.
     #[error("record {index} has no usable {part}")]
     Record {
-        /// Its place in the batch.
+        /// The record's index in the batch.
         index: usize,
-        /// What is wrong with it.
+        /// The malformed part.
         part: &'static str,
     },
 }
 
-/// An event with its records' data decoded.
+/// An event whose records' data has been decoded.
 #[derive(Debug)]
 pub struct KinesisEvent<'a> {
     stream_arn: Option<Cow<'a, str>>,
     shard: Cow<'a, str>,
     records: Vec<Record<'a>>,
-    /// The data of one record after the other.
+    /// The data of all records, concatenated.
     data: Vec<u8>,
 }
 
@@ -48,23 +48,23 @@ struct Record<'a> {
     partition_key: Cow<'a, str>,
     sequence: SequenceNumber,
     arrived_at: Timestamp,
-    /// Where its data ends; it begins where that of the one before ends.
+    /// The end of its data in the buffer; it starts where that of the previous record ends.
     data: usize,
 }
 
 impl<'a> KinesisEvent<'a> {
-    /// Reads an event.
+    /// Parses an event.
     ///
     /// # Errors
-    /// If it is no batch of one shard.
+    /// If it is not a batch of a single shard.
     pub fn parse(body: &'a [u8]) -> Result<Self, BadEvent> {
         scan::scan(body).map_or_else(|| parse::parse(body), Ok)
     }
 
-    /// Reads an event by the parser alone, for whoever compares the two.
+    /// Parses an event without the fast scan, for comparing the two.
     ///
     /// # Errors
-    /// If it is no batch of one shard.
+    /// If it is not a batch of a single shard.
     pub fn parse_any(body: &'a [u8]) -> Result<Self, BadEvent> {
         parse::parse(body)
     }
@@ -74,7 +74,7 @@ impl<'a> KinesisEvent<'a> {
         self.stream_arn.as_deref()
     }
 
-    /// The batch, for the engine.
+    /// The batch, as the engine takes it.
     pub fn batch(&self) -> Batch<'_> {
         let mut begin = 0;
         let records = self.records.iter().map(|record| {
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(refused(&event(&[("s-0:1", "one", "e30=")])), "record 0 has no usable sequence number");
     }
 
-    /// Records in Lambda's own spelling.
+    /// Records as Lambda formats them.
     fn compact(records: &[[&str; 5]]) -> String {
         let records: Vec<String> = records
             .iter()
@@ -164,7 +164,7 @@ mod tests {
         format!(r#"{{"Records":[{}]}}"#, records.join(","))
     }
 
-    /// Whether the event was scanned. Panics where the parser comes to something else.
+    /// Whether the event was scanned. Panics if the parser yields a different result.
     fn scanned(body: &[u8]) -> bool {
         let shown = |event: &KinesisEvent<'_>| format!("{:?}", event.batch());
         match (scan::scan(body), parse::parse(body)) {
@@ -225,7 +225,7 @@ mod tests {
             ("]}", "]"),
             (":stream/s\"}", ":stream/s\",\"a\":1}"),
         ] {
-            // In the last place, so that it differs from the first record.
+            // In the last position, so that it differs from the first record.
             let at = usual.rfind(from).expect(from);
             let body = format!("{}{to}{}", &usual[..at], &usual[at + from.len()..]);
             assert!(!scanned(body.as_bytes()), "{from} as {to}");

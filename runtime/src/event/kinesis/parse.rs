@@ -1,4 +1,4 @@
-//! Any event, by the parser.
+//! Parses any event with the JSON parser.
 
 use std::borrow::Cow;
 
@@ -35,7 +35,8 @@ struct Kinesis<'a> {
     approximate_arrival_timestamp: f64,
 }
 
-/// Reads an event. A batch is of one shard, which each record's id begins with, as in `shardId-000000000000:4954…`.
+/// Parses an event. All records belong to one shard, whose id starts each record's id, as in
+/// `shardId-000000000000:4954…`.
 pub(super) fn parse(body: &[u8]) -> Result<KinesisEvent<'_>, BadEvent> {
     let Event { records: written } = serde_json::from_slice(body)?;
     let encoded: usize = written.iter().map(|record| record.kinesis.data.len()).sum();
@@ -52,7 +53,7 @@ pub(super) fn parse(body: &[u8]) -> Result<KinesisEvent<'_>, BadEvent> {
             stream_arn = stream;
         }
         decode_onto(kinesis.data.as_bytes(), &mut data).map_err(|_| refuse("data"))?;
-        // Seconds with three decimals, which a float cannot hold exactly.
+        // Seconds with three decimals, which a float does not represent exactly.
         let arrived_ms = (kinesis.approximate_arrival_timestamp * 1_000.0).round();
         records.push(Record {
             sequence: SequenceNumber::new(&kinesis.sequence_number).map_err(|_| refuse("sequence number"))?,

@@ -1,6 +1,6 @@
-//! A batch read straight from its bytes, as Lambda writes it: every record in the same words as the first, but for the
-//! parts that differ. The parser reads the first record, which shows where those parts lie; the others are compared
-//! with it. Any surprise leaves the whole event to the parser.
+//! Reads a batch straight from its bytes in the form in which Lambda writes it, where all records have the same text
+//! except for the parts that differ. The parser reads the first record and so locates these parts; the other records
+//! are compared with it. Any deviation leaves the whole event to the parser.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::{KinesisEvent, Record};
 
-/// The parts in which records differ.
+/// The parts that differ between records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Id,
@@ -23,15 +23,15 @@ enum Part {
 
 const PARTS: usize = 5;
 
-/// The words of a record: before each part, and after the last.
+/// The fixed text of a record: before each part, and after the last.
 struct Words<'a> {
     before: [(&'a [u8], Part); PARTS],
     after: &'a [u8],
-    /// The stream that they name, as the first record does.
+    /// The stream that the fixed text names, as in the first record.
     stream_arn: Option<Cow<'a, str>>,
 }
 
-/// A record as the parser reads it, with everything where it lies in the event.
+/// A record as the parser reads it, borrowing everything from the event.
 #[derive(Deserialize)]
 struct First<'a> {
     #[serde(borrow, rename = "eventID")]
@@ -55,7 +55,7 @@ struct FirstKinesis<'a> {
     approximate_arrival_timestamp: &'a RawValue,
 }
 
-/// Reads an event. `None` says nothing about it.
+/// Scans an event. `None` leaves it to the parser.
 pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
     let mut rest = body.strip_prefix(br#"{"Records":["#)?;
     let (words, length) = words(rest)?;
@@ -77,7 +77,7 @@ pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
             }
         }
         rest = rest.strip_prefix(words.after)?;
-        // Digits, so that what the id ends with is plain as well.
+        // The sequence number is all digits, so the end of the id needs no escape check either.
         let digits = sequence?;
         let sequence = match &last {
             Some((last_digits, last)) => last.another(last_digits, digits).ok()?,
@@ -105,7 +105,7 @@ pub(super) fn scan(body: &[u8]) -> Option<KinesisEvent<'_>> {
     Some(KinesisEvent { stream_arn: words.stream_arn, shard: Cow::Borrowed(shard?), records, data })
 }
 
-/// The words of the first record, and its length.
+/// The fixed text of the first record, and its length.
 fn words(from: &[u8]) -> Option<(Words<'_>, usize)> {
     let mut parsed = serde_json::Deserializer::from_slice(from).into_iter::<First<'_>>();
     let First { id, stream_arn, kinesis } = parsed.next()?.ok()?;
@@ -131,14 +131,14 @@ fn words(from: &[u8]) -> Option<(Words<'_>, usize)> {
     Some((Words { before, after: from.get(end..length)?, stream_arn }, length))
 }
 
-/// Where a text lies that was borrowed from `whole`.
+/// The range of a string that is borrowed from `whole`.
 fn place(whole: &[u8], text: &str) -> Option<Range<usize>> {
     let start = (text.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)?;
     let end = start + text.len();
     (end <= whole.len()).then_some(start..end)
 }
 
-/// What stands before the next quote. `rest` begins with the quote afterwards.
+/// The bytes before the next quote. Afterwards, `rest` starts with that quote.
 #[inline]
 fn quoted<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (found, after) = rest.split_at(memchr(b'"', rest)?);
@@ -146,27 +146,27 @@ fn quoted<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(found)
 }
 
-/// A short text before the next quote that means what it looks like.
+/// A short string before the next quote, without escapes.
 #[inline]
 fn plain<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let end = rest.iter().position(|byte| *byte == b'"' || !is_plain(*byte))?;
     let (found, after) = rest.split_at(end);
     *rest = after;
-    // The words that follow begin with a quote: another byte that ended the text is a surprise there.
+    // The text that follows starts with a quote, so if another byte ended the string, the comparison fails there.
     std::str::from_utf8(found).ok()
 }
 
-/// The same of a text that was found already.
+/// The same check for a string that has been found already.
 fn checked(text: &[u8]) -> Option<&str> {
     if text.iter().all(|byte| is_plain(*byte)) { std::str::from_utf8(text).ok() } else { None }
 }
 
-/// Printable ASCII but for the backslash.
+/// Whether a byte is printable ASCII other than the backslash.
 fn is_plain(byte: u8) -> bool {
     byte != b'\\' && (0x20..0x7f).contains(&byte)
 }
 
-/// Seconds with at most three decimals, as milliseconds. `rest` is what follows.
+/// Parses seconds with at most three decimals, and returns milliseconds. `rest` becomes the remaining bytes.
 fn milliseconds(rest: &mut &[u8]) -> Option<Timestamp> {
     if let Some((usual, after @ [b'}' | b',', ..])) = rest.split_first_chunk()
         && usual[0] != b'0'
@@ -175,7 +175,7 @@ fn milliseconds(rest: &mut &[u8]) -> Option<Timestamp> {
         *rest = after;
         return Some(Timestamp(ms as i64));
     }
-    /// Below a hundred thousand years the nearest float is far less than a millisecond away.
+    /// Below a hundred thousand years, the nearest float is off by far less than a millisecond.
     const DIGITS_MAX: usize = 12;
     let digits = |text: &[u8]| text.iter().position(|byte| !byte.is_ascii_digit());
     let number = |text: &[u8]| text.iter().fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));

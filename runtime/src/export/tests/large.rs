@@ -1,4 +1,4 @@
-//! Days that are made of several parts: their objects, their row groups, and the turns in which they are made.
+//! Days that are exported in several parts: their objects, their row groups, and the turns in which they are made.
 
 use super::*;
 
@@ -35,7 +35,7 @@ fn an_object_has_a_row_group_for_each_part_until_another_one_might_pass_its_size
     let [(one, bytes)] = &all[..] else { panic!("one object: {}", all.len()) };
     assert_eq!((one.samples, one.bytes, groups(bytes).len()), (300, bytes.len() as u64, 15));
     assert_eq!(one.devices, Some(["dev-000".into(), "dev-029".into()]));
-    // What is written before the end of the file, which says where everything is.
+    // What is written before the footer.
     let object_bytes = written(bytes) / 3;
     let several = export(object_bytes);
     assert!((3..=4).contains(&several.len()), "{}", several.len());
@@ -86,12 +86,12 @@ fn a_day_that_could_not_be_parted_comes_after_all_others() {
     for day in days {
         all.extend(compacted(&world, "zone-a", day));
     }
-    // Six files are read to part a day, and there is time for three of the first one.
+    // Six files have to be read to split a day, and there is time for three files of the first one.
     let report = run_for(&exporter, late_clock, 2 + 1 + 3);
     assert_eq!((report.left.len(), report.exported.len()), (2, 0));
     let notes = |world: &World| world.cold().keys().filter(|key| key.ends_with("begun.json")).count();
     assert_eq!((notes(&world), world.take_reads()), (1, 4));
-    // The other one comes first now, as far as there is time.
+    // Now the other day comes first, as far as there is time.
     let report = run_for(&exporter, late_clock, 2 + 1 + 6 + 3);
     assert_eq!((report.left.len(), report.exported.len(), notes(&world)), (2, 0, 2));
     let begun = |world: &World, day: Day| {
@@ -106,7 +106,7 @@ fn a_day_that_could_not_be_parted_comes_after_all_others() {
     assert_eq!(notes(&world), 0);
 }
 
-/// Bytes of an object's row groups.
+/// The bytes of an object's row groups.
 fn written(object: &bytes::Bytes) -> u64 {
     let reader = SerializedFileReader::new(object.clone()).unwrap();
     reader.metadata().row_groups().iter().map(|group| group.compressed_size().cast_unsigned()).sum()
@@ -121,18 +121,19 @@ fn a_large_day_keeps_nobody_back_and_goes_on_where_it_was() {
     let late = Row { flow: Some(7.0), mode: Some("auto"), ..row(40, 90_000, 5) };
     world.append("zone-a", next, std::slice::from_ref(&late));
     all.push(late);
-    // There is time to see that the first day is large, for the other, and to part the first and make a turn of it.
+    // There is time to see that the first day is large, to export the other, and to split the first and make one turn
+    // of it.
     let report = run_for(&exporter, late_clock, 2 + 1 + 6 + 3);
     assert_eq!(report.exported.iter().map(|(partition, _)| partition.day).collect::<Vec<_>>(), [next]);
     assert_eq!(report.left.iter().map(|partition| partition.day).collect::<Vec<_>>(), [DAY]);
     assert_eq!(report.behind(), Some(DAY));
     let objects = |world: &World| world.cold().keys().filter(|key| key.ends_with(".parquet")).count();
     assert_eq!((objects(&world), manifests(&world).len()), (5, 1), "four objects of the large day, and no manifest");
-    // Each run does a little more, and nothing twice.
+    // Each run gets a little further, and nothing is done twice.
     let before = world.cold();
     let (mut runs, mut last) = (0, Report::default());
     while last.exported.is_empty() {
-        // What comes meanwhile is in this export or in the next.
+        // Rows that arrive in the meantime are in this export or in the next.
         let more = Row { count: Some(runs), ..row(u32::try_from(runs).unwrap() * 3, 3, 900 + runs as u32) };
         world.append("zone-a", DAY, std::slice::from_ref(&more));
         all.push(more);
@@ -167,8 +168,8 @@ fn a_file_is_read_for_those_objects_whose_devices_it_has() {
     let mut all = compacted(&world, "zone-a", DAY);
     done(&exporter, soon);
     assert_eq!(manifests(&world)[0].objects.len(), 6);
-    // Once to see which devices there are, and then for its own object and for neighbours, since bounds are cut short. All
-    // files for all objects would be 42.
+    // Once to list the devices, and then for its own object and for neighbors, since bounds are truncated. Reading all
+    // files for all objects would take 42 reads.
     let reads = world.take_reads();
     assert_eq!(reads, 6 + 16);
     let more = Row { count: Some(1), ..row(7, 3, 900) };

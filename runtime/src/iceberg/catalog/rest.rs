@@ -1,5 +1,5 @@
-//! S3 Tables' Iceberg REST endpoint ("Accessing tables using the Amazon S3 Tables Iceberg REST endpoint", Amazon S3 user
-//! guide).
+//! S3 Tables' Iceberg REST endpoint ("Accessing tables using the Amazon S3 Tables Iceberg REST endpoint", Amazon S3
+//! user guide).
 
 use fleetform_engine::drive::PortError;
 use reqwest::{Method, StatusCode};
@@ -12,7 +12,7 @@ use crate::{
     iceberg::{Metadata, TableName},
 };
 
-/// The endpoint of a region.
+/// The REST endpoint of a region.
 #[derive(Debug)]
 pub struct RestCatalog {
     client: SignedClient,
@@ -20,7 +20,7 @@ pub struct RestCatalog {
 }
 
 impl RestCatalog {
-    /// At this endpoint, without a slash at its end.
+    /// Uses this endpoint, which has no trailing slash.
     pub fn new(client: SignedClient, endpoint: String) -> Self {
         Self { client, endpoint }
     }
@@ -58,7 +58,7 @@ impl Catalog for RestCatalog {
     }
 }
 
-/// A refusal in the words of the service, which speak of tables and rights.
+/// A refusal with the service's message, which names tables and permissions.
 fn refused(call: &str, status: StatusCode, body: &[u8]) -> PortError {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = body["error"]["message"].as_str().or_else(|| body["message"].as_str()).unwrap_or("without a message");
