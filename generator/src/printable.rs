@@ -1,9 +1,9 @@
-//! Text of unknown origin, as a terminal can show it: what devices send, and names of files.
+//! Makes text of unknown origin, such as device messages and file names, safe to show in a terminal.
 
 use std::borrow::Cow;
 
-/// Returns a text in which every character that would steer a terminal, break the line or turn the direction of what
-/// follows is escaped as JSON escapes it. One line of JSON stays the same document.
+/// Escapes, as in JSON, every character that would control a terminal, break the line or change the direction of the text
+/// that follows. A single line of JSON remains the same document.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_escaped) {
         return Cow::Borrowed(text);
@@ -25,7 +25,7 @@ fn is_escaped(c: char) -> bool {
     c.is_control() || misleads(c)
 }
 
-/// Whether a character is invisible, breaks the line or turns the direction of text.
+/// Whether a character is invisible, breaks the line or changes the direction of text.
 pub(crate) fn misleads(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{061c}')
 }
