@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Escapes, as in JSON, every character that would control a terminal, break the line or change the direction of the text
-/// that follows. A single line of JSON remains the same document.
+/// Escapes, as in JSON, every character that would control a terminal, break the line or change the direction of the
+/// text that follows. A single line of JSON remains the same document.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_escaped) {
         return Cow::Borrowed(text);
