@@ -127,11 +127,6 @@ pub(crate) fn decrypt(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:Decrypt"], [Target::One(key.clone())])
 }
 
-/// A service as named in `kms:ViaService`: it uses a key on behalf of its caller.
-pub(crate) fn via(service: &'static str) -> Text {
-    Text::concat([service.into(), ".".into(), Text::region(), ".".into(), Text::url_suffix()])
-}
-
 /// Permission to write data encrypted with the key.
 pub(crate) fn encrypt(sid: &'static str, key: &Text) -> Statement<Text> {
     Statement::allow(sid, ["kms:GenerateDataKey"], [Target::One(key.clone())])

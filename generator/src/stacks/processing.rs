@@ -11,7 +11,6 @@ use fleetform_policy::iam::{Condition, Document, POLICY_CHARS_MAX, Principals, S
 use super::{
     alerting,
     bucket::{self, Expiry, Plan as BucketPlan},
-    encryption,
     function::{self, Plan},
     ingest,
     shared::{Artifacts, FunctionOutputs, common_environment, dead_letters, keep_failures, read_stream},
@@ -303,22 +302,11 @@ fn secrets(site: &Site<'_>) -> Vec<Statement<Text>> {
         }
     }
     let mut statements = Vec::new();
-    let mut services = Vec::new();
     if !secrets.is_empty() {
-        services.push(encryption::via("secretsmanager"));
         statements.push(Statement::allow("WebhookSecrets", ["secretsmanager:GetSecretValue"], secrets));
     }
     if !parameters.is_empty() {
-        services.push(encryption::via("ssm"));
         statements.push(Statement::allow("WebhookParameters", ["ssm:GetParameter"], parameters));
-    }
-    if !services.is_empty() {
-        let keys = Target::Many {
-            arn: Text::arn("kms", ["key/*".into()]),
-            reason: "only the owner of a secret knows its key; the condition ties it to secrets that may be read",
-        };
-        let keys = Statement::allow("WebhookKeys", ["kms:Decrypt"], [keys]);
-        statements.push(keys.when(Condition::texts("StringEquals", "kms:ViaService", services)));
     }
     statements
 }

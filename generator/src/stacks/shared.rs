@@ -62,10 +62,11 @@ impl Artifacts {
                     arn: Text::arn("kms", ["key/*".into()]),
                     reason: "only the owner of a given artifact bucket knows its key; the conditions tie it to that bucket",
                 };
+                let s3 = Text::concat(["s3.".into(), Text::region(), ".".into(), Text::url_suffix()]);
                 let any = Text::concat([artifacts.clone(), "/rules/*".into()]);
                 statements.push(
                     Statement::allow("ArtifactKey", ["kms:Decrypt"], [keys])
-                        .when(Condition::text("StringEquals", "kms:ViaService", encryption::via("s3")))
+                        .when(Condition::text("StringEquals", "kms:ViaService", s3))
                         .when(Condition::texts("StringLike", "kms:EncryptionContext:aws:s3:arn", [artifacts, any])),
                 );
             }
