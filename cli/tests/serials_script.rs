@@ -96,7 +96,7 @@ fn a_manifest_is_checked_whole_before_the_first_call() {
     for line in 3..=9 {
         assert!(said.contains(&format!("manifest.csv:{line}: ")), "line {line} is missing in\n{said}");
     }
-    assert!(said.contains("serial `RW-1` is in the file twice") && said.contains("7 lines"), "{said}");
+    assert!(said.contains("serial `RW-1` is in the file twice") && said.contains("7 wrong lines"), "{said}");
     assert_eq!(place.calls(), [""; 0]);
     assert!(!place.path("pwned").exists());
 }
