@@ -167,7 +167,7 @@ fn a_mute_ends_by_the_time_of_the_shard_also_for_a_record_that_lags_behind() {
     let mut stream = registered();
     stream.override_rule("very-hot", json!({ "rev": 1, "muted_until": START_MS + 200_000 }), 1_000);
     stream.hot(20.0, 500_000);
-    let message = json!({ "deviceId": DEVICE, "readings": { "temperature": 55.0 } }).to_string();
+    let message = json!({ "deviceId": DEVICE, "readings": { "pressure": 50.0, "temperature": 55.0 } }).to_string();
     stream.register("sensor-002", "pressure-logger", "zone-a");
     stream.wrapped("sensor-002", message.replace(DEVICE, "sensor-002").as_bytes(), "telemetry", START_MS + 150_000);
     stream.records.last_mut().unwrap().arrived_at = START_MS + 501_000;

@@ -33,9 +33,9 @@ fn silence_that_a_new_rule_finds_late_is_found_in_its_hours() {
     assert_eq!(firings(1), 0, "they were over when it came");
 }
 
-/// A valve's message whose ingest time lies behind its arrival, as when the broker was slow to hand it over.
+/// A message whose ingest time lies behind its arrival, as when the broker was slow to hand it over.
 fn lagging(stream: &mut Stream, device: &str, ingested_at: i64, arrived_at: i64) {
-    let message = json!({ "deviceId": device, "readings": { "position": 1 } }).to_string();
+    let message = json!({ "deviceId": device, "readings": {} }).to_string();
     stream.wrapped(device, message.as_bytes(), "telemetry", START_MS + ingested_at);
     stream.records.last_mut().unwrap().arrived_at = START_MS + arrived_at;
 }
@@ -69,10 +69,10 @@ fn a_message_that_lags_behind_ends_no_silence_that_continues_after_it() {
 fn a_message_from_before_a_device_was_gone_does_not_bring_it_back() {
     for redriven in [false, true] {
         let mut stream = Stream::default();
-        stream.register("valve-0", "valve", "zone-a");
-        stream.wrapped("valve-0", br#"{"status":"offline"}"#, "status", START_MS + 30_000);
+        stream.register("probe-0", "quality-probe", "zone-a");
+        stream.wrapped("probe-0", br#"{"status":"offline"}"#, "status", START_MS + 30_000);
         let mut before = Stream::default();
-        lagging(&mut before, "valve-0", 20_000, 31_000);
+        lagging(&mut before, "probe-0", 20_000, 31_000);
         match redriven {
             true => stream.redrive(&before.records[0], START_MS + 31_000),
             false => stream.records.append(&mut before.records),
